@@ -1,0 +1,56 @@
+"""Two ascending scans → pairs. Pure: a linear merge, no set of names, no sort."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from migrator.errors import MustStop
+from migrator.model import Entry, Pair, Verdict
+
+
+def compare(source: Iterable[Entry], target: Iterable[Entry]) -> Iterator[Pair]:
+    """Merge two scans into pairs, ascending by raw id.
+
+    Raises MustStop when a scan is out of order or names a raw file twice: guessing would make files "missing".
+    """
+    left, right = _ascending(source, "source"), _ascending(target, "target")
+    here, there = next(left, None), next(right, None)
+    while here is not None and there is not None:
+        if here.raw_id == there.raw_id:
+            yield Pair(here.raw_id, here, there)
+            here, there = next(left, None), next(right, None)
+        elif here.raw_id < there.raw_id:
+            yield Pair(here.raw_id, here, None)
+            here = next(left, None)
+        else:
+            yield Pair(there.raw_id, None, there)
+            there = next(right, None)
+    while here is not None:
+        yield Pair(here.raw_id, here, None)
+        here = next(left, None)
+    while there is not None:
+        yield Pair(there.raw_id, None, there)
+        there = next(right, None)
+
+
+def verdict_of(pair: Pair) -> Verdict:
+    """How the pair compares by size alone; equal sizes are no proof of equal content."""
+    if pair.source is None:
+        return Verdict.TARGET_ONLY
+    if pair.target is None:
+        return Verdict.SOURCE_ONLY
+    return Verdict.SAME_SIZE if pair.source.size == pair.target.size else Verdict.DIFFERS
+
+
+def _ascending(scan: Iterable[Entry], role: str) -> Iterator[Entry]:
+    last = ""
+    for entry in scan:
+        if entry.raw_id <= last:
+            raise MustStop(
+                "listing-out-of-order",
+                f"The {role}'s listing is out of order: {entry.raw_id} came after {last}.",
+                why="Comparing such a listing would call files missing that are there.",
+                cure="Nothing was decided from it. Run again; if it stays, the server's listing is broken.",
+            )
+        last = entry.raw_id
+        yield entry

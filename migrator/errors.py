@@ -1,0 +1,121 @@
+"""Every error that this program raises on purpose.
+
+::
+
+    MigratorError                  what, why, cure; `name` (kebab-case) and an exit status
+    ├── SettingsError        (2)   options or settings that cannot be meant
+    ├── CannotStart          (3)   nothing was moved: a place, a right or a server is missing
+    ├── MustStop             (3)   the run ended early; its ledger says where to go on
+    ├── LedgerBusy           (4)   another run holds the ledger of these two locations
+    └── StoreError           (3)   a store did not do what was asked; becomes an outcome, or one of the above
+        ├── Vanished               the raw file was there when it was listed, and is not any more
+        ├── Unreadable             the raw file or folder exists and may not be read
+        ├── SourceChanged          the raw file changed while it was read
+        ├── NotTheSame             bytes that arrived are not the bytes that were sent
+        ├── AlreadyThere           the name at the target is taken
+        ├── AccessDenied           the credentials do not allow this call
+        ├── BucketMissing          the bucket does not exist
+        ├── StoreFull              no space, no inodes, no quota
+        └── Unavailable            server or network failed; trying again may help
+
+Rules: whoever raises says what happened, why, and what to do now, in words for an operator. A failed raw file is an outcome;
+only what ends the run is raised through the pipeline. `temporary` belongs to the error: the retry loop asks, it does not guess.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MigratorError(Exception):
+    """Something that an operator has to know: what happened, why, and what to do now.
+
+    `name` is a stable kebab-case word for documentation and ``--json``.
+    """
+
+    exit_status: ClassVar[int] = 3
+    temporary: ClassVar[bool] = False
+
+    def __init__(self, name: str, what: str, *, why: str = "", cure: str = "") -> None:
+        super().__init__(name, what, why, cure)
+        self.name = name
+        self.what = what
+        self.why = why
+        self.cure = cure
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.name, self.what, self.why, self.cure))
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.what, self.why, self.cure) if part)
+
+
+def _rebuild(kind: type[MigratorError], name: str, what: str, why: str, cure: str) -> MigratorError:
+    """Errors cross from worker processes; keyword-only arguments need a hand."""
+    return kind(name, what, why=why, cure=cure)
+
+
+class SettingsError(MigratorError):
+    """Options or settings that cannot be meant; nothing was opened."""
+
+    exit_status = 2
+
+
+class CannotStart(MigratorError):
+    """Nothing was moved, because a place, a right or a server that is needed is missing."""
+
+
+class MustStop(MigratorError):
+    """Nothing can succeed any more; what was done is in the ledger."""
+
+
+class LedgerBusy(MigratorError):
+    """Another run holds the ledger of these two locations."""
+
+    exit_status = 4
+
+
+class StoreError(MigratorError):
+    """A store did not do what was asked."""
+
+
+class Vanished(StoreError):
+    """The raw file was there when it was listed, and is not any more."""
+
+
+class Unreadable(StoreError):
+    """The raw file or folder exists, and may not or cannot be read."""
+
+
+class SourceChanged(StoreError):
+    """The raw file changed while it was read, so what was read may be torn."""
+
+    temporary = True
+
+
+class NotTheSame(StoreError):
+    """Bytes that arrived are not the bytes that were sent."""
+
+    temporary = True
+
+
+class AlreadyThere(StoreError):
+    """The name at the target is taken; nothing was written."""
+
+
+class AccessDenied(StoreError):
+    """The credentials, or the user's rights, do not allow this."""
+
+
+class BucketMissing(StoreError):
+    """The bucket does not exist."""
+
+
+class StoreFull(StoreError):
+    """No space, no inodes or no quota is left."""
+
+
+class Unavailable(StoreError):
+    """The server or the network failed; trying again may help."""
+
+    temporary = True

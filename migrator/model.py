@@ -1,0 +1,302 @@
+"""The vocabulary as values: raw files, what listings tell of them, how they compare and how they end. Pure.
+
+Values that exist once for each raw file are named tuples: building one costs a third of a frozen dataclass,
+and a scan builds millions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple, NewType
+
+RawId = NewType("RawId", str)
+"""A raw file's UUID in canonical text: 36 characters, lower-case hex and hyphens (the only form that Bytes reads back)."""
+
+INDEX_LENGTH = 3
+"""Bytes' index folder is named by the first three characters of the raw id (``bytes/raw/file_raw_repository.py``)."""
+
+HEX_DIGITS = "0123456789abcdef"
+
+is_raw_id: Callable[[str], object] = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+).fullmatch
+
+
+class RawFile(NamedTuple):
+    """The opaque bytes that Bytes saved once under a raw id for an organization."""
+
+    organization: str
+    raw_id: RawId
+
+
+class Entry(NamedTuple):
+    """What a listing tells of a raw file.
+
+    `size` in bytes. `etag` without quotes, None on disk or where the server lists none. `modified_ns` is the modification time on
+    disk and ``LastModified`` on S3; `changed_ns` is the inode's change time (equal to `modified_ns` on S3), which no tool can set back.
+    """
+
+    raw_id: RawId
+    size: int
+    etag: str | None = None
+    modified_ns: int = 0
+    changed_ns: int = 0
+
+
+class Shard(NamedTuple):
+    """A unit of work: the raw files of one organization whose ids start with `prefix` (0 to 3 hex characters)."""
+
+    organization: str
+    prefix: str = ""
+
+
+class Pair(NamedTuple):
+    """The two ends of one raw file; at least one of them is there."""
+
+    raw_id: RawId
+    source: Entry | None
+    target: Entry | None
+
+
+class Verdict(Enum):
+    """How a pair compares, in rclone's signs."""
+
+    SAME_SIZE = "="
+    DIFFERS = "*"
+    SOURCE_ONLY = "+"
+    TARGET_ONLY = "-"
+
+
+class Action(Enum):
+    """What is to be done with a raw file of the source."""
+
+    COPY = "copy"
+    COMPARE = "compare"
+    ACCEPT = "accept"
+    DIFFER = "differ"
+    REFUSE = "refuse"
+
+
+class Step(NamedTuple):
+    """One raw file of the source and what is to be done with it."""
+
+    action: Action
+    raw_id: RawId
+    source: Entry
+    target: Entry | None
+
+
+class Outcome(Enum):
+    """How a raw file of the source ended: exactly one of these. `MISSING` stands in for `COPIED` in a dry run."""
+
+    COPIED = "copied"
+    PRESENT = "present"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+    REFUSED = "refused"
+    VANISHED = "vanished"
+    PENDING = "pending"
+    MISSING = "missing"
+
+
+class Result(NamedTuple):
+    """A raw file's outcome.
+
+    `reason` says why for everything but copied, present and missing. `etag` is the target's answer to a copy.
+    `seen` is the source as it was read, for telling later whether it has changed since.
+    """
+
+    entry: Entry
+    outcome: Outcome
+    reason: str = ""
+    etag: str | None = None
+
+
+class NoticeKind(Enum):
+    """What a scan may meet besides raw files."""
+
+    STRAY = "stray"
+    UNREADABLE_FOLDER = "unreadable-folder"
+
+
+class Notice(NamedTuple):
+    """Something in a location that is no raw file, or that hides raw files from us. `where` is its full path or URL."""
+
+    kind: NoticeKind
+    where: str
+    reason: str
+    organization: str = ""
+    size: int = 0
+
+
+Notify = Callable[[Notice], None]
+"""Scans tell what they meet besides raw files by calling this, in the order in which they meet it."""
+
+
+class Fingerprint(NamedTuple):
+    """The state of an index folder: any file that comes, goes or is renamed changes it. Times in ns."""
+
+    inode: int
+    modified_ns: int
+    changed_ns: int
+
+
+class Folder(NamedTuple):
+    """An index folder of a source on disk, with its state when it was looked at."""
+
+    prefix: str
+    fingerprint: Fingerprint
+
+
+class FinishedFolder(NamedTuple):
+    """An index folder all of whose raw files are known to be at the target."""
+
+    organization: str
+    prefix: str
+    fingerprint: Fingerprint
+    files: int
+    bytes: int
+
+
+class Provisional(NamedTuple):
+    """A raw file that was copied while it was still young: should it change, its copy is ours to replace.
+
+    `etag` is what the target answered, which tells our copy from anybody else's.
+    """
+
+    organization: str
+    raw_id: RawId
+    size: int
+    changed_ns: int
+    etag: str
+
+
+@dataclass(slots=True)
+class Count:
+    """Files and their bytes."""
+
+    files: int = 0
+    bytes: int = 0
+
+    def add(self, size: int) -> None:
+        self.files += 1
+        self.bytes += size
+
+    def merge(self, other: Count) -> None:
+        self.files += other.files
+        self.bytes += other.bytes
+
+    def as_dict(self) -> dict[str, int]:
+        return {"files": self.files, "bytes": self.bytes}
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counted outcomes, of a shard, an organization or a run.
+
+    `extra` (raw files only at the target) and `stray` stand outside `discovered`; `present_unseen` is the part of present that rests
+    on the ledger alone.
+    """
+
+    outcomes: dict[Outcome, Count] = field(default_factory=lambda: {outcome: Count() for outcome in Outcome})
+    extra: Count = field(default_factory=Count)
+    stray: Count = field(default_factory=Count)
+    present_unseen: Count = field(default_factory=Count)
+    unreadable_folders: int = 0
+
+    @property
+    def discovered(self) -> Count:
+        """All raw files of the source that were met: the sum of the outcomes, by definition."""
+        total = Count()
+        for count in self.outcomes.values():
+            total.merge(count)
+        return total
+
+    def __getitem__(self, outcome: Outcome) -> Count:
+        return self.outcomes[outcome]
+
+    def merge(self, other: Tally) -> None:
+        for outcome, count in other.outcomes.items():
+            self.outcomes[outcome].merge(count)
+        self.extra.merge(other.extra)
+        self.stray.merge(other.stray)
+        self.present_unseen.merge(other.present_unseen)
+        self.unreadable_folders += other.unreadable_folders
+
+    @property
+    def is_clean(self) -> bool:
+        """Everything is accounted for and nothing needs the operator."""
+        bad = (Outcome.CONFLICT, Outcome.FAILED, Outcome.REFUSED, Outcome.PENDING)
+        return not self.unreadable_folders and not any(self.outcomes[outcome].files for outcome in bad)
+
+    def as_dict(self) -> dict[str, dict[str, int]]:
+        """The totals of ``--json``, in the order in which they are told."""
+        named = {outcome.value: count.as_dict() for outcome, count in self.outcomes.items()}
+        return {
+            "discovered": self.discovered.as_dict(),
+            **named,
+            "extra": self.extra.as_dict(),
+            "stray": self.stray.as_dict(),
+            "present_unseen": self.present_unseen.as_dict(),
+        }
+
+
+class Problem(NamedTuple):
+    """A raw file, folder or stray that the operator has to know of. `kind` is an outcome's or a notice's value."""
+
+    kind: str
+    organization: str
+    where: str
+    reason: str
+    raw_id: str = ""
+    size: int = 0
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "kind": self.kind,
+            "organization": self.organization,
+            "id": self.raw_id or None,
+            "where": self.where,
+            "reason": self.reason,
+            "bytes": self.size,
+        }
+
+
+class FindingStatus(Enum):
+    """How bad a finding is; the order is the order of severity."""
+
+    PASS = "pass"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A line of a first look: what was seen, why it matters, and the cure as a command or settings line."""
+
+    name: str
+    status: FindingStatus
+    seen: str
+    why: str = ""
+    cure: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        return {
+            "name": self.name,
+            "status": self.status.value,
+            "seen": self.seen,
+            "why": self.why,
+            "cure": self.cure,
+        }
+
+
+def shards_of(organization: str, length: int) -> Iterator[Shard]:
+    """All shards of an organization with prefixes of `length` characters, ascending."""
+    if length == 0:
+        yield Shard(organization)
+        return
+    for number in range(16**length):
+        yield Shard(organization, f"{number:0{length}x}")

@@ -1,0 +1,122 @@
+"""What the parts of a pass promise each other. A docstring here is a contract; `tests/contract` holds its sentences on every implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from migrator.model import Entry, Folder, Notify, RawFile, Result, Shard, Step
+
+
+class Content(Protocol):
+    """A raw file opened for reading, from its first byte to its last.
+
+    Used by one thread. `read` answers up to `size` bytes and b"" at the end, never fewer for a reason of its own: a short answer
+    means that the end is near. Errors: Vanished, Unreadable, Unavailable.
+    """
+
+    size: int
+
+    def read(self, size: int) -> bytes: ...
+
+    def finish(self) -> None:
+        """Called once after the last read: proves that what was read is one whole, unchanged raw file.
+
+        Raises SourceChanged (it was written meanwhile) or NotTheSame (length or digest is not the store's).
+        """
+        ...
+
+
+class Source(Protocol):
+    """A location opened for reading. Cannot write, by type. Every method may be called from any thread."""
+
+    def describe(self, raw_file: RawFile) -> str:
+        """Where the raw file is, as a path or ``s3://`` URL, for people."""
+        ...
+
+    def organizations(self, notify: Notify) -> Iterator[str]:
+        """Organizations with a place in this location, ascending. A location that does not exist has none.
+
+        Whatever lies beside them is a stray. Raises AccessDenied or Unavailable: a listing that failed is never an empty one.
+        """
+        ...
+
+    def shard_length(self, organization: str) -> int:
+        """How many hex characters (0 to 3) cut this organization into shards of some thousand raw files. An estimate from a sample."""
+        ...
+
+    def folders(self, shard: Shard) -> Sequence[Folder]:
+        """The shard's index folders with their present state, ascending; empty where the store has no such short cut (S3)."""
+        ...
+
+    def scan(self, shard: Shard, notify: Notify) -> Iterator[Entry]:
+        """The shard's raw files, strictly ascending by raw id, in constant memory but for one index folder or page.
+
+        With an empty prefix, strays anywhere in the organization are told; else those below the prefix. Temporary files of this tool
+        are no strays. An unreadable folder is told as such. An organization that does not exist is empty.
+        Raises Unavailable, AccessDenied or BucketMissing when the listing fails, however late.
+        """
+        ...
+
+    def scan_strays(self, organization: str, notify: Notify) -> None:
+        """Tell the strays that no shard with a prefix of one or more characters would meet."""
+        ...
+
+    def can_read(self, raw_file: RawFile) -> bool:
+        """Whether opening would be allowed, as far as can be told without reading."""
+        ...
+
+    def open(self, raw_file: RawFile, entry: Entry) -> AbstractContextManager[Content]:
+        """Open the raw file that was listed as `entry`. Raises Vanished, Unreadable, SourceChanged, Unavailable."""
+        ...
+
+
+class Receipt(Protocol):
+    """What `Target.store` hands to `Target.publish`."""
+
+    @property
+    def etag(self) -> str | None:
+        """The target's name for the content, where it has one: tells our copy from another's later."""
+        ...
+
+
+class Target(Source, Protocol):
+    """A location that can also be written. Nothing that exists is ever replaced or deleted, but for `replace`."""
+
+    def prepare(self, organization: str) -> None:
+        """Make the organization's place (bucket or folder) if it is missing. Called before its first `store`, from one thread at a time."""
+        ...
+
+    def store(self, raw_file: RawFile, content: Content) -> Receipt:
+        """Bring the content and prove that it arrived; nobody need see it before `publish`.
+
+        Atomic: a reader sees no raw file or the whole one. Calls `content.finish` before anything becomes visible that cannot be taken
+        back. Raises AlreadyThere with nothing written, NotTheSame, StoreFull, AccessDenied, BucketMissing, Unavailable, and whatever
+        `content` raises.
+        """
+        ...
+
+    def replace(self, raw_file: RawFile, content: Content, own_etag: str) -> Receipt:
+        """As `store`, over a copy of our own that is still `own_etag`. Raises AlreadyThere if it is something else by now."""
+        ...
+
+    def publish(self, receipts: Sequence[tuple[RawFile, Receipt]]) -> Iterator[tuple[RawFile, Exception | None]]:
+        """Make stored content visible and durable; answers each raw file once, with the error that kept it back or None.
+
+        What was answered with None survives a power cut on any file system that honours fsync.
+        """
+        ...
+
+    def holds_same(self, raw_file: RawFile, entry: Entry, source: Source, source_entry: Entry) -> bool:
+        """Whether both ends hold equal content, proven by digests; sizes are equal already.
+
+        Reads as little as a proof takes; never answers False without having compared contents.
+        """
+        ...
+
+
+class Sink(Protocol):
+    """The last stage of a pass: steps → outcomes. Each step is answered exactly once, in any order."""
+
+    def run(self, shard: Shard, steps: Iterable[Step]) -> Iterator[Result]: ...

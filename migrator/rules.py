@@ -1,0 +1,29 @@
+"""The tables from verdicts to actions: all that tells a rehearsal by size from a migration by content. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from migrator.model import Action, Verdict
+
+Rules = Mapping[Verdict, Action]
+"""What to do with a raw file of the source. Raw files only at the target are counted as extra and never touched, under any rules."""
+
+BY_CONTENT: Rules = {
+    Verdict.SOURCE_ONLY: Action.COPY,
+    Verdict.SAME_SIZE: Action.COMPARE,
+    Verdict.DIFFERS: Action.DIFFER,
+}
+
+BY_SIZE: Rules = {
+    Verdict.SOURCE_ONLY: Action.COPY,
+    Verdict.SAME_SIZE: Action.ACCEPT,
+    Verdict.DIFFERS: Action.DIFFER,
+}
+
+REFUSE: Rules = {
+    Verdict.SOURCE_ONLY: Action.REFUSE,
+    Verdict.SAME_SIZE: Action.REFUSE,
+    Verdict.DIFFERS: Action.REFUSE,
+}
+"""For an organization that has no valid name at the target."""
