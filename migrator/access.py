@@ -1,0 +1,230 @@
+"""Access to S3 from ``AWS_*`` settings, resolved as boto3 resolves them for Bytes. Pure.
+
+Source: botocore 1.44, ``configprovider.py`` and ``credentials.py``, and ``boto3.Session().client("s3")`` tried with each variable.
+``AWS_ENDPOINT_URL_S3`` comes before ``AWS_ENDPOINT_URL``, ``AWS_DEFAULT_PROFILE`` before ``AWS_PROFILE``, ``AWS_SECURITY_TOKEN`` before
+``AWS_SESSION_TOKEN``, keys in the environment before a profile named there; ``AWS_REGION`` is ignored. Empty values count as not set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from migrator.envfile import Setting
+from migrator.environment import (
+    ACCESS_KEY_ID,
+    CA_BUNDLE,
+    CARRIED_OVER,
+    CONFIG_FILE,
+    ENDPOINT_URL,
+    ENDPOINT_URLS,
+    IGNORED_REGION,
+    PROFILE,
+    PROFILES,
+    REGION,
+    SECRET_ACCESS_KEY,
+    SESSION_TOKENS,
+    SHARED_CREDENTIALS_FILE,
+    Environment,
+    Layer,
+    merged,
+    refuse_unexpanded,
+)
+from migrator.errors import SettingsError
+from migrator.model import Finding, FindingStatus
+from migrator.settings import DEFAULT_PORTS, S3Access, Secret
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedAccess:
+    """Access to one S3 server, the settings that it comes from, and what to tell about them."""
+
+    access: S3Access
+    settings: tuple[Setting, ...]
+    findings: tuple[Finding, ...]
+
+
+def resolve_access(environment: Environment) -> ResolvedAccess:
+    """Resolve endpoint, region and keys; keys that only the process environment gives are left to boto3's own chain."""
+    endpoint = _endpoint(environment)
+    region = _region(environment)
+    keys, profile = _identity(environment)
+    explicit = merged((*environment.files, environment.options))
+    files = {name: _given(explicit, name) for name in (CA_BUNDLE, CONFIG_FILE, SHARED_CREDENTIALS_FILE)}
+    access = S3Access(
+        endpoint_url=checked_endpoint(endpoint) if endpoint else None,
+        region=region.value if region else None,
+        profile=profile.value if profile else None,
+        ca_bundle=_value(files[CA_BUNDLE]),
+        config_file=_value(files[CONFIG_FILE]),
+        shared_credentials_file=_value(files[SHARED_CREDENTIALS_FILE]),
+        access_key_id=_value(keys.get(ACCESS_KEY_ID)),
+        secret_access_key=_secret(keys.get(SECRET_ACCESS_KEY)),
+        session_token=_secret(_first(keys, SESSION_TOKENS)),
+    )
+    used = [endpoint, region, profile, *keys.values(), *(_given(merged(environment.layers), name) for name in files)]
+    if not keys and profile is None:
+        used += _left_to_boto3(environment)
+    return ResolvedAccess(access, tuple(setting for setting in used if setting), tuple(_findings(environment)))
+
+
+def _given(layer: Layer, name: str) -> Setting | None:
+    setting = layer.get(name)
+    return setting if setting and setting.value else None
+
+
+def _first(layer: Layer, names: tuple[str, ...]) -> Setting | None:
+    return next((setting for name in names if (setting := _given(layer, name))), None)
+
+
+def _value(setting: Setting | None) -> str | None:
+    return setting.value if setting else None
+
+
+def _secret(setting: Setting | None) -> Secret | None:
+    return Secret(setting.value) if setting else None
+
+
+def _endpoint(environment: Environment) -> Setting | None:
+    """The option, else what the files say, else what the process environment says."""
+    if ENDPOINT_URL in environment.options:
+        return environment.options[ENDPOINT_URL]
+    files = environment.from_files
+    if found := _first(files, ENDPOINT_URLS):
+        return found
+    ignored = _given(environment.process, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+    if ignored and ignored.value.lower() == "true":
+        return None
+    outer = _first(environment.process, ENDPOINT_URLS)
+    emptied = next((files[name] for name in ENDPOINT_URLS if name in files), None)
+    if outer and emptied:
+        raise SettingsError(
+            "endpoint-emptied",
+            f"{emptied.name} is set to nothing ({emptied.origin}), but {outer.name} is set ({outer.origin}).",
+            why="It cannot be told whether AWS itself is meant or the endpoint of the environment.",
+            cure=f"Unset {outer.name} in the environment, or write the URL, for AWS https://s3.<region>.amazonaws.com",
+        )
+    return outer
+
+
+def _region(environment: Environment) -> Setting | None:
+    setting = environment.get(REGION)
+    if setting and not setting.value:
+        raise SettingsError(
+            "aws-region-empty",
+            f"{REGION} is set to nothing ({setting.origin}).",
+            why="boto3 takes the empty value for a region's name and fails, here as in Bytes.",
+            cure=f"Unset {REGION} or give it a value, for example {REGION}=eu-west-1",
+        )
+    return setting
+
+
+def _identity(environment: Environment) -> tuple[dict[str, Setting], Setting | None]:
+    """Keys and profile, as far as boto3 would not find the same ones by itself.
+
+    The option ``--profile`` comes before all keys; keys in env files before a profile in env files; either before the process environment.
+    """
+    if option := _given(environment.options, PROFILE):
+        return {}, option
+    profile = _first(environment.from_files, PROFILES)
+    for layer in reversed(environment.files):
+        if keys := _keys_of(layer):
+            return keys, profile
+    if profile is None:
+        _keys_of(environment.process)
+    return {}, profile
+
+
+def _keys_of(layer: Layer) -> dict[str, Setting]:
+    """The pair of keys that a layer gives together, with its own session token; a half pair is an error."""
+    key, secret = _given(layer, ACCESS_KEY_ID), _given(layer, SECRET_ACCESS_KEY)
+    there = key or secret
+    if there is None:
+        return {}
+    if key is None or secret is None:
+        missing = SECRET_ACCESS_KEY if key else ACCESS_KEY_ID
+        raise SettingsError(
+            "aws-keys-half-set",
+            f"{there.name} is set ({there.origin}), {missing} is not.",
+            why="Both belong together and are taken from the same place.",
+            cure=f"Set {missing} where {there.name} is set, or remove {there.name} to use a profile or role.",
+        )
+    token = _first(layer, SESSION_TOKENS)
+    return {setting.name: setting for setting in (key, secret, token) if setting}
+
+
+def _left_to_boto3(environment: Environment) -> Iterator[Setting]:
+    """What boto3 will take from the process environment by itself."""
+    if _given(environment.process, ACCESS_KEY_ID):
+        yield from _keys_of(environment.process).values()
+    elif profile := _first(environment.process, PROFILES):
+        yield profile
+
+
+def _findings(environment: Environment) -> Iterator[Finding]:
+    lost = [
+        setting
+        for layer in environment.files
+        for setting in layer.values()
+        if _is_lost(setting, layer, environment.process)
+    ]
+    if lost:
+        names = ", ".join(f"{setting.name} ({setting.origin})" for setting in lost)
+        yield Finding(
+            name="aws-setting-not-applied",
+            status=FindingStatus.WARNING,
+            seen=f"Set in an env file, but without effect here: {names}.",
+            why="This program cannot hand these settings to boto3 from a file; a session token counts only beside its keys.",
+            cure="If it is needed, export it in the environment.",
+        )
+    ignored = environment.get(IGNORED_REGION)
+    if ignored and ignored.value and environment.get(REGION) is None:
+        yield Finding(
+            name="aws-region-ignored",
+            status=FindingStatus.WARNING,
+            seen=f"{IGNORED_REGION}={ignored.value} ({ignored.origin}) has no effect.",
+            why=f"boto3, and so Bytes, reads {REGION} and ignores {IGNORED_REGION}.",
+            cure=f"If that region was meant, set {REGION}={ignored.value}",
+        )
+
+
+def _is_lost(setting: Setting, layer: Layer, process: Layer) -> bool:
+    name = setting.name
+    if not setting.value or not name.startswith("AWS_"):
+        return False
+    if name in SESSION_TOKENS:
+        return _given(layer, ACCESS_KEY_ID) is None
+    if name in CARRIED_OVER or name == IGNORED_REGION or name.startswith(f"{ENDPOINT_URL}_"):
+        return False
+    return name not in process or process[name].value != setting.value
+
+
+def checked_endpoint(setting: Setting) -> str:
+    """The endpoint URL, if it is one that boto3 takes and that may be shown."""
+    url = setting.value
+    refuse_unexpanded(setting)
+    why = ""
+    try:
+        parts = urlsplit(url)
+        if "@" in parts.netloc:
+            raise SettingsError(
+                "endpoint-with-login",
+                f"{setting.name} ({setting.origin}) holds a login before the host name.",
+                why="It would show in reports and logs, and S3 servers do not use it.",
+                cure=f"Take it out of the URL; keys go into {ACCESS_KEY_ID} and {SECRET_ACCESS_KEY}.",
+            )
+        if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.port == 0:
+            why = "It does not begin with http:// or https:// and a host name."
+        elif parts.query or parts.fragment or any(character.isspace() for character in url):
+            why = "It holds a '?', a '#' or a space."
+    except ValueError:
+        why = "Its host or port cannot be understood."
+    if why:
+        raise SettingsError(
+            "endpoint-not-a-url",
+            f"{setting.name}={setting.shown} ({setting.origin}) is no endpoint URL.",
+            why=why,
+            cure="Write it like https://s3.example.org or http://127.0.0.1:8333",
+        )
+    return url
