@@ -45,6 +45,11 @@ class Entry(NamedTuple):
     modified_ns: int = 0
     changed_ns: int = 0
 
+    @property
+    def mark(self) -> str:
+        """Tells this state of the raw file from a later one: the ETag on S3, the modification time on disk."""
+        return self.etag or str(self.modified_ns)
+
 
 class Shard(NamedTuple):
     """A unit of work: the raw files of one organization whose ids start with `prefix` (0 to 3 hex characters)."""
@@ -81,12 +86,20 @@ class Action(Enum):
 
 
 class Step(NamedTuple):
-    """One raw file of the source and what is to be done with it."""
+    """One raw file of the source and what is to be done with it.
+
+    `own_mark` is the mark of a provisional copy of ours at the target; a different content under that mark is ours to replace.
+    """
 
     action: Action
-    raw_id: RawId
     source: Entry
     target: Entry | None
+    own_mark: str | None = None
+
+    @property
+    def may_replace(self) -> bool:
+        """What is at the target is a provisional copy of ours, and still as we left it."""
+        return self.own_mark is not None and self.target is not None and self.target.mark == self.own_mark
 
 
 class Outcome(Enum):
@@ -105,14 +118,14 @@ class Outcome(Enum):
 class Result(NamedTuple):
     """A raw file's outcome.
 
-    `reason` says why for everything but copied, present and missing. `etag` is the target's answer to a copy.
-    `seen` is the source as it was read, for telling later whether it has changed since.
+    `entry` is the source's, as it was when it was read. `reason` says why for everything but copied, present and missing. `mark` tells
+    a copy of ours at the target from anybody else's.
     """
 
     entry: Entry
     outcome: Outcome
     reason: str = ""
-    etag: str | None = None
+    mark: str = ""
 
 
 class NoticeKind(Enum):
@@ -120,6 +133,7 @@ class NoticeKind(Enum):
 
     STRAY = "stray"
     UNREADABLE_FOLDER = "unreadable-folder"
+    LEFT_ALONE = "left-alone"
 
 
 class Notice(NamedTuple):
@@ -164,14 +178,14 @@ class FinishedFolder(NamedTuple):
 class Provisional(NamedTuple):
     """A raw file that was copied while it was still young: should it change, its copy is ours to replace.
 
-    `etag` is what the target answered, which tells our copy from anybody else's.
+    `mark` is the copy's `Entry.mark`, which tells it from anybody else's; `size` and `changed_ns` are the source's when it was read.
     """
 
     organization: str
     raw_id: RawId
     size: int
     changed_ns: int
-    etag: str
+    mark: str
 
 
 @dataclass(slots=True)
@@ -268,7 +282,7 @@ class Problem(NamedTuple):
 class FindingStatus(Enum):
     """How bad a finding is; the order is the order of severity."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 no password
     WARNING = "warning"
     ERROR = "error"
 

@@ -1,11 +1,15 @@
-"""What the parts of a pass promise each other. A docstring here is a contract; `tests/contract` holds its sentences on every implementation."""
+"""What the parts of a pass promise each other.
+
+A docstring here is a contract; `tests/contract` holds its sentences on every implementation.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from migrator.errors import MigratorError, StoreError
 from migrator.model import Entry, Folder, Notify, RawFile, Result, Shard, Step
 
 
@@ -16,7 +20,10 @@ class Content(Protocol):
     means that the end is near. Errors: Vanished, Unreadable, Unavailable.
     """
 
-    size: int
+    @property
+    def entry(self) -> Entry:
+        """The raw file as it was when it was opened; its size is what will be read."""
+        ...
 
     def read(self, size: int) -> bytes: ...
 
@@ -63,6 +70,14 @@ class Source(Protocol):
         """Tell the strays that no shard with a prefix of one or more characters would meet."""
         ...
 
+    def is_empty(self, organization: str) -> bool:
+        """Whether nothing can be found for this organization: its place is missing or holds nothing. At most one request."""
+        ...
+
+    def look(self, raw_file: RawFile) -> Entry | None:
+        """The raw file's entry as it is at this moment, None where there is none."""
+        ...
+
     def can_read(self, raw_file: RawFile) -> bool:
         """Whether opening would be allowed, as far as can be told without reading."""
         ...
@@ -76,8 +91,8 @@ class Receipt(Protocol):
     """What `Target.store` hands to `Target.publish`."""
 
     @property
-    def etag(self) -> str | None:
-        """The target's name for the content, where it has one: tells our copy from another's later."""
+    def mark(self) -> str:
+        """The `Entry.mark` that the copy will have: tells our copy from another's later."""
         ...
 
 
@@ -85,7 +100,11 @@ class Target(Source, Protocol):
     """A location that can also be written. Nothing that exists is ever replaced or deleted, but for `replace`."""
 
     def prepare(self, organization: str) -> None:
-        """Make the organization's place (bucket or folder) if it is missing. Called before its first `store`, from one thread at a time."""
+        """Make the organization's place (bucket or folder) if it is missing; called before its first `store`, maybe twice."""
+        ...
+
+    def adopt(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
+        """Copy without the bytes passing through here, where both ends are one server; None where that cannot be done. Else as `store`."""
         ...
 
     def store(self, raw_file: RawFile, content: Content) -> Receipt:
@@ -97,26 +116,40 @@ class Target(Source, Protocol):
         """
         ...
 
-    def replace(self, raw_file: RawFile, content: Content, own_etag: str) -> Receipt:
-        """As `store`, over a copy of our own that is still `own_etag`. Raises AlreadyThere if it is something else by now."""
+    def replace(self, raw_file: RawFile, content: Content, own_mark: str) -> Receipt:
+        """As `store`, over a copy of our own that still has this mark. Raises AlreadyThere if it is something else by now."""
         ...
 
-    def publish(self, receipts: Sequence[tuple[RawFile, Receipt]]) -> Iterator[tuple[RawFile, Exception | None]]:
+    def publish(self, receipts: Sequence[tuple[RawFile, Receipt]]) -> Iterator[tuple[RawFile, StoreError | None]]:
         """Make stored content visible and durable; answers each raw file once, with the error that kept it back or None.
 
         What was answered with None survives a power cut on any file system that honours fsync.
         """
         ...
 
-    def holds_same(self, raw_file: RawFile, entry: Entry, source: Source, source_entry: Entry) -> bool:
-        """Whether both ends hold equal content, proven by digests; sizes are equal already.
 
-        Reads as little as a proof takes; never answers False without having compared contents.
-        """
-        ...
+class Answer(NamedTuple):
+    """A sink's answer to one step. `stop` is what ends the run; such a raw file is pending."""
+
+    ticket: object
+    result: Result
+    stop: MigratorError | None = None
 
 
 class Sink(Protocol):
-    """The last stage of a pass: steps → outcomes. Each step is answered exactly once, in any order."""
+    """The last stage of a pass: steps → outcomes. Used by one thread. Each step is answered exactly once, in any order."""
 
-    def run(self, shard: Shard, steps: Iterable[Step]) -> Iterator[Result]: ...
+    @property
+    def has_room(self) -> bool:
+        """Whether another step may be submitted now."""
+        ...
+
+    def submit(self, ticket: object, organization: str, step: Step) -> None:
+        """Begin with a step; `ticket` comes back with its answer. Does not wait for any network."""
+        ...
+
+    def answers(self, *, flush: bool) -> Iterator[Answer]:
+        """The answers that are there; waits for a moment if there are none. `flush`: nothing more comes for now, hold nothing back."""
+        ...
+
+    def close(self) -> None: ...

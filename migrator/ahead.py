@@ -1,0 +1,48 @@
+"""Counting runs ahead beside the copying, so that progress has a true total and an interrupted run knows what is left."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from migrator.errors import MigratorError
+from migrator.model import Count, Notice, Shard
+from migrator.protocols import Source
+
+
+class CountAhead:
+    """Counts the source's raw files in a thread of its own. A context manager; leaving it ends the counting."""
+
+    def __init__(self, source: Source, organizations: Sequence[str]) -> None:
+        self._source = source
+        self._organizations = organizations
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._count, name="count-ahead", daemon=True)
+        self.by_organization = {organization: Count() for organization in organizations}
+        self.total = Count()
+        self.is_final = False
+
+    def __enter__(self) -> CountAhead:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        self._thread.join()
+
+    def _count(self) -> None:
+        try:
+            for organization in self._organizations:
+                count = self.by_organization[organization]
+                for entry in self._source.scan(Shard(organization), _ignore):
+                    count.add(entry.size)
+                    self.total.add(entry.size)
+                    if self._ending.is_set():
+                        return
+            self.is_final = True
+        except MigratorError:
+            return  # the pass itself meets the same, and tells it
+
+
+def _ignore(notice: Notice) -> None:
+    """The pass itself tells strays and unreadable folders."""

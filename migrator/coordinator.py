@@ -1,0 +1,159 @@
+"""One run: organizations → units → engine → events → ledger, totals and observers. It alone writes the ledger."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from migrator.errors import MigratorError
+from migrator.model import Count, FinishedFolder, Problem, Provisional, RawId, Shard, Tally, shards_of
+from migrator.stopping import Flag
+from migrator.units import Assignment, Ended, Event, Survey, Surveyed, Told, Unit
+
+PROBLEMS_SHOWN = 1_000
+_EVENT_WAIT = 0.2
+
+
+class Engine(Protocol):
+    """Spreads units over workers. Events of one unit arrive in order, its `Ended` last."""
+
+    @property
+    def capacity(self) -> int:
+        """How many units keep all workers busy."""
+        ...
+
+    def submit(self, unit: Unit) -> None: ...
+
+    def next_event(self, timeout: float) -> Event | None:
+        """The next event, None if none came in time. Raises MustStop when no worker is left to answer."""
+        ...
+
+
+class Memory(Protocol):
+    """What is known from earlier runs, and where this one is written down."""
+
+    def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]: ...
+
+    def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]: ...
+
+    def record(self, told: Told) -> None:
+        """Make durable what was told. Called before anybody is shown it."""
+        ...
+
+
+class Observer(Protocol):
+    """Is shown a run while it goes on."""
+
+    def told(self, told: Told) -> None: ...
+
+    def tick(self) -> None:
+        """Called some times a second, whether anything happened or not."""
+        ...
+
+
+@dataclass(slots=True)
+class Totals:
+    """What a run has come to: counted for each organization, with the first problems. `beside` are strays beside the organizations."""
+
+    organizations: dict[str, Tally] = field(default_factory=dict)
+    beside: Count = field(default_factory=Count)
+    problems: list[Problem] = field(default_factory=list)
+    problems_total: int = 0
+
+    def add(self, told: Told) -> None:
+        self.organizations.setdefault(told.organization, Tally()).merge(told.tally)
+        self.add_problems(told.problems)
+
+    def add_problems(self, problems: Sequence[Problem]) -> None:
+        self.problems_total += len(problems)
+        self.problems.extend(problems[: max(0, PROBLEMS_SHOWN - len(self.problems))])
+
+    def overall(self) -> Tally:
+        total = Tally()
+        for tally in self.organizations.values():
+            total.merge(tally)
+        total.stray.merge(self.beside)
+        return total
+
+
+class Coordinator:
+    """Feeds an engine with units and takes down what it tells."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        memory: Memory,
+        observers: Sequence[Observer],
+        totals: Totals,
+        stopping: Flag,
+    ) -> None:
+        self._engine = engine
+        self._memory = memory
+        self._observers = observers
+        self._totals = totals
+        self._stopping = stopping
+        self._surveyed: deque[Iterator[Assignment]] = deque()
+        self._error: MigratorError | None = None
+        self._under_way = 0
+
+    def run(self, organizations: Iterable[str]) -> None:
+        """Work through all organizations, or until `stopping` is set. Raises the first MigratorError, after taking down the rest."""
+        surveys = iter(organizations)
+        while True:
+            while self._under_way < self._engine.capacity:
+                unit = self._next_unit(surveys)
+                if unit is None:
+                    break
+                self._under_way += 1
+                self._engine.submit(unit)
+            if not self._under_way:
+                break
+            self._take_event()
+            for observer in self._observers:
+                observer.tick()
+        if self._error is not None:
+            raise self._error
+
+    def _next_unit(self, surveys: Iterator[str]) -> Unit | None:
+        if self._stopping.is_set():
+            return None
+        while self._surveyed:
+            assignment = next(self._surveyed[0], None)
+            if assignment is not None:
+                return assignment
+            self._surveyed.popleft()
+        organization = next(surveys, None)
+        return None if organization is None else Survey(organization)
+
+    def _take_event(self) -> None:
+        event = self._engine.next_event(_EVENT_WAIT)
+        if isinstance(event, Surveyed):
+            self._surveyed.append(self._assignments(event))
+        elif isinstance(event, Told):
+            self._take_down(event)
+        elif isinstance(event, Ended):
+            self._under_way -= 1
+            if event.error is not None:
+                self._error = self._error or event.error
+                self._stopping.set()
+
+    def _take_down(self, told: Told) -> None:
+        self._memory.record(told)
+        self._totals.add(told)
+        for observer in self._observers:
+            observer.told(told)
+
+    def _assignments(self, surveyed: Surveyed) -> Iterator[Assignment]:
+        for shard in shards_of(surveyed.organization, surveyed.length):
+            yield self._assignment(shard, surveyed)
+
+    def _assignment(self, shard: Shard, surveyed: Surveyed) -> Assignment:
+        return Assignment(
+            shard=shard,
+            target_is_empty=surveyed.target_is_empty,
+            finished=self._memory.finished(shard.organization, shard.prefix),
+            provisional=self._memory.provisional(shard.organization, shard.prefix),
+        )

@@ -1,0 +1,1 @@
+"""What spreads units of work."""

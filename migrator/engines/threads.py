@@ -1,0 +1,61 @@
+"""The engine of this process alone: one worker in a thread. For dry runs, tests, and machines without libcurl."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+
+from migrator.units import Event, Unit
+
+UNITS_AHEAD = 4
+_EVENTS_WAITING = 64
+
+
+class _Units:
+    """The worker's end of the queue of units."""
+
+    def __init__(self) -> None:
+        self.queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
+        self._is_over = False
+
+    def take(self, *, wait: bool) -> Unit | None:
+        if self._is_over:
+            return None
+        try:
+            unit = self.queue.get(block=wait)
+        except queue.Empty:
+            return None
+        self._is_over = unit is None
+        return unit
+
+
+class Threads:
+    """Use as a context manager; leaving it ends the worker."""
+
+    def __init__(self, work: Callable[[_Units, Callable[[Event], None]], None]) -> None:
+        self._units = _Units()
+        self._events: queue.Queue[Event] = queue.Queue(_EVENTS_WAITING)
+        self._thread = threading.Thread(target=work, args=(self._units, self._events.put), name="worker", daemon=True)
+
+    @property
+    def capacity(self) -> int:
+        return UNITS_AHEAD
+
+    def __enter__(self) -> Threads:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._units.queue.put(None)
+        while self._thread.is_alive():
+            self.next_event(0.05)  # nobody listens any more: make room, so that the worker can end
+
+    def submit(self, unit: Unit) -> None:
+        self._units.queue.put(unit)
+
+    def next_event(self, timeout: float) -> Event | None:
+        try:
+            return self._events.get(timeout=timeout)
+        except queue.Empty:
+            return None

@@ -1,0 +1,105 @@
+"""When to try again, when to give up a raw file, and when to end the run: one policy for every path.
+
+A server restart takes 15 seconds and more, boto3 gives up after 0.3; so temporary errors are tried again with growing, jittered pauses
+as long as anything succeeds anywhere, and for `seconds` after the last success. Refusals that hit one raw file after another end the
+run too: a right that was taken away is one message, not one for each of a million files.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from migrator.errors import AccessDenied, BucketMissing, MustStop, StoreError, StoreFull, Unavailable
+from migrator.stopping import Flag, StopFlag
+
+T = TypeVar("T")
+
+TRIES_WHILE_OTHERS_SUCCEED = 8
+REFUSALS_IN_A_ROW = 20
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 10.0
+
+
+class Patience:
+    """Shared by all threads of a run. `seconds` hold after a success, `at_first` before the first one."""
+
+    def __init__(
+        self,
+        *,
+        seconds: float = 120,
+        at_first: float = 10,
+        clock: Callable[[], float] = time.monotonic,
+        stopping: Flag | None = None,
+    ) -> None:
+        self._seconds = seconds
+        self._at_first = min(seconds, at_first)
+        self._clock = clock
+        self._stopping: Flag = stopping or StopFlag()
+        self._lock = threading.Lock()
+        self._last_success: float | None = None
+        self._began = clock()
+        self._refusals = 0
+
+    def run(self, attempt: Callable[[], T]) -> T:
+        """Call until it succeeds. Raises the last error when trying on is pointless for this call, MustStop when for all."""
+        tries, first_failure = 0, 0.0
+        while True:
+            try:
+                answer = attempt()
+            except Unavailable as error:
+                tries += 1
+                first_failure = first_failure or self._clock()
+                self._pause_or_give_up(error, tries, first_failure)
+            else:
+                self.succeeded()
+                return answer
+
+    def succeeded(self) -> None:
+        """Something worked: the server is there, and lets us."""
+        self._last_success = self._clock()
+        self._refusals = 0
+
+    def failed(self, error: StoreError) -> None:
+        """A raw file failed for good. Raises MustStop when the next ones can only fail likewise."""
+        if isinstance(error, StoreFull):
+            raise MustStop(
+                error.name,
+                error.what,
+                why="Nothing more fits there.",
+                cure="Make room, then run the same command again.",
+            ) from error
+        if not isinstance(error, (AccessDenied, BucketMissing)):
+            return
+        with self._lock:
+            self._refusals += 1
+            refusals = self._refusals
+        if refusals >= REFUSALS_IN_A_ROW:
+            raise MustStop(
+                error.name,
+                error.what,
+                why=f"{refusals} raw files in a row were refused like this.",
+                cure=f"{error.cure} Then run the same command again.".strip(),
+            ) from error
+
+    def _pause_or_give_up(self, error: Unavailable, tries: int, first_failure: float) -> None:
+        now = self._clock()
+        last = self._last_success
+        limit = self._at_first if last is None else self._seconds
+        silent_since = max(first_failure, last if last is not None else self._began)
+        if (last is None or last < first_failure) and now - silent_since >= limit:
+            raise MustStop(
+                error.name,
+                error.what,
+                why=f"{error.why} Nothing has succeeded for {limit:.0f} seconds.".strip(),
+                cure=error.cure
+                or "Check the endpoint and the server, then run the same command again: it goes on where it was.",
+            ) from error
+        if last is not None and last >= first_failure and tries >= TRIES_WHILE_OTHERS_SUCCEED:
+            raise error
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 jitter, no secret
+        if self._stopping.wait(pause):
+            raise error

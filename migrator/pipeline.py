@@ -1,0 +1,234 @@
+"""One shard's way: scan → compare → rules → sink → outcomes, told as events.
+
+A shard is pulled for steps and pushed results, so that one thread can have several shards under way and no request waits for the end of
+another shard. Events are told often; a shard that is killed loses nothing but what was not told yet.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from migrator.compare import compare, verdict_of
+from migrator.model import (
+    INDEX_LENGTH,
+    Action,
+    Entry,
+    FinishedFolder,
+    Folder,
+    Notice,
+    NoticeKind,
+    Outcome,
+    Pair,
+    Problem,
+    Provisional,
+    RawFile,
+    RawId,
+    Result,
+    Shard,
+    Step,
+)
+from migrator.protocols import Sink, Source
+from migrator.rules import REFUSE, Rules
+from migrator.stopping import Flag
+from migrator.units import Assignment, Event, Survey, Surveyed, Told
+
+TOLD_AFTER_RESULTS = 500
+TOLD_AFTER_SECONDS = 0.5
+DIFFERENT_SIZE = "the target holds another size under this name"
+NO_VALID_NAME = "the organization has no valid bucket name at the target"
+_LISTED_ONE_BY_ONE = 8
+_UNREMARKABLE = frozenset({Outcome.COPIED, Outcome.PRESENT, Outcome.MISSING})
+_AT_TARGET = frozenset({Outcome.COPIED, Outcome.PRESENT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """What all units of a run share. `settle_ns`: a raw file that changed less than this ago may still be written to."""
+
+    source: Source
+    target: Source
+    sink: Sink
+    rules: Rules
+    refused: frozenset[str]
+    settle_ns: int
+    stopping: Flag
+    clock_ns: Callable[[], int] = time.time_ns
+
+    def survey(self, unit: Survey) -> Iterator[Event]:
+        """Find out how to cut an organization into shards, and tell the strays that no shard would meet."""
+        organization = unit.organization
+        empty = organization in self.refused or self.target.is_empty(organization)
+        length = self.source.shard_length(organization)
+        yield Surveyed(organization=organization, length=length, target_is_empty=empty)
+        if length:
+            told = Told(organization=organization)
+            for store in (self.source,) if empty else (self.source, self.target):
+                store.scan_strays(organization, told.note)
+            yield told
+
+
+class ShardPass:
+    """One shard while it is worked through: `steps` gives what the sink has to do, `count` takes its answers."""
+
+    def __init__(self, whole: Pass, assignment: Assignment) -> None:
+        self._pass = whole
+        self._assignment = assignment
+        self._shard = assignment.shard
+        self._young_after = whole.clock_ns() - whole.settle_ns
+        self._told = Told(organization=self._shard.organization)
+        self._told_at = time.monotonic()
+        self._results = 0
+        folders = whole.source.folders(self._shard)
+        changed = [folder for folder in folders if not self._is_finished(folder)]
+        self._open_folders = {folder.prefix: _FolderCount(folder) for folder in changed}
+        self._has_folders = bool(folders)
+        only = None if len(changed) == len(folders) else [folder.prefix for folder in changed]
+        self.organization = self._shard.organization
+        self.steps = self._steps(self._pairs(only))
+
+    def count(self, result: Result) -> None:
+        """Take down how a raw file ended."""
+        entry, outcome = result.entry, result.outcome
+        self._results += 1
+        self._told.tally.outcomes[outcome].add(entry.size)
+        if outcome not in _UNREMARKABLE:
+            self._tell_problem(result)
+        if self._has_folders:
+            self._count_in_folder(result)
+
+    @property
+    def is_time_to_tell(self) -> bool:
+        return self._results >= TOLD_AFTER_RESULTS or (
+            self._results > 0 and time.monotonic() - self._told_at > TOLD_AFTER_SECONDS
+        )
+
+    def tell(self) -> Told:
+        """What has happened since this was last called."""
+        told, self._told = self._told, Told(organization=self._shard.organization)
+        self._told_at, self._results = time.monotonic(), 0
+        return told
+
+    def finish(self) -> Told:
+        """The last event: all steps were given out and all answers counted."""
+        for folder in self._open_folders.values():
+            if folder.finished and folder.is_settled(self._young_after):
+                self._told.finished.append(folder.as_finished(self._shard.organization))
+        return self.tell()
+
+    def _is_finished(self, folder: Folder) -> bool:
+        known = self._assignment.finished.get(folder.prefix)
+        if known is None or known.fingerprint != folder.fingerprint:
+            return False
+        tally = self._told.tally
+        for count in (tally[Outcome.PRESENT], tally.present_unseen):
+            count.files += known.files
+            count.bytes += known.bytes
+        return True
+
+    def _pairs(self, only: Sequence[str] | None) -> Iterator[Pair]:
+        if only is not None and not only and self._shard.prefix:
+            return iter(())
+        source = self._scan(self._pass.source, only, one_by_one=True)
+        if self._assignment.target_is_empty:
+            return compare(source, ())
+        few = only is not None and len(only) <= _LISTED_ONE_BY_ONE
+        return compare(source, self._scan(self._pass.target, only, one_by_one=few))
+
+    def _scan(self, store: Source, only: Sequence[str] | None, *, one_by_one: bool) -> Iterator[Entry]:
+        """The shard's entries, or those in some of its index folders: listed each for itself, or picked from the whole listing."""
+        organization, prefix = self._shard
+        if only is None:
+            return store.scan(self._shard, self._notify)
+        if one_by_one:
+            if not prefix:
+                store.scan_strays(organization, self._notify)
+            return chain.from_iterable(store.scan(Shard(organization, index), self._notify) for index in only)
+        wanted = frozenset(only)
+        return (entry for entry in store.scan(self._shard, self._notify) if entry.raw_id[:INDEX_LENGTH] in wanted)
+
+    def _steps(self, pairs: Iterable[Pair]) -> Iterator[Step]:
+        """What needs the sink; what is decided by the listings alone is counted on the way."""
+        rules = REFUSE if self._shard.organization in self._pass.refused else self._pass.rules
+        provisional = self._assignment.provisional
+        stopping = self._pass.stopping
+        for pair in pairs:
+            source, target = pair.source, pair.target
+            if source is None:
+                if target is not None:
+                    self._told.tally.extra.add(target.size)
+                continue
+            if stopping.is_set():
+                self._told.tally[Outcome.PENDING].add(source.size)
+                self._leave_open(pair.raw_id)
+                continue
+            action = rules[verdict_of(pair)]
+            if action is Action.ACCEPT:
+                self.count(Result(source, Outcome.PRESENT))
+                continue
+            own = provisional.get(pair.raw_id)
+            step = Step(action, source, target, own.mark if own else None)
+            if action is Action.REFUSE:
+                self.count(Result(source, Outcome.REFUSED, NO_VALID_NAME))
+            elif action is Action.DIFFER and not step.may_replace:
+                self.count(Result(source, Outcome.CONFLICT, DIFFERENT_SIZE))
+            else:
+                yield step
+
+    def _count_in_folder(self, result: Result) -> None:
+        """Only a data folder can show a raw file that is still growing; objects are written whole."""
+        entry, outcome, organization = result.entry, result.outcome, self._shard.organization
+        young = entry.changed_ns > self._young_after
+        if young and outcome is Outcome.COPIED:
+            self._told.provisional.append(
+                Provisional(organization, entry.raw_id, entry.size, entry.changed_ns, result.mark)
+            )
+        elif not young and entry.raw_id in self._assignment.provisional:
+            self._told.settled.append((organization, entry.raw_id))
+        folder = self._open_folders.get(entry.raw_id[:INDEX_LENGTH])
+        if folder is not None:
+            folder.count(entry.size, finished=not young and outcome in _AT_TARGET)
+
+    def _leave_open(self, raw_id: RawId) -> None:
+        folder = self._open_folders.get(raw_id[:INDEX_LENGTH])
+        if folder is not None:
+            folder.finished = False
+
+    def _notify(self, notice: Notice) -> None:
+        if notice.kind is NoticeKind.UNREADABLE_FOLDER:
+            self._open_folders.clear()  # none of this shard's folders is known to be whole
+        self._told.note(notice)
+
+    def _tell_problem(self, result: Result) -> None:
+        organization, raw_id = self._shard.organization, result.entry.raw_id
+        where = self._pass.source.describe(RawFile(organization, raw_id))
+        self._told.problems.append(
+            Problem(result.outcome.value, organization, where, result.reason, raw_id, result.entry.size)
+        )
+
+
+class _FolderCount:
+    """An index folder that is being worked through."""
+
+    __slots__ = ("_bytes", "_files", "_folder", "finished")
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._files = 0
+        self._bytes = 0
+        self.finished = True
+
+    def count(self, size: int, *, finished: bool) -> None:
+        self._files += 1
+        self._bytes += size
+        self.finished = self.finished and finished
+
+    def is_settled(self, young_after: int) -> bool:
+        """Whether the folder's own state is old enough that any later change will show in it."""
+        fingerprint = self._folder.fingerprint
+        return max(fingerprint.modified_ns, fingerprint.changed_ns) <= young_after
+
+    def as_finished(self, organization: str) -> FinishedFolder:
+        return FinishedFolder(organization, self._folder.prefix, self._folder.fingerprint, self._files, self._bytes)

@@ -1,0 +1,334 @@
+"""A location on disk: ``<data folder>/<organization>/<first 3 characters of id>/<id>``.
+
+Every folder is opened by descriptor, below its parent, without following links: no link leads in or out of the tree. Reading is
+`DiskSource`; `stores/disk_target.py` adds writing.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from migrator.errors import SourceChanged, StoreError, StoreFull, Unavailable, Unreadable, Vanished
+from migrator.model import (
+    INDEX_LENGTH,
+    Entry,
+    Fingerprint,
+    Folder,
+    Notice,
+    NoticeKind,
+    Notify,
+    RawFile,
+    RawId,
+    Shard,
+    is_raw_id,
+)
+from migrator.naming import disk_path_of, is_organization
+from migrator.stores.strays import OWN_TEMPORARY, disk_reason, is_index, kind_of
+
+FILES_PER_SHARD = 4_000
+
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_SAMPLED_FOLDERS = 8
+
+
+class DiskContent:
+    """A raw file on disk, opened for reading."""
+
+    def __init__(self, fd: int, raw_id: RawId, where: str) -> None:
+        self._fd = fd
+        self._where = where
+        self._opened = os.fstat(fd)
+        if not stat.S_ISREG(self._opened.st_mode):
+            raise Unreadable("not-a-file", f"{where} is {kind_of(self._opened.st_mode)}, not a file.")
+        self._read = 0
+        self.entry = entry_of(raw_id, self._opened)
+
+    def read(self, size: int) -> bytes:
+        try:
+            data = os.read(self._fd, size)
+            while len(data) < size and (more := os.read(self._fd, size - len(data))):
+                data += more
+        except OSError as error:
+            raise translate(error, self._where) from error
+        self._read += len(data)
+        return data
+
+    def finish(self) -> None:
+        now = os.fstat(self._fd)
+        same = _stamp(now) == _stamp(self._opened) and now.st_nlink > 0
+        if not same or self._read != self._opened.st_size:
+            raise SourceChanged("source-changed", f"{self._where} changed while it was read.")
+
+
+def entry_of(raw_id: RawId, status: os.stat_result) -> Entry:
+    return Entry(raw_id, status.st_size, None, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+class DiskSource:
+    """A data folder opened for reading."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        try:
+            self._root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            self._root_fd = -1
+        except OSError as error:
+            raise translate(error, str(root)) from error
+
+    def close(self) -> None:
+        if self._root_fd >= 0:
+            os.close(self._root_fd)
+            self._root_fd = -1
+
+    def describe(self, raw_file: RawFile) -> str:
+        return f"{self._root}/{disk_path_of(raw_file)}"
+
+    def organizations(self, notify: Notify) -> Iterator[str]:
+        if self._root_fd < 0:
+            return
+        for name, is_folder in self._listed(self._root_fd, str(self._root)):
+            if is_folder and is_organization(name):
+                yield name
+            else:
+                self._tell_stray(notify, (name,), self._root_fd, "", is_folder=is_folder)
+
+    def shard_length(self, organization: str) -> int:
+        try:
+            with self._opened(organization) as fd:
+                return length_for(self._estimated_files(fd)) if fd is not None else 0
+        except StoreError:
+            return 0  # the scan tells what cannot be read
+
+    def _estimated_files(self, fd: int) -> float:
+        indexes = [name for name in os.listdir(fd) if is_index(name)]
+        sampled = indexes[:: max(1, len(indexes) // _SAMPLED_FOLDERS)]
+        found = 0
+        for name in sampled:
+            with self._opened_below(fd, name) as folder:
+                found += len(os.listdir(folder)) if folder is not None else 0
+        return found * len(indexes) / max(1, len(sampled))
+
+    def folders(self, shard: Shard) -> Sequence[Folder]:
+        try:
+            with self._opened(shard.organization) as fd:
+                if fd is None:
+                    return ()
+                names = sorted(name for name in os.listdir(fd) if is_index(name) and name.startswith(shard.prefix))
+                return [Folder(name, fingerprint_of(os.stat(name, dir_fd=fd, follow_symlinks=False))) for name in names]
+        except (OSError, StoreError):
+            return ()  # no short cut then: the scan tells what cannot be read
+
+    def scan(self, shard: Shard, notify: Notify) -> Iterator[Entry]:
+        organization, prefix = shard
+        with self._opened_or_told(organization, notify) as fd:
+            if fd is None:
+                return
+            if not prefix:
+                self._scan_strays(organization, fd, notify)
+            indexes = sorted(name for name in os.listdir(fd) if is_index(name) and name.startswith(prefix))
+            for index in indexes:
+                yield from self._scan_folder(fd, organization, index, notify)
+
+    def scan_strays(self, organization: str, notify: Notify) -> None:
+        with self._opened(organization) as fd:
+            if fd is not None:
+                self._scan_strays(organization, fd, notify)
+
+    def is_empty(self, organization: str) -> bool:
+        with self._opened(organization) as fd:
+            if fd is None:
+                return True
+            with os.scandir(fd) as found:
+                return next(found, None) is None
+
+    def look(self, raw_file: RawFile) -> Entry | None:
+        with self._opened(raw_file.organization) as organization:
+            if organization is None:
+                return None
+            with self._opened_below(organization, raw_file.raw_id[:INDEX_LENGTH]) as folder:
+                if folder is None:
+                    return None
+                try:
+                    status = os.stat(raw_file.raw_id, dir_fd=folder, follow_symlinks=False)
+                except FileNotFoundError:
+                    return None
+                return entry_of(raw_file.raw_id, status)
+
+    def can_read(self, raw_file: RawFile) -> bool:
+        return os.access(disk_path_of(raw_file), os.R_OK, dir_fd=self._root_fd, effective_ids=True)
+
+    @contextmanager
+    def open(self, raw_file: RawFile, entry: Entry) -> Iterator[DiskContent]:
+        where = self.describe(raw_file)
+        fd = self._open_file(raw_file, where)
+        try:
+            yield DiskContent(fd, raw_file.raw_id, where)
+        finally:
+            os.close(fd)
+
+    def read_whole(self, raw_file: RawFile, largest: int) -> tuple[bytes, Entry]:
+        """The content of a small raw file, and the file as it was read. Raises StoreError, for one that is larger too."""
+        where = self.describe(raw_file)
+        fd = self._open_file(raw_file, where)
+        try:
+            content = DiskContent(fd, raw_file.raw_id, where)
+            if content.entry.size > largest:
+                raise SourceChanged("source-changed", f"{where} has grown since it was listed.")
+            data = content.read(content.entry.size)
+            content.finish()
+        finally:
+            os.close(fd)
+        return data, content.entry
+
+    def _open_file(self, raw_file: RawFile, where: str) -> int:
+        opened = []
+        try:
+            fd = self._root_fd
+            for part in (raw_file.organization, raw_file.raw_id[:INDEX_LENGTH]):
+                fd = os.open(part, FOLDER_FLAGS, dir_fd=fd)
+                opened.append(fd)
+            return os.open(raw_file.raw_id, _FILE, dir_fd=fd)
+        except OSError as error:
+            raise translate(error, where) from error
+        finally:
+            for fd in opened:
+                os.close(fd)
+
+    def _scan_folder(self, parent: int, organization: str, index: str, notify: Notify) -> Iterator[Entry]:
+        try:
+            fd = os.open(index, FOLDER_FLAGS, dir_fd=parent)
+        except OSError as error:
+            if error.errno not in _GONE:  # a link or file in a folder's place was told with the organization's strays
+                notify(self._unreadable(error, organization, index))
+            return
+        try:
+            try:
+                names = sorted(os.listdir(fd))
+            except OSError as error:
+                notify(self._unreadable(error, organization, index))
+                return
+            for name in names:
+                if not is_raw_id(name) or name[:INDEX_LENGTH] != index:
+                    self._tell_stray(notify, (organization, index, name), fd, organization)
+                    continue
+                try:
+                    status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if stat.S_ISREG(status.st_mode):
+                    yield Entry(RawId(name), status.st_size, None, status.st_mtime_ns, status.st_ctime_ns)
+                else:
+                    self._tell_stray(notify, (organization, index, name), fd, organization)
+        finally:
+            os.close(fd)
+
+    def _scan_strays(self, organization: str, fd: int, notify: Notify) -> None:
+        for name, is_folder in self._listed(fd, f"{self._root}/{organization}"):
+            if not (is_folder and is_index(name)):
+                self._tell_stray(notify, (organization, name), fd, organization, is_folder=is_folder)
+
+    def _listed(self, fd: int, where: str) -> list[tuple[str, bool]]:
+        try:
+            with os.scandir(fd) as found:
+                return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in found)
+        except OSError as error:
+            raise translate(error, where) from error
+
+    def _tell_stray(
+        self, notify: Notify, parts: tuple[str, ...], fd: int, organization: str, *, is_folder: bool = False
+    ) -> None:
+        if OWN_TEMPORARY.fullmatch(parts[-1]):
+            self._met_own_temporary(parts[-1], fd)
+            return
+        where = "/".join((str(self._root), *parts))
+        try:
+            status = os.stat(parts[-1], dir_fd=fd, follow_symlinks=False)
+        except OSError:
+            return
+        size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+        reason = disk_reason(parts, status.st_mode, is_folder=is_folder or stat.S_ISDIR(status.st_mode))
+        notify(Notice(NoticeKind.STRAY, where, reason, organization, size))
+
+    def _met_own_temporary(self, name: str, fd: int) -> None:
+        """A reader leaves them alone: they may belong to a run that is under way."""
+
+    def _unreadable(self, error: OSError, organization: str, index: str = "") -> Notice:
+        where = "/".join(part for part in (str(self._root), organization, index) if part)
+        reason = f"the folder cannot be read ({os.strerror(error.errno or 0)})"
+        return Notice(NoticeKind.UNREADABLE_FOLDER, where, reason, organization)
+
+    @contextmanager
+    def _opened(self, organization: str) -> Iterator[int | None]:
+        """The organization's folder; None where there is none. Raises Unreadable."""
+        if self._root_fd < 0:
+            yield None
+            return
+        with self._opened_below(self._root_fd, organization) as fd:
+            yield fd
+
+    @contextmanager
+    def _opened_or_told(self, organization: str, notify: Notify) -> Iterator[int | None]:
+        """As `_opened`, but a folder that cannot be read is told and then treated as having nothing."""
+        try:
+            fd = os.open(organization, FOLDER_FLAGS, dir_fd=self._root_fd) if self._root_fd >= 0 else None
+        except OSError as error:
+            if error.errno not in _GONE:
+                notify(self._unreadable(error, organization))
+            fd = None
+        try:
+            yield fd
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+    @contextmanager
+    def _opened_below(self, parent: int, name: str) -> Iterator[int | None]:
+        try:
+            fd = os.open(name, FOLDER_FLAGS, dir_fd=parent)
+        except OSError as error:
+            if error.errno in _GONE:
+                yield None
+                return
+            raise translate(error, name) from error
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+
+def fingerprint_of(status: os.stat_result) -> Fingerprint:
+    return Fingerprint(status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def length_for(files: float) -> int:
+    """How many hex characters cut so many raw files into shards of some thousand."""
+    length = 0
+    while length < INDEX_LENGTH and files / 16**length > FILES_PER_SHARD:
+        length += 1
+    return length
+
+
+def translate(error: OSError, where: str) -> StoreError:
+    """An operating system's error in the words of this program; classified by number, never by text."""
+    number = error.errno or 0
+    said = os.strerror(number) if number else str(error)
+    if number in _GONE:
+        return Vanished("vanished", f"{where} is not there any more ({said}).")
+    if number in _FULL:
+        return StoreFull("target-full", f"Nothing more can be written to {where} ({said}).")
+    if number in (errno.EMFILE, errno.ENFILE, errno.EINTR, errno.EAGAIN):
+        return Unavailable("too-many-files", f"{where} could not be opened for the moment ({said}).")
+    return Unreadable("unreadable", f"{where} cannot be used ({said}).")

@@ -1,0 +1,222 @@
+"""Writing to a location on disk: temporary files, batched durability, publishing that cannot replace.
+
+The order that survives power cuts: content to a temporary file beside the target, one syncfs for the batch, the final names, one more
+syncfs, and only then an outcome.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from migrator.errors import AlreadyThere, CannotStart, LedgerBusy, StoreError
+from migrator.model import INDEX_LENGTH, Entry, RawFile
+from migrator.protocols import Content, Receipt, Source
+from migrator.stores.disk import FOLDER_FLAGS, DiskSource, translate
+from migrator.stores.durable import rename_without_replacing, sync_filesystem
+from migrator.stores.strays import OWN_TEMPORARY
+
+_CHUNK = 1 << 20
+
+
+class DiskReceipt:
+    """A complete temporary file beside its final name."""
+
+    __slots__ = ("mark", "replaces", "temporary")
+
+    def __init__(self, temporary: str, mark: str, *, replaces: str | None) -> None:
+        self.temporary = temporary
+        self.mark = mark
+        self.replaces = replaces
+
+
+class DiskTarget(DiskSource):
+    """A data folder opened for writing, with Bytes' modes and, as root, the data folder's owner.
+
+    `run` marks this run's temporary files; those of other runs are leftovers and removed when met. The caller holds the lock that
+    makes that true.
+    """
+
+    def __init__(self, root: Path, *, folder_mode: int, file_mode: int, run: str) -> None:
+        super().__init__(root)
+        self._folder_mode = folder_mode
+        self._file_mode = file_mode
+        self._run = run
+        owner = os.fstat(self._root_fd)
+        self._owner = (owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
+
+    def prepare(self, organization: str) -> None:
+        os.close(self._make_folder(self._root_fd, organization))
+
+    def adopt(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
+        return None
+
+    def store(self, raw_file: RawFile, content: Content) -> DiskReceipt:
+        return self._write(raw_file, content, replaces=None)
+
+    def replace(self, raw_file: RawFile, content: Content, own_mark: str) -> DiskReceipt:
+        return self._write(raw_file, content, replaces=own_mark)
+
+    def publish(self, receipts: Sequence[tuple[RawFile, Receipt]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        failed = self._sync()
+        answers: list[tuple[RawFile, StoreError | None]] = []
+        for raw_file, receipt in receipts:
+            if isinstance(receipt, DiskReceipt):
+                answers.append((raw_file, failed or self._give_final_name(raw_file, receipt)))
+        failed = failed or self._sync()
+        for raw_file, error in answers:
+            yield raw_file, error or failed
+
+    def _write(self, raw_file: RawFile, content: Content, *, replaces: str | None) -> DiskReceipt:
+        where = self.describe(raw_file)
+        temporary = f".{raw_file.raw_id}.{self._run}.bytes-migrator"
+        folder = self._open_folder(raw_file)
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=folder)
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
+            try:
+                self._fill(fd, content)
+                mark = str(os.fstat(fd).st_mtime_ns)
+            except BaseException:
+                os.unlink(temporary, dir_fd=folder)
+                raise
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise translate(error, where) from error
+        finally:
+            os.close(folder)
+        return DiskReceipt(temporary, mark, replaces=replaces)
+
+    def _fill(self, fd: int, content: Content) -> None:
+        while data := content.read(_CHUNK):
+            view = memoryview(data)
+            while view:  # a write near a full disk is short and no error
+                view = view[os.write(fd, view) :]
+        content.finish()
+        if self._owner is not None:
+            os.fchown(fd, *self._owner)
+        os.fchmod(fd, self._file_mode)
+
+    def _give_final_name(self, raw_file: RawFile, receipt: DiskReceipt) -> StoreError | None:
+        where = self.describe(raw_file)
+        try:
+            folder = self._open_folder(raw_file)
+        except StoreError as error:
+            return error
+        try:
+            self._rename(folder, raw_file, receipt)
+        except FileExistsError:
+            with suppress(OSError):
+                os.unlink(receipt.temporary, dir_fd=folder)
+            return AlreadyThere("already-there", f"{where} exists by now.")
+        except OSError as error:
+            with suppress(OSError):
+                os.unlink(receipt.temporary, dir_fd=folder)
+            return translate(error, where)
+        finally:
+            os.close(folder)
+        return None
+
+    def _rename(self, folder: int, raw_file: RawFile, receipt: DiskReceipt) -> None:
+        if receipt.replaces is None:
+            rename_without_replacing(folder, receipt.temporary, raw_file.raw_id)
+            return
+        status = os.stat(raw_file.raw_id, dir_fd=folder, follow_symlinks=False)
+        if str(status.st_mtime_ns) != receipt.replaces:
+            raise FileExistsError(errno.EEXIST, "changed since this tool wrote it", raw_file.raw_id)
+        os.rename(receipt.temporary, raw_file.raw_id, src_dir_fd=folder, dst_dir_fd=folder)
+
+    def _sync(self) -> StoreError | None:
+        try:
+            sync_filesystem(self._root_fd)
+        except OSError as error:
+            return translate(error, str(self._root))
+        return None
+
+    def _open_folder(self, raw_file: RawFile) -> int:
+        try:
+            organization = self._make_folder(self._root_fd, raw_file.organization)
+            try:
+                return self._make_folder(organization, raw_file.raw_id[:INDEX_LENGTH])
+            finally:
+                os.close(organization)
+        except OSError as error:
+            raise translate(error, self.describe(raw_file)) from error
+
+    def _make_folder(self, parent: int, name: str) -> int:
+        """Open a folder below `parent`, made with Bytes' mode if it is missing; never through a link."""
+        with suppress(FileNotFoundError):
+            return os.open(name, FOLDER_FLAGS, dir_fd=parent)
+        try:
+            os.mkdir(name, 0o700, dir_fd=parent)
+        except FileExistsError:
+            return os.open(name, FOLDER_FLAGS, dir_fd=parent)
+        fd = os.open(name, FOLDER_FLAGS, dir_fd=parent)
+        give_mode_and_owner(fd, self._folder_mode, self._owner)
+        return fd
+
+    def _met_own_temporary(self, name: str, fd: int) -> None:
+        match = OWN_TEMPORARY.fullmatch(name)
+        if match is not None and match.group(2) != self._run:
+            with suppress(OSError):
+                os.unlink(name, dir_fd=fd)
+
+
+def give_mode_and_owner(fd: int, mode: int, owner: tuple[int, int] | None) -> None:
+    """Set a new folder's mode, whatever the umask, and its owner; a setgid bit that it inherited stays."""
+    if owner is not None:
+        os.fchown(fd, *owner)
+    os.fchmod(fd, mode | (os.fstat(fd).st_mode & 0o2000))
+
+
+def _make_root(root: Path, mode: int) -> None:
+    """Make the data folder itself if it is missing; its parent must be there, so that a typing error makes no tree."""
+    if root.is_dir():
+        return
+    try:
+        parent = os.stat(root.parent)
+        root.mkdir(mode=0o700)
+        fd = os.open(root, FOLDER_FLAGS)
+    except OSError as error:
+        raise CannotStart(
+            "target-folder",
+            f"The data folder {root} cannot be made ({os.strerror(error.errno or 0)}).",
+            cure=f"Make {root.parent} first, or mount the volume that belongs there.",
+        ) from error
+    owner = (parent.st_uid, parent.st_gid) if os.geteuid() == 0 else None
+    give_mode_and_owner(fd, mode, owner)
+    os.close(fd)
+
+
+@contextmanager
+def held(root: Path, folder_mode: int) -> Iterator[None]:
+    """Make the data folder if it is missing, and keep every other run out of it, whatever its source, until the block ends.
+
+    Raises LedgerBusy, and CannotStart where the folder cannot be made.
+    """
+    _make_root(root, folder_mode)
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _lock(fd, root)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _lock(fd: int, root: Path) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise LedgerBusy(
+            "target-busy",
+            f"Another run writes to {root}.",
+            cure="Wait until it has ended: `bytes-migrator status` shows it.",
+        ) from error
+    except OSError:
+        return  # a file system without locks; the ledger's own lock still keeps runs of these two locations apart

@@ -1,0 +1,1 @@
+"""A location on S3. The only package that knows boto3."""

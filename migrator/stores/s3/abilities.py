@@ -1,0 +1,104 @@
+"""What a server was seen to do: servers differ, and a header that is ignored protects nothing.
+
+Source: `PUT` and its conditional headers as AWS documents them; SeaweedFS, Ceph, MinIO, JuiceFS and rclone each leave something out.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
+
+from migrator.errors import StoreError
+from migrator.stores.s3.faults import status_of, translate
+from migrator.stores.s3.pages import clean_etag
+from migrator.stores.strays import PROBE_PREFIX
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_CONTENT = b"bytes-migrator looks whether this server checks what it is sent\n"
+_OTHER = b"bytes-migrator looks whether this server replaces what is there\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What may be relied on. The default is the weakest server: nothing is conditional, ETags say nothing."""
+
+    conditional_create: bool = False
+    conditional_replace: bool = False
+    etag_is_md5: bool = False
+    checks_md5: bool = False
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, known: Mapping[str, object]) -> Abilities | None:
+        """Abilities as they were kept; None for what an other version kept."""
+        names = {field.name for field in fields(cls)}
+        if set(known) != names or not all(isinstance(value, bool) for value in known.values()):
+            return None
+        return cls(**{name: bool(value) for name, value in known.items()})
+
+    def in_words(self) -> str:
+        """What is missing and what is done instead; empty for a server that does it all."""
+        missing = []
+        if not self.conditional_create:
+            missing.append("it ignores If-None-Match, so each name is looked up once more before it is written")
+        if not self.etag_is_md5:
+            missing.append("its ETags are no MD5, so contents are proven by reading them back")
+        if not self.checks_md5:
+            missing.append(
+                "it does not check Content-MD5, so damage on the way is found after the write, and written again"
+            )
+        return "; ".join(missing)
+
+
+def probe(client: S3Client, bucket: str, name: str) -> Abilities:
+    """Look by writing a tiny object under a name that Bytes never uses, removed again. Raises StoreError if it cannot be written."""
+    key = f"{PROBE_PREFIX}{name}"
+    try:
+        answer = client.put_object(Bucket=bucket, Key=key, Body=_CONTENT, ContentMD5=_md5(_CONTENT))
+    except Exception as error:
+        raise translate(error, f"s3://{bucket}/{key}") from error
+    etag = clean_etag(answer.get("ETag"))
+    try:
+        return Abilities(
+            etag_is_md5=etag == hashlib.md5(_CONTENT, usedforsecurity=False).hexdigest(),
+            checks_md5=_refuses(client, bucket, key, {"ContentMD5": _md5(_OTHER)}, (400,)),
+            conditional_create=_refuses(client, bucket, key, {"IfNoneMatch": "*"}, (412,)),
+            conditional_replace=_refuses(client, bucket, key, {"IfMatch": f'"{"0" * 32}"'}, (412,))
+            and not _refuses(client, bucket, key, {"IfMatch": f'"{etag}"'}, (412,)),
+        )
+    finally:
+        _remove(client, bucket, key)
+
+
+def _md5(data: bytes) -> str:
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+
+
+def _refuses(client: S3Client, bucket: str, key: str, condition: dict[str, str], expected: tuple[int, ...]) -> bool:
+    """Whether the server refuses the same content under this condition as it should."""
+    try:
+        client.put_object(Bucket=bucket, Key=key, Body=_CONTENT, **condition)  # type: ignore[arg-type]
+    except Exception as error:
+        if status_of(error) in expected:
+            return True
+        fault = translate(error, f"s3://{bucket}/{key}")
+        if fault.temporary:
+            raise fault from error
+        return False
+    return False
+
+
+def _remove(client: S3Client, bucket: str, key: str) -> None:
+    try:
+        client.delete_object(Bucket=bucket, Key=key)
+    except Exception as error:
+        fault: StoreError = translate(error, f"s3://{bucket}/{key}")
+        if fault.temporary:
+            raise fault from error

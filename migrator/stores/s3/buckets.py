@@ -1,0 +1,75 @@
+"""Buckets: whether one is there, making one, and finding those of the organizations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from migrator.errors import AccessDenied, BucketMissing, StoreError, Vanished
+from migrator.stores.s3.faults import code_of, translate
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_ALREADY_OURS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+_NO_LOCATION_HERE = ("InvalidLocationConstraint", "IllegalLocationConstraintException")
+
+
+def bucket_exists(client: S3Client, bucket: str) -> bool:
+    """Whether the bucket is there and ours to use. Raises AccessDenied, with the reason that HEAD keeps to itself, and Unavailable."""
+    try:
+        client.head_bucket(Bucket=bucket)
+    except Exception as error:
+        fault = translate(error, f"s3://{bucket}")
+        if isinstance(fault, (Vanished, BucketMissing)):
+            return False
+        if isinstance(fault, AccessDenied):
+            return _exists_by_listing(client, bucket)
+        raise fault from error
+    return True
+
+
+def _exists_by_listing(client: S3Client, bucket: str) -> bool:
+    """The answer to HEAD has no error code; one listing tells the true one, or that only HEAD is forbidden."""
+    try:
+        client.list_objects_v2(Bucket=bucket, MaxKeys=1)
+    except Exception as error:
+        fault = translate(error, f"s3://{bucket}")
+        if isinstance(fault, (Vanished, BucketMissing)):
+            return False
+        raise fault from error
+    return True
+
+
+def create_bucket(client: S3Client, bucket: str, region: str | None) -> None:
+    """Make the bucket; fine if it is ours already. `region` is sent as location only where it was set and the server is AWS."""
+    asked: dict[str, Any] = {}
+    if region and region != "us-east-1" and client.meta.endpoint_url.endswith(".amazonaws.com"):
+        asked["CreateBucketConfiguration"] = {"LocationConstraint": region}
+    try:
+        client.create_bucket(Bucket=bucket, **asked)
+    except Exception as error:
+        code = code_of(error)
+        if code in _ALREADY_OURS and bucket_exists(client, bucket):
+            return
+        if code in _NO_LOCATION_HERE and asked:
+            create_bucket(client, bucket, None)
+            return
+        fault = translate(error, f"s3://{bucket}")
+        if code in _ALREADY_OURS:
+            fault = AccessDenied(
+                "bucket-of-another",
+                f"The bucket {bucket} belongs to somebody else.",
+                cure="Bucket names are shared by all users of a server: choose another prefix or bucket name.",
+            )
+        raise fault from error
+
+
+def buckets_with_prefix(client: S3Client, prefix: str) -> list[str]:
+    """Names of our buckets that start with the prefix, ascending. Raises AccessDenied where listing buckets is forbidden."""
+    try:
+        answer = client.list_buckets()
+    except Exception as error:
+        raise translate(error, "the list of buckets") from error
+    if "Buckets" not in answer:
+        raise StoreError("listing-broken", "The answer to listing the buckets is no list of buckets.")
+    return sorted(found["Name"] for found in answer["Buckets"] if found["Name"].startswith(prefix))

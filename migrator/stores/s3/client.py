@@ -1,0 +1,95 @@
+"""boto3 clients as this program needs them, for one set of settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+
+from migrator import __version__
+from migrator.errors import SettingsError
+from migrator.settings import S3Access
+from migrator.stores.s3.faults import translate
+
+if TYPE_CHECKING:
+    from botocore.credentials import Credentials
+    from mypy_boto3_s3 import S3Client
+
+MAX_CONNECTIONS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A client, and what the bulk lane needs to sign and to reach the server just as it does."""
+
+    client: S3Client
+    credentials: Credentials | None
+    ca_bundle: str | None
+
+
+def connect(access: S3Access, *, connect_timeout: float = 10, read_timeout: float = 60, tries: int = 3) -> Connection:
+    """A client that finds servers as Bytes' does, and asks for no checksum that servers do not know.
+
+    boto3's default checksums make a chunked body of a PUT over HTTPS, which Ceph, MinIO's gateway and rclone answer with 411.
+    Raises SettingsError for a profile that does not exist, AccessDenied for broken credential settings.
+    """
+    config = Config(
+        signature_version="s3v4",
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        retries={"mode": "standard", "total_max_attempts": tries},
+        connect_timeout=connect_timeout,
+        read_timeout=read_timeout,
+        tcp_keepalive=True,
+        max_pool_connections=MAX_CONNECTIONS,
+        user_agent_extra=f"bytes-migrator/{__version__}",
+    )
+    try:
+        chain = _chain(access)
+        session = _session(access, chain)
+        client = session.client("s3", endpoint_url=access.endpoint_url, verify=access.ca_bundle or None, config=config)
+        ca_bundle = access.ca_bundle or chain.get_config_variable("ca_bundle")
+        return Connection(client, session.get_credentials(), ca_bundle)
+    except ValueError as error:
+        raise SettingsError(
+            "endpoint-invalid",
+            "AWS_ENDPOINT_URL is no URL that S3 could be at.",
+            cure="It looks like https://s3.example.org or http://127.0.0.1:8333.",
+        ) from error
+    except BotoCoreError as error:
+        raise _from_settings(error, access) from error
+
+
+def _chain(access: S3Access) -> botocore.session.Session:
+    chain = botocore.session.Session(profile=access.profile)
+    for name, value in (
+        ("config_file", access.config_file),
+        ("credentials_file", access.shared_credentials_file),
+    ):
+        if value is not None:
+            chain.set_config_variable(name, value)
+    return chain
+
+
+def _session(access: S3Access, chain: botocore.session.Session) -> boto3.session.Session:
+    return boto3.session.Session(
+        botocore_session=chain,
+        aws_access_key_id=access.access_key_id,
+        aws_secret_access_key=access.secret_access_key.reveal() if access.secret_access_key else None,
+        aws_session_token=access.session_token.reveal() if access.session_token else None,
+        region_name=access.region,
+    )
+
+
+def _from_settings(error: BotoCoreError, access: S3Access) -> Exception:
+    if type(error).__name__ == "ProfileNotFound":
+        return SettingsError(
+            "profile-missing",
+            f"The profile {access.profile!r} is in no AWS configuration file of this user.",
+            cure="Set AWS_PROFILE (or --profile) to one that `aws configure list-profiles` names, or unset it.",
+        )
+    return translate(error, access.endpoint_url or "AWS")

@@ -1,0 +1,150 @@
+"""boto3's errors in the words of this program: classified by code and type, never by text."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from botocore import exceptions as boto
+from urllib3.exceptions import HTTPError
+
+from migrator.errors import (
+    AccessDenied,
+    AlreadyThere,
+    BucketMissing,
+    NotTheSame,
+    StoreError,
+    StoreFull,
+    Unavailable,
+    Vanished,
+)
+
+_DENIED = {"AccessDenied", "AllAccessDisabled", "AccountProblem", "Forbidden", "403", "MethodNotAllowed"}
+_CREDENTIALS = {
+    "InvalidAccessKeyId": "the server does not know this access key",
+    "SignatureDoesNotMatch": "the secret key does not belong to this access key",
+    "InvalidTokenId": "the server does not know this session token",
+    "InvalidToken": "the session token is malformed or no longer valid",
+    "ExpiredToken": "the session token has expired",
+    "TokenRefreshRequired": "the session token has to be refreshed",
+}
+_FULL = {"XMinioStorageFull", "QuotaExceeded", "InsufficientStorage", "507", "EntityTooLargeForBucketQuota"}
+_DAMAGED = {"BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody", "InvalidDigest", "XAmzContentChecksumMismatch"}
+_SLOW_DOWN = {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests", "429", "503"}
+_CONFLICT = {"OperationAborted", "ConditionalRequestConflict", "RequestTimeout"}
+_WRONG_REGION = {
+    "PermanentRedirect",
+    "TemporaryRedirect",
+    "301",
+    "307",
+    "AuthorizationHeaderMalformed",
+    "IllegalLocationConstraintException",
+}
+SKEW_CODE = "RequestTimeTooSkewed"
+
+
+def code_of(error: BaseException) -> str:
+    """The server's error code; for HEAD, whose answers carry none, the HTTP status."""
+    if isinstance(error, boto.ClientError):
+        return str(error.response.get("Error", {}).get("Code", ""))
+    return ""
+
+
+def status_of(error: BaseException) -> int:
+    if isinstance(error, boto.ClientError):
+        return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return 0
+
+
+def translate(error: Exception, where: str) -> StoreError:
+    """What a failed call on `where` (an ``s3://`` URL or an endpoint) means."""
+    if isinstance(error, StoreError):
+        return error
+    if isinstance(error, boto.ClientError):
+        return _from_answer(error, where)
+    return _from_transport(error, where)
+
+
+def _from_answer(error: boto.ClientError, where: str) -> StoreError:
+    code, status = code_of(error), status_of(error)
+    if code in ("NoSuchKey", "404") or (status == 404 and code not in ("NoSuchBucket", "NoSuchUpload")):
+        return Vanished("vanished", f"{where} is not there.")
+    if code == "NoSuchBucket":
+        return BucketMissing("bucket-missing", f"The bucket of {where} does not exist.")
+    if code in _CREDENTIALS:
+        return AccessDenied(
+            "credentials-refused",
+            f"The server refused the credentials for {where}: {_CREDENTIALS[code]} ({code}).",
+            cure="Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, where they are set.",
+        )
+    if code == SKEW_CODE:
+        return _clock_skew(error.response, where)
+    if status == 412 or code == "PreconditionFailed":
+        return AlreadyThere("already-there", f"{where} exists by now, or is not what it was.")
+    if code in _FULL or status == 507:
+        return StoreFull("target-full", f"The server has no room for {where} ({code}).")
+    if code in _DAMAGED:
+        return NotTheSame("damaged-on-the-way", f"The server received other bytes for {where} than were sent ({code}).")
+    if code in _WRONG_REGION or status in (301, 307, 308):
+        return _wrong_region(code, where)
+    if code in _DENIED or status in (401, 403):
+        return AccessDenied(
+            "access-denied",
+            f"The server does not allow this on {where} ({code}).",
+            cure="Give these credentials the right.",
+        )
+    if code in _SLOW_DOWN or status in (429, 503):
+        return Unavailable("slow-down", f"The server asks to slow down at {where} ({code}).")
+    if code in _CONFLICT or (status >= 500 and status != 501):
+        return Unavailable("server-failed", f"The server failed at {where} ({code}).")
+    return StoreError("server-refused", f"The server refused {where} ({code}, HTTP {status}).")
+
+
+def _from_transport(error: Exception, where: str) -> StoreError:
+    if isinstance(error, (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError)):
+        return AccessDenied(
+            "no-credentials",
+            f"There are no credentials for {where}.",
+            cure="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.",
+        )
+    if isinstance(error, boto.SSLError):
+        return AccessDenied(
+            "tls",
+            f"The certificate of the server at {where} is not trusted.",
+            cure="Give its CA's certificates with --ca-bundle FILE or AWS_CA_BUNDLE.",
+        )
+    if isinstance(error, boto.ParamValidationError):
+        return StoreError("name-refused", f"boto3 refuses the name of {where}: it breaks S3's naming rules.")
+    if isinstance(error, RecursionError):
+        return _wrong_region("307", where)
+    if isinstance(error, (boto.BotoCoreError, HTTPError, OSError, ValueError)):
+        return Unavailable("unreachable", f"The server at {where} could not be reached or broke off ({_kind(error)}).")
+    raise error
+
+
+def _kind(error: Exception) -> str:
+    """The error's kind in words; its text may hold a URL with a signature."""
+    return "".join(f" {c.lower()}" if c.isupper() else c for c in type(error).__name__).strip().removesuffix(" error")
+
+
+def _wrong_region(code: str, where: str) -> StoreError:
+    return StoreError(
+        "wrong-region",
+        f"The server sends requests for {where} elsewhere ({code}).",
+        why="The bucket is in another region, or the endpoint is another server's.",
+        cure="Set AWS_DEFAULT_REGION (or --region) to the bucket's region and check AWS_ENDPOINT_URL.",
+    )
+
+
+def _clock_skew(response: Mapping[str, Any], where: str) -> StoreError:
+    date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    parsed = email.utils.parsedate_to_datetime(date).timestamp() if date else None
+    seen = f" by {abs(time.time() - parsed):.0f} seconds" if parsed is not None else ""
+    return AccessDenied(
+        "clock-skew",
+        f"The clocks of this machine and of the server at {where} differ{seen}.",
+        why="S3 accepts signatures for 15 minutes.",
+        cure="Set this machine's clock (timedatectl set-ntp true), or the server's.",
+    )

@@ -1,0 +1,247 @@
+"""Single objects: reading one so that it is surely whole, writing one so that it surely arrived."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from migrator.errors import AlreadyThere, BucketMissing, NotTheSame, SourceChanged, StoreError, Unavailable, Vanished
+from migrator.model import Entry, RawId
+from migrator.stores.s3.abilities import Abilities
+from migrator.stores.s3.faults import translate
+from migrator.stores.s3.listing import Retry
+from migrator.stores.s3.pages import clean_etag
+from migrator.transfer.integrity import EtagCheck
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_CHUNK = 1 << 20
+_REOPENINGS = 5
+_RANGE_START = re.compile(r"bytes (\d+)-")
+_REWRITES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One object's address."""
+
+    bucket: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+class S3Content:
+    """An object opened for reading: goes on by range where a body breaks off, and is held against its ETag at the end."""
+
+    def __init__(self, client: S3Client, place: Place, entry: Entry, retry: Retry) -> None:
+        self._client = client
+        self._place = place
+        self._retry = retry
+        self._reopened = 0
+        self._position = 0
+        self._opaque = False
+        self.entry = entry
+        self._body = self._retry(lambda: self._open_at(0))
+        self._check = EtagCheck(entry.etag, entry.size)
+
+    def read(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size and self._position < self.entry.size:
+            chunk = self._read_some(size - len(data))
+            self._position += len(chunk)
+            data += chunk
+        self._check.update(data)
+        return data
+
+    def finish(self) -> None:
+        matches = self._check.matches()
+        if matches is False and not self._opaque:
+            raise NotTheSame("wrong-digest", f"What was read of {self._place} is not what its ETag says.")
+        if matches is not True and self._read_again() != self._check.md5:
+            raise NotTheSame("unsteady-content", f"Two readings of {self._place} differ.")
+
+    def close(self) -> None:
+        self._body.close()
+
+    def _read_some(self, size: int) -> bytes:
+        try:
+            chunk: bytes = self._body.read(size)
+        except Exception as error:
+            self._reopen(translate(error, str(self._place)))
+            return b""
+        if not chunk:
+            self._reopen(Unavailable("broken-off", f"The body of {self._place} ended early."))
+        return chunk
+
+    def _reopen(self, reason: StoreError) -> None:
+        self._reopened += 1
+        if self._reopened > _REOPENINGS or not reason.temporary:
+            raise reason
+        self._body.close()
+        self._body = self._retry(lambda: self._open_at(self._position))
+
+    def _open_at(self, offset: int) -> Any:
+        asked: dict[str, Any] = {"Range": f"bytes={offset}-"} if offset else {}
+        if self.entry.etag is not None:
+            asked["IfMatch"] = f'"{self.entry.etag}"'
+        try:
+            answer = self._client.get_object(Bucket=self._place.bucket, Key=self._place.key, **asked)
+        except Exception as error:
+            fault = translate(error, str(self._place))
+            if isinstance(fault, AlreadyThere):
+                raise self._changed() from error
+            raise fault from error
+        self._opaque = str(answer.get("ServerSideEncryption", "")).startswith("aws:kms") or bool(
+            answer.get("SSECustomerAlgorithm")
+        )
+        etag = clean_etag(answer.get("ETag"))
+        if self.entry.etag is not None and etag is not None and etag != self.entry.etag:
+            raise self._changed()
+        if not offset and answer.get("ContentLength", self.entry.size) != self.entry.size:
+            raise self._changed()
+        return self._at_offset(answer, offset)
+
+    def _at_offset(self, answer: Any, offset: int) -> Any:
+        """The body from `offset` on, also where the server ignored the range."""
+        body = answer["Body"]
+        match = _RANGE_START.match(answer.get("ContentRange") or "bytes 0-")
+        left = offset - int(match.group(1)) if match else -1
+        if left < 0:
+            raise Unavailable("wrong-range", f"The server answered another range of {self._place} than was asked for.")
+        try:
+            while left and (skipped := body.read(min(left, _CHUNK))):
+                left -= len(skipped)
+        except Exception as error:
+            raise translate(error, str(self._place)) from error
+        return body
+
+    def _read_again(self) -> str:
+        """Where no digest tells: the MD5 of a second, independent reading."""
+        digest = hashlib.md5(usedforsecurity=False)
+        self._body.close()
+        self._body = self._retry(lambda: self._open_at(0))
+        self._position = 0
+        while self._position < self.entry.size:
+            chunk = self._read_some(_CHUNK)
+            self._position += len(chunk)
+            digest.update(chunk)
+        return digest.hexdigest()
+
+    def _changed(self) -> SourceChanged:
+        return SourceChanged("source-changed", f"{self._place} is another object than was listed.")
+
+
+def head(client: S3Client, place: Place, raw_id: RawId) -> Entry | None:
+    """The object's entry at this moment, None where there is none. Raises StoreError."""
+    try:
+        answer = client.head_object(Bucket=place.bucket, Key=place.key)
+    except Exception as error:
+        fault = translate(error, str(place))
+        if isinstance(fault, (Vanished, BucketMissing)):
+            return None
+        raise fault from error
+    if "ContentLength" not in answer:
+        raise Unavailable("broken-answer", f"The answer about {place} has no length.")
+    modified = answer.get("LastModified")
+    modified_ns = int(modified.timestamp() * 1e9) if modified else 0
+    return Entry(raw_id, answer["ContentLength"], clean_etag(answer.get("ETag")), modified_ns, modified_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What must be at the name for a write to happen: nothing, or our own object with this ETag."""
+
+    own_etag: str | None = None
+
+    def headers(self, abilities: Abilities) -> dict[str, str]:
+        """The conditional header for servers that honour it; the caller looks first where this is empty."""
+        if self.own_etag is None:
+            return {"IfNoneMatch": "*"} if abilities.conditional_create else {}
+        return {"IfMatch": f'"{self.own_etag}"'} if abilities.conditional_replace else {}
+
+    def check(self, found: Entry | None, place: Place) -> None:
+        """Raise AlreadyThere if what was found does not allow the write."""
+        if (found.etag if found is not None else None) != self.own_etag or (
+            found is not None and self.own_etag is None
+        ):
+            raise AlreadyThere("already-there", f"{place} exists by now, or is not what this tool left there.")
+
+
+def put(client: S3Client, place: Place, raw_id: RawId, data: bytes, abilities: Abilities, condition: Condition) -> str:
+    """Write a whole object and prove that it arrived; returns its ETag. Raises AlreadyThere with nothing written.
+
+    Proof, the strongest that the server offers: its ETag is the content's MD5; it refuses wrong Content-MD5; else reading back.
+    """
+    digest = hashlib.md5(data, usedforsecurity=False)
+    for _ in range(_REWRITES):
+        etag = _put_once(client, place, raw_id, data, digest.digest(), abilities, condition)
+        if not abilities.etag_is_md5 and abilities.checks_md5:
+            return etag or ""
+        if abilities.etag_is_md5 and etag == digest.hexdigest():
+            return etag
+        if _read_back(client, place) == digest.hexdigest():
+            return etag or ""
+        condition = Condition(etag)  # what is there now is our own, and damaged: only that may be replaced
+    raise NotTheSame(
+        "damaged-at-target",
+        f"{place} was written {_REWRITES} times and came out different each time: what is there now is damaged.",
+        cure="Do not rely on it. Look at the server's disks and memory, and at the network.",
+    )
+
+
+def _put_once(
+    client: S3Client,
+    place: Place,
+    raw_id: RawId,
+    data: bytes,
+    md5: bytes,
+    abilities: Abilities,
+    condition: Condition,
+) -> str | None:
+    headers = condition.headers(abilities)
+    if not headers:
+        found = head(client, place, raw_id)
+        if _is_ours(found, data, md5):
+            return found.etag if found else None
+        condition.check(found, place)
+    content_md5 = base64.b64encode(md5).decode()
+    try:
+        answer = client.put_object(
+            Bucket=place.bucket,
+            Key=place.key,
+            Body=data,
+            ContentMD5=content_md5,
+            **headers,  # type: ignore[arg-type]
+        )
+    except Exception as error:
+        fault = translate(error, str(place))
+        if isinstance(fault, AlreadyThere):
+            found = head(client, place, raw_id)  # a repeated request meets the object that its first try made
+            if found is not None and _is_ours(found, data, md5):
+                return found.etag
+        raise fault from error
+    etag = clean_etag(answer.get("ETag"))
+    if etag is None and (found := head(client, place, raw_id)) is not None:
+        etag = found.etag
+    return etag
+
+
+def _is_ours(found: Entry | None, data: bytes, md5: bytes) -> bool:
+    return found is not None and found.size == len(data) and found.etag == md5.hex()
+
+
+def _read_back(client: S3Client, place: Place) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    try:
+        body = client.get_object(Bucket=place.bucket, Key=place.key)["Body"]
+        for chunk in iter(lambda: body.read(_CHUNK), b""):
+            digest.update(chunk)
+    except Exception as error:
+        raise translate(error, str(place)) from error
+    return digest.hexdigest()

@@ -1,0 +1,314 @@
+"""A location on S3, opened for reading or writing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from migrator.errors import AccessDenied, BucketMissing, CannotStart, NotTheSame, StoreError
+from migrator.model import HEX_DIGITS, Entry, Folder, Notice, NoticeKind, Notify, RawFile, RawId, Shard, is_raw_id
+from migrator.naming import BucketPerOrganization, SingleBucket, is_organization
+from migrator.patience import Patience
+from migrator.protocols import Content, Receipt, Source
+from migrator.settings import S3Access, S3Location
+from migrator.stores.disk import length_for
+from migrator.stores.prefetch import Prefetch
+from migrator.stores.s3.abilities import Abilities, probe
+from migrator.stores.s3.buckets import bucket_exists, buckets_with_prefix, create_bucket
+from migrator.stores.s3.client import connect
+from migrator.stores.s3.faults import translate
+from migrator.stores.s3.listing import PAGE, list_folders, list_objects
+from migrator.stores.s3.multipart import PartLane, Upload
+from migrator.stores.s3.objects import Condition, Place, S3Content, head, put
+from migrator.stores.s3.pages import clean_etag
+from migrator.stores.s3.wire import Wire, is_available
+from migrator.stores.strays import PROBE_PREFIX, key_reason
+from migrator.transfer.integrity import is_plain_md5, same_content
+from migrator.transfer.parts import WHOLE_UP_TO
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_LARGEST_COPY = 5 << 30
+"""CopyObject takes up to 5 GiB (AWS, "Copying objects")."""
+
+
+class S3Source:
+    """Raw files as objects, opened for reading."""
+
+    def __init__(self, location: S3Location, patience: Patience, *, wired: bool = True) -> None:
+        """Open; `wired` is whether libcurl may be used, where this machine has it."""
+        self.location = location
+        self._naming: SingleBucket | BucketPerOrganization = location.naming
+        connection = connect(location.access)
+        self._client = connection.client
+        self.wire = Wire(connection) if wired and is_available() else None
+        self._retry = patience.run
+
+    def close(self) -> None:
+        self._client.close()
+
+    @property
+    def access(self) -> S3Access:
+        return self.location.access
+
+    def describe(self, raw_file: RawFile) -> str:
+        return str(self.place(raw_file))
+
+    def bucket_of(self, organization: str) -> str:
+        return self._naming.bucket_of(organization)
+
+    def bucket_exists(self, bucket: str) -> bool:
+        """Whether the bucket is there. Raises StoreError."""
+        return bool(self._retry(lambda: bucket_exists(self._client, bucket)))
+
+    def organizations(self, notify: Notify) -> Iterator[str]:
+        if isinstance(self._naming, SingleBucket):
+            yield from self._organizations_in(self._naming.bucket, notify)
+        else:
+            yield from self._organizations_of(self._naming, notify)
+
+    def shard_length(self, organization: str) -> int:
+        bucket, prefix = self._at(organization)
+        seen, last = 0, ""
+        for found in list_objects(self._client, bucket, prefix, retry=self._retry):
+            seen += 1
+            last = found.key[len(prefix) :]
+            if seen == PAGE:
+                break
+        if seen < PAGE or not is_raw_id(last):
+            return 0 if seen < PAGE else 1
+        return length_for(seen * 0x10000 / (int(last[:4], 16) + 1))
+
+    def folders(self, shard: Shard) -> Sequence[Folder]:
+        return ()
+
+    def scan(self, shard: Shard, notify: Notify) -> Iterator[Entry]:
+        ahead = Prefetch(lambda: self._scan(shard))
+        return self._told(ahead, notify)
+
+    def _told(self, ahead: Prefetch[Entry | Notice], notify: Notify) -> Iterator[Entry]:
+        """Entries as they come; notices are told in the thread that takes them."""
+        for found in ahead:
+            if isinstance(found, Entry):
+                yield found
+            else:
+                notify(found)
+
+    def _scan(self, shard: Shard) -> Iterator[Entry | Notice]:
+        bucket, prefix = self._at(shard.organization)
+        cut = len(prefix)
+        found_objects = list_objects(self._client, bucket, prefix + shard.prefix, retry=self._retry, wire=self.wire)
+        for key, size, etag, modified_ns in found_objects:
+            name = key[cut:]
+            if is_raw_id(name):
+                yield Entry(RawId(name), size, etag, modified_ns, modified_ns)
+            elif not name.startswith(PROBE_PREFIX):
+                yield _stray(shard.organization, bucket, key, name, size)
+
+    def scan_strays(self, organization: str, notify: Notify) -> None:
+        bucket, prefix = self._at(organization)
+        after = ""
+        while True:
+            for found in list_objects(self._client, bucket, prefix, after=after, retry=self._retry):
+                name = found.key[len(prefix) :]
+                if name[:1] in HEX_DIGITS and name:
+                    last = "9" if name[0].isdigit() else "f"
+                    if not after.startswith(f"{prefix}{last}"):
+                        after = f"{prefix}{last}~"  # the shards hold all that starts with a hex character
+                        break
+                    continue
+                if not name.startswith(PROBE_PREFIX):
+                    notify(_stray(organization, bucket, found.key, name, found.size))
+            else:
+                return
+
+    def is_empty(self, organization: str) -> bool:
+        bucket, prefix = self._at(organization)
+        try:
+            return next(list_objects(self._client, bucket, prefix, page_size=1, retry=self._retry), None) is None
+        except BucketMissing:
+            return True
+
+    def look(self, raw_file: RawFile) -> Entry | None:
+        found: Entry | None = self._retry(lambda: head(self._client, self.place(raw_file), raw_file.raw_id))
+        return found
+
+    def can_read(self, raw_file: RawFile) -> bool:
+        return True
+
+    @contextmanager
+    def open(self, raw_file: RawFile, entry: Entry) -> Iterator[S3Content]:
+        content = S3Content(self._client, self.place(raw_file), entry, self._retry)
+        try:
+            yield content
+        finally:
+            content.close()
+
+    def _at(self, organization: str) -> tuple[str, str]:
+        return self._naming.bucket_of(organization), self._naming.key_prefix_of(organization)
+
+    def place(self, raw_file: RawFile) -> Place:
+        return Place(self._naming.bucket_of(raw_file.organization), self._naming.key_of(raw_file))
+
+    def _organizations_in(self, bucket: str, notify: Notify) -> Iterator[str]:
+        """A bucket that does not exist has none; folders that no organization could have are strays."""
+        if not self.bucket_exists(bucket):
+            return
+        found: list[str] = []
+        for name, size in list_folders(self._client, bucket, retry=self._retry):
+            where = f"s3://{bucket}/{name}"
+            if size is not None:
+                notify(Notice(NoticeKind.STRAY, where, "a key without an organization", "", size))
+            elif is_organization(name.removesuffix("/")):
+                found.append(name.removesuffix("/"))
+            elif name != PROBE_PREFIX:
+                notify(Notice(NoticeKind.STRAY, where, "not an organization's code (lower-case slug)"))
+        yield from sorted(found)  # a listing has "a-b/" before "a/", or the other way round
+
+    def _organizations_of(self, naming: BucketPerOrganization, notify: Notify) -> Iterator[str]:
+        try:
+            buckets = self._retry(lambda: buckets_with_prefix(self._client, naming.prefix))
+        except AccessDenied as error:
+            if error.name != "access-denied":
+                raise
+            raise CannotStart(
+                "list-buckets-denied",
+                "These credentials may not list buckets, so the organizations cannot be found out.",
+                cure="Name them: --organization NAME for each, or allow s3:ListAllMyBuckets.",
+            ) from error
+        for bucket in buckets:
+            organization = naming.organization_of(bucket)
+            if organization is not None and self._holds_raw_files(organization):
+                yield organization
+            else:
+                notify(Notice(NoticeKind.LEFT_ALONE, f"s3://{bucket}", "no raw file lies in this bucket"))
+
+    def _holds_raw_files(self, organization: str) -> bool:
+        return any(
+            next(self.scan(Shard(organization, digit), lambda notice: None), None) is not None for digit in HEX_DIGITS
+        )
+
+
+def _stray(organization: str, bucket: str, key: str, name: str, size: int) -> Notice:
+    return Notice(NoticeKind.STRAY, f"s3://{bucket}/{key}", key_reason(name), organization, size)
+
+
+class S3Receipt:
+    """An object that arrived; on S3 nothing is left to publish."""
+
+    __slots__ = ("mark",)
+
+    def __init__(self, mark: str) -> None:
+        self.mark = mark
+
+
+class S3Target(S3Source):
+    """Raw files as objects, opened for writing."""
+
+    def __init__(
+        self,
+        location: S3Location,
+        patience: Patience,
+        *,
+        abilities: Abilities,
+        jobs: int,
+        create_buckets: bool,
+        wired: bool = True,
+    ) -> None:
+        super().__init__(location, patience, wired=wired)
+        self.abilities = abilities
+        self._create_buckets = create_buckets
+        self._parts = PartLane(jobs)
+        self._prepared: set[str] = set()
+        self._preparing = threading.Lock()
+        self._copies_here = True
+
+    def close(self) -> None:
+        self._parts.close()
+        super().close()
+
+    def probe(self, organization: str, name: str) -> Abilities:
+        """Look what the server can do, and use it from now on. Writes to the organization's bucket, which must exist."""
+        self.abilities = self._retry(lambda: probe(self._client, self.bucket_of(organization), name))
+        return self.abilities
+
+    def prepare(self, organization: str) -> None:
+        bucket = self.bucket_of(organization)
+        with self._preparing:
+            if bucket in self._prepared:
+                return
+            if not self.bucket_exists(bucket):
+                if not self._create_buckets:
+                    raise BucketMissing(
+                        "bucket-missing", f"The bucket {bucket} does not exist.", cure="Make it, or allow its creation."
+                    )
+                self._retry(lambda: create_bucket(self._client, bucket, self.access.region))
+            self._prepared.add(bucket)
+
+    def adopt(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
+        """Copied on the server's side; only content whose ETag is an MD5, so that the copy proves itself by its own."""
+        if not self._copies_here or not isinstance(source, S3Source) or source.access != self.access:
+            return None
+        if not is_plain_md5(entry.etag) or entry.size > _LARGEST_COPY:
+            return None
+        place, origin = self.place(raw_file), source.place(raw_file)
+        Condition().check(self.look(raw_file), place)
+        try:
+            answer = self._retry(lambda: self._copy(place, origin, entry))
+        except AccessDenied:
+            self._copies_here = False  # reading may still be allowed: the bytes then pass through here
+            return None
+        if answer != entry.etag and not self._proven(raw_file, source, entry):
+            raise NotTheSame("damaged-at-target", f"The server copied {origin} to {place}, and they differ.")
+        return S3Receipt(answer)
+
+    def store(self, raw_file: RawFile, content: Content) -> S3Receipt:
+        return self._write(raw_file, content, Condition())
+
+    def replace(self, raw_file: RawFile, content: Content, own_mark: str) -> S3Receipt:
+        return self._write(raw_file, content, Condition(own_mark))
+
+    def publish(self, receipts: Sequence[tuple[RawFile, Receipt]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        for raw_file, _ in receipts:
+            yield raw_file, None
+
+    def _write(self, raw_file: RawFile, content: Content, condition: Condition) -> S3Receipt:
+        place, size = self.place(raw_file), content.entry.size
+        if size > WHOLE_UP_TO:
+            upload = Upload(
+                self._client, place, raw_file.raw_id, abilities=self.abilities, lane=self._parts, retry=self._retry
+            )
+            return S3Receipt(upload.send(content, condition))
+        data = content.read(size)
+        content.finish()
+        etag = self._retry(lambda: put(self._client, place, raw_file.raw_id, data, self.abilities, condition))
+        return S3Receipt(etag)
+
+    def _copy(self, place: Place, origin: Place, entry: Entry) -> str:
+        asked: dict[str, Any] = {}
+        if self.abilities.conditional_create and _copies_conditionally(self._client):
+            asked["IfNoneMatch"] = "*"
+        try:
+            answer = self._client.copy_object(
+                Bucket=place.bucket,
+                Key=place.key,
+                CopySource={"Bucket": origin.bucket, "Key": origin.key},
+                CopySourceIfMatch=f'"{entry.etag}"',
+                **asked,
+            )
+        except Exception as error:
+            raise translate(error, str(place)) from error
+        return clean_etag(answer.get("CopyObjectResult", {}).get("ETag")) or ""
+
+    def _proven(self, raw_file: RawFile, source: Source, entry: Entry) -> bool:
+        found = self.look(raw_file)
+        return found is not None and found.size == entry.size and same_content(raw_file, source, entry, self, found)
+
+
+def _copies_conditionally(client: S3Client) -> bool:
+    """Whether this boto3 knows the condition for copies, which came after that for writes."""
+    shape = client.meta.service_model.operation_model("CopyObject").input_shape
+    return shape is not None and "IfNoneMatch" in shape.members

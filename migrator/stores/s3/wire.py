@@ -1,0 +1,147 @@
+"""libcurl, set up to reach servers exactly as boto3 does: endpoint, addressing, region, credentials, TLS and proxies are botocore's.
+
+It carries what goes right. Whatever is not a clean answer is left to boto3, which knows errors, retries and explanations.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from botocore.exceptions import BotoCoreError
+from botocore.httpsession import get_cert_path
+from botocore.utils import get_environ_proxies
+
+from migrator.errors import AccessDenied
+from migrator.stores.s3.client import Connection
+from migrator.stores.s3.signing import Keys, Signer
+
+try:
+    import pycurl
+except ImportError:  # no wheel for this platform: boto3 carries everything
+    pycurl = None  # type: ignore[assignment]
+
+SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+_CONNECT_SECONDS = 10
+_CRAWL_BYTES, _CRAWL_SECONDS = 1024, 60
+_CREDENTIAL_SCOPE = re.compile(r"[^/]*/\d{8}/([^/]+)/s3/aws4_request")
+
+
+def is_available() -> bool:
+    """Whether libcurl can be used on this machine."""
+    return pycurl is not None
+
+
+class Route(NamedTuple):
+    """How a bucket's objects are addressed: ``<origin><base><key>``, with this Host header."""
+
+    origin: str
+    host: str
+    base: str
+
+    @property
+    def is_tls(self) -> bool:
+        """Over TLS the payload need not be signed: Content-MD5 and the channel protect it, and each byte is hashed once."""
+        return self.origin.startswith("https:")
+
+
+class Answer(NamedTuple):
+    """A complete HTTP answer. `headers` as they came."""
+
+    status: int
+    headers: bytes
+    body: bytes
+
+
+class Wire:
+    """Routes and signatures for one client's settings. Curl handles are made for, and used by, one thread each."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._client = connection.client
+        self._ca_bundle = connection.ca_bundle or get_cert_path(True)
+        self._credentials = connection.credentials
+        self._routes: dict[str, Route] = {}
+        self._region = ""
+        self._local = threading.local()
+
+    def route(self, bucket: str) -> Route:
+        """Where botocore would send a request for this bucket."""
+        known = self._routes.get(bucket)
+        if known is None:
+            url = self._client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})
+            parts = urllib.parse.urlsplit(url)
+            scope = urllib.parse.parse_qs(parts.query).get("X-Amz-Credential", [""])[0]
+            match = _CREDENTIAL_SCOPE.fullmatch(scope)
+            self._region = match.group(1) if match else "us-east-1"
+            known = Route(f"{parts.scheme}://{parts.netloc}", parts.netloc, parts.path[:-1])
+            self._routes[bucket] = known
+        return known
+
+    def signer(self, route: Route) -> Signer:
+        """A signer for the region that botocore would sign for."""
+        return Signer(self._keys, self._region)
+
+    def handle(self, route: Route) -> Any:
+        """A curl handle with all that does not change from request to request."""
+        curl = pycurl.Curl()
+        curl.setopt(pycurl.NOSIGNAL, 1)
+        curl.setopt(pycurl.TCP_NODELAY, 1)
+        curl.setopt(pycurl.TCP_KEEPALIVE, 1)
+        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        curl.setopt(pycurl.CONNECTTIMEOUT, _CONNECT_SECONDS)
+        curl.setopt(pycurl.LOW_SPEED_LIMIT, _CRAWL_BYTES)
+        curl.setopt(pycurl.LOW_SPEED_TIME, _CRAWL_SECONDS)
+        curl.setopt(pycurl.FOLLOWLOCATION, 0)
+        curl.setopt(pycurl.PROXY, get_environ_proxies(route.origin).get(route.origin.partition(":")[0], ""))
+        curl.setopt(pycurl.CAINFO, self._ca_bundle)
+        return curl
+
+    def get(self, bucket: str, query: Mapping[str, str]) -> Answer | None:
+        """A GET on the bucket itself, None where it did not come to an answer."""
+        try:
+            route = self.route(bucket)
+        except BotoCoreError:
+            return None  # a name that boto3 would not send: it tells why
+        curl, signer = self._of_this_thread(route)
+        encoded = encoded_query(query)
+        path = route.base.rstrip("/") or "/"
+        headers, body = io.BytesIO(), io.BytesIO()
+        curl.setopt(pycurl.URL, f"{route.origin}{path}?{encoded}")
+        curl.setopt(
+            pycurl.HTTPHEADER,
+            signer.headers("GET", route.host, path, query=encoded, payload=SHA256_OF_NOTHING, more={}),
+        )
+        curl.setopt(pycurl.HEADERFUNCTION, headers.write)
+        curl.setopt(pycurl.WRITEFUNCTION, body.write)
+        try:
+            curl.perform()
+        except pycurl.error:
+            return None
+        return Answer(curl.getinfo(pycurl.RESPONSE_CODE), headers.getvalue(), body.getvalue())
+
+    def _of_this_thread(self, route: Route) -> tuple[Any, Signer]:
+        kept: dict[str, tuple[Any, Signer]] = self._local.__dict__.setdefault("kept", {})
+        if route.origin not in kept:
+            kept[route.origin] = (self.handle(route), self.signer(route))
+        return kept[route.origin]
+
+    def _keys(self) -> Keys:
+        if self._credentials is None:
+            raise AccessDenied("no-credentials", "There are no credentials for the S3 server.")
+        frozen = self._credentials.get_frozen_credentials()
+        return Keys(frozen.access_key or "", frozen.secret_key or "", frozen.token)
+
+
+def encoded_key(key: str) -> str:
+    """A key as it stands in a path: everything but unreserved characters and slashes percent-encoded."""
+    return urllib.parse.quote(key, safe="/-_.~")
+
+
+def encoded_query(query: Mapping[str, str]) -> str:
+    """A query as SigV4 wants it: sorted, percent-encoded, spaces as %20."""
+    pairs = sorted((urllib.parse.quote(k, safe="-_.~"), urllib.parse.quote(v, safe="-_.~")) for k, v in query.items())
+    return "&".join(f"{name}={value}" for name, value in pairs)

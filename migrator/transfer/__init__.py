@@ -1,0 +1,1 @@
+"""Copying raw files: whole or in parts, proven on the way."""

@@ -1,0 +1,154 @@
+"""The careful lane: a thread for each raw file under way, through the stores' own calls, which know errors, retries and explanations."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
+
+from migrator.errors import AlreadyThere, MigratorError, NotTheSame, SourceChanged, StoreError, Vanished
+from migrator.model import Action, Entry, Outcome, RawFile, Result, Step
+from migrator.patience import Patience
+from migrator.pipeline import DIFFERENT_SIZE
+from migrator.protocols import Answer, Receipt, Source, Target
+from migrator.transfer.integrity import same_content
+from migrator.transfer.parts import WHOLE_UP_TO
+
+_TRIES = 3
+_LARGE_AT_ONCE = 2
+
+DIFFERENT_CONTENT = "the target holds other content under this name"
+
+
+class Stored(NamedTuple):
+    """A raw file whose content arrived, and that `Target.publish` has yet to make visible."""
+
+    ticket: object
+    raw_file: RawFile
+    result: Result
+    receipt: Receipt
+
+
+Carried = Answer | Stored
+
+
+class CarefulLane:
+    """Copies and compares in `jobs` threads; large files in a few of their own, so that they hold no small one up."""
+
+    def __init__(self, source: Source, target: Target, *, jobs: int, patience: Patience) -> None:
+        self._source = source
+        self._target = target
+        self._patience = patience
+        self._window = jobs * 2
+        self._small = ThreadPoolExecutor(jobs, thread_name_prefix="copy")
+        self._large = ThreadPoolExecutor(min(jobs, _LARGE_AT_ONCE), thread_name_prefix="large")
+        self._done: queue.SimpleQueue[Carried] = queue.SimpleQueue()
+        self.under_way = 0
+
+    @property
+    def has_room(self) -> bool:
+        return self.under_way < self._window
+
+    def submit(self, ticket: object, organization: str, step: Step) -> None:
+        raw_file = RawFile(organization, step.source.raw_id)
+        is_large = step.action is Action.COPY and step.source.size > WHOLE_UP_TO
+        self.under_way += 1
+        (self._large if is_large else self._small).submit(self._carry, ticket, raw_file, step)
+
+    def carried(self, timeout: float) -> Iterator[Carried]:
+        """What has ended; waits up to `timeout` seconds for the first."""
+        try:
+            while self.under_way:
+                carried = self._done.get(timeout=timeout) if timeout else self._done.get_nowait()
+                self.under_way -= 1
+                timeout = 0
+                yield carried
+        except queue.Empty:
+            return
+
+    def close(self) -> None:
+        self._small.shutdown(cancel_futures=True)
+        self._large.shutdown(cancel_futures=True)
+
+    def met_another(self, raw_file: RawFile, copied: Result) -> Result:
+        """The name was taken meanwhile: equal content is what was wanted, by whomever; other content is a conflict. Raises StoreError."""
+        source, target = self._source.look(raw_file), self._target.look(raw_file)
+        if source is None:
+            return copied._replace(outcome=Outcome.VANISHED, reason="deleted while it was copied")
+        if target is None:
+            return copied._replace(outcome=Outcome.FAILED, reason="the target's name was taken, and then free again")
+        if source.size == target.size and same_content(raw_file, self._source, source, self._target, target):
+            return copied._replace(entry=source, mark=target.mark)
+        return copied._replace(entry=source, outcome=Outcome.CONFLICT, reason=DIFFERENT_CONTENT)
+
+    def _carry(self, ticket: object, raw_file: RawFile, step: Step) -> None:
+        """The boundary of one raw file: whatever happens here becomes its outcome, or ends the run."""
+        try:
+            carried = self._carry_with_tries(ticket, raw_file, step)
+        except Vanished as error:
+            carried = Answer(ticket, Result(step.source, Outcome.VANISHED, error.what))
+        except StoreError as error:
+            carried = self.failed(ticket, step.source, error)
+        except MigratorError as error:
+            carried = Answer(ticket, Result(step.source, Outcome.PENDING, error.what), error)
+        except Exception as error:
+            carried = Answer(ticket, Result(step.source, Outcome.FAILED, f"unexpected {type(error).__name__}: {error}"))
+        self._done.put(carried)
+
+    def failed(self, ticket: object, entry: Entry, error: StoreError) -> Answer:
+        """The answer for a raw file that failed for good, and whether that ends the run."""
+        try:
+            self._patience.failed(error)
+        except MigratorError as stop:
+            return Answer(ticket, Result(entry, Outcome.PENDING, error.what), stop)
+        return Answer(ticket, Result(entry, Outcome.FAILED, error.what))
+
+    def _carry_with_tries(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
+        for _ in range(_TRIES - 1):
+            try:
+                return self._patience.run(partial(self._carry_once, ticket, raw_file, step))
+            except (SourceChanged, NotTheSame):
+                fresh = self._source.look(raw_file)
+                if fresh is None:
+                    raise Vanished("vanished", f"{self._source.describe(raw_file)} is not there any more.") from None
+                step = step._replace(source=fresh)
+        return self._patience.run(partial(self._carry_once, ticket, raw_file, step))
+
+    def _carry_once(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
+        if step.action is Action.COPY:
+            return self._copy(ticket, raw_file, step)
+        if step.action is Action.COMPARE and self._holds_same(raw_file, step):
+            return Answer(ticket, Result(step.source, Outcome.PRESENT))
+        if step.may_replace and step.target is not None:
+            return self._replace(ticket, raw_file, step, step.target.mark)
+        reason = DIFFERENT_CONTENT if step.action is Action.COMPARE else DIFFERENT_SIZE
+        return Answer(ticket, Result(step.source, Outcome.CONFLICT, reason))
+
+    def _holds_same(self, raw_file: RawFile, step: Step) -> bool:
+        if step.target is None or step.target.size != step.source.size:
+            return False
+        return same_content(raw_file, self._source, step.source, self._target, step.target)
+
+    def _copy(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
+        self._target.prepare(raw_file.organization)
+        copied = Result(step.source, Outcome.COPIED)
+        try:
+            receipt = self._target.adopt(raw_file, self._source, step.source)
+            if receipt is not None:
+                return Stored(ticket, raw_file, copied, receipt)
+            with self._source.open(raw_file, step.source) as content:
+                return Stored(
+                    ticket, raw_file, copied._replace(entry=content.entry), self._target.store(raw_file, content)
+                )
+        except AlreadyThere:
+            return Answer(ticket, self.met_another(raw_file, copied))
+
+    def _replace(self, ticket: object, raw_file: RawFile, step: Step, own_mark: str) -> Carried:
+        try:
+            with self._source.open(raw_file, step.source) as content:
+                receipt = self._target.replace(raw_file, content, own_mark)
+                return Stored(ticket, raw_file, Result(content.entry, Outcome.COPIED), receipt)
+        except AlreadyThere:
+            return Answer(ticket, Result(step.source, Outcome.CONFLICT, DIFFERENT_CONTENT))

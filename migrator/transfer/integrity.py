@@ -1,0 +1,137 @@
+"""Whether two contents are equal, and whether content is what an ETag promises.
+
+An ETag is a digest only where the server makes it one: the MD5 of the content after a simple PUT, and ``<md5 of the parts' md5>-<number
+of parts>`` after a multipart upload. An ETag of another form proves nothing, and nothing here takes it for a difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+from migrator.model import Entry, RawFile
+from migrator.protocols import Content, Source
+from migrator.transfer.parts import PART_SIZES_IN_USE, part_size_for
+
+CHUNK = 1 << 20
+
+_PLAIN = re.compile(r"[0-9a-f]{32}")
+_OF_PARTS = re.compile(r"[0-9a-f]{32}-([1-9][0-9]{0,4})")
+
+
+def is_plain_md5(etag: str | None) -> bool:
+    """Whether the ETag has the form that a simple PUT's has."""
+    return etag is not None and _PLAIN.fullmatch(etag) is not None
+
+
+class EtagCheck:
+    """Holds content that streams through against an ETag, whatever part sizes it may have been made with."""
+
+    def __init__(self, etag: str | None, size: int) -> None:
+        self._etag = etag
+        self._whole = hashlib.md5(usedforsecurity=False)
+        self._candidates = [_PartsDigest(part_size) for part_size in _candidates(etag, size)]
+
+    def update(self, data: bytes) -> None:
+        self._whole.update(data)
+        for candidate in self._candidates:
+            candidate.update(data)
+
+    @property
+    def md5(self) -> str:
+        return self._whole.hexdigest()
+
+    def matches(self) -> bool | None:
+        """True: proven equal. False: proven different. None: the ETag does not tell."""
+        if self._etag is None:
+            return None
+        if is_plain_md5(self._etag):
+            return self._etag == self.md5
+        if any(candidate.etag() == self._etag for candidate in self._candidates):
+            return True
+        return None
+
+
+class _PartsDigest:
+    """The ETag that a multipart upload with one part size would have."""
+
+    def __init__(self, part_size: int) -> None:
+        self._part_size = part_size
+        self._done: list[bytes] = []
+        self._part = hashlib.md5(usedforsecurity=False)
+        self._room = part_size
+
+    def update(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            self._part.update(view[: self._room])
+            taken = min(len(view), self._room)
+            self._room -= taken
+            view = view[taken:]
+            if self._room == 0:
+                self._close_part()
+
+    def _close_part(self) -> None:
+        self._done.append(self._part.digest())
+        self._part = hashlib.md5(usedforsecurity=False)
+        self._room = self._part_size
+
+    def etag(self) -> str:
+        if self._room < self._part_size or not self._done:
+            self._close_part()
+        return etag_of_parts(self._done)
+
+
+def etag_of_parts(digests: Sequence[bytes]) -> str:
+    """The ETag of an object made of parts with these MD5 digests."""
+    return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}"
+
+
+def _candidates(etag: str | None, size: int) -> list[int]:
+    """Part sizes that give this many parts: ours, then those that the common tools use."""
+    match = _OF_PARTS.fullmatch(etag or "")
+    if match is None:
+        return []
+    parts = int(match.group(1))
+    sizes = dict.fromkeys((part_size_for(size), *PART_SIZES_IN_USE))
+    return [part_size for part_size in sizes if max(1, -(-size // part_size)) == parts]
+
+
+def same_content(raw_file: RawFile, source: Source, source_entry: Entry, target: Source, target_entry: Entry) -> bool:
+    """Whether both ends hold equal content; their sizes are equal already.
+
+    Reads as little as a proof takes, and answers False only after comparing the contents themselves. Raises StoreError.
+    """
+    ours, theirs = source_entry.etag, target_entry.etag
+    if ours is not None and ours == theirs and (is_plain_md5(ours) or _OF_PARTS.fullmatch(ours)):
+        return True
+    if ours is None and theirs is not None and _proves(source, raw_file, source_entry, theirs):
+        return True
+    if theirs is None and ours is not None and _proves(target, raw_file, target_entry, ours):
+        return True
+    with source.open(raw_file, source_entry) as left, target.open(raw_file, target_entry) as right:
+        return _equal_streams(left, right)
+
+
+def _proves(store: Source, raw_file: RawFile, entry: Entry, etag: str) -> bool:
+    """Whether the store's content has the other end's ETag."""
+    if not (is_plain_md5(etag) or _candidates(etag, entry.size)):
+        return False
+    check = EtagCheck(etag, entry.size)
+    with store.open(raw_file, entry) as content:
+        while data := content.read(CHUNK):
+            check.update(data)
+        content.finish()
+    return check.matches() is True
+
+
+def _equal_streams(left: Content, right: Content) -> bool:
+    while True:
+        here, there = left.read(CHUNK), right.read(CHUNK)
+        if here != there:
+            return False
+        if not here:
+            left.finish()
+            right.finish()
+            return True

@@ -1,0 +1,59 @@
+"""How many requests to have under way: more while that makes more files a second, fewer when the server asks or answers get slow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+_FIRST_WINDOW = 16
+_MEASURED_SECONDS = 0.15
+_MEASURED_ANSWERS = 32
+_WORTH_IT = 1.10
+_REST_SECONDS = 3.0
+_THROTTLED_REST_SECONDS = 5.0
+
+
+class Pace:
+    """A window that finds its own size: doubled while throughput grows by it, halved at once on a throttling answer.
+
+    After each look it rests, and then tries the next larger and smaller size again, for servers and links change.
+    """
+
+    def __init__(self, largest: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._largest = largest
+        self._clock = clock
+        self.window = min(largest, _FIRST_WINDOW)
+        self._rest_until = 0.0
+        self._began = clock()
+        self._answers = 0
+        self._rate = 0.0
+        self._before = 0
+
+    def answered(self, count: int) -> None:
+        """So many requests have ended well."""
+        self._answers += count
+        now = self._clock()
+        elapsed = now - self._began
+        if elapsed >= _MEASURED_SECONDS and self._answers >= max(_MEASURED_ANSWERS, self.window):
+            self._judge(self._answers / elapsed, now)
+            self._began, self._answers = now, 0
+
+    def throttled(self) -> None:
+        """The server asked to slow down, or broke off."""
+        now = self._clock()
+        if now >= self._rest_until or self._before:
+            self.window = max(1, self.window // 2)
+        self._before, self._rate = 0, 0.0
+        self._rest_until = now + _THROTTLED_REST_SECONDS
+        self._began, self._answers = now, 0
+
+    def _judge(self, rate: float, now: float) -> None:
+        if self._before and rate < self._rate * _WORTH_IT:
+            self.window, self._before = self._before, 0  # the larger window brought nothing
+            self._rest_until = now + _REST_SECONDS
+            self._rate = 0.0
+        elif now >= self._rest_until and self.window < self._largest:
+            self._rate, self._before = rate, self.window
+            self.window = min(self._largest, self.window * 2)
+        else:
+            self._before = 0

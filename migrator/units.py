@@ -1,0 +1,72 @@
+"""What coordinator and workers say to each other: units of work one way, events the other. Small and picklable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from migrator.errors import MigratorError
+from migrator.model import FinishedFolder, Notice, NoticeKind, Problem, Provisional, RawId, Shard, Tally
+
+
+class Survey(NamedTuple):
+    """A unit: find out how to cut an organization into shards."""
+
+    organization: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """A unit: a shard, and what the ledger knows of it."""
+
+    shard: Shard
+    target_is_empty: bool
+    finished: Mapping[str, FinishedFolder] = field(default_factory=dict)
+    provisional: Mapping[RawId, Provisional] = field(default_factory=dict)
+
+
+Unit = Survey | Assignment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surveyed:
+    """An event: the organization's shards, by the length of their prefixes."""
+
+    organization: str
+    length: int
+    target_is_empty: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Told:
+    """An event: what has happened in an organization since the last one."""
+
+    organization: str
+    tally: Tally = field(default_factory=Tally)
+    problems: list[Problem] = field(default_factory=list)
+    finished: list[FinishedFolder] = field(default_factory=list)
+    provisional: list[Provisional] = field(default_factory=list)
+    settled: list[tuple[str, RawId]] = field(default_factory=list)
+
+    def note(self, notice: Notice) -> None:
+        """Take down what a scan met besides raw files."""
+        if notice.kind is NoticeKind.STRAY:
+            self.tally.stray.add(notice.size)
+        elif notice.kind is NoticeKind.UNREADABLE_FOLDER:
+            self.tally.unreadable_folders += 1
+        self.problems.append(problem_of(notice))
+
+
+class Ended(NamedTuple):
+    """An event: a unit has come to its end; `error` is what ends the run, if anything."""
+
+    error: MigratorError | None = None
+
+
+Event = Surveyed | Told | Ended
+
+
+def problem_of(notice: Notice) -> Problem:
+    """What the operator is told of a notice."""
+    return Problem(notice.kind.value, notice.organization, notice.where, notice.reason, "", notice.size)

@@ -1,0 +1,163 @@
+"""The loop of one worker: several shards under way in one thread, so that requests never wait for a shard's end."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from migrator.errors import MigratorError, MustStop
+from migrator.model import Step
+from migrator.pipeline import Pass, ShardPass
+from migrator.units import Ended, Event, Survey, Unit
+
+_SHARDS_OPEN = 3
+_ANSWERS_BEFORE_MORE_STEPS = 64
+
+
+class Units(Protocol):
+    """Where a worker's units come from."""
+
+    def take(self, *, wait: bool) -> Unit | None:
+        """The next unit. None if there is none now (`wait` false), or none any more (`wait` true)."""
+        ...
+
+
+class _Open:
+    """A shard under way: its steps, and how many of them the sink still has."""
+
+    __slots__ = ("exhausted", "shard", "under_way")
+
+    def __init__(self, shard: ShardPass) -> None:
+        self.shard = shard
+        self.under_way = 0
+        self.exhausted = False
+
+
+class Worker:
+    """Works through units until there are none. Errors of a raw file are outcomes; an error that ends the run is told as an event."""
+
+    def __init__(self, whole: Pass, units: Units, tell: Callable[[Event], None]) -> None:
+        self._pass = whole
+        self._sink = whole.sink
+        self._units = units
+        self._tell = tell
+        self._open: deque[_Open] = deque()
+        self._error: MigratorError | None = None
+
+    def run(self) -> None:
+        """Until there are no more units. Whatever happens, each unit that was taken is told to have ended."""
+        try:
+            while True:
+                self._feed()
+                if not self._open and not self._admit(wait=True):
+                    return
+                self._collect()
+        except Exception as error:
+            self._break_off(unexpected(error))
+
+    def _break_off(self, error: MigratorError) -> None:
+        self._fail(error)
+        for shard in self._open:
+            self._tell(shard.shard.tell())
+            self._tell(Ended(error))
+        while self._units.take(wait=True) is not None:
+            self._tell(Ended(error))
+
+    def _feed(self) -> None:
+        """Give the sink steps while it has room, opening shards as they are needed."""
+        given = 0
+        while self._sink.has_room and given < _ANSWERS_BEFORE_MORE_STEPS:
+            found = self._next_step()
+            if found is None:
+                return
+            shard, step = found
+            shard.under_way += 1
+            given += 1
+            self._sink.submit(shard, shard.shard.organization, step)
+
+    def _next_step(self) -> tuple[_Open, Step] | None:
+        while True:
+            for shard in self._open:
+                if shard.exhausted:
+                    continue
+                step = self._pull(shard)
+                if step is not None:
+                    return shard, step
+                shard.exhausted = True
+                break
+            else:
+                if not self._admit(wait=False):
+                    return None
+            self._close_finished()
+
+    def _pull(self, shard: _Open) -> Step | None:
+        try:
+            step = next(shard.shard.steps, None)
+        except MigratorError as error:
+            self._fail(error)
+            return None
+        except Exception as error:
+            self._fail(unexpected(error))
+            return None
+        if shard.shard.is_time_to_tell:
+            self._tell(shard.shard.tell())
+        return step
+
+    def _admit(self, *, wait: bool) -> bool:
+        """Open one more shard; surveys are done on the way."""
+        if sum(not shard.exhausted for shard in self._open) >= _SHARDS_OPEN:
+            return False
+        unit = self._units.take(wait=wait)
+        if unit is None:
+            return False
+        try:
+            if isinstance(unit, Survey):
+                for event in self._pass.survey(unit):
+                    self._tell(event)
+            else:
+                self._open.append(_Open(ShardPass(self._pass, unit)))
+                return True
+        except MigratorError as error:
+            self._tell(Ended(error))
+        except Exception as error:
+            self._tell(Ended(unexpected(error)))
+        else:
+            self._tell(Ended())
+        return True
+
+    def _collect(self) -> None:
+        """Count the answers that are there, waiting for one if the sink has any under way."""
+        nothing_to_give = all(shard.exhausted for shard in self._open)
+        for ticket, result, stop in self._sink.answers(flush=nothing_to_give):
+            shard = cast("_Open", ticket)
+            shard.under_way -= 1
+            shard.shard.count(result)
+            if stop is not None:
+                self._fail(stop)
+            if shard.shard.is_time_to_tell:
+                self._tell(shard.shard.tell())
+        self._close_finished()
+
+    def _fail(self, error: MigratorError) -> None:
+        """The run is over: no more steps here, and whoever coordinates has to know."""
+        self._error = self._error or error
+        self._pass.stopping.set()
+
+    def _close_finished(self) -> None:
+        for shard in [shard for shard in self._open if shard.exhausted and not shard.under_way]:
+            self._open.remove(shard)
+            self._tell(shard.shard.tell() if self._error else shard.shard.finish())
+            self._tell(Ended(self._error))
+            self._error = None
+
+
+def unexpected(error: BaseException) -> MustStop:
+    """What nobody thought of ends the run in words."""
+    stop = MustStop(
+        "unexpected",
+        f"Something unexpected happened: {type(error).__name__}: {error}.",
+        cure="Run the same command again with --log-file; if it stays, report it with that file.",
+    )
+    stop.__cause__ = error
+    return stop
