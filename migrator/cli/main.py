@@ -1,0 +1,82 @@
+"""The console command: its commands, and the one place where errors become words and exit statuses."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from migrator import __version__
+from migrator.cli.demo import demo
+from migrator.cli.migrate import migrate
+from migrator.cli.options import PREFIX
+from migrator.cli.plan import plan
+from migrator.cli.status import status
+from migrator.errors import MigratorError, SettingsError
+from migrator.reports.json import error_as_json
+from migrator.reports.words import shown
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="bytes-migrator")
+def cli() -> None:
+    """Move the raw files of OpenKAT's Bytes between disk and S3 so that nothing becomes inaccessible.
+
+    \b
+    Look first, then move:
+      bytes-migrator plan --to s3
+      bytes-migrator migrate --to s3
+    """
+
+
+for _command in (plan, migrate, status, demo):
+    cli.add_command(_command)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit. Every error is one clear message; no traceback reaches an operator."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        answer: Any = cli.main(args=given, prog_name="bytes-migrator", standalone_mode=False)
+        status = answer if isinstance(answer, int) else 0
+    except click.exceptions.Abort:
+        click.echo("Stopped before anything was done.", err=True)
+        status = 130
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+        _tell_as_json(SettingsError("usage", error.format_message()), given)
+    except MigratorError as error:
+        status = _tell(error, given)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    except Exception as error:
+        status = _tell(_unexpected(error), given)
+    sys.exit(status)
+
+
+def _tell(error: MigratorError, arguments: list[str]) -> int:
+    _tell_as_json(error, arguments)
+    click.echo(f"error: {shown(error.what)} [{error.name}]", err=True)
+    if error.why:
+        click.echo(f"  why:  {shown(error.why)}", err=True)
+    if error.cure:
+        click.echo(f"  cure: {shown(error.cure)}", err=True)
+    return error.exit_status
+
+
+def _tell_as_json(error: MigratorError, arguments: list[str]) -> None:
+    if "--json" in arguments or os.environ.get(f"{PREFIX}JSON", "").lower() in ("1", "true", "yes", "on", "t", "y"):
+        command = next((word for word in arguments if not word.startswith("-")), "")
+        click.echo(error_as_json(command, error))
+
+
+def _unexpected(error: Exception) -> MigratorError:
+    return MigratorError(
+        "unexpected",
+        f"Something unexpected happened: {type(error).__name__}: {error}.",
+        cure="Run the same command again with --log-file FILE; if it stays, report it with that file.",
+    )

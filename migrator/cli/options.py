@@ -1,0 +1,128 @@
+"""The options that commands share, each declared once; every one is also a variable BYTES_MIGRATOR_…"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from migrator.app import Options
+from migrator.locations import resolve_locations
+from migrator.settings import Locations, Overrides
+from migrator.statefolder import StateFolder
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+PREFIX = "BYTES_MIGRATOR_"
+FINDINGS_THAT_CAN_BE_FORCED = ("bucket-names",)
+
+
+def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
+    """`click.option` with a variable of the same name, which the help shows."""
+    long = next(name for name in names if name.startswith("--"))
+    variable = PREFIX + long.partition("/")[0].lstrip("-").replace("-", "_").upper()
+    return click.option(*names, envvar=variable, **settings)
+
+
+_LOCATION_OPTIONS = (
+    option(
+        "--from", "from_", metavar="LOCATION", help="Where the raw files are: disk, s3, an env file, /path/, s3://…"
+    ),
+    option("--to", "to", metavar="LOCATION", help="Where Bytes shall find them: disk, s3, an env file, /path/, s3://…"),
+    option(
+        "--env-file",
+        "env_files",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Read Bytes' settings from this file too (repeatable, the last one wins).",
+    ),
+    option("--data-dir", metavar="DIR", help="The data folder of the word 'disk' (BYTES_DATA_DIR)."),
+    option("--bucket", metavar="NAME", help="The bucket of the word 's3' (S3_BUCKET)."),
+    option("--bucket-prefix", metavar="PREFIX", help="The bucket prefix of the word 's3' (S3_BUCKET_PREFIX)."),
+    option(
+        "--bucket-per-org/--single-bucket",
+        "bucket_per_org",
+        default=None,
+        help="A bucket for each organization, or one for all (BUCKET_PER_ORG; Bytes' default is one for each).",
+    ),
+    option("--endpoint-url", metavar="URL", help="The S3 server (AWS_ENDPOINT_URL)."),
+    option("--region", metavar="NAME", help="The region (AWS_DEFAULT_REGION)."),
+    option("--profile", metavar="NAME", help="The profile in the AWS configuration files (AWS_PROFILE)."),
+    option("--ca-bundle", metavar="FILE", help="Certificates of the CA that the server's is from (AWS_CA_BUNDLE)."),
+)
+_RUN_OPTIONS = (
+    option("--organization", "organizations", multiple=True, metavar="NAME", help="Only this one (repeatable)."),
+    option("--allow-empty", is_flag=True, help="An empty source is no error."),
+    option(
+        "--force",
+        "forced",
+        multiple=True,
+        type=click.Choice(FINDINGS_THAT_CAN_BE_FORCED),
+        help="Go on in spite of this finding (repeatable).",
+    ),
+    option(
+        "--patience",
+        type=click.FloatRange(0),
+        default=120,
+        show_default=True,
+        help="Seconds without any success before a run stops.",
+    ),
+    option("--state-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where ledgers are kept."),
+    option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+    option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
+    option("--no-progress", is_flag=True, help="No progress bar and no progress lines."),
+    option("-v", "--verbose", is_flag=True, help="A log line on stderr for each raw file that needs attention."),
+    option("--log-file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a log there."),
+)
+
+
+def location_options(command: Command) -> Command:
+    return _with(_LOCATION_OPTIONS, command)
+
+
+def run_options(command: Command) -> Command:
+    return _with(_RUN_OPTIONS, command)
+
+
+def _with(options: tuple[Callable[[Command], Command], ...], command: Command) -> Command:
+    return functools.reduce(lambda wrapped, add: add(wrapped), reversed(options), command)
+
+
+def locations_of(given: dict[str, Any]) -> Locations:
+    """Both ends, from the options and the process environment. Raises SettingsError."""
+    overrides = Overrides(
+        data_dir=given["data_dir"],
+        bucket=given["bucket"],
+        bucket_prefix=given["bucket_prefix"],
+        bucket_per_org=given["bucket_per_org"],
+        endpoint_url=given["endpoint_url"],
+        region=given["region"],
+        profile=given["profile"],
+        ca_bundle=given["ca_bundle"],
+    )
+    return resolve_locations(
+        given["from_"], given["to"], env_files=given["env_files"], overrides=overrides, environ=os.environ
+    )
+
+
+def options_of(given: dict[str, Any]) -> Options:
+    """What was asked for besides the locations."""
+    return Options(
+        organizations=given["organizations"],
+        jobs=given.get("jobs") or 0,
+        create_buckets=given.get("create_buckets", True),
+        allow_empty=given["allow_empty"],
+        compare_by_size=given.get("compare") == "size",
+        forced=frozenset(given["forced"]),
+        settle=given.get("settle", 30.0),
+        patience=given["patience"],
+        state=state_folder(given["state_dir"]),
+    )
+
+
+def state_folder(given: Path | None) -> StateFolder:
+    return StateFolder(given.absolute()) if given is not None else StateFolder.default()

@@ -1,0 +1,44 @@
+"""``bytes-migrator plan``: say beforehand what `migrate` would do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from migrator import app
+from migrator.cli.options import location_options, locations_of, options_of, run_options
+from migrator.cli.progress import log_to, watching
+from migrator.cli.signals import draining
+from migrator.reports.console import report_as_text
+from migrator.reports.json import report_as_json
+from migrator.reports.report import Report
+
+
+@click.command()
+@location_options
+@run_options
+def plan(**given: Any) -> int:
+    """Say what `migrate` would do, and write nothing.
+
+    \b
+    Examples:
+      bytes-migrator plan --to s3                      what Bytes' settings in this environment say
+      bytes-migrator plan --env-file .env --to s3      … and in an env file
+      bytes-migrator plan --from old.env --to new.env  any change of settings
+      bytes-migrator plan --from /data --to 's3://raw/{organization}'
+    """
+    return run_plan(given)
+
+
+def run_plan(given: dict[str, Any]) -> int:
+    with log_to(given):
+        locations, options = locations_of(given), options_of(given)
+        with draining(given) as stopping:
+            return show(app.plan(locations, options, watching(given), stopping), as_json=given["as_json"])
+
+
+def show(report: Report, *, as_json: bool) -> int:
+    """Print the report; its status is the command's."""
+    click.echo(report_as_json(report) if as_json else report_as_text(report))
+    return report.exit_status

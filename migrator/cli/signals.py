@@ -1,0 +1,57 @@
+"""Stopping: the first signal drains, the second stops at once; both leave a run that can go on."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import click
+
+from migrator.app import Stopping
+
+DRAIN_SECONDS = 10
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def draining(given: dict[str, Any]) -> Iterator[Stopping]:
+    """Within the block, signals ask the run to end instead of breaking it off."""
+    stopping = Stopping()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if stopping.event.is_set():
+            os._exit(128 + number)
+        stopping.ask(signal.Signals(number).name)
+        click.echo(
+            f"\nStopping: what is under way is finished, within {DRAIN_SECONDS} s. Once more stops at once.", err=True
+        )
+        timer = threading.Timer(DRAIN_SECONDS, _give_up, (number,))
+        timer.daemon = True
+        timer.start()
+
+    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
+    try:
+        yield stopping
+        if stopping.signal:
+            click.echo(f"To go on: {same_command()}", err=True)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def same_command() -> str:
+    """The command as it was typed; secrets are never options, so it holds none."""
+    return shlex.join(["bytes-migrator", *sys.argv[1:]])
+
+
+def _give_up(number: int) -> None:
+    """What is under way takes too long; the ledger has the rest."""
+    click.echo(f"Stopped with transfers under way. To go on: {same_command()}", err=True)
+    os._exit(128 + number)

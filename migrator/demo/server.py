@@ -1,0 +1,31 @@
+"""moto's S3 server, in a thread of this process: it ends with it, and keeps everything in memory. The only home of moto."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from migrator.errors import CannotStart
+
+
+@contextmanager
+def s3_server() -> Iterator[str]:
+    """Start a server on a free port of this machine; yields its URL. Raises CannotStart where moto is missing."""
+    try:
+        from moto.server import ThreadedMotoServer  # noqa: PLC0415 an extra, and a second to load
+    except ImportError as error:
+        raise CannotStart(
+            "demo-extra-missing",
+            "The demo needs moto's S3 server, which is not installed here.",
+            why=str(error),
+            cure="pip install 'bytes-migrator[demo]'",
+        ) from error
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()

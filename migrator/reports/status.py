@@ -1,0 +1,143 @@
+"""What the ledgers tell of the last runs."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from migrator.facts import RunRow
+from migrator.ledger import Ledger
+from migrator.model import Outcome, Problem
+from migrator.reports.json import as_json
+from migrator.reports.report import SCHEMA
+from migrator.reports.words import duration, files, number, shown, size
+from migrator.statefolder import StateFolder, is_running
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairStatus:
+    """The runs between one pair of locations, newest first, and the problems of the newest."""
+
+    source: str
+    target: str
+    ledger: str
+    is_running: bool
+    runs: tuple[RunRow, ...]
+    problems: tuple[Problem, ...]
+    problem_counts: dict[str, int]
+
+
+def read_status(state: StateFolder, *, runs: int, problems: int) -> tuple[PairStatus, ...]:
+    """All pairs of locations that have a ledger. Writes nothing. Raises CannotStart."""
+    found = []
+    for path in state.ledgers():
+        ledger = Ledger.open_to_read(path)
+        if ledger is None:
+            continue
+        with ledger:
+            rows = tuple(ledger.runs(runs))
+            if rows:
+                newest = rows[0]
+                found.append(
+                    PairStatus(
+                        source=newest.source,
+                        target=newest.target,
+                        ledger=str(path),
+                        is_running=is_running(path),
+                        runs=rows,
+                        problems=tuple(ledger.problems(newest.run_id, limit=problems)) if problems else (),
+                        problem_counts=ledger.problem_counts(newest.run_id),
+                    )
+                )
+    return tuple(found)
+
+
+def status_as_json(pairs: tuple[PairStatus, ...]) -> str:
+    """The document of ``status --json``."""
+    return as_json({"schema": SCHEMA, "command": "status", "pairs": [_pair_as_dict(pair) for pair in pairs]})
+
+
+def _pair_as_dict(pair: PairStatus) -> dict[str, object]:
+    return {
+        "from": pair.source,
+        "to": pair.target,
+        "ledger": pair.ledger,
+        "running": pair.is_running,
+        "runs": [_run_as_dict(run, is_running=pair.is_running and run is pair.runs[0]) for run in pair.runs],
+        "problems": [problem.as_dict() for problem in pair.problems],
+        "problems_total": sum(pair.problem_counts.values()),
+        "problems_by_kind": pair.problem_counts,
+    }
+
+
+def _run_as_dict(run: RunRow, *, is_running: bool) -> dict[str, object]:
+    return {
+        "run": run.run_id,
+        "command": run.command,
+        "state": state_of(run, is_running=is_running),
+        "started": _moment(run.started_at),
+        "ended": _moment(run.ended_at) if run.ended_at is not None else None,
+        "exit_status": run.exit_status,
+        "totals": _overall(run),
+    }
+
+
+def state_of(run: RunRow, *, is_running: bool) -> str:
+    """'running', 'killed' (it ended without a word), or how it ended."""
+    if run.ended_at is None:
+        return "running" if is_running else "killed"
+    return {0: "finished", 1: "finished with problems"}.get(run.exit_status or 0, "stopped")
+
+
+def status_as_text(pairs: tuple[PairStatus, ...]) -> str:
+    if not pairs:
+        return "No run has been recorded here yet. Begin with: bytes-migrator plan --to s3"
+    return "\n".join(line for pair in pairs for line in (*_pair_lines(pair), ""))
+
+
+def _pair_lines(pair: PairStatus) -> Iterator[str]:
+    yield f"from  {shown(pair.source)}"
+    yield f"to    {shown(pair.target)}"
+    for run in pair.runs:
+        yield _run_line(run, is_running=pair.is_running and run is pair.runs[0])
+    if pair.runs[0].ended_at is None and not pair.is_running:
+        yield "  The last run was broken off. Run the same command again: it goes on where it was."
+    for kind, count in pair.problem_counts.items():
+        yield f"  {number(count)} {kind}"
+    for problem in pair.problems:
+        yield f"    {problem.kind}: {shown(problem.where)}: {shown(problem.reason)}"
+    hidden = sum(pair.problem_counts.values()) - len(pair.problems)
+    if hidden > 0:
+        yield f"    … and {number(hidden)} more: --problems N shows N of them"
+
+
+def _run_line(run: RunRow, *, is_running: bool) -> str:
+    totals = _overall(run)
+    done = ", ".join(
+        f"{number(totals[outcome.value]['files'])} {outcome.value}"
+        for outcome in Outcome
+        if totals.get(outcome.value, {}).get("files")
+    )
+    end = run.ended_at if run.ended_at is not None else run.progress_at
+    took = f" in {duration(end - run.started_at)}" if end is not None else ""
+    discovered = totals.get("discovered", {"files": 0, "bytes": 0})
+    seen = f"{files(discovered['files'])}, {size(discovered['bytes'])}"
+    state = state_of(run, is_running=is_running)
+    return (
+        f"  {_moment(run.started_at)}  {run.command} {state}{took}: {seen}{': ' if done else ''}{done}  [{run.run_id}]"
+    )
+
+
+def _overall(run: RunRow) -> dict[str, dict[str, int]]:
+    overall: dict[str, dict[str, int]] = {}
+    for totals in run.totals.values():
+        for name, count in totals.items():
+            sums = overall.setdefault(name, {"files": 0, "bytes": 0})
+            sums["files"] += count["files"]
+            sums["bytes"] += count["bytes"]
+    return overall
+
+
+def _moment(at: float) -> str:
+    return datetime.datetime.fromtimestamp(at, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,75 @@
+"""Numbers, names and plurals as people read them."""
+
+from __future__ import annotations
+
+import unicodedata
+
+_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
+_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def shown(name: str) -> str:
+    """A name from outside, with everything that could steer a terminal or hide itself written as an escape."""
+    return "".join(_shown_character(character) for character in name)
+
+
+def _shown_character(character: str) -> str:
+    if unicodedata.category(character) not in _HIDDEN_CATEGORIES:
+        return character
+    code = ord(character)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def size(count: float) -> str:
+    """1234567 → '1.2 MB'; units of 1000, as operators' disks and bills have them."""
+    for unit in _UNITS[:-1]:
+        if count < 999.5:
+            return f"{count:.0f} {unit}" if unit == "bytes" or count >= 99.95 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} {_UNITS[-1]}"
+
+
+def number(count: int) -> str:
+    """1234567 → '1,234,567'."""
+    return f"{count:,}"
+
+
+def files(count: int) -> str:
+    """'1 file', '2,000 files'."""
+    return plural(count, "file")
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """75 → '1 min 15 s'."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def table(rows: list[list[str]], *, left: int = 1) -> list[str]:
+    """Aligned lines: the first `left` columns to the left, the others to the right."""
+    widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell + " " * (width - _width(cell)) if column < left else " " * (width - _width(cell)) + cell
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def _width(text: str) -> int:
+    """Columns on a terminal: wide East Asian characters take two, combining marks none."""
+    return sum(
+        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for character in text
+    )
