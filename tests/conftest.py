@@ -1,0 +1,154 @@
+"""Fixtures for all tests: a hermetic environment, real S3 servers, names that nobody else uses."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests import command
+from tests.servers import KINDS, SHARED, PrivateServer, S3Server, Servers, session_folder, stop_all
+
+settings.register_profile("dev", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, max_examples=50, database=None)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+_SESSION = "MIGRATOR_TESTS_SESSION"
+_FOREIGN = ("AWS_", "BYTES_", "S3_", "BUCKET_PER_ORG", "XDG_", "BOTO")
+_FOREIGN_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        folder = Path(tempfile.mkdtemp(prefix="migrator-tests-"))
+        os.environ[_SESSION] = f"{os.getpid()}:{folder}"
+        atexit.register(stop_all, folder)
+        for name in _foreign_names():
+            del os.environ[name]
+        os.environ.update(_environment(folder / "home"))  # for fixtures of the session, which come before `hermetic`
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        stop_all(session_folder(os.environ)[0])
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the servers that tests will ask for, so that they get ready while other tests run."""
+    if session.config.option.collectonly or session.config.pluginmanager.hasplugin("dsession"):
+        return
+    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    chosen = {item.callspec.params.get("server") for item in session.items if hasattr(item, "callspec")}
+    servers = _servers()
+    for kind in SHARED & (wanted | chosen):
+        with contextlib.suppress(FileNotFoundError):
+            servers.launch(kind)
+
+
+def _foreign_names() -> list[str]:
+    return [name for name in os.environ if name.startswith(_FOREIGN) or name.upper() in _FOREIGN_NAMES]
+
+
+def _environment(home: Path) -> dict[str, str]:
+    return {
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        "XDG_STATE_HOME": str(home / "state"),
+        "XDG_DATA_HOME": str(home / "data"),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "LC_ALL": "C.UTF-8",
+    }
+
+
+@functools.cache
+def _servers() -> Servers:
+    folder, owner = session_folder(os.environ)
+    return Servers(folder, owner, os.environ.get("PYTEST_XDIST_WORKER", "main"))
+
+
+@pytest.fixture(autouse=True)
+def hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An environment in which nothing of the developer's can be seen; gives the home folder. Ends what `command.start` left."""
+    for name in _foreign_names():
+        monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    for name, value in _environment(home).items():
+        monkeypatch.setenv(name, value)
+    yield home
+    command.kill_leftovers()
+
+
+@pytest.fixture(scope="session")
+def servers() -> Servers:
+    return _servers()
+
+
+@pytest.fixture(scope="session")
+def weed(servers: Servers) -> S3Server:
+    """SeaweedFS: checks signatures, Content-MD5 and conditional writes."""
+    return servers.get("weed")
+
+
+@pytest.fixture(scope="session")
+def moto(servers: Servers) -> S3Server:
+    """moto's server: checks neither signature nor digest, so never the only server of a test."""
+    return servers.get("moto")
+
+
+@pytest.fixture(scope="session")
+def rclone(servers: Servers) -> S3Server:
+    """rclone's server: no conditional writes, answers a range with 200, other ETags after a multipart upload."""
+    return servers.get("rclone")
+
+
+@pytest.fixture(scope="session", params=["moto", "weed"])
+def server(request: pytest.FixtureRequest, servers: Servers) -> S3Server:
+    """Each test runs on moto's server and on SeaweedFS."""
+    return servers.get(request.param)
+
+
+@pytest.fixture
+def private_server(servers: Servers) -> Iterator[Callable[[str], PrivateServer]]:
+    """``private_server("weed")``: a server of the test's own, which it may kill."""
+    with contextlib.ExitStack() as stack:
+
+        def start(kind: str) -> PrivateServer:
+            assert kind in KINDS
+            opened: AbstractContextManager[PrivateServer] = servers.private(kind)
+            return stack.enter_context(opened)
+
+        yield start
+
+
+@dataclass(frozen=True)
+class FreshNames:
+    """Names that no other test uses; `bucket` does not start with `prefix`."""
+
+    token: str
+
+    @property
+    def bucket(self) -> str:
+        return f"one-{self.token}"
+
+    @property
+    def prefix(self) -> str:
+        return f"per-{self.token}-"
+
+    def another(self) -> FreshNames:
+        return FreshNames(secrets.token_hex(5))
+
+
+@pytest.fixture
+def fresh_names() -> FreshNames:
+    return FreshNames(secrets.token_hex(5))
