@@ -127,6 +127,7 @@ def migrate(prepared: Prepared, options: Options, watch: Watch, stopping: Stoppi
             stack.enter_context(held(locations.target.root, locations.target.folder_mode))
         record = _Record(ledger, run_id, totals)
         stack.enter_context(record.running("migrate", locations, options))
+        ledger.record_problems(run_id, prepared.look.problems)
         abilities = _abilities(prepared, options, ledger, run_id, stopping.event)
         findings = (*prepared.findings, *ledger.findings, *_ability_findings(abilities))
         engine = stack.enter_context(
@@ -245,7 +246,6 @@ def _writing(recipe: _Recipe, patience: Patience) -> Iterator[Target]:
             location,
             patience,
             abilities=recipe.abilities,
-            jobs=min(options.jobs, MOST_CAREFUL_JOBS),
             create_buckets=options.create_buckets,
         )
     try:
@@ -369,7 +369,7 @@ def _abilities(prepared: Prepared, options: Options, ledger: Ledger, run_id: str
     known = Abilities.from_dict(ledger.abilities(place, time.time()) or {})
     if known is not None:
         return known
-    recipe = _Recipe(prepared=prepared, options=replace(options, jobs=1), run_id=run_id, abilities=Abilities())
+    recipe = _Recipe(prepared=prepared, options=options, run_id=run_id, abilities=Abilities())
     with _as_refusal(), _writing(recipe, _patience(options, stopping)) as target:
         target.prepare(movable[0])
         known = target.probe(movable[0], run_id) if isinstance(target, S3Target) else Abilities()

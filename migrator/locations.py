@@ -32,7 +32,7 @@ from migrator.environment import (
     with_debian_files,
 )
 from migrator.errors import SettingsError
-from migrator.model import Finding
+from migrator.model import Finding, FindingStatus
 from migrator.naming import BucketPerOrganization, SingleBucket
 from migrator.settings import DiskLocation, Location, Locations, Naming, Overrides, S3Location
 
@@ -61,7 +61,10 @@ def resolve_locations(
     findings: tuple[Finding, ...] = ()
     if not files and {"disk", "s3"} & set(words):
         environment, findings = with_debian_files(environment, debian_files)
-    source, target = (_end(word, environment) for word in words)
+    try:
+        source, target = (_end(word, environment) for word in words)
+    except SettingsError as error:
+        raise _with_what_was_not_read(error, findings) from error
     _refuse_idle_options(overrides, words, (source.location, target.location))
     _refuse_same_place(source.location, target.location)
     return Locations(
@@ -69,6 +72,16 @@ def resolve_locations(
         target=target.location,
         settings=tuple(dict.fromkeys(source.settings + target.settings)),
         findings=tuple(dict.fromkeys(findings + source.findings + target.findings)),
+    )
+
+
+def _with_what_was_not_read(error: SettingsError, findings: Sequence[Finding]) -> SettingsError:
+    """Settings that are missing may be in files that were left unread, which the operator would otherwise not be told."""
+    left = next((finding for finding in findings if finding.status is FindingStatus.WARNING), None)
+    if left is None or error.name != "s3-not-set":
+        return error
+    return SettingsError(
+        error.name, error.what, why=f"{error.why} {left.seen} {left.why}", cure=f"{left.cure} Or: {error.cure}"
     )
 
 

@@ -90,7 +90,8 @@ class Patience:
         last = self._last_success
         limit = self._at_first if last is None else self._seconds
         silent_since = max(first_failure, last if last is not None else self._began)
-        if (last is None or last < first_failure) and now - silent_since >= limit:
+        nothing_succeeds = last is None or last < first_failure
+        if nothing_succeeds and now - silent_since >= limit:
             raise MustStop(
                 error.name,
                 error.what,
@@ -101,5 +102,7 @@ class Patience:
         if last is not None and last >= first_failure and tries >= TRIES_WHILE_OTHERS_SUCCEED:
             raise error
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 jitter, no secret
+        if nothing_succeeds:
+            pause = min(pause, limit - (now - silent_since))
         if self._stopping.wait(pause):
             raise error

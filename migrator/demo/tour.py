@@ -49,9 +49,9 @@ def show(wish: Wish, say: Say) -> int:
         if wish.keep:
             tour.keep()
             say("")
-        say("Server and folders are removed.")
-        if is_equal:
-            _say_what_next(say)
+    say("Server and folders were removed.")
+    if is_equal:
+        _say_what_next(say)
     return 0 if is_equal else 1
 
 

@@ -54,4 +54,6 @@ class Report:
     @property
     def nothing_to_do(self) -> bool:
         tally = self.overall
-        return not any(tally[outcome].files for outcome in Outcome if outcome is not Outcome.PRESENT)
+        return tally.is_clean and not any(
+            tally[outcome].files for outcome in Outcome if outcome is not Outcome.PRESENT
+        )

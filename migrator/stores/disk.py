@@ -28,6 +28,7 @@ from migrator.model import (
     is_raw_id,
 )
 from migrator.naming import disk_path_of, is_organization
+from migrator.stores.folders import OpenFolders
 from migrator.stores.strays import OWN_TEMPORARY, disk_reason, is_index, kind_of
 
 FILES_PER_SHARD = 4_000
@@ -87,8 +88,10 @@ class DiskSource:
             self._root_fd = -1
         except OSError as error:
             raise translate(error, str(root)) from error
+        self._folders = OpenFolders(self._root_fd, self._open_below)
 
     def close(self) -> None:
+        self._folders.forget()
         if self._root_fd >= 0:
             os.close(self._root_fd)
             self._root_fd = -1
@@ -165,6 +168,8 @@ class DiskSource:
                     status = os.stat(raw_file.raw_id, dir_fd=folder, follow_symlinks=False)
                 except FileNotFoundError:
                     return None
+                except OSError as error:
+                    raise translate(error, self.describe(raw_file)) from error
                 return entry_of(raw_file.raw_id, status)
 
     def can_read(self, raw_file: RawFile) -> bool:
@@ -193,19 +198,15 @@ class DiskSource:
             os.close(fd)
         return data, content.entry
 
+    def _open_below(self, parent: int, name: str) -> int:
+        return os.open(name, FOLDER_FLAGS, dir_fd=parent)
+
     def _open_file(self, raw_file: RawFile, where: str) -> int:
-        opened = []
         try:
-            fd = self._root_fd
-            for part in (raw_file.organization, raw_file.raw_id[:INDEX_LENGTH]):
-                fd = os.open(part, FOLDER_FLAGS, dir_fd=fd)
-                opened.append(fd)
-            return os.open(raw_file.raw_id, _FILE, dir_fd=fd)
+            with self._folders.opened(raw_file.organization, raw_file.raw_id[:INDEX_LENGTH]) as folder:
+                return os.open(raw_file.raw_id, _FILE, dir_fd=folder)
         except OSError as error:
             raise translate(error, where) from error
-        finally:
-            for fd in opened:
-                os.close(fd)
 
     def _scan_folder(self, parent: int, organization: str, index: str, notify: Notify) -> Iterator[Entry]:
         try:
@@ -228,6 +229,9 @@ class DiskSource:
                     status = os.stat(name, dir_fd=fd, follow_symlinks=False)
                 except FileNotFoundError:
                     continue
+                except OSError as error:  # a folder may be listed without being let into it
+                    notify(self._unreadable(error, organization, index))
+                    return
                 if stat.S_ISREG(status.st_mode):
                     yield Entry(RawId(name), status.st_size, None, status.st_mtime_ns, status.st_ctime_ns)
                 else:
@@ -331,4 +335,8 @@ def translate(error: OSError, where: str) -> StoreError:
         return StoreFull("target-full", f"Nothing more can be written to {where} ({said}).")
     if number in (errno.EMFILE, errno.ENFILE, errno.EINTR, errno.EAGAIN):
         return Unavailable("too-many-files", f"{where} could not be opened for the moment ({said}).")
-    return Unreadable("unreadable", f"{where} cannot be used ({said}).")
+    return Unreadable(
+        "unreadable",
+        f"{where} cannot be used ({said}).",
+        cure="Give this user the right to it, or run this as the user that Bytes runs as.",
+    )

@@ -10,10 +10,10 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from migrator.errors import AlreadyThere, CannotStart, LedgerBusy, StoreError
+from migrator.errors import AlreadyThere, CannotStart, LedgerBusy, StoreError, Unreadable, Vanished
 from migrator.model import INDEX_LENGTH, Entry, RawFile
 from migrator.protocols import Content, Receipt, Source
 from migrator.stores.disk import FOLDER_FLAGS, DiskSource, translate
@@ -50,7 +50,10 @@ class DiskTarget(DiskSource):
         self._owner = (owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
 
     def prepare(self, organization: str) -> None:
-        os.close(self._make_folder(self._root_fd, organization))
+        try:
+            os.close(self._make_folder(self._root_fd, organization))
+        except OSError as error:
+            raise _blocked(error, f"{self._root}/{organization}") from error
 
     def adopt(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
         return None
@@ -62,6 +65,7 @@ class DiskTarget(DiskSource):
         return self._write(raw_file, content, replaces=own_mark)
 
     def publish(self, receipts: Sequence[tuple[RawFile, Receipt]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        self._folders.forget()
         failed = self._sync()
         answers: list[tuple[RawFile, StoreError | None]] = []
         for raw_file, receipt in receipts:
@@ -72,25 +76,28 @@ class DiskTarget(DiskSource):
             yield raw_file, error or failed
 
     def _write(self, raw_file: RawFile, content: Content, *, replaces: str | None) -> DiskReceipt:
-        where = self.describe(raw_file)
         temporary = f".{raw_file.raw_id}.{self._run}.bytes-migrator"
-        folder = self._open_folder(raw_file)
         try:
-            with suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=folder)
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
-            try:
-                self._fill(fd, content)
-                mark = str(os.fstat(fd).st_mtime_ns)
-            except BaseException:
-                os.unlink(temporary, dir_fd=folder)
-                raise
-            finally:
-                os.close(fd)
+            with self._folder_of(raw_file) as folder:
+                return self._write_temporary(folder, temporary, content, replaces)
         except OSError as error:
-            raise translate(error, where) from error
+            raise _blocked(error, self.describe(raw_file)) from error
+
+    def _write_temporary(self, folder: int, temporary: str, content: Content, replaces: str | None) -> DiskReceipt:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            fd = os.open(temporary, flags, 0o600, dir_fd=folder)
+        except FileExistsError:  # left by an attempt before this one
+            os.unlink(temporary, dir_fd=folder)
+            fd = os.open(temporary, flags, 0o600, dir_fd=folder)
+        try:
+            self._fill(fd, content)
+            mark = str(os.fstat(fd).st_mtime_ns)
+        except BaseException:
+            os.unlink(temporary, dir_fd=folder)
+            raise
         finally:
-            os.close(folder)
+            os.close(fd)
         return DiskReceipt(temporary, mark, replaces=replaces)
 
     def _fill(self, fd: int, content: Content) -> None:
@@ -106,29 +113,25 @@ class DiskTarget(DiskSource):
     def _give_final_name(self, raw_file: RawFile, receipt: DiskReceipt) -> StoreError | None:
         where = self.describe(raw_file)
         try:
-            folder = self._open_folder(raw_file)
-        except StoreError as error:
-            return error
-        try:
-            self._rename(folder, raw_file, receipt)
+            with self._folder_of(raw_file) as folder:
+                try:
+                    self._rename(folder, raw_file, receipt)
+                except OSError:
+                    with suppress(OSError):
+                        os.unlink(receipt.temporary, dir_fd=folder)
+                    raise
         except FileExistsError:
-            with suppress(OSError):
-                os.unlink(receipt.temporary, dir_fd=folder)
             return AlreadyThere("already-there", f"{where} exists by now.")
         except OSError as error:
-            with suppress(OSError):
-                os.unlink(receipt.temporary, dir_fd=folder)
-            return translate(error, where)
-        finally:
-            os.close(folder)
+            return _blocked(error, where)
         return None
 
     def _rename(self, folder: int, raw_file: RawFile, receipt: DiskReceipt) -> None:
         if receipt.replaces is None:
             rename_without_replacing(folder, receipt.temporary, raw_file.raw_id)
             return
-        status = os.stat(raw_file.raw_id, dir_fd=folder, follow_symlinks=False)
-        if str(status.st_mtime_ns) != receipt.replaces:
+        found = self.look(raw_file)
+        if found is None or found.mark != receipt.replaces:
             raise FileExistsError(errno.EEXIST, "changed since this tool wrote it", raw_file.raw_id)
         os.rename(receipt.temporary, raw_file.raw_id, src_dir_fd=folder, dst_dir_fd=folder)
 
@@ -136,18 +139,14 @@ class DiskTarget(DiskSource):
         try:
             sync_filesystem(self._root_fd)
         except OSError as error:
-            return translate(error, str(self._root))
+            return _blocked(error, str(self._root))
         return None
 
-    def _open_folder(self, raw_file: RawFile) -> int:
-        try:
-            organization = self._make_folder(self._root_fd, raw_file.organization)
-            try:
-                return self._make_folder(organization, raw_file.raw_id[:INDEX_LENGTH])
-            finally:
-                os.close(organization)
-        except OSError as error:
-            raise translate(error, self.describe(raw_file)) from error
+    def _folder_of(self, raw_file: RawFile) -> AbstractContextManager[int]:
+        return self._folders.opened(raw_file.organization, raw_file.raw_id[:INDEX_LENGTH])
+
+    def _open_below(self, parent: int, name: str) -> int:
+        return self._make_folder(parent, name)
 
     def _make_folder(self, parent: int, name: str) -> int:
         """Open a folder below `parent`, made with Bytes' mode if it is missing; never through a link."""
@@ -166,6 +165,15 @@ class DiskTarget(DiskSource):
         if match is not None and match.group(2) != self._run:
             with suppress(OSError):
                 os.unlink(name, dir_fd=fd)
+
+
+def _blocked(error: OSError, where: str) -> StoreError:
+    """As `translate`, but a folder that is gone or has something else in its place is no raw file that vanished."""
+    fault = translate(error, where)
+    if isinstance(fault, Vanished):
+        said = os.strerror(error.errno or 0)
+        return Unreadable("target-blocked", f"{where} cannot be written ({said}).")
+    return fault
 
 
 def give_mode_and_owner(fd: int, mode: int, owner: tuple[int, int] | None) -> None:

@@ -88,7 +88,7 @@ class CarefulLane:
         try:
             carried = self._carry_with_tries(ticket, raw_file, step)
         except Vanished as error:
-            carried = Answer(ticket, Result(step.source, Outcome.VANISHED, error.what))
+            carried = self._gone(ticket, raw_file, step, error)
         except StoreError as error:
             carried = self.failed(ticket, step.source, error)
         except MigratorError as error:
@@ -96,6 +96,17 @@ class CarefulLane:
         except Exception as error:
             carried = Answer(ticket, Result(step.source, Outcome.FAILED, f"unexpected {type(error).__name__}: {error}"))
         self._done.put(carried)
+
+    def _gone(self, ticket: object, raw_file: RawFile, step: Step, error: Vanished) -> Answer:
+        """A raw file has vanished only if the source says so; a folder or key that is missing at the target is a failure."""
+        try:
+            if self._source.look(raw_file) is None:
+                return Answer(ticket, Result(step.source, Outcome.VANISHED, error.what))
+        except StoreError as fault:
+            return self.failed(ticket, step.source, fault)
+        except MigratorError as stop:
+            return Answer(ticket, Result(step.source, Outcome.PENDING, stop.what), stop)
+        return self.failed(ticket, step.source, error)
 
     def failed(self, ticket: object, entry: Entry, error: StoreError) -> Answer:
         """The answer for a raw file that failed for good, and whether that ends the run."""

@@ -30,24 +30,33 @@ class EtagCheck:
 
     def __init__(self, etag: str | None, size: int) -> None:
         self._etag = etag
-        self._whole = hashlib.md5(usedforsecurity=False)
         self._candidates = [_PartsDigest(part_size) for part_size in _candidates(etag, size)]
-
-    def update(self, data: bytes) -> None:
-        self._whole.update(data)
-        for candidate in self._candidates:
-            candidate.update(data)
+        self._whole = None if self._candidates else hashlib.md5(usedforsecurity=False)
 
     @property
-    def md5(self) -> str:
-        return self._whole.hexdigest()
+    def only_part_size(self) -> int | None:
+        """The one part size that the ETag can have been made with: whoever has the MD5 of such parts need not hash them here."""
+        return self._candidates[0].part_size if len(self._candidates) == 1 else None
+
+    def update(self, data: bytes, md5: bytes | None = None) -> None:
+        """Take the next bytes; `md5` is their digest, if they are one whole part of `only_part_size` (or the last)."""
+        if self._whole is not None:
+            self._whole.update(data)
+        for candidate in self._candidates:
+            if md5 is None:
+                candidate.update(data)
+            else:
+                candidate.add(md5)
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells this content from any other of its size."""
+        return self._whole.hexdigest() if self._whole is not None else self._candidates[0].etag()
 
     def matches(self) -> bool | None:
         """True: proven equal. False: proven different. None: the ETag does not tell."""
-        if self._etag is None:
-            return None
         if is_plain_md5(self._etag):
-            return self._etag == self.md5
+            return self._etag == self.fingerprint
         if any(candidate.etag() == self._etag for candidate in self._candidates):
             return True
         return None
@@ -57,7 +66,7 @@ class _PartsDigest:
     """The ETag that a multipart upload with one part size would have."""
 
     def __init__(self, part_size: int) -> None:
-        self._part_size = part_size
+        self.part_size = part_size
         self._done: list[bytes] = []
         self._part = hashlib.md5(usedforsecurity=False)
         self._room = part_size
@@ -70,17 +79,16 @@ class _PartsDigest:
             self._room -= taken
             view = view[taken:]
             if self._room == 0:
-                self._close_part()
+                self._done.append(self._part.digest())
+                self._part = hashlib.md5(usedforsecurity=False)
+                self._room = self.part_size
 
-    def _close_part(self) -> None:
-        self._done.append(self._part.digest())
-        self._part = hashlib.md5(usedforsecurity=False)
-        self._room = self._part_size
+    def add(self, md5: bytes) -> None:
+        self._done.append(md5)
 
     def etag(self) -> str:
-        if self._room < self._part_size or not self._done:
-            self._close_part()
-        return etag_of_parts(self._done)
+        is_open = self._room < self.part_size or not self._done
+        return etag_of_parts([*self._done, self._part.digest()] if is_open else self._done)
 
 
 def etag_of_parts(digests: Sequence[bytes]) -> str:

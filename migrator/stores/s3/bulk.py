@@ -24,7 +24,7 @@ from migrator.stores.s3.objects import Place
 from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.signing import UNSIGNED, Signer
 from migrator.stores.s3.store import S3Receipt, S3Source, S3Target
-from migrator.stores.s3.wire import SHA256_OF_NOTHING, Route, Wire, encoded_key
+from migrator.stores.s3.wire import NO_HEADERS_OF_CURL, SHA256_OF_NOTHING, Route, Wire, encoded_key
 from migrator.transfer.careful import Stored
 from migrator.transfer.integrity import is_plain_md5
 from migrator.transfer.pace import Pace
@@ -213,11 +213,9 @@ class BulkLane:
         signer = self._signers.get(route.origin)
         if signer is None:
             signer = self._signers[route.origin] = self._job.wire.signer(route)
-        payload = SHA256_OF_NOTHING
-        if call.content:
-            payload = UNSIGNED if route.is_tls else hashlib.sha256(call.content).hexdigest()
+        payload = UNSIGNED if call.method == "PUT" else SHA256_OF_NOTHING
         lines = signer.headers(call.method, route.host, path, payload=payload, more=call.more)
-        return [*lines, "Content-Type:", "Expect:", "Accept:"]
+        return [*lines, *NO_HEADERS_OF_CURL]
 
     def _new_request(self, route: Route) -> _Request:
         return _Request(self._job.wire.handle(route))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ def connect(access: S3Access, *, connect_timeout: float = 10, read_timeout: floa
     """
     config = Config(
         signature_version="s3v4",
+        s3={"payload_signing_enabled": False},  # every body carries Content-MD5, which is signed
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         retries={"mode": "standard", "total_max_attempts": tries},
@@ -49,11 +51,9 @@ def connect(access: S3Access, *, connect_timeout: float = 10, read_timeout: floa
         user_agent_extra=f"bytes-migrator/{__version__}",
     )
     try:
-        chain = _chain(access)
-        session = _session(access, chain)
+        session, ca_bundle = _session(access)
         client = session.client("s3", endpoint_url=access.endpoint_url, verify=access.ca_bundle or None, config=config)
-        ca_bundle = access.ca_bundle or chain.get_config_variable("ca_bundle")
-        return Connection(client, session.get_credentials(), ca_bundle)
+        return Connection(client, session.get_credentials(), access.ca_bundle or ca_bundle)
     except ValueError as error:
         raise SettingsError(
             "endpoint-invalid",
@@ -64,7 +64,12 @@ def connect(access: S3Access, *, connect_timeout: float = 10, read_timeout: floa
         raise _from_settings(error, access) from error
 
 
-def _chain(access: S3Access) -> botocore.session.Session:
+@functools.lru_cache(maxsize=8)
+def _session(access: S3Access) -> tuple[boto3.session.Session, str | None]:
+    """The session for these settings, and the CA bundle that it found.
+
+    Kept, for reading botocore's service model takes 0.1 s: forked workers find it in memory.
+    """
     chain = botocore.session.Session(profile=access.profile)
     for name, value in (
         ("config_file", access.config_file),
@@ -72,17 +77,14 @@ def _chain(access: S3Access) -> botocore.session.Session:
     ):
         if value is not None:
             chain.set_config_variable(name, value)
-    return chain
-
-
-def _session(access: S3Access, chain: botocore.session.Session) -> boto3.session.Session:
-    return boto3.session.Session(
+    session = boto3.session.Session(
         botocore_session=chain,
         aws_access_key_id=access.access_key_id,
         aws_secret_access_key=access.secret_access_key.reveal() if access.secret_access_key else None,
         aws_session_token=access.session_token.reveal() if access.session_token else None,
         region_name=access.region,
     )
+    return session, chain.get_config_variable("ca_bundle")
 
 
 def _from_settings(error: BotoCoreError, access: S3Access) -> Exception:

@@ -6,6 +6,7 @@ import email.utils
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from botocore import exceptions as boto
 from urllib3.exceptions import HTTPError
@@ -112,16 +113,23 @@ def _from_transport(error: Exception, where: str) -> StoreError:
     if isinstance(error, boto.SSLError):
         return AccessDenied(
             "tls",
-            f"The certificate of the server at {where} is not trusted.",
-            cure="Give its CA's certificates with --ca-bundle FILE or AWS_CA_BUNDLE.",
+            f"The certificate of the server {_server_of(error)} is not trusted, or it speaks no TLS there, for {where}.",
+            cure="Give its CA's certificates with --ca-bundle FILE or AWS_CA_BUNDLE; for a server without TLS begin the endpoint with http://.",
         )
     if isinstance(error, boto.ParamValidationError):
         return StoreError("name-refused", f"boto3 refuses the name of {where}: it breaks S3's naming rules.")
     if isinstance(error, RecursionError):
         return _wrong_region("307", where)
     if isinstance(error, (boto.BotoCoreError, HTTPError, OSError, ValueError)):
-        return Unavailable("unreachable", f"The server at {where} could not be reached or broke off ({_kind(error)}).")
+        what = f"The server {_server_of(error)} could not be reached or broke off for {where} ({_kind(error)})."
+        return Unavailable("unreachable", " ".join(what.split()))
     raise error
+
+
+def _server_of(error: Exception) -> str:
+    """Scheme, host and port of the request that failed, where boto3 tells; nothing else of its URL is fit to be shown."""
+    parts = urlsplit(str(getattr(error, "kwargs", {}).get("endpoint_url", "")))
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc and "@" not in parts.netloc else ""
 
 
 def _kind(error: Exception) -> str:

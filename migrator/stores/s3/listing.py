@@ -64,7 +64,7 @@ def _objects_over(
             if (after := extra.get("StartAfter"))
             else {}
         )
-        answer = wire.get(bucket, query)
+        answer = wire.list_page(bucket, query)
         page = read_page(answer.body, bucket) if answer is not None and answer.status == 200 else None
         if page is None or (page.token is not None and page.token == token):
             for unread in _pages(client, bucket, prefix, extra, page_size, retry, token=token):

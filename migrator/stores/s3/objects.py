@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from migrator.errors import AlreadyThere, BucketMissing, NotTheSame, SourceChanged, StoreError, Unavailable, Vanished
 from migrator.model import Entry, RawId
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _REOPENINGS = 5
-_RANGE_START = re.compile(r"bytes (\d+)-")
+RANGE_START = re.compile(r"bytes (\d+)-")
 _REWRITES = 3
 
 
@@ -36,35 +37,82 @@ class Place:
         return f"s3://{self.bucket}/{self.key}"
 
 
-class S3Content:
-    """An object opened for reading: goes on by range where a body breaks off, and is held against its ETag at the end."""
+class Reader(Protocol):
+    """Gives an object's bytes in order."""
 
-    def __init__(self, client: S3Client, place: Place, entry: Entry, retry: Retry) -> None:
-        self._client = client
+    is_opaque: bool
+
+    def read(self, size: int) -> tuple[bytes, bytes | None]:
+        """The next bytes, at most `size` unless they come as a whole part with its MD5; b"" at the end. Raises StoreError."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class S3Content:
+    """An object opened for reading, held against its ETag at the end. `make_reader` begins at the first byte each time."""
+
+    def __init__(self, place: Place, entry: Entry, make_reader: Callable[[EtagCheck], Reader]) -> None:
         self._place = place
-        self._retry = retry
-        self._reopened = 0
-        self._position = 0
-        self._opaque = False
+        self._make_reader = make_reader
         self.entry = entry
-        self._body = self._retry(lambda: self._open_at(0))
         self._check = EtagCheck(entry.etag, entry.size)
+        self._reader = make_reader(self._check)
+        self._left = b""
 
     def read(self, size: int) -> bytes:
-        data = b""
-        while len(data) < size and self._position < self.entry.size:
-            chunk = self._read_some(size - len(data))
-            self._position += len(chunk)
-            data += chunk
-        self._check.update(data)
+        data, self._left = self._left, b""
+        while len(data) < size and (more := self._take(self._reader, self._check, size - len(data))):
+            data = data + more if data else more
+        if len(data) > size:
+            data, self._left = data[:size], data[size:]
         return data
 
     def finish(self) -> None:
         matches = self._check.matches()
-        if matches is False and not self._opaque:
+        if matches is False and not self._reader.is_opaque:
             raise NotTheSame("wrong-digest", f"What was read of {self._place} is not what its ETag says.")
-        if matches is not True and self._read_again() != self._check.md5:
+        if matches is not True and self._read_again() != self._check.fingerprint:
             raise NotTheSame("unsteady-content", f"Two readings of {self._place} differ.")
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def _take(self, reader: Reader, check: EtagCheck, size: int) -> bytes:
+        data, md5 = reader.read(size)
+        check.update(data, md5)
+        return data
+
+    def _read_again(self) -> str:
+        """Where no digest tells: the fingerprint of a second, independent reading."""
+        self._reader.close()
+        check = EtagCheck(self.entry.etag, self.entry.size)
+        self._reader = self._make_reader(check)
+        while self._take(self._reader, check, _CHUNK):
+            pass
+        return check.fingerprint
+
+
+class BodyReader:
+    """One GET by boto3; goes on by range where its body breaks off."""
+
+    def __init__(self, client: S3Client, place: Place, entry: Entry, retry: Retry) -> None:
+        self._client = client
+        self._place = place
+        self._entry = entry
+        self._retry = retry
+        self._reopened = 0
+        self._position = 0
+        self.is_opaque = False
+        self._body = self._retry(lambda: self._open_at(0))
+
+    def read(self, size: int) -> tuple[bytes, bytes | None]:
+        while self._position < self._entry.size:
+            chunk = self._read_some(size)
+            self._position += len(chunk)
+            if chunk:
+                return chunk, None
+        return b"", None
 
     def close(self) -> None:
         self._body.close()
@@ -87,54 +135,62 @@ class S3Content:
         self._body = self._retry(lambda: self._open_at(self._position))
 
     def _open_at(self, offset: int) -> Any:
-        asked: dict[str, Any] = {"Range": f"bytes={offset}-"} if offset else {}
-        if self.entry.etag is not None:
-            asked["IfMatch"] = f'"{self.entry.etag}"'
-        try:
-            answer = self._client.get_object(Bucket=self._place.bucket, Key=self._place.key, **asked)
-        except Exception as error:
-            fault = translate(error, str(self._place))
-            if isinstance(fault, AlreadyThere):
-                raise self._changed() from error
-            raise fault from error
-        self._opaque = str(answer.get("ServerSideEncryption", "")).startswith("aws:kms") or bool(
-            answer.get("SSECustomerAlgorithm")
-        )
-        etag = clean_etag(answer.get("ETag"))
-        if self.entry.etag is not None and etag is not None and etag != self.entry.etag:
-            raise self._changed()
-        if not offset and answer.get("ContentLength", self.entry.size) != self.entry.size:
-            raise self._changed()
+        answer = get_object(self._client, self._place, self._entry, f"bytes={offset}-" if offset else None)
+        self.is_opaque = answer.is_opaque
+        if not offset and answer.length != self._entry.size:
+            raise changed(self._place)
         return self._at_offset(answer, offset)
 
-    def _at_offset(self, answer: Any, offset: int) -> Any:
+    def _at_offset(self, answer: Got, offset: int) -> Any:
         """The body from `offset` on, also where the server ignored the range."""
-        body = answer["Body"]
-        match = _RANGE_START.match(answer.get("ContentRange") or "bytes 0-")
-        left = offset - int(match.group(1)) if match else -1
+        left = offset - answer.start
         if left < 0:
             raise Unavailable("wrong-range", f"The server answered another range of {self._place} than was asked for.")
         try:
-            while left and (skipped := body.read(min(left, _CHUNK))):
+            while left and (skipped := answer.body.read(min(left, _CHUNK))):
                 left -= len(skipped)
         except Exception as error:
             raise translate(error, str(self._place)) from error
-        return body
+        return answer.body
 
-    def _read_again(self) -> str:
-        """Where no digest tells: the MD5 of a second, independent reading."""
-        digest = hashlib.md5(usedforsecurity=False)
-        self._body.close()
-        self._body = self._retry(lambda: self._open_at(0))
-        self._position = 0
-        while self._position < self.entry.size:
-            chunk = self._read_some(_CHUNK)
-            self._position += len(chunk)
-            digest.update(chunk)
-        return digest.hexdigest()
 
-    def _changed(self) -> SourceChanged:
-        return SourceChanged("source-changed", f"{self._place} is another object than was listed.")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Got:
+    """An answer to GET: `start` is the offset of its first byte, `is_opaque` whether its ETag cannot be an MD5 (SSE-KMS, SSE-C)."""
+
+    body: Any
+    start: int
+    length: int
+    is_opaque: bool
+
+
+def get_object(client: S3Client, place: Place, entry: Entry, byte_range: str | None) -> Got:
+    """Open the object that was listed as `entry`, or a range of it. Raises SourceChanged where it is another one by now."""
+    asked: dict[str, Any] = {"Range": byte_range} if byte_range else {}
+    if entry.etag is not None:
+        asked["IfMatch"] = f'"{entry.etag}"'
+    try:
+        answer = client.get_object(Bucket=place.bucket, Key=place.key, **asked)
+    except Exception as error:
+        fault = translate(error, str(place))
+        if isinstance(fault, AlreadyThere):
+            raise changed(place) from error
+        raise fault from error
+    etag = clean_etag(answer.get("ETag"))
+    if entry.etag is not None and etag is not None and etag != entry.etag:
+        raise changed(place)
+    match = RANGE_START.match(answer.get("ContentRange") or "bytes 0-")
+    encryption = str(answer.get("ServerSideEncryption", ""))
+    return Got(
+        body=answer["Body"],
+        start=int(match.group(1)) if match else entry.size,
+        length=answer.get("ContentLength", entry.size),
+        is_opaque=encryption.startswith("aws:kms") or bool(answer.get("SSECustomerAlgorithm")),
+    )
+
+
+def changed(place: Place) -> SourceChanged:
+    return SourceChanged("source-changed", f"{place} is another object than was listed.")
 
 
 def head(client: S3Client, place: Place, raw_id: RawId) -> Entry | None:
@@ -225,6 +281,8 @@ def _put_once(
             found = head(client, place, raw_id)  # a repeated request meets the object that its first try made
             if found is not None and _is_ours(found, data, md5):
                 return found.etag
+        if isinstance(fault, Vanished) and condition.own_etag is not None:
+            condition.check(None, place)  # If-Match on a key that is gone is answered with 404
         raise fault from error
     etag = clean_etag(answer.get("ETag"))
     if etag is None and (found := head(client, place, raw_id)) is not None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
+"""Sent for bodies that carry Content-MD5, which is signed: it binds the body as its SHA-256 would, and each byte is hashed once."""
+
 _CREDENTIALS_KEPT_SECONDS = 60.0
 
 

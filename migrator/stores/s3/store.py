@@ -7,7 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from migrator.errors import AccessDenied, BucketMissing, CannotStart, NotTheSame, StoreError
+from migrator.errors import (
+    AccessDenied,
+    AlreadyThere,
+    BucketMissing,
+    CannotStart,
+    NotTheSame,
+    SourceChanged,
+    StoreError,
+)
 from migrator.model import HEX_DIGITS, Entry, Folder, Notice, NoticeKind, Notify, RawFile, RawId, Shard, is_raw_id
 from migrator.naming import BucketPerOrganization, SingleBucket, is_organization
 from migrator.patience import Patience
@@ -20,12 +28,14 @@ from migrator.stores.s3.buckets import bucket_exists, buckets_with_prefix, creat
 from migrator.stores.s3.client import connect
 from migrator.stores.s3.faults import translate
 from migrator.stores.s3.listing import PAGE, list_folders, list_objects
-from migrator.stores.s3.multipart import PartLane, Upload
-from migrator.stores.s3.objects import Condition, Place, S3Content, head, put
+from migrator.stores.s3.multipart import Upload
+from migrator.stores.s3.objects import BodyReader, Condition, Place, Reader, S3Content, head, put
 from migrator.stores.s3.pages import clean_etag
+from migrator.stores.s3.parts import PARTS_IN_MEMORY, PartLane
+from migrator.stores.s3.ranges import RangeReader
 from migrator.stores.s3.wire import Wire, is_available
 from migrator.stores.strays import PROBE_PREFIX, key_reason
-from migrator.transfer.integrity import is_plain_md5, same_content
+from migrator.transfer.integrity import EtagCheck, is_plain_md5, same_content
 from migrator.transfer.parts import WHOLE_UP_TO
 
 if TYPE_CHECKING:
@@ -45,9 +55,11 @@ class S3Source:
         connection = connect(location.access)
         self._client = connection.client
         self.wire = Wire(connection) if wired and is_available() else None
+        self._parts = PartLane(PARTS_IN_MEMORY)
         self._retry = patience.run
 
     def close(self) -> None:
+        self._parts.close()
         self._client.close()
 
     @property
@@ -141,11 +153,17 @@ class S3Source:
 
     @contextmanager
     def open(self, raw_file: RawFile, entry: Entry) -> Iterator[S3Content]:
-        content = S3Content(self._client, self.place(raw_file), entry, self._retry)
+        place = self.place(raw_file)
+        content = S3Content(place, entry, lambda check: self._reader(place, entry, check))
         try:
             yield content
         finally:
             content.close()
+
+    def _reader(self, place: Place, entry: Entry, check: EtagCheck) -> Reader:
+        if entry.size <= WHOLE_UP_TO:
+            return BodyReader(self._client, place, entry, self._retry)
+        return RangeReader(self._client, self.wire, place, entry, check=check, lane=self._parts, retry=self._retry)
 
     def _at(self, organization: str) -> tuple[str, str]:
         return self._naming.bucket_of(organization), self._naming.key_prefix_of(organization)
@@ -214,21 +232,15 @@ class S3Target(S3Source):
         patience: Patience,
         *,
         abilities: Abilities,
-        jobs: int,
         create_buckets: bool,
         wired: bool = True,
     ) -> None:
         super().__init__(location, patience, wired=wired)
         self.abilities = abilities
         self._create_buckets = create_buckets
-        self._parts = PartLane(jobs)
         self._prepared: set[str] = set()
         self._preparing = threading.Lock()
         self._copies_here = True
-
-    def close(self) -> None:
-        self._parts.close()
-        super().close()
 
     def probe(self, organization: str, name: str) -> Abilities:
         """Look what the server can do, and use it from now on. Writes to the organization's bucket, which must exist."""
@@ -261,6 +273,10 @@ class S3Target(S3Source):
         except AccessDenied:
             self._copies_here = False  # reading may still be allowed: the bytes then pass through here
             return None
+        except AlreadyThere:
+            if self.look(raw_file) is None:  # the same answer as for a name that is taken
+                raise SourceChanged("source-changed", f"{origin} is another object than was listed.") from None
+            raise
         if answer != entry.etag and not self._proven(raw_file, source, entry):
             raise NotTheSame("damaged-at-target", f"The server copied {origin} to {place}, and they differ.")
         return S3Receipt(answer)
@@ -279,7 +295,13 @@ class S3Target(S3Source):
         place, size = self.place(raw_file), content.entry.size
         if size > WHOLE_UP_TO:
             upload = Upload(
-                self._client, place, raw_file.raw_id, abilities=self.abilities, lane=self._parts, retry=self._retry
+                self._client,
+                self.wire,
+                place,
+                raw_file.raw_id,
+                abilities=self.abilities,
+                lane=self._parts,
+                retry=self._retry,
             )
             return S3Receipt(upload.send(content, condition))
         data = content.read(size)

@@ -5,6 +5,7 @@ It carries what goes right. Whatever is not a clean answer is left to boto3, whi
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 import threading
@@ -12,21 +13,22 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from botocore.exceptions import BotoCoreError
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 
 from migrator.errors import AccessDenied
 from migrator.stores.s3.client import Connection
-from migrator.stores.s3.signing import Keys, Signer
+from migrator.stores.s3.signing import UNSIGNED, Keys, Signer
 
 try:
     import pycurl
 except ImportError:  # no wheel for this platform: boto3 carries everything
     pycurl = None  # type: ignore[assignment]
 
+NO_HEADERS_OF_CURL = ("Content-Type:", "Expect:", "Accept:")
 SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _CONNECT_SECONDS = 10
+_BUFFER = 256 << 10
 _CRAWL_BYTES, _CRAWL_SECONDS = 1024, 60
 _CREDENTIAL_SCOPE = re.compile(r"[^/]*/\d{8}/([^/]+)/s3/aws4_request")
 
@@ -43,11 +45,6 @@ class Route(NamedTuple):
     host: str
     base: str
 
-    @property
-    def is_tls(self) -> bool:
-        """Over TLS the payload need not be signed: Content-MD5 and the channel protect it, and each byte is hashed once."""
-        return self.origin.startswith("https:")
-
 
 class Answer(NamedTuple):
     """A complete HTTP answer. `headers` as they came."""
@@ -55,6 +52,11 @@ class Answer(NamedTuple):
     status: int
     headers: bytes
     body: bytes
+
+    def header(self, name: str) -> str | None:
+        """The last header of that name (after a 100, say), None without one."""
+        found = re.findall(rb"(?im)^" + name.encode() + rb":[ \t]*([^\r\n]*)", self.headers)
+        return found[-1].decode("ascii", "replace").strip() if found else None
 
 
 class Wire:
@@ -96,25 +98,53 @@ class Wire:
         curl.setopt(pycurl.LOW_SPEED_LIMIT, _CRAWL_BYTES)
         curl.setopt(pycurl.LOW_SPEED_TIME, _CRAWL_SECONDS)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
+        curl.setopt(pycurl.BUFFERSIZE, _BUFFER)
         curl.setopt(pycurl.PROXY, get_environ_proxies(route.origin).get(route.origin.partition(":")[0], ""))
         curl.setopt(pycurl.CAINFO, self._ca_bundle)
         return curl
 
-    def get(self, bucket: str, query: Mapping[str, str]) -> Answer | None:
+    def list_page(self, bucket: str, query: Mapping[str, str]) -> Answer | None:
         """A GET on the bucket itself, None where it did not come to an answer."""
-        try:
-            route = self.route(bucket)
-        except BotoCoreError:
-            return None  # a name that boto3 would not send: it tells why
+        route = self.route(bucket)
+        return self._request("GET", route, route.base.rstrip("/") or "/", query=encoded_query(query))
+
+    def get_range(self, bucket: str, key: str, start: int, length: int, etag: str | None) -> Answer | None:
+        """Some bytes of an object that still has this ETag, None where it did not come to an answer."""
+        more = {"range": f"bytes={start}-{start + length - 1}"}
+        if etag is not None:
+            more["if-match"] = f'"{etag}"'
+        route = self.route(bucket)
+        return self._request("GET", route, f"{route.base}{encoded_key(key)}", more=more)
+
+    def put_part(self, bucket: str, key: str, query: Mapping[str, str], data: bytes, md5: bytes) -> Answer | None:
+        """One part of a multipart upload, None where it did not come to an answer."""
+        route = self.route(bucket)
+        more = {"content-md5": base64.b64encode(md5).decode()}
+        path = f"{route.base}{encoded_key(key)}"
+        return self._request("PUT", route, path, query=encoded_query(query), more=more, data=data)
+
+    def _request(
+        self,
+        method: str,
+        route: Route,
+        path: str,
+        *,
+        query: str = "",
+        more: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+    ) -> Answer | None:
         curl, signer = self._of_this_thread(route)
-        encoded = encoded_query(query)
-        path = route.base.rstrip("/") or "/"
         headers, body = io.BytesIO(), io.BytesIO()
-        curl.setopt(pycurl.URL, f"{route.origin}{path}?{encoded}")
-        curl.setopt(
-            pycurl.HTTPHEADER,
-            signer.headers("GET", route.host, path, query=encoded, payload=SHA256_OF_NOTHING, more={}),
-        )
+        payload = SHA256_OF_NOTHING if data is None else UNSIGNED
+        lines = signer.headers(method, route.host, path, query=query, payload=payload, more=more or {})
+        if data is None:
+            curl.setopt(pycurl.HTTPGET, 1)
+            curl.unsetopt(pycurl.CUSTOMREQUEST)
+        else:
+            curl.setopt(pycurl.POSTFIELDS, data)
+            curl.setopt(pycurl.CUSTOMREQUEST, method)
+        curl.setopt(pycurl.URL, f"{route.origin}{path}{'?' if query else ''}{query}")
+        curl.setopt(pycurl.HTTPHEADER, [*lines, *NO_HEADERS_OF_CURL])
         curl.setopt(pycurl.HEADERFUNCTION, headers.write)
         curl.setopt(pycurl.WRITEFUNCTION, body.write)
         try:

@@ -1,0 +1,64 @@
+"""Index folders kept open for a moment: raw files come in order, so the next one mostly lies in the folder of the last."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_KEPT = 64
+
+
+class _Folder:
+    __slots__ = ("fd", "users")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.users = 0
+
+
+class OpenFolders:
+    """Descriptors of organizations' index folders, opened one below the other by `open_below` and shared by all threads."""
+
+    def __init__(self, root_fd: int, open_below: Callable[[int, str], int]) -> None:
+        self._root_fd = root_fd
+        self._open_below = open_below
+        self._lock = threading.Lock()
+        self._folders: OrderedDict[tuple[str, str], _Folder] = OrderedDict()
+
+    @contextmanager
+    def opened(self, organization: str, index: str) -> Iterator[int]:
+        """The index folder, for as long as the block lasts. Raises OSError."""
+        key = (organization, index)
+        with self._lock:
+            folder = self._folders.get(key)
+            if folder is None:
+                folder = self._folders[key] = _Folder(self._open(organization, index))
+                self._close_unused(_KEPT)
+            else:
+                self._folders.move_to_end(key)
+            folder.users += 1
+        try:
+            yield folder.fd
+        finally:
+            with self._lock:
+                folder.users -= 1
+
+    def forget(self) -> None:
+        """Open everything anew from here on: what is kept for long may have been moved meanwhile."""
+        with self._lock:
+            self._close_unused(0)
+
+    def _open(self, organization: str, index: str) -> int:
+        parent = self._open_below(self._root_fd, organization)
+        try:
+            return self._open_below(parent, index)
+        finally:
+            os.close(parent)
+
+    def _close_unused(self, kept: int) -> None:
+        for key in list(self._folders)[: max(0, len(self._folders) - kept)]:
+            if not self._folders[key].users:
+                os.close(self._folders.pop(key).fd)

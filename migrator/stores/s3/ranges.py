@@ -1,0 +1,102 @@
+"""Large objects read in ranges, several under way at once, each hashed where it arrives."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from migrator.errors import StoreError, Unavailable
+from migrator.model import Entry
+from migrator.stores.s3.faults import translate
+from migrator.stores.s3.listing import Retry
+from migrator.stores.s3.objects import RANGE_START, Place, get_object
+from migrator.stores.s3.pages import clean_etag
+from migrator.stores.s3.parts import PartLane
+from migrator.stores.s3.wire import Wire
+from migrator.transfer.integrity import EtagCheck
+from migrator.transfer.parts import SMALLEST_PART, WHOLE_UP_TO, parts_in_flight
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+Chunk = tuple[bytes, bytes | None]
+
+
+class RangeReader:
+    """Reads ahead by the parts that may be under way of one file. Over the wire; a range that is not answered cleanly goes by boto3."""
+
+    is_opaque = False
+
+    def __init__(
+        self,
+        client: S3Client,
+        wire: Wire | None,
+        place: Place,
+        entry: Entry,
+        *,
+        check: EtagCheck,
+        lane: PartLane,
+        retry: Retry,
+    ) -> None:
+        self._client = client
+        self._wire = wire
+        self._place = place
+        self._entry = entry
+        self._lane = lane
+        self._retry = retry
+        part_size = check.only_part_size or 0
+        self._hashes_parts = 0 < part_size <= WHOLE_UP_TO
+        self._length = part_size if self._hashes_parts else SMALLEST_PART
+        self._offset = 0
+        self._under_way: deque[Future[Chunk]] = deque()
+
+    def read(self, size: int) -> Chunk:
+        self._ask_ahead()
+        if not self._under_way:
+            return b"", None
+        return self._lane.take(self._under_way.popleft())
+
+    def close(self) -> None:
+        while self._under_way:
+            self._lane.drop(self._under_way.pop())
+
+    def _ask_ahead(self) -> None:
+        most = parts_in_flight(self._entry.size)
+        while self._offset < self._entry.size and len(self._under_way) < most:
+            if not self._lane.reserve(wait=not self._under_way):
+                return
+            length = min(self._length, self._entry.size - self._offset)
+            self._under_way.append(self._lane.submit(self._fetch, self._offset, length))
+            self._offset += length
+
+    def _fetch(self, start: int, length: int) -> Chunk:
+        data = self._over_wire(start, length)
+        if data is None:
+            data = self._retry(lambda: self._by_boto3(start, length))
+        digest = hashlib.md5(data, usedforsecurity=False).digest() if self._hashes_parts else None
+        return data, digest
+
+    def _over_wire(self, start: int, length: int) -> bytes | None:
+        if self._wire is None:
+            return None
+        answer = self._wire.get_range(self._place.bucket, self._place.key, start, length, self._entry.etag)
+        if answer is None or answer.status not in (200, 206) or len(answer.body) != length:
+            return None
+        match = RANGE_START.match(answer.header("content-range") or "")
+        is_range = match is not None and int(match.group(1)) == start
+        return answer.body if is_range and clean_etag(answer.header("etag")) == self._entry.etag else None
+
+    def _by_boto3(self, start: int, length: int) -> bytes:
+        answer = get_object(self._client, self._place, self._entry, f"bytes={start}-{start + length - 1}")
+        self.is_opaque = answer.is_opaque
+        if answer.start != start:
+            raise StoreError("range-ignored", f"The server does not answer ranges of {self._place}.")
+        try:
+            data: bytes = answer.body.read(length)
+        except Exception as error:
+            raise translate(error, str(self._place)) from error
+        if len(data) != length:
+            raise Unavailable("broken-off", f"The body of {self._place} ended early.")
+        return data
