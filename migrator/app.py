@@ -96,6 +96,7 @@ def plan(locations: Locations, options: Options, watch: Watch, stopping: Stoppin
         prepared = first_look(locations, options, source, target)
         totals = _first_totals(prepared)
         whole = _pass(source, target, Rehearse(source), BY_SIZE, prepared.refused, options, stopping.event)
+        whole = replace(whole, remembers=False)
         with _only_reading(locations, options) as memory, Threads(partial(_work_through, whole)) as engine:
             _coordinate(engine, prepared, memory, watch(None), totals, stopping)
     return _report("plan", "", prepared, totals, time.monotonic() - started, stopping, dry_run=True)

@@ -69,6 +69,8 @@ class Pair(NamedTuple):
 class Verdict(Enum):
     """How a pair compares, in rclone's signs."""
 
+    __hash__ = object.__hash__  # as in `Outcome`
+
     SAME_SIZE = "="
     DIFFERS = "*"
     SOURCE_ONLY = "+"
@@ -104,6 +106,8 @@ class Step(NamedTuple):
 
 class Outcome(Enum):
     """How a raw file of the source ended: exactly one of these. `MISSING` stands in for `COPIED` in a dry run."""
+
+    __hash__ = object.__hash__  # members are single; Enum's own hash is a Python function, called for each raw file
 
     COPIED = "copied"
     PRESENT = "present"

@@ -46,7 +46,11 @@ _AT_TARGET = frozenset({Outcome.COPIED, Outcome.PRESENT})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """What all units of a run share. `settle_ns`: a raw file that changed less than this ago may still be written to."""
+    """What all units of a run share.
+
+    `settle_ns`: a raw file that changed less than this ago may still be written to. `remembers`: a ledger is kept, so the state of index
+    folders matters.
+    """
 
     source: Source
     target: Source
@@ -55,6 +59,7 @@ class Pass:
     refused: frozenset[str]
     settle_ns: int
     stopping: Flag
+    remembers: bool = True
     clock_ns: Callable[[], int] = time.time_ns
 
     def survey(self, unit: Survey) -> Iterator[Event]:
@@ -81,7 +86,7 @@ class ShardPass:
         self._told = Told(organization=self._shard.organization)
         self._told_at = time.monotonic()
         self._results = 0
-        folders = whole.source.folders(self._shard)
+        folders = whole.source.folders(self._shard) if whole.remembers else ()
         changed = [folder for folder in folders if not self._is_finished(folder)]
         self._open_folders = {folder.prefix: _FolderCount(folder) for folder in changed}
         self._has_folders = bool(folders)
@@ -120,7 +125,7 @@ class ShardPass:
 
     def _is_finished(self, folder: Folder) -> bool:
         known = self._assignment.finished.get(folder.prefix)
-        if known is None or known.fingerprint != folder.fingerprint:
+        if known is None or known.fingerprint != folder.fingerprint or self._assignment.target_is_empty:
             return False
         tally = self._told.tally
         for count in (tally[Outcome.PRESENT], tally.present_unseen):

@@ -24,14 +24,15 @@ class Units(Protocol):
 
 
 class _Open:
-    """A shard under way: its steps, and how many of them the sink still has."""
+    """A shard under way: its steps, how many of them the sink still has, and whether its scan broke off."""
 
-    __slots__ = ("exhausted", "shard", "under_way")
+    __slots__ = ("broken", "exhausted", "shard", "under_way")
 
     def __init__(self, shard: ShardPass) -> None:
         self.shard = shard
         self.under_way = 0
         self.exhausted = False
+        self.broken = False
 
 
 class Worker:
@@ -95,9 +96,11 @@ class Worker:
         try:
             step = next(shard.shard.steps, None)
         except MigratorError as error:
+            shard.broken = True
             self._fail(error)
             return None
         except Exception as error:
+            shard.broken = True
             self._fail(unexpected(error))
             return None
         if shard.shard.is_time_to_tell:
@@ -147,7 +150,7 @@ class Worker:
     def _close_finished(self) -> None:
         for shard in [shard for shard in self._open if shard.exhausted and not shard.under_way]:
             self._open.remove(shard)
-            self._tell(shard.shard.tell() if self._error else shard.shard.finish())
+            self._tell(shard.shard.tell() if shard.broken or self._error else shard.shard.finish())
             self._tell(Ended(self._error))
             self._error = None
 

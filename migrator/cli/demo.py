@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -14,7 +16,7 @@ from migrator.cli.options import option
 from migrator.demo.tour import Wish, show
 
 
-@click.command()
+@click.command(short_help="Show it all on a sample store, with an S3 server of its own.")
 @option(
     "--files", type=click.IntRange(4, 20_000), default=2_000, show_default=True, help="How many raw files to make up."
 )
@@ -38,26 +40,32 @@ def demo(*, files: int, folder: Path | None, data_dir: Path | None, keep: bool) 
     It starts an S3 server of its own, touches neither your settings nor your state, and removes all that it made.
     """
     wish = Wish(files=files, folder=folder, data_dir=data_dir, keep=keep)
-    with _signals_as_interrupts() as seen:
-        try:
-            return show(wish, click.echo)
-        except KeyboardInterrupt:
-            click.echo("\nStopped; what the demo made is removed.", err=True)
-            return 128 + (seen[-1] if seen else signal.SIGINT)
+    with _signals_asking_to_stop() as asked:
+        status = show(wish, click.echo, asked.event)
+    kept_until_now = keep and status == 0
+    return 128 + asked.number if asked.number and not kept_until_now else status
+
+
+@dataclass(slots=True)
+class _Asked:
+    """Which signal asked the demo to end."""
+
+    event: threading.Event = field(default_factory=threading.Event)
+    number: int = 0
 
 
 @contextmanager
-def _signals_as_interrupts() -> Iterator[list[int]]:
-    """Let the signals that end a program end this one by way of its cleaning up; answers those that came."""
-    seen: list[int] = []
+def _signals_asking_to_stop() -> Iterator[_Asked]:
+    """Within the block, signals that end a program ask the demo to end by way of its cleaning up."""
+    asked = _Asked()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-        raise KeyboardInterrupt
+        asked.number = number
+        asked.event.set()
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        yield seen
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -18,7 +18,7 @@ from migrator.reports.console import finding_lines
 from migrator.reports.words import plural, shown
 
 
-@click.command()
+@click.command(short_help="Copy what is missing at the target; go on after an interruption.")
 @location_options
 @run_options
 @option(

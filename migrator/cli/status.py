@@ -10,7 +10,7 @@ from migrator.cli.options import option, state_folder
 from migrator.reports.status import read_status, status_as_json, status_as_text
 
 
-@click.command()
+@click.command(short_help="Show the last runs, what is left, and what failed.")
 @option("--state-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where ledgers are kept.")
 @option(
     "--runs", type=click.IntRange(1, 100), default=5, show_default=True, help="How many runs of each pair of locations."

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from migrator.errors import CannotStart
+
+NO_AWS_FILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 
 
 @contextmanager
@@ -23,9 +26,25 @@ def s3_server() -> Iterator[str]:
         ) from error
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
+    with _without_aws_settings():
+        server.start()
+        try:
+            host, port = server.get_host_and_port()
+            yield f"http://{host}:{port}"
+        finally:
+            server.stop()
+
+
+@contextmanager
+def _without_aws_settings() -> Iterator[None]:
+    """moto asks boto3 for settings of its own: a profile of the reader's would break it."""
+    own = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    for name in own:
+        del os.environ[name]
+    os.environ.update(NO_AWS_FILES)
     try:
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
+        yield
     finally:
-        server.stop()
+        for name in NO_AWS_FILES:
+            del os.environ[name]
+        os.environ.update(own)

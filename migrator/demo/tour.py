@@ -16,7 +16,7 @@ from pathlib import Path
 
 import migrator
 from migrator.demo.sample import OWN_BYTES, OWN_FILES, Sample, copy_from, make_up, tree_of
-from migrator.demo.server import s3_server
+from migrator.demo.server import NO_AWS_FILES, s3_server
 from migrator.errors import CannotStart, SettingsError
 from migrator.reports.words import files, number, plural, shown, size
 
@@ -24,6 +24,8 @@ ENV_FILE = "bytes.env"
 STATE = "state"
 _KEPT = ("PATH", "HOME", "USER", "LANG", "LC_", "TERM", "TMPDIR", "COLUMNS", "LINES", "NO_COLOR", "VIRTUAL_ENV", "TZ")
 _DIFFERENCES_SHOWN = 10
+_LOOK_SECONDS = 0.2
+_DRAIN_SECONDS = 15.0
 
 Say = Callable[[str], None]
 
@@ -38,15 +40,15 @@ class Wish:
     keep: bool
 
 
-def show(wish: Wish, say: Say) -> int:
-    """Show everything; 0 only if all that was compared is equal. Raises MigratorError."""
+def show(wish: Wish, say: Say, stopping: threading.Event) -> int:
+    """Show everything, or until `stopping` is set; 0 only if all that was compared is equal. Raises MigratorError."""
     _refuse_own_folder(wish)
     with s3_server() as url, _folder(wish.folder) as folder:
-        tour = _Tour(folder, url, say)
+        tour = _Tour(folder, url, say, stopping)
         tour.begin(wish)
         is_equal = tour.move() and tour.compare()
         say("")
-        if wish.keep:
+        if wish.keep and not stopping.is_set():
             tour.keep()
             say("")
     say("Server and folders were removed.")
@@ -56,7 +58,8 @@ def show(wish: Wish, say: Say) -> int:
 
 
 class _Tour:
-    def __init__(self, folder: Path, url: str, say: Say) -> None:
+    def __init__(self, folder: Path, url: str, say: Say, stopping: threading.Event) -> None:
+        self._stopping = stopping
         self._folder = folder
         self._url = url
         self._say = say
@@ -142,8 +145,8 @@ class _Tour:
         say("    bytes-migrator status")
         say("    bytes-migrator plan --from s3 --to 's3://demo-{organization}'       a bucket for each organization")
         say("    bytes-migrator migrate --from s3 --to 's3://demo-{organization}'    … and do it")
-        with suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        while not self._stopping.wait(_LOOK_SECONDS):
+            pass
 
     def _write_settings(self) -> None:
         path = str(self._data).replace("\\", "\\\\").replace('"', '\\"')
@@ -162,11 +165,24 @@ class _Tour:
         self._say("")
         self._say(f"# {title}")
         self._say(f"$ bytes-migrator {shlex.join(words)}")
-        command = [sys.executable, "-m", "migrator", *words]
-        status = subprocess.run(command, cwd=self._folder, env=self._environment(), check=False).returncode
-        if status != 0:
+        status = self._wait_for([sys.executable, "-m", "migrator", *words])
+        if status != 0 and not self._stopping.is_set():
             self._say(f"That ended with exit status {status}, not 0; the demo stops here.")
-        return status == 0
+        return status == 0 and not self._stopping.is_set()
+
+    def _wait_for(self, command: list[str]) -> int:
+        """Run it to its end; none of its files may be removed while it is alive, however this ends."""
+        if self._stopping.is_set():
+            return 1
+        with subprocess.Popen(command, cwd=self._folder, env=self._environment()) as process:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    return process.wait(_LOOK_SECONDS)
+                if self._stopping.is_set():
+                    process.terminate()
+                    with suppress(subprocess.TimeoutExpired):
+                        return process.wait(_DRAIN_SECONDS)
+                    process.kill()
 
     def _environment(self) -> dict[str, str]:
         """Nothing of the reader's own settings: no AWS files, no proxy, no state folder."""
@@ -174,9 +190,8 @@ class _Tour:
         return kept | {
             "PYTHONPATH": str(Path(migrator.__file__).parent.parent),
             "BYTES_MIGRATOR_STATE_DIR": str(self._folder / STATE),
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
+            **NO_AWS_FILES,
         }
 
 

@@ -54,6 +54,4 @@ class Report:
     @property
     def nothing_to_do(self) -> bool:
         tally = self.overall
-        return tally.is_clean and not any(
-            tally[outcome].files for outcome in Outcome if outcome is not Outcome.PRESENT
-        )
+        return tally.is_clean and not any(tally[outcome].files for outcome in Outcome if outcome is not Outcome.PRESENT)

@@ -93,7 +93,7 @@ def state_of(run: RunRow, *, is_running: bool) -> str:
 def status_as_text(pairs: tuple[PairStatus, ...]) -> str:
     if not pairs:
         return "No run has been recorded here yet. Begin with: bytes-migrator plan --to s3"
-    return "\n".join(line for pair in pairs for line in (*_pair_lines(pair), ""))
+    return "\n\n".join("\n".join(_pair_lines(pair)) for pair in pairs)
 
 
 def _pair_lines(pair: PairStatus) -> Iterator[str]:

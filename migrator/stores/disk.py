@@ -100,9 +100,9 @@ class DiskSource:
         return f"{self._root}/{disk_path_of(raw_file)}"
 
     def organizations(self, notify: Notify) -> Iterator[str]:
-        if self._root_fd < 0:
-            return
-        for name, is_folder in self._listed(self._root_fd, str(self._root)):
+        with self._opened(".") as fd:  # of its own: threads that list one descriptor share its position
+            found = self._listed(fd, str(self._root)) if fd is not None else []
+        for name, is_folder in found:
             if is_folder and is_organization(name):
                 yield name
             else:
@@ -116,7 +116,7 @@ class DiskSource:
             return 0  # the scan tells what cannot be read
 
     def _estimated_files(self, fd: int) -> float:
-        indexes = [name for name in os.listdir(fd) if is_index(name)]
+        indexes = _indexes(fd, "")
         sampled = indexes[:: max(1, len(indexes) // _SAMPLED_FOLDERS)]
         found = 0
         for name in sampled:
@@ -129,7 +129,7 @@ class DiskSource:
             with self._opened(shard.organization) as fd:
                 if fd is None:
                     return ()
-                names = sorted(name for name in os.listdir(fd) if is_index(name) and name.startswith(shard.prefix))
+                names = _indexes(fd, shard.prefix)
                 return [Folder(name, fingerprint_of(os.stat(name, dir_fd=fd, follow_symlinks=False))) for name in names]
         except (OSError, StoreError):
             return ()  # no short cut then: the scan tells what cannot be read
@@ -141,8 +141,7 @@ class DiskSource:
                 return
             if not prefix:
                 self._scan_strays(organization, fd, notify)
-            indexes = sorted(name for name in os.listdir(fd) if is_index(name) and name.startswith(prefix))
-            for index in indexes:
+            for index in _indexes(fd, prefix):
                 yield from self._scan_folder(fd, organization, index, notify)
 
     def scan_strays(self, organization: str, notify: Notify) -> None:
@@ -311,6 +310,11 @@ class DiskSource:
             yield fd
         finally:
             os.close(fd)
+
+
+def _indexes(fd: int, prefix: str) -> list[str]:
+    """The organization's index folders with this prefix, ascending."""
+    return sorted(name for name in os.listdir(fd) if name.startswith(prefix) and is_index(name))
 
 
 def fingerprint_of(status: os.stat_result) -> Fingerprint:

@@ -6,17 +6,15 @@ import re
 import stat
 from collections.abc import Callable
 
-from migrator.model import HEX_DIGITS, INDEX_LENGTH, is_raw_id
+from migrator.model import INDEX_LENGTH, is_raw_id
 from migrator.naming import is_organization
 
 OWN_TEMPORARY = re.compile(r"\.([0-9a-f-]{36})\.([0-9a-z]+)\.bytes-migrator")
 """Temporary files of this tool: raw id and run. They lie beside their final name and are no strays."""
 
 
-def is_index(name: str) -> bool:
-    """Whether Bytes could have given this name to an index folder."""
-    return len(name) == INDEX_LENGTH and all(character in HEX_DIGITS for character in name)
-
+is_index: Callable[[str], object] = re.compile(f"[0-9a-f]{{{INDEX_LENGTH}}}").fullmatch
+"""Whether Bytes could have given this name to an index folder."""
 
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISLNK, "a symbolic link"),

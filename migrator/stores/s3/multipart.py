@@ -63,8 +63,7 @@ class Upload:
 
     def send(self, content: Content, condition: Condition) -> str:
         """Send the whole content and complete; returns the ETag. Raises AlreadyThere with nothing changed at the name."""
-        if not condition.headers(self._abilities):
-            condition.check(self._retry(lambda: head(self._client, self._place, self._raw_id)), self._place)
+        condition.check(self._retry(lambda: head(self._client, self._place, self._raw_id)), self._place)
         self._id = self._retry(self._begin)
         try:
             sent = self._send_parts(content)

@@ -18,6 +18,7 @@ from botocore.utils import get_environ_proxies
 
 from migrator.errors import AccessDenied
 from migrator.stores.s3.client import Connection
+from migrator.stores.s3.faults import translate
 from migrator.stores.s3.signing import UNSIGNED, Keys, Signer
 
 try:
@@ -74,7 +75,10 @@ class Wire:
         """Where botocore would send a request for this bucket."""
         known = self._routes.get(bucket)
         if known is None:
-            url = self._client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})
+            try:
+                url = self._client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})
+            except Exception as error:
+                raise translate(error, f"s3://{bucket}") from error
             parts = urllib.parse.urlsplit(url)
             scope = urllib.parse.parse_qs(parts.query).get("X-Amz-Credential", [""])[0]
             match = _CREDENTIAL_SCOPE.fullmatch(scope)
