@@ -18,10 +18,21 @@ from migrator.engines.threads import Threads
 from migrator.errors import CannotStart, MigratorError, MustStop, StoreError
 from migrator.firstlook import SourceLook, look_at_bucket_names, look_at_source, refuse_errors
 from migrator.ledger import Ledger
-from migrator.model import Count, Finding, FindingStatus, FinishedFolder, Outcome, Provisional, RawId, Tally
+from migrator.line import Line
+from migrator.model import (
+    Count,
+    Finding,
+    FindingStatus,
+    FinishedFolder,
+    Outcome,
+    Provisional,
+    RawId,
+    Tally,
+    UnfinishedUpload,
+)
 from migrator.patience import Patience
 from migrator.pipeline import Pass
-from migrator.protocols import Sink, Source, Target
+from migrator.protocols import Journal, Sink, Source, Target
 from migrator.rehearse import Rehearse
 from migrator.reports.report import Report, Row
 from migrator.rules import BY_CONTENT, BY_SIZE, Rules
@@ -35,7 +46,7 @@ from migrator.stores.s3.abilities import Abilities
 from migrator.stores.s3.store import S3Source, S3Target
 from migrator.transfer.careful import CarefulLane
 from migrator.transfer.sink import Transfer
-from migrator.units import Ended, Event, Told
+from migrator.units import Ended, Told, UploadBegan, UploadEnded
 from migrator.worker import Units, Worker
 
 MOST_JOBS = 256
@@ -97,7 +108,10 @@ def plan(locations: Locations, options: Options, watch: Watch, stopping: Stoppin
         totals = _first_totals(prepared)
         whole = _pass(source, target, Rehearse(source), BY_SIZE, prepared.refused, options, stopping.event)
         whole = replace(whole, remembers=False)
-        with _only_reading(locations, options) as memory, Threads(partial(_work_through, whole)) as engine:
+        with (
+            _only_reading(locations, options) as memory,
+            Threads(partial(_work_through, whole), stopping=stopping.event) as engine,
+        ):
             _coordinate(engine, prepared, memory, watch(None), totals, stopping)
     return _report("plan", "", prepared, totals, time.monotonic() - started, stopping, dry_run=True)
 
@@ -162,30 +176,30 @@ def _engine(recipe: _Recipe, stopping: Flag) -> Processes:
     jobs = recipe.options.jobs or MOST_JOBS
     workers = max(1, min(len(os.sched_getaffinity(0)), MOST_WORKERS, jobs))
     shared = replace(recipe, options=replace(recipe.options, jobs=-(-jobs // workers)))
-    return Processes(partial(_work_by_recipe, shared, stopping), workers=workers)
+    return Processes(partial(_work_by_recipe, shared, stopping), workers=workers, stopping=stopping)
 
 
-def _work_by_recipe(recipe: _Recipe, stopping: Flag, units: Units, tell: Callable[[Event], None]) -> None:
+def _work_by_recipe(recipe: _Recipe, stopping: Flag, units: Units, line: Line) -> None:
     """The whole life of a worker process."""
     prepared, options = recipe.prepared, recipe.options
     patience = _patience(options, stopping)
     try:
         with ExitStack() as stack:
             source = stack.enter_context(_reading(prepared.locations.source, patience))
-            target = stack.enter_context(_writing(recipe, patience))
+            target = stack.enter_context(_writing(recipe, patience, line))
             careful = CarefulLane(source, target, jobs=min(options.jobs, MOST_CAREFUL_JOBS), patience=patience)
             sink = Transfer(target, careful, bulk_lane_between(source, target, largest_window=options.jobs))
             stack.callback(sink.close)
             rules = BY_SIZE if options.compare_by_size else BY_CONTENT
-            _work_through(_pass(source, target, sink, rules, prepared.refused, options, stopping), units, tell)
+            _work_through(_pass(source, target, sink, rules, prepared.refused, options, stopping), units, line)
     except MigratorError as error:
         stopping.set()
         while units.take(wait=True) is not None:
-            tell(Ended(error))
+            line.tell(Ended(error))
 
 
-def _work_through(whole: Pass, units: Units, tell: Callable[[Event], None]) -> None:
-    Worker(whole, units, tell).run()
+def _work_through(whole: Pass, units: Units, line: Line) -> None:
+    Worker(whole, units, line).run()
 
 
 def first_look(locations: Locations, options: Options, source: Source, target: Source) -> Prepared:
@@ -236,7 +250,7 @@ def _reading(location: Location, patience: Patience) -> Iterator[Source]:
 
 
 @contextmanager
-def _writing(recipe: _Recipe, patience: Patience) -> Iterator[Target]:
+def _writing(recipe: _Recipe, patience: Patience, journal: Journal | None = None) -> Iterator[Target]:
     location, options = recipe.prepared.locations.target, recipe.options
     store: DiskTarget | S3Target
     if isinstance(location, DiskLocation):
@@ -248,6 +262,7 @@ def _writing(recipe: _Recipe, patience: Patience) -> Iterator[Target]:
             patience,
             abilities=recipe.abilities,
             create_buckets=options.create_buckets,
+            journal=journal,
         )
     try:
         yield store
@@ -272,6 +287,12 @@ class _NoMemory:
 
     def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
         return {}
+
+    def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
+        return ()
+
+    def record_upload(self, event: UploadBegan | UploadEnded) -> None:
+        """A dry run begins no upload."""
 
     def record(self, told: Told) -> None:
         """A dry run writes nothing."""
@@ -330,6 +351,15 @@ class _Record:
 
     def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
         return self._ledger.provisional(organization, prefix)
+
+    def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
+        return self._ledger.uploads(organization, prefix)
+
+    def record_upload(self, event: UploadBegan | UploadEnded) -> None:
+        if isinstance(event, UploadBegan):
+            self._ledger.record_upload(event.upload)
+        else:
+            self._ledger.forget_upload(event.upload)
 
     def record(self, told: Told) -> None:
         with self._ledger.transaction():

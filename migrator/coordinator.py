@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from migrator.errors import MigratorError
-from migrator.model import Count, FinishedFolder, Problem, Provisional, RawId, Shard, Tally, shards_of
+from migrator.model import Count, FinishedFolder, Problem, Provisional, RawId, Shard, Tally, UnfinishedUpload, shards_of
 from migrator.stopping import Flag
-from migrator.units import Assignment, Ended, Event, Survey, Surveyed, Told, Unit
+from migrator.units import Assignment, Ended, Event, Survey, Surveyed, Told, Unit, UploadBegan, UploadEnded
 
 PROBLEMS_SHOWN = 1_000
 _EVENT_WAIT = 0.2
@@ -30,6 +30,10 @@ class Engine(Protocol):
         """The next event, None if none came in time. Raises MustStop when no worker is left to answer."""
         ...
 
+    def acknowledge(self, event: UploadBegan) -> None:
+        """Let the worker go on that waits for this to be durable."""
+        ...
+
 
 class Memory(Protocol):
     """What is known from earlier runs, and where this one is written down."""
@@ -37,6 +41,12 @@ class Memory(Protocol):
     def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]: ...
 
     def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]: ...
+
+    def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]: ...
+
+    def record_upload(self, event: UploadBegan | UploadEnded) -> None:
+        """Make durable that an upload began, or forget one that ended."""
+        ...
 
     def record(self, told: Told) -> None:
         """Make durable what was told. Called before anybody is shown it."""
@@ -134,6 +144,10 @@ class Coordinator:
             self._surveyed.append(self._assignments(event))
         elif isinstance(event, Told):
             self._take_down(event)
+        elif isinstance(event, (UploadBegan, UploadEnded)):
+            self._memory.record_upload(event)
+            if isinstance(event, UploadBegan):
+                self._engine.acknowledge(event)
         elif isinstance(event, Ended):
             self._under_way -= 1
             if event.error is not None:
@@ -156,4 +170,5 @@ class Coordinator:
             target_is_empty=surveyed.target_is_empty,
             finished=self._memory.finished(shard.organization, shard.prefix),
             provisional=self._memory.provisional(shard.organization, shard.prefix),
+            uploads=self._memory.uploads(shard.organization, shard.prefix),
         )

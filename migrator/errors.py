@@ -16,6 +16,7 @@
         ├── AccessDenied           the credentials do not allow this call
         ├── BucketMissing          the bucket does not exist
         ├── StoreFull              no space, no inodes, no quota
+        ├── Interrupted            the run was asked to stop; the raw file is pending
         └── Unavailable            server or network failed; trying again may help
 
 Rules: whoever raises says what happened, why, and what to do now, in words for an operator. A failed raw file is an outcome;
@@ -113,6 +114,10 @@ class BucketMissing(StoreError):
 
 class StoreFull(StoreError):
     """No space, no inodes or no quota is left."""
+
+
+class Interrupted(StoreError):
+    """The run was asked to stop while this raw file was under way; what was begun is kept for the next run."""
 
 
 class Unavailable(StoreError):

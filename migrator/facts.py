@@ -21,6 +21,7 @@ from migrator.model import (
     Problem,
     Provisional,
     RawId,
+    UnfinishedUpload,
     is_raw_id,
 )
 
@@ -111,6 +112,19 @@ def read_provisional(organization: str, name: str, value: object) -> Provisional
             is_raw_id(name) and _are_counts([size, changed]) and _is_mark(mark)
         ):
             return Provisional(organization, RawId(name), size, changed, mark)
+    return None
+
+
+def upload_body(upload: UnfinishedUpload) -> object:
+    return list(upload[2:])
+
+
+def read_upload(organization: str, name: str, value: object) -> UnfinishedUpload | None:
+    match value:
+        case [str(bucket), str(key), str(upload_id), int(part_size), str(stamp), int() | float() as began_at]:
+            is_sound = is_raw_id(name) and key.endswith(name) and part_size > 0 and _is_time(began_at) and upload_id
+            if is_sound:
+                return UnfinishedUpload(organization, RawId(name), bucket, key, upload_id, part_size, stamp, began_at)
     return None
 
 

@@ -24,7 +24,7 @@ from migrator import facts
 from migrator.errors import MustStop
 from migrator.facts import RunRow, Sealer, Totals, key_of
 from migrator.ledgerfile import INSERT, LedgerFile, is_damage, open_copy, open_to_write, trouble
-from migrator.model import Count, FinishedFolder, Problem, Provisional, RawId
+from migrator.model import Count, FinishedFolder, Problem, Provisional, RawId, UnfinishedUpload
 
 SELECT = (
     "SELECT name, body, seal FROM facts WHERE kind = ? AND owner = ? AND name >= ? AND name < ?"
@@ -176,6 +176,19 @@ class Ledger:
         with self.transaction():
             for organization, raw_id in raw_files:
                 self._delete("provisional", key_of(organization), [key_of(raw_id)])
+
+    def record_upload(self, upload: UnfinishedUpload) -> None:
+        """Remember a multipart upload before its first part is sent."""
+        self._put_all([("upload", upload.organization, upload.raw_id, facts.upload_body(upload))])
+
+    def forget_upload(self, upload: UnfinishedUpload) -> None:
+        """Forget one that became an object or was aborted."""
+        with self.transaction():
+            self._delete("upload", key_of(upload.organization), [key_of(upload.raw_id)])
+
+    def uploads(self, organization: str, prefix: str = "") -> tuple[UnfinishedUpload, ...]:
+        """The unfinished uploads of an organization within a shard's prefix, ascending."""
+        return tuple(self._read("upload", organization, partial(facts.read_upload, organization), start=prefix))
 
     def save_abilities(self, endpoint: str, abilities: dict[str, object], at: float) -> None:
         self._put("abilities", "", [(endpoint, facts.abilities_body(abilities, at))])

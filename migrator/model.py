@@ -192,6 +192,22 @@ class Provisional(NamedTuple):
     mark: str
 
 
+class UnfinishedUpload(NamedTuple):
+    """A multipart upload that this tool began and that has not become an object yet.
+
+    `part_size` in bytes; `stamp` is the source's `Content.stamp` when it began; `began_at` in seconds since the epoch.
+    """
+
+    organization: str
+    raw_id: RawId
+    bucket: str
+    key: str
+    upload_id: str
+    part_size: int
+    stamp: str
+    began_at: float
+
+
 @dataclass(slots=True)
 class Count:
     """Files and their bytes."""

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from migrator.errors import AccessDenied, BucketMissing, MustStop, StoreError, StoreFull, Unavailable
+from migrator.errors import AccessDenied, BucketMissing, Interrupted, MustStop, StoreError, StoreFull, Unavailable
 from migrator.stopping import Flag, StopFlag
 
 T = TypeVar("T")
@@ -57,6 +57,11 @@ class Patience:
             else:
                 self.succeeded()
                 return answer
+
+    def go_on(self) -> None:
+        """Raise Interrupted if the run was asked to stop; called between the parts of large files."""
+        if self._stopping.is_set():
+            raise Interrupted("interrupted", "The run was asked to stop.")
 
     def succeeded(self) -> None:
         """Something worked: the server is there, and lets us."""
@@ -105,4 +110,4 @@ class Patience:
         if nothing_succeeds:
             pause = min(pause, limit - (now - silent_since))
         if self._stopping.wait(pause):
-            raise error
+            raise Interrupted("interrupted", "The run was asked to stop.") from error

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from migrator.errors import MigratorError, StoreError
-from migrator.model import Entry, Folder, Notify, RawFile, Result, Shard, Step
+from migrator.model import Entry, Folder, Notify, RawFile, Result, Shard, Step, UnfinishedUpload
 
 
 class Content(Protocol):
@@ -23,6 +23,11 @@ class Content(Protocol):
     @property
     def entry(self) -> Entry:
         """The raw file as it was when it was opened; its size is what will be read."""
+        ...
+
+    @property
+    def stamp(self) -> str:
+        """Tells this state of the source from a later one: size, modification time and inode on disk, size and ETag on S3."""
         ...
 
     def read(self, size: int) -> bytes: ...
@@ -84,6 +89,22 @@ class Source(Protocol):
 
     def open(self, raw_file: RawFile, entry: Entry) -> AbstractContextManager[Content]:
         """Open the raw file that was listed as `entry`. Raises Vanished, Unreadable, SourceChanged, Unavailable."""
+        ...
+
+
+class Journal(Protocol):
+    """Where multipart uploads are written down, so that they go on where they were. Called from any thread."""
+
+    def unfinished(self, raw_file: RawFile) -> UnfinishedUpload | None:
+        """What an earlier run, or an earlier try, left of this raw file."""
+        ...
+
+    def began(self, upload: UnfinishedUpload) -> None:
+        """Write it down; returns once that is durable, which must be before the first part is sent. Raises Interrupted."""
+        ...
+
+    def ended(self, upload: UnfinishedUpload) -> None:
+        """The upload became an object, or was aborted."""
         ...
 
 

@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from migrator.errors import MigratorError
-from migrator.model import FinishedFolder, Notice, NoticeKind, Problem, Provisional, RawId, Shard, Tally
+from migrator.model import (
+    FinishedFolder,
+    Notice,
+    NoticeKind,
+    Problem,
+    Provisional,
+    RawId,
+    Shard,
+    Tally,
+    UnfinishedUpload,
+)
 
 
 class Survey(NamedTuple):
@@ -24,6 +34,7 @@ class Assignment:
     target_is_empty: bool
     finished: Mapping[str, FinishedFolder] = field(default_factory=dict)
     provisional: Mapping[RawId, Provisional] = field(default_factory=dict)
+    uploads: tuple[UnfinishedUpload, ...] = ()
 
 
 Unit = Survey | Assignment
@@ -58,13 +69,27 @@ class Told:
         self.problems.append(problem_of(notice))
 
 
+class UploadBegan(NamedTuple):
+    """An event that is acknowledged once it is durable: `worker` waits for `number`."""
+
+    upload: UnfinishedUpload
+    worker: int
+    number: int
+
+
+class UploadEnded(NamedTuple):
+    """An event: the upload became an object, or was aborted."""
+
+    upload: UnfinishedUpload
+
+
 class Ended(NamedTuple):
     """An event: a unit has come to its end; `error` is what ends the run, if anything."""
 
     error: MigratorError | None = None
 
 
-Event = Surveyed | Told | Ended
+Event = Surveyed | Told | UploadBegan | UploadEnded | Ended
 
 
 def problem_of(notice: Notice) -> Problem:

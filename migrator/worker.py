@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol, cast
 
 from migrator.errors import MigratorError, MustStop
+from migrator.line import Line
 from migrator.model import Step
 from migrator.pipeline import Pass, ShardPass
-from migrator.units import Ended, Event, Survey, Unit
+from migrator.units import Ended, Survey, Unit
 
 _SHARDS_OPEN = 3
 _ANSWERS_BEFORE_MORE_STEPS = 64
@@ -38,11 +38,12 @@ class _Open:
 class Worker:
     """Works through units until there are none. Errors of a raw file are outcomes; an error that ends the run is told as an event."""
 
-    def __init__(self, whole: Pass, units: Units, tell: Callable[[Event], None]) -> None:
+    def __init__(self, whole: Pass, units: Units, line: Line) -> None:
         self._pass = whole
         self._sink = whole.sink
         self._units = units
-        self._tell = tell
+        self._line = line
+        self._tell = line.tell
         self._open: deque[_Open] = deque()
         self._error: MigratorError | None = None
 
@@ -119,6 +120,7 @@ class Worker:
                 for event in self._pass.survey(unit):
                     self._tell(event)
             else:
+                self._line.learn(unit.uploads)
                 self._open.append(_Open(ShardPass(self._pass, unit)))
                 return True
         except MigratorError as error:

@@ -15,13 +15,15 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 
 from migrator.errors import MustStop
-from migrator.units import Event, Unit
+from migrator.line import Acknowledgements, Line
+from migrator.stopping import Flag
+from migrator.units import Event, Unit, UploadBegan
 
 UNITS_AHEAD = 4
 _PR_SET_PDEATHSIG = 1
 _CLOSE_SECONDS = 10.0
 
-Work = Callable[["UnitQueue", Callable[[Event], None]], None]
+Work = Callable[["UnitQueue", Line], None]
 """What a worker does: take units until there are none, and tell events. Opens its own stores."""
 
 
@@ -46,13 +48,15 @@ class UnitQueue:
 class Processes:
     """Use as a context manager; leaving it ends the workers."""
 
-    def __init__(self, work: Work, *, workers: int) -> None:
+    def __init__(self, work: Work, *, workers: int, stopping: Flag) -> None:
         context = multiprocessing.get_context("fork")
         self._units: multiprocessing.Queue[Unit | None] = context.Queue()
         self._events: multiprocessing.Queue[Event] = context.Queue()
+        self._acknowledgements = Acknowledgements(workers)
+        self._stopping = stopping
         self._parent = os.getpid()
         self._workers: list[BaseProcess] = [
-            context.Process(target=self._run, args=(work,), name=f"worker-{number}", daemon=True)
+            context.Process(target=self._run, args=(work, number), name=f"worker-{number}", daemon=True)
             for number in range(workers)
         ]
 
@@ -95,11 +99,14 @@ class Processes:
             worker.kill()
         worker.join()
 
-    def _run(self, work: Work) -> None:
+    def acknowledge(self, event: UploadBegan) -> None:
+        self._acknowledgements.acknowledge(event)
+
+    def _run(self, work: Work, number: int) -> None:
         _end_with(self._parent)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # who coordinates decides when to stop
-        work(UnitQueue(self._units), self._events.put)
+        for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(signal_number, signal.SIG_IGN)  # who coordinates decides when to stop
+        work(UnitQueue(self._units), Line(self._events.put, number, self._acknowledgements, self._stopping))
 
 
 def _end_with(parent: int) -> None:

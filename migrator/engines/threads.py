@@ -6,7 +6,9 @@ import queue
 import threading
 from collections.abc import Callable
 
-from migrator.units import Event, Unit
+from migrator.line import Acknowledgements, Line
+from migrator.stopping import Flag
+from migrator.units import Event, Unit, UploadBegan
 
 UNITS_AHEAD = 4
 _EVENTS_WAITING = 64
@@ -33,10 +35,12 @@ class _Units:
 class Threads:
     """Use as a context manager; leaving it ends the worker."""
 
-    def __init__(self, work: Callable[[_Units, Callable[[Event], None]], None]) -> None:
+    def __init__(self, work: Callable[[_Units, Line], None], *, stopping: Flag) -> None:
         self._units = _Units()
         self._events: queue.Queue[Event] = queue.Queue(_EVENTS_WAITING)
-        self._thread = threading.Thread(target=work, args=(self._units, self._events.put), name="worker", daemon=True)
+        self._acknowledgements = Acknowledgements(1)
+        line = Line(self._events.put, 0, self._acknowledgements, stopping)
+        self._thread = threading.Thread(target=work, args=(self._units, line), name="worker", daemon=True)
 
     @property
     def capacity(self) -> int:
@@ -59,3 +63,6 @@ class Threads:
             return self._events.get(timeout=timeout)
         except queue.Empty:
             return None
+
+    def acknowledge(self, event: UploadBegan) -> None:
+        self._acknowledgements.acknowledge(event)

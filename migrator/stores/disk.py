@@ -51,6 +51,7 @@ class DiskContent:
             raise Unreadable("not-a-file", f"{where} is {kind_of(self._opened.st_mode)}, not a file.")
         self._read = 0
         self.entry = entry_of(raw_id, self._opened)
+        self.stamp = f"{self._opened.st_size} {self._opened.st_mtime_ns} {self._opened.st_ino}"
 
     def read(self, size: int) -> bytes:
         try:

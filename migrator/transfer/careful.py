@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
-from migrator.errors import AlreadyThere, MigratorError, NotTheSame, SourceChanged, StoreError, Vanished
+from migrator.errors import AlreadyThere, Interrupted, MigratorError, NotTheSame, SourceChanged, StoreError, Vanished
 from migrator.model import Action, Entry, Outcome, RawFile, Result, Step
 from migrator.patience import Patience
 from migrator.pipeline import DIFFERENT_SIZE
@@ -89,6 +89,8 @@ class CarefulLane:
             carried = self._carry_with_tries(ticket, raw_file, step)
         except Vanished as error:
             carried = self._gone(ticket, raw_file, step, error)
+        except Interrupted as error:
+            carried = Answer(ticket, Result(step.source, Outcome.PENDING, error.what))
         except StoreError as error:
             carried = self.failed(ticket, step.source, error)
         except MigratorError as error:

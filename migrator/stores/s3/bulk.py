@@ -116,6 +116,7 @@ class _Whole:
 
     def __init__(self, entry: Entry, body: bytes) -> None:
         self.entry = entry
+        self.stamp = f"{entry.size} {entry.etag}"
         self._body = io.BytesIO(body)
 
     def read(self, size: int) -> bytes:

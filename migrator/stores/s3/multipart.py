@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from migrator.errors import AlreadyThere, NotTheSame, StoreError, Unavailable, Vanished
-from migrator.model import RawId
-from migrator.protocols import Content
+from migrator.errors import AlreadyThere, NotTheSame, SourceChanged, StoreError, Unavailable, Vanished
+from migrator.model import RawFile, UnfinishedUpload
+from migrator.patience import Patience
+from migrator.protocols import Content, Journal
 from migrator.stores.s3.abilities import Abilities
 from migrator.stores.s3.faults import code_of, translate
-from migrator.stores.s3.listing import Retry
 from migrator.stores.s3.objects import Condition, Place, head
 from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.parts import PartLane
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _TRIES_A_PART = 3
+_LOST = ("NoSuchUpload", "NotImplemented")
+"""Somebody aborted the upload, or the server does not let a part be sent again (`rclone serve s3`): it has to begin anew."""
 
 
 class _Part(NamedTuple):
@@ -37,56 +41,102 @@ class _Part(NamedTuple):
     etag: str
 
 
-class Upload:
-    """One multipart upload, from its beginning to its completion or abortion."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What uploads are made with. `journal` None: nothing is written down, and nothing can go on."""
 
-    def __init__(
-        self,
-        client: S3Client,
-        wire: Wire | None,
-        place: Place,
-        raw_id: RawId,
-        *,
-        abilities: Abilities,
-        lane: PartLane,
-        retry: Retry,
-    ) -> None:
-        self._client = client
-        self._wire = wire
+    client: S3Client
+    wire: Wire | None
+    abilities: Abilities
+    lane: PartLane
+    patience: Patience
+    journal: Journal | None
+
+
+class Upload:
+    """One raw file's multipart upload: begun or gone on with, completed or left for the next run, aborted only if it is of no use."""
+
+    def __init__(self, means: Means, place: Place, raw_file: RawFile) -> None:
+        self._means = means
+        self._client = means.client
+        self._wire = means.wire
+        self._abilities = means.abilities
+        self._lane = means.lane
+        self._retry = means.patience.run
         self._place = place
-        self._raw_id = raw_id
-        self._abilities = abilities
-        self._lane = lane
-        self._retry = retry
-        self._id = ""
+        self._raw_file = raw_file
+        self._raw_id = raw_file.raw_id
         self._expected = ""
+        self._upload: UnfinishedUpload | None = None
 
     def send(self, content: Content, condition: Condition) -> str:
-        """Send the whole content and complete; returns the ETag. Raises AlreadyThere with nothing changed at the name."""
+        """Send what is not there yet and complete; returns the ETag. Raises AlreadyThere with nothing changed at the name."""
         condition.check(self._retry(lambda: head(self._client, self._place, self._raw_id)), self._place)
-        self._id = self._retry(self._begin)
+        part_size = part_size_for(content.entry.size)
+        kept = self._go_on(content, part_size)
+        if self._upload is None:
+            self._upload = self._begin(content, part_size)
         try:
-            sent = self._send_parts(content)
+            sent = self._send_parts(content, part_size, kept)
             content.finish()
-            return self._complete(sent, content.entry.size, condition)
-        except BaseException:
+            etag = self._complete(sent, content.entry.size, condition)
+        except (AlreadyThere, NotTheSame, SourceChanged):
             self._abort()
             raise
+        except StoreError as error:
+            if code_of(error.__cause__ or error) in _LOST:
+                self._abort()
+                raise NotTheSame("upload-lost", f"The upload of {self._place} is not there any more.") from error
+            raise
+        self._forget()
+        return etag
 
-    def _begin(self) -> str:
-        answer = self._call("create_multipart_upload", {})
+    @property
+    def _id(self) -> str:
+        return self._upload.upload_id if self._upload is not None else ""
+
+    def _go_on(self, content: Content, part_size: int) -> dict[int, Listed]:
+        """What an earlier run sent of the same content. What it sent of another one is aborted, and nothing is kept."""
+        known = self._means.journal.unfinished(self._raw_file) if self._means.journal else None
+        if known is None:
+            return {}
+        self._upload = known
+        same_place = (known.bucket, known.key) == (self._place.bucket, self._place.key)
+        if same_place and known.stamp == content.stamp and known.part_size == part_size:
+            parts = self._retry(lambda: list_parts(self._client, self._place, known.upload_id))
+            if parts is not None:
+                return parts
+        if same_place:
+            self._abort()
+        self._upload = None
+        return {}
+
+    def _begin(self, content: Content, part_size: int) -> UnfinishedUpload:
+        """Begin, and have it written down before the first part is sent."""
+        answer = self._retry(lambda: self._call("create_multipart_upload", {}))
         upload_id = answer.get("UploadId")
         if not upload_id:
             raise Unavailable("broken-answer", f"The server began an upload of {self._place} and did not say which.")
-        return str(upload_id)
+        upload = UnfinishedUpload(
+            *self._raw_file, self._place.bucket, self._place.key, str(upload_id), part_size, content.stamp, time.time()
+        )
+        if self._means.journal is not None:
+            self._means.journal.began(upload)
+        return upload
 
-    def _send_parts(self, content: Content) -> list[_Part]:
-        part_size, in_flight = part_size_for(content.entry.size), parts_in_flight(content.entry.size)
+    def _forget(self) -> None:
+        if self._means.journal is not None and self._upload is not None:
+            self._means.journal.ended(self._upload)
+
+    def _send_parts(self, content: Content, part_size: int, kept: dict[int, Listed]) -> list[_Part]:
+        in_flight = parts_in_flight(content.entry.size)
         under_way: deque[Future[_Part]] = deque()
         sent: list[_Part] = []
         try:
             while (data := self._read_part(content, part_size)) is not None:
-                under_way.append(self._lane.submit(self._send_part, len(sent) + len(under_way) + 1, data))
+                self._means.patience.go_on()
+                number = len(sent) + len(under_way) + 1
+                under_way.append(self._lane.submit(self._send_part, number, data, kept.get(number)))
                 del data
                 if len(under_way) >= in_flight:
                     sent.append(self._lane.take(under_way.popleft()))
@@ -107,8 +157,11 @@ class Upload:
                 self._lane.release()
         return data or None
 
-    def _send_part(self, number: int, data: bytes) -> _Part:
+    def _send_part(self, number: int, data: bytes, kept: Listed | None) -> _Part:
+        """Send a part, unless it is there already with just this content."""
         digest = hashlib.md5(data, usedforsecurity=False)
+        if kept is not None and kept == Listed(digest.hexdigest(), len(data)) and self._abilities.etag_is_md5:
+            return _Part(number, digest.digest(), kept.etag)
         for _ in range(_TRIES_A_PART):
             etag = self._over_wire(number, data, digest.digest()) or self._by_boto3(number, data, digest.digest())
             if etag == digest.hexdigest() or not self._abilities.etag_is_md5:
@@ -174,6 +227,7 @@ class Upload:
         with suppress(StoreError):
             if not self._expected or self._is_not_there():
                 self._call("abort_multipart_upload", {"UploadId": self._id})
+            self._forget()
 
     def _is_not_there(self) -> bool:
         """Whether what is under the name, if anything, cannot be what this upload completed."""
@@ -187,3 +241,34 @@ class Upload:
         except Exception as error:
             raise translate(error, str(self._place)) from error
         return answer
+
+
+class Listed(NamedTuple):
+    """A part that the server has, as it lists it."""
+
+    etag: str
+    size: int
+
+
+def list_parts(client: S3Client, place: Place, upload_id: str) -> dict[int, Listed] | None:
+    """The parts that arrived, by number; None for an upload that the server does not know (any more). Raises StoreError.
+
+    SeaweedFS lists a part that was sent again twice, and completes with either: the last one listed counts here, and only our own
+    digests are completed with.
+    """
+    parts: dict[int, Listed] = {}
+    marker = 0
+    while True:
+        try:
+            answer = client.list_parts(Bucket=place.bucket, Key=place.key, UploadId=upload_id, PartNumberMarker=marker)
+        except Exception as error:
+            fault = translate(error, str(place))
+            if code_of(error) == "NoSuchUpload" or isinstance(fault, Vanished):
+                return None
+            raise fault from error
+        for part in answer.get("Parts", ()):
+            parts[part["PartNumber"]] = Listed(clean_etag(part.get("ETag")) or "", part.get("Size", -1))
+        following = answer.get("NextPartNumberMarker", 0)
+        if not answer.get("IsTruncated") or following <= marker:
+            return parts
+        marker = following

@@ -56,6 +56,7 @@ class S3Content:
         self._place = place
         self._make_reader = make_reader
         self.entry = entry
+        self.stamp = f"{entry.size} {entry.etag}"
         self._check = EtagCheck(entry.etag, entry.size)
         self._reader = make_reader(self._check)
         self._left = b""

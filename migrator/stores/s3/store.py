@@ -19,7 +19,7 @@ from migrator.errors import (
 from migrator.model import HEX_DIGITS, Entry, Folder, Notice, NoticeKind, Notify, RawFile, RawId, Shard, is_raw_id
 from migrator.naming import BucketPerOrganization, SingleBucket, is_organization
 from migrator.patience import Patience
-from migrator.protocols import Content, Receipt, Source
+from migrator.protocols import Content, Journal, Receipt, Source
 from migrator.settings import S3Access, S3Location
 from migrator.stores.disk import length_for
 from migrator.stores.prefetch import Prefetch
@@ -28,7 +28,7 @@ from migrator.stores.s3.buckets import bucket_exists, buckets_with_prefix, creat
 from migrator.stores.s3.client import connect
 from migrator.stores.s3.faults import translate
 from migrator.stores.s3.listing import PAGE, list_folders, list_objects
-from migrator.stores.s3.multipart import Upload
+from migrator.stores.s3.multipart import Means, Upload
 from migrator.stores.s3.objects import BodyReader, Condition, Place, Reader, S3Content, head, put
 from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.parts import PARTS_IN_MEMORY, PartLane
@@ -56,6 +56,7 @@ class S3Source:
         self._client = connection.client
         self.wire = Wire(connection) if wired and is_available() else None
         self._parts = PartLane(PARTS_IN_MEMORY)
+        self._patience = patience
         self._retry = patience.run
 
     def close(self) -> None:
@@ -234,8 +235,10 @@ class S3Target(S3Source):
         abilities: Abilities,
         create_buckets: bool,
         wired: bool = True,
+        journal: Journal | None = None,
     ) -> None:
         super().__init__(location, patience, wired=wired)
+        self._journal = journal
         self.abilities = abilities
         self._create_buckets = create_buckets
         self._prepared: set[str] = set()
@@ -294,20 +297,22 @@ class S3Target(S3Source):
     def _write(self, raw_file: RawFile, content: Content, condition: Condition) -> S3Receipt:
         place, size = self.place(raw_file), content.entry.size
         if size > WHOLE_UP_TO:
-            upload = Upload(
-                self._client,
-                self.wire,
-                place,
-                raw_file.raw_id,
-                abilities=self.abilities,
-                lane=self._parts,
-                retry=self._retry,
-            )
+            upload = Upload(self._means(), place, raw_file)
             return S3Receipt(upload.send(content, condition))
         data = content.read(size)
         content.finish()
         etag = self._retry(lambda: put(self._client, place, raw_file.raw_id, data, self.abilities, condition))
         return S3Receipt(etag)
+
+    def _means(self) -> Means:
+        return Means(
+            client=self._client,
+            wire=self.wire,
+            abilities=self.abilities,
+            lane=self._parts,
+            patience=self._patience,
+            journal=self._journal,
+        )
 
     def _copy(self, place: Place, origin: Place, entry: Entry) -> str:
         asked: dict[str, Any] = {}
