@@ -30,6 +30,15 @@ class Content(Protocol):
         """Tells this state of the source from a later one: size, modification time and inode on disk, size and ETag on S3."""
         ...
 
+    @property
+    def resume_unit(self) -> int:
+        """Reading can begin at any multiple of this many bytes, by `accept` before the first `read`; 0 where it cannot."""
+        ...
+
+    def accept(self, data: bytes) -> None:
+        """Take bytes that an earlier run read, as if they had been read now: they are proven with the rest. Whole units only."""
+        ...
+
     def read(self, size: int) -> bytes: ...
 
     def finish(self) -> None:

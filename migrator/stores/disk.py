@@ -43,6 +43,8 @@ _SAMPLED_FOLDERS = 8
 class DiskContent:
     """A raw file on disk, opened for reading."""
 
+    resume_unit = 0
+
     def __init__(self, fd: int, raw_id: RawId, where: str) -> None:
         self._fd = fd
         self._where = where
@@ -52,6 +54,9 @@ class DiskContent:
         self._read = 0
         self.entry = entry_of(raw_id, self._opened)
         self.stamp = f"{self._opened.st_size} {self._opened.st_mtime_ns} {self._opened.st_ino}"
+
+    def accept(self, data: bytes) -> None:
+        raise NotImplementedError("reading a disk again costs less than resuming would")
 
     def read(self, size: int) -> bytes:
         try:

@@ -9,18 +9,28 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from migrator.errors import AlreadyThere, CannotStart, LedgerBusy, StoreError, Unreadable, Vanished
+from migrator.errors import (
+    AlreadyThere,
+    CannotStart,
+    Interrupted,
+    LedgerBusy,
+    MustStop,
+    StoreError,
+    Unavailable,
+)
 from migrator.model import INDEX_LENGTH, Entry, RawFile
 from migrator.protocols import Content, Receipt, Source
 from migrator.stores.disk import FOLDER_FLAGS, DiskSource, translate
 from migrator.stores.durable import rename_without_replacing, sync_filesystem
-from migrator.stores.strays import OWN_TEMPORARY
+from migrator.stores.strays import OWN_TEMPORARY, is_partial, partial_name, temporary_name
 
 _CHUNK = 1 << 20
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class DiskReceipt:
@@ -76,20 +86,21 @@ class DiskTarget(DiskSource):
             yield raw_file, error or failed
 
     def _write(self, raw_file: RawFile, content: Content, *, replaces: str | None) -> DiskReceipt:
-        temporary = f".{raw_file.raw_id}.{self._run}.bytes-migrator"
         try:
             with self._folder_of(raw_file) as folder:
-                return self._write_temporary(folder, temporary, content, replaces)
+                if content.resume_unit and content.entry.size > content.resume_unit:
+                    return self._write_resumable(folder, raw_file, content, replaces)
+                return self._write_at_once(folder, raw_file, content, replaces)
         except OSError as error:
             raise _blocked(error, self.describe(raw_file)) from error
 
-    def _write_temporary(self, folder: int, temporary: str, content: Content, replaces: str | None) -> DiskReceipt:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    def _write_at_once(self, folder: int, raw_file: RawFile, content: Content, replaces: str | None) -> DiskReceipt:
+        temporary = temporary_name(raw_file.raw_id, self._run)
         try:
-            fd = os.open(temporary, flags, 0o600, dir_fd=folder)
+            fd = os.open(temporary, _NEW, 0o600, dir_fd=folder)
         except FileExistsError:  # left by an attempt before this one
             os.unlink(temporary, dir_fd=folder)
-            fd = os.open(temporary, flags, 0o600, dir_fd=folder)
+            fd = os.open(temporary, _NEW, 0o600, dir_fd=folder)
         try:
             self._fill(fd, content)
             mark = str(os.fstat(fd).st_mtime_ns)
@@ -99,6 +110,33 @@ class DiskTarget(DiskSource):
         finally:
             os.close(fd)
         return DiskReceipt(temporary, mark, replaces=replaces)
+
+    def _write_resumable(self, folder: int, raw_file: RawFile, content: Content, replaces: str | None) -> DiskReceipt:
+        """As `_write_at_once`, but what arrived stays if the run is broken off, under a name that only this content has."""
+        temporary = partial_name(raw_file.raw_id, content.stamp)
+        fd = _open_partial(folder, temporary)
+        try:
+            self._take_what_is_there(fd, content)
+            self._fill(fd, content)
+            mark = str(os.fstat(fd).st_mtime_ns)
+        except (Interrupted, MustStop, Unavailable):
+            raise
+        except BaseException:
+            os.unlink(temporary, dir_fd=folder)
+            raise
+        finally:
+            os.close(fd)
+        return DiskReceipt(temporary, mark, replaces=replaces)
+
+    def _take_what_is_there(self, fd: int, content: Content) -> None:
+        """Hand over whole units that an earlier run wrote; they are proven with the rest before anything is published."""
+        unit = content.resume_unit
+        whole = min(os.fstat(fd).st_size, content.entry.size - 1) // unit * unit
+        os.ftruncate(fd, whole)
+        taken = 0
+        while taken < whole and (data := os.read(fd, unit)):
+            content.accept(data)
+            taken += len(data)
 
     def _fill(self, fd: int, content: Content) -> None:
         while data := content.read(_CHUNK):
@@ -161,10 +199,38 @@ class DiskTarget(DiskSource):
         return fd
 
     def _met_own_temporary(self, name: str, fd: int) -> None:
+        """Remove what a run that was broken off left, but for parts of a large raw file that is still to come."""
         match = OWN_TEMPORARY.fullmatch(name)
-        if match is not None and match.group(2) != self._run:
-            with suppress(OSError):
-                os.unlink(name, dir_fd=fd)
+        if match is None or match.group(2) == self._run:
+            return
+        if is_partial(name) and not _is_there(match.group(1), fd):
+            return
+        with suppress(OSError):
+            os.unlink(name, dir_fd=fd)
+
+
+def _is_there(raw_id: str, folder: int) -> bool:
+    try:
+        os.stat(raw_id, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _open_partial(folder: int, temporary: str) -> int:
+    """Open what an earlier run left under this name, or begin; what lies there and is not surely ours alone is removed first."""
+    raw_id = temporary[1:37]
+    for name in os.listdir(folder):
+        if is_partial(name) and name[1:37] == raw_id and name != temporary:
+            os.unlink(name, dir_fd=folder)  # of another version of the source
+    with suppress(FileNotFoundError):
+        fd = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        status = os.fstat(fd)
+        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid():
+            return fd
+        os.close(fd)
+        os.unlink(temporary, dir_fd=folder)
+    return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
 
 
 def _blocked(error: OSError, where: str) -> StoreError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import stat
 from collections.abc import Callable
@@ -11,6 +12,25 @@ from migrator.naming import is_organization
 
 OWN_TEMPORARY = re.compile(r"\.([0-9a-f-]{36})\.([0-9a-z]+)\.bytes-migrator")
 """Temporary files of this tool: raw id and run. They lie beside their final name and are no strays."""
+
+
+_PARTIAL_MARK = re.compile(r"p[0-9a-f]{16}")
+
+
+def temporary_name(raw_id: str, run: str) -> str:
+    """Where a run writes a raw file before it has its name."""
+    return f".{raw_id}.{run}.bytes-migrator"
+
+
+def partial_name(raw_id: str, stamp: str) -> str:
+    """Where any run writes a large raw file whose source has this stamp, so that the next one can go on."""
+    return temporary_name(raw_id, f"p{hashlib.sha256(stamp.encode()).hexdigest()[:16]}")
+
+
+def is_partial(name: str) -> bool:
+    """Whether `partial_name` made this name."""
+    match = OWN_TEMPORARY.fullmatch(name)
+    return match is not None and _PARTIAL_MARK.fullmatch(match.group(2)) is not None
 
 
 is_index: Callable[[str], object] = re.compile(f"[0-9a-f]{{{INDEX_LENGTH}}}").fullmatch

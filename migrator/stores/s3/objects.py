@@ -41,6 +41,12 @@ class Reader(Protocol):
     """Gives an object's bytes in order."""
 
     is_opaque: bool
+    unit: int
+    """Reading can begin at multiples of this; 0 where it cannot."""
+
+    def skip(self, size: int) -> None:
+        """Leave out the next bytes, whole units, before the first `read`."""
+        ...
 
     def read(self, size: int) -> tuple[bytes, bytes | None]:
         """The next bytes, at most `size` unless they come as a whole part with its MD5; b"" at the end. Raises StoreError."""
@@ -60,6 +66,14 @@ class S3Content:
         self._check = EtagCheck(entry.etag, entry.size)
         self._reader = make_reader(self._check)
         self._left = b""
+
+    @property
+    def resume_unit(self) -> int:
+        return self._reader.unit
+
+    def accept(self, data: bytes) -> None:
+        self._check.update(data)
+        self._reader.skip(len(data))
 
     def read(self, size: int) -> bytes:
         data, self._left = self._left, b""
@@ -97,6 +111,8 @@ class S3Content:
 class BodyReader:
     """One GET by boto3; goes on by range where its body breaks off."""
 
+    unit = 0
+
     def __init__(self, client: S3Client, place: Place, entry: Entry, retry: Retry) -> None:
         self._client = client
         self._place = place
@@ -106,6 +122,9 @@ class BodyReader:
         self._position = 0
         self.is_opaque = False
         self._body = self._retry(lambda: self._open_at(0))
+
+    def skip(self, size: int) -> None:
+        raise NotImplementedError("small objects are read whole")
 
     def read(self, size: int) -> tuple[bytes, bytes | None]:
         while self._position < self._entry.size:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from migrator.errors import StoreError, Unavailable
 from migrator.model import Entry
+from migrator.patience import Patience
 from migrator.stores.s3.faults import translate
-from migrator.stores.s3.listing import Retry
 from migrator.stores.s3.objects import RANGE_START, Place, get_object
 from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.parts import PartLane
@@ -38,21 +38,25 @@ class RangeReader:
         *,
         check: EtagCheck,
         lane: PartLane,
-        retry: Retry,
+        patience: Patience,
     ) -> None:
         self._client = client
         self._wire = wire
         self._place = place
         self._entry = entry
         self._lane = lane
-        self._retry = retry
+        self._patience = patience
         part_size = check.only_part_size or 0
         self._hashes_parts = 0 < part_size <= WHOLE_UP_TO
-        self._length = part_size if self._hashes_parts else SMALLEST_PART
+        self.unit = part_size if self._hashes_parts else SMALLEST_PART
         self._offset = 0
         self._under_way: deque[Future[Chunk]] = deque()
 
+    def skip(self, size: int) -> None:
+        self._offset += size
+
     def read(self, size: int) -> Chunk:
+        self._patience.go_on()
         self._ask_ahead()
         if not self._under_way:
             return b"", None
@@ -67,14 +71,14 @@ class RangeReader:
         while self._offset < self._entry.size and len(self._under_way) < most:
             if not self._lane.reserve(wait=not self._under_way):
                 return
-            length = min(self._length, self._entry.size - self._offset)
+            length = min(self.unit, self._entry.size - self._offset)
             self._under_way.append(self._lane.submit(self._fetch, self._offset, length))
             self._offset += length
 
     def _fetch(self, start: int, length: int) -> Chunk:
         data = self._over_wire(start, length)
         if data is None:
-            data = self._retry(lambda: self._by_boto3(start, length))
+            data = self._patience.run(lambda: self._by_boto3(start, length))
         digest = hashlib.md5(data, usedforsecurity=False).digest() if self._hashes_parts else None
         return data, digest
 

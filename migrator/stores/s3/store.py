@@ -164,7 +164,9 @@ class S3Source:
     def _reader(self, place: Place, entry: Entry, check: EtagCheck) -> Reader:
         if entry.size <= WHOLE_UP_TO:
             return BodyReader(self._client, place, entry, self._retry)
-        return RangeReader(self._client, self.wire, place, entry, check=check, lane=self._parts, retry=self._retry)
+        return RangeReader(
+            self._client, self.wire, place, entry, check=check, lane=self._parts, patience=self._patience
+        )
 
     def _at(self, organization: str) -> tuple[str, str]:
         return self._naming.bucket_of(organization), self._naming.key_prefix_of(organization)
