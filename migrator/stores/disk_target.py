@@ -22,6 +22,8 @@ from migrator.errors import (
     MustStop,
     StoreError,
     Unavailable,
+    Unreadable,
+    Vanished,
 )
 from migrator.model import INDEX_LENGTH, Entry, RawFile
 from migrator.protocols import Content, Receipt, Source

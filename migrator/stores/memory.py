@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from migrator.errors import AlreadyThere, SourceChanged, StoreError, Unreadable, Vanished
+from migrator.errors import AlreadyThere, NotTheSame, SourceChanged, StoreError, Unreadable, Vanished
 from migrator.model import (
     INDEX_LENGTH,
     Entry,
@@ -58,6 +58,18 @@ class MemoryContent:
         self._now = now
         self._where = where
         self._position = 0
+        self._is_same = True
+
+    @property
+    def stamp(self) -> str:
+        return f"{self.entry.size} {self.entry.mark}"
+
+    @property
+    def resume_unit(self) -> int:
+        return 1
+
+    def accept(self, data: bytes) -> None:
+        self._is_same = self.read(len(data)) == data
 
     def read(self, size: int) -> bytes:
         data = self._kept.data[self._position : self._position + size]
@@ -67,6 +79,8 @@ class MemoryContent:
     def finish(self) -> None:
         if self._now() is not self._kept or self._position != self.entry.size:
             raise SourceChanged("source-changed", f"{self._where} changed while it was read.")
+        if not self._is_same:
+            raise NotTheSame("wrong-digest", f"What an earlier run read of {self._where} is not what it holds.")
 
 
 class MemoryReceipt:
