@@ -155,7 +155,15 @@ def migrate(prepared: Prepared, options: Options, watch: Watch, stopping: Stoppi
             _count_pending(totals, ahead)
         seconds = time.monotonic() - started
         report = _report(
-            "migrate", run_id, prepared, totals, seconds, stopping, findings=findings, final=ahead.is_final
+            "migrate",
+            run_id,
+            prepared,
+            totals,
+            seconds,
+            stopping,
+            findings=findings,
+            final=ahead.is_final,
+            by_size=options.compare_by_size,
         )
         record.end(report.exit_status)
     return report
@@ -285,6 +293,9 @@ class _NoMemory:
     def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
         return {}
 
+    def forget_finished(self, organization: str) -> None:
+        """Nothing was known."""
+
     def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
         return {}
 
@@ -348,6 +359,9 @@ class _Record:
 
     def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
         return self._ledger.finished(organization, prefix)
+
+    def forget_finished(self, organization: str) -> None:
+        self._ledger.forget_finished(organization)
 
     def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
         return self._ledger.provisional(organization, prefix)
@@ -482,6 +496,7 @@ def _report(
     stopping: Stopping,
     *,
     dry_run: bool = False,
+    by_size: bool = False,
     findings: tuple[Finding, ...] | None = None,
     final: bool = True,
 ) -> Report:
@@ -506,7 +521,7 @@ def _report(
         seconds=seconds,
         counting_is_final=final or not stopping.event.is_set(),
         interrupted_by=stopping.signal,
-        compared_by="size" if dry_run else "content",
+        compared_by="size" if dry_run or by_size else "content",
     )
 
 

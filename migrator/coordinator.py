@@ -40,6 +40,10 @@ class Memory(Protocol):
 
     def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]: ...
 
+    def forget_finished(self, organization: str) -> None:
+        """What was finished is not at the target any more: compare all of it anew."""
+        ...
+
     def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]: ...
 
     def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]: ...
@@ -136,7 +140,7 @@ class Coordinator:
                 return assignment
             self._surveyed.popleft()
         organization = next(surveys, None)
-        return None if organization is None else Survey(organization)
+        return None if organization is None else Survey(organization, self._memory.finished(organization, ""))
 
     def _take_event(self) -> None:
         event = self._engine.next_event(_EVENT_WAIT)
@@ -161,6 +165,8 @@ class Coordinator:
             observer.told(told)
 
     def _assignments(self, surveyed: Surveyed) -> Iterator[Assignment]:
+        if not surveyed.ledger_holds:
+            self._memory.forget_finished(surveyed.organization)
         for shard in shards_of(surveyed.organization, surveyed.length):
             yield self._assignment(shard, surveyed)
 

@@ -66,6 +66,11 @@ def key_of(text: str) -> str:
     return encode(text)[1:-1]
 
 
+def text_of(key: str) -> str:
+    """The inverse of `key_of`. Raises ValueError for what it never made."""
+    return str(json.loads(f'"{key}"'))
+
+
 class Sealer:
     """Computes the seals of one ledger. Binding them to its two locations keeps out what belongs to another ledger."""
 

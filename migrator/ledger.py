@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from migrator import facts
 from migrator.errors import MustStop
-from migrator.facts import RunRow, Sealer, Totals, key_of
+from migrator.facts import RunRow, Sealer, Totals, key_of, text_of
 from migrator.ledgerfile import INSERT, LedgerFile, is_damage, open_copy, open_to_write, trouble
 from migrator.model import Count, FinishedFolder, Problem, Provisional, RawId, UnfinishedUpload
 
@@ -189,6 +189,12 @@ class Ledger:
     def uploads(self, organization: str, prefix: str = "") -> tuple[UnfinishedUpload, ...]:
         """The unfinished uploads of an organization within a shard's prefix, ascending."""
         return tuple(self._read("upload", organization, partial(facts.read_upload, organization), start=prefix))
+
+    def all_uploads(self) -> tuple[UnfinishedUpload, ...]:
+        """The unfinished uploads of all organizations."""
+        with self._explained():
+            owners = self._connection.execute("SELECT DISTINCT owner FROM facts WHERE kind = 'upload'").fetchall()
+        return tuple(upload for (owner,) in sorted(owners) for upload in self.uploads(text_of(owner)))
 
     def save_abilities(self, endpoint: str, abilities: dict[str, object], at: float) -> None:
         self._put("abilities", "", [(endpoint, facts.abilities_body(abilities, at))])

@@ -6,7 +6,9 @@ another shard. Events are told often; a shard that is killed loses nothing but w
 
 from __future__ import annotations
 
+import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -29,6 +31,7 @@ from migrator.model import (
     Result,
     Shard,
     Step,
+    shards_of,
 )
 from migrator.protocols import Sink, Source
 from migrator.rules import REFUSE, Rules
@@ -61,18 +64,27 @@ class Pass:
     stopping: Flag
     remembers: bool = True
     clock_ns: Callable[[], int] = time.time_ns
+    pick: Callable[[Sequence[Shard]], Shard] = random.choice
 
     def survey(self, unit: Survey) -> Iterator[Event]:
         """Find out how to cut an organization into shards, and tell the strays that no shard would meet."""
         organization = unit.organization
         empty = organization in self.refused or self.target.is_empty(organization)
         length = self.source.shard_length(organization)
-        yield Surveyed(organization=organization, length=length, target_is_empty=empty)
+        holds = not unit.finished or (not empty and self._still_holds(unit, length))
+        yield Surveyed(organization=organization, length=length, target_is_empty=empty, ledger_holds=holds)
         if length:
             told = Told(organization=organization)
             for store in (self.source,) if empty else (self.source, self.target):
                 store.scan_strays(organization, told.note)
             yield told
+
+    def _still_holds(self, unit: Survey, length: int) -> bool:
+        """A quick look at one shard of the target, another one each time: does it have what the ledger says was finished?"""
+        shard = self.pick(list(shards_of(unit.organization, length)))
+        found = Counter(entry.raw_id[:INDEX_LENGTH] for entry in self.target.scan(shard, lambda notice: None))
+        claimed = (folder for prefix, folder in unit.finished.items() if prefix.startswith(shard.prefix))
+        return all(found[folder.prefix] >= folder.files for folder in claimed)
 
 
 class ShardPass:

@@ -21,9 +21,10 @@ from migrator.model import (
 
 
 class Survey(NamedTuple):
-    """A unit: find out how to cut an organization into shards."""
+    """A unit: find out how to cut an organization into shards, and whether what the ledger calls finished is still there."""
 
     organization: str
+    finished: Mapping[str, FinishedFolder] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +43,15 @@ Unit = Survey | Assignment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surveyed:
-    """An event: the organization's shards, by the length of their prefixes."""
+    """An event: the organization's shards, by the length of their prefixes.
+
+    `ledger_holds`: a look at the target found what the ledger says of finished folders; else all has to be compared anew.
+    """
 
     organization: str
     length: int
     target_is_empty: bool
+    ledger_holds: bool = True
 
 
 @dataclass(slots=True, kw_only=True)

@@ -52,8 +52,9 @@ class _Place:
 class MemoryContent:
     """A raw file in memory, opened for reading."""
 
-    def __init__(self, kept: _Kept, now: Callable[[], _Kept | None], where: str) -> None:
+    def __init__(self, kept: _Kept, now: Callable[[], _Kept | None], where: str, resume_unit: int) -> None:
         self.entry = kept.entry
+        self.resume_unit = resume_unit
         self._kept = kept
         self._now = now
         self._where = where
@@ -63,10 +64,6 @@ class MemoryContent:
     @property
     def stamp(self) -> str:
         return f"{self.entry.size} {self.entry.mark}"
-
-    @property
-    def resume_unit(self) -> int:
-        return 1
 
     def accept(self, data: bytes) -> None:
         self._is_same = self.read(len(data)) == data
@@ -98,7 +95,7 @@ class MemoryStore:
     """Raw files in memory, opened for reading and writing.
 
     With `index_folders` it has Bytes' index folders and their fingerprints, as a disk; with `etags` its ETags are MD5 digests, as on S3.
-    `shard_length` is what it answers as such. `unreadable` holds raw files that exist and may not be read.
+    `shard_length` and `resume_unit` are what it answers as such. `unreadable` holds raw files that exist and may not be read.
     """
 
     def __init__(
@@ -108,11 +105,13 @@ class MemoryStore:
         index_folders: bool = False,
         etags: bool = True,
         shard_length: int = 0,
+        resume_unit: int = 0,
     ) -> None:
         self._clock_ns = clock_ns
         self._has_index_folders = index_folders
         self._has_etags = etags
         self._shard_length = shard_length
+        self._resume_unit = resume_unit
         self._places: dict[str, _Place] = {}
         self._beside: dict[str, int] = {}
         self._inodes = 0
@@ -214,7 +213,7 @@ class MemoryStore:
             raise Vanished("vanished", f"{where} is not there any more.")
         if raw_file in self.unreadable:
             raise Unreadable("unreadable", f"{where} may not be read.")
-        yield MemoryContent(kept, lambda: self._find(raw_file), where)
+        yield MemoryContent(kept, lambda: self._find(raw_file), where, self._resume_unit)
 
     # --- Target ------------------------------------------------------------------------------------------------------
 
