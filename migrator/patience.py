@@ -1,8 +1,8 @@
 """When to try again, when to give up a raw file, and when to end the run: one policy for every path.
 
 A server restart takes 15 seconds and more, boto3 gives up after 0.3; so temporary errors are tried again with growing, jittered pauses
-as long as anything succeeds anywhere, and for `seconds` after the last success. Refusals that hit one raw file after another end the
-run too: a right that was taken away is one message, not one for each of a million files.
+as long as anything succeeds anywhere, and for `seconds` after the last success, while one request at a time probes. Refusals that
+hit one raw file after another end the run too: a right that was taken away is one message, not one for each of a million files.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 from migrator.errors import AccessDenied, BucketMissing, Interrupted, MustStop, StoreError, StoreFull, Unavailable
@@ -20,6 +21,8 @@ T = TypeVar("T")
 
 TRIES_WHILE_OTHERS_SUCCEED = 8
 REFUSALS_IN_A_ROW = 20
+FAILURES_BEFORE_ONE_PROBES = 8
+_TURN_LOOKED_AT_EVERY = 0.2
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 10.0
 
@@ -43,17 +46,26 @@ class Patience:
         self._last_success: float | None = None
         self._began = clock()
         self._refusals = 0
+        self._failures_in_a_row = 0
+        self._one = threading.Lock()
 
-    def run(self, attempt: Callable[[], T]) -> T:
-        """Call until it succeeds. Raises the last error when trying on is pointless for this call, MustStop when for all."""
+    def run(self, attempt: Callable[[], T], *, is_request: bool = True) -> T:
+        """Call until it succeeds. Raises the last error when trying on is pointless for this call, MustStop when for all.
+
+        `is_request` false: the attempt makes requests of its own through this, in other threads too, and takes no turn itself.
+        """
         tries, first_failure = 0, 0.0
         while True:
             try:
-                answer = attempt()
+                with self._turn() if is_request else nullcontext():
+                    answer = attempt()
             except Unavailable as error:
                 tries += 1
                 first_failure = first_failure or self._clock()
                 self._pause_or_give_up(error, tries, first_failure)
+            except StoreError:
+                self._failures_in_a_row = 0  # an answer, if not the wished one: the server is there
+                raise
             else:
                 self.succeeded()
                 return answer
@@ -67,6 +79,7 @@ class Patience:
         """Something worked: the server is there, and lets us."""
         self._last_success = self._clock()
         self._refusals = 0
+        self._failures_in_a_row = 0
 
     def failed(self, error: StoreError) -> None:
         """A raw file failed for good. Raises MustStop when the next ones can only fail likewise."""
@@ -90,7 +103,21 @@ class Patience:
                 cure=f"{error.cure} Then run the same command again.".strip(),
             ) from error
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """While nothing succeeds, one request at a time probes and all others wait: a server that comes back is not trampled."""
+        is_mine = False
+        while self._failures_in_a_row >= FAILURES_BEFORE_ONE_PROBES and not is_mine:
+            self.go_on()
+            is_mine = self._one.acquire(timeout=_TURN_LOOKED_AT_EVERY)
+        try:
+            yield
+        finally:
+            if is_mine:
+                self._one.release()
+
     def _pause_or_give_up(self, error: Unavailable, tries: int, first_failure: float) -> None:
+        self._failures_in_a_row += 1
         now = self._clock()
         last = self._last_success
         limit = self._at_first if last is None else self._seconds

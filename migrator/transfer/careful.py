@@ -121,13 +121,13 @@ class CarefulLane:
     def _carry_with_tries(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
         for _ in range(_TRIES - 1):
             try:
-                return self._patience.run(partial(self._carry_once, ticket, raw_file, step))
+                return self._patience.run(partial(self._carry_once, ticket, raw_file, step), is_request=False)
             except (SourceChanged, NotTheSame):
                 fresh = self._source.look(raw_file)
                 if fresh is None:
                     raise Vanished("vanished", f"{self._source.describe(raw_file)} is not there any more.") from None
                 step = step._replace(source=fresh)
-        return self._patience.run(partial(self._carry_once, ticket, raw_file, step))
+        return self._patience.run(partial(self._carry_once, ticket, raw_file, step), is_request=False)
 
     def _carry_once(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
         if step.action is Action.COPY:
