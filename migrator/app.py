@@ -15,7 +15,7 @@ from migrator.ahead import CountAhead
 from migrator.coordinator import Coordinator, Engine, Memory, Observer, Totals
 from migrator.engines.processes import Processes
 from migrator.engines.threads import Threads
-from migrator.errors import CannotStart, MigratorError, MustStop, StoreError
+from migrator.errors import CannotStart, MigratorError, MustStop, SettingsError, StoreError
 from migrator.firstlook import SourceLook, look_at_bucket_names, look_at_source, refuse_errors
 from migrator.ledger import Ledger
 from migrator.line import Line
@@ -35,6 +35,7 @@ from migrator.pipeline import Pass
 from migrator.protocols import Journal, Sink, Source, Target
 from migrator.rehearse import Rehearse
 from migrator.reports.report import Report, Row
+from migrator.reports.uploads import SeenUpload
 from migrator.rules import BY_CONTENT, BY_SIZE, Rules
 from migrator.settings import DiskLocation, Location, Locations, S3Location, endpoint_identity, settings_lines
 from migrator.statefolder import StateFolder, lock
@@ -208,6 +209,58 @@ def _work_by_recipe(recipe: _Recipe, stopping: Flag, units: Units, line: Line) -
 
 def _work_through(whole: Pass, units: Units, line: Line) -> None:
     Worker(whole, units, line).run()
+
+
+def unfinished_uploads(locations: Locations, state: StateFolder, stopping: Stopping) -> tuple[SeenUpload, ...]:
+    """The multipart uploads that this tool began at the target and that have not become objects. Writes nothing."""
+    source, target = locations.source.identity, locations.target.identity
+    path = state.ledger_path(source, target)
+    ledger = Ledger.open_to_read(path, source_identity=source, target_identity=target)
+    if ledger is None:
+        return ()
+    with ledger:
+        uploads = ledger.all_uploads()
+    with _s3_target(locations, stopping) as store:
+        return tuple(_seen(store, upload) for upload in uploads)
+
+
+def abort_uploads(locations: Locations, state: StateFolder, stopping: Stopping) -> tuple[SeenUpload, ...]:
+    """Abort those uploads, and forget them. Raises LedgerBusy while a run is under way."""
+    source, target = locations.source.identity, locations.target.identity
+    path = state.ledger_path(source, target)
+    if not path.exists():
+        return ()
+    aborted = []
+    with ExitStack() as stack:
+        stack.enter_context(lock(path))
+        ledger = stack.enter_context(Ledger.open(path, source_identity=source, target_identity=target, now=time.time()))
+        store = stack.enter_context(_s3_target(locations, stopping))
+        for upload in ledger.all_uploads():
+            aborted.append(_seen(store, upload))
+            store.give_up(upload)
+            ledger.forget_upload(upload)
+    return tuple(aborted)
+
+
+@contextmanager
+def _s3_target(locations: Locations, stopping: Stopping) -> Iterator[S3Target]:
+    """The target as a store; only S3 knows multipart uploads."""
+    if not isinstance(locations.target, S3Location):
+        raise SettingsError(
+            "uploads-only-on-s3", f"{locations.target} has no multipart uploads.", cure="Name the S3 end with --to."
+        )
+    patience = Patience(stopping=stopping.event)
+    store = S3Target(locations.target, patience, abilities=Abilities(), create_buckets=False)
+    try:
+        with _as_refusal():
+            yield store
+    finally:
+        store.close()
+
+
+def _seen(store: S3Target, upload: UnfinishedUpload) -> SeenUpload:
+    sent = store.sent_of(upload)
+    return SeenUpload(upload, None, 0) if sent is None else SeenUpload(upload, *sent)
 
 
 def first_look(locations: Locations, options: Options, source: Source, target: Source) -> Prepared:

@@ -14,6 +14,7 @@ from migrator.cli.migrate import migrate
 from migrator.cli.options import PREFIX
 from migrator.cli.plan import plan
 from migrator.cli.status import status
+from migrator.cli.uploads import uploads
 from migrator.errors import MigratorError, SettingsError
 from migrator.reports.json import error_as_json
 from migrator.reports.words import shown
@@ -31,7 +32,7 @@ def cli() -> None:
     """
 
 
-for _command in (plan, migrate, status, demo):
+for _command in (plan, migrate, status, uploads, demo):
     cli.add_command(_command)
 
 

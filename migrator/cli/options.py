@@ -80,6 +80,16 @@ _RUN_OPTIONS = (
 )
 
 
+_STATE_OPTIONS = (
+    option("--state-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where ledgers are kept."),
+    option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+)
+
+
+def state_options(command: Command) -> Command:
+    return _with(_STATE_OPTIONS, command)
+
+
 def location_options(command: Command) -> Command:
     return _with(_LOCATION_OPTIONS, command)
 

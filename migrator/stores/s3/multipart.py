@@ -87,6 +87,8 @@ class Upload:
             if code_of(error.__cause__ or error) in _LOST:
                 self._abort()
                 raise NotTheSame("upload-lost", f"The upload of {self._place} is not there any more.") from error
+            if self._means.journal is None or isinstance(error, Vanished):
+                self._abort()  # nobody will go on with it
             raise
         self._forget()
         return etag
@@ -193,7 +195,7 @@ class Upload:
             "MultipartUpload": {"Parts": parts},
             **condition.headers(self._abilities),
         }
-        expected = etag_of_parts([part.md5 for part in sent])
+        expected = self._expected = etag_of_parts([part.md5 for part in sent])
         answered = self._retry(lambda: self._completed(asked))
         found = self._retry(lambda: head(self._client, self._place, self._raw_id))
         if found is None:
@@ -272,3 +274,22 @@ def list_parts(client: S3Client, place: Place, upload_id: str) -> dict[int, List
         if not answer.get("IsTruncated") or following <= marker:
             return parts
         marker = following
+
+
+def give_up(client: S3Client, upload: UnfinishedUpload) -> None:
+    """Abort an upload of ours, unless it became the object that is under its name: then there is nothing left to abort.
+
+    SeaweedFS destroys an object whose leftover upload id is aborted after completion (its issue 10663): hence the look first.
+    """
+    place = Place(upload.bucket, upload.key)
+    parts = list_parts(client, place, upload.upload_id)
+    if parts is None:
+        return
+    found = head(client, place, upload.raw_id)
+    if found is not None and found.size == sum(part.size for part in parts.values()):
+        return
+    try:
+        client.abort_multipart_upload(Bucket=place.bucket, Key=place.key, UploadId=upload.upload_id)
+    except Exception as error:
+        if code_of(error) != "NoSuchUpload":
+            raise translate(error, str(place)) from error

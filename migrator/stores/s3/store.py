@@ -16,7 +16,19 @@ from migrator.errors import (
     SourceChanged,
     StoreError,
 )
-from migrator.model import HEX_DIGITS, Entry, Folder, Notice, NoticeKind, Notify, RawFile, RawId, Shard, is_raw_id
+from migrator.model import (
+    HEX_DIGITS,
+    Entry,
+    Folder,
+    Notice,
+    NoticeKind,
+    Notify,
+    RawFile,
+    RawId,
+    Shard,
+    UnfinishedUpload,
+    is_raw_id,
+)
 from migrator.naming import BucketPerOrganization, SingleBucket, is_organization
 from migrator.patience import Patience
 from migrator.protocols import Content, Journal, Receipt, Source
@@ -28,7 +40,7 @@ from migrator.stores.s3.buckets import bucket_exists, buckets_with_prefix, creat
 from migrator.stores.s3.client import connect
 from migrator.stores.s3.faults import translate
 from migrator.stores.s3.listing import PAGE, list_folders, list_objects
-from migrator.stores.s3.multipart import Means, Upload
+from migrator.stores.s3.multipart import Means, Upload, give_up, list_parts
 from migrator.stores.s3.objects import BodyReader, Condition, Place, Reader, S3Content, head, put
 from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.parts import PARTS_IN_MEMORY, PartLane
@@ -251,6 +263,16 @@ class S3Target(S3Source):
         """Look what the server can do, and use it from now on. Writes to the organization's bucket, which must exist."""
         self.abilities = self._retry(lambda: probe(self._client, self.bucket_of(organization), name))
         return self.abilities
+
+    def sent_of(self, upload: UnfinishedUpload) -> tuple[int, int] | None:
+        """Parts and bytes that the server has of an upload; None if it does not know it (any more). Raises StoreError."""
+        place = Place(upload.bucket, upload.key)
+        parts = self._retry(lambda: list_parts(self._client, place, upload.upload_id))
+        return None if parts is None else (len(parts), sum(part.size for part in parts.values()))
+
+    def give_up(self, upload: UnfinishedUpload) -> None:
+        """Abort an upload of ours. Raises StoreError."""
+        self._retry(lambda: give_up(self._client, upload))
 
     def prepare(self, organization: str) -> None:
         bucket = self.bucket_of(organization)

@@ -1,0 +1,57 @@
+"""``bytes-migrator uploads``: unfinished multipart uploads that this tool began, and giving them up."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from migrator import app
+from migrator.cli.options import location_options, locations_of, option, state_folder, state_options
+from migrator.cli.signals import draining
+from migrator.errors import SettingsError
+from migrator.reports.uploads import uploads_as_json, uploads_as_text
+from migrator.reports.words import plural
+
+
+@click.group(invoke_without_command=True, short_help="List or abort unfinished multipart uploads that this tool began.")
+@location_options
+@state_options
+@click.pass_context
+def uploads(context: click.Context, /, **given: Any) -> int | None:
+    """List unfinished multipart uploads at the target that this tool began; `migrate` goes on with them.
+
+    \b
+    Examples:
+      bytes-migrator uploads --to s3
+      bytes-migrator uploads abort --to s3
+    """
+    if context.invoked_subcommand is not None:
+        return None
+    with draining(given) as stopping:
+        found = app.unfinished_uploads(locations_of(given), state_folder(given["state_dir"]), stopping)
+    click.echo(uploads_as_json(found) if given["as_json"] else uploads_as_text(found))
+    return 0
+
+
+@uploads.command(short_help="Abort them: the parts that were sent are given back.")
+@location_options
+@state_options
+@option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")
+def abort(**given: Any) -> int:
+    """Abort the unfinished uploads that this tool began at the target, and no other; `migrate` then begins anew.
+
+    An upload whose object is there in full is not aborted, only forgotten: some servers would destroy the object.
+    """
+    locations, state = locations_of(given), state_folder(given["state_dir"])
+    if not given["yes"] and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise SettingsError("yes-missing", "There is no terminal to ask on, and this deletes parts.", cure="Add --yes.")
+    with draining(given) as stopping:
+        found = app.unfinished_uploads(locations, state, stopping)
+        if found and not given["yes"]:
+            click.echo(uploads_as_text(found), err=True)
+            click.confirm(f"Abort {plural(len(found), 'upload')}?", abort=True, err=True)
+        aborted = app.abort_uploads(locations, state, stopping)
+    click.echo(uploads_as_json(aborted) if given["as_json"] else f"{plural(len(aborted), 'upload')} aborted.")
+    return 0
