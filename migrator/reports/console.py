@@ -61,7 +61,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield ""
         if not (report.overall.is_clean or report.interrupted_by):
             yield "First see to what is listed above: until then, Bytes would not find those raw files at the new place."
-        yield from report.next_steps
+        yield from map(shown, report.next_steps)
 
 
 def _organization_table(report: Report) -> Iterator[str]:

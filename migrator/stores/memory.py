@@ -66,7 +66,7 @@ class MemoryContent:
         return f"{self.entry.size} {self.entry.mark}"
 
     def accept(self, data: bytes) -> None:
-        self._is_same = self.read(len(data)) == data
+        self._is_same = self.read(len(data)) == data and self._is_same
 
     def read(self, size: int) -> bytes:
         data = self._kept.data[self._position : self._position + size]

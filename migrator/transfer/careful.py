@@ -72,6 +72,10 @@ class CarefulLane:
         self._small.shutdown(cancel_futures=True)
         self._large.shutdown(cancel_futures=True)
 
+    def others_succeed(self) -> None:
+        """Another lane carried something: the server is there, and what fails here is no reason to end the run."""
+        self._patience.succeeded()
+
     def met_another(self, raw_file: RawFile, copied: Result) -> Result:
         """The name was taken meanwhile: equal content is what was wanted, by whomever; other content is a conflict. Raises StoreError."""
         source, target = self._source.look(raw_file), self._target.look(raw_file)
@@ -156,6 +160,8 @@ class CarefulLane:
                     ticket, raw_file, copied._replace(entry=content.entry), self._target.store(raw_file, content)
                 )
         except AlreadyThere:
+            if step.may_replace:
+                return self._replace(ticket, raw_file, step, step.own_mark or "")
             return Answer(ticket, self.met_another(raw_file, copied))
 
     def _replace(self, ticket: object, raw_file: RawFile, step: Step, own_mark: str) -> Carried:

@@ -11,6 +11,7 @@ _MEASURED_ANSWERS = 32
 _WORTH_IT = 1.10
 _REST_SECONDS = 3.0
 _THROTTLED_REST_SECONDS = 5.0
+_ONE_BURST_SECONDS = 1.0
 
 
 class Pace:
@@ -24,6 +25,7 @@ class Pace:
         self._clock = clock
         self.window = min(largest, _FIRST_WINDOW)
         self._rest_until = 0.0
+        self._burst_until = 0.0
         self._began = clock()
         self._answers = 0
         self._rate = 0.0
@@ -41,8 +43,9 @@ class Pace:
     def throttled(self) -> None:
         """The server asked to slow down, or broke off."""
         now = self._clock()
-        if now >= self._rest_until or self._before:
+        if now >= self._burst_until:  # the answers to one window's requests are one refusal
             self.window = max(1, self.window // 2)
+            self._burst_until = now + _ONE_BURST_SECONDS
         self._before, self._rate = 0, 0.0
         self._rest_until = now + _THROTTLED_REST_SECONDS
         self._began, self._answers = now, 0

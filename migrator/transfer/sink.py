@@ -87,6 +87,7 @@ class Transfer:
         wait = _SHORT_WAIT if self._careful.under_way else _WAIT
         for carried in self._bulk.carried(wait):
             if isinstance(carried, Stored):
+                self._careful.others_succeed()
                 yield carried
             else:
                 self._careful.submit(*carried)

@@ -64,6 +64,10 @@ class Job(Protocol):
         """What a 200 proves, and its receipt."""
         ...
 
+    def damaged(self, step: Step, etag: str | None) -> Step:
+        """The step for the careful lane after a 200 that proved damage."""
+        ...
+
 
 class Upload:
     """Disk to S3. Only where the server honours If-None-Match and makes the ETag an MD5: elsewhere boto3 has to look around."""
@@ -89,6 +93,12 @@ class Upload:
             raise NotTheSame("damaged-on-the-way", f"{call.place} was answered with another ETag.")
         return S3Receipt(call.digest)
 
+    def damaged(self, step: Step, etag: str | None) -> Step:
+        """What is there now was written by us and may be replaced: a server that checks nothing keeps what was damaged on the way."""
+        if etag is None:
+            return step
+        return step._replace(target=Entry(step.source.raw_id, step.source.size, etag), own_mark=etag)
+
 
 class Download:
     """S3 to disk. Only objects whose ETag has the form of an MD5; the careful lane knows the others."""
@@ -109,6 +119,9 @@ class Download:
         if len(body) != call.entry.size or hashlib.md5(body, usedforsecurity=False).hexdigest() != call.digest:
             raise NotTheSame("wrong-digest", f"What was read of {call.place} is not what was listed.")
         return self._target.store(raw_file, _Whole(call.entry, body))
+
+    def damaged(self, step: Step, etag: str | None) -> Step:
+        return step
 
 
 class _Whole:
@@ -254,18 +267,20 @@ class BulkLane:
             request.curl.close()
         if not answered or status in _SLOW_DOWN:
             self._pace.throttled()
+        step = request.step
         if status == _OK:
+            etag = _etag_in(request.headers.getvalue())
             try:
-                receipt = self._job.finish(
-                    raw_file, call, _etag_in(request.headers.getvalue()), request.body.getvalue()
-                )
+                receipt = self._job.finish(raw_file, call, etag, request.body.getvalue())
+            except NotTheSame:
+                step = self._job.damaged(step, etag)
             except StoreError:
                 pass
             else:
                 result = Result(call.entry, Outcome.COPIED)
                 self._ended.append(Stored(request.ticket, raw_file, result, receipt))
                 return True
-        self._ended.append((request.ticket, raw_file.organization, request.step))
+        self._ended.append((request.ticket, raw_file.organization, step))
         return False
 
 

@@ -118,7 +118,7 @@ def _from_transport(error: Exception, where: str) -> StoreError:
         )
     if isinstance(error, boto.ParamValidationError):
         return StoreError("name-refused", f"boto3 refuses the name of {where}: it breaks S3's naming rules.")
-    if isinstance(error, RecursionError):
+    if isinstance(error, RecursionError) or isinstance(error.__context__, RecursionError):
         return _wrong_region("307", where)
     if isinstance(error, (boto.BotoCoreError, HTTPError, OSError, ValueError)):
         what = f"The server {_server_of(error)} could not be reached or broke off for {where} ({_kind(error)})."
@@ -148,7 +148,10 @@ def _wrong_region(code: str, where: str) -> StoreError:
 
 def _clock_skew(response: Mapping[str, Any], where: str) -> StoreError:
     date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-    parsed = email.utils.parsedate_to_datetime(date).timestamp() if date else None
+    try:
+        parsed = email.utils.parsedate_to_datetime(date).timestamp()
+    except ValueError:  # none, or something else: it is the server's
+        parsed = None
     seen = f" by {abs(time.time() - parsed):.0f} seconds" if parsed is not None else ""
     return AccessDenied(
         "clock-skew",

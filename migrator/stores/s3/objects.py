@@ -305,7 +305,12 @@ def _put_once(
             condition.check(None, place)  # If-Match on a key that is gone is answered with 404
         raise fault from error
     etag = clean_etag(answer.get("ETag"))
-    if etag is None and (found := head(client, place, raw_id)) is not None:
+    if etag is None:
+        found = head(client, place, raw_id)
+        if found is None:
+            raise Unavailable(
+                "broken-answer", f"The answer to writing {place} says that it succeeded, and nothing is there."
+            )
         etag = found.etag
     return etag
 

@@ -49,16 +49,14 @@ def read_page(body: bytes, bucket: str) -> Page | None:
     if not body.rstrip().endswith(b"</ListBucketResult>"):
         return None
     name, truncated = _NAME.search(body), _TRUNCATED.search(body)
-    if name is None or unescape(name.group(1).decode()) != bucket or truncated is None:
+    if name is None or unescape(name.group(1).decode("utf-8", "replace")) != bucket or truncated is None:
         return None
     token = _TOKEN.search(body)
-    if truncated.group(1) == b"true" and (token is None or not token.group(1)):
+    following = _text(token.group(1)) if token is not None and truncated.group(1) == b"true" else None
+    if truncated.group(1) == b"true" and not following:
         return None
     objects = _objects(body)
-    if objects is None:
-        return None
-    more = truncated.group(1) == b"true" and token is not None
-    return Page(objects, unescape(token.group(1).decode()) if more and token is not None else None)
+    return None if objects is None else Page(objects, following)
 
 
 def _objects(body: bytes) -> list[Listed] | None:
@@ -87,6 +85,14 @@ def _objects(body: bytes) -> list[Listed] | None:
             )
         )
     return listed if len(listed) == count else None
+
+
+def _text(data: bytes) -> str | None:
+    """What the bytes say, None if they are no text."""
+    try:
+        return unescape(data.decode())
+    except UnicodeDecodeError:
+        return None
 
 
 def _plain(key: bytes) -> str:

@@ -31,7 +31,9 @@ SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b785
 _CONNECT_SECONDS = 10
 _BUFFER = 256 << 10
 _CRAWL_BYTES, _CRAWL_SECONDS = 1024, 60
-_CREDENTIAL_SCOPE = re.compile(r"[^/]*/\d{8}/([^/]+)/s3/aws4_request")
+_CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]*/\d{8}/([^/]+)/s3/aws4_request")
+_NEVER_SENT = "before-send.s3.GetObjectTorrent"
+"""A call on an object that nothing else here makes."""
 
 
 def is_available() -> bool:
@@ -60,11 +62,24 @@ class Answer(NamedTuple):
         return found[-1].decode("ascii", "replace").strip() if found else None
 
 
+class _NotSent(Exception):
+    """Carries a request as botocore would have sent it."""
+
+    def __init__(self, request: Any) -> None:
+        super().__init__()
+        self.request = request
+
+
+def _keep_back(request: Any, **_: Any) -> None:
+    raise _NotSent(request)
+
+
 class Wire:
     """Routes and signatures for one client's settings. Curl handles are made for, and used by, one thread each."""
 
     def __init__(self, connection: Connection) -> None:
         self._client = connection.client
+        self._client.meta.events.register(_NEVER_SENT, _keep_back)
         self._ca_bundle = connection.ca_bundle or get_cert_path(True)
         self._credentials = connection.credentials
         self._routes: dict[str, Route] = {}
@@ -75,17 +90,26 @@ class Wire:
         """Where botocore would send a request for this bucket."""
         known = self._routes.get(bucket)
         if known is None:
-            try:
-                url = self._client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})
-            except Exception as error:
-                raise translate(error, f"s3://{bucket}") from error
-            parts = urllib.parse.urlsplit(url)
-            scope = urllib.parse.parse_qs(parts.query).get("X-Amz-Credential", [""])[0]
-            match = _CREDENTIAL_SCOPE.fullmatch(scope)
+            request = self._request_for(bucket)
+            parts = urllib.parse.urlsplit(request.url)
+            authorization = request.headers.get("Authorization", b"")
+            match = _CREDENTIAL_SCOPE.search(
+                authorization.decode() if isinstance(authorization, bytes) else authorization
+            )
             self._region = match.group(1) if match else "us-east-1"
             known = Route(f"{parts.scheme}://{parts.netloc}", parts.netloc, parts.path[:-1])
             self._routes[bucket] = known
         return known
+
+    def _request_for(self, bucket: str) -> Any:
+        """A request for an object named ``k``, signed and not sent. Presigned URLs name another host: for most of AWS the global one."""
+        try:
+            self._client.get_object_torrent(Bucket=bucket, Key="k")
+        except _NotSent as not_sent:
+            return not_sent.request
+        except Exception as error:
+            raise translate(error, f"s3://{bucket}") from error
+        raise AssertionError("it was sent")
 
     def signer(self, route: Route) -> Signer:
         """A signer for the region that botocore would sign for."""
@@ -104,6 +128,7 @@ class Wire:
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
         curl.setopt(pycurl.BUFFERSIZE, _BUFFER)
         curl.setopt(pycurl.PROXY, get_environ_proxies(route.origin).get(route.origin.partition(":")[0], ""))
+        curl.setopt(pycurl.NOPROXY, "")  # what no_proxy means is decided already, by Python's rules and not by curl's
         curl.setopt(pycurl.CAINFO, self._ca_bundle)
         return curl
 
