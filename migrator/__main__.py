@@ -1,5 +1,26 @@
-"""``python -m migrator``: the same as the console command ``bytes-migrator``."""
+"""The console command ``bytes-migrator`` and ``python -m migrator``: the same.
 
-from migrator.cli.main import main
+Nothing of what is imported is ever garbage, and looking for it takes a tenth of a short run's CPU: the collector is off while the program
+starts, and seldom runs afterwards.
+"""
 
-main()
+from __future__ import annotations
+
+import gc
+
+_ALLOCATIONS_BEFORE_COLLECTION = 50_000
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    gc.disable()
+    from migrator.cli.main import main as run  # noqa: PLC0415 importing is what takes the time
+
+    gc.freeze()
+    gc.set_threshold(_ALLOCATIONS_BEFORE_COLLECTION, 20, 20)
+    gc.enable()
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -9,6 +9,9 @@ from migrator.errors import MigratorError
 from migrator.model import Count, Notice, Shard
 from migrator.protocols import Source
 
+STARTS_AFTER_SECONDS = 1.0
+"""Short runs are over before a total would help, and need the core themselves."""
+
 
 class CountAhead:
     """Counts the source's raw files in a thread of its own. A context manager; leaving it ends the counting."""
@@ -17,6 +20,7 @@ class CountAhead:
         self._source = source
         self._organizations = organizations
         self._ending = threading.Event()
+        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._count, name="count-ahead", daemon=True)
         self.by_organization = {organization: Count() for organization in organizations}
         self.total = Count()
@@ -28,9 +32,16 @@ class CountAhead:
 
     def __exit__(self, *_: object) -> None:
         self._ending.set()
+        self._hurry.set()
         self._thread.join()
 
+    def finish(self, seconds: float) -> None:
+        """Give the counting so long to come to its end."""
+        self._hurry.set()
+        self._thread.join(seconds)
+
     def _count(self) -> None:
+        self._hurry.wait(STARTS_AFTER_SECONDS)
         try:
             for organization in self._organizations:
                 count = self.by_organization[organization]

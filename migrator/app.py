@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import time
@@ -56,6 +57,7 @@ MOST_WORKERS = 4
 MOST_CAREFUL_JOBS = 8
 """boto3 gets slower with more threads: 887 files a second with one, 462 with 64."""
 _SAVE_EVERY_SECONDS = 2.0
+_COUNTING_AFTER_STOP_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +155,7 @@ def migrate(prepared: Prepared, options: Options, watch: Watch, stopping: Stoppi
         ahead = stack.enter_context(CountAhead(source, prepared.look.organizations))
         _coordinate(engine, prepared, record, watch(ahead), totals, stopping)
         if stopping.event.is_set():
+            ahead.finish(_COUNTING_AFTER_STOP_SECONDS)
             _count_pending(totals, ahead)
         seconds = time.monotonic() - started
         report = _report(
@@ -184,6 +187,7 @@ def _engine(recipe: _Recipe, stopping: Flag) -> Processes:
     """As many processes as there are cores to use, with the requests under way shared out among them."""
     jobs = recipe.options.jobs or MOST_JOBS
     workers = max(1, min(len(os.sched_getaffinity(0)), MOST_WORKERS, jobs))
+    gc.freeze()  # what is here by now stays, and workers need not look through it
     shared = replace(recipe, options=replace(recipe.options, jobs=-(-jobs // workers)))
     return Processes(partial(_work_by_recipe, shared, stopping), workers=workers, stopping=stopping)
 

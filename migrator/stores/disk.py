@@ -190,18 +190,23 @@ class DiskSource:
             os.close(fd)
 
     def read_whole(self, raw_file: RawFile, largest: int) -> tuple[bytes, Entry]:
-        """The content of a small raw file, and the file as it was read. Raises StoreError, for one that is larger too."""
+        """The content of a small raw file, and the file as it was read. Raises StoreError, for one that is larger too.
+
+        What `open` and `DiskContent` do, in one go: this is called for each small raw file, and costs half of them.
+        """
         where = self.describe(raw_file)
         fd = self._open_file(raw_file, where)
         try:
-            content = DiskContent(fd, raw_file.raw_id, where)
-            if content.entry.size > largest:
-                raise SourceChanged("source-changed", f"{where} has grown since it was listed.")
-            data = content.read(content.entry.size)
-            content.finish()
+            status = os.fstat(fd)
+            data = os.read(fd, largest + 1) if stat.S_ISREG(status.st_mode) else b""
+            after = os.fstat(fd)
+        except OSError as error:
+            raise translate(error, where) from error
         finally:
             os.close(fd)
-        return data, content.entry
+        if len(data) != status.st_size or _stamp(after) != _stamp(status) or not after.st_nlink:
+            raise SourceChanged("source-changed", f"{where} is not what was listed, or changed while it was read.")
+        return data, entry_of(raw_file.raw_id, status)
 
     def _open_below(self, parent: int, name: str) -> int:
         return os.open(name, FOLDER_FLAGS, dir_fd=parent)

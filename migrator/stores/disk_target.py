@@ -104,8 +104,7 @@ class DiskTarget(DiskSource):
             os.unlink(temporary, dir_fd=folder)
             fd = os.open(temporary, _NEW, 0o600, dir_fd=folder)
         try:
-            self._fill(fd, content)
-            mark = str(os.fstat(fd).st_mtime_ns)
+            mark = self._fill(fd, content)
         except BaseException:
             os.unlink(temporary, dir_fd=folder)
             raise
@@ -119,8 +118,7 @@ class DiskTarget(DiskSource):
         fd = _open_partial(folder, temporary)
         try:
             self._take_what_is_there(fd, content)
-            self._fill(fd, content)
-            mark = str(os.fstat(fd).st_mtime_ns)
+            mark = self._fill(fd, content)
         except (Interrupted, MustStop, Unavailable):
             raise
         except BaseException:
@@ -140,15 +138,18 @@ class DiskTarget(DiskSource):
             content.accept(data)
             taken += len(data)
 
-    def _fill(self, fd: int, content: Content) -> None:
+    def _fill(self, fd: int, content: Content) -> str:
+        """Write the content, give it owner and mode, and say the mark that the file will have."""
         while data := content.read(_CHUNK):
             view = memoryview(data)
             while view:  # a write near a full disk is short and no error
                 view = view[os.write(fd, view) :]
         content.finish()
-        if self._owner is not None:
+        status = os.fstat(fd)
+        if self._owner is not None and (status.st_uid, status.st_gid) != self._owner:
             os.fchown(fd, *self._owner)
         os.fchmod(fd, self._file_mode)
+        return str(status.st_mtime_ns)
 
     def _give_final_name(self, raw_file: RawFile, receipt: DiskReceipt) -> StoreError | None:
         where = self.describe(raw_file)

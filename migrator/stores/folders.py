@@ -27,6 +27,7 @@ class OpenFolders:
         self._open_below = open_below
         self._lock = threading.Lock()
         self._folders: OrderedDict[tuple[str, str], _Folder] = OrderedDict()
+        self._parent: tuple[str, int] | None = None
 
     @contextmanager
     def opened(self, organization: str, index: str) -> Iterator[int]:
@@ -36,7 +37,8 @@ class OpenFolders:
             folder = self._folders.get(key)
             if folder is None:
                 folder = self._folders[key] = _Folder(self._open(organization, index))
-                self._close_unused(_KEPT)
+                if len(self._folders) > _KEPT:
+                    self._close_unused(_KEPT // 2)
             else:
                 self._folders.move_to_end(key)
             folder.users += 1
@@ -50,13 +52,18 @@ class OpenFolders:
         """Open everything anew from here on: what is kept for long may have been moved meanwhile."""
         with self._lock:
             self._close_unused(0)
+            self._close_parent()
 
     def _open(self, organization: str, index: str) -> int:
-        parent = self._open_below(self._root_fd, organization)
-        try:
-            return self._open_below(parent, index)
-        finally:
-            os.close(parent)
+        if self._parent is None or self._parent[0] != organization:
+            self._close_parent()
+            self._parent = (organization, self._open_below(self._root_fd, organization))
+        return self._open_below(self._parent[1], index)
+
+    def _close_parent(self) -> None:
+        if self._parent is not None:
+            os.close(self._parent[1])
+            self._parent = None
 
     def _close_unused(self, kept: int) -> None:
         for key in list(self._folders)[: max(0, len(self._folders) - kept)]:

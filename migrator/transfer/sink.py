@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from migrator.errors import AlreadyThere, StoreError
-from migrator.model import Action, Outcome, Step
+from migrator.model import Outcome, Step
 from migrator.protocols import Answer, Target
 from migrator.transfer.careful import CarefulLane, Carried, Stored
 
@@ -32,7 +32,7 @@ class BulkLane(Protocol):
 
     def submit(self, ticket: object, organization: str, step: Step) -> None: ...
 
-    def carried(self, timeout: float) -> Iterator[Stored | tuple[object, str, Step]]:
+    def carried(self, timeout: float) -> Iterator[Stored | Answer | tuple[object, str, Step]]:
         """What has ended: content that arrived, or ticket, organization and step of a raw file that was declined."""
         ...
 
@@ -55,7 +55,7 @@ class Transfer:
         return self._careful.has_room and (self._bulk is None or self._bulk.has_room)
 
     def submit(self, ticket: object, organization: str, step: Step) -> None:
-        if self._bulk is not None and step.action is Action.COPY and self._bulk.takes(step):
+        if self._bulk is not None and self._bulk.takes(step):
             self._bulk.submit(ticket, organization, step)
         else:
             self._careful.submit(ticket, organization, step)
@@ -88,6 +88,8 @@ class Transfer:
         for carried in self._bulk.carried(wait):
             if isinstance(carried, Stored):
                 self._careful.others_succeed()
+                yield carried
+            elif isinstance(carried, Answer):
                 yield carried
             else:
                 self._careful.submit(*carried)

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, Protocol
 import pycurl
 
 from migrator.errors import MigratorError, NotTheSame, StoreError
-from migrator.model import Entry, Outcome, RawFile, Result, Step
-from migrator.protocols import Receipt, Target
+from migrator.model import Action, Entry, Outcome, RawFile, Result, Step
+from migrator.protocols import Answer, Receipt, Target
 from migrator.stores.disk import DiskSource
 from migrator.stores.s3.objects import Place
 from migrator.stores.s3.pages import clean_etag
@@ -37,7 +37,7 @@ _ETAG = re.compile(rb"(?im)^etag:[ \t]*([^\r\n]*)")
 _OK = 200
 _SLOW_DOWN = (429, 503)
 
-Carried = Stored | tuple[object, str, Step]
+Carried = Stored | Answer | tuple[object, str, Step]
 
 
 class Call(NamedTuple):
@@ -55,8 +55,13 @@ class Job(Protocol):
     """One direction of the lane: what to ask, and what to make of the answer. Whatever raises StoreError is declined."""
 
     wire: Wire
+    method: str
 
     def takes(self, step: Step) -> bool: ...
+
+    def holds_same(self, raw_file: RawFile, step: Step) -> bool:
+        """Whether the disk's content has the MD5 that is the object's ETag. False proves nothing: the careful lane then looks."""
+        ...
 
     def begin(self, raw_file: RawFile, step: Step) -> Call: ...
 
@@ -72,14 +77,23 @@ class Job(Protocol):
 class Upload:
     """Disk to S3. Only where the server honours If-None-Match and makes the ETag an MD5: elsewhere boto3 has to look around."""
 
+    method = "PUT"
+
     def __init__(self, source: DiskSource, target: S3Target, wire: Wire) -> None:
         self._source = source
         self._target = target
         self.wire = wire
 
     def takes(self, step: Step) -> bool:
+        if step.source.size > LARGEST:
+            return False
+        if step.action is Action.COMPARE:
+            return step.target is not None and is_plain_md5(step.target.etag)
         abilities = self._target.abilities
-        return step.source.size <= LARGEST and abilities.conditional_create and abilities.etag_is_md5
+        return step.action is Action.COPY and abilities.conditional_create and abilities.etag_is_md5
+
+    def holds_same(self, raw_file: RawFile, step: Step) -> bool:
+        return _has_md5(self._source, raw_file, step.target)
 
     def begin(self, raw_file: RawFile, step: Step) -> Call:
         self._target.prepare(raw_file.organization)
@@ -103,13 +117,19 @@ class Upload:
 class Download:
     """S3 to disk. Only objects whose ETag has the form of an MD5; the careful lane knows the others."""
 
+    method = "GET"
+
     def __init__(self, source: S3Source, target: Target, wire: Wire) -> None:
         self._source = source
         self._target = target
         self.wire = wire
 
     def takes(self, step: Step) -> bool:
-        return step.source.size <= LARGEST and is_plain_md5(step.source.etag)
+        is_ours = step.action in (Action.COPY, Action.COMPARE)
+        return is_ours and step.source.size <= LARGEST and is_plain_md5(step.source.etag)
+
+    def holds_same(self, raw_file: RawFile, step: Step) -> bool:
+        return isinstance(self._target, DiskSource) and _has_md5(self._target, raw_file, step.source)
 
     def begin(self, raw_file: RawFile, step: Step) -> Call:
         more = {"if-match": f'"{step.source.etag}"'}
@@ -122,6 +142,11 @@ class Download:
 
     def damaged(self, step: Step, etag: str | None) -> Step:
         return step
+
+
+def _has_md5(disk: DiskSource, raw_file: RawFile, entry: Entry | None) -> bool:
+    content, _ = disk.read_whole(raw_file, LARGEST)
+    return entry is not None and hashlib.md5(content, usedforsecurity=False).hexdigest() == entry.etag
 
 
 class _Whole:
@@ -149,12 +174,19 @@ class _Request:
 
     __slots__ = ("body", "call", "curl", "headers", "raw_file", "step", "ticket")
 
-    def __init__(self, curl: Any) -> None:
+    def __init__(self, curl: Any, method: str) -> None:
         self.curl = curl
         self.body = io.BytesIO()
         self.headers = io.BytesIO()
+        curl.setopt(pycurl.HEADERFUNCTION, self.headers.write)
+        curl.setopt(pycurl.WRITEFUNCTION, self.body.write)
+        if method != "GET":
+            curl.setopt(pycurl.CUSTOMREQUEST, method)
 
     def is_for(self, ticket: object, raw_file: RawFile, step: Step, call: Call) -> None:
+        for buffer in (self.headers, self.body):
+            buffer.seek(0)
+            buffer.truncate()
         self.ticket, self.raw_file, self.step, self.call = ticket, raw_file, step, call
 
 
@@ -184,6 +216,11 @@ class BulkLane:
         self.under_way += 1
         raw_file = RawFile(organization, step.source.raw_id)
         try:
+            if step.action is Action.COMPARE:
+                same = self._job.holds_same(raw_file, step)
+                present = Answer(ticket, Result(step.source, Outcome.PRESENT))
+                self._ended.append(present if same else (ticket, organization, step))
+                return
             call = self._job.begin(raw_file, step)
         except MigratorError:
             self._ended.append((ticket, organization, step))
@@ -214,17 +251,12 @@ class BulkLane:
         idle = self._idle.setdefault(route.origin, [])
         request = idle.pop() if idle else self._new_request(route)
         request.is_for(ticket, raw_file, step, call)
-        request.headers = io.BytesIO()
-        request.body = io.BytesIO()
         path = f"{route.base}{encoded_key(call.place.key)}"
         curl = request.curl
         curl.setopt(pycurl.URL, f"{route.origin}{path}")
         curl.setopt(pycurl.HTTPHEADER, self._headers(route, path, call))
         if call.method == "PUT":
             curl.setopt(pycurl.POSTFIELDS, call.content)
-            curl.setopt(pycurl.CUSTOMREQUEST, "PUT")
-        curl.setopt(pycurl.HEADERFUNCTION, request.headers.write)
-        curl.setopt(pycurl.WRITEFUNCTION, request.body.write)
         self._requests[curl] = request
         self._multi.add_handle(curl)
 
@@ -237,7 +269,7 @@ class BulkLane:
         return [*lines, *NO_HEADERS_OF_CURL]
 
     def _new_request(self, route: Route) -> _Request:
-        return _Request(self._job.wire.handle(route))
+        return _Request(self._job.wire.handle(route), self._job.method)
 
     def _take_ended(self) -> None:
         waiting = 1

@@ -98,7 +98,7 @@ class S3Source:
     def shard_length(self, organization: str) -> int:
         bucket, prefix = self._at(organization)
         seen, last = 0, ""
-        for found in list_objects(self._client, bucket, prefix, retry=self._retry):
+        for found in list_objects(self._client, bucket, prefix, retry=self._retry, wire=self.wire):
             seen += 1
             last = found.key[len(prefix) :]
             if seen == PAGE:
@@ -137,7 +137,7 @@ class S3Source:
         bucket, prefix = self._at(organization)
         after = ""
         while True:
-            for found in list_objects(self._client, bucket, prefix, after=after, retry=self._retry):
+            for found in list_objects(self._client, bucket, prefix, after=after, retry=self._retry, wire=self.wire):
                 name = found.key[len(prefix) :]
                 if name[:1] in HEX_DIGITS and name:
                     last = "9" if name[0].isdigit() else "f"
@@ -153,7 +153,10 @@ class S3Source:
     def is_empty(self, organization: str) -> bool:
         bucket, prefix = self._at(organization)
         try:
-            return next(list_objects(self._client, bucket, prefix, page_size=1, retry=self._retry), None) is None
+            return (
+                next(list_objects(self._client, bucket, prefix, page_size=1, retry=self._retry, wire=self.wire), None)
+                is None
+            )
         except BucketMissing:
             return True
 
