@@ -19,7 +19,7 @@ from migrator.naming import BucketPerOrganization, SingleBucket
 from migrator.protocols import Source, Target
 from migrator.settings import S3Access, S3Location, Secret
 from migrator.stores.disk import DiskSource
-from migrator.stores.disk_target import DiskTarget
+from migrator.stores.disk_target import DiskTarget, held
 from migrator.stores.memory import MemoryStore
 from migrator.stores.s3.abilities import Abilities
 from migrator.stores.s3.store import S3Source, S3Target
@@ -37,7 +37,10 @@ NOBODY = 65534
 
 
 def state_of(contents: dict[RawFile, bytes]) -> State:
-    return {tuple(name): (len(data), hashlib.sha256(data).hexdigest()) for name, data in contents.items()}
+    return {
+        (name.organization, name.raw_id): (len(data), hashlib.sha256(data).hexdigest())
+        for name, data in contents.items()
+    }
 
 
 class Backend(ABC):
@@ -126,6 +129,7 @@ class DiskBackend(Backend):
 
     def target(self, run: str = "mine") -> DiskTarget:
         if self._target is None:
+            self._opened.enter_context(held(self.root, corpus.FOLDER_MODE))
             self._target = DiskTarget(self.root, folder_mode=corpus.FOLDER_MODE, file_mode=corpus.FILE_MODE, run=run)
             self._opened.enter_context(contextlib.closing(self._target))
         return self._target
@@ -190,7 +194,6 @@ class S3Backend(Backend):
             self.location,
             quick_patience(),
             abilities=abilities_of(self.server),
-            jobs=4,
             create_buckets=create_buckets,
             wired=self.is_wired,
         )
@@ -255,7 +258,7 @@ def plain_client(server: S3Server) -> Any:
 def abilities_of(server: S3Server) -> Abilities:
     """What the server was seen to do."""
     location = S3Location(naming=SingleBucket(f"abilities-{server.access_key.lower()}"), access=access_to(server))
-    store = S3Target(location, quick_patience(), abilities=Abilities(), jobs=1, create_buckets=True)
+    store = S3Target(location, quick_patience(), abilities=Abilities(), create_buckets=True)
     with contextlib.closing(store):
         store.prepare("any")
         return store.probe("any", "contract")

@@ -96,6 +96,17 @@ class FailingContent:
     def entry(self) -> Entry:
         return self._content.entry
 
+    @property
+    def stamp(self) -> str:
+        return self._content.stamp
+
+    @property
+    def resume_unit(self) -> int:
+        return self._content.resume_unit
+
+    def accept(self, data: bytes) -> None:
+        self._content.accept(data)
+
     def read(self, size: int) -> bytes:
         self._schedule.meet("read")
         return self._content.read(size)

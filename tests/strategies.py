@@ -86,6 +86,13 @@ def _two_ends(both: list[Entry], signs: list[str]) -> tuple[list[Entry], list[En
     return source, target
 
 
+def contents() -> st.SearchStrategy[dict[RawFile, bytes]]:
+    """What a store holds: a few organizations that sort differently as folders and as keys, small contents, many of them equal."""
+    owners = st.sampled_from(["a", "a-b", "a0", "gemeente-éé"])
+    data = st.one_of(st.sampled_from([b"", b"x", b"y"]), st.binary(max_size=20))
+    return st.dictionaries(st.builds(RawFile, owners, raw_ids()), data, max_size=12)
+
+
 _RESERVED = ("xn--", "sthree-", "amzn-s3-demo-"), ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 
 

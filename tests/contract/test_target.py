@@ -1,0 +1,578 @@
+"""`Target` and `Receipt`: each sentence of their docstrings, on every implementation."""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from migrator.errors import (
+    AlreadyThere,
+    BucketMissing,
+    CannotStart,
+    LedgerBusy,
+    NotTheSame,
+    SourceChanged,
+    StoreError,
+    Unavailable,
+    Unreadable,
+    Vanished,
+)
+from migrator.model import Notice, RawFile, Shard
+from migrator.naming import BucketPerOrganization, SingleBucket
+from migrator.protocols import Receipt, Target
+from migrator.stores.disk_target import held
+from migrator.stores.memory import MemoryStore
+from migrator.stores.s3.abilities import Abilities
+from migrator.stores.s3.store import S3Target
+from tests import corpus, oracle
+from tests.backends import Backend, DiskBackend, MemoryBackend, S3Backend, abilities_of, raw_id, state_of
+from tests.fakes import FailingContent, Schedule, quick_patience
+from tests.scripted import Asked, Reply, error, scripted
+
+MIB = 1 << 20
+WHOLE, PARTS, MANY_PARTS = 16 * MIB, 16 * MIB + 1, 40 * MIB
+ONE, TWO, THREE = (RawFile("org", raw_id(digits)) for digits in ("0001", "0002", "abc0"))
+
+
+@functools.cache
+def content_of(size: int, seed: int = 0) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+@contextmanager
+def opened(data: bytes, raw_file: RawFile = ONE, schedule: Schedule | None = None) -> Iterator[FailingContent]:
+    """Content of another store."""
+    origin = MemoryStore()
+    entry = origin.save(raw_file, data)
+    with origin.open(raw_file, entry) as content:
+        yield FailingContent(content, schedule or Schedule())
+
+
+def store(target: Target, data: bytes, raw_file: RawFile = ONE) -> Receipt:
+    target.prepare(raw_file.organization)
+    with opened(data, raw_file) as content:
+        return target.store(raw_file, content)
+
+
+def copy(target: Target, data: bytes, raw_file: RawFile = ONE) -> Receipt:
+    receipt = store(target, data, raw_file)
+    assert list(target.publish([(raw_file, receipt)])) == [(raw_file, None)]
+    return receipt
+
+
+def try_to_copy(target: Target, data: bytes, raw_file: RawFile = ONE) -> StoreError | None:
+    """What kept it back, wherever it was told."""
+    try:
+        receipt = store(target, data, raw_file)
+    except StoreError as fault:
+        return fault
+    [(_, fault_or_none)] = target.publish([(raw_file, receipt)])
+    return fault_or_none
+
+
+def try_to_replace(target: Target, data: bytes, own_mark: str, raw_file: RawFile = ONE) -> StoreError | None:
+    try:
+        with opened(data, raw_file) as content:
+            receipt = target.replace(raw_file, content, own_mark)
+    except StoreError as fault:
+        return fault
+    [(_, fault_or_none)] = target.publish([(raw_file, receipt)])
+    return fault_or_none
+
+
+# --- prepare ---------------------------------------------------------------------------------------------------------
+
+
+def test_prepare_twice_is_harmless(backend: Backend) -> None:
+    target = backend.target()
+    target.prepare("org")
+    copy(target, b"content")
+    target.prepare("org")
+    backend.target().prepare("org")
+    assert backend.state() == state_of({ONE: b"content"})
+
+
+def test_prepare_from_many_threads(backend: Backend) -> None:
+    target = backend.target()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(target.prepare, ["org"] * 16))
+    assert copy(target, b"x")
+
+
+def test_prepare_makes_no_bucket_where_that_is_not_wanted(s3: S3Backend) -> None:
+    target = s3.target(create_buckets=False)
+    with pytest.raises(BucketMissing):
+        target.prepare("org")
+    assert not oracle.buckets(s3.client, s3.location.naming.bucket_of("org"))
+    s3.bucket("org")
+    target.prepare("org")
+
+
+# --- store and publish -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000, WHOLE, PARTS, pytest.param(MANY_PARTS, marks=pytest.mark.slow)])
+def test_what_was_stored_and_published_is_there_and_identical(backend: Backend, size: int) -> None:
+    data = content_of(size)
+    target = backend.target()
+    receipt = copy(target, data)
+    assert backend.state() == state_of({ONE: data})
+    assert backend.leftovers() == []
+    found = target.look(ONE)
+    assert found is not None
+    assert found.size == size
+    assert receipt.mark == found.mark
+    [listed] = target.scan(Shard("org"), pytest.fail)
+    assert listed.mark == receipt.mark
+
+
+def test_many_are_published_at_once_and_each_is_answered_once(backend: Backend) -> None:
+    target = backend.target()
+    copy(target, b"was there", TWO)
+    contents = {ONE: b"one", THREE: b""}
+    receipts = [(raw_file, store(target, data, raw_file)) for raw_file, data in contents.items()]
+    assert sorted(target.publish(receipts), key=str) == sorted(((one, None) for one in contents), key=str)
+    assert backend.state() == state_of({**contents, TWO: b"was there"})
+    assert list(target.publish([])) == []
+
+
+def test_nobody_sees_what_is_not_published(backend: Backend) -> None:
+    if not backend.keeps_unpublished_hidden:
+        pytest.skip("an object is there whole as soon as it is stored")
+    target = backend.target()
+    receipt = store(target, b"content")
+    assert target.look(ONE) is None
+    notices: list[Notice] = []
+    assert list(target.scan(Shard("org"), notices.append)) == []
+    assert (notices, backend.state()) == ([], {})
+    assert list(target.publish([(ONE, receipt)])) == [(ONE, None)]
+    assert backend.state() == state_of({ONE: b"content"})
+
+
+@pytest.mark.parametrize("size", [7, PARTS])
+def test_what_exists_is_never_replaced(backend: Backend, size: int) -> None:
+    backend.save(ONE, b"another's")
+    assert isinstance(try_to_copy(backend.target(), content_of(size)), AlreadyThere)
+    assert backend.state() == state_of({ONE: b"another's"})
+    assert backend.leftovers() == []
+
+
+def test_what_came_between_storing_and_publishing_is_not_replaced(backend: Backend) -> None:
+    if not backend.keeps_unpublished_hidden:
+        pytest.skip("an object is there as soon as it is stored")
+    target = backend.target()
+    receipts = [(one, store(target, b"ours", one)) for one in (ONE, TWO)]
+    backend.save(ONE, b"another's")
+    answers = dict(target.publish(receipts))
+    assert isinstance(answers[ONE], AlreadyThere)
+    assert answers[TWO] is None
+    assert backend.state() == state_of({ONE: b"another's", TWO: b"ours"})
+    assert backend.leftovers() == []
+
+
+@pytest.mark.parametrize("size", [3 * MIB, PARTS])
+def test_what_comes_while_content_is_read_is_not_replaced(backend: Backend, size: int) -> None:
+    if backend.kind.startswith("moto") and size == PARTS:
+        pytest.skip("moto completes uploads whatever the condition")
+    target = backend.target()
+    target.prepare("org")
+    schedule = Schedule({("finish", 1): lambda: backend.save(ONE, b"another's")})
+    with opened(content_of(size), schedule=schedule) as content:
+        try:
+            [(_, fault)] = target.publish([(ONE, target.store(ONE, content))])
+        except StoreError as error:
+            fault = error
+    assert isinstance(fault, AlreadyThere)
+    assert backend.state() == state_of({ONE: b"another's"})
+    assert backend.leftovers() == []
+
+
+def test_another_target_of_the_same_place_cannot_replace_either(backend: Backend) -> None:
+    copy(backend.target(), b"first")
+    assert isinstance(try_to_copy(backend.target(), b"second"), AlreadyThere)
+    assert backend.state() == state_of({ONE: b"first"})
+
+
+FAULTS = {
+    "read": (Unavailable("broken-off", "It broke off."), ("read", 2)),
+    "first read": (Vanished("vanished", "It is gone."), ("read", 1)),
+    "finish": (SourceChanged("source-changed", "It changed."), ("finish", 1)),
+}
+
+
+@pytest.mark.parametrize("size", [3 * MIB, PARTS, pytest.param(MANY_PARTS, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", FAULTS)
+def test_what_content_raises_comes_out_and_leaves_nothing(backend: Backend, size: int, name: str) -> None:
+    fault, place = FAULTS[name]
+    if name == "read" and size < PARTS and isinstance(backend, S3Backend):
+        pytest.skip("goes in one request, read at once")
+    target = backend.target()
+    target.prepare("org")
+    with opened(content_of(size), schedule=Schedule({place: fault})) as content, pytest.raises(type(fault)) as caught:
+        target.store(ONE, content)
+    assert caught.value is fault
+    assert backend.state() == {}
+    assert backend.leftovers() == []
+    copy(target, b"later")
+
+
+# --- replace ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 100, PARTS])
+def test_a_copy_of_our_own_is_replaced(backend: Backend, size: int) -> None:
+    target = backend.target()
+    ours = copy(target, b"half")
+    with opened(content_of(size)) as content:
+        receipt = target.replace(ONE, content, ours.mark)
+    assert list(target.publish([(ONE, receipt)])) == [(ONE, None)]
+    assert backend.state() == state_of({ONE: content_of(size)})
+    found = target.look(ONE)
+    assert found is not None
+    assert found.mark == receipt.mark != ours.mark
+    assert backend.leftovers() == []
+
+
+@pytest.mark.parametrize("size", [100, PARTS])
+def test_what_is_not_our_own_any_more_is_not_replaced(backend: Backend, size: int) -> None:
+    target = backend.target()
+    ours = copy(target, b"half")
+    backend.save(ONE, b"saved anew")
+    assert isinstance(try_to_replace(target, content_of(size), ours.mark), AlreadyThere)
+    assert backend.state() == state_of({ONE: b"saved anew"})
+    assert backend.leftovers() == []
+
+
+def test_what_is_gone_is_not_replaced(backend: Backend) -> None:
+    target = backend.target()
+    ours = copy(target, b"half")
+    backend.delete(ONE)
+    fault = try_to_replace(target, b"whole", ours.mark)
+    assert isinstance(fault, AlreadyThere)
+    assert backend.state() == {}
+
+
+@pytest.mark.parametrize("size", [100, PARTS])
+def test_a_source_that_changes_keeps_our_copy_as_it_was(backend: Backend, size: int) -> None:
+    target = backend.target()
+    ours = copy(target, b"half")
+    fault = SourceChanged("source-changed", "It changed.")
+    with opened(content_of(size), schedule=Schedule({("finish", 1): fault})) as content, pytest.raises(SourceChanged):
+        target.replace(ONE, content, ours.mark)
+    assert backend.state() == state_of({ONE: b"half"})
+    assert backend.leftovers() == []
+
+
+# --- adopt -----------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_adopted_from_elsewhere(backend: Backend) -> None:
+    origin = MemoryStore()
+    entry = origin.save(ONE, b"content")
+    target = backend.target()
+    target.prepare("org")
+    assert target.adopt(ONE, origin, entry) is None
+    assert backend.state() == {}
+
+
+def other_naming(s3: S3Backend) -> S3Backend:
+    names = s3._names.another()
+    naming = BucketPerOrganization(names.prefix) if s3.is_single else SingleBucket(names.bucket)
+    kind = f"{s3.server.name}-{'each' if s3.is_single else 'one'}"
+    other = S3Backend(kind, s3.server, names)
+    assert type(other.location.naming) is type(naming)
+    return other
+
+
+def test_adopting_copies_on_the_server_and_never_replaces(s3: S3Backend) -> None:
+    origin = other_naming(s3)
+    for number, raw_file in enumerate((ONE, TWO, THREE)):
+        origin.save(raw_file, content_of(1000 * number, number))
+    source, target = origin.source(), s3.target()
+    target.prepare("org")
+    s3.save(THREE, b"another's")
+    for raw_file in (ONE, TWO):
+        entry = source.look(raw_file)
+        assert entry is not None
+        receipt = target.adopt(raw_file, source, entry)
+        assert receipt is not None
+        assert list(target.publish([(raw_file, receipt)])) == [(raw_file, None)]
+        assert receipt.mark == entry.etag
+    entry = source.look(THREE)
+    assert entry is not None
+    with pytest.raises(AlreadyThere):
+        target.adopt(THREE, source, entry)
+    assert s3.state() == state_of({ONE: b"", TWO: content_of(1000, 1), THREE: b"another's"})
+    origin.close()
+
+
+def test_adopting_what_is_gone(s3: S3Backend) -> None:
+    origin = other_naming(s3)
+    origin.save(ONE, b"content")
+    source, target = origin.source(), s3.target()
+    target.prepare("org")
+    entry = source.look(ONE)
+    assert entry is not None
+    origin.delete(ONE)
+    with pytest.raises(Vanished):
+        target.adopt(ONE, source, entry)
+    assert s3.state() == {}
+    origin.close()
+
+
+def test_adopting_what_has_changed(s3: S3Backend) -> None:
+    """moto's server copies it all the same, which its digest then tells."""
+    origin = other_naming(s3)
+    origin.save(ONE, b"content")
+    source, target = origin.source(), s3.target()
+    target.prepare("org")
+    entry = source.look(ONE)
+    assert entry is not None
+    origin.save(ONE, b"another content")
+    with pytest.raises(NotTheSame if s3.server.name == "moto" else SourceChanged):
+        target.adopt(ONE, source, entry)
+    origin.close()
+
+
+# --- S3 servers that do less -----------------------------------------------------------------------------------------
+
+
+def weaker(s3: S3Backend, **less: bool) -> S3Target:
+    return S3Target(
+        s3.location,
+        quick_patience(),
+        abilities=replace(abilities_of(s3.server), **less),
+        create_buckets=True,
+        wired=s3.is_wired,
+    )
+
+
+@pytest.mark.parametrize("less", [*Abilities.__dataclass_fields__, "all"])
+def test_without_an_ability_nothing_is_replaced_either(s3: S3Backend, less: str) -> None:
+    names = Abilities.__dataclass_fields__ if less == "all" else [less]
+    target = weaker(s3, **dict.fromkeys(names, False))
+    ours = copy(target, b"content")
+    assert isinstance(try_to_copy(target, b"other content"), AlreadyThere)
+    assert s3.state() == state_of({ONE: b"content"})
+    assert try_to_replace(target, b"anew", ours.mark) is None
+    assert isinstance(try_to_replace(target, b"again", ours.mark), AlreadyThere)
+    assert s3.state() == state_of({ONE: b"anew"})
+
+
+@pytest.mark.parametrize("etag", ['"0123456789abcdef0123456789abcdef"', '""', None])
+def test_a_server_that_stores_something_else_is_found_out(etag: str | None) -> None:
+    """It accepts whatever it is sent, answers with a wrong ETag, and gives other bytes back."""
+
+    def script(asked: Asked, number: int) -> Reply:
+        if asked.method == "GET":
+            return Reply(200, b"rotten", {"ETag": etag or '"x"'})
+        return Reply(200, headers={"ETag": etag} if etag else {})
+
+    with scripted(script) as server:
+        target = S3Target(
+            server.location(),
+            quick_patience(),
+            abilities=Abilities(True, True, True, False),
+            create_buckets=True,
+        )
+        with pytest.raises(StoreError) as caught, opened(b"sound") as content:
+            target.store(ONE, content)
+        assert not isinstance(caught.value, Vanished)
+
+
+def test_a_server_that_is_full_says_so() -> None:
+    with scripted(lambda asked, number: error(507, "XMinioStorageFull")) as server:
+        target = S3Target(
+            server.location(),
+            quick_patience(),
+            abilities=Abilities(True, True, True, True),
+            create_buckets=True,
+        )
+        with pytest.raises(StoreError) as caught, opened(b"sound") as content:
+            target.store(ONE, content)
+        assert caught.value.name == "target-full"
+
+
+# --- disk ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("umask", [0, 0o22, 0o777])
+def test_modes_are_those_of_bytes_whatever_the_umask(disk: DiskBackend, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        copy(disk.target(), b"content")
+    finally:
+        os.umask(before)
+    assert {found.mode for found in oracle.disk_state(disk.root).values()} == {corpus.FILE_MODE}
+    assert oracle.folder_modes(disk.root) == {f"{corpus.FOLDER_MODE:o}": 2}
+    assert stat.S_IMODE(disk.root.stat().st_mode) == corpus.FOLDER_MODE
+
+
+def test_a_setgid_bit_that_was_inherited_stays(disk: DiskBackend) -> None:
+    disk.root.mkdir()
+    disk.root.chmod(0o2750)
+    copy(disk.target(), b"content")
+    assert oracle.folder_modes(disk.root) == {f"{0o2000 | corpus.FOLDER_MODE:o}": 2}
+
+
+def test_what_is_made_as_root_belongs_to_the_owner_of_the_data_folder(disk: DiskBackend) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    disk.root.mkdir()
+    os.chown(disk.root, 1234, 4321)
+    copy(disk.target(), b"content")
+    paths = [disk.path(ONE), disk.path(ONE).parent, disk.root / "org"]
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in paths} == {(1234, 4321)}
+
+
+def test_folders_that_exist_keep_their_modes(disk: DiskBackend) -> None:
+    folder = disk.path(ONE).parent
+    folder.mkdir(parents=True)
+    folder.chmod(0o711)
+    copy(disk.target(), b"content")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o711
+
+
+def test_the_parent_of_a_data_folder_is_not_made(tmp_path: Path) -> None:
+    root = tmp_path / "not" / "there"
+    with pytest.raises(CannotStart), held(root, 0o740):
+        pass
+    assert not root.parent.exists()
+
+
+def test_two_runs_cannot_write_to_one_data_folder(disk: DiskBackend) -> None:
+    with held(disk.root, 0o740), pytest.raises(LedgerBusy), held(disk.root, 0o740):
+        pass
+    with held(disk.root, 0o740):
+        pass
+
+
+def test_leftovers_of_other_runs_are_removed_when_they_are_met(disk: DiskBackend) -> None:
+    disk.save(ONE, b"content")
+    folder = disk.path(ONE).parent
+    for name in (f".{ONE.raw_id}.0abc12.bytes-migrator", f".{TWO.raw_id}.mine.bytes-migrator", f".{TWO.raw_id}.part"):
+        (folder / name).write_bytes(b"half")
+    notices: list[Notice] = []
+    assert [entry.raw_id for entry in disk.target().scan(Shard("org"), notices.append)] == [ONE.raw_id]
+    assert sorted(path.name for path in folder.iterdir() if path.name != ONE.raw_id) == [
+        f".{TWO.raw_id}.mine.bytes-migrator",
+        f".{TWO.raw_id}.part",
+    ]
+    assert [notice.where for notice in notices] == [str(folder / f".{TWO.raw_id}.part")]
+
+
+def test_a_leftover_of_this_run_is_written_anew(disk: DiskBackend) -> None:
+    folder = disk.path(ONE).parent
+    folder.mkdir(parents=True)
+    (folder / f".{ONE.raw_id}.mine.bytes-migrator").write_bytes(b"a longer half of something")
+    copy(disk.target(), b"content")
+    assert disk.state() == state_of({ONE: b"content"})
+
+
+@pytest.mark.parametrize("level", ["organization", "index", "raw file"])
+@pytest.mark.parametrize("kind", ["link", "broken link", "file"])
+def test_what_stands_in_the_way_is_not_followed(disk: DiskBackend, level: str, kind: str) -> None:
+    """And never taken for a raw file of the source that has vanished: that would count as fine."""
+    outside = disk.root.parent / "outside"
+    disk.root.mkdir()
+    (outside / ONE.raw_id[:3]).mkdir(parents=True)
+    path = {
+        "organization": disk.root / "org",
+        "index": disk.root / "org" / ONE.raw_id[:3],
+        "raw file": disk.path(ONE),
+    }[level]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "file":
+        path.write_bytes(b"in the way")
+    else:
+        path.symlink_to(outside if kind == "link" and level != "raw file" else outside / "nothing")
+    before = oracle.tree_snapshot(outside)
+    fault = try_to_copy(disk.target(), b"content")
+    assert isinstance(fault, AlreadyThere if level == "raw file" else Unreadable)
+    assert oracle.tree_snapshot(outside) == before
+    assert disk.leftovers() == []
+    if kind == "file":
+        assert path.read_bytes() == b"in the way"
+    else:
+        assert path.is_symlink()
+
+
+def test_a_target_folder_that_goes_away_is_no_vanished_source(disk: DiskBackend) -> None:
+    target = disk.target()
+    receipt = store(target, b"content")
+    for path in (disk.path(ONE).parent, disk.root / "org"):
+        for leftover in path.iterdir():
+            leftover.unlink()
+        path.rmdir()
+    [(_, fault)] = target.publish([(ONE, receipt)])
+    assert isinstance(fault, StoreError)
+    assert not isinstance(fault, Vanished)
+
+
+def test_the_memory_store_is_a_target() -> None:
+    """For the type checker as well."""
+    target: Target = MemoryBackend().store
+    assert copy(target, b"x").mark
+
+
+# --- going on where it was -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", [None, "longer", "other"])
+def test_a_large_file_goes_on_where_it_was_if_it_is_still_the_same(disk: DiskBackend, change: str | None) -> None:
+    """What an earlier run wrote of another state of the source is of no use, and does not stay."""
+    data = content_of(5 * MIB)
+    target = disk.target()
+    target.prepare("org")
+    fault = Unavailable("broken-off", "It broke off.")
+    origin = MemoryStore(resume_unit=MIB)
+    entry = origin.save(ONE, data)
+    schedule = Schedule({("read", 4): fault})
+    with origin.open(ONE, entry) as content, pytest.raises(Unavailable):
+        target.store(ONE, FailingContent(content, schedule))
+    assert disk.state() == {}
+    [partial] = disk.leftovers()
+    assert Path(partial).stat().st_size == 3 * MIB
+    notices: list[Notice] = []
+    assert list(target.scan(Shard("org"), notices.append)) == []
+    assert notices == []
+    data = {None: data, "longer": data + b"!", "other": data[::-1]}[change]
+    entry = origin.save(ONE, data) if change else entry
+    again = Schedule()
+    with origin.open(ONE, entry) as content:
+        receipt = target.store(ONE, FailingContent(content, again))
+    assert list(target.publish([(ONE, receipt)])) == [(ONE, None)]
+    assert disk.state() == state_of({ONE: data})
+    assert disk.leftovers() == []
+    assert again.calls["read"] == {None: 3, "longer": 7, "other": 6}[change]
+
+
+def test_a_partial_file_that_somebody_altered_is_found_out(disk: DiskBackend) -> None:
+    data = content_of(5 * MIB)
+    target = disk.target()
+    target.prepare("org")
+    origin = MemoryStore(resume_unit=MIB)
+    entry = origin.save(ONE, data)
+    schedule = Schedule({("read", 4): Unavailable("broken-off", "It broke off.")})
+    with origin.open(ONE, entry) as content, pytest.raises(Unavailable):
+        target.store(ONE, FailingContent(content, schedule))
+    [partial] = disk.leftovers()
+    altered = bytearray(Path(partial).read_bytes())
+    altered[100] ^= 1
+    Path(partial).write_bytes(altered)
+    with origin.open(ONE, entry) as content, pytest.raises(NotTheSame):
+        target.store(ONE, content)
+    assert disk.leftovers() == []
+    with origin.open(ONE, entry) as content:
+        receipt = target.store(ONE, content)
+    assert list(target.publish([(ONE, receipt)])) == [(ONE, None)]
+    assert disk.state() == state_of({ONE: data})

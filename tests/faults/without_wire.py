@@ -1,0 +1,14 @@
+"""A machine without libcurl: a folder for PYTHONPATH whose `pycurl` cannot be imported."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def without_pycurl(folder: Path) -> dict[str, str]:
+    """The environment in which Python finds a pycurl that fails as a missing shared library does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pycurl.py").write_text("raise ImportError('libcurl.so.4: cannot open shared object file')\n")
+    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"PYTHONPATH": os.pathsep.join(paths)}

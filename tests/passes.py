@@ -1,0 +1,149 @@
+"""Whole migrations between any two stores, as the program puts them together, in as few threads as there can be."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from migrator.coordinator import Coordinator, Observer, Totals
+from migrator.line import Acknowledgements, Line
+from migrator.model import FinishedFolder, Outcome, Provisional, RawId, UnfinishedUpload
+from migrator.patience import Patience
+from migrator.pipeline import Pass
+from migrator.protocols import Sink, Source, Target
+from migrator.rules import BY_CONTENT, Rules
+from migrator.stopping import Flag, StopFlag
+from migrator.transfer.careful import CarefulLane
+from migrator.transfer.sink import Transfer
+from migrator.units import Event, Told, Unit, UploadBegan, UploadEnded
+from migrator.worker import Worker
+from tests.fakes import SECOND_NS, Clock, quick_patience
+
+
+@dataclass
+class Remembered:
+    """A run's memory in dictionaries."""
+
+    folders: dict[tuple[str, str], FinishedFolder] = field(default_factory=dict)
+    copies: dict[tuple[str, RawId], Provisional] = field(default_factory=dict)
+    told: list[Told] = field(default_factory=list)
+    when_told: Callable[[], object] = lambda: None
+
+    def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
+        found = self.folders.items()
+        return {name: row for (owner, name), row in found if owner == organization and name.startswith(prefix)}
+
+    def forget_finished(self, organization: str) -> None:
+        for key in [key for key in self.folders if key[0] == organization]:
+            del self.folders[key]
+
+    def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
+        found = self.copies.items()
+        return {name: row for (owner, name), row in found if owner == organization and name.startswith(prefix)}
+
+    def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
+        return ()
+
+    def record_upload(self, event: UploadBegan | UploadEnded) -> None:
+        """No store of these tests has uploads that could go on."""
+
+    def record(self, told: Told) -> None:
+        self.told.append(told)
+        self.folders.update({(row.organization, row.prefix): row for row in told.finished})
+        self.copies.update({(row.organization, row.raw_id): row for row in told.provisional})
+        for key in told.settled:
+            self.copies.pop(key, None)
+        self.when_told()
+
+    def copy(self) -> Remembered:
+        return Remembered(dict(self.folders), dict(self.copies))
+
+
+class InTurn:
+    """An engine in the caller's thread: what was submitted is worked through when an event is asked for, the same way each time."""
+
+    capacity = 4
+
+    def __init__(self, whole: Pass, stopping: Flag) -> None:
+        self._pass = whole
+        self._units: deque[Unit] = deque()
+        self._events: deque[Event] = deque()
+        self._acknowledged = Acknowledgements(1)
+        self._line = Line(self._put, 0, self._acknowledged, stopping)
+
+    def submit(self, unit: Unit) -> None:
+        self._units.append(unit)
+
+    def next_event(self, timeout: float) -> Event | None:
+        if not self._events:
+            Worker(self._pass, self, self._line).run()
+        return self._events.popleft() if self._events else None
+
+    def acknowledge(self, event: UploadBegan) -> None:
+        """Was done when it was told: nobody else could come to it meanwhile."""
+
+    def _put(self, event: Event) -> None:
+        self._events.append(event)
+        if isinstance(event, UploadBegan):
+            self._acknowledged.acknowledge(event)
+
+    def take(self, *, wait: bool) -> Unit | None:
+        return self._units.popleft() if self._units else None
+
+
+def transfer_between(source: Source, target: Target, *, jobs: int = 1, patience: Patience | None = None) -> Transfer:
+    return Transfer(target, CarefulLane(source, target, jobs=jobs, patience=patience or quick_patience()), None)
+
+
+def run_pass(
+    source: Source,
+    target: Target,
+    *,
+    memory: Remembered | None = None,
+    sink: Sink | None = None,
+    rules: Rules = BY_CONTENT,
+    refused: frozenset[str] = frozenset(),
+    settle: float = 0.0,
+    clock: Clock | None = None,
+    stopping: Flag | None = None,
+    jobs: int = 1,
+    observers: Sequence[Observer] = (),
+    patience: Patience | None = None,
+    totals: Totals | None = None,
+) -> Totals:
+    """One run from end to end. Raises what ends it; `totals` then has what was told."""
+    totals = totals if totals is not None else Totals()
+    stopping = stopping or StopFlag()
+    sink = sink or transfer_between(source, target, jobs=jobs, patience=patience)
+    whole = Pass(
+        source=source,
+        target=target,
+        sink=sink,
+        rules=rules,
+        refused=refused,
+        settle_ns=int(settle * SECOND_NS),
+        stopping=stopping,
+        clock_ns=(clock or Clock()).ns,
+    )
+    organizations = list(source.organizations(lambda notice: None))
+    coordinator = Coordinator(
+        engine=InTurn(whole, stopping),
+        memory=memory if memory is not None else Remembered(),
+        observers=observers,
+        totals=totals,
+        stopping=stopping,
+    )
+    try:
+        coordinator.run(organizations)
+    finally:
+        sink.close()
+    return totals
+
+
+def counts(totals: Totals) -> dict[str, int]:
+    """Files by outcome, and beside it what is not 0; outcomes that did not happen are left out."""
+    overall = totals.overall()
+    found = {outcome.value: overall[outcome].files for outcome in Outcome}
+    found["extra"], found["stray"] = overall.extra.files, overall.stray.files
+    return {name: number for name, number in found.items() if number}
