@@ -76,7 +76,7 @@ class Pass:
         if length:
             told = Told(organization=organization)
             for store in (self.source,) if empty else (self.source, self.target):
-                store.scan_strays(organization, told.note)
+                store.scan_strays(organization, told.note, length=length)
             yield told
 
     def _still_holds(self, unit: Survey, length: int) -> bool:

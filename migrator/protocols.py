@@ -80,8 +80,8 @@ class Source(Protocol):
         """
         ...
 
-    def scan_strays(self, organization: str, notify: Notify) -> None:
-        """Tell the strays that no shard with a prefix of one or more characters would meet."""
+    def scan_strays(self, organization: str, notify: Notify, *, length: int = 1) -> None:
+        """Tell the strays that no shard with a prefix of `length` characters (1 to 3) would meet."""
         ...
 
     def is_empty(self, organization: str) -> bool:

@@ -144,9 +144,9 @@ class FailingStore:
             self.schedule.meet("entry")
             yield entry
 
-    def scan_strays(self, organization: str, notify: Notify) -> None:
+    def scan_strays(self, organization: str, notify: Notify, *, length: int = 1) -> None:
         self.schedule.meet("scan_strays")
-        self._store.scan_strays(organization, notify)
+        self._store.scan_strays(organization, notify, length=length)
 
     def is_empty(self, organization: str) -> bool:
         self.schedule.meet("is_empty")

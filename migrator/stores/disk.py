@@ -150,7 +150,7 @@ class DiskSource:
             for index in _indexes(fd, prefix):
                 yield from self._scan_folder(fd, organization, index, notify)
 
-    def scan_strays(self, organization: str, notify: Notify) -> None:
+    def scan_strays(self, organization: str, notify: Notify, *, length: int = 1) -> None:
         with self._opened(organization) as fd:
             if fd is not None:
                 self._scan_strays(organization, fd, notify)

@@ -188,7 +188,7 @@ class MemoryStore:
             found = sorted(kept.entry for raw_id, kept in place.raw_files.items() if raw_id.startswith(prefix))
         yield from found
 
-    def scan_strays(self, organization: str, notify: Notify) -> None:
+    def scan_strays(self, organization: str, notify: Notify, *, length: int = 1) -> None:
         place = self._places.get(organization)
         for name, size in sorted(place.strays.items()) if place is not None else ():
             if not is_index(name[:INDEX_LENGTH]):

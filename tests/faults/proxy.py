@@ -65,7 +65,7 @@ class Rule:
     """When a fault happens: the first rule that hits decides, and all that fit have counted the request.
 
     `method` "" is any; `path` is searched in path and query; `nth` counts (from 1) the requests that both fit; `tries` only the first so
-    many of each path, so that trying again helps; `probability` is decided by `seed`, method, path and its count.
+    many of each path, so that trying again helps; `probability` is decided by `seed`, method, the name at the path's end and its count.
     """
 
     fault: Fault
@@ -141,7 +141,8 @@ class Proxy:
             return False
         if rule.probability >= 1:
             return True
-        return random.Random(f"{rule.seed} {method} {target} {self._asked[key]}").random() < rule.probability
+        name = target.rpartition("/")[2]  # buckets are called differently each time
+        return random.Random(f"{rule.seed} {method} {name} {self._asked[key]}").random() < rule.probability
 
     def serve(self, listener: socket.socket) -> None:
         while True:

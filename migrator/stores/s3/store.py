@@ -53,6 +53,7 @@ from migrator.transfer.parts import WHOLE_UP_TO
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+_HEX = frozenset(HEX_DIGITS)
 _LARGEST_COPY = 5 << 30
 """CopyObject takes up to 5 GiB (AWS, "Copying objects")."""
 
@@ -133,22 +134,25 @@ class S3Source:
             elif not name.startswith(PROBE_PREFIX):
                 yield _stray(shard.organization, bucket, key, name, size)
 
-    def scan_strays(self, organization: str, notify: Notify) -> None:
+    def scan_strays(self, organization: str, notify: Notify, *, length: int = 1) -> None:
         bucket, prefix = self._at(organization)
-        after = ""
-        while True:
-            for found in list_objects(self._client, bucket, prefix, after=after, retry=self._retry, wire=self.wire):
-                name = found.key[len(prefix) :]
-                if name[:1] in HEX_DIGITS and name:
-                    last = "9" if name[0].isdigit() else "f"
-                    if not after.startswith(f"{prefix}{last}"):
-                        after = f"{prefix}{last}~"  # the shards hold all that starts with a hex character
-                        break
-                    continue
-                if not name.startswith(PROBE_PREFIX):
-                    notify(_stray(organization, bucket, found.key, name, found.size))
-            else:
-                return
+        after: str | None = ""
+        while after is not None:
+            after = self._strays_up_to_a_shard(organization, bucket, prefix, after, length, notify)
+
+    def _strays_up_to_a_shard(
+        self, organization: str, bucket: str, prefix: str, after: str, length: int, notify: Notify
+    ) -> str | None:
+        """Tell strays up to the first key that a shard holds; returns behind which key to go on, None at the end."""
+        for found in list_objects(self._client, bucket, prefix, after=after, retry=self._retry, wire=self.wire):
+            name = found.key[len(prefix) :]
+            if len(name) >= length and set(name[:length]) <= _HEX:
+                behind = f"{prefix}{name[: length - 1]}{'9' if name[length - 1].isdigit() else 'f'}~"
+                if behind != after:
+                    return behind
+            elif not name.startswith(PROBE_PREFIX):
+                notify(_stray(organization, bucket, found.key, name, found.size))
+        return None
 
     def is_empty(self, organization: str) -> bool:
         bucket, prefix = self._at(organization)
