@@ -7,21 +7,32 @@ they share the program's memory, and they die with their parent.
 from __future__ import annotations
 
 import ctypes
+import gc
 import multiprocessing
 import os
 import queue
 import signal
+import threading
+import time
+from collections import deque
 from collections.abc import Callable
+from multiprocessing import connection
 from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING, Any, cast
 
 from migrator.errors import MustStop
 from migrator.line import Acknowledgements, Line
 from migrator.stopping import Flag
 from migrator.units import Event, Unit, UploadBegan
 
+if TYPE_CHECKING:
+    Reader = connection.Connection[Any, Any]
+
 UNITS_AHEAD = 4
 _PR_SET_PDEATHSIG = 1
 _CLOSE_SECONDS = 10.0
+_LOOKED_EVERY = 0.1
+_ALLOCATIONS_BEFORE_COLLECTION = 50_000
 
 Work = Callable[["UnitQueue", Line], None]
 """What a worker does: take units until there are none, and tell events. Opens its own stores."""
@@ -46,17 +57,22 @@ class UnitQueue:
 
 
 class Processes:
-    """Use as a context manager; leaving it ends the workers."""
+    """Use as a context manager; leaving it ends the workers.
+
+    Each worker tells its events through a pipe of its own: one that is killed in mid-sentence ends its pipe and blocks nobody else's.
+    """
 
     def __init__(self, work: Work, *, workers: int, stopping: Flag) -> None:
-        context = multiprocessing.get_context("fork")
-        self._units: multiprocessing.Queue[Unit | None] = context.Queue()
-        self._events: multiprocessing.Queue[Event] = context.Queue()
+        self._context = multiprocessing.get_context("fork")
+        self._units: multiprocessing.Queue[Unit | None] = self._context.Queue()
         self._acknowledgements = Acknowledgements(workers)
         self._stopping = stopping
         self._parent = os.getpid()
+        self._pipes = [self._context.Pipe(duplex=False) for _ in range(workers)]
+        self._readers: dict[Reader, int] = {reader: number for number, (reader, _) in enumerate(self._pipes)}
+        self._waiting: deque[Event] = deque()
         self._workers: list[BaseProcess] = [
-            context.Process(target=self._run, args=(work, number), name=f"worker-{number}", daemon=True)
+            self._context.Process(target=self._run, args=(work, number), name=f"worker-{number}", daemon=True)
             for number in range(workers)
         ]
 
@@ -67,46 +83,66 @@ class Processes:
     def __enter__(self) -> Processes:
         for worker in self._workers:
             worker.start()
+        for _, writer in self._pipes:
+            writer.close()
         return self
 
     def __exit__(self, *_: object) -> None:
         for _worker in self._workers:
             self._units.put(None)
+        until = time.monotonic() + _CLOSE_SECONDS
+        while self._readers and not self._dead() and time.monotonic() < until:
+            self._receive(_LOOKED_EVERY)  # nobody listens any more: make room, so that workers can end
         for worker in self._workers:
-            self._drain_until_ended(worker)
+            if self._readers:
+                worker.kill()
+            worker.join()
+        self._units.cancel_join_thread()
 
     def submit(self, unit: Unit) -> None:
         self._units.put(unit)
 
     def next_event(self, timeout: float) -> Event | None:
-        try:
-            return self._events.get(timeout=timeout)
-        except queue.Empty:
-            dead = [worker for worker in self._workers if worker.exitcode not in (None, 0)]
-            if dead:
-                raise _worker_died(dead[0].exitcode or 0) from None
-            return None
-
-    def _drain_until_ended(self, worker: BaseProcess) -> None:
-        """Nobody listens any more: make room, so that a worker that still tells something can end."""
-        waited = 0.0
-        while worker.is_alive() and waited < _CLOSE_SECONDS:
-            try:
-                self._events.get(timeout=0.05)
-            except queue.Empty:
-                waited += 0.05
-        if worker.is_alive():
-            worker.kill()
-        worker.join()
+        if not self._waiting:
+            self._receive(timeout)
+        if self._waiting:
+            return self._waiting.popleft()
+        dead = self._dead()
+        if dead is not None:
+            raise _worker_died(dead)
+        return None
 
     def acknowledge(self, event: UploadBegan) -> None:
         self._acknowledgements.acknowledge(event)
 
+    def _receive(self, timeout: float) -> None:
+        for ready in connection.wait(list(self._readers), timeout):
+            reader = cast("Reader", ready)
+            try:
+                self._waiting.append(reader.recv())
+            except (EOFError, OSError):
+                self._workers[self._readers.pop(reader)].join()
+
+    def _dead(self) -> int | None:
+        """The exit code of a worker that did not end well."""
+        return next((worker.exitcode for worker in self._workers if worker.exitcode not in (None, 0)), None)
+
     def _run(self, work: Work, number: int) -> None:
         _end_with(self._parent)
+        gc.set_threshold(_ALLOCATIONS_BEFORE_COLLECTION, 20, 20)
         for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signal_number, signal.SIG_IGN)  # who coordinates decides when to stop
-        work(UnitQueue(self._units), Line(self._events.put, number, self._acknowledgements, self._stopping))
+        for other, (reader, writer) in enumerate(self._pipes):
+            reader.close()
+            if other != number:
+                writer.close()
+        send, lock = self._pipes[number][1].send, threading.Lock()
+
+        def tell(event: Event) -> None:
+            with lock:
+                send(event)
+
+        work(UnitQueue(self._units), Line(tell, number, self._acknowledgements, self._stopping))
 
 
 def _end_with(parent: int) -> None:

@@ -9,15 +9,19 @@ _FIRST_WINDOW = 16
 _MEASURED_SECONDS = 0.15
 _MEASURED_ANSWERS = 32
 _WORTH_IT = 1.10
+_ANSWERS_GOT_SLOW = 0.5
+_FORGOTTEN = 0.95
+_SMALLEST_BY_LATENCY = 4
 _REST_SECONDS = 3.0
 _THROTTLED_REST_SECONDS = 5.0
 _ONE_BURST_SECONDS = 1.0
 
 
 class Pace:
-    """A window that finds its own size: doubled while throughput grows by it, halved at once on a throttling answer.
+    """A window that finds its own size: doubled while throughput grows by it, smaller when the server asks or answers get slow.
 
-    After each look it rests, and then tries the next larger and smaller size again, for servers and links change.
+    With a full window, latency is window over throughput: answers that take longer show as a rate that falls. After each look it rests,
+    and then tries the next larger size again, for servers and links change.
     """
 
     def __init__(self, largest: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,6 +34,7 @@ class Pace:
         self._answers = 0
         self._rate = 0.0
         self._before = 0
+        self._steady = 0.0
 
     def answered(self, count: int) -> None:
         """So many requests have ended well."""
@@ -55,8 +60,13 @@ class Pace:
             self.window, self._before = self._before, 0  # the larger window brought nothing
             self._rest_until = now + _REST_SECONDS
             self._rate = 0.0
+        elif not self._before and rate < self._steady * _ANSWERS_GOT_SLOW:
+            self.window = max(_SMALLEST_BY_LATENCY, self.window * 3 // 4)
+            self._steady = rate
+            self._rest_until = now + _REST_SECONDS
         elif now >= self._rest_until and self.window < self._largest:
             self._rate, self._before = rate, self.window
             self.window = min(self._largest, self.window * 2)
         else:
             self._before = 0
+        self._steady = max(rate, self._steady * _FORGOTTEN)

@@ -221,12 +221,9 @@ class BulkLane:
                 present = Answer(ticket, Result(step.source, Outcome.PRESENT))
                 self._ended.append(present if same else (ticket, organization, step))
                 return
-            call = self._job.begin(raw_file, step)
+            self._send(self._job.begin(raw_file, step), ticket, raw_file, step)
         except MigratorError:
             self._ended.append((ticket, organization, step))
-            return
-        self._bytes += step.source.size
-        self._send(call, ticket, raw_file, step)
 
     def carried(self, timeout: float) -> Iterator[Carried]:
         """What has ended; waits up to `timeout` seconds for the first."""
@@ -248,16 +245,18 @@ class BulkLane:
 
     def _send(self, call: Call, ticket: object, raw_file: RawFile, step: Step) -> None:
         route = self._job.wire.route(call.place.bucket)
+        path = f"{route.base}{encoded_key(call.place.key)}"
+        headers = self._headers(route, path, call)
         idle = self._idle.setdefault(route.origin, [])
         request = idle.pop() if idle else self._new_request(route)
         request.is_for(ticket, raw_file, step, call)
-        path = f"{route.base}{encoded_key(call.place.key)}"
         curl = request.curl
         curl.setopt(pycurl.URL, f"{route.origin}{path}")
-        curl.setopt(pycurl.HTTPHEADER, self._headers(route, path, call))
+        curl.setopt(pycurl.HTTPHEADER, headers)
         if call.method == "PUT":
             curl.setopt(pycurl.POSTFIELDS, call.content)
         self._requests[curl] = request
+        self._bytes += step.source.size
         self._multi.add_handle(curl)
 
     def _headers(self, route: Route, path: str, call: Call) -> list[str]:
@@ -269,7 +268,7 @@ class BulkLane:
         return [*lines, *NO_HEADERS_OF_CURL]
 
     def _new_request(self, route: Route) -> _Request:
-        return _Request(self._job.wire.handle(route), self._job.method)
+        return _Request(self._job.wire.handle(route, 2 * LARGEST), self._job.method)
 
     def _take_ended(self) -> None:
         waiting = 1

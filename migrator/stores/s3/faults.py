@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -134,7 +135,8 @@ def _server_of(error: Exception) -> str:
 
 def _kind(error: Exception) -> str:
     """The error's kind in words; its text may hold a URL with a signature."""
-    return "".join(f" {c.lower()}" if c.isupper() else c for c in type(error).__name__).strip().removesuffix(" error")
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", type(error).__name__)
+    return words.lower().removesuffix(" error")
 
 
 def _wrong_region(code: str, where: str) -> StoreError:

@@ -29,6 +29,7 @@ except ImportError:  # no wheel for this platform: boto3 carries everything
 NO_HEADERS_OF_CURL = ("Content-Type:", "Expect:", "Accept:")
 SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 _CONNECT_SECONDS = 10
+_LARGEST_BODY = 64 << 20
 _BUFFER = 256 << 10
 _CRAWL_BYTES, _CRAWL_SECONDS = 1024, 60
 _CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]*/\d{8}/([^/]+)/s3/aws4_request")
@@ -115,8 +116,8 @@ class Wire:
         """A signer for the region that botocore would sign for."""
         return Signer(self._keys, self._region)
 
-    def handle(self, route: Route) -> Any:
-        """A curl handle with all that does not change from request to request."""
+    def handle(self, route: Route, largest_body: int = _LARGEST_BODY) -> Any:
+        """A curl handle with all that does not change from request to request; a longer body than `largest_body` is broken off."""
         curl = pycurl.Curl()
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.TCP_NODELAY, 1)
@@ -126,6 +127,7 @@ class Wire:
         curl.setopt(pycurl.LOW_SPEED_LIMIT, _CRAWL_BYTES)
         curl.setopt(pycurl.LOW_SPEED_TIME, _CRAWL_SECONDS)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
+        curl.setopt(pycurl.MAXFILESIZE, largest_body)
         curl.setopt(pycurl.BUFFERSIZE, _BUFFER)
         curl.setopt(pycurl.PROXY, get_environ_proxies(route.origin).get(route.origin.partition(":")[0], ""))
         curl.setopt(pycurl.NOPROXY, "")  # what no_proxy means is decided already, by Python's rules and not by curl's
@@ -191,7 +193,10 @@ class Wire:
     def _keys(self) -> Keys:
         if self._credentials is None:
             raise AccessDenied("no-credentials", "There are no credentials for the S3 server.")
-        frozen = self._credentials.get_frozen_credentials()
+        try:
+            frozen = self._credentials.get_frozen_credentials()
+        except Exception as error:
+            raise translate(error, "the credentials") from error
         return Keys(frozen.access_key or "", frozen.secret_key or "", frozen.token)
 
 
