@@ -12,7 +12,7 @@ from migrator.pipeline import Pass, ShardPass
 from migrator.units import Ended, Survey, Unit
 
 _SHARDS_OPEN = 3
-_ANSWERS_BEFORE_MORE_STEPS = 64
+_STEPS_BEFORE_ANSWERS = 256
 
 
 class Units(Protocol):
@@ -69,7 +69,7 @@ class Worker:
     def _feed(self) -> None:
         """Give the sink steps while it has room, opening shards as they are needed."""
         given = 0
-        while self._sink.has_room and given < _ANSWERS_BEFORE_MORE_STEPS:
+        while self._sink.has_room and given < _STEPS_BEFORE_ANSWERS:
             found = self._next_step()
             if found is None:
                 return

@@ -198,13 +198,16 @@ class DiskSource:
         fd = self._open_file(raw_file, where)
         try:
             status = os.fstat(fd)
-            data = os.read(fd, largest + 1) if stat.S_ISREG(status.st_mode) else b""
+            is_small = stat.S_ISREG(status.st_mode) and status.st_size <= largest
+            data = (
+                os.read(fd, status.st_size + 1) if is_small else b""
+            )  # a larger buffer would cost more than the reading
             after = os.fstat(fd)
         except OSError as error:
             raise translate(error, where) from error
         finally:
             os.close(fd)
-        if len(data) != status.st_size or _stamp(after) != _stamp(status) or not after.st_nlink:
+        if not is_small or len(data) != status.st_size or _stamp(after) != _stamp(status) or not after.st_nlink:
             raise SourceChanged("source-changed", f"{where} is not what was listed, or changed while it was read.")
         return data, entry_of(raw_file.raw_id, status)
 

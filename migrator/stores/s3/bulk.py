@@ -33,6 +33,7 @@ LARGEST = 1 << 20
 """Bytes up to which a raw file is small: larger ones cost boto3 little for each byte."""
 
 _BYTES_UNDER_WAY = 32 << 20
+_ENDED_AT_MOST = 256
 _ETAG = re.compile(rb"(?im)^etag:[ \t]*([^\r\n]*)")
 _OK = 200
 _SLOW_DOWN = (429, 503)
@@ -207,7 +208,8 @@ class BulkLane:
 
     @property
     def has_room(self) -> bool:
-        return self.under_way < self._pace.window and self._bytes < _BYTES_UNDER_WAY
+        sent = self.under_way - len(self._ended)
+        return sent < self._pace.window and len(self._ended) < _ENDED_AT_MOST and self._bytes < _BYTES_UNDER_WAY
 
     def takes(self, step: Step) -> bool:
         return self._job.takes(step)
