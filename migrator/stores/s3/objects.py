@@ -65,7 +65,7 @@ class S3Content:
         self.stamp = f"{entry.size} {entry.etag}"
         self._check = EtagCheck(entry.etag, entry.size)
         self._reader = make_reader(self._check)
-        self._left = b""
+        self._left = memoryview(b"")
 
     @property
     def resume_unit(self) -> int:
@@ -76,12 +76,17 @@ class S3Content:
         self._reader.skip(len(data))
 
     def read(self, size: int) -> bytes:
-        data, self._left = self._left, b""
-        while len(data) < size and (more := self._take(self._reader, self._check, size - len(data))):
-            data = data + more if data else more
-        if len(data) > size:
-            data, self._left = data[:size], data[size:]
-        return data
+        pieces: list[memoryview] = []
+        missing = size
+        while missing:
+            if not self._left:
+                self._left = memoryview(self._take(self._reader, self._check, missing))
+            if not self._left:
+                break
+            pieces.append(self._left[:missing])  # views: slicing bytes would copy the rest of a part each time
+            self._left = self._left[missing:]
+            missing -= len(pieces[-1])
+        return b"".join(pieces)
 
     def finish(self) -> None:
         matches = self._check.matches()
