@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
-from migrator import app
+from migrator.app import migrating
+from migrator.app.options import Prepared
+from migrator.app.planning import prepare_to_migrate
 from migrator.cli.options import location_options, locations_of, option, options_of, run_options
 from migrator.cli.plan import run_plan, show
 from migrator.cli.progress import log_to, watching
@@ -65,17 +67,17 @@ def migrate(**given: Any) -> int:
                 cure="Look with `plan` first, then add --yes.",
             )
         with draining(given) as stopping:
-            prepared = app.prepare_to_migrate(locations, options, stopping)
+            prepared = prepare_to_migrate(locations, options, stopping)
             if not given["yes"]:
                 _ask(prepared)
-            return show(app.migrate(prepared, options, watching(given), stopping), as_json=given["as_json"])
+            return show(migrating.migrate(prepared, options, watching(given), stopping), as_json=given["as_json"])
 
 
 def _is_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _ask(prepared: app.Prepared) -> None:
+def _ask(prepared: Prepared) -> None:
     """Show what will happen; no is the answer that a bare return gives."""
     say = partial(click.echo, err=True)
     say(f"from  {shown(str(prepared.locations.source))}")

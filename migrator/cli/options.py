@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from migrator.app import Options
+from migrator.app.options import Options
 from migrator.locations import resolve_locations
 from migrator.settings import Locations, Overrides
 from migrator.statefolder import StateFolder

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from migrator import app
+from migrator.app import migrating
 from migrator.cli.options import location_options, locations_of, options_of, run_options
 from migrator.cli.progress import log_to, watching
 from migrator.cli.signals import draining
@@ -35,7 +35,7 @@ def run_plan(given: dict[str, Any]) -> int:
     with log_to(given):
         locations, options = locations_of(given), options_of(given)
         with draining(given) as stopping:
-            return show(app.plan(locations, options, watching(given), stopping), as_json=given["as_json"])
+            return show(migrating.plan(locations, options, watching(given), stopping), as_json=given["as_json"])
 
 
 def show(report: Report, *, as_json: bool) -> int:

@@ -13,7 +13,7 @@ import click
 from tqdm import tqdm
 
 from migrator.ahead import CountAhead
-from migrator.app import Watch
+from migrator.app.options import Watch
 from migrator.coordinator import Observer
 from migrator.errors import CannotStart, MigratorError
 from migrator.model import Count

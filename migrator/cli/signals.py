@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from migrator.app import Stopping
+from migrator.app.options import Stopping
 
 DRAIN_SECONDS = 10
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

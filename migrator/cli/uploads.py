@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from migrator import app
+from migrator.app.uploads import abort_uploads, unfinished_uploads
 from migrator.cli.options import location_options, locations_of, option, state_folder, state_options
 from migrator.cli.signals import draining
 from migrator.errors import SettingsError
@@ -30,7 +30,7 @@ def uploads(context: click.Context, /, **given: Any) -> int | None:
     if context.invoked_subcommand is not None:
         return None
     with draining(given) as stopping:
-        found = app.unfinished_uploads(locations_of(given), state_folder(given["state_dir"]), stopping)
+        found = unfinished_uploads(locations_of(given), state_folder(given["state_dir"]), stopping)
     click.echo(uploads_as_json(found) if given["as_json"] else uploads_as_text(found))
     return 0
 
@@ -48,10 +48,10 @@ def abort(**given: Any) -> int:
     if not given["yes"] and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise SettingsError("yes-missing", "There is no terminal to ask on, and this deletes parts.", cure="Add --yes.")
     with draining(given) as stopping:
-        found = app.unfinished_uploads(locations, state, stopping)
+        found = unfinished_uploads(locations, state, stopping)
         if found and not given["yes"]:
             click.echo(uploads_as_text(found), err=True)
             click.confirm(f"Abort {plural(len(found), 'upload')}?", abort=True, err=True)
-        aborted = app.abort_uploads(locations, state, stopping)
+        aborted = abort_uploads(locations, state, stopping)
     click.echo(uploads_as_json(aborted) if given["as_json"] else f"{plural(len(aborted), 'upload')} aborted.")
     return 0

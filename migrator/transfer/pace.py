@@ -61,7 +61,7 @@ class Pace:
             self._rest_until = now + _REST_SECONDS
             self._rate = 0.0
         elif not self._before and rate < self._steady * _ANSWERS_GOT_SLOW:
-            self.window = max(_SMALLEST_BY_LATENCY, self.window * 3 // 4)
+            self.window = min(self.window, max(_SMALLEST_BY_LATENCY, self.window * 3 // 4))
             self._steady = rate
             self._rest_until = now + _REST_SECONDS
         elif now >= self._rest_until and self.window < self._largest:

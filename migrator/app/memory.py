@@ -1,0 +1,140 @@
+"""A run's memory: what it knows from the ledger, and what it writes there."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from migrator.app.options import Options
+from migrator.coordinator import Totals
+from migrator.errors import MigratorError
+from migrator.ledger import Ledger
+from migrator.model import (
+    FinishedFolder,
+    Provisional,
+    RawId,
+    UnfinishedUpload,
+)
+from migrator.settings import Locations
+from migrator.units import Told, UploadBegan, UploadEnded
+
+_SAVE_EVERY_SECONDS = 2.0
+
+
+class NoMemory:
+    """Nothing is known, and nothing is kept."""
+
+    def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
+        return {}
+
+    def forget_finished(self, organization: str) -> None:
+        """Nothing was known."""
+
+    def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
+        return {}
+
+    def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
+        return ()
+
+    def record_upload(self, event: UploadBegan | UploadEnded) -> None:
+        """A dry run begins no upload."""
+
+    def record(self, told: Told) -> None:
+        """A dry run writes nothing."""
+
+
+class OnlyReading(NoMemory):
+    """A dry run compares everything anew; only which copies are provisional has to come from the ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
+        return self._ledger.provisional(organization, prefix)
+
+
+@contextmanager
+def only_reading(locations: Locations, options: Options) -> Iterator[NoMemory]:
+    source, target = locations.source.identity, locations.target.identity
+    path = options.state.ledger_path(source, target)
+    ledger = Ledger.open_to_read(path, source_identity=source, target_identity=target)
+    if ledger is None:
+        yield NoMemory()
+        return
+    with ledger:
+        yield OnlyReading(ledger)
+
+
+class Record:
+    """A run's memory: the ledger, written by this thread alone, one transaction for each event."""
+
+    def __init__(self, ledger: Ledger, run_id: str, totals: Totals) -> None:
+        self._ledger = ledger
+        self._run_id = run_id
+        self._totals = totals
+        self._saved_at = time.monotonic()
+
+    @contextmanager
+    def running(self, command: str, locations: Locations, options: Options) -> Iterator[None]:
+        """Between these, `status` shows the run; an error that ends it is written down too."""
+        self._ledger.begin_run(
+            self._run_id,
+            command,
+            str(locations.source),
+            str(locations.target),
+            settings_fingerprint=fingerprint_of(locations, options),
+            started_at=time.time(),
+        )
+        try:
+            yield
+        except MigratorError as error:
+            self.end(error.exit_status)
+            raise
+
+    def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
+        return self._ledger.finished(organization, prefix)
+
+    def forget_finished(self, organization: str) -> None:
+        self._ledger.forget_finished(organization)
+
+    def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
+        return self._ledger.provisional(organization, prefix)
+
+    def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
+        return self._ledger.uploads(organization, prefix)
+
+    def record_upload(self, event: UploadBegan | UploadEnded) -> None:
+        if isinstance(event, UploadBegan):
+            self._ledger.record_upload(event.upload)
+        else:
+            self._ledger.forget_upload(event.upload)
+
+    def record(self, told: Told) -> None:
+        with self._ledger.transaction():
+            self._ledger.record_problems(self._run_id, told.problems)
+            self._ledger.record_finished(told.finished)
+            self._ledger.record_provisional(told.provisional)
+            self._ledger.settle_provisional(told.settled)
+        now = time.monotonic()
+        if now - self._saved_at >= _SAVE_EVERY_SECONDS:
+            self._saved_at = now
+            self._ledger.save_progress(self._run_id, self._progress(), time.time())
+
+    def end(self, exit_status: int) -> None:
+        self._ledger.end_run(self._run_id, exit_status=exit_status, ended_at=time.time(), totals=self._progress())
+
+    def _progress(self) -> dict[str, dict[str, dict[str, int]]]:
+        return {organization: tally.as_dict() for organization, tally in self._totals.organizations.items()}
+
+
+def fingerprint_of(locations: Locations, options: Options) -> str:
+    """Tells runs with other settings apart; holds no secret."""
+    told = (
+        locations.source.identity,
+        locations.target.identity,
+        sorted(options.organizations),
+        options.compare_by_size,
+    )
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]

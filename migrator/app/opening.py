@@ -1,0 +1,100 @@
+"""Opens stores and ledger for a command."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from migrator.app.options import Options, Stopping
+from migrator.errors import CannotStart, MustStop, SettingsError, StoreError
+from migrator.ledger import Ledger
+from migrator.patience import Patience
+from migrator.protocols import Journal, Source, Target
+from migrator.settings import DiskLocation, Location, Locations, S3Location
+from migrator.statefolder import lock
+from migrator.stopping import Flag
+from migrator.stores.disk import DiskSource
+from migrator.stores.disk_target import DiskTarget
+from migrator.stores.s3.abilities import Abilities
+from migrator.stores.s3.store import S3Source, S3Target
+
+
+def patience_of(options: Options, stopping: Flag) -> Patience:
+    return Patience(seconds=options.patience, stopping=stopping)
+
+
+@contextmanager
+def as_refusal() -> Iterator[None]:
+    """A store's error before anything began: nothing could start."""
+    try:
+        yield
+    except (MustStop, StoreError) as error:
+        raise CannotStart(error.name, error.what, why=error.why, cure=error.cure) from error
+
+
+@contextmanager
+def reading(location: Location, patience: Patience) -> Iterator[Source]:
+    store: DiskSource | S3Source
+    if isinstance(location, DiskLocation):
+        store = DiskSource(location.root)
+    else:
+        store = S3Source(location, patience)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def writing(
+    location: Location,
+    patience: Patience,
+    *,
+    run_id: str,
+    abilities: Abilities,
+    create_buckets: bool,
+    journal: Journal | None = None,
+) -> Iterator[Target]:
+    """A store that can be written, closed at the end."""
+    store: DiskTarget | S3Target
+    if isinstance(location, DiskLocation):
+        mark = run_id.rpartition("-")[2]
+        store = DiskTarget(location.root, folder_mode=location.folder_mode, file_mode=location.file_mode, run=mark)
+    else:
+        store = S3Target(
+            location,
+            patience,
+            abilities=abilities,
+            create_buckets=create_buckets,
+            journal=journal,
+        )
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def held_ledger(locations: Locations, options: Options) -> Iterator[Ledger]:
+    options.state.ensure()
+    source, target = locations.source.identity, locations.target.identity
+    path = options.state.ledger_path(source, target)
+    with lock(path), Ledger.open(path, source_identity=source, target_identity=target, now=time.time()) as ledger:
+        yield ledger
+
+
+@contextmanager
+def s3_target(locations: Locations, stopping: Stopping) -> Iterator[S3Target]:
+    """The target as a store; only S3 knows multipart uploads."""
+    if not isinstance(locations.target, S3Location):
+        raise SettingsError(
+            "uploads-only-on-s3", f"{locations.target} has no multipart uploads.", cure="Name the S3 end with --to."
+        )
+    patience = Patience(stopping=stopping.event)
+    store = S3Target(locations.target, patience, abilities=Abilities(), create_buckets=False)
+    try:
+        with as_refusal():
+            yield store
+    finally:
+        store.close()

@@ -1,0 +1,100 @@
+"""What `plan` and `migrate` look at first."""
+
+from __future__ import annotations
+
+import time
+
+from migrator.app.opening import as_refusal, patience_of, reading, writing
+from migrator.app.options import Options, Prepared, Stopping
+from migrator.errors import CannotStart
+from migrator.firstlook import look_at_bucket_names, look_at_source, refuse_errors
+from migrator.ledger import Ledger
+from migrator.model import (
+    Finding,
+    FindingStatus,
+)
+from migrator.protocols import Source
+from migrator.settings import Locations, S3Location, endpoint_identity
+from migrator.stopping import Flag
+from migrator.stores.s3.abilities import Abilities
+from migrator.stores.s3.store import S3Source, S3Target
+from migrator.stores.s3.wire import is_available
+
+
+def first_look(locations: Locations, options: Options, source: Source, target: Source) -> Prepared:
+    """Look at both ends without writing. Raises CannotStart or SettingsError for what makes even a plan pointless."""
+    with as_refusal():
+        look = look_at_source(source, str(locations.source), options.organizations, allow_empty=options.allow_empty)
+        findings: tuple[Finding, ...] = locations.findings
+        refused: frozenset[str] = frozenset()
+        to_create: tuple[str, ...] = ()
+        if isinstance(target, S3Source):
+            names = [(organization, target.bucket_of(organization)) for organization in look.organizations]
+            finding, refused = look_at_bucket_names(names)
+            findings += (finding,)
+            wanted = dict.fromkeys(bucket for organization, bucket in names if organization not in refused)
+            to_create = tuple(bucket for bucket in wanted if not target.bucket_exists(bucket))
+    return Prepared(locations=locations, look=look, findings=findings, refused=refused, buckets_to_create=to_create)
+
+
+def prepare_to_migrate(locations: Locations, options: Options, stopping: Stopping) -> Prepared:
+    """All that can be known before anything is written, for showing and asking. Raises MigratorError for what forbids to start."""
+    patience = patience_of(options, stopping.event)
+    with reading(locations.source, patience) as source, reading(locations.target, patience) as target:
+        prepared = first_look(locations, options, source, target)
+    refuse_errors(prepared.findings, options.forced)
+    if prepared.buckets_to_create and not options.create_buckets:
+        raise CannotStart(
+            "bucket-missing",
+            f"These buckets do not exist: {', '.join(prepared.buckets_to_create[:10])}.",
+            cure="Make them first, or leave out --no-create-buckets.",
+        )
+    return prepared
+
+
+def ability_findings(abilities: Abilities) -> tuple[Finding, ...]:
+    words = abilities.in_words() if abilities != Abilities() else ""
+    if not words:
+        return ()
+    return (
+        Finding(
+            name="server-abilities",
+            status=FindingStatus.WARNING,
+            seen=f"This server lacks some protections that S3 has: {words}.",
+            why="Nothing is lost by it; it costs requests and time.",
+        ),
+    )
+
+
+def lane_findings(locations: Locations) -> tuple[Finding, ...]:
+    has_s3 = any(isinstance(location, S3Location) for location in (locations.source, locations.target))
+    if is_available() or not has_s3:
+        return ()
+    return (
+        Finding(
+            name="libcurl-missing",
+            status=FindingStatus.WARNING,
+            seen="pycurl, Python's libcurl, cannot be imported: every raw file goes by the careful lane, which is slower.",
+            why="Small files cost ten times the CPU without it; nothing else is different.",
+            cure="Install it: pip install pycurl",
+        ),
+    )
+
+
+def abilities_of(prepared: Prepared, options: Options, ledger: Ledger, run_id: str, stopping: Flag) -> Abilities:
+    """What the server can do, from the ledger or by a probe in the first bucket, which is made for it."""
+    location = prepared.locations.target
+    movable = [name for name in prepared.look.organizations if name not in prepared.refused]
+    if not isinstance(location, S3Location) or not movable:
+        return Abilities()
+    place = f"{endpoint_identity(location.access.endpoint_url)} {location.naming.bucket_of(movable[0])}"
+    known = Abilities.from_dict(ledger.abilities(place, time.time()) or {})
+    if known is not None:
+        return known
+    patience = patience_of(options, stopping)
+    opened = writing(location, patience, run_id=run_id, abilities=Abilities(), create_buckets=options.create_buckets)
+    with as_refusal(), opened as target:
+        target.prepare(movable[0])
+        known = target.probe(movable[0], run_id) if isinstance(target, S3Target) else Abilities()
+    ledger.save_abilities(place, known.as_dict(), time.time())
+    return known
