@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+from migrator.ages import ANY_AGE, Ages
 from migrator.errors import MigratorError
 from migrator.model import Count, Notice, Shard
+from migrator.pipeline import admitted
 from migrator.protocols import Source
 
 STARTS_AFTER_SECONDS = 1.0
@@ -16,8 +18,9 @@ STARTS_AFTER_SECONDS = 1.0
 class CountAhead:
     """Counts the source's raw files in a thread of its own. A context manager; leaving it ends the counting."""
 
-    def __init__(self, source: Source, organizations: Sequence[str]) -> None:
+    def __init__(self, source: Source, organizations: Sequence[str], ages: Ages = ANY_AGE) -> None:
         self._source = source
+        self._ages = ages
         self._organizations = organizations
         self._ending = threading.Event()
         self._hurry = threading.Event()
@@ -45,7 +48,8 @@ class CountAhead:
         try:
             for organization in self._organizations:
                 count = self.by_organization[organization]
-                for entry in self._source.scan(Shard(organization), _ignore):
+                entries = self._source.scan(Shard(organization), _ignore)
+                for entry in admitted(entries, self._ages) if self._ages else entries:
                     count.add(entry.size)
                     self.total.add(entry.size)
                     if self._ending.is_set():

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from migrator.ages import ANY_AGE, Ages
 from migrator.compare import compare, verdict_of
 from migrator.model import (
     INDEX_LENGTH,
@@ -52,7 +53,7 @@ class Pass:
     """What all units of a run share.
 
     `settle_ns`: a raw file that changed less than this ago may still be written to. `remembers`: a ledger is kept, so the state of index
-    folders matters.
+    folders matters. `ages`: which raw files of the source count; where any is left out, nothing is extra and no folder is finished.
     """
 
     source: Source
@@ -63,6 +64,7 @@ class Pass:
     settle_ns: int
     stopping: Flag
     remembers: bool = True
+    ages: Ages = ANY_AGE
     clock_ns: Callable[[], int] = time.time_ns
     pick: Callable[[Sequence[Shard]], Shard] = random.choice
 
@@ -98,7 +100,7 @@ class ShardPass:
         self._told = Told(organization=self._shard.organization)
         self._told_at = time.monotonic()
         self._results = 0
-        folders = whole.source.folders(self._shard) if whole.remembers else ()
+        folders = whole.source.folders(self._shard) if whole.remembers and not whole.ages else ()
         changed = [folder for folder in folders if not self._is_finished(folder)]
         self._open_folders = {folder.prefix: _FolderCount(folder) for folder in changed}
         self._has_folders = bool(folders)
@@ -149,6 +151,8 @@ class ShardPass:
         if only is not None and not only and self._shard.prefix:
             return iter(())
         source = self._scan(self._pass.source, only, one_by_one=True)
+        if self._pass.ages:
+            source = admitted(source, self._pass.ages)
         if self._assignment.target_is_empty:
             return compare(source, ())
         few = only is not None and len(only) <= _LISTED_ONE_BY_ONE
@@ -174,7 +178,7 @@ class ShardPass:
         for pair in pairs:
             source, target = pair.source, pair.target
             if source is None:
-                if target is not None:
+                if target is not None and not self._pass.ages:
                     self._told.tally.extra.add(target.size)
                 continue
             if stopping.is_set():
@@ -224,6 +228,11 @@ class ShardPass:
         self._told.problems.append(
             Problem(result.outcome.value, organization, where, result.reason, raw_id, result.entry.size)
         )
+
+
+def admitted(entries: Iterable[Entry], ages: Ages) -> Iterator[Entry]:
+    """The entries of raw files whose modification time (`LastModified` on S3) is meant."""
+    return (entry for entry in entries if ages.admits(entry.modified_ns / 1e9))
 
 
 class _FolderCount:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from migrator.ages import ANY_AGE, Ages
 from migrator.coordinator import Coordinator, Observer, Totals
 from migrator.line import Acknowledgements, Line
 from migrator.model import FinishedFolder, Outcome, Provisional, RawId, UnfinishedUpload
@@ -111,6 +112,7 @@ def run_pass(
     observers: Sequence[Observer] = (),
     patience: Patience | None = None,
     totals: Totals | None = None,
+    ages: Ages = ANY_AGE,
 ) -> Totals:
     """One run from end to end. Raises what ends it; `totals` then has what was told."""
     totals = totals if totals is not None else Totals()
@@ -125,6 +127,7 @@ def run_pass(
         settle_ns=int(settle * SECOND_NS),
         stopping=stopping,
         clock_ns=(clock or Clock()).ns,
+        ages=ages,
     )
     organizations = list(source.organizations(lambda notice: None))
     coordinator = Coordinator(

@@ -136,5 +136,6 @@ def fingerprint_of(locations: Locations, options: Options) -> str:
         locations.target.identity,
         sorted(options.organizations),
         options.compare_by_size,
+        options.ages,
     )
     return hashlib.sha256(repr(told).encode()).hexdigest()[:16]

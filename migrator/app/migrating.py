@@ -83,7 +83,7 @@ def migrate(prepared: Prepared, options: Options, watch: Watch, stopping: Stoppi
             _engine(_Recipe(prepared=prepared, options=options, run_id=run_id, abilities=abilities), stopping.event)
         )
         source = stack.enter_context(reading(locations.source, patience_of(options, stopping.event)))
-        ahead = stack.enter_context(CountAhead(source, prepared.look.organizations))
+        ahead = stack.enter_context(CountAhead(source, prepared.look.organizations, options.ages))
         _coordinate(engine, prepared, record, watch(ahead), totals, stopping)
         if stopping.event.is_set():
             ahead.finish(_COUNTING_AFTER_STOP_SECONDS)
@@ -172,6 +172,7 @@ def _pass(
         refused=refused,
         settle_ns=int(options.settle * 1e9),
         stopping=stopping,
+        ages=options.ages,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from migrator.ages import ANY_AGE, Ages
 from migrator.ahead import CountAhead
 from migrator.coordinator import Observer
 from migrator.firstlook import SourceLook
@@ -31,6 +32,7 @@ class Options:
     forced: frozenset[str] = frozenset()
     settle: float = 30.0
     patience: float = 120.0
+    ages: Ages = ANY_AGE
     state: StateFolder = field(default_factory=StateFolder.default)
 
 

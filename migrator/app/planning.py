@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from migrator.ages import Ages
 from migrator.app.opening import as_refusal, patience_of, reading, writing
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.errors import CannotStart
@@ -14,7 +15,7 @@ from migrator.model import (
     FindingStatus,
 )
 from migrator.protocols import Source
-from migrator.settings import Locations, S3Location, endpoint_identity
+from migrator.settings import Location, Locations, S3Location, endpoint_identity
 from migrator.stopping import Flag
 from migrator.stores.s3.abilities import Abilities
 from migrator.stores.s3.store import S3Source, S3Target
@@ -25,7 +26,7 @@ def first_look(locations: Locations, options: Options, source: Source, target: S
     """Look at both ends without writing. Raises CannotStart or SettingsError for what makes even a plan pointless."""
     with as_refusal():
         look = look_at_source(source, str(locations.source), options.organizations, allow_empty=options.allow_empty)
-        findings: tuple[Finding, ...] = locations.findings
+        findings: tuple[Finding, ...] = locations.findings + age_findings(locations.source, options.ages)
         refused: frozenset[str] = frozenset()
         to_create: tuple[str, ...] = ()
         if isinstance(target, S3Source):
@@ -50,6 +51,24 @@ def prepare_to_migrate(locations: Locations, options: Options, stopping: Stoppin
             cure="Make them first, or leave out --no-create-buckets.",
         )
     return prepared
+
+
+def age_findings(source: Location, ages: Ages) -> tuple[Finding, ...]:
+    """What a filter by age leaves out, and by which time."""
+    if not ages:
+        return ()
+    on_s3 = isinstance(source, S3Location)
+    time_of = "LastModified" if on_s3 else "their modification time"
+    moved = " LastModified is when an object was written: after a move to S3, that is the date of the move."
+    return (
+        Finding(
+            name="age-filter",
+            status=FindingStatus.WARNING,
+            seen=f"Only raw files of {ages.in_words()} are looked at, by {time_of}.",
+            why="All others are not counted, nor what is only at the target; no folder counts as finished."
+            + (moved if on_s3 else ""),
+        ),
+    )
 
 
 def ability_findings(abilities: Abilities) -> tuple[Finding, ...]:

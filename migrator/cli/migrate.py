@@ -11,7 +11,7 @@ import click
 from migrator.app import migrating
 from migrator.app.options import Prepared
 from migrator.app.planning import prepare_to_migrate
-from migrator.cli.options import location_options, locations_of, option, options_of, run_options
+from migrator.cli.options import age_options, location_options, locations_of, option, options_of, run_options
 from migrator.cli.plan import run_plan, show
 from migrator.cli.progress import log_to, watching
 from migrator.cli.signals import draining
@@ -23,6 +23,7 @@ from migrator.reports.words import plural, shown
 @click.command(short_help="Copy what is missing at the target; go on after an interruption.")
 @location_options
 @run_options
+@age_options
 @option(
     "--jobs",
     type=click.IntRange(1, 1024),

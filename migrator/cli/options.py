@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from migrator.ages import Ages
 from migrator.app.options import Options
 from migrator.locations import resolve_locations
 from migrator.settings import Locations, Overrides
@@ -80,6 +82,15 @@ _RUN_OPTIONS = (
 )
 
 
+_AGE_OPTIONS = (
+    option(
+        "--newer-than",
+        metavar="WHEN",
+        help="Only raw files modified at or after this: a date, a time (UTC without a zone), or a duration such as 90d, 12h, 30m, 2w.",
+    ),
+    option("--older-than", metavar="WHEN", help="Only raw files modified before this; the same forms."),
+)
+
 _STATE_OPTIONS = (
     option("--state-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where ledgers are kept."),
     option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
@@ -96,6 +107,15 @@ def location_options(command: Command) -> Command:
 
 def run_options(command: Command) -> Command:
     return _with(_RUN_OPTIONS, command)
+
+
+def age_options(command: Command) -> Command:
+    return _with(_AGE_OPTIONS, command)
+
+
+def ages_of(given: dict[str, Any]) -> Ages:
+    """Which raw files are meant by their age. Raises SettingsError."""
+    return Ages.parse(given.get("newer_than"), given.get("older_than"), now=time.time())
 
 
 def _with(options: tuple[Callable[[Command], Command], ...], command: Command) -> Command:
@@ -130,6 +150,7 @@ def options_of(given: dict[str, Any]) -> Options:
         forced=frozenset(given["forced"]),
         settle=given.get("settle", 30.0),
         patience=given["patience"],
+        ages=ages_of(given),
         state=state_folder(given["state_dir"]),
     )
 

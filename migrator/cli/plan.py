@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from migrator.app import migrating
-from migrator.cli.options import location_options, locations_of, options_of, run_options
+from migrator.cli.options import age_options, location_options, locations_of, options_of, run_options
 from migrator.cli.progress import log_to, watching
 from migrator.cli.signals import draining
 from migrator.reports.console import report_as_text
@@ -18,6 +18,7 @@ from migrator.reports.report import Report
 @click.command()
 @location_options
 @run_options
+@age_options
 def plan(**given: Any) -> int:
     """Say what `migrate` would do, and write nothing.
 

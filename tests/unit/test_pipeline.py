@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from migrator.ages import Ages
 from migrator.errors import MustStop, Unavailable
 from migrator.model import (
     Fingerprint,
@@ -428,3 +429,35 @@ def test_a_listing_out_of_order_ends_the_run() -> None:
         backwards.save(RawFile("org", one), b"x")
     with pytest.raises(MustStop, match="out of order"):
         run_pass(backwards, MemoryStore())
+
+
+# --- filters by age --------------------------------------------------------------------------------------------------
+
+
+def test_a_filter_by_age_leaves_out_files_says_nothing_of_extra_and_finishes_no_folder() -> None:
+    clock = Clock(1_000_000.0)
+    here, there = store_with(A, clock=clock), store_with(D, clock=clock)
+    clock.advance(100)
+    here.save(RawFile("org", B), b"young")
+    here.save(RawFile("org", C), b"young too")
+    clock.advance(1_000)
+    memory = Remembered()
+    young = Ages(newer_than=1_000_050.0)
+    assert counts(run_pass(here, there, memory=memory, clock=clock, ages=young)) == {"copied": 2}
+    assert set(of(there)) == {B, C, D}
+    assert not memory.folders
+    assert counts(run_pass(here, there, memory=memory, clock=clock, ages=Ages(older_than=1_000_050.0))) == {"copied": 1}
+    assert not memory.folders
+    assert counts(run_pass(here, there, memory=memory, clock=clock)) == {"present": 3, "extra": 1}
+    assert memory.folders
+
+
+def test_a_filter_by_age_does_not_rest_on_finished_folders() -> None:
+    clock, memory = Clock(1_000_000.0), Remembered()
+    here, there = store_with(A, B, clock=clock), store_with(clock=clock)
+    clock.advance(1_000)
+    run_pass(here, there, memory=memory, clock=clock)
+    assert memory.folders
+    assert counts(run_pass(here, there, memory=memory, clock=clock, ages=Ages(newer_than=1_000_500.0))) == {}
+    totals = run_pass(here, there, memory=memory, clock=clock, ages=Ages(older_than=1_000_500.0))
+    assert (counts(totals), totals.overall().present_unseen.files) == ({"present": 2}, 0)
