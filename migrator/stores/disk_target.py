@@ -132,7 +132,8 @@ class DiskTarget(DiskSource):
         """Hand over whole units that an earlier run wrote; they are proven with the rest before anything is published."""
         unit = content.resume_unit
         whole = min(os.fstat(fd).st_size, content.entry.size - 1) // unit * unit
-        os.ftruncate(fd, whole)
+        if whole != os.fstat(fd).st_size:  # a file that was cut is flushed by ext4 when it is closed
+            os.ftruncate(fd, whole)
         taken = 0
         while taken < whole and (data := os.read(fd, unit)):
             content.accept(data)
@@ -140,7 +141,7 @@ class DiskTarget(DiskSource):
 
     def _fill(self, fd: int, content: Content) -> str:
         """Write the content, give it owner and mode, and say the mark that the file will have."""
-        while data := content.read(_CHUNK):
+        while data := content.read(max(_CHUNK, content.resume_unit)):
             view = memoryview(data)
             while view:  # a write near a full disk is short and no error
                 view = view[os.write(fd, view) :]

@@ -8,11 +8,15 @@ from collections.abc import Callable
 _FIRST_WINDOW = 16
 _MEASURED_SECONDS = 0.15
 _MEASURED_ANSWERS = 32
+_CLIMB_SECONDS = 0.04
+"""Looks are short until a size brings nothing: a run of some thousand files far away is over before a slower climb is."""
 _WORTH_IT = 1.10
 _ANSWERS_GOT_SLOW = 0.5
 _FORGOTTEN = 0.95
 _SMALLEST_BY_LATENCY = 4
 _REST_SECONDS = 3.0
+_SHORT_REST_SECONDS = 0.3
+"""After the climb, whose looks were too short to trust much."""
 _THROTTLED_REST_SECONDS = 5.0
 _ONE_BURST_SECONDS = 1.0
 
@@ -35,19 +39,22 @@ class Pace:
         self._rate = 0.0
         self._before = 0
         self._steady = 0.0
+        self._climbs = True
 
     def answered(self, count: int) -> None:
         """So many requests have ended well."""
         self._answers += count
         now = self._clock()
         elapsed = now - self._began
-        if elapsed >= _MEASURED_SECONDS and self._answers >= max(_MEASURED_ANSWERS, self.window):
+        seconds = _CLIMB_SECONDS if self._climbs else _MEASURED_SECONDS
+        if elapsed >= seconds and self._answers >= max(_MEASURED_ANSWERS, self.window):
             self._judge(self._answers / elapsed, now)
             self._began, self._answers = now, 0
 
     def throttled(self) -> None:
         """The server asked to slow down, or broke off."""
         now = self._clock()
+        self._climbs = False
         if now >= self._burst_until:  # the answers to one window's requests are one refusal
             self.window = max(1, self.window // 2)
             self._burst_until = now + _ONE_BURST_SECONDS
@@ -58,7 +65,8 @@ class Pace:
     def _judge(self, rate: float, now: float) -> None:
         if self._before and rate < self._rate * _WORTH_IT:
             self.window, self._before = self._before, 0  # the larger window brought nothing
-            self._rest_until = now + _REST_SECONDS
+            self._rest_until = now + (_SHORT_REST_SECONDS if self._climbs else _REST_SECONDS)
+            self._climbs = False
             self._rate = 0.0
         elif not self._before and rate < self._steady * _ANSWERS_GOT_SLOW:
             self.window = min(self.window, max(_SMALLEST_BY_LATENCY, self.window * 3 // 4))

@@ -119,7 +119,7 @@ def test_from_one_it_comes_back_too() -> None:
 def test_the_largest_is_never_passed(largest: int) -> None:
     clock = Clock()
     pace = Pace(largest, clock)
-    assert max(run(pace, clock, scales, 60)) == pace.window == largest
+    assert max(run(pace, clock, scales, 60)) == largest  # of 16, one more is not worth it for long
 
 
 @example(largest=1, events=[(1.0, 32), (3.0, 32)])  # slow answers do not widen a window smaller than the smallest

@@ -15,6 +15,7 @@ from migrator.stores.s3.abilities import Abilities
 from migrator.stores.s3.faults import translate
 from migrator.stores.s3.listing import Retry
 from migrator.stores.s3.pages import clean_etag
+from migrator.transfer.behind import Behind
 from migrator.transfer.integrity import EtagCheck
 
 if TYPE_CHECKING:
@@ -66,13 +67,14 @@ class S3Content:
         self._check = EtagCheck(entry.etag, entry.size)
         self._reader = make_reader(self._check)
         self._left = memoryview(b"")
+        self._hashing = Behind("hash")
 
     @property
     def resume_unit(self) -> int:
         return self._reader.unit
 
     def accept(self, data: bytes) -> None:
-        self._check.update(data)
+        self._update(self._check, data, None)
         self._reader.skip(len(data))
 
     def read(self, size: int) -> bytes:
@@ -86,9 +88,16 @@ class S3Content:
             pieces.append(self._left[:missing])  # views: slicing bytes would copy the rest of a part each time
             self._left = self._left[missing:]
             missing -= len(pieces[-1])
+        if len(pieces) == 1:
+            part = pieces[0].obj
+            if isinstance(part, bytes) and len(part) == len(
+                pieces[0]
+            ):  # a whole part is handed on as it is, without a copy
+                return part
         return b"".join(pieces)
 
     def finish(self) -> None:
+        self._hashing.wait()
         matches = self._check.matches()
         if matches is False and not self._reader.is_opaque:
             raise NotTheSame("wrong-digest", f"What was read of {self._place} is not what its ETag says.")
@@ -97,11 +106,19 @@ class S3Content:
 
     def close(self) -> None:
         self._reader.close()
+        self._hashing.close()
 
     def _take(self, reader: Reader, check: EtagCheck, size: int) -> bytes:
         data, md5 = reader.read(size)
-        check.update(data, md5)
+        self._update(check, data, md5)
         return data
+
+    def _update(self, check: EtagCheck, data: bytes, md5: bytes | None) -> None:
+        """Parts of large objects are hashed beside what is done with them; small objects are over too soon for that."""
+        if self._reader.unit and md5 is None:
+            self._hashing.submit(check.update, data)
+        else:
+            check.update(data, md5)
 
     def _read_again(self) -> str:
         """Where no digest tells: the fingerprint of a second, independent reading."""
@@ -110,6 +127,7 @@ class S3Content:
         self._reader = self._make_reader(check)
         while self._take(self._reader, check, _CHUNK):
             pass
+        self._hashing.wait()
         return check.fingerprint
 
 
