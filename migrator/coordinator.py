@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Protocol
 
 from migrator.errors import MigratorError
-from migrator.model import Count, FinishedFolder, Problem, Provisional, RawId, Shard, Tally, UnfinishedUpload, shards_of
+from migrator.model import (
+    Count,
+    FinishedFolder,
+    Folder,
+    Problem,
+    Provisional,
+    RawId,
+    Shard,
+    Tally,
+    UnfinishedUpload,
+    shards_of,
+)
 from migrator.stopping import Flag
 from migrator.units import Assignment, Ended, Event, Survey, Surveyed, Told, Unit, UploadBegan, UploadEnded
 
@@ -167,14 +179,18 @@ class Coordinator:
     def _assignments(self, surveyed: Surveyed) -> Iterator[Assignment]:
         if not surveyed.ledger_holds:
             self._memory.forget_finished(surveyed.organization)
-        for shard in shards_of(surveyed.organization, surveyed.length):
-            yield self._assignment(shard, surveyed)
+        if surveyed.changed is None:
+            for shard in shards_of(surveyed.organization, surveyed.length):
+                yield self._assignment(shard, surveyed, None)
+            return
+        for prefix, folders in groupby(surveyed.changed, key=lambda folder: folder.prefix[: surveyed.length]):
+            yield self._assignment(Shard(surveyed.organization, prefix), surveyed, tuple(folders))
 
-    def _assignment(self, shard: Shard, surveyed: Surveyed) -> Assignment:
+    def _assignment(self, shard: Shard, surveyed: Surveyed, only: tuple[Folder, ...] | None) -> Assignment:
         return Assignment(
             shard=shard,
             target_is_empty=surveyed.target_is_empty,
-            finished=self._memory.finished(shard.organization, shard.prefix),
+            only=only,
             provisional=self._memory.provisional(shard.organization, shard.prefix),
             uploads=self._memory.uploads(shard.organization, shard.prefix),
         )

@@ -18,6 +18,7 @@ from migrator.compare import compare, verdict_of
 from migrator.model import (
     INDEX_LENGTH,
     Action,
+    Count,
     Entry,
     FinishedFolder,
     Folder,
@@ -74,12 +75,29 @@ class Pass:
         empty = organization in self.refused or self.target.is_empty(organization)
         length = self.source.shard_length(organization)
         holds = not unit.finished or (not empty and self._still_holds(unit, length))
-        yield Surveyed(organization=organization, length=length, target_is_empty=empty, ledger_holds=holds)
-        if length:
-            told = Told(organization=organization)
-            for store in (self.source,) if empty else (self.source, self.target):
-                store.scan_strays(organization, told.note, length=length)
+        told = Told(organization=organization)
+        changed = self._changed(unit, told) if unit.finished and holds and not self.ages else None
+        yield Surveyed(
+            organization=organization, length=length, target_is_empty=empty, ledger_holds=holds, changed=changed
+        )
+        if length or changed is not None:
+            looked_through = (self.source,) if empty or changed is not None else (self.source, self.target)
+            for store in looked_through:
+                store.scan_strays(organization, told.note, length=length or 1)
             yield told
+
+    def _changed(self, unit: Survey, told: Told) -> tuple[Folder, ...] | None:
+        """The index folders that are not as the ledger knows them, with one stat for each; the others' files are counted, unseen."""
+        changed = []
+        folders = self.source.folders(Shard(unit.organization))
+        for folder in folders:
+            known = unit.finished.get(folder.prefix)
+            if known is None or known.fingerprint != folder.fingerprint:
+                changed.append(folder)
+                continue
+            for count in (told.tally[Outcome.PRESENT], told.tally.present_unseen):
+                count.merge(Count(known.files, known.bytes))
+        return tuple(changed) if len(changed) < len(folders) else None
 
     def _still_holds(self, unit: Survey, length: int) -> bool:
         """A quick look at one shard of the target, another one each time: does it have what the ledger says was finished?"""
@@ -100,13 +118,18 @@ class ShardPass:
         self._told = Told(organization=self._shard.organization)
         self._told_at = time.monotonic()
         self._results = 0
-        folders = whole.source.folders(self._shard) if whole.remembers and not whole.ages else ()
-        changed = [folder for folder in folders if not self._is_finished(folder)]
-        self._open_folders = {folder.prefix: _FolderCount(folder) for folder in changed}
+        only = assignment.only
+        folders = (
+            only
+            if only is not None
+            else whole.source.folders(self._shard)
+            if whole.remembers and not whole.ages
+            else ()
+        )
+        self._open_folders = {folder.prefix: _FolderCount(folder) for folder in folders}
         self._has_folders = bool(folders)
-        only = None if len(changed) == len(folders) else [folder.prefix for folder in changed]
         self.organization = self._shard.organization
-        self.steps = self._steps(self._pairs(only))
+        self.steps = self._steps(self._pairs(None if only is None else [folder.prefix for folder in only]))
 
     def count(self, result: Result) -> None:
         """Take down how a raw file ended."""
@@ -137,19 +160,7 @@ class ShardPass:
                 self._told.finished.append(folder.as_finished(self._shard.organization))
         return self.tell()
 
-    def _is_finished(self, folder: Folder) -> bool:
-        known = self._assignment.finished.get(folder.prefix)
-        if known is None or known.fingerprint != folder.fingerprint or self._assignment.target_is_empty:
-            return False
-        tally = self._told.tally
-        for count in (tally[Outcome.PRESENT], tally.present_unseen):
-            count.files += known.files
-            count.bytes += known.bytes
-        return True
-
     def _pairs(self, only: Sequence[str] | None) -> Iterator[Pair]:
-        if only is not None and not only and self._shard.prefix:
-            return iter(())
         source = self._scan(self._pass.source, only, one_by_one=True)
         if self._pass.ages:
             source = admitted(source, self._pass.ages)
@@ -160,12 +171,10 @@ class ShardPass:
 
     def _scan(self, store: Source, only: Sequence[str] | None, *, one_by_one: bool) -> Iterator[Entry]:
         """The shard's entries, or those in some of its index folders: listed each for itself, or picked from the whole listing."""
-        organization, prefix = self._shard
+        organization = self._shard.organization
         if only is None:
             return store.scan(self._shard, self._notify)
         if one_by_one:
-            if not prefix:
-                store.scan_strays(organization, self._notify)
             return chain.from_iterable(store.scan(Shard(organization, index), self._notify) for index in only)
         wanted = frozenset(only)
         return (entry for entry in store.scan(self._shard, self._notify) if entry.raw_id[:INDEX_LENGTH] in wanted)
@@ -186,10 +195,12 @@ class ShardPass:
                 self._leave_open(pair.raw_id)
                 continue
             action = rules[verdict_of(pair)]
-            if action is Action.ACCEPT:
-                self.count(Result(source, Outcome.PRESENT))
-                continue
             own = provisional.get(pair.raw_id)
+            if action is Action.ACCEPT:
+                if own is None:
+                    self.count(Result(source, Outcome.PRESENT))
+                    continue
+                action = Action.COMPARE  # copied while it was still young: its size alone does not tell
             step = Step(action, source, target, own.mark if own else None)
             if action is Action.REFUSE:
                 self.count(Result(source, Outcome.REFUSED, NO_VALID_NAME))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from migrator.errors import MigratorError
 from migrator.model import (
     FinishedFolder,
+    Folder,
     Notice,
     NoticeKind,
     Problem,
@@ -29,11 +30,11 @@ class Survey(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """A unit: a shard, and what the ledger knows of it."""
+    """A unit: a shard, and what the ledger knows of it. `only` these of its index folders; None for all of it."""
 
     shard: Shard
     target_is_empty: bool
-    finished: Mapping[str, FinishedFolder] = field(default_factory=dict)
+    only: tuple[Folder, ...] | None = None
     provisional: Mapping[RawId, Provisional] = field(default_factory=dict)
     uploads: tuple[UnfinishedUpload, ...] = ()
 
@@ -46,12 +47,14 @@ class Surveyed:
     """An event: the organization's shards, by the length of their prefixes.
 
     `ledger_holds`: a look at the target found what the ledger says of finished folders; else all has to be compared anew.
+    `changed`: the index folders that are not as they were when they were finished; None for all of them.
     """
 
     organization: str
     length: int
     target_is_empty: bool
     ledger_holds: bool = True
+    changed: tuple[Folder, ...] | None = None
 
 
 @dataclass(slots=True, kw_only=True)

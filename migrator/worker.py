@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol, cast
 
-from migrator.errors import MigratorError, MustStop
+from migrator.errors import Interrupted, MigratorError, MustStop
 from migrator.line import Line
 from migrator.model import Step
 from migrator.pipeline import Pass, ShardPass
@@ -96,6 +96,9 @@ class Worker:
     def _pull(self, shard: _Open) -> Step | None:
         try:
             step = next(shard.shard.steps, None)
+        except Interrupted:
+            shard.broken = True
+            return None
         except MigratorError as error:
             shard.broken = True
             self._fail(error)
@@ -123,6 +126,8 @@ class Worker:
                 self._line.learn(unit.uploads)
                 self._open.append(_Open(ShardPass(self._pass, unit)))
                 return True
+        except Interrupted:
+            self._tell(Ended())
         except MigratorError as error:
             self._tell(Ended(error))
         except Exception as error:

@@ -13,9 +13,9 @@ from functools import partial
 
 from migrator.ahead import CountAhead
 from migrator.app.memory import Record, only_reading
-from migrator.app.opening import held_ledger, patience_of, reading, writing
-from migrator.app.options import MOST_JOBS, Options, Prepared, Stopping, Watch
-from migrator.app.planning import abilities_of, ability_findings, first_look, lane_findings
+from migrator.app.opening import held_ledger, patience_of, reading, throttle_of, writing
+from migrator.app.options import MOST_JOBS, Deadline, Options, Prepared, Stopping, Watch
+from migrator.app.planning import abilities_of, ability_findings, first_look, lane_findings, refuse_idle_limits
 from migrator.app.reporting import first_totals, report_of
 from migrator.coordinator import Coordinator, Engine, Memory, Observer, Totals
 from migrator.engines.processes import Processes
@@ -30,13 +30,14 @@ from migrator.model import (
 from migrator.pipeline import Pass
 from migrator.protocols import Sink, Source
 from migrator.rehearse import Rehearse
-from migrator.reports.report import Report
+from migrator.reports.report import MAX_DURATION, Report
 from migrator.rules import BY_CONTENT, BY_SIZE, Rules
 from migrator.settings import DiskLocation, Locations
 from migrator.stopping import Flag
 from migrator.stores.disk_target import held
 from migrator.stores.lanes import bulk_lane_between
 from migrator.stores.s3.abilities import Abilities
+from migrator.throttle import Throttle
 from migrator.transfer.careful import CarefulLane
 from migrator.transfer.sink import Transfer
 from migrator.units import Ended
@@ -51,8 +52,11 @@ _COUNTING_AFTER_STOP_SECONDS = 5.0
 def plan(locations: Locations, options: Options, watch: Watch, stopping: Stopping) -> Report:
     """What `migrate` would do. Writes nothing: not to disk, not to S3. Raises MigratorError."""
     started = time.monotonic()
-    patience = patience_of(options, stopping.event)
-    with reading(locations.source, patience) as source, reading(locations.target, patience) as target:
+    refuse_idle_limits(locations, options)
+    deadline = deadline_of(options, stopping)
+    patience, throttle = patience_of(options, stopping.event), throttle_of(options, stopping.event)
+    opened = reading(locations.source, patience, throttle), reading(locations.target, patience, throttle)
+    with opened[0] as source, opened[1] as target:
         prepared = first_look(locations, options, source, target)
         totals = first_totals(prepared)
         whole = _pass(source, target, Rehearse(source), BY_SIZE, prepared.refused, options, stopping.event)
@@ -61,7 +65,7 @@ def plan(locations: Locations, options: Options, watch: Watch, stopping: Stoppin
             only_reading(locations, options) as memory,
             Threads(partial(_work_through, whole), stopping=stopping.event) as engine,
         ):
-            _coordinate(engine, prepared, memory, watch(None), totals, stopping)
+            _coordinate(engine, prepared, memory, [*watch(None), *deadline], totals, stopping)
     return report_of("plan", "", prepared, totals, time.monotonic() - started, stopping, dry_run=True)
 
 
@@ -70,24 +74,31 @@ def migrate(prepared: Prepared, options: Options, watch: Watch, stopping: Stoppi
     started = time.monotonic()
     locations, run_id = prepared.locations, new_run_id()
     totals = first_totals(prepared)
+    deadline = deadline_of(options, stopping)
+    throttle = throttle_of(options, stopping.event)
     with ExitStack() as stack:
         ledger = stack.enter_context(held_ledger(locations, options))
         if isinstance(locations.target, DiskLocation):
             stack.enter_context(held(locations.target.root, locations.target.folder_mode))
-        record = Record(ledger, run_id, totals)
+        record = Record(ledger, run_id, totals, relies_on_finished=not options.full)
         stack.enter_context(record.running("migrate", locations, options))
         ledger.record_problems(run_id, prepared.look.problems)
         abilities = abilities_of(prepared, options, ledger, run_id, stopping.event)
         findings = (*prepared.findings, *ledger.findings, *ability_findings(abilities), *lane_findings(locations))
         engine = stack.enter_context(
-            _engine(_Recipe(prepared=prepared, options=options, run_id=run_id, abilities=abilities), stopping.event)
+            _engine(
+                _Recipe(prepared=prepared, options=options, run_id=run_id, abilities=abilities, throttle=throttle),
+                stopping.event,
+            )
         )
         source = stack.enter_context(reading(locations.source, patience_of(options, stopping.event)))
         ahead = stack.enter_context(CountAhead(source, prepared.look.organizations, options.ages))
-        _coordinate(engine, prepared, record, watch(ahead), totals, stopping)
+        _coordinate(engine, prepared, record, [*watch(ahead), *deadline], totals, stopping)
         if stopping.event.is_set():
             ahead.finish(_COUNTING_AFTER_STOP_SECONDS)
             _count_pending(totals, ahead)
+            if stopping.signal == MAX_DURATION and ahead.is_final and not totals.overall()[Outcome.PENDING].files:
+                stopping.signal = ""  # it came to its end all the same
         seconds = time.monotonic() - started
         report = report_of(
             "migrate",
@@ -112,6 +123,7 @@ class _Recipe:
     options: Options
     run_id: str
     abilities: Abilities
+    throttle: Throttle
 
 
 def _engine(recipe: _Recipe, stopping: Flag) -> Processes:
@@ -129,7 +141,7 @@ def _work_by_recipe(recipe: _Recipe, stopping: Flag, units: Units, line: Line) -
     patience = patience_of(options, stopping)
     try:
         with ExitStack() as stack:
-            source = stack.enter_context(reading(prepared.locations.source, patience))
+            source = stack.enter_context(reading(prepared.locations.source, patience, recipe.throttle))
             target = stack.enter_context(
                 writing(
                     prepared.locations.target,
@@ -138,6 +150,8 @@ def _work_by_recipe(recipe: _Recipe, stopping: Flag, units: Units, line: Line) -
                     abilities=recipe.abilities,
                     create_buckets=options.create_buckets,
                     journal=line,
+                    throttle=recipe.throttle,
+                    source=prepared.locations.source,
                 )
             )
             careful = CarefulLane(source, target, jobs=min(options.jobs, MOST_CAREFUL_JOBS), patience=patience)
@@ -186,6 +200,12 @@ def _coordinate(
 ) -> None:
     coordinator = Coordinator(engine=engine, memory=memory, observers=observers, totals=totals, stopping=stopping.event)
     coordinator.run(prepared.look.organizations)
+
+
+def deadline_of(options: Options, stopping: Stopping) -> tuple[Observer, ...]:
+    """Who ends the run when its time is over; nobody without a limit."""
+    seconds = options.limits.duration
+    return () if seconds is None else (Deadline(seconds, stopping),)
 
 
 def _count_pending(totals: Totals, ahead: CountAhead) -> None:

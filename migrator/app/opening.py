@@ -18,10 +18,16 @@ from migrator.stores.disk import DiskSource
 from migrator.stores.disk_target import DiskTarget
 from migrator.stores.s3.abilities import Abilities
 from migrator.stores.s3.store import S3Source, S3Target
+from migrator.throttle import Throttle
 
 
 def patience_of(options: Options, stopping: Flag) -> Patience:
     return Patience(seconds=options.patience, stopping=stopping)
+
+
+def throttle_of(options: Options, stopping: Flag) -> Throttle:
+    """What keeps a run within its limits; made before workers are forked, which share it."""
+    return Throttle(options.limits, stopping)
 
 
 @contextmanager
@@ -34,12 +40,12 @@ def as_refusal() -> Iterator[None]:
 
 
 @contextmanager
-def reading(location: Location, patience: Patience) -> Iterator[Source]:
+def reading(location: Location, patience: Patience, throttle: Throttle | None = None) -> Iterator[Source]:
     store: DiskSource | S3Source
     if isinstance(location, DiskLocation):
         store = DiskSource(location.root)
     else:
-        store = S3Source(location, patience)
+        store = S3Source(location, patience, throttle=throttle)
     try:
         yield store
     finally:
@@ -55,12 +61,20 @@ def writing(
     abilities: Abilities,
     create_buckets: bool,
     journal: Journal | None = None,
+    throttle: Throttle | None = None,
+    source: Location | None = None,
 ) -> Iterator[Target]:
-    """A store that can be written, closed at the end."""
+    """A store that can be written, closed at the end. `source` is where content comes from: on S3, bytes are counted there."""
     store: DiskTarget | S3Target
     if isinstance(location, DiskLocation):
         mark = run_id.rpartition("-")[2]
-        store = DiskTarget(location.root, folder_mode=location.folder_mode, file_mode=location.file_mode, run=mark)
+        store = DiskTarget(
+            location.root,
+            folder_mode=location.folder_mode,
+            file_mode=location.file_mode,
+            run=mark,
+            throttle=throttle if isinstance(source, DiskLocation) else None,
+        )
     else:
         store = S3Target(
             location,
@@ -68,6 +82,7 @@ def writing(
             abilities=abilities,
             create_buckets=create_buckets,
             journal=journal,
+            throttle=throttle,
         )
     try:
         yield store

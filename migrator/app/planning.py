@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 
 from migrator.ages import Ages
-from migrator.app.opening import as_refusal, patience_of, reading, writing
+from migrator.app.opening import as_refusal, patience_of, reading, throttle_of, writing
 from migrator.app.options import Options, Prepared, Stopping
-from migrator.errors import CannotStart
+from migrator.errors import CannotStart, SettingsError
 from migrator.firstlook import look_at_bucket_names, look_at_source, refuse_errors
 from migrator.ledger import Ledger
 from migrator.model import (
@@ -40,8 +40,10 @@ def first_look(locations: Locations, options: Options, source: Source, target: S
 
 def prepare_to_migrate(locations: Locations, options: Options, stopping: Stopping) -> Prepared:
     """All that can be known before anything is written, for showing and asking. Raises MigratorError for what forbids to start."""
-    patience = patience_of(options, stopping.event)
-    with reading(locations.source, patience) as source, reading(locations.target, patience) as target:
+    refuse_idle_limits(locations, options)
+    patience, throttle = patience_of(options, stopping.event), throttle_of(options, stopping.event)
+    opened = reading(locations.source, patience, throttle), reading(locations.target, patience, throttle)
+    with opened[0] as source, opened[1] as target:
         prepared = first_look(locations, options, source, target)
     refuse_errors(prepared.findings, options.forced)
     if prepared.buckets_to_create and not options.create_buckets:
@@ -69,6 +71,18 @@ def age_findings(source: Location, ages: Ages) -> tuple[Finding, ...]:
             + (moved if on_s3 else ""),
         ),
     )
+
+
+def refuse_idle_limits(locations: Locations, options: Options) -> None:
+    """No option is silently ignored."""
+    has_s3 = any(isinstance(location, S3Location) for location in (locations.source, locations.target))
+    if options.limits.requests is not None and not has_s3:
+        raise SettingsError(
+            "option-without-end",
+            "--max-requests applies to neither end.",
+            why="It limits requests to S3, and both ends are disks.",
+            cure="Leave it out, or limit the bytes with --bandwidth.",
+        )
 
 
 def ability_findings(abilities: Abilities) -> tuple[Finding, ...]:

@@ -11,7 +11,15 @@ import click
 from migrator.app import migrating
 from migrator.app.options import Prepared
 from migrator.app.planning import prepare_to_migrate
-from migrator.cli.options import age_options, location_options, locations_of, option, options_of, run_options
+from migrator.cli.options import (
+    age_options,
+    limit_options,
+    location_options,
+    locations_of,
+    option,
+    options_of,
+    run_options,
+)
 from migrator.cli.plan import run_plan, show
 from migrator.cli.progress import log_to, watching
 from migrator.cli.signals import draining
@@ -44,6 +52,8 @@ from migrator.reports.words import plural, shown
     show_default=True,
     help="Seconds after which a raw file on disk is taken to be complete.",
 )
+@option("--full", is_flag=True, help="Compare folders too that an earlier run finished and that are unchanged since.")
+@limit_options
 @option("--dry-run", is_flag=True, help="The same as `plan`.")
 @option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")
 def migrate(**given: Any) -> int:

@@ -13,6 +13,7 @@ import click
 
 from migrator.ages import Ages
 from migrator.app.options import Options
+from migrator.limits import Limits, bandwidth_of, requests_of, seconds_of
 from migrator.locations import resolve_locations
 from migrator.settings import Locations, Overrides
 from migrator.statefolder import StateFolder
@@ -91,6 +92,23 @@ _AGE_OPTIONS = (
     option("--older-than", metavar="WHEN", help="Only raw files modified before this; the same forms."),
 )
 
+_LIMIT_OPTIONS = (
+    option(
+        "--bandwidth",
+        metavar="RATE",
+        help='At most so many bytes of content a second, over all processes: 20MB/s, or "08:00-18:00 5MB/s, 50MB/s".',
+    ),
+    option(
+        "--max-requests", metavar="RATE", help="At most so many requests to S3 a second, over all processes: 500/s."
+    ),
+    option(
+        "--max-duration",
+        metavar="TIME",
+        help="Stop after so long (2h, 90min): what is under way is finished, exit status 7; run again to go on.",
+    ),
+)
+
+
 _STATE_OPTIONS = (
     option("--state-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where ledgers are kept."),
     option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
@@ -103,6 +121,10 @@ def state_options(command: Command) -> Command:
 
 def location_options(command: Command) -> Command:
     return _with(_LOCATION_OPTIONS, command)
+
+
+def limit_options(command: Command) -> Command:
+    return _with(_LIMIT_OPTIONS, command)
 
 
 def run_options(command: Command) -> Command:
@@ -152,6 +174,18 @@ def options_of(given: dict[str, Any]) -> Options:
         patience=given["patience"],
         ages=ages_of(given),
         state=state_folder(given["state_dir"]),
+        full=given.get("full", False),
+        limits=limits_of(given),
+    )
+
+
+def limits_of(given: dict[str, Any]) -> Limits:
+    """What the command may use. Raises SettingsError."""
+    bandwidth, requests, duration = (given.get(name) for name in ("bandwidth", "max_requests", "max_duration"))
+    return Limits(
+        bandwidth=bandwidth_of(bandwidth) if bandwidth else None,
+        requests=requests_of(requests) if requests else None,
+        duration=seconds_of(duration, "--max-duration") if duration else None,
     )
 
 

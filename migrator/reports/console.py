@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from migrator.model import Finding, FindingStatus, Outcome, Problem, Tally
-from migrator.reports.report import Report, Row
+from migrator.reports.report import MAX_DURATION, Report, Row
 from migrator.reports.words import duration, files, number, plural, shown, size, table
 
 _ROWS_SHOWN = 40
@@ -140,7 +140,7 @@ def _in_one_sentence(report: Report) -> Iterator[str]:
     if report.interrupted_by:
         left = "" if report.counting_is_final else " at least"
         yield (
-            f"Stopped by {report.interrupted_by} after {took}: {files(tally[Outcome.COPIED].files)} copied, "
+            f"{_stopped_by(report.interrupted_by)} after {took}: {files(tally[Outcome.COPIED].files)} copied, "
             f"{number(tally[Outcome.PRESENT].files)} were there already,{left} {number(tally[Outcome.PENDING].files)} are left."
         )
     elif report.nothing_to_do:
@@ -157,6 +157,10 @@ def _in_one_sentence(report: Report) -> Iterator[str]:
             f"{number(tally.present_unseen.files)} of the present ones lie in folders that are unchanged since an earlier run "
             "finished them, and were not looked at again."
         )
+
+
+def _stopped_by(what: str) -> str:
+    return "Stopped, as --max-duration asks," if what == MAX_DURATION else f"Stopped by {what}"
 
 
 def _plan_sentences(report: Report, tally: Tally) -> Iterator[str]:

@@ -11,6 +11,15 @@ from migrator.settings import Setting
 SCHEMA = 1
 
 
+MAX_DURATION = "max-duration"
+_INTERRUPTED = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129, MAX_DURATION: 7}
+
+
+def status_when_interrupted(by: str) -> int:
+    """The exit status of a run that a signal or a limit ended."""
+    return _INTERRUPTED.get(by, 3)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One organization: its bucket (None on disk) and what became of its raw files."""
@@ -22,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A run, or what a run would be. `interrupted_by` names a signal; `seconds` is how long it took."""
+    """A run, or what a run would be. `interrupted_by` names a signal or a limit; `seconds` is how long it took."""
 
     command: str
     run: str
@@ -48,7 +57,7 @@ class Report:
     def exit_status(self) -> int:
         """0 for everything accounted for and fine, 1 for anything that needs the operator; signals have their own."""
         if self.interrupted_by:
-            return {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}.get(self.interrupted_by, 3)
+            return status_when_interrupted(self.interrupted_by)
         return 0 if self.overall.is_clean else 1
 
     @property

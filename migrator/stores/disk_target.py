@@ -30,6 +30,7 @@ from migrator.protocols import Content, Receipt, Source
 from migrator.stores.disk import FOLDER_FLAGS, DiskSource, translate
 from migrator.stores.durable import rename_without_replacing, sync_filesystem
 from migrator.stores.strays import OWN_TEMPORARY, is_partial, partial_name, temporary_name
+from migrator.throttle import Throttle
 
 _CHUNK = 1 << 20
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -50,11 +51,14 @@ class DiskTarget(DiskSource):
     """A data folder opened for writing, with Bytes' modes and, as root, the data folder's owner.
 
     `run` marks this run's temporary files; those of other runs are leftovers and removed when met. The caller holds the lock that
-    makes that true.
+    makes that true. `throttle` limits the bytes written, where nothing on their way has been counted yet.
     """
 
-    def __init__(self, root: Path, *, folder_mode: int, file_mode: int, run: str) -> None:
+    def __init__(
+        self, root: Path, *, folder_mode: int, file_mode: int, run: str, throttle: Throttle | None = None
+    ) -> None:
         super().__init__(root)
+        self._throttle = throttle or Throttle()
         self._folder_mode = folder_mode
         self._file_mode = file_mode
         self._run = run
@@ -141,7 +145,8 @@ class DiskTarget(DiskSource):
 
     def _fill(self, fd: int, content: Content) -> str:
         """Write the content, give it owner and mode, and say the mark that the file will have."""
-        while data := content.read(max(_CHUNK, content.resume_unit)):
+        while data := content.read(min(max(_CHUNK, content.resume_unit), self._throttle.slice)):
+            self._throttle.pay(len(data))
             view = memoryview(data)
             while view:  # a write near a full disk is short and no error
                 view = view[os.write(fd, view) :]

@@ -9,7 +9,7 @@ import pytest
 
 from migrator.coordinator import PROBLEMS_SHOWN, Coordinator, Totals
 from migrator.errors import MustStop, Unavailable
-from migrator.model import Count, Fingerprint, FinishedFolder, Outcome, Problem, Provisional, Shard, Tally
+from migrator.model import Count, Fingerprint, FinishedFolder, Folder, Outcome, Problem, Provisional, Shard, Tally
 from migrator.stopping import StopFlag
 from migrator.units import Assignment, Ended, Event, Survey, Surveyed, Told, Unit, UploadBegan
 from tests.backends import raw_id
@@ -118,16 +118,31 @@ def test_nothing_to_do_is_done_at_once() -> None:
 
 
 def test_assignments_carry_what_is_remembered_of_their_shard() -> None:
-    folder = FinishedFolder("a", "abc", Fingerprint(1, 2, 3), 4, 5)
     copy = Provisional("a", raw_id("abc0"), 1, 2, "mark")
-    memory = Remembered({("a", "abc"): folder, ("b", "abc"): folder}, {("a", copy.raw_id): copy})
+    memory = Remembered({}, {("a", copy.raw_id): copy})
     engine = Scripted(surveyed(1, empty=True))
     run(engine, ["a"], memory)
     found = {unit.shard: unit for unit in engine.units if isinstance(unit, Assignment)}
-    assert found[Shard("a", "a")].finished == {"abc": folder}
     assert found[Shard("a", "a")].provisional == {copy.raw_id: copy}
-    assert found[Shard("a", "b")].finished == {}
-    assert all(unit.target_is_empty for unit in found.values())
+    assert found[Shard("a", "b")].provisional == {}
+    assert all(unit.target_is_empty and unit.only is None for unit in found.values())
+
+
+@pytest.mark.parametrize(("length", "shards"), [(0, [""]), (1, ["0", "a"]), (2, ["0a", "a0", "ab"])])
+def test_only_shards_with_changed_folders_are_given_out(length: int, shards: list[str]) -> None:
+    changed = tuple(Folder(prefix, Fingerprint(1, 2, 3)) for prefix in ("0aa", "0ab", "a01", "abc"))
+
+    def answer(unit: Unit) -> list[Event]:
+        if isinstance(unit, Survey):
+            return [Surveyed(organization="a", length=length, target_is_empty=False, changed=changed), ENDED]
+        return [told("a"), ENDED]
+
+    engine = Scripted(answer)
+    run(engine, ["a"])
+    given = [unit for unit in engine.units if isinstance(unit, Assignment)]
+    assert [unit.shard.prefix for unit in given] == shards
+    assert [folder for unit in given for folder in unit.only or ()] == list(changed)
+    assert all(folder.prefix.startswith(unit.shard.prefix) for unit in given for folder in unit.only or ())
 
 
 @pytest.mark.parametrize("holds", [True, False])
@@ -145,7 +160,7 @@ def test_what_the_target_does_not_hold_any_more_is_forgotten(holds: bool) -> Non
     engine = Scripted(answer)
     run(engine, ["a"], memory)
     [assignment] = [unit for unit in engine.units if isinstance(unit, Assignment)]
-    assert assignment.finished == ({"abc": folder} if holds else {})
+    assert assignment.only is None
     assert memory.folders.keys() == ({("a", "abc"), ("b", "abc")} if holds else {("b", "abc")})
 
 

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import io
 import re
+import time
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
@@ -204,12 +205,15 @@ class BulkLane:
         self._signers: dict[str, Signer] = {}
         self._ended: deque[Carried] = deque()
         self._bytes = 0
+        self._throttle = job.wire.throttle
+        self._paid_at = 0.0
         self.under_way = 0
 
     @property
     def has_room(self) -> bool:
         sent = self.under_way - len(self._ended)
-        return sent < self._pace.window and len(self._ended) < _ENDED_AT_MOST and self._bytes < _BYTES_UNDER_WAY
+        is_free = sent < self._pace.window and len(self._ended) < _ENDED_AT_MOST and self._bytes < _BYTES_UNDER_WAY
+        return is_free and not self._throttle.seconds_until(self._paid_at)
 
     def takes(self, step: Step) -> bool:
         return self._job.takes(step)
@@ -231,10 +235,14 @@ class BulkLane:
         """What has ended; waits up to `timeout` seconds for the first."""
         self._multi.perform()
         self._take_ended()
+        unpaid = self._throttle.seconds_until(self._paid_at)
+        timeout = min(timeout, unpaid) if unpaid else timeout
         if not self._ended and self.under_way:
             self._multi.select(timeout)
             self._multi.perform()
             self._take_ended()
+        elif not self._ended and unpaid:
+            time.sleep(timeout)
         while self._ended:
             self.under_way -= 1
             yield self._ended.popleft()
@@ -259,6 +267,7 @@ class BulkLane:
             curl.setopt(pycurl.POSTFIELDS, call.content)
         self._requests[curl] = request
         self._bytes += step.source.size
+        self._paid_at = self._throttle.charge(step.source.size, requests=1)
         self._multi.add_handle(curl)
 
     def _headers(self, route: Route, path: str, call: Call) -> list[str]:

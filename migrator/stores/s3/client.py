@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+import io
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
 
 import botocore.session
 from botocore.config import Config
@@ -14,12 +15,15 @@ from migrator import __version__
 from migrator.errors import SettingsError
 from migrator.settings import S3Access
 from migrator.stores.s3.faults import translate
+from migrator.throttle import Throttle
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
     from mypy_boto3_s3 import S3Client
 
 MAX_CONNECTIONS = 128
+NEVER_SENT = "GetObjectTorrent"
+"""A call on an object that nothing here makes: `wire` has it prepared and keeps it back, to see how botocore would send it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +33,17 @@ class Connection:
     client: S3Client
     credentials: Credentials | None
     ca_bundle: str | None
+    throttle: Throttle = field(default_factory=Throttle)
 
 
-def connect(access: S3Access, *, connect_timeout: float = 10, read_timeout: float = 60, tries: int = 3) -> Connection:
+def connect(
+    access: S3Access,
+    *,
+    connect_timeout: float = 10,
+    read_timeout: float = 60,
+    tries: int = 3,
+    throttle: Throttle | None = None,
+) -> Connection:
     """A client that finds servers as Bytes' does, and asks for no checksum that servers do not know.
 
     boto3's default checksums make a chunked body of a PUT over HTTPS, which Ceph, MinIO's gateway and rclone answer with 411.
@@ -55,7 +67,10 @@ def connect(access: S3Access, *, connect_timeout: float = 10, read_timeout: floa
             "s3", endpoint_url=access.endpoint_url, verify=access.ca_bundle or None, config=config
         )
         ca_bundle = access.ca_bundle or session.get_config_variable("ca_bundle")
-        return Connection(cast("S3Client", client), session.get_credentials(), ca_bundle)
+        throttle = throttle or Throttle()
+        if throttle.is_on:
+            _pay_for_requests(client, throttle)
+        return Connection(cast("S3Client", client), session.get_credentials(), ca_bundle, throttle)
     except ValueError as error:
         raise SettingsError(
             "endpoint-invalid",
@@ -64,6 +79,23 @@ def connect(access: S3Access, *, connect_timeout: float = 10, read_timeout: floa
         ) from error
     except BotoCoreError as error:
         raise _from_settings(error, access) from error
+
+
+def _pay_for_requests(client: Any, throttle: Throttle) -> None:
+    """Have each request, tries again too, wait for its turn. Before it is signed: a signature does not hold for long."""
+
+    def pay(request: Any, operation_name: str, **_: Any) -> None:
+        if operation_name != NEVER_SENT:
+            throttle.pay(_size_of(request.data), requests=1)
+
+    client.meta.events.register("before-sign.s3", pay)
+
+
+def _size_of(body: object) -> int:
+    """How much will be sent: botocore makes a file of the bytes that it is given."""
+    if isinstance(body, io.BytesIO):
+        return body.getbuffer().nbytes
+    return len(body) if isinstance(body, (bytes, bytearray)) else 0
 
 
 @functools.lru_cache(maxsize=8)

@@ -15,6 +15,7 @@ from migrator.stores.s3.abilities import Abilities
 from migrator.stores.s3.faults import translate
 from migrator.stores.s3.listing import Retry
 from migrator.stores.s3.pages import clean_etag
+from migrator.throttle import Throttle
 from migrator.transfer.behind import Behind
 from migrator.transfer.integrity import EtagCheck
 
@@ -136,8 +137,9 @@ class BodyReader:
 
     unit = 0
 
-    def __init__(self, client: S3Client, place: Place, entry: Entry, retry: Retry) -> None:
+    def __init__(self, client: S3Client, place: Place, entry: Entry, retry: Retry, throttle: Throttle) -> None:
         self._client = client
+        self._throttle = throttle
         self._place = place
         self._entry = entry
         self._retry = retry
@@ -162,7 +164,8 @@ class BodyReader:
 
     def _read_some(self, size: int) -> bytes:
         try:
-            chunk: bytes = self._body.read(size)
+            chunk: bytes = self._body.read(min(size, self._throttle.slice))
+            self._throttle.pay(len(chunk))
         except Exception as error:
             self._reopen(translate(error, str(self._place)))
             return b""
@@ -272,7 +275,15 @@ class Condition:
             raise AlreadyThere("already-there", f"{place} exists by now, or is not what this tool left there.")
 
 
-def put(client: S3Client, place: Place, raw_id: RawId, data: bytes, abilities: Abilities, condition: Condition) -> str:
+def put(
+    client: S3Client,
+    place: Place,
+    raw_id: RawId,
+    data: bytes,
+    abilities: Abilities,
+    condition: Condition,
+    throttle: Throttle,
+) -> str:
     """Write a whole object and prove that it arrived; returns its ETag. Raises AlreadyThere with nothing written.
 
     Proof, the strongest that the server offers: its ETag is the content's MD5; it refuses wrong Content-MD5; else reading back.
@@ -284,7 +295,7 @@ def put(client: S3Client, place: Place, raw_id: RawId, data: bytes, abilities: A
             return etag or ""
         if abilities.etag_is_md5 and etag == digest.hexdigest():
             return etag
-        if _read_back(client, place) == digest.hexdigest():
+        if _read_back(client, place, throttle) == digest.hexdigest():
             return etag or ""
         condition = Condition(etag)  # what is there now is our own, and damaged: only that may be replaced
     raise NotTheSame(
@@ -342,11 +353,12 @@ def _is_ours(found: Entry | None, data: bytes, md5: bytes) -> bool:
     return found is not None and found.size == len(data) and found.etag == md5.hex()
 
 
-def _read_back(client: S3Client, place: Place) -> str:
+def _read_back(client: S3Client, place: Place, throttle: Throttle) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     try:
         body = client.get_object(Bucket=place.bucket, Key=place.key)["Body"]
-        for chunk in iter(lambda: body.read(_CHUNK), b""):
+        for chunk in iter(lambda: body.read(min(_CHUNK, throttle.slice)), b""):
+            throttle.pay(len(chunk))
             digest.update(chunk)
     except Exception as error:
         raise translate(error, str(place)) from error

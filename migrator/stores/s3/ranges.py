@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from migrator.errors import StoreError, Unavailable
 from migrator.model import Entry
@@ -15,6 +16,7 @@ from migrator.stores.s3.objects import RANGE_START, Place, get_object
 from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.parts import PartLane
 from migrator.stores.s3.wire import Wire
+from migrator.throttle import Throttle
 from migrator.transfer.integrity import EtagCheck
 from migrator.transfer.parts import SMALLEST_PART, WHOLE_UP_TO, parts_in_flight
 
@@ -39,8 +41,10 @@ class RangeReader:
         check: EtagCheck,
         lane: PartLane,
         patience: Patience,
+        throttle: Throttle,
     ) -> None:
         self._client = client
+        self._throttle = throttle
         self._wire = wire
         self._place = place
         self._entry = entry
@@ -98,9 +102,15 @@ class RangeReader:
         if answer.start != start:
             raise StoreError("range-ignored", f"The server does not answer ranges of {self._place}.")
         try:
-            data: bytes = answer.body.read(length)
+            data = b"".join(self._pieces(answer.body, length))
         except Exception as error:
             raise translate(error, str(self._place)) from error
         if len(data) != length:
             raise Unavailable("broken-off", f"The body of {self._place} ended early.")
         return data
+
+    def _pieces(self, body: Any, length: int) -> Iterator[bytes]:
+        while length and (piece := body.read(min(length, self._throttle.slice))):
+            self._throttle.pay(len(piece))
+            length -= len(piece)
+            yield piece

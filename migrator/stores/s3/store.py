@@ -47,6 +47,7 @@ from migrator.stores.s3.parts import PARTS_IN_MEMORY, PartLane
 from migrator.stores.s3.ranges import RangeReader
 from migrator.stores.s3.wire import Wire, is_available
 from migrator.stores.strays import PROBE_PREFIX, key_reason
+from migrator.throttle import Throttle
 from migrator.transfer.integrity import EtagCheck, is_plain_md5, same_content
 from migrator.transfer.parts import WHOLE_UP_TO
 
@@ -61,11 +62,14 @@ _LARGEST_COPY = 5 << 30
 class S3Source:
     """Raw files as objects, opened for reading."""
 
-    def __init__(self, location: S3Location, patience: Patience, *, wired: bool = True) -> None:
-        """Open; `wired` is whether libcurl may be used, where this machine has it."""
+    def __init__(
+        self, location: S3Location, patience: Patience, *, wired: bool = True, throttle: Throttle | None = None
+    ) -> None:
+        """Open; `wired` is whether libcurl may be used, where this machine has it; `throttle` limits its requests and bytes."""
         self.location = location
         self._naming: SingleBucket | BucketPerOrganization = location.naming
-        connection = connect(location.access)
+        connection = connect(location.access, throttle=throttle)
+        self._throttle = connection.throttle
         self._client = connection.client
         self.wire = Wire(connection) if wired and is_available() else None
         self._parts = PartLane(PARTS_IN_MEMORY)
@@ -182,9 +186,16 @@ class S3Source:
 
     def _reader(self, place: Place, entry: Entry, check: EtagCheck) -> Reader:
         if entry.size <= WHOLE_UP_TO:
-            return BodyReader(self._client, place, entry, self._retry)
+            return BodyReader(self._client, place, entry, self._retry, self._throttle)
         return RangeReader(
-            self._client, self.wire, place, entry, check=check, lane=self._parts, patience=self._patience
+            self._client,
+            self.wire,
+            place,
+            entry,
+            check=check,
+            lane=self._parts,
+            patience=self._patience,
+            throttle=self._throttle,
         )
 
     def _at(self, organization: str) -> tuple[str, str]:
@@ -257,8 +268,9 @@ class S3Target(S3Source):
         create_buckets: bool,
         wired: bool = True,
         journal: Journal | None = None,
+        throttle: Throttle | None = None,
     ) -> None:
-        super().__init__(location, patience, wired=wired)
+        super().__init__(location, patience, wired=wired, throttle=throttle)
         self._journal = journal
         self.abilities = abilities
         self._create_buckets = create_buckets
@@ -332,7 +344,9 @@ class S3Target(S3Source):
             return S3Receipt(upload.send(content, condition))
         data = content.read(size)
         content.finish()
-        etag = self._retry(lambda: put(self._client, place, raw_file.raw_id, data, self.abilities, condition))
+        etag = self._retry(
+            lambda: put(self._client, place, raw_file.raw_id, data, self.abilities, condition, self._throttle)
+        )
         return S3Receipt(etag)
 
     def _means(self) -> Means:

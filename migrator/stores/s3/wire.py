@@ -17,9 +17,10 @@ from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 
 from migrator.errors import AccessDenied
-from migrator.stores.s3.client import Connection
+from migrator.stores.s3.client import NEVER_SENT, Connection
 from migrator.stores.s3.faults import translate
 from migrator.stores.s3.signing import UNSIGNED, Keys, Signer
+from migrator.throttle import Throttle
 
 try:
     import pycurl
@@ -33,8 +34,6 @@ _LARGEST_BODY = 64 << 20
 _BUFFER = 256 << 10
 _CRAWL_BYTES, _CRAWL_SECONDS = 1024, 60
 _CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]*/\d{8}/([^/]+)/s3/aws4_request")
-_NEVER_SENT = "before-send.s3.GetObjectTorrent"
-"""A call on an object that nothing else here makes."""
 
 
 def is_available() -> bool:
@@ -80,9 +79,10 @@ class Wire:
 
     def __init__(self, connection: Connection) -> None:
         self._client = connection.client
-        self._client.meta.events.register(_NEVER_SENT, _keep_back)
+        self._client.meta.events.register(f"before-send.s3.{NEVER_SENT}", _keep_back)
         self._ca_bundle = connection.ca_bundle or get_cert_path(True)
         self._credentials = connection.credentials
+        self.throttle = connection.throttle
         self._routes: dict[str, Route] = {}
         self._region = ""
         self._local = threading.local()
@@ -145,14 +145,14 @@ class Wire:
         if etag is not None:
             more["if-match"] = f'"{etag}"'
         route = self.route(bucket)
-        return self._request("GET", route, f"{route.base}{encoded_key(key)}", more=more)
+        return self._request("GET", route, f"{route.base}{encoded_key(key)}", more=more, is_content=True)
 
     def put_part(self, bucket: str, key: str, query: Mapping[str, str], data: bytes, md5: bytes) -> Answer | None:
         """One part of a multipart upload, None where it did not come to an answer."""
         route = self.route(bucket)
         more = {"content-md5": base64.b64encode(md5).decode()}
         path = f"{route.base}{encoded_key(key)}"
-        return self._request("PUT", route, path, query=encoded_query(query), more=more, data=data)
+        return self._request("PUT", route, path, query=encoded_query(query), more=more, data=data, is_content=True)
 
     def _request(
         self,
@@ -163,6 +163,7 @@ class Wire:
         query: str = "",
         more: Mapping[str, str] | None = None,
         data: bytes | None = None,
+        is_content: bool = False,
     ) -> Answer | None:
         curl, signer = self._of_this_thread(route)
         headers, body = io.BytesIO(), io.BytesIO()
@@ -178,6 +179,10 @@ class Wire:
         curl.setopt(pycurl.HTTPHEADER, [*lines, *NO_HEADERS_OF_CURL])
         curl.setopt(pycurl.HEADERFUNCTION, headers.write)
         curl.setopt(pycurl.WRITEFUNCTION, body.write)
+        if self.throttle.is_on:
+            self.throttle.pay(0, requests=1)
+            curl.setopt(pycurl.NOPROGRESS, not is_content)
+            curl.setopt(pycurl.XFERINFOFUNCTION, _Meter(self.throttle))
         try:
             curl.perform()
         except pycurl.error:
@@ -198,6 +203,20 @@ class Wire:
         except Exception as error:
             raise translate(error, "the credentials") from error
         return Keys(frozen.access_key or "", frozen.secret_key or "", frozen.token)
+
+
+class _Meter:
+    """Told by curl how much of one request has passed; holds it up until that is paid for."""
+
+    def __init__(self, throttle: Throttle) -> None:
+        self._throttle = throttle
+        self._passed = 0
+
+    def __call__(self, expected_down: int, down: int, expected_up: int, up: int) -> int:
+        fresh, self._passed = down + up - self._passed, down + up
+        if fresh > 0:
+            self._throttle.pay(fresh)
+        return 0
 
 
 def encoded_key(key: str) -> str:

@@ -1,0 +1,127 @@
+"""A second pass: what is finished and unchanged costs no request, whatever changed is seen, also while Bytes writes."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import command, corpus, oracle
+from tests.conftest import FreshNames
+from tests.e2e import ends
+from tests.e2e.ends import MIGRATE
+from tests.e2e.gate import gate_before
+from tests.servers import S3Server
+
+
+def migrate(*words: Any, server: S3Server, status: int = 0) -> Any:
+    return command.run(*MIGRATE, *words, env=server.env()).expect(status).json()
+
+
+def test_an_unchanged_folder_costs_no_request(weed: S3Server, fresh_names: FreshNames, tmp_path: Path) -> None:
+    data, naming = tmp_path / "data", ends.single(fresh_names)
+    organizations = {"alpha": 2_000, "alpha-2": 1_000, "b1": 10}
+    corpus.make_store(data, organizations, sizes=50)
+    words = ("--from", data, "--to", ends.template(naming), "--settle", "0")
+    with gate_before(weed) as gate:
+        migrate(*words, server=gate.server)
+        at_first = gate.requests
+        fresh = [corpus.add_raw_file(data, "alpha", content=b"new"), corpus.add_raw_file(data, "b1", content=b"too")]
+        told = migrate(*words, server=gate.server)
+        assert gate.requests - at_first < 40 < at_first
+    counts = ends.files(told)
+    assert counts["copied"] == len(fresh)
+    assert counts["present_unseen"] > 3_010 - 40
+    assert counts["discovered"] == 3_012
+    oracle.assert_adds_up(told)
+    oracle.assert_same_contents(oracle.disk_state(data), oracle.s3_state(weed.client(), naming))
+
+
+def test_full_relies_on_no_fingerprint(weed: S3Server, fresh_names: FreshNames, tmp_path: Path) -> None:
+    """A copy of another size in a finished folder: nobody looks there, unless everything is to be looked at."""
+    data, naming = tmp_path / "data", ends.single(fresh_names)
+    corpus.make_store(data, {"alpha": 300}, sizes=50)
+    words = ("--from", data, "--to", ends.template(naming), "--settle", "0")
+    migrate(*words, server=weed)
+    raw_id = sorted(raw_id for _, raw_id in oracle.disk_paths(data))[17]
+    ends.put(weed.client(), naming, "alpha", raw_id, b"something else")
+    assert ends.files(migrate(*words, server=weed))["present_unseen"] == 300
+    told = migrate(*words, "--full", server=weed, status=1)
+    assert ends.files(told) == {"discovered": 300, "present": 299, "conflict": 1}
+    [problem] = ends.problems(told, "conflict")
+    assert problem["id"] == raw_id
+
+
+@pytest.mark.parametrize("how", ["mtime set back", "folder replaced"])
+def test_what_hides_in_old_times_is_seen(how: str, weed: S3Server, fresh_names: FreshNames, tmp_path: Path) -> None:
+    """`rsync -a`, `cp -a` and restored backups set modification times back; change time and inode tell."""
+    data, naming = tmp_path / "data", ends.single(fresh_names)
+    corpus.make_store(data, {"alpha": 50}, sizes=50)
+    words = ("--from", data, "--to", ends.template(naming), "--settle", "0")
+    migrate(*words, server=weed)
+    fresh = Path(corpus.add_raw_file(data, "alpha", content=b"hidden"))
+    folder = fresh.parent
+    os.utime(folder, (1_000_000_000, 1_000_000_000))
+    if how == "folder replaced":
+        folder.rename(folder.with_name("aside"))
+        folder.mkdir()
+        for file in folder.with_name("aside").iterdir():
+            file.rename(folder / file.name)
+        folder.with_name("aside").rmdir()
+        os.utime(folder, (1_000_000_000, 1_000_000_000))
+    assert ends.files(migrate(*words, server=weed))["copied"] == 1
+
+
+@dataclass
+class Writer:
+    """Saves raw files as Bytes does: the name first, then the content in pieces, then the mode. Without pause until it is stopped."""
+
+    root: Path
+    saved: int = 0
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        thread = threading.Thread(target=self._write)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._stop.set()
+            thread.join()
+
+    def _write(self) -> None:
+        generator = random.Random(7)
+        while not self._stop.is_set():
+            raw_id = corpus.new_raw_id(generator)
+            folder = self.root / generator.choice(("alpha", "b1")) / raw_id[:3]
+            folder.mkdir(parents=True, exist_ok=True)
+            with open(folder / raw_id, "wb", buffering=0) as file:
+                for _ in range(generator.randrange(4)):
+                    file.write(generator.randbytes(2_000))
+            os.chmod(folder / raw_id, corpus.FILE_MODE)
+            self.saved += 1
+            self._stop.wait(0.002)  # some hundred a second, as much as Bytes ever saves
+
+
+def test_ten_passes_while_bytes_writes_lose_nothing(weed: S3Server, fresh_names: FreshNames, tmp_path: Path) -> None:
+    data, naming = tmp_path / "data", ends.single(fresh_names)
+    corpus.make_store(data, {"alpha": 500, "b1": 100})
+    words = ("--from", data, "--to", ends.template(naming), "--settle", "0.5")
+    copied = 0
+    with Writer(data).writing() as writer:
+        for _ in range(10):
+            told = migrate(*words, server=weed)
+            copied += ends.files(told).get("copied", 0)
+    assert writer.saved > 100, "it wrote while the passes ran"
+    last = migrate(*words, server=weed)
+    oracle.assert_adds_up(last)
+    assert last["totals"]["discovered"]["files"] == 600 + writer.saved
+    oracle.assert_same_contents(oracle.disk_state(data), oracle.s3_state(weed.client(), naming))

@@ -1,0 +1,100 @@
+"""Limits through the installed command: on both lanes, in both directions. A limit is a least time: a slow machine cannot break it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import command, corpus, oracle
+from tests.conftest import FreshNames
+from tests.e2e import ends
+from tests.e2e.ends import MIGRATE
+from tests.e2e.gate import gate_before
+from tests.faults.without_wire import without_pycurl
+from tests.servers import S3Server
+
+KB = 1_000
+_ROUNDING = 0.98
+
+
+def migrate(*words: Any, server: S3Server, env: dict[str, str] | None = None, status: int = 0) -> Any:
+    done = command.run(*MIGRATE, *words, env={**server.env(), **(env or {})}).expect(status)
+    return done.json()
+
+
+@pytest.mark.parametrize("lane", ["bulk", "careful", "parts"])
+def test_bandwidth_holds_both_ways(lane: str, weed: S3Server, fresh_names: FreshNames, tmp_path: Path) -> None:
+    """The last raw file need not wait for its own bytes, so what was moved less the largest one is what had to take its time."""
+    data, fresh, bucket = tmp_path / "data", tmp_path / "fresh", ends.template(ends.single(fresh_names))
+    is_large = lane == "parts"
+    corpus.make_store(data, {"alpha": 1 if is_large else 200}, sizes=10 * KB, large=[ends.LARGE] if is_large else [])
+    env = without_pycurl(tmp_path / "without") if lane == "careful" else {}
+    total, rate, largest = (ends.LARGE, 8_000, 8 << 20) if is_large else (200 * 10 * KB, 1_000, 10 * KB)
+    for source, target in ((data, bucket), (bucket, fresh)):
+        told = migrate("--from", source, "--to", target, "--bandwidth", f"{rate}kB/s", server=weed, env=env)
+        assert told["totals"]["copied"]["bytes"] >= total
+        assert told["seconds"] >= (total - largest) / (rate * KB) * _ROUNDING
+    oracle.assert_same_contents(oracle.disk_state(data), oracle.disk_state(fresh))
+
+
+@pytest.mark.parametrize("lane", ["bulk", "careful"])
+def test_requests_are_counted_one_by_one(lane: str, weed: S3Server, fresh_names: FreshNames, tmp_path: Path) -> None:
+    data, bucket = tmp_path / "data", ends.template(ends.single(fresh_names))
+    corpus.make_store(data, {"alpha": 150}, sizes=100)
+    env = without_pycurl(tmp_path / "without") if lane == "careful" else {}
+    with gate_before(weed) as gate:
+        told = migrate("--from", data, "--to", bucket, "--max-requests", "100/s", server=gate.server, env=env)
+        in_first_look = 10
+        assert told["seconds"] >= (gate.requests - in_first_look) / 100 * _ROUNDING
+    assert ends.files(told) == {"discovered": 150, "copied": 150}
+
+
+def test_between_disks_what_is_written_counts(moto: S3Server, tmp_path: Path) -> None:
+    corpus.make_store(tmp_path / "data", {"alpha": 100}, sizes=10 * KB)
+    told = migrate("--from", tmp_path / "data", "--to", f"{tmp_path}/fresh", "--bandwidth", "500kB/s", server=moto)
+    assert told["seconds"] >= 99 * 10 * KB / (500 * KB) * _ROUNDING
+
+
+def test_a_run_that_ends_at_its_limit_goes_on_where_it_was(
+    weed: S3Server, fresh_names: FreshNames, tmp_path: Path
+) -> None:
+    data, naming = tmp_path / "data", ends.single(fresh_names)
+    corpus.make_store(data, {"alpha": 300, "b1": 100}, sizes=10 * KB)
+    words = ("--from", data, "--to", ends.template(naming))
+    told = migrate(*words, "--bandwidth", "1MB/s", "--max-duration", "1s", server=weed, status=7)
+    counts = ends.files(told)
+    assert told["interrupted_by"] == "max-duration"
+    assert told["exit_status"] == 7
+    assert counts["discovered"] == 400
+    assert 0 < counts["pending"] < 400
+    oracle.assert_adds_up(told)
+    again = migrate(*words, server=weed)
+    assert ends.files(again)["copied"] == counts["pending"]
+    oracle.assert_same_contents(oracle.disk_state(data), oracle.s3_state(weed.client(), naming))
+
+
+def test_a_limit_that_is_not_reached_changes_nothing(weed: S3Server, fresh_names: FreshNames, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    corpus.make_store(data, {"alpha": 20})
+    target = ends.template(ends.single(fresh_names))
+    limits = ("--max-duration", "1h", "--bandwidth", "00:00-24:00 1GB/s", "--max-requests", "100000/s")
+    told = migrate("--from", data, "--to", target, *limits, server=weed)
+    assert (told["interrupted_by"], told["exit_status"]) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("--bandwidth", "fast"), "bandwidth"),
+        (("--max-requests", "many"), "max-requests"),
+        (("--max-duration", "soon"), "max-duration"),
+        (("--max-requests", "5/s"), "option-without-end"),
+    ],
+)
+def test_limits_that_cannot_be_meant(words: tuple[str, ...], name: str, moto: S3Server, tmp_path: Path) -> None:
+    corpus.make_store(tmp_path / "data", {"alpha": 2})
+    told = migrate("--from", tmp_path / "data", "--to", f"{tmp_path}/fresh", *words, server=moto, status=2)
+    assert told["error"]["name"] == name
+    assert not (tmp_path / "fresh").exists()
