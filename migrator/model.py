@@ -78,11 +78,15 @@ class Verdict(Enum):
 
 
 class Action(Enum):
-    """What is to be done with a raw file of the source."""
+    """What is to be done with a raw file of the source. To vouch is to call it proven, to miss it to call it missing, by listings alone."""
+
+    __hash__ = object.__hash__  # as in `Outcome`
 
     COPY = "copy"
     COMPARE = "compare"
     ACCEPT = "accept"
+    VOUCH = "vouch"
+    MISS = "miss"
     DIFFER = "differ"
     REFUSE = "refuse"
 
@@ -105,7 +109,10 @@ class Step(NamedTuple):
 
 
 class Outcome(Enum):
-    """How a raw file of the source ended: exactly one of these. `MISSING` stands in for `COPIED` in a dry run."""
+    """How a raw file of the source ended: exactly one of these.
+
+    `MISSING` stands in for `COPIED` in a dry run; `verify` has proven, unproven, conflict, missing and failed.
+    """
 
     __hash__ = object.__hash__  # members are single; Enum's own hash is a Python function, called for each raw file
 
@@ -117,19 +124,30 @@ class Outcome(Enum):
     VANISHED = "vanished"
     PENDING = "pending"
     MISSING = "missing"
+    PROVEN = "proven"
+    UNPROVEN = "unproven"
+
+
+class Digests(NamedTuple):
+    """What tells a content: its size in bytes, and its digests in hex."""
+
+    size: int
+    sha256: str
+    md5: str
 
 
 class Result(NamedTuple):
     """A raw file's outcome.
 
-    `entry` is the source's, as it was when it was read. `reason` says why for everything but copied, present and missing. `mark` tells
-    a copy of ours at the target from anybody else's.
+    `entry` is the source's, as it was when it was read. `reason` says why for everything but copied, present, proven and what a dry run
+    would copy. `mark` tells a copy of ours at the target from anybody else's, and of a proof what it rests on; `digests` are what it found.
     """
 
     entry: Entry
     outcome: Outcome
     reason: str = ""
     mark: str = ""
+    digests: Digests | None = None
 
 
 class NoticeKind(Enum):
@@ -227,6 +245,9 @@ class Count:
         return {"files": self.files, "bytes": self.bytes}
 
 
+_OF_PROOFS = frozenset({Outcome.PROVEN, Outcome.UNPROVEN})
+
+
 @dataclass(slots=True)
 class Tally:
     """Counted outcomes, of a shard, an organization or a run.
@@ -268,7 +289,9 @@ class Tally:
 
     def as_dict(self) -> dict[str, dict[str, int]]:
         """The totals of ``--json``, in the order in which they are told."""
-        named = {outcome.value: count.as_dict() for outcome, count in self.outcomes.items()}
+        named = {
+            outcome.value: count.as_dict() for outcome, count in self.outcomes.items() if outcome not in _OF_PROOFS
+        }
         return {
             "discovered": self.discovered.as_dict(),
             **named,

@@ -10,7 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 from migrator.ages import ANY_AGE, Ages
@@ -43,9 +43,16 @@ from migrator.units import Assignment, Event, Survey, Surveyed, Told
 TOLD_AFTER_RESULTS = 500
 TOLD_AFTER_SECONDS = 0.5
 DIFFERENT_SIZE = "the target holds another size under this name"
+NOT_AT_TARGET = "it is not at the target"
 NO_VALID_NAME = "the organization has no valid bucket name at the target"
 _LISTED_ONE_BY_ONE = 8
-_UNREMARKABLE = frozenset({Outcome.COPIED, Outcome.PRESENT, Outcome.MISSING})
+_UNREMARKABLE = frozenset({Outcome.COPIED, Outcome.PRESENT, Outcome.MISSING, Outcome.PROVEN})
+_BY_LISTINGS = {
+    Action.VOUCH: (Outcome.PROVEN, ""),
+    Action.MISS: (Outcome.MISSING, NOT_AT_TARGET),
+    Action.REFUSE: (Outcome.REFUSED, NO_VALID_NAME),
+}
+"""What needs no sink."""
 _AT_TARGET = frozenset({Outcome.COPIED, Outcome.PRESENT})
 
 
@@ -54,7 +61,8 @@ class Pass:
     """What all units of a run share.
 
     `settle_ns`: a raw file that changed less than this ago may still be written to. `remembers`: a ledger is kept, so the state of index
-    folders matters. `ages`: which raw files of the source count; where any is left out, nothing is extra and no folder is finished.
+    folders matters. `refusal` are the rules for organizations without a valid name at the target. `ages`: which raw files of the source
+    count; where any is left out, nothing is extra and no folder is finished.
     """
 
     source: Source
@@ -66,6 +74,7 @@ class Pass:
     stopping: Flag
     remembers: bool = True
     ages: Ages = ANY_AGE
+    refusal: Rules = field(default_factory=lambda: REFUSE)
     clock_ns: Callable[[], int] = time.time_ns
     pick: Callable[[Sequence[Shard]], Shard] = random.choice
 
@@ -136,7 +145,7 @@ class ShardPass:
         entry, outcome = result.entry, result.outcome
         self._results += 1
         self._told.tally.outcomes[outcome].add(entry.size)
-        if outcome not in _UNREMARKABLE:
+        if outcome not in _UNREMARKABLE or result.reason:
             self._tell_problem(result)
         if self._has_folders:
             self._count_in_folder(result)
@@ -181,7 +190,7 @@ class ShardPass:
 
     def _steps(self, pairs: Iterable[Pair]) -> Iterator[Step]:
         """What needs the sink; what is decided by the listings alone is counted on the way."""
-        rules = REFUSE if self._shard.organization in self._pass.refused else self._pass.rules
+        rules = self._pass.refusal if self._shard.organization in self._pass.refused else self._pass.rules
         provisional = self._assignment.provisional
         stopping = self._pass.stopping
         for pair in pairs:
@@ -195,6 +204,9 @@ class ShardPass:
                 self._leave_open(pair.raw_id)
                 continue
             action = rules[verdict_of(pair)]
+            if action in _BY_LISTINGS:
+                self.count(Result(source, *_BY_LISTINGS[action]))
+                continue
             own = provisional.get(pair.raw_id)
             if action is Action.ACCEPT:
                 if own is None:
@@ -202,9 +214,7 @@ class ShardPass:
                     continue
                 action = Action.COMPARE  # copied while it was still young: its size alone does not tell
             step = Step(action, source, target, own.mark if own else None)
-            if action is Action.REFUSE:
-                self.count(Result(source, Outcome.REFUSED, NO_VALID_NAME))
-            elif action is Action.DIFFER and not step.may_replace:
+            if action is Action.DIFFER and not step.may_replace:
                 self.count(Result(source, Outcome.CONFLICT, DIFFERENT_SIZE))
             else:
                 yield step

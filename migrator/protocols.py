@@ -5,7 +5,7 @@ A docstring here is a contract; `tests/contract` holds its sentences on every im
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
@@ -49,6 +49,30 @@ class Content(Protocol):
         ...
 
 
+class Check(Protocol):
+    """Content held against a digest as it streams through."""
+
+    def update(self, data: bytes) -> None: ...
+
+    def matches(self) -> bool | None:
+        """After the last byte. True: proven equal. False: proven different. None: the digest does not tell."""
+        ...
+
+
+class Promise(NamedTuple):
+    """What a store says of a raw file's content, beyond what its listing says.
+
+    `etag_is_digest` is False where the server says that its ETag cannot be one (SSE-KMS, SSE-C). `part_size` in bytes is that of the
+    first part, None where it is not told. `check` begins a `Check` against the checksum that is stored, which `kind` names; None where
+    none is stored, or none that can be computed here.
+    """
+
+    etag_is_digest: bool = True
+    part_size: int | None = None
+    check: Callable[[], Check] | None = None
+    kind: str = ""
+
+
 class Source(Protocol):
     """A location opened for reading. Cannot write, by type. Every method may be called from any thread."""
 
@@ -90,6 +114,13 @@ class Source(Protocol):
 
     def look(self, raw_file: RawFile) -> Entry | None:
         """The raw file's entry as it is at this moment, None where there is none."""
+        ...
+
+    def promise(self, raw_file: RawFile) -> Promise | None:
+        """What the store says of the raw file's content at this moment; None where it says nothing (disk).
+
+        Raises Vanished and other StoreErrors.
+        """
         ...
 
     def can_read(self, raw_file: RawFile) -> bool:

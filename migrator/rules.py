@@ -21,6 +21,18 @@ BY_SIZE: Rules = {
     Verdict.DIFFERS: Action.DIFFER,
 }
 
+PROOF_BY_SIZE: Rules = {
+    Verdict.SOURCE_ONLY: Action.MISS,
+    Verdict.SAME_SIZE: Action.VOUCH,
+    Verdict.DIFFERS: Action.DIFFER,
+}
+
+PROOF: Rules = {
+    Verdict.SOURCE_ONLY: Action.MISS,
+    Verdict.SAME_SIZE: Action.COMPARE,
+    Verdict.DIFFERS: Action.DIFFER,
+}
+
 REFUSE: Rules = {
     Verdict.SOURCE_ONLY: Action.REFUSE,
     Verdict.SAME_SIZE: Action.REFUSE,

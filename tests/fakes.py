@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from migrator.errors import MigratorError, StoreError
 from migrator.model import Entry, Folder, Notice, Notify, RawFile, Shard
 from migrator.patience import Patience
-from migrator.protocols import Content, Receipt, Source, Target
+from migrator.protocols import Content, Promise, Receipt, Source, Target
 
 SECOND_NS = 1_000_000_000
 
@@ -155,6 +155,10 @@ class FailingStore:
     def look(self, raw_file: RawFile) -> Entry | None:
         self.schedule.meet("look")
         return self._store.look(raw_file)
+
+    def promise(self, raw_file: RawFile) -> Promise | None:
+        self.schedule.meet("promise")
+        return self._store.promise(raw_file)
 
     def can_read(self, raw_file: RawFile) -> bool:
         return self._store.can_read(raw_file)

@@ -28,6 +28,7 @@ from migrator.model import (
     is_raw_id,
 )
 from migrator.naming import disk_path_of, is_organization
+from migrator.protocols import Promise
 from migrator.stores.folders import OpenFolders
 from migrator.stores.strays import OWN_TEMPORARY, disk_reason, is_index, kind_of
 
@@ -176,6 +177,9 @@ class DiskSource:
                 except OSError as error:
                     raise translate(error, self.describe(raw_file)) from error
                 return entry_of(raw_file.raw_id, status)
+
+    def promise(self, raw_file: RawFile) -> Promise | None:
+        return None
 
     def can_read(self, raw_file: RawFile) -> bool:
         return os.access(disk_path_of(raw_file), os.R_OK, dir_fd=self._root_fd, effective_ids=True)

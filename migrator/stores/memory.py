@@ -26,7 +26,7 @@ from migrator.model import (
     Shard,
 )
 from migrator.naming import is_organization
-from migrator.protocols import Content, Receipt, Source
+from migrator.protocols import Content, Promise, Receipt, Source
 from migrator.stores.strays import is_index, name_reason
 
 _CHUNK = 1 << 20
@@ -94,8 +94,10 @@ class MemoryReceipt:
 class MemoryStore:
     """Raw files in memory, opened for reading and writing.
 
-    With `index_folders` it has Bytes' index folders and their fingerprints, as a disk; with `etags` its ETags are MD5 digests, as on S3.
-    `shard_length` and `resume_unit` are what it answers as such. `unreadable` holds raw files that exist and may not be read.
+    With `index_folders` it has Bytes' index folders and their fingerprints, as a disk; with `etags` its ETags are MD5 digests, as on S3,
+    or that text, as no digest is.
+    `shard_length` and `resume_unit` are what it answers as such. `unreadable` holds raw files that exist and may not be read; `promises`
+    is what it says of contents.
     """
 
     def __init__(
@@ -103,13 +105,13 @@ class MemoryStore:
         *,
         clock_ns: Callable[[], int] = time.time_ns,
         index_folders: bool = False,
-        etags: bool = True,
+        etags: bool | str = True,
         shard_length: int = 0,
         resume_unit: int = 0,
     ) -> None:
         self._clock_ns = clock_ns
         self._has_index_folders = index_folders
-        self._has_etags = etags
+        self._etags = etags
         self._shard_length = shard_length
         self._resume_unit = resume_unit
         self._places: dict[str, _Place] = {}
@@ -117,6 +119,7 @@ class MemoryStore:
         self._inodes = 0
         self._lock = threading.RLock()
         self.unreadable: set[RawFile] = set()
+        self.promises: dict[RawFile, Promise] = {}
 
     # --- as the application and others would change it ---------------------------------------------------------------
 
@@ -202,6 +205,9 @@ class MemoryStore:
         kept = self._find(raw_file)
         return kept.entry if kept is not None else None
 
+    def promise(self, raw_file: RawFile) -> Promise | None:
+        return self.promises.get(raw_file)
+
     def can_read(self, raw_file: RawFile) -> bool:
         return self._find(raw_file) is not None and raw_file not in self.unreadable
 
@@ -264,7 +270,9 @@ class MemoryStore:
 
     def _keep(self, raw_id: RawId, data: bytes) -> _Kept:
         now = self._clock_ns()
-        etag = hashlib.md5(data, usedforsecurity=False).hexdigest() if self._has_etags else None
+        etag = self._etags if isinstance(self._etags, str) else None
+        if self._etags is True:
+            etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
         return _Kept(Entry(raw_id, len(data), etag, now, now), data)
 
     def _put(self, raw_file: RawFile, kept: _Kept) -> None:

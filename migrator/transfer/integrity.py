@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 
+from migrator.errors import SourceChanged
 from migrator.model import Entry, RawFile
 from migrator.protocols import Content, Source
 from migrator.transfer.parts import PART_SIZES_IN_USE, part_size_for
@@ -28,9 +29,11 @@ def is_plain_md5(etag: str | None) -> bool:
 class EtagCheck:
     """Holds content that streams through against an ETag, whatever part sizes it may have been made with."""
 
-    def __init__(self, etag: str | None, size: int) -> None:
+    def __init__(self, etag: str | None, size: int, part_size: int | None = None) -> None:
+        """Begin; `part_size` is the one that is known, else all that are in use are tried."""
         self._etag = etag
-        self._candidates = [_PartsDigest(part_size) for part_size in _candidates(etag, size)]
+        sizes = candidates(etag, size) if part_size is None else [part_size]
+        self._candidates = [_PartsDigest(part_size) for part_size in sizes]
         self._whole = None if self._candidates else hashlib.md5(usedforsecurity=False)
 
     @property
@@ -96,8 +99,13 @@ def etag_of_parts(digests: Sequence[bytes]) -> str:
     return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}"
 
 
-def _candidates(etag: str | None, size: int) -> list[int]:
-    """Part sizes that give this many parts: ours, then those that the common tools use."""
+def is_of_parts(etag: str | None) -> bool:
+    """Whether the ETag has the form that a multipart upload's has."""
+    return _OF_PARTS.fullmatch(etag or "") is not None
+
+
+def candidates(etag: str | None, size: int) -> list[int]:
+    """Part sizes in use that give this many parts: ours, then those that the common tools use."""
     match = _OF_PARTS.fullmatch(etag or "")
     if match is None:
         return []
@@ -112,19 +120,35 @@ def same_content(raw_file: RawFile, source: Source, source_entry: Entry, target:
     Reads as little as a proof takes, and answers False only after comparing the contents themselves. Raises StoreError.
     """
     ours, theirs = source_entry.etag, target_entry.etag
-    if ours is not None and ours == theirs and (is_plain_md5(ours) or _OF_PARTS.fullmatch(ours)):
+    if ours is not None and ours == theirs and (is_plain_md5(ours) or is_of_parts(ours)):
         return True
     if ours is None and theirs is not None and _proves(source, raw_file, source_entry, theirs):
         return True
     if theirs is None and ours is not None and _proves(target, raw_file, target_entry, ours):
         return True
     with source.open(raw_file, source_entry) as left, target.open(raw_file, target_entry) as right:
-        return _equal_streams(left, right)
+        if _equal_streams(left, right):
+            return True
+        refuse_changed(raw_file, source, left)
+        refuse_changed(raw_file, target, right)
+        return False
+
+
+def refuse_changed(raw_file: RawFile, store: Source, content: Content) -> None:
+    """Raise SourceChanged if the raw file is not any more what was opened: what was read of it proves no difference then."""
+    now, then = store.look(raw_file), content.entry
+    if now is None or (now.size, now.mark) != (then.size, then.mark) or _was_touched(now, then):
+        raise SourceChanged("source-changed", f"{store.describe(raw_file)} changed while it was compared.")
+
+
+def _was_touched(now: Entry, then: Entry) -> bool:
+    """On disk, where no ETag tells one state from another."""
+    return then.etag is None and now.changed_ns != then.changed_ns
 
 
 def _proves(store: Source, raw_file: RawFile, entry: Entry, etag: str) -> bool:
     """Whether the store's content has the other end's ETag."""
-    if not (is_plain_md5(etag) or _candidates(etag, entry.size)):
+    if not (is_plain_md5(etag) or candidates(etag, entry.size)):
         return False
     check = EtagCheck(etag, entry.size)
     with store.open(raw_file, entry) as content:

@@ -226,13 +226,17 @@ def get_object(client: S3Client, place: Place, entry: Entry, byte_range: str | N
     if entry.etag is not None and etag is not None and etag != entry.etag:
         raise changed(place)
     match = RANGE_START.match(answer.get("ContentRange") or "bytes 0-")
-    encryption = str(answer.get("ServerSideEncryption", ""))
     return Got(
         body=answer["Body"],
         start=int(match.group(1)) if match else entry.size,
         length=answer.get("ContentLength", entry.size),
-        is_opaque=encryption.startswith("aws:kms") or bool(answer.get("SSECustomerAlgorithm")),
+        is_opaque=is_opaque(answer.get("ServerSideEncryption"), answer.get("SSECustomerAlgorithm")),
     )
+
+
+def is_opaque(encryption: str | None, customer_algorithm: str | None) -> bool:
+    """Whether the ETag cannot be an MD5 of the content: SSE-KMS (one key or two layers) and SSE-C (AWS, "Object")."""
+    return (encryption or "").startswith("aws:kms") or bool(customer_algorithm)
 
 
 def changed(place: Place) -> SourceChanged:

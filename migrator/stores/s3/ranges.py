@@ -12,7 +12,7 @@ from migrator.errors import StoreError, Unavailable
 from migrator.model import Entry
 from migrator.patience import Patience
 from migrator.stores.s3.faults import translate
-from migrator.stores.s3.objects import RANGE_START, Place, get_object
+from migrator.stores.s3.objects import RANGE_START, Place, get_object, is_opaque
 from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.parts import PartLane
 from migrator.stores.s3.wire import Wire
@@ -28,8 +28,6 @@ Chunk = tuple[bytes, bytes | None]
 
 class RangeReader:
     """Reads ahead by the parts that may be under way of one file. Over the wire; a range that is not answered cleanly goes by boto3."""
-
-    is_opaque = False
 
     def __init__(
         self,
@@ -53,6 +51,7 @@ class RangeReader:
         part_size = check.only_part_size or 0
         self._hashes_parts = 0 < part_size <= WHOLE_UP_TO
         self.unit = part_size if self._hashes_parts else SMALLEST_PART
+        self.is_opaque = False
         self._offset = 0
         self._under_way: deque[Future[Chunk]] = deque()
 
@@ -92,6 +91,10 @@ class RangeReader:
         answer = self._wire.get_range(self._place.bucket, self._place.key, start, length, self._entry.etag)
         if answer is None or answer.status not in (200, 206) or len(answer.body) != length:
             return None
+        self.is_opaque = is_opaque(
+            answer.header("x-amz-server-side-encryption"),
+            answer.header("x-amz-server-side-encryption-customer-algorithm"),
+        )
         match = RANGE_START.match(answer.header("content-range") or "")
         is_range = match is not None and int(match.group(1)) == start
         return answer.body if is_range and clean_etag(answer.header("etag")) == self._entry.etag else None

@@ -31,7 +31,7 @@ from migrator.model import (
 )
 from migrator.naming import BucketPerOrganization, SingleBucket, is_organization
 from migrator.patience import Patience
-from migrator.protocols import Content, Journal, Receipt, Source
+from migrator.protocols import Content, Journal, Promise, Receipt, Source
 from migrator.settings import S3Access, S3Location
 from migrator.stores.disk import length_for
 from migrator.stores.prefetch import Prefetch
@@ -44,6 +44,7 @@ from migrator.stores.s3.multipart import Means, Upload, give_up, list_parts
 from migrator.stores.s3.objects import BodyReader, Condition, Place, Reader, S3Content, head, put
 from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.parts import PARTS_IN_MEMORY, PartLane
+from migrator.stores.s3.promises import promise_of
 from migrator.stores.s3.ranges import RangeReader
 from migrator.stores.s3.wire import Wire, is_available
 from migrator.stores.strays import PROBE_PREFIX, key_reason
@@ -171,6 +172,10 @@ class S3Source:
     def look(self, raw_file: RawFile) -> Entry | None:
         found: Entry | None = self._retry(lambda: head(self._client, self.place(raw_file), raw_file.raw_id))
         return found
+
+    def promise(self, raw_file: RawFile) -> Promise | None:
+        promise: Promise = self._retry(lambda: promise_of(self._client, self.place(raw_file)))
+        return promise
 
     def can_read(self, raw_file: RawFile) -> bool:
         return True
