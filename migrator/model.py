@@ -247,6 +247,14 @@ class Count:
 
 _OF_PROOFS = frozenset({Outcome.PROVEN, Outcome.UNPROVEN})
 
+_PROOFS = {
+    "proven": (Outcome.PROVEN,),
+    "unproven": (Outcome.UNPROVEN, Outcome.PENDING, Outcome.VANISHED),
+    "conflict": (Outcome.CONFLICT,),
+    "missing": (Outcome.MISSING, Outcome.REFUSED),
+    "failed": (Outcome.FAILED,),
+}
+
 
 @dataclass(slots=True)
 class Tally:
@@ -299,6 +307,26 @@ class Tally:
             "stray": self.stray.as_dict(),
             "present_unseen": self.present_unseen.as_dict(),
         }
+
+    @property
+    def is_proven(self) -> bool:
+        """All raw files that were met are proven, and none may have been hidden."""
+        return not self.unreadable_folders and self.discovered.files == self.outcomes[Outcome.PROVEN].files
+
+    def as_proofs(self) -> dict[str, dict[str, int]]:
+        """The totals of a verification: discovered = proven + unproven + conflict + missing + failed.
+
+        What the run did not come to, or was deleted at the source before it could be read, is unproven; what can have no valid
+        name at the target is missing there. `proven_earlier` is the part of proven that a run before this one read.
+        """
+        told = {"discovered": self.discovered.as_dict()}
+        for name, outcomes in _PROOFS.items():
+            count = Count()
+            for outcome in outcomes:
+                count.merge(self.outcomes[outcome])
+            told[name] = count.as_dict()
+        beside = {"extra": self.extra, "stray": self.stray, "proven_earlier": self.present_unseen}
+        return told | {name: count.as_dict() for name, count in beside.items()}
 
 
 class Problem(NamedTuple):

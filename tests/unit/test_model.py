@@ -124,10 +124,37 @@ def test_strays_and_extra_alone_are_clean_and_an_unreadable_folder_is_not() -> N
 
 def test_totals_name_every_outcome_in_files_and_bytes() -> None:
     told = tally(copied=2, present=1).as_dict()
-    assert set(told) == {"discovered", *(outcome.value for outcome in Outcome), "extra", "stray", "present_unseen"}
+    outcomes = {outcome.value for outcome in Outcome} - {"proven", "unproven"}
+    assert set(told) == {"discovered", *outcomes, "extra", "stray", "present_unseen"}
     assert told["discovered"] == {"files": 3, "bytes": 30}
     assert told["copied"] == {"files": 2, "bytes": 20}
     assert all(set(count) == {"files", "bytes"} for count in told.values())
+
+
+def test_the_totals_of_a_verification_add_up_whatever_happened() -> None:
+    """A migration's other outcomes are told by what they mean for a proof: what the run did not come to is unproven."""
+    made = tally(proven=1, unproven=2, conflict=4, missing=8, failed=16, pending=32, refused=64, vanished=128)
+    made.present_unseen.add(10)
+    told = made.as_proofs()
+    assert {name: count["files"] for name, count in told.items()} == {
+        "discovered": 255,
+        "proven": 1,
+        "unproven": 2 + 32 + 128,
+        "conflict": 4,
+        "missing": 8 + 64,
+        "failed": 16,
+        "extra": 0,
+        "stray": 0,
+        "proven_earlier": 1,
+    }
+    assert not made.is_proven
+    assert tally(proven=3).is_proven
+    assert tally().is_proven
+    for name in ("unproven", "conflict", "missing", "failed", "pending", "refused", "vanished", "present"):
+        assert not tally(proven=3, **{name: 1}).is_proven
+    unread = tally(proven=3)
+    unread.unreadable_folders = 1
+    assert not unread.is_proven
 
 
 def test_two_tallies_share_no_counts() -> None:
