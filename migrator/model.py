@@ -245,7 +245,8 @@ class Count:
         return {"files": self.files, "bytes": self.bytes}
 
 
-_OF_PROOFS = frozenset({Outcome.PROVEN, Outcome.UNPROVEN})
+MIGRATION_OUTCOMES = tuple(outcome for outcome in Outcome if outcome not in (Outcome.PROVEN, Outcome.UNPROVEN))
+"""Those that `plan` and `migrate` have."""
 
 _PROOFS = {
     "proven": (Outcome.PROVEN,),
@@ -297,9 +298,7 @@ class Tally:
 
     def as_dict(self) -> dict[str, dict[str, int]]:
         """The totals of ``--json``, in the order in which they are told."""
-        named = {
-            outcome.value: count.as_dict() for outcome, count in self.outcomes.items() if outcome not in _OF_PROOFS
-        }
+        named = {outcome.value: self.outcomes[outcome].as_dict() for outcome in MIGRATION_OUTCOMES}
         return {
             "discovered": self.discovered.as_dict(),
             **named,

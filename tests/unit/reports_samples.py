@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from migrator.coordinator import Totals
-from migrator.model import Count, Finding, FindingStatus, NoticeKind, Outcome, Problem, Tally
+from migrator.model import MIGRATION_OUTCOMES, Count, Finding, FindingStatus, NoticeKind, Outcome, Problem, Tally
 from migrator.reports.report import Report, Row
 from migrator.settings import Setting
 
@@ -14,7 +14,13 @@ ANY_NAME = st.one_of(
     st.text(max_size=10),
 )
 COUNTS = st.builds(Count, st.integers(0, 5_000), st.integers(0, 10**12))
-KINDS = [*(outcome.value for outcome in Outcome if outcome not in (Outcome.COPIED, Outcome.PRESENT, Outcome.MISSING))]
+KINDS = [
+    *(
+        outcome.value
+        for outcome in MIGRATION_OUTCOMES
+        if outcome not in (Outcome.COPIED, Outcome.PRESENT, Outcome.MISSING)
+    )
+]
 PROBLEMS = st.builds(
     Problem,
     st.sampled_from([*KINDS, *(kind.value for kind in NoticeKind)]),
@@ -40,7 +46,8 @@ def tally_of(*, extra: Count | None = None, stray: Count | None = None, **outcom
 def tallies(draw: st.DrawFn, *, dry_run: bool) -> Tally:
     never = Outcome.COPIED if dry_run else Outcome.MISSING
     outcomes = {
-        outcome: Count() if outcome is never else draw(st.one_of(st.builds(Count), COUNTS)) for outcome in Outcome
+        outcome: Count() if outcome is never else draw(st.one_of(st.builds(Count), COUNTS))
+        for outcome in MIGRATION_OUTCOMES
     }
     return Tally(outcomes=outcomes, extra=draw(COUNTS), stray=draw(COUNTS), unreadable_folders=draw(st.integers(0, 2)))
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.errors import CannotStart, LedgerBusy, SettingsError
-from migrator.model import Outcome
+from migrator.model import MIGRATION_OUTCOMES
 from migrator.reports.json import as_json, error_as_json, report_as_json
 from migrator.reports.report import Report
 from tests import oracle
@@ -36,7 +36,7 @@ KEYS = {
     "next_steps",
     "exit_status",
 }
-TOTALS = {"discovered", "extra", "stray", "present_unseen", *(outcome.value for outcome in Outcome)}
+TOTALS = {"discovered", "extra", "stray", "present_unseen", *(outcome.value for outcome in MIGRATION_OUTCOMES)}
 
 
 @given(reports())
