@@ -111,6 +111,7 @@ class Ours(Tool):
         ends = ["--from", source, "--to", target, "--endpoint-url", server.url, "--state-dir", str(state)]
         ca_bundle = ["--ca-bundle", str(server.ca_bundle)] if server.ca_bundle else []
         # The corpora are finished, however young: without --settle 0 a folder made half a minute ago would count as unfinished.
+        # No Bytes is to read them: SeaweedFS would be refused for it, and peers make no such calls.
         return [
             self.program,
             "migrate",
@@ -121,6 +122,8 @@ class Ours(Tool):
             "--no-progress",
             "--settle",
             "0",
+            "--force",
+            "bytes-calls",
             *self.options,
         ]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from migrator.ahead import CountAhead
+from migrator.app.doctor import try_bytes_calls
 from migrator.app.memory import Record, only_reading
 from migrator.app.opening import held_ledger, patience_of, reading, throttle_of, writing
 from migrator.app.options import MOST_JOBS, Deadline, Options, Prepared, Stopping, Watch
@@ -21,6 +22,7 @@ from migrator.coordinator import Coordinator, Engine, Memory, Observer, Totals
 from migrator.engines.processes import Processes
 from migrator.engines.threads import Threads
 from migrator.errors import MigratorError
+from migrator.firstlook import refuse_errors
 from migrator.line import Line
 from migrator.model import (
     Count,
@@ -80,11 +82,19 @@ def migrate(prepared: Prepared, options: Options, watch: Watch, stopping: Stoppi
         ledger = stack.enter_context(held_ledger(locations, options))
         if isinstance(locations.target, DiskLocation):
             stack.enter_context(held(locations.target.root, locations.target.folder_mode))
+        tried = try_bytes_calls(prepared, options, ledger, run_id, stopping.event)
+        refuse_errors(tried, options.forced)
+        abilities = abilities_of(prepared, options, ledger, run_id, stopping.event)
+        findings = (
+            *prepared.findings,
+            *tried,
+            *ledger.findings,
+            *ability_findings(abilities),
+            *lane_findings(locations),
+        )
         record = Record(ledger, run_id, totals, relies_on_finished=not options.full)
         stack.enter_context(record.running("migrate", locations, options))
         ledger.record_problems(run_id, prepared.look.problems)
-        abilities = abilities_of(prepared, options, ledger, run_id, stopping.event)
-        findings = (*prepared.findings, *ledger.findings, *ability_findings(abilities), *lane_findings(locations))
         engine = stack.enter_context(
             _engine(
                 _Recipe(prepared=prepared, options=options, run_id=run_id, abilities=abilities, throttle=throttle),

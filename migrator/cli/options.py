@@ -13,6 +13,7 @@ import click
 
 from migrator.ages import Ages
 from migrator.app.options import Options
+from migrator.doctor.names import FINDINGS
 from migrator.limits import Limits, bandwidth_of, requests_of, seconds_of
 from migrator.locations import resolve_locations
 from migrator.settings import Locations, Overrides
@@ -20,7 +21,6 @@ from migrator.statefolder import StateFolder
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PREFIX = "BYTES_MIGRATOR_"
-FINDINGS_THAT_CAN_BE_FORCED = ("bucket-names",)
 
 
 def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
@@ -64,8 +64,9 @@ _RUN_OPTIONS = (
         "--force",
         "forced",
         multiple=True,
-        type=click.Choice(FINDINGS_THAT_CAN_BE_FORCED),
-        help="Go on in spite of this finding (repeatable).",
+        type=click.Choice(FINDINGS),
+        metavar="NAME",
+        help="Go on in spite of this finding, and leave its probe out (repeatable).",
     ),
     option(
         "--patience",

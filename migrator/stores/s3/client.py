@@ -26,6 +26,14 @@ NEVER_SENT = "GetObjectTorrent"
 """A call on an object that nothing here makes: `wire` has it prepared and keeps it back, to see how botocore would send it."""
 
 
+_OUR_CHOICES = Config(
+    signature_version="s3v4",
+    s3={"payload_signing_enabled": False},  # every body carries Content-MD5, which is signed
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """A client, and what the bulk lane needs to sign and to reach the server just as it does."""
@@ -43,17 +51,16 @@ def connect(
     read_timeout: float = 60,
     tries: int = 3,
     throttle: Throttle | None = None,
+    with_our_choices: bool = True,
 ) -> Connection:
-    """A client that finds servers as Bytes' does, and asks for no checksum that servers do not know.
+    """A client that finds servers as Bytes' does, and asks for no checksum that servers do not know. Times in seconds.
+
+    Without `with_our_choices` it signs and adds checksums by boto3's own defaults, which are Bytes'.
 
     boto3's default checksums make a chunked body of a PUT over HTTPS, which Ceph, MinIO's gateway and rclone answer with 411.
     Raises SettingsError for a profile that does not exist, AccessDenied for broken credential settings.
     """
     config = Config(
-        signature_version="s3v4",
-        s3={"payload_signing_enabled": False},  # every body carries Content-MD5, which is signed
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
         retries={"mode": "standard", "total_max_attempts": tries},
         connect_timeout=connect_timeout,
         read_timeout=read_timeout,
@@ -61,6 +68,8 @@ def connect(
         max_pool_connections=MAX_CONNECTIONS,
         user_agent_extra=f"bytes-migrator/{__version__}",
     )
+    if with_our_choices:
+        config = config.merge(_OUR_CHOICES)
     try:
         session = _session(access)
         client = session.create_client(

@@ -1,0 +1,166 @@
+"""What a server answered to the calls that Bytes makes at every save and every read, and what will become of Bytes there.
+
+Source: ``bytes/raw/file_raw_repository.py`` of Bytes 1.18 to 1.20: create the bucket without a location, wait until it exists, then put or
+get. Any error of any of them is HTTP 500.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from migrator.doctor.names import BYTES_CALLS
+from migrator.model import Finding, FindingStatus
+
+CREATE, WAIT, PUT, GET, CREATE_AGAIN = "create", "wait", "put", "get", "create again"
+ALREADY_THERE = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+_BUCKETS_SHOWN = 10
+_ANSWERS_500 = "Bytes would answer HTTP 500 to every save and every read"
+
+
+class Call(NamedTuple):
+    """One of Bytes' calls and its answer: HTTP status (0: none came), the error's code and its words, both "" for a success."""
+
+    name: str
+    status: int
+    code: str = ""
+    words: str = ""
+
+    @property
+    def is_fine(self) -> bool:
+        return not self.code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """Bytes' calls on one bucket, up to the first that failed.
+
+    `made`: there was no such bucket before. `removed`: it is gone again. `left`: what could not be removed, as an ``s3://`` URL.
+    """
+
+    bucket: str
+    calls: tuple[Call, ...]
+    made: bool = False
+    removed: bool = False
+    left: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> Call | None:
+        return next((call for call in self.calls if not call.is_fine), None)
+
+    @property
+    def is_already_there(self) -> bool:
+        """Whether it is the known one: the server refuses to make a bucket that is there and ours."""
+        failed = self.failed
+        return failed is not None and failed.status == 409 and failed.code in ALREADY_THERE
+
+
+def calls_finding(replays: Sequence[Replay], *, endpoint: str | None, region: str | None) -> Finding:
+    """Whether Bytes will work with these buckets; by the gravest answer. `endpoint` None is AWS."""
+    broken = [replay for replay in replays if replay.failed is not None]
+    beside = _what_is_left(replays)
+    if not broken:
+        return Finding(
+            name=BYTES_CALLS,
+            status=FindingStatus.PASS,
+            seen=f"Bytes' own calls work on {_buckets(replays)}.{beside}",
+        )
+    first = broken[0]
+    failed = first.failed
+    assert failed is not None  # noqa: S101 - `broken` holds only these
+    others = f" The same or the like on {_buckets(broken[1:])}." if broken[1:] else ""
+    why, cure = _why_and_cure(first, failed, endpoint=endpoint, region=region)
+    return Finding(
+        name=BYTES_CALLS,
+        status=FindingStatus.ERROR,
+        seen=f"{_ANSWERS_500}: to '{failed.name}' of the bucket {first.bucket} the server answers {_answer(failed)}.{others}{beside}",
+        why=why,
+        cure=f"{cure} To go on in spite of it: --force {BYTES_CALLS}.",
+    )
+
+
+def _answer(call: Call) -> str:
+    if not call.status:
+        return f"nothing of use: {call.words}"
+    return f"{call.status} {call.code}" if call.code != str(call.status) else str(call.status)
+
+
+def _buckets(replays: Sequence[Replay]) -> str:
+    names = [replay.bucket for replay in replays]
+    if len(names) == 1:
+        return f"the bucket {names[0]}"
+    more = f" and {len(names) - _BUCKETS_SHOWN} more" if len(names) > _BUCKETS_SHOWN else ""
+    return f"{len(names)} buckets: {', '.join(names[:_BUCKETS_SHOWN])}{more}"
+
+
+def _what_is_left(replays: Sequence[Replay]) -> str:
+    kept = [replay.bucket for replay in replays if replay.made and not replay.removed]
+    left = [where for replay in replays for where in replay.left]
+    told = f" Made for this, and left there, empty, as Bytes would make it too: {', '.join(kept)}." if kept else ""
+    return told + (f" Could not be removed again: {', '.join(left)}." if left else "")
+
+
+def _why_and_cure(replay: Replay, failed: Call, *, endpoint: str | None, region: str | None) -> tuple[str, str]:
+    if replay.is_already_there:
+        return _already_there(endpoint, region)
+    if failed.name in (CREATE, CREATE_AGAIN):
+        return _not_made(failed)
+    if failed.status == 411 or failed.code == "MissingContentLength":
+        return (
+            "boto3 1.36 and later sends checksums in a form that this server does not take over HTTPS, and Bytes lets it.",
+            "Set AWS_REQUEST_CHECKSUM_CALCULATION=when_required in Bytes' environment.",
+        )
+    if failed.status in (401, 403):
+        return (
+            f"Bytes' credentials may not '{failed.name}'.",
+            "Give them the rights that `bytes-migrator iam-policy --for bytes` prints.",
+        )
+    return "Bytes makes these calls every time, and any error of any of them is HTTP 500.", (
+        "Cure what the server says, or choose another server, or stay on disk."
+    )
+
+
+def _already_there(endpoint: str | None, region: str | None) -> tuple[str, str]:
+    why = (
+        "Bytes creates the bucket anew each time, without a location, and this server refuses that for a bucket that is there already. "
+        "Raw files that are all in place are unreadable then; one bucket or many makes no difference."
+    )
+    if endpoint is None and region not in (None, "us-east-1"):
+        return why, (
+            "AWS answers 200 in us-east-1 only: use buckets there, with AWS_DEFAULT_REGION=us-east-1; or put a proxy with these nginx lines"
+            " before it (bytes-migrator doctor prints them); or stay on disk, until Bytes no longer creates its buckets each time."
+        )
+    return why, (
+        "No setting of SeaweedFS, MinIO or rclone changes that. Put nginx before the server, with the lines that bytes-migrator doctor"
+        " and runbook print for these buckets, and give Bytes its address as AWS_ENDPOINT_URL; or use a server that answers 200"
+        " (Ceph RGW, AWS in us-east-1); or stay on disk, until Bytes no longer creates its buckets each time."
+    )
+
+
+def _not_made(failed: Call) -> tuple[str, str]:
+    if failed.status in (401, 403):
+        return (
+            "Bytes creates the bucket at every save and every read, also one that is there, and these credentials may not.",
+            "Give them s3:CreateBucket, as in `bytes-migrator iam-policy --for bytes`. Where each bucket would need its own permission,"
+            " one bucket instead of many needs it once: S3_BUCKET=<name> and BUCKET_PER_ORG=false.",
+        )
+    if failed.code == "InvalidBucketName":
+        return (
+            "The server does not take this bucket name, and Bytes knows no other.",
+            "Set another S3_BUCKET_PREFIX, or one bucket for all: S3_BUCKET=<name> and BUCKET_PER_ORG=false.",
+        )
+    if failed.code in ("IllegalLocationConstraintException", "InvalidLocationConstraint"):
+        return (
+            "Bytes creates buckets without a location, which this server takes in one region only.",
+            "Set AWS_DEFAULT_REGION=us-east-1, for buckets there.",
+        )
+    if failed.code in ALREADY_THERE:
+        return (
+            "The bucket belongs to somebody else: names are shared by all users of a server.",
+            "Choose another S3_BUCKET or S3_BUCKET_PREFIX.",
+        )
+    return (
+        "Bytes creates the bucket at every save and every read, also one that is there.",
+        "Cure what the server says, or choose another server, or stay on disk.",
+    )

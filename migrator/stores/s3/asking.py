@@ -1,0 +1,117 @@
+"""Single questions to a server, each asked once and answered in 5 seconds or not at all: what was answered is what is wanted here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from migrator.errors import AccessDenied, NotTheSame, StoreError, Unavailable
+from migrator.settings import S3Access
+from migrator.stores.s3.client import connect
+from migrator.stores.s3.faults import code_of, status_of, translate
+
+SECONDS = 5.0
+"""To connect, and for each wait for bytes of an answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back. `status` 0: nothing did; `code` "" for a success; header names in lower case; `seconds` from asking to answer."""
+
+    status: int
+    code: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: StoreError | None = None
+
+    @property
+    def is_fine(self) -> bool:
+        return self.error is None
+
+    @property
+    def is_denied(self) -> bool:
+        return isinstance(self.error, AccessDenied)
+
+    @property
+    def words(self) -> str:
+        return self.error.what if self.error is not None else ""
+
+
+Retry = Callable[[Callable[[], "Answer"]], "Answer"]
+
+
+class Asker:
+    """One server, by one set of credentials. `like_bytes`: with boto3's own defaults, as Bytes' client has them.
+
+    `retry` is `Patience.run` where a server that fails for a moment is to be waited for; without it, its failure is the answer.
+    """
+
+    def __init__(self, access: S3Access, *, like_bytes: bool = False, retry: Retry | None = None) -> None:
+        connection = connect(
+            access, connect_timeout=SECONDS, read_timeout=SECONDS, tries=1, with_our_choices=not like_bytes
+        )
+        self._client = connection.client
+        self._retry = retry
+        self.endpoint_url = connection.client.meta.endpoint_url
+        self.answers: list[Answer] = []
+
+    def close(self) -> None:
+        self._client.close()
+
+    def ask(self, operation: str, where: str, **arguments: Any) -> Answer:
+        """Call one operation of boto3's client, such as ``head_bucket``, on `where` (an ``s3://`` URL). Never raises for an answer."""
+        call = partial(getattr(self._client, operation), **arguments)
+        if self._retry is None:
+            answer = _answer_to(call, where)
+        else:
+            answer = self._retry(lambda: _unless_temporary(_answer_to(call, where)))
+        self.answers.append(answer)
+        return answer
+
+    def read(self, where: str, expected: bytes, **arguments: Any) -> Answer:
+        """Get an object to its end; other bytes than expected are a failure, with the code ``OtherContent``."""
+        answer = self.ask("get_object", where, **arguments)
+        if not answer.is_fine:
+            return answer
+        try:
+            content = answer.data["Body"].read(len(expected) + 1)
+        except Exception as error:
+            return _failed(error, where, answer.seconds)
+        if content != expected:
+            wrong = NotTheSame("other-content", f"{where} has another content than was put there.")
+            return replace(answer, code="OtherContent", error=wrong)
+        return answer
+
+
+def _answer_to(call: Callable[[], Any], where: str) -> Answer:
+    began = time.monotonic()
+    try:
+        data = call()
+    except Exception as error:
+        return _failed(error, where, time.monotonic() - began)
+    told = data["ResponseMetadata"]
+    return Answer(
+        status=told["HTTPStatusCode"], data=data, headers=told["HTTPHeaders"], seconds=time.monotonic() - began
+    )
+
+
+def _unless_temporary(answer: Answer) -> Answer:
+    if isinstance(answer.error, Unavailable):
+        raise answer.error
+    return answer
+
+
+def _failed(error: Exception, where: str, seconds: float) -> Answer:
+    told = getattr(error, "response", {}).get("ResponseMetadata", {})
+    fault = translate(error, where)
+    return Answer(
+        status=status_of(error),
+        code=code_of(error) or fault.name,
+        headers=told.get("HTTPHeaders", {}),
+        seconds=seconds,
+        error=fault,
+    )
