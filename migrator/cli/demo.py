@@ -38,6 +38,11 @@ def demo(*, files: int, folder: Path | None, data_dir: Path | None, keep: bool) 
     """Show on a sample store how plan and migrate work: from disk to S3, and back.
 
     It starts an S3 server of its own, touches neither your settings nor your state, and removes all that it made.
+
+    \b
+    Examples:
+      bytes-migrator demo
+      bytes-migrator demo --data-dir /var/lib/kat-bytes   a sample of your own raw files
     """
     wish = Wish(files=files, folder=folder, data_dir=data_dir, keep=keep)
     with _signals_asking_to_stop() as asked:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from migrator import __version__
+from migrator.cli.completion import completion
 from migrator.cli.demo import demo
 from migrator.cli.migrate import migrate
 from migrator.cli.options import PREFIX
@@ -32,7 +33,7 @@ def cli() -> None:
     """
 
 
-for _command in (plan, migrate, status, uploads, demo):
+for _command in (plan, migrate, status, uploads, demo, completion):
     cli.add_command(_command)
 
 

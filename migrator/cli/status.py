@@ -24,7 +24,13 @@ from migrator.reports.status import read_status, status_as_json, status_as_text
 )
 @option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 def status(state_dir: Path | None, runs: int, problems: int, *, as_json: bool) -> int:
-    """Show the last runs, of a running one too: what is done, what is left, what failed and why."""
+    """Show the last runs, of a running one too: what is done, what is left, what failed and why.
+
+    \b
+    Examples:
+      bytes-migrator status
+      bytes-migrator status --problems 1000 --json
+    """
     found = read_status(state_folder(state_dir), runs=runs, problems=problems)
     click.echo(status_as_json(found) if as_json else status_as_text(found))
     return 0

@@ -33,7 +33,7 @@ def _command_lines(document: Path) -> Iterator[str]:
             start = re.search(r"(?:^|/|\s)(bytes-migrator) (?=[a-z-])", words)
             if start:
                 yield words[start.start(1) :]
-    yield from _INLINE.findall(text)
+    yield from _INLINE.findall(re.sub(r"(?m)^#.*$", "", text))  # a heading names a command, and is no line to type
 
 
 LINES = [(document.relative_to(ROOT).as_posix(), line) for document in DOCUMENTS for line in _command_lines(document)]
