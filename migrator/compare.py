@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Protocol, TypeVar
 
 from migrator.errors import MustStop
-from migrator.model import Entry, Pair, Verdict
+from migrator.model import Entry, Pair, RawId, Verdict
+
+
+class _HasRawId(Protocol):
+    @property
+    def raw_id(self) -> RawId: ...
+
+
+Named = TypeVar("Named", bound=_HasRawId)
 
 
 def compare(source: Iterable[Entry], target: Iterable[Entry]) -> Iterator[Pair]:
@@ -13,7 +22,7 @@ def compare(source: Iterable[Entry], target: Iterable[Entry]) -> Iterator[Pair]:
 
     Raises MustStop when a scan is out of order or names a raw file twice: guessing would make files "missing".
     """
-    left, right = _ascending(source, "source"), _ascending(target, "target")
+    left, right = ascending(source, "source"), ascending(target, "target")
     here, there = next(left, None), next(right, None)
     while here is not None and there is not None:
         if here.raw_id == there.raw_id:
@@ -42,7 +51,8 @@ def verdict_of(pair: Pair) -> Verdict:
     return Verdict.SAME_SIZE if pair.source.size == pair.target.size else Verdict.DIFFERS
 
 
-def _ascending(scan: Iterable[Entry], role: str) -> Iterator[Entry]:
+def ascending(scan: Iterable[Named], role: str) -> Iterator[Named]:
+    """The same entries or rows; raises MustStop at the first that does not come after the one before."""
     last = ""
     for entry in scan:
         if entry.raw_id <= last:

@@ -38,7 +38,9 @@ from migrator.settings import DiskLocation, Location, Locations, Naming, Overrid
 
 
 @dataclass(frozen=True, slots=True)
-class _End:
+class End:
+    """One location, the settings that it comes from, and what to tell about them."""
+
     location: Location
     settings: tuple[Setting, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -55,24 +57,29 @@ def resolve_locations(
 ) -> Locations:
     """Resolve both ends of a run; nothing is opened but the named env files."""
     words = _both_words(from_, to)
-    process = layer_of(Setting(name, value, "environment") for name, value in environ.items())
-    files = [layer_of(read_env_file(path)) for path in env_files]
-    environment = Environment(process=process, files=tuple(files), options=_option_layer(overrides))
+    environment = environment_of(env_files, overrides, environ)
     findings: tuple[Finding, ...] = ()
-    if not files and {"disk", "s3"} & set(words):
+    if not env_files and {"disk", "s3"} & set(words):
         environment, findings = with_debian_files(environment, debian_files)
     try:
-        source, target = (_end(word, environment) for word in words)
+        source, target = (end_of(word, environment) for word in words)
     except SettingsError as error:
         raise _with_what_was_not_read(error, findings) from error
-    _refuse_idle_options(overrides, words, (source.location, target.location))
-    _refuse_same_place(source.location, target.location)
+    refuse_idle_options(overrides, words, (source.location, target.location))
+    refuse_same_place(source.location, target.location)
     return Locations(
         source=source.location,
         target=target.location,
         settings=tuple(dict.fromkeys(source.settings + target.settings)),
         findings=tuple(dict.fromkeys(findings + source.findings + target.findings)),
     )
+
+
+def environment_of(env_files: Sequence[Path], overrides: Overrides, environ: Mapping[str, str]) -> Environment:
+    """The layers of settings that were given."""
+    process = layer_of(Setting(name, value, "environment") for name, value in environ.items())
+    files = tuple(layer_of(read_env_file(path)) for path in env_files)
+    return Environment(process=process, files=files, options=_option_layer(overrides))
 
 
 def _with_what_was_not_read(error: SettingsError, findings: Sequence[Finding]) -> SettingsError:
@@ -110,7 +117,8 @@ def _both_words(from_: str | None, to: str | None) -> tuple[str, str]:
     return (other, given) if missing == "--from" else (given, other)
 
 
-def _end(word: str, environment: Environment) -> _End:
+def end_of(word: str, environment: Environment) -> End:
+    """What a word or template, an env file or a path stands for. Raises SettingsError."""
     if word == "disk":
         bucket_per_organization(environment)
         return _disk_end(data_dir(environment), environment)
@@ -123,24 +131,24 @@ def _end(word: str, environment: Environment) -> _End:
     return _disk_end(_folder(word), environment)
 
 
-def _disk_end(root: Path, environment: Environment) -> _End:
+def _disk_end(root: Path, environment: Environment) -> End:
     location = DiskLocation(
         root=root,
         folder_mode=permission(environment, FOLDER_PERMISSION),
         file_mode=permission(environment, FILE_PERMISSION),
     )
-    return _End(location, tuple(_bytes_settings(environment, (DATA_DIR, FOLDER_PERMISSION, FILE_PERMISSION))))
+    return End(location, tuple(_bytes_settings(environment, (DATA_DIR, FOLDER_PERMISSION, FILE_PERMISSION))))
 
 
-def _s3_end(naming: Naming, environment: Environment) -> _End:
+def _s3_end(naming: Naming, environment: Environment) -> End:
     resolved = resolve_access(environment)
-    return _End(S3Location(naming=naming, access=resolved.access), resolved.settings, resolved.findings)
+    return End(S3Location(naming=naming, access=resolved.access), resolved.settings, resolved.findings)
 
 
-def _configured_s3_end(naming: Naming, environment: Environment) -> _End:
+def _configured_s3_end(naming: Naming, environment: Environment) -> End:
     end = _s3_end(naming, environment)
     used = BUCKET if isinstance(naming, SingleBucket) else BUCKET_PREFIX
-    return _End(
+    return End(
         end.location,
         tuple(_bytes_settings(environment, (used, BUCKET_PER_ORG))) + end.settings,
         naming_findings(environment) + end.findings,
@@ -152,7 +160,7 @@ def _bytes_settings(environment: Environment, names: Sequence[str]) -> Iterator[
         yield environment.or_default(name)
 
 
-def _s3_word_end(environment: Environment) -> _End:
+def _s3_word_end(environment: Environment) -> End:
     naming = s3_naming(environment)
     if naming is None:
         raise SettingsError(
@@ -183,7 +191,7 @@ def _refuse_option_that_names_nothing(naming: Naming, environment: Environment) 
     )
 
 
-def _env_file_end(path: Path, environment: Environment) -> _End:
+def _env_file_end(path: Path, environment: Environment) -> End:
     """Where Bytes would look with this file: its own names from the file alone, ``AWS_*`` falling back to the process environment."""
     alone = Environment(
         process={name: setting for name, setting in environment.process.items() if name.startswith("AWS_")},
@@ -255,7 +263,7 @@ def _option_layer(overrides: Overrides) -> dict[str, Setting]:
     return layer
 
 
-def _refuse_idle_options(overrides: Overrides, words: Sequence[str], ends: Sequence[Location]) -> None:
+def refuse_idle_options(overrides: Overrides, words: Sequence[str], ends: Sequence[Location]) -> None:
     """No option is silently ignored."""
     reach = {DATA_DIR: "disk" in words} | dict.fromkeys((BUCKET, BUCKET_PREFIX, BUCKET_PER_ORG), "s3" in words)
     any_s3 = any(isinstance(end, S3Location) for end in ends)
@@ -272,7 +280,7 @@ def _refuse_idle_options(overrides: Overrides, words: Sequence[str], ends: Seque
         )
 
 
-def _refuse_same_place(source: Location, target: Location) -> None:
+def refuse_same_place(source: Location, target: Location) -> None:
     why = ""
     if source.identity == target.identity:
         why = f"Both are {target}."

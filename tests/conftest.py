@@ -17,6 +17,7 @@ import pytest
 from hypothesis import settings
 
 from tests import command
+from tests.postgres import Postgres, running
 from tests.servers import KINDS, SHARED, PrivateServer, S3Server, Servers, session_folder, stop_all
 
 settings.register_profile("dev", deadline=None)
@@ -111,6 +112,13 @@ def moto(servers: Servers) -> S3Server:
 def rclone(servers: Servers) -> S3Server:
     """rclone's server: no conditional writes, answers a range with 200, other ETags after a multipart upload."""
     return servers.get("rclone")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL of this worker's own."""
+    with running() as server:
+        yield server
 
 
 @pytest.fixture(scope="session", params=["moto", "weed"])

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from migrator import __version__
+from migrator.cli.audit import audit
 from migrator.cli.completion import completion
 from migrator.cli.demo import demo
 from migrator.cli.migrate import migrate
@@ -33,7 +34,7 @@ def cli() -> None:
     """
 
 
-for _command in (plan, migrate, status, uploads, demo, completion):
+for _command in (plan, migrate, audit, status, uploads, demo, completion):
     cli.add_command(_command)
 
 

@@ -57,33 +57,42 @@ _LOCATION_OPTIONS = (
     option("--profile", metavar="NAME", help="The profile in the AWS configuration files (AWS_PROFILE)."),
     option("--ca-bundle", metavar="FILE", help="Certificates of the CA that the server's is from (AWS_CA_BUNDLE)."),
 )
-_RUN_OPTIONS = (
-    option("--organization", "organizations", multiple=True, metavar="NAME", help="Only this one (repeatable)."),
-    option("--allow-empty", is_flag=True, help="An empty source is no error."),
-    option(
-        "--force",
-        "forced",
-        multiple=True,
-        type=click.Choice(FINDINGS),
-        metavar="NAME",
-        help="Go on in spite of this finding, and leave its probe out (repeatable).",
-    ),
-    option(
-        "--patience",
-        type=click.FloatRange(0),
-        default=120,
-        show_default=True,
-        help="Seconds without any success before a run stops.",
-    ),
-    option("--state-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where ledgers are kept."),
-    option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+_ORGANIZATION = option(
+    "--organization", "organizations", multiple=True, metavar="NAME", help="Only this one (repeatable)."
+)
+_ALLOW_EMPTY = option("--allow-empty", is_flag=True, help="An empty source is no error.")
+_FORCE = option(
+    "--force",
+    "forced",
+    multiple=True,
+    type=click.Choice(FINDINGS),
+    metavar="NAME",
+    help="Go on in spite of this finding, and leave its probe out (repeatable).",
+)
+_PATIENCE = option(
+    "--patience",
+    type=click.FloatRange(0),
+    default=120,
+    show_default=True,
+    help="Seconds without any success before a run stops.",
+)
+_STATE_DIR = option("--state-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where ledgers are kept.")
+_JSON = option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+_TELLING = (
+    _JSON,
     option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
     option("--no-progress", is_flag=True, help="No progress bar and no progress lines."),
     option("-v", "--verbose", is_flag=True, help="A log line on stderr for each raw file that needs attention."),
     option("--log-file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a log there."),
 )
-
-
+_RUN_OPTIONS = (_ORGANIZATION, _ALLOW_EMPTY, _FORCE, _PATIENCE, _STATE_DIR, *_TELLING)
+_LOOK_OPTIONS = (
+    _ORGANIZATION,
+    option("--allow-empty", is_flag=True, help="A database without any raw file is no error."),
+    _PATIENCE,
+    *_TELLING,
+)
+_STATE_OPTIONS = (_STATE_DIR, _JSON)
 _AGE_OPTIONS = (
     option(
         "--newer-than",
@@ -110,12 +119,6 @@ _LIMIT_OPTIONS = (
 )
 
 
-_STATE_OPTIONS = (
-    option("--state-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where ledgers are kept."),
-    option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
-)
-
-
 def state_options(command: Command) -> Command:
     return _with(_STATE_OPTIONS, command)
 
@@ -132,6 +135,11 @@ def run_options(command: Command) -> Command:
     return _with(_RUN_OPTIONS, command)
 
 
+def look_options(command: Command) -> Command:
+    """What a command takes that compares raw files with what is known of them, and needs no ledger."""
+    return _with(_LOOK_OPTIONS, command)
+
+
 def age_options(command: Command) -> Command:
     return _with(_AGE_OPTIONS, command)
 
@@ -145,9 +153,9 @@ def _with(options: tuple[Callable[[Command], Command], ...], command: Command) -
     return functools.reduce(lambda wrapped, add: add(wrapped), reversed(options), command)
 
 
-def locations_of(given: dict[str, Any]) -> Locations:
-    """Both ends, from the options and the process environment. Raises SettingsError."""
-    overrides = Overrides(
+def overrides_of(given: dict[str, Any]) -> Overrides:
+    """The single settings that were given as options."""
+    return Overrides(
         data_dir=given["data_dir"],
         bucket=given["bucket"],
         bucket_prefix=given["bucket_prefix"],
@@ -157,8 +165,12 @@ def locations_of(given: dict[str, Any]) -> Locations:
         profile=given["profile"],
         ca_bundle=given["ca_bundle"],
     )
+
+
+def locations_of(given: dict[str, Any]) -> Locations:
+    """Both ends, from the options and the process environment. Raises SettingsError."""
     return resolve_locations(
-        given["from_"], given["to"], env_files=given["env_files"], overrides=overrides, environ=os.environ
+        given["from_"], given["to"], env_files=given["env_files"], overrides=overrides_of(given), environ=os.environ
     )
 
 
@@ -170,11 +182,11 @@ def options_of(given: dict[str, Any]) -> Options:
         create_buckets=given.get("create_buckets", True),
         allow_empty=given["allow_empty"],
         compare_by_size=given.get("compare") == "size",
-        forced=frozenset(given["forced"]),
+        forced=frozenset(given.get("forced", ())),
         settle=given.get("settle", 30.0),
         patience=given["patience"],
         ages=ages_of(given),
-        state=state_folder(given["state_dir"]),
+        state=state_folder(given.get("state_dir")),
         full=given.get("full", False),
         limits=limits_of(given),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import sys
@@ -17,6 +18,7 @@ import click
 from migrator.app.options import Stopping
 
 DRAIN_SECONDS = 10
+_LOGIN = re.compile(r"(://).*(?=@)|(password\s*=\s*).*", re.DOTALL | re.IGNORECASE)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -47,8 +49,8 @@ def draining(given: dict[str, Any]) -> Iterator[Stopping]:
 
 
 def same_command() -> str:
-    """The command as it was typed; secrets are never options, so it holds none."""
-    return shlex.join(["bytes-migrator", *sys.argv[1:]])
+    """The command as it was typed, without the password that a database's URI may hold, the one secret that can be an option."""
+    return shlex.join(["bytes-migrator", *(_LOGIN.sub(r"\1\2***", word) for word in sys.argv[1:])])
 
 
 def _give_up(number: int) -> None:

@@ -1,0 +1,267 @@
+"""`audit`: what Bytes' database says must be there, against what is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from migrator.ages import ANY_AGE, Ages
+from migrator.app.opening import patience_of, reading
+from migrator.app.options import Options, Stopping, Watch
+from migrator.audit import Audit, Audited, Kind, Places, Sample
+from migrator.auditsettings import AuditSettings
+from migrator.boxes import BoxOpener
+from migrator.bytesapi import Asked, BytesApi, Reply
+from migrator.database import Wanted, dsn_of, is_dsn, reading_database
+from migrator.errors import CannotStart, SettingsError
+from migrator.model import Finding, FindingStatus, Problem
+from migrator.naming import broken_bucket_rule
+from migrator.proof import Prover
+from migrator.protocols import Source
+from migrator.recorded import Recorded
+from migrator.reports.audit import ApiAnswers, AuditReport, AuditRow
+from migrator.rowsfile import read_rows
+from migrator.settings import Location, S3Location
+from migrator.units import Told
+
+_READERS = 8
+"""Contents under way at once: boto3 gets slower with more threads, and a disk is no faster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditWish:
+    """What an audit was asked for. `sample` of how many raw files a running Bytes at `api` is asked for."""
+
+    database: str | None = None
+    contents: bool = False
+    api: str | None = None
+    sample: int = 0
+    seed: int = 0
+    ages: Ages = ANY_AGE
+
+
+def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Watch, stopping: Stopping) -> AuditReport:
+    """Compare rows and raw files. Writes nothing. Raises MigratorError."""
+    started = time.monotonic()
+    named = settings.database(wish.database)
+    opener = _opener(settings) if wish.contents else None
+    api = _signed_in(settings, wish.api) if wish.api else None
+    sample = Sample(wish.sample, wish.seed) if api is not None else None
+    patience = patience_of(options, stopping.event)
+    with ExitStack() as stack:
+        wanted = Wanted(
+            digests=wish.contents or api is not None,
+            times=wish.contents or api is not None or bool(wish.ages),
+            organizations=tuple(sorted(set(options.organizations))),
+        )
+        where, rows = stack.enter_context(_rows(named.value, named.origin, wanted))
+        rows = _not_empty(rows, where, options, is_part=bool(wish.ages or wanted.organizations))
+        target = stack.enter_context(reading(settings.target, patience))
+        source = stack.enter_context(reading(settings.source, patience)) if settings.source is not None else None
+        prover = None
+        if wish.contents:
+            prover = stack.enter_context(closing(Prover(target, opener, jobs=options.jobs or _READERS)))
+        observers = watch(None)
+
+        def tell(told: Told) -> None:
+            for observer in observers:
+                observer.told(told)
+                observer.tick()
+
+        work = Audit(
+            Places(target=target, source=source, broken_rule=lambda name: _broken_rule(settings.target, name)),
+            prover=prover,
+            sample=sample,
+            ages=wish.ages,
+            stopping=stopping.event,
+            tell=tell,
+        )
+        organizations, findings = _organizations(target, wanted.organizations)
+        work.run(rows, organizations)
+    audited = work.audited
+    if not stopping.event.is_set():
+        _refuse_unknown(audited, wanted.organizations, settings, is_part=bool(wish.ages))
+    answers = _ask(api, sample, wish, audited, stopping) if api is not None and sample is not None else None
+    return AuditReport(
+        target=settings.target,
+        source=settings.source,
+        database=where,
+        contents=wish.contents,
+        ages=wish.ages.in_words(),
+        rows=tuple(
+            AuditRow(organization=name, bucket=_bucket(settings.target, name), tally=tally)
+            for name, tally in sorted(audited.organizations.items())
+        ),
+        audited=audited,
+        findings=(*settings.findings, *findings, *_findings(audited, settings, contents=wish.contents)),
+        settings=settings.settings,
+        api=answers,
+        seconds=time.monotonic() - started,
+        interrupted_by=stopping.signal,
+    )
+
+
+# --- what is needed --------------------------------------------------------------------------------------------------
+
+
+def _opener(settings: AuditSettings) -> BoxOpener | None:
+    keys = settings.box_keys()
+    return BoxOpener(keys.private.reveal(), keys.public.reveal()) if keys is not None else None
+
+
+def _signed_in(settings: AuditSettings, url: str) -> BytesApi:
+    """The login is tried at once, not after hours of reading."""
+    api = BytesApi(url, *settings.login())
+    api.sign_in()
+    return api
+
+
+@contextmanager
+def _rows(named: str, origin: str, wanted: Wanted) -> Iterator[tuple[str, Iterator[Recorded]]]:
+    """The rows and where they are from."""
+    if is_dsn(named):
+        dsn = dsn_of(named, origin)
+        with reading_database(dsn) as database:
+            yield str(dsn), database.rows(wanted)
+        return
+    only = frozenset(wanted.organizations)
+    rows = read_rows(Path(named))
+    yield named, (row for row in rows if row.organization in only) if only else rows
+
+
+def _not_empty(rows: Iterator[Recorded], where: str, options: Options, *, is_part: bool) -> Iterator[Recorded]:
+    """The same rows. Raises CannotStart where there is none, for then every file would be called orphaned."""
+    first = next(rows, None)
+    if first is not None:
+        return chain((first,), rows)
+    if is_part or options.allow_empty:
+        return iter(())
+    raise CannotStart(
+        "database-empty",
+        f"The database {where} has no raw file at all.",
+        why="A fresh or restored database looks just like this, and every file would be called orphaned.",
+        cure="Check BYTES_DB_URI or --database; if it is truly empty and that is fine, add --allow-empty.",
+    )
+
+
+def _organizations(target: Source, chosen: Sequence[str]) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
+    """Those with a place at the target, ascending; where they cannot be listed, the database alone names them."""
+    if chosen:
+        return tuple(chosen), ()
+    try:
+        return tuple(sorted(target.organizations(lambda notice: None))), ()
+    except CannotStart as error:
+        if error.name != "list-buckets-denied":
+            raise
+        finding = Finding(
+            name=error.name,
+            status=FindingStatus.WARNING,
+            seen="These credentials may not list buckets: organizations that the database does not name were not looked at.",
+            why="Orphaned files of theirs are not counted; everything that Bytes knows of is.",
+            cure="Allow s3:ListAllMyBuckets to have them counted too.",
+        )
+        return (), (finding,)
+
+
+def _refuse_unknown(audited: Audited, chosen: Sequence[str], settings: AuditSettings, *, is_part: bool) -> None:
+    for name in chosen:
+        tally = audited.organizations.get(name)
+        if tally is None or not (tally.rows.files or tally.orphaned.files or is_part):
+            raise SettingsError(
+                "organization-unknown",
+                f"There is no organization {name!r}, neither in the database nor at {settings.target}.",
+                cure="Check the spelling: it is the organization's code.",
+            )
+
+
+def _bucket(location: Location, organization: str) -> str | None:
+    return location.naming.bucket_of(organization) if isinstance(location, S3Location) else None
+
+
+def _broken_rule(location: Location, organization: str) -> str | None:
+    bucket = _bucket(location, organization)
+    return broken_bucket_rule(bucket) if bucket is not None else None
+
+
+# --- what is told ----------------------------------------------------------------------------------------------------
+
+
+def _ask(api: BytesApi, sample: Sample, wish: AuditWish, audited: Audited, stopping: Stopping) -> ApiAnswers:
+    """Ask a running Bytes for the sample; what it does not answer rightly is a problem."""
+    asked: list[Asked] = []
+    if sample.rows():
+        api.sign_in()  # the first token may have ended by now
+    for row in sample.rows():
+        if stopping.event.is_set():
+            break
+        answer = api.ask(row)
+        asked.append(answer)
+        if answer.reply not in (Reply.PROVEN, Reply.UNHASHED):
+            where = f"{api.url}/bytes/raw/{row.raw_id}"
+            problem = Problem(Kind.API.value, row.organization, where, answer.reason, row.raw_id, answer.size)
+            audited.add_problem(Kind.API, problem)
+    return ApiAnswers(url=api.url, wanted=wish.sample, seed=wish.seed, asked=tuple(asked))
+
+
+def _findings(audited: Audited, settings: AuditSettings, *, contents: bool) -> Iterator[Finding]:
+    tally, target = audited.overall(), settings.target
+    if tally.rows.files and not (tally.readable.files or tally.orphaned.files):
+        yield _warning(
+            "location-empty",
+            f"There is no raw file at all at {target}.",
+            "Before a migration that is so; a volume that is not mounted and a wrong setting look just like it.",
+            "Check the location before anything is concluded from this.",
+        )
+    if audited.unlistable:
+        shown = "; ".join(f"{name!r}: {rule}" for name, rule in list(audited.unlistable.items())[:10])
+        yield _warning(
+            "names",
+            f"{len(audited.unlistable)} of {len(audited.organizations)} organizations can have no place at {target}: {shown}.",
+            "Bytes computes these names itself, and would answer HTTP 500 for these organizations.",
+            "Set another S3_BUCKET_PREFIX, or one bucket for all: S3_BUCKET=<name> and BUCKET_PER_ORG=false."
+            if isinstance(target, S3Location)
+            else "Look at these rows of boefje_meta: OpenKAT gives no such code.",
+        )
+    if audited.unreadable_folders:
+        yield _warning(
+            "folders-unreadable",
+            f"{audited.unreadable_folders} folders could not be read: raw files in them are counted as not there.",
+            "Bytes, which runs as another user, may well read them.",
+            "Run this as the user that Bytes runs as, or as root.",
+        )
+    if contents:
+        yield from _content_findings(audited)
+
+
+def _content_findings(audited: Audited) -> Iterator[Finding]:
+    tally = audited.overall()
+    if tally.unhashed.files:
+        yield _warning(
+            "unhashed",
+            f"{tally.unhashed.files:,} raw files have no recorded digest, so nothing is known of their contents.",
+            "Their rows have no secure_hash of Bytes', or no ended_at.",
+        )
+    if tally.proven.files or tally.altered.files + tally.undecodable.files < 2:
+        return
+    if tally.altered.files:
+        yield _warning(
+            "nothing-matches",
+            f"Not one of {tally.altered.files:,} contents is what Bytes recorded.",
+            "That points at a setting rather than at damage: contents may be encrypted that were read as they are.",
+            "Check that BYTES_ENCRYPTION_MIDDLEWARE is what the running Bytes has.",
+        )
+    else:
+        yield _warning(
+            "nacl-keys-wrong",
+            f"Not one of {tally.undecodable.files:,} contents could be decoded.",
+            "That points at the keys rather than at damage.",
+            "Check that BYTES_PRIVATE_KEY_B64 and BYTES_PUBLIC_KEY_B64 are what the running Bytes has.",
+        )
+
+
+def _warning(name: str, seen: str, why: str, cure: str = "") -> Finding:
+    return Finding(name=name, status=FindingStatus.WARNING, seen=seen, why=why, cure=cure)

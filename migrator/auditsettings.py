@@ -1,0 +1,166 @@
+"""What an audit takes from options and Bytes' settings: the location that is asked about, the other one, database, keys and login."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrator.envfile import Setting, read_env_file
+from migrator.environment import DEBIAN_FILES, Environment, layer_of, uses_s3, with_debian_files
+from migrator.errors import SettingsError
+from migrator.locations import End, end_of, environment_of, refuse_idle_options, refuse_same_place
+from migrator.model import Finding, FindingStatus
+from migrator.settings import Location, Overrides, Secret
+
+DB_URI = "BYTES_DB_URI"
+MIDDLEWARE = "BYTES_ENCRYPTION_MIDDLEWARE"
+PRIVATE_KEY = "BYTES_PRIVATE_KEY_B64"
+PUBLIC_KEY = "BYTES_PUBLIC_KEY_B64"
+USERNAME = "BYTES_USERNAME"
+PASSWORD = "BYTES_PASSWORD"  # noqa: S105 a variable's name
+IDENTITY, SEALBOX = "IDENTITY", "NACL_SEALBOX"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoxKeys:
+    """The keys with which Bytes makes and opens NaCl boxes, in base64."""
+
+    private: Secret
+    public: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSettings:
+    """`target` is asked about; `source` is where else raw files may be, None where the settings name no other place."""
+
+    target: Location
+    source: Location | None
+    settings: tuple[Setting, ...]
+    findings: tuple[Finding, ...]
+    environment: Environment
+
+    def database(self, option: str | None) -> Setting:
+        """The database's URI, or the path of an export. Raises SettingsError where neither is given."""
+        if option:
+            return Setting(DB_URI, option, "--database")
+        setting = self.environment.get(DB_URI)
+        if setting is not None and setting.value:
+            return setting
+        raise SettingsError(
+            "database-missing",
+            f"There is no database to ask: neither --database nor {DB_URI} is given.",
+            why="Only Bytes' database knows which raw files there must be.",
+            cure=f"Give Bytes' settings by --env-file FILE, set {DB_URI}, or give --database rows.csv with an export.",
+        )
+
+    def box_keys(self) -> BoxKeys | None:
+        """The keys where Bytes encrypts, None where it does not. Raises SettingsError for what Bytes would not start with."""
+        setting = self.environment.get(MIDDLEWARE)
+        word = setting.value if setting is not None else IDENTITY
+        if word == IDENTITY:
+            return None
+        if word != SEALBOX:
+            raise SettingsError(
+                "middleware-unknown",
+                f"{MIDDLEWARE} is neither {IDENTITY} nor {SEALBOX} ({setting.origin if setting else 'default'}).",
+                why="Bytes itself would not start with it.",
+                cure=f"Write {MIDDLEWARE}={IDENTITY} or {MIDDLEWARE}={SEALBOX}, as the running Bytes has it.",
+            )
+        missing = [name for name in (PRIVATE_KEY, PUBLIC_KEY) if self.environment.given(name) is None]
+        if missing:
+            raise SettingsError(
+                "nacl-keys-missing",
+                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set, and {MIDDLEWARE} is {SEALBOX}.",
+                why="The recorded digests are of the plain contents, and only these keys open the boxes.",
+                cure="Give Bytes' own settings by --env-file FILE.",
+            )
+        return BoxKeys(
+            private=Secret(self.environment.given(PRIVATE_KEY) or ""),
+            public=Secret(self.environment.given(PUBLIC_KEY) or ""),
+        )
+
+    def login(self) -> tuple[str, Secret]:
+        """Bytes' user and password. Raises SettingsError."""
+        missing = [name for name in (USERNAME, PASSWORD) if self.environment.given(name) is None]
+        if missing:
+            raise SettingsError(
+                "api-login-missing",
+                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set.",
+                why="--api asks a running Bytes, which wants its login.",
+                cure="Give Bytes' own settings by --env-file FILE.",
+            )
+        return self.environment.given(USERNAME) or "", Secret(self.environment.given(PASSWORD) or "")
+
+
+def resolve_audit(
+    from_: str | None,
+    to: str | None,
+    *,
+    env_files: Sequence[Path],
+    overrides: Overrides,
+    environ: Mapping[str, str],
+    debian_files: Sequence[Path] = DEBIAN_FILES,
+) -> AuditSettings:
+    """Resolve both locations and Bytes' environment; nothing is opened but the named env files. Raises SettingsError."""
+    environment = environment_of(env_files, overrides, environ)
+    findings: tuple[Finding, ...] = ()
+    if not env_files:
+        environment, findings = with_debian_files(environment, debian_files)
+    asked = to if to is not None else _where_settings_point(environment)
+    target = end_of(asked, environment)
+    word, source = _other_end(from_, asked, target, environment)
+    present = [end for end in (source, target) if end is not None]
+    refuse_idle_options(overrides, [word, asked], [end.location for end in present])
+    more = () if source is not None else (_nowhere_else(),)
+    return AuditSettings(
+        target=target.location,
+        source=source.location if source is not None else None,
+        settings=tuple(dict.fromkeys(setting for end in present for setting in end.settings)),
+        findings=tuple(dict.fromkeys((*findings, *(finding for end in present for finding in end.findings), *more))),
+        environment=_with_env_file(environment, asked),
+    )
+
+
+def _where_settings_point(environment: Environment) -> str:
+    return "s3" if uses_s3(environment) else "disk"
+
+
+def _other_end(from_: str | None, asked: str, target: End, environment: Environment) -> tuple[str, End | None]:
+    """The location named by --from; else the first that the settings name and that is another place, if there is one."""
+    if from_ is not None:
+        source = end_of(from_, environment)
+        refuse_same_place(source.location, target.location)
+        return from_, source
+    for word in dict.fromkeys((_where_settings_point(environment), "disk", "s3")):
+        if word == asked or (word == "s3" and not uses_s3(environment)):
+            continue
+        source = end_of(word, _with_env_file(environment, asked, beneath=True) if word == "disk" else environment)
+        try:
+            refuse_same_place(source.location, target.location)
+        except SettingsError:
+            continue
+        return word, source
+    return "nowhere else", None
+
+
+def _with_env_file(environment: Environment, asked: str, *, beneath: bool = False) -> Environment:
+    """The environment with what the env file says that is asked about: it wins, or (`beneath`) yields to all else."""
+    if asked in ("disk", "s3") or asked.lower().startswith("s3://") or not os.path.isfile(asked):
+        return environment
+    layer = layer_of(read_env_file(Path(asked)))
+    if beneath:
+        return Environment(
+            process={**layer, **environment.process}, files=environment.files, options=environment.options
+        )
+    return Environment(process=environment.process, files=(*environment.files, layer), options=environment.options)
+
+
+def _nowhere_else() -> Finding:
+    return Finding(
+        name="no-other-location",
+        status=FindingStatus.WARNING,
+        seen="These settings name no other location, so what is missing was looked for nowhere else.",
+        cure="Name where raw files may be besides with --from: disk, s3, an env file, a path, or s3://bucket/{organization}.",
+    )

@@ -1,0 +1,91 @@
+"""``bytes-migrator audit``: what Bytes' database says must be there, against what Bytes can read."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Any
+
+import click
+
+from migrator.app.auditing import AuditWish
+from migrator.app.auditing import audit as run_audit
+from migrator.auditsettings import resolve_audit
+from migrator.cli.options import (
+    age_options,
+    ages_of,
+    location_options,
+    look_options,
+    option,
+    options_of,
+    overrides_of,
+)
+from migrator.cli.progress import log_to, watching
+from migrator.cli.signals import draining
+from migrator.errors import SettingsError
+from migrator.reports.audit import audit_as_json, audit_as_text
+
+_SAMPLE = 20
+
+
+@click.command(short_help="Compare with Bytes' database: what is readable, elsewhere, missing, altered.")
+@location_options
+@age_options
+@option(
+    "--database",
+    metavar="URI|FILE",
+    help="Bytes' database, or a CSV file with an export of its rows. Default: BYTES_DB_URI.",
+)
+@option(
+    "--level",
+    type=click.Choice(["listing", "content"]),
+    default="listing",
+    show_default=True,
+    help="Whether the raw files are there, or also whether their contents are what Bytes recorded.",
+)
+@option("--api", metavar="URL", help="Ask a running Bytes there for a sample of raw files too.")
+@option("--sample", type=click.IntRange(1, 100_000), help=f"How many raw files --api asks for. Default: {_SAMPLE}.")
+@option("--seed", type=click.IntRange(0), help="Draws the same sample again. Default: another one each time.")
+@option("--jobs", type=click.IntRange(1, 64), help="At most so many contents are read at once. Default: 8.")
+@look_options
+def audit(**given: Any) -> int:
+    """Ask Bytes' database which raw files there must be, and look which of them Bytes can read with these settings.
+
+    \b
+    Examples:
+      bytes-migrator audit                             where the settings point
+      bytes-migrator audit --env-file .env --to new.env  with settings that are not active yet
+      bytes-migrator audit --to s3 --level content     contents against the recorded digests
+      bytes-migrator audit --database rows.csv         without a way to the database
+      bytes-migrator audit --api http://localhost:8002 --sample 100
+    """
+    with log_to(given):
+        settings = resolve_audit(
+            given["from_"],
+            given["to"],
+            env_files=given["env_files"],
+            overrides=overrides_of(given),
+            environ=os.environ,
+        )
+        with draining(given) as stopping:
+            report = run_audit(settings, _wish(given), options_of(given), watching(given), stopping)
+    click.echo(audit_as_json(report) if given["as_json"] else audit_as_text(report))
+    return report.exit_status
+
+
+def _wish(given: dict[str, Any]) -> AuditWish:
+    for name in ("sample", "seed"):
+        if given[name] is not None and given["api"] is None:
+            raise SettingsError(
+                "option-without-effect",
+                f"--{name} is for --api, which is not given.",
+                cure=f"Add --api URL, or leave --{name} out.",
+            )
+    return AuditWish(
+        database=given["database"],
+        contents=given["level"] == "content",
+        api=given["api"],
+        sample=given["sample"] or _SAMPLE,
+        seed=given["seed"] if given["seed"] is not None else secrets.randbelow(1_000_000),
+        ages=ages_of(given),
+    )

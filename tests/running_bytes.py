@@ -1,0 +1,89 @@
+"""A small service that answers as a running Bytes does, with what a test puts into it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs
+
+USERNAME, PASSWORD = "bytes-user", "NeverToBePrinted-api & + é"
+
+
+@dataclass
+class RunningBytes:
+    """`contents` by raw id, `statuses` for those that it refuses, `broken` for those at which it breaks off.
+
+    `token_uses`: for how many requests a token holds; None for all.
+    """
+
+    contents: dict[str, bytes] = field(default_factory=dict)
+    statuses: dict[str, int] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
+    token_uses: int | None = None
+    url: str = ""
+    tokens: int = 0
+    uses: int = 0
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"BYTES_USERNAME": USERNAME, "BYTES_PASSWORD": PASSWORD}
+
+
+@contextlib.contextmanager
+def running_bytes(**what: Any) -> Iterator[RunningBytes]:
+    """The service, on a free port."""
+    state = RunningBytes(**what)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            if self.path != "/token":
+                return self._answer(404)
+            if (form.get("username"), form.get("password")) != ([USERNAME], [PASSWORD]):
+                return self._answer(401)
+            state.tokens += 1
+            state.uses = 0
+            answer = {"access_token": f"token-{state.tokens}", "token_type": "bearer", "expires_at": "soon"}
+            return self._answer(200, json.dumps(answer).encode())
+
+        def do_GET(self) -> None:
+            state.uses += 1
+            is_over = state.token_uses is not None and state.uses > state.token_uses
+            if is_over or self.headers["Authorization"] != f"Bearer token-{state.tokens}":
+                return self._answer(401)
+            folder, _, raw_id = self.path.rpartition("/")
+            state.asked.append(raw_id)
+            if folder != "/bytes/raw":
+                return self._answer(404)
+            if raw_id in state.broken:
+                return self._answer(200, state.contents[raw_id], cut=True)
+            if raw_id in state.statuses:
+                return self._answer(state.statuses[raw_id])
+            if raw_id not in state.contents:
+                return self._answer(404)
+            return self._answer(200, state.contents[raw_id])
+
+        def _answer(self, status: int, body: bytes = b"{}", *, cut: bool = False) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body) + cut))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        state.url = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield state
+        finally:
+            server.shutdown()
+            thread.join()
