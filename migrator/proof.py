@@ -75,7 +75,8 @@ class Prover:
         digest = RecordedDigest(row)
         with self._source.open(RawFile(row.organization, row.raw_id), entry) as content:
             if self._opener is None:
-                while data := content.read(_CHUNK):
+                piece = min(_CHUNK, content.entry.size + 1)  # a larger buffer would cost more than reading a small file
+                while data := content.read(piece):
                     digest.update(data)
                 content.finish()
             elif content.entry.size > LARGEST_BOX:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from migrator.database import Wanted, dsn_of, reading_database
 from migrator.rowsfile import EXPORT
 from tests import command, corpus, oracle, recorded
 from tests.conftest import FreshNames
@@ -511,3 +515,110 @@ def test_a_bytes_that_cannot_be_asked_is_refused_before_anything_is_read(databas
     refused(*words, closed, env={**env, "BYTES_PASSWORD": None}, status=2, name="api-login-missing")
     for url in ("localhost:8002", "ftp://h/", "http://", f"http://u:{secret}@h", "http://h:port", "http://h/?a=b"):
         refused(*words, url, env=env, status=2, name="api-invalid", secrets=(secret,))
+
+
+# --- more of what can be in a database -------------------------------------------------------------------------------
+
+
+def test_times_without_a_zone_count_as_utc(postgres: Postgres, data: Path) -> None:
+    """The server's own zone is Asia/Kathmandu; neither it nor this machine's makes a difference."""
+    naive = Bytes(postgres, postgres.fresh_database(TABLES.replace("ended_at timestamptz", "ended_at timestamp")))
+    files = recorded.saved({"alpha": 20})
+    in_utc = [
+        replace(one, row=replace(one.row, ended_at=one.row.ended_at.astimezone(timezone.utc).replace(tzinfo=None)))
+        for one in files
+        if one.row.ended_at is not None
+    ]
+    naive.record(in_utc)
+    recorded.save(data, files)
+    document = run(*CONTENT, "--data-dir", data, env={**naive.env, "TZ": "America/St_Johns"}, status=0)
+    assert document["contents"]["proven"]["files"] == 20
+
+
+def test_odd_rows_are_unhashed_and_end_nothing(database: Bytes, data: Path) -> None:
+    files = recorded.saved({"alpha": 6})
+    digest, ended_at = files[0].row.secure_hash, files[0].row.ended_at
+    odd = [(None, ended_at), ("", ended_at), ("md5:00", ended_at), (digest, None), (None, None)]
+    for number, (secure_hash, time) in enumerate(odd, 1):
+        files[number] = replace(files[number], row=replace(files[number].row, secure_hash=secure_hash, ended_at=time))
+    database.record(files)
+    recorded.save(data, files)
+    for words in (AUDIT, CONTENT):
+        document = run(*words, "--data-dir", data, env=database.env, status=0)
+        assert ends.files(document) == {"rows": 6, "readable": 6, "unhashed": 5}
+        assert named(document, "unhashed") == names(files[1:])
+    with contextlib.closing(database.postgres.connect(database.name)) as connection:
+        connection.execute("UPDATE boefje_meta SET ended_at = 'infinity'")
+    document = run(*CONTENT, "--data-dir", data, env=database.env, status=0)
+    assert ends.files(document) == {"rows": 6, "readable": 6, "unhashed": 6}
+
+
+def test_the_database_is_only_read_and_closed_when_an_audit_ends_early(database: Bytes, data: Path) -> None:
+    files = recorded.saved({"alpha": 50})
+    database.record(files)
+    with reading_database(dsn_of(database.env["BYTES_DB_URI"], "test")) as opened:
+        rows = opened.rows(Wanted())
+        next(rows)
+        with contextlib.closing(database.postgres.connect()) as connection:
+            seen = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND state = 'idle in transaction'",
+                (database.name,),
+            ).fetchone()
+            assert seen == (1,)
+    rows.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("boxed", [False, True], ids=["plain", "boxed"])
+def test_one_damaged_file_in_20000_is_found(boxed: bool, database: Bytes, data: Path) -> None:
+    files = sorted(recorded.saved({"alpha": 12_000, "b1": 8_000}), key=lambda one: one.name)
+    database.record(files)
+    recorded.save(data, files, boxed=boxed)
+    env = {**database.env, **(recorded.box_settings() if boxed else {})}
+    whole = [one for one in files if len(one.content) > 100]
+    flipped, truncated, emptied, gone, doubled, *swapped = (whole[number * 2000] for number in range(7))
+    paths = {one.name: recorded.path_of(data, one) for one in files}
+    for one, damage in (
+        (flipped, _with_a_bit_flipped),
+        (truncated, lambda content: content[:-1]),
+        (emptied, lambda _: b""),
+    ):
+        intact = paths[one.name].read_bytes()
+        paths[one.name].write_bytes(damage(intact))
+        document = run(*CONTENT, "--data-dir", data, env=env, status=1)
+        assert named(document, "undecodable" if boxed else "altered") == {one.name}
+        assert document["contents"]["proven"]["files"] == len(files) - 1
+        paths[one.name].write_bytes(intact)
+    first, second = (paths[one.name].read_bytes() for one in swapped)
+    paths[swapped[0].name].write_bytes(second)
+    paths[swapped[1].name].write_bytes(first)
+    paths[gone.name].unlink()
+    copy = corpus.add_raw_file(data, "alpha", paths[doubled.name].read_bytes())
+    document = run(*CONTENT, "--data-dir", data, env=env, status=1)
+    assert named(document, "altered") == names(swapped)
+    assert named(document, "missing") == {gone.name}
+    assert named(document, "orphaned") == {("alpha", copy.name)}
+    assert document["contents"]["proven"]["files"] == len(files) - 3
+
+
+def test_what_the_extras_bring_is_loaded_by_nobody_else() -> None:
+    probe = "import migrator.cli.main, sys; print([name for name in ('psycopg', 'nacl') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, check=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("missing", "words", "name"), [
+    ("psycopg", AUDIT, "postgres-missing"),
+    ("nacl", CONTENT, "nacl-missing"),
+])  # fmt: skip
+def test_a_missing_extra_is_one_sentence(
+    missing: str, words: tuple[str, ...], name: str, database: Bytes, data: Path, tmp_path: Path
+) -> None:
+    data.mkdir()
+    blind = tmp_path / "blind" / missing
+    blind.mkdir(parents=True)
+    (blind / "__init__.py").write_text("raise ImportError('not installed')\n")
+    path = os.pathsep.join([str(blind.parent), os.environ.get("PYTHONPATH", "")])
+    env = {**database.env, **recorded.box_settings(), "PYTHONPATH": path}
+    done = refused(*words, "--data-dir", data, env=env, status=3, name=name)
+    assert "pip install" in done.stderr
