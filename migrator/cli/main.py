@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
 
 from migrator import __version__
-from migrator.cli.audit import audit
-from migrator.cli.completion import completion
-from migrator.cli.demo import demo
-from migrator.cli.migrate import migrate
 from migrator.cli.options import PREFIX
-from migrator.cli.plan import plan
-from migrator.cli.status import status
-from migrator.cli.uploads import uploads
 from migrator.errors import MigratorError, SettingsError
 from migrator.reports.json import error_as_json
 from migrator.reports.words import shown
 
+COMMANDS = (
+    "plan",
+    "migrate",
+    "audit",
+    "status",
+    "uploads",
+    "demo",
+    "completion",
+)
+"""Each is in a module of its name, `-` as `_`, under that name too."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+
+class Commands(Mapping[str, click.Command]):
+    """Imports a command when it is asked for: a run should not wait for what the others need."""
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        word = name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"migrator.cli.{word}"), word)
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+@click.group(commands=Commands(), context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="bytes-migrator")
 def cli() -> None:
     """Move the raw files of OpenKAT's Bytes between disk and S3 so that nothing becomes inaccessible.
@@ -32,10 +55,6 @@ def cli() -> None:
       bytes-migrator plan --to s3
       bytes-migrator migrate --to s3
     """
-
-
-for _command in (plan, migrate, audit, status, uploads, demo, completion):
-    cli.add_command(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:
