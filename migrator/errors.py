@@ -16,6 +16,7 @@
         ├── AccessDenied           the credentials do not allow this call
         ├── BucketMissing          the bucket does not exist
         ├── StoreFull              no space, no inodes, no quota
+        ├── TargetBroken           the target's medium cannot be written: read-only, or it fails
         ├── Interrupted            the run was asked to stop; the raw file is pending
         └── Unavailable            server or network failed; trying again may help
 
@@ -114,6 +115,10 @@ class BucketMissing(StoreError):
 
 class StoreFull(StoreError):
     """No space, no inodes or no quota is left."""
+
+
+class TargetBroken(StoreError):
+    """The target's medium cannot be written: it is read-only by now, or it fails."""
 
 
 class Interrupted(StoreError):

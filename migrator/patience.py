@@ -14,7 +14,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
-from migrator.errors import AccessDenied, BucketMissing, Interrupted, MustStop, StoreError, StoreFull, Unavailable
+from migrator.errors import (
+    AccessDenied,
+    BucketMissing,
+    Interrupted,
+    MustStop,
+    StoreError,
+    StoreFull,
+    TargetBroken,
+    Unavailable,
+)
 from migrator.stopping import Flag, StopFlag
 
 T = TypeVar("T")
@@ -90,7 +99,7 @@ class Patience:
                 why="Nothing more fits there.",
                 cure="Make room, then run the same command again.",
             ) from error
-        if not isinstance(error, (AccessDenied, BucketMissing)):
+        if not isinstance(error, (AccessDenied, BucketMissing, TargetBroken)):
             return
         with self._lock:
             self._refusals += 1

@@ -24,11 +24,7 @@ from migrator.engines.threads import Threads
 from migrator.errors import MigratorError
 from migrator.firstlook import refuse_errors
 from migrator.line import Line
-from migrator.model import (
-    Count,
-    Outcome,
-    Tally,
-)
+from migrator.model import Count, Finding, Outcome, Tally
 from migrator.pipeline import Pass
 from migrator.protocols import Sink, Source
 from migrator.rehearse import Rehearse
@@ -36,7 +32,7 @@ from migrator.reports.report import MAX_DURATION, Report
 from migrator.rules import BY_CONTENT, BY_SIZE, Rules
 from migrator.settings import DiskLocation, Locations
 from migrator.stopping import Flag
-from migrator.stores.disk_target import held
+from migrator.stores.disk_target import held, try_out
 from migrator.stores.lanes import bulk_lane_between
 from migrator.stores.s3.abilities import Abilities
 from migrator.throttle import Throttle
@@ -80,8 +76,10 @@ def migrate(prepared: Prepared, options: Options, watch: Watch, stopping: Stoppi
     throttle = throttle_of(options, stopping.event)
     with ExitStack() as stack:
         ledger = stack.enter_context(held_ledger(locations, options))
+        disk_findings: tuple[Finding, ...] = ()
         if isinstance(locations.target, DiskLocation):
             stack.enter_context(held(locations.target.root, locations.target.folder_mode))
+            disk_findings = try_out(locations.target.root)
         tried = try_bytes_calls(prepared, options, ledger, run_id, stopping.event)
         refuse_errors(tried, options.forced)
         abilities = abilities_of(prepared, options, ledger, run_id, stopping.event)
@@ -89,6 +87,7 @@ def migrate(prepared: Prepared, options: Options, watch: Watch, stopping: Stoppi
             *prepared.findings,
             *tried,
             *ledger.findings,
+            *disk_findings,
             *ability_findings(abilities),
             *lane_findings(locations),
         )

@@ -21,11 +21,13 @@ from migrator.errors import (
     LedgerBusy,
     MustStop,
     StoreError,
+    StoreFull,
+    TargetBroken,
     Unavailable,
     Unreadable,
     Vanished,
 )
-from migrator.model import INDEX_LENGTH, Entry, RawFile
+from migrator.model import INDEX_LENGTH, Entry, Finding, FindingStatus, RawFile
 from migrator.protocols import Content, Receipt, Source
 from migrator.stores.disk import FOLDER_FLAGS, DiskSource, translate
 from migrator.stores.durable import rename_without_replacing, sync_filesystem
@@ -34,6 +36,8 @@ from migrator.throttle import Throttle
 
 _CHUNK = 1 << 20
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_BROKEN = (errno.EROFS, errno.EIO, errno.ENODEV, errno.ENXIO)
+_TRIED_OUT = [temporary_name("00000000-0000-0000-0000-000000000000", word) for word in ("probe", "named")]
 
 
 class DiskReceipt:
@@ -69,7 +73,7 @@ class DiskTarget(DiskSource):
         try:
             os.close(self._make_folder(self._root_fd, organization))
         except OSError as error:
-            raise _blocked(error, f"{self._root}/{organization}") from error
+            raise self._blocked(error, f"{self._root}/{organization}") from error
 
     def adopt(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
         return None
@@ -85,8 +89,11 @@ class DiskTarget(DiskSource):
         failed = self._sync()
         answers: list[tuple[RawFile, StoreError | None]] = []
         for raw_file, receipt in receipts:
-            if isinstance(receipt, DiskReceipt):
-                answers.append((raw_file, failed or self._give_final_name(raw_file, receipt)))
+            if not isinstance(receipt, DiskReceipt):
+                continue
+            if failed is not None:
+                self._discard(raw_file, receipt)
+            answers.append((raw_file, failed or self._give_final_name(raw_file, receipt)))
         failed = failed or self._sync()
         for raw_file, error in answers:
             yield raw_file, error or failed
@@ -98,7 +105,7 @@ class DiskTarget(DiskSource):
                     return self._write_resumable(folder, raw_file, content, replaces)
                 return self._write_at_once(folder, raw_file, content, replaces)
         except OSError as error:
-            raise _blocked(error, self.describe(raw_file)) from error
+            raise self._blocked(error, self.describe(raw_file)) from error
 
     def _write_at_once(self, folder: int, raw_file: RawFile, content: Content, replaces: str | None) -> DiskReceipt:
         temporary = temporary_name(raw_file.raw_id, self._run)
@@ -170,7 +177,7 @@ class DiskTarget(DiskSource):
         except FileExistsError:
             return AlreadyThere("already-there", f"{where} exists by now.")
         except OSError as error:
-            return _blocked(error, where)
+            return self._blocked(error, where)
         return None
 
     def _rename(self, folder: int, raw_file: RawFile, receipt: DiskReceipt) -> None:
@@ -182,11 +189,36 @@ class DiskTarget(DiskSource):
             raise FileExistsError(errno.EEXIST, "changed since this tool wrote it", raw_file.raw_id)
         os.rename(receipt.temporary, raw_file.raw_id, src_dir_fd=folder, dst_dir_fd=folder)
 
+    def _discard(self, raw_file: RawFile, receipt: DiskReceipt) -> None:
+        """What may not have reached the medium is of no use: reading it back would only show what is in memory."""
+        with suppress(OSError), self._folder_of(raw_file) as folder:
+            os.unlink(receipt.temporary, dir_fd=folder)
+
+    def _blocked(self, error: OSError, where: str) -> StoreError:
+        """As `translate`, but a folder that is gone or has something else in its place is no raw file that vanished."""
+        said = os.strerror(error.errno or 0)
+        if error.errno in _BROKEN:
+            return TargetBroken(
+                "target-broken",
+                f"{where} cannot be written ({said}).",
+                cure="Look at that disk: dmesg, mount, its cables.",
+            )
+        fault = translate(error, where)
+        if isinstance(fault, StoreFull):
+            return StoreFull(fault.name, f"{fault.what} {self._room()}")
+        if isinstance(fault, Vanished):
+            return Unreadable("target-blocked", f"{where} cannot be written ({said}).")
+        return fault
+
+    def _room(self) -> str:
+        room = os.fstatvfs(self._root_fd)
+        return f"On that file system {room.f_bavail * room.f_frsize:,} bytes and {room.f_favail:,} inodes are free."
+
     def _sync(self) -> StoreError | None:
         try:
             sync_filesystem(self._root_fd)
         except OSError as error:
-            return _blocked(error, str(self._root))
+            return self._blocked(error, str(self._root))
         return None
 
     def _folder_of(self, raw_file: RawFile) -> AbstractContextManager[int]:
@@ -242,15 +274,6 @@ def _open_partial(folder: int, temporary: str) -> int:
     return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
 
 
-def _blocked(error: OSError, where: str) -> StoreError:
-    """As `translate`, but a folder that is gone or has something else in its place is no raw file that vanished."""
-    fault = translate(error, where)
-    if isinstance(fault, Vanished):
-        said = os.strerror(error.errno or 0)
-        return Unreadable("target-blocked", f"{where} cannot be written ({said}).")
-    return fault
-
-
 def give_mode_and_owner(fd: int, mode: int, owner: tuple[int, int] | None) -> None:
     """Set a new folder's mode, whatever the umask, and its owner; a setgid bit that it inherited stays."""
     if owner is not None:
@@ -290,6 +313,53 @@ def held(root: Path, folder_mode: int) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def try_out(root: Path) -> tuple[Finding, ...]:
+    """Prove that raw files can be published here, and bring to the medium what an earlier run left in memory.
+
+    An earlier run may have been killed between giving names and making them durable: what this one finds has to be durable before it
+    counts as present. The caller holds the lock. Raises CannotStart.
+    """
+    fd = os.open(root, FOLDER_FLAGS & ~os.O_NOFOLLOW)
+    try:
+        _publish_nothing(fd)
+        is_synced = sync_filesystem(fd)
+    except OSError as error:
+        raise CannotStart(
+            "target-cannot-publish",
+            f"Nothing can be published in {root} ({os.strerror(error.errno or 0)}).",
+            why="Raw files get their names by a rename that replaces nothing, or by a hard link, and are then made durable.",
+            cure="Look whether that file system is read-only, full or broken, or choose a data folder on another one.",
+        ) from error
+    finally:
+        os.close(fd)
+    if is_synced:
+        return ()
+    return (
+        Finding(
+            name="durability-unconfirmed",
+            status=FindingStatus.WARNING,
+            seen=f"Durability is not confirmed by the file system of {root}: it does not offer syncfs.",
+            why="What is copied is asked to be written to the medium, and nobody says whether it was.",
+            cure="After the migration run `sync` on the machine that has the disk, before the source is given up.",
+        ),
+    )
+
+
+def _publish_nothing(fd: int) -> None:
+    """An empty file gets a temporary name, then another as raw files get theirs, and is removed."""
+    for name in _TRIED_OUT:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=fd)
+    probe, named = _TRIED_OUT
+    os.close(os.open(probe, _NEW, 0o600, dir_fd=fd))
+    try:
+        rename_without_replacing(fd, probe, named)
+    except OSError:
+        os.unlink(probe, dir_fd=fd)
+        raise
+    os.unlink(named, dir_fd=fd)
 
 
 def _lock(fd: int, root: Path) -> None:

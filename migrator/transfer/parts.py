@@ -11,6 +11,9 @@ SMALLEST_PART = 8 * MIB
 MOST_PARTS = 10_000
 """S3's limit on the number of parts (AWS, "Amazon S3 multipart upload limits")."""
 
+LARGEST_OBJECT = 5 << 40
+"""S3's limit on the size of an object that every server knows: 5 TiB."""
+
 PART_SIZES_IN_USE = tuple(
     size * MIB for size in (8, 5, 15, 16, 10, 25, 50, 64, 100, 6, 7, 12, 20, 24, 32, 40, 48, 128, 200, 256, 512, 1024)
 )

@@ -1,7 +1,8 @@
 """A proxy before an S3 server that does to requests what rules tell it: break off, answer nonsense, damage, stall, redirect.
 
-It speaks plain HTTP/1.1 and passes ``Host`` and everything else on as it came, so signatures stay valid. Each connection has a thread;
-which request is hit depends on its method, its path and how often that was asked, never on which thread came first.
+It speaks HTTP/1.1, over TLS if it is given a certificate, and passes ``Host`` and everything else on as it came, so signatures stay
+valid. Each connection has a thread; which request is hit depends on its method, its path and how often that was asked, never on which
+thread came first.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import http.client
 import random
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -99,6 +101,9 @@ class Proxy:
     server: S3Server
     behind: S3Server
     rules: Sequence[Rule] = ()
+    tls: ssl.SSLContext | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    """What a client needs beside the server's own settings: the CA's certificates."""
     seen: Seen = field(default_factory=Seen)
     ended: threading.Event = field(default_factory=threading.Event)
     _fitting: Counter[int] = field(default_factory=Counter)
@@ -166,6 +171,11 @@ class Proxy:
     def _converse(self, client: socket.socket) -> None:
         address = urlsplit(self.behind.endpoint_url).netloc
         upstream = http.client.HTTPConnection(address, timeout=60)
+        try:
+            client = self.tls.wrap_socket(client, server_side=True) if self.tls is not None else client
+        except OSError:  # a certificate that the client does not trust, say
+            client.close()
+            return
         try:
             with client, client.makefile("rb") as received, contextlib.suppress(Ended, OSError):
                 while (exchange := Exchange.begun(self, client, received, upstream)) is not None:
@@ -300,10 +310,15 @@ class Exchange:
 
 
 @contextlib.contextmanager
-def proxy_before(server: S3Server, *rules: Rule) -> Iterator[Proxy]:
+def proxy_before(
+    server: S3Server, *rules: Rule, tls: ssl.SSLContext | None = None, env: Mapping[str, str] | None = None
+) -> Iterator[Proxy]:
+    """`tls` makes it speak https; `env` is then what makes a client trust it."""
+    scheme = "http" if tls is None else "https"
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
         port = listener.getsockname()[1]
-        proxy = Proxy(replace(server, endpoint_url=f"http://127.0.0.1:{port}"), server, rules)
+        reached = replace(server, endpoint_url=f"{scheme}://127.0.0.1:{port}")
+        proxy = Proxy(reached, server, rules, tls, dict(env or {}))
         thread = threading.Thread(target=proxy.serve, args=(listener,), daemon=True)
         thread.start()
         try:

@@ -3,117 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests import command, oracle
+from tests import oracle
 from tests.conftest import FreshNames
 from tests.e2e import ends
-from tests.e2e.ends import MIGRATE
 from tests.faults import proxy as faults
-from tests.faults.proxy import LISTING, RAW_FILE, Proxy, Rule, proxy_before
-from tests.faults.without_wire import without_pycurl
+from tests.faults.bench import FILES, all_copied, bench, put
+from tests.faults.proxy import RAW_FILE, Rule, proxy_before
 from tests.scripted import Reply, always, scripted
 from tests.servers import S3Server
-
-ORGANIZATIONS = {"alpha": 70, "b1": 20}
-FILES = sum(ORGANIZATIONS.values())
-
-
-@dataclass
-class Bench:
-    """A data folder, a bucket behind a proxy, and what must be at both ends."""
-
-    proxy: Proxy
-    naming: oracle.Single
-    data: Path
-    expected: dict[oracle.RawFileName, oracle.OnDisk]
-    env: Mapping[str, str]
-
-    @property
-    def bucket(self) -> str:
-        return ends.template(self.naming)
-
-    def up(self, *words: str) -> command.Completed:
-        return self._run("--from", self.data, "--to", self.bucket, *words)
-
-    def down(self, *words: str) -> command.Completed:
-        return self._run("--from", self.bucket, "--to", self.fresh, *words)
-
-    @property
-    def fresh(self) -> Path:
-        return self.data.parent / "fresh"
-
-    def _run(self, *words: Any) -> command.Completed:
-        return command.run(*MIGRATE, *words, env={**self.proxy.server.env(), **self.env})
-
-    def fill(self) -> None:
-        """What is on disk is in the bucket, without any fault."""
-        client = self.proxy.client()
-        ends.make_bucket(client, self.naming.bucket)
-        for (organization, raw_id), path in oracle.disk_paths(self.data).items():
-            client.put_object(Bucket=self.naming.bucket, Key=f"{organization}/{raw_id}", Body=Path(path).read_bytes())
-
-    def assert_all_in_bucket(self) -> None:
-        oracle.assert_same_contents(self.expected, oracle.s3_state(self.proxy.client(), self.naming))
-
-    def assert_all_on_disk(self) -> None:
-        oracle.assert_same(self.expected, oracle.disk_state(self.fresh))
-        assert ends.everything_below(self.fresh) == ends.raw_file_paths(self.fresh), "something else was left"
-
-    def assert_nothing_wrong_in_bucket(self) -> None:
-        """Whatever arrived is what it should be, and nothing else is there."""
-        found = oracle.s3_state(self.proxy.client(), self.naming)
-        oracle.assert_same_contents({name: self.expected[name] for name in found}, found)
-
-    def assert_nothing_wrong_on_disk(self) -> None:
-        found = oracle.disk_state(self.fresh)
-        oracle.assert_same({name: self.expected[name] for name in found}, found)
-
-
-def all_copied(completed: command.Completed) -> dict[str, Any]:
-    document: dict[str, Any] = completed.expect(0).json()
-    oracle.assert_adds_up(document)
-    assert ends.files(document) == {"discovered": FILES, "copied": FILES}, completed
-    return document
-
-
-@pytest.fixture(params=["libcurl", "boto3"])
-def lane(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """With the bulk lane, and on a machine that has no libcurl."""
-    return without_pycurl(tmp_path / "no-pycurl") if request.param == "boto3" else {}
-
-
-@pytest.fixture(params=["libcurl", pytest.param("boto3", marks=pytest.mark.slow)])
-def each_lane(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """As `lane`, without libcurl only where there is time."""
-    return without_pycurl(tmp_path / "no-pycurl") if request.param == "boto3" else {}
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    ends.make_varied_store(tmp_path / "data", ORGANIZATIONS)
-    return tmp_path / "data"
-
-
-def bench(proxy: Proxy, names: FreshNames, data: Path, env: Mapping[str, str]) -> Bench:
-    return Bench(proxy, ends.single(names), data, oracle.disk_state(data), env)
-
-
-def put(fault: faults.Fault, **when: Any) -> Rule:
-    return Rule(fault, "PUT", RAW_FILE, **{"name": "put", **when})
-
-
-def get(fault: faults.Fault, **when: Any) -> Rule:
-    return Rule(fault, "GET", RAW_FILE, **{"name": "get", **when})
-
-
-def listing(fault: faults.Fault, **when: Any) -> Rule:
-    return Rule(fault, "GET", LISTING, **{"name": "listing", **when})
-
 
 # --- storms that pass ------------------------------------------------------------------------------------------------
 

@@ -50,7 +50,7 @@ from migrator.stores.s3.wire import Wire, is_available
 from migrator.stores.strays import PROBE_PREFIX, key_reason
 from migrator.throttle import Throttle
 from migrator.transfer.integrity import EtagCheck, is_plain_md5, same_content
-from migrator.transfer.parts import WHOLE_UP_TO
+from migrator.transfer.parts import LARGEST_OBJECT, WHOLE_UP_TO
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -344,6 +344,12 @@ class S3Target(S3Source):
 
     def _write(self, raw_file: RawFile, content: Content, condition: Condition) -> S3Receipt:
         place, size = self.place(raw_file), content.entry.size
+        if size > LARGEST_OBJECT:
+            raise StoreError(
+                "too-large",
+                f"{raw_file.raw_id} has {size:,} bytes, and S3 takes objects of at most 5 TiB.",
+                cure="Look what it is: a sparse file can say that it is larger than any disk.",
+            )
         if size > WHOLE_UP_TO:
             upload = Upload(self._means(), place, raw_file)
             return S3Receipt(upload.send(content, condition))

@@ -1,0 +1,103 @@
+"""Fixtures of the fault tests: both lanes, small and large files, file systems of a test's own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import corpus
+from tests.e2e import ends
+from tests.faults.bench import ORGANIZATIONS, is_root
+from tests.faults.certificates import Certificates, make_certificates
+from tests.faults.without_wire import without_pycurl
+
+Mount = Callable[..., Path]
+
+
+@pytest.fixture(params=["libcurl", "boto3"])
+def lane(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """With the bulk lane, and on a machine that has no libcurl."""
+    return without_pycurl(tmp_path / "no-pycurl") if request.param == "boto3" else {}
+
+
+@pytest.fixture(params=["libcurl", pytest.param("boto3", marks=pytest.mark.slow)])
+def each_lane(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """As `lane`, without libcurl only where there is time."""
+    return without_pycurl(tmp_path / "no-pycurl") if request.param == "boto3" else {}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    ends.make_varied_store(tmp_path / "data", ORGANIZATIONS)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    """Ten small raw files: for scenarios in which their number does not matter."""
+    ends.make_varied_store(tmp_path / "data", {"alpha": 7, "b1": 3})
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """One raw file of three parts."""
+    corpus.make_store(tmp_path / "data", {"alpha": 0}, large=[ends.LARGE])
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    """``mount("size=2m")``: a tmpfs with these options at a folder of the test's own; given back at the end.
+
+    Skips where that is not allowed: it takes root, in a container CAP_SYS_ADMIN too.
+    """
+    mounted: list[Path] = []
+
+    def mount_here(options: str, name: str = "mounted") -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        if not is_root() or not shutil.which("mount"):
+            pytest.skip("mounting a tmpfs takes root and mount(8)")
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            pytest.skip(f"this machine does not let a tmpfs be mounted: {done.stderr.strip()}")
+        mounted.append(folder)
+        return folder
+
+    yield mount_here
+    for folder in mounted:
+        subprocess.run(["umount", "-l", folder], check=False)
+
+
+@pytest.fixture(scope="session")
+def strace() -> Callable[..., tuple[str, ...]]:
+    """``strace("read:error=EIO", path)``: words that start a command with system calls failing, those on `path` only if it is given."""
+    program = shutil.which("strace")
+    if program is None:
+        pytest.skip("strace is not installed")
+    probe = subprocess.run([program, "-o", "/dev/null", "true"], capture_output=True, check=False)
+    if probe.returncode:
+        pytest.skip(f"strace may not trace here: {probe.stderr.decode()[:100]}")
+
+    def words(*injections: str, path: object = None, log: object = "/dev/null") -> tuple[str, ...]:
+        calls = ",".join(dict.fromkeys(injection.partition(":")[0] for injection in injections))
+        found = [program, "-f", "--seccomp-bpf", "-qq", "-o", str(log), "-e", f"trace={calls}"]
+        for injection in injections:
+            found += ["-e", f"inject={injection}"]
+        if path is not None:
+            found += ["-P", str(path)]
+        return tuple(found)
+
+    return words
