@@ -188,6 +188,10 @@ class Target(Source, Protocol):
         """
         ...
 
+    def clear_leftovers(self, source: Source) -> None:
+        """Remove what a run that was broken off left of raw files that the source does not have any more. Called after a whole pass."""
+        ...
+
 
 class Answer(NamedTuple):
     """A sink's answer to one step. `stop` is what ends the run; such a raw file is pending."""

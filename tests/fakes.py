@@ -173,6 +173,9 @@ class FailingStore:
         self.schedule.meet("prepare")
         self._store.prepare(organization)
 
+    def clear_leftovers(self, source: Source) -> None:
+        self._store.clear_leftovers(source)
+
     def adopt(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
         self.schedule.meet("adopt")
         return self._store.adopt(raw_file, source, entry)

@@ -139,7 +139,10 @@ def keys(client: Any, bucket: str) -> list[str]:
 def uploads(client: Any, bucket: str) -> list[str]:
     """Keys of multipart uploads that were begun and neither completed nor aborted."""
     pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket)
-    return sorted(upload["Key"] for page in pages for upload in page.get("Uploads", []))
+    try:
+        return sorted(upload["Key"] for page in pages for upload in page.get("Uploads", []))
+    except client.exceptions.NoSuchUpload:  # so rclone says that there is none
+        return []
 
 
 def s3_snapshot(client: Any, *prefixes: str) -> dict[tuple[str, str], tuple[int, str, str]]:

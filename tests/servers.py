@@ -33,6 +33,8 @@ SHARED = {"weed", "rclone"}
 """moto runs in one Python process: each worker has its own, or all would wait for it."""
 
 READY_SECONDS = 60.0
+KEPT = "kept"
+"""A file of this name keeps a server's folder when the server ends."""
 LAUNCHES = 3
 _HERE = Path(__file__)
 _PR_SET_PDEATHSIG = 1
@@ -167,6 +169,17 @@ class PrivateServer:
     def kill(self) -> None:
         _stop(self._home)
 
+    def crash_and_restart(self) -> None:
+        """End it without notice and start it again, on the same port with what it has on its disk; returns when it answers."""
+        (self._home / KEPT).touch()
+        supervisor = json.loads((self._home / "server.json").read_text())["supervisor"]
+        _stop(self._home)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(supervisor, 0)
+        _start(self._home, json.loads((self._home / "server.json").read_text())["command"], os.getpid(), self.server)
+        (self._home / KEPT).unlink()
+        _wait_until_ready(self._home)
+
     def log(self) -> str:
         return _last_words(self._home)
 
@@ -188,6 +201,10 @@ def _launch(kind: str, home: Path, owner: int) -> subprocess.Popen[bytes]:
     port, *more_ports = free_ports(8)
     server = S3Server(kind, f"http://127.0.0.1:{port}", access_key, secret_key)
     command = {"weed": _weed, "moto": _moto, "rclone": _rclone}[kind](home, server, port, more_ports)
+    return _start(home, command, owner, server)
+
+
+def _start(home: Path, command: list[str], owner: int, server: S3Server) -> subprocess.Popen[bytes]:
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(home),
@@ -207,7 +224,7 @@ def _launch(kind: str, home: Path, owner: int) -> subprocess.Popen[bytes]:
             env=environment,
             start_new_session=True,
         )
-    description = {"supervisor": supervisor.pid, "server": asdict(server)}
+    description = {"supervisor": supervisor.pid, "server": asdict(server), "command": command}
     fresh = home / "server.json.new"
     fresh.write_text(json.dumps(description))
     fresh.rename(home / "server.json")
@@ -367,7 +384,8 @@ def supervise(owner: int, home: Path, command: list[str]) -> None:
         os.killpg(server.pid, signal.SIGKILL)  # SeaweedFS takes 25 s to end by itself
     status = server.wait()
     _remove_sockets(command)
-    if select.select([owner_watch], [], [], 0)[0] or status == -signal.SIGKILL:
+    is_kept = (home / KEPT).exists() and not select.select([owner_watch], [], [], 0)[0]
+    if not is_kept and (select.select([owner_watch], [], [], 0)[0] or status == -signal.SIGKILL):
         shutil.rmtree(home, ignore_errors=True)
         _remove_if_last(home.parent)
 

@@ -7,7 +7,7 @@ import os
 import time
 import uuid
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,11 +18,13 @@ from migrator.app.opening import held_ledger, patience_of, reading, throttle_of,
 from migrator.app.options import MOST_JOBS, Deadline, Options, Prepared, Stopping, Watch
 from migrator.app.planning import abilities_of, ability_findings, first_look, lane_findings, refuse_idle_limits
 from migrator.app.reporting import first_totals, report_of
+from migrator.app.uploads import give_up_leftovers
 from migrator.coordinator import Coordinator, Engine, Memory, Observer, Totals
 from migrator.engines.processes import Processes
 from migrator.engines.threads import Threads
-from migrator.errors import MigratorError
+from migrator.errors import MigratorError, MustStop
 from migrator.firstlook import refuse_errors
+from migrator.ledger import Ledger
 from migrator.line import Line
 from migrator.model import Count, Finding, Outcome, Tally
 from migrator.pipeline import Pass
@@ -30,11 +32,12 @@ from migrator.protocols import Sink, Source
 from migrator.rehearse import Rehearse
 from migrator.reports.report import MAX_DURATION, Report
 from migrator.rules import BY_CONTENT, BY_SIZE, Rules
-from migrator.settings import DiskLocation, Locations
+from migrator.settings import DiskLocation, Locations, S3Location
 from migrator.stopping import Flag
 from migrator.stores.disk_target import held, try_out
 from migrator.stores.lanes import bulk_lane_between
 from migrator.stores.s3.abilities import Abilities
+from migrator.stores.s3.store import S3Target
 from migrator.throttle import Throttle
 from migrator.transfer.careful import CarefulLane
 from migrator.transfer.sink import Transfer
@@ -108,6 +111,8 @@ def migrate(prepared: Prepared, options: Options, watch: Watch, stopping: Stoppi
             _count_pending(totals, ahead)
             if stopping.signal == MAX_DURATION and ahead.is_final and not totals.overall()[Outcome.PENDING].files:
                 stopping.signal = ""  # it came to its end all the same
+        else:
+            _give_up_leftovers(ledger, source, prepared, options, stopping)
         seconds = time.monotonic() - started
         report = report_of(
             "migrate",
@@ -122,6 +127,18 @@ def migrate(prepared: Prepared, options: Options, watch: Watch, stopping: Stoppi
         )
         record.end(report.exit_status)
     return report
+
+
+def _give_up_leftovers(
+    ledger: Ledger, source: Source, prepared: Prepared, options: Options, stopping: Stopping
+) -> None:
+    """After a whole pass, what is still in the ledger is of raw files that this pass did not meet."""
+    target = prepared.locations.target
+    if not isinstance(target, S3Location) or not ledger.all_uploads():
+        return
+    patience = patience_of(options, stopping.event)
+    with closing(S3Target(target, patience, abilities=Abilities(), create_buckets=False)) as store, suppress(MustStop):
+        give_up_leftovers(ledger, source, store)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +185,8 @@ def _work_by_recipe(recipe: _Recipe, stopping: Flag, units: Units, line: Line) -
             stack.callback(sink.close)
             rules = BY_SIZE if options.compare_by_size else BY_CONTENT
             _work_through(_pass(source, target, sink, rules, prepared.refused, options, stopping), units, line)
+            if not stopping.is_set():
+                target.clear_leftovers(source)
     except MigratorError as error:
         stopping.set()
         while units.take(wait=True) is not None:

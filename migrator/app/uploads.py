@@ -3,31 +3,53 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, suppress
+from itertools import islice
 
 from migrator.app.opening import s3_target
 from migrator.app.options import Stopping
+from migrator.errors import StoreError
 from migrator.ledger import Ledger
-from migrator.model import (
-    UnfinishedUpload,
-)
-from migrator.reports.uploads import SeenUpload
+from migrator.model import RawFile, UnfinishedUpload
+from migrator.protocols import Source
+from migrator.reports.uploads import SeenUpload, UnclaimedUpload, UnfinishedUploads
 from migrator.settings import Locations
 from migrator.statefolder import StateFolder, lock
 from migrator.stores.s3.store import S3Target
 
+_MOST_UNCLAIMED = 1_000
 
-def unfinished_uploads(locations: Locations, state: StateFolder, stopping: Stopping) -> tuple[SeenUpload, ...]:
-    """The multipart uploads that this tool began at the target and that have not become objects. Writes nothing."""
+
+def unfinished_uploads(locations: Locations, state: StateFolder, stopping: Stopping) -> UnfinishedUploads:
+    """The multipart uploads at the target that have not become objects: this tool's own, and others under names of raw files.
+
+    Writes nothing.
+    """
     source, target = locations.source.identity, locations.target.identity
     path = state.ledger_path(source, target)
     ledger = Ledger.open_to_read(path, source_identity=source, target_identity=target)
-    if ledger is None:
-        return ()
-    with ledger:
-        uploads = ledger.all_uploads()
+    with ledger or nullcontext():
+        uploads = ledger.all_uploads() if ledger is not None else ()
     with s3_target(locations, stopping) as store:
-        return tuple(_seen(store, upload) for upload in uploads)
+        own = tuple(_seen(store, upload) for upload in uploads)
+        return UnfinishedUploads(own, _unclaimed(store, frozenset(upload.upload_id for upload in uploads)))
+
+
+def give_up_leftovers(ledger: Ledger, source: Source, store: S3Target) -> None:
+    """Abort and forget uploads of raw files that the source does not have any more: nobody would ever go on with them."""
+    for upload in ledger.all_uploads():
+        with suppress(StoreError):  # it stays in the ledger, for the next run or `uploads abort`
+            if source.look(RawFile(upload.organization, upload.raw_id)) is None:
+                store.give_up(upload)
+                ledger.forget_upload(upload)
+
+
+def _unclaimed(store: S3Target, known: frozenset[str]) -> tuple[UnclaimedUpload, ...] | None:
+    try:
+        found = islice(store.unclaimed(known), _MOST_UNCLAIMED)
+        return tuple(UnclaimedUpload(each.bucket, each.key, each.upload_id, each.began_at) for _, each in found)
+    except StoreError:
+        return None  # not every server lists uploads, and not everybody may
 
 
 def abort_uploads(locations: Locations, state: StateFolder, stopping: Stopping) -> tuple[SeenUpload, ...]:

@@ -11,7 +11,7 @@ from migrator.app.uploads import abort_uploads, unfinished_uploads
 from migrator.cli.options import location_options, locations_of, option, state_folder, state_options
 from migrator.cli.signals import draining
 from migrator.errors import SettingsError
-from migrator.reports.uploads import uploads_as_json, uploads_as_text
+from migrator.reports.uploads import UnfinishedUploads, uploads_as_json, uploads_as_text
 from migrator.reports.words import plural
 
 
@@ -49,9 +49,13 @@ def abort(**given: Any) -> int:
         raise SettingsError("yes-missing", "There is no terminal to ask on, and this deletes parts.", cure="Add --yes.")
     with draining(given) as stopping:
         found = unfinished_uploads(locations, state, stopping)
-        if found and not given["yes"]:
-            click.echo(uploads_as_text(found), err=True)
-            click.confirm(f"Abort {plural(len(found), 'upload')}?", abort=True, err=True)
+        if found.own and not given["yes"]:
+            click.echo(uploads_as_text(UnfinishedUploads(found.own)), err=True)
+            click.confirm(f"Abort {plural(len(found.own), 'upload')}?", abort=True, err=True)
         aborted = abort_uploads(locations, state, stopping)
-    click.echo(uploads_as_json(aborted) if given["as_json"] else f"{plural(len(aborted), 'upload')} aborted.")
+    click.echo(
+        uploads_as_json(UnfinishedUploads(aborted))
+        if given["as_json"]
+        else f"{plural(len(aborted), 'upload')} aborted."
+    )
     return 0

@@ -20,12 +20,37 @@ class SeenUpload:
     bytes: int
 
 
-def uploads_as_json(found: tuple[SeenUpload, ...]) -> str:
+@dataclass(frozen=True, slots=True)
+class UnclaimedUpload:
+    """One under a raw file's name that is not in the ledger: another program's, or begun in the instant before a kill."""
+
+    bucket: str
+    key: str
+    upload_id: str
+    began_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedUploads:
+    """`unclaimed` is None where the server does not list uploads, or these credentials may not."""
+
+    own: tuple[SeenUpload, ...]
+    unclaimed: tuple[UnclaimedUpload, ...] | None = ()
+
+
+def uploads_as_json(uploads: UnfinishedUploads) -> str:
     """The document of ``uploads --json``."""
+    found, unclaimed = uploads.own, uploads.unclaimed
     return as_json(
         {
             "schema": SCHEMA,
             "command": "uploads",
+            "unclaimed": None
+            if unclaimed is None
+            else [
+                {"where": f"s3://{each.bucket}/{each.key}", "upload_id": each.upload_id, "began_at": each.began_at}
+                for each in unclaimed
+            ],
             "uploads": [
                 {
                     "organization": seen.upload.organization,
@@ -43,10 +68,21 @@ def uploads_as_json(found: tuple[SeenUpload, ...]) -> str:
     )
 
 
-def uploads_as_text(found: tuple[SeenUpload, ...]) -> str:
-    if not found:
-        return "No unfinished upload of this tool is known here."
-    return "\n".join(_line(seen) for seen in found)
+def uploads_as_text(uploads: UnfinishedUploads) -> str:
+    lines = [_line(seen) for seen in uploads.own] or ["No unfinished upload of this tool is known here."]
+    if uploads.unclaimed:
+        lines += [
+            "",
+            f"{plural(len(uploads.unclaimed), 'upload')} of unknown origin under names of raw files, left alone (another program's,",
+            "or begun in the instant before a run of this tool was killed). If nothing else uploads there:",
+            *(_command_of(each) for each in uploads.unclaimed),
+        ]
+    return "\n".join(lines)
+
+
+def _command_of(each: UnclaimedUpload) -> str:
+    words = f"--bucket {shown(each.bucket)} --key {shown(each.key)} --upload-id {shown(each.upload_id)}"
+    return f"  aws s3api abort-multipart-upload {words}"
 
 
 def _line(seen: SeenUpload) -> str:

@@ -272,7 +272,7 @@ class DiskSource:
         self, notify: Notify, parts: tuple[str, ...], fd: int, organization: str, *, is_folder: bool = False
     ) -> None:
         if OWN_TEMPORARY.fullmatch(parts[-1]):
-            self._met_own_temporary(parts[-1], fd)
+            self._met_own_temporary(parts, fd)
             return
         where = "/".join((str(self._root), *parts))
         try:
@@ -283,7 +283,7 @@ class DiskSource:
         reason = disk_reason(parts, status.st_mode, is_folder=is_folder or stat.S_ISDIR(status.st_mode))
         notify(Notice(NoticeKind.STRAY, where, reason, organization, size))
 
-    def _met_own_temporary(self, name: str, fd: int) -> None:
+    def _met_own_temporary(self, parts: tuple[str, ...], fd: int) -> None:
         """A reader leaves them alone: they may belong to a run that is under way."""
 
     def _unreadable(self, error: OSError, organization: str, index: str = "") -> Notice:

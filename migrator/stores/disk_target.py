@@ -27,7 +27,7 @@ from migrator.errors import (
     Unreadable,
     Vanished,
 )
-from migrator.model import INDEX_LENGTH, Entry, Finding, FindingStatus, RawFile
+from migrator.model import INDEX_LENGTH, Entry, Finding, FindingStatus, RawFile, RawId
 from migrator.protocols import Content, Receipt, Source
 from migrator.stores.disk import FOLDER_FLAGS, DiskSource, translate
 from migrator.stores.durable import rename_without_replacing, sync_filesystem
@@ -67,6 +67,7 @@ class DiskTarget(DiskSource):
         self._file_mode = file_mode
         self._run = run
         owner = os.fstat(self._root_fd)
+        self._partials: list[tuple[RawFile, str]] = []
         self._owner = (owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
 
     def prepare(self, organization: str) -> None:
@@ -239,12 +240,23 @@ class DiskTarget(DiskSource):
         give_mode_and_owner(fd, self._folder_mode, self._owner)
         return fd
 
-    def _met_own_temporary(self, name: str, fd: int) -> None:
-        """Remove what a run that was broken off left, but for parts of a large raw file that is still to come."""
+    def clear_leftovers(self, source: Source) -> None:
+        partials, self._partials = self._partials, []
+        for raw_file, name in partials:
+            with suppress(OSError, StoreError):
+                if source.look(raw_file) is not None:
+                    continue
+                with self._folders.opened(raw_file.organization, raw_file.raw_id[:INDEX_LENGTH]) as folder:
+                    os.unlink(name, dir_fd=folder)
+
+    def _met_own_temporary(self, parts: tuple[str, ...], fd: int) -> None:
+        """Remove what a run that was broken off left, but for parts of a large raw file that may still be to come."""
+        name = parts[-1]
         match = OWN_TEMPORARY.fullmatch(name)
         if match is None or match.group(2) == self._run:
             return
         if is_partial(name) and not _is_there(match.group(1), fd):
+            self._partials.append((RawFile(parts[0], RawId(match.group(1))), name))
             return
         with suppress(OSError):
             os.unlink(name, dir_fd=fd)

@@ -227,6 +227,9 @@ class MemoryStore:
         with self._lock:
             self._places.setdefault(organization, _Place())
 
+    def clear_leftovers(self, source: Source) -> None:
+        """What is not published is nowhere."""
+
     def adopt(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
         return None
 

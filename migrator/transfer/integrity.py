@@ -26,6 +26,12 @@ def is_plain_md5(etag: str | None) -> bool:
     return etag is not None and _PLAIN.fullmatch(etag) is not None
 
 
+def has_parts_of(etag: str, size: int, part_size: int) -> bool:
+    """Whether the ETag is that of as many parts as `size` bytes have at this part size."""
+    match = _OF_PARTS.fullmatch(etag)
+    return match is not None and part_size > 0 and int(match.group(1)) == -(-size // part_size)
+
+
 class EtagCheck:
     """Holds content that streams through against an ETag, whatever part sizes it may have been made with."""
 
@@ -122,9 +128,9 @@ def same_content(raw_file: RawFile, source: Source, source_entry: Entry, target:
     ours, theirs = source_entry.etag, target_entry.etag
     if ours is not None and ours == theirs and (is_plain_md5(ours) or is_of_parts(ours)):
         return True
-    if ours is None and theirs is not None and _proves(source, raw_file, source_entry, theirs):
+    if ours is None and theirs is not None and proves(source, raw_file, source_entry, theirs):
         return True
-    if theirs is None and ours is not None and _proves(target, raw_file, target_entry, ours):
+    if theirs is None and ours is not None and proves(target, raw_file, target_entry, ours):
         return True
     with source.open(raw_file, source_entry) as left, target.open(raw_file, target_entry) as right:
         if _equal_streams(left, right):
@@ -146,7 +152,7 @@ def _was_touched(now: Entry, then: Entry) -> bool:
     return then.etag is None and now.changed_ns != then.changed_ns
 
 
-def _proves(store: Source, raw_file: RawFile, entry: Entry, etag: str) -> bool:
+def proves(store: Source, raw_file: RawFile, entry: Entry, etag: str) -> bool:
     """Whether the store's content has the other end's ETag."""
     if not (is_plain_md5(etag) or candidates(etag, entry.size)):
         return False

@@ -8,6 +8,8 @@ WHOLE_UP_TO = 16 * MIB
 """Raw files up to this size go in one request; larger ones in parts."""
 
 SMALLEST_PART = 8 * MIB
+SMALLEST_OF_S3 = 5 * MIB
+"""What every part but the last must have, the same source."""
 MOST_PARTS = 10_000
 """S3's limit on the number of parts (AWS, "Amazon S3 multipart upload limits")."""
 

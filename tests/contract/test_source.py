@@ -321,6 +321,7 @@ def test_an_unreadable_organization_is_told_as_such(disk: DiskBackend) -> None:
     assert os.strerror(errno.EACCES) in notices[0].reason
 
 
+@pytest.mark.row(22)
 def test_links_are_strays_and_not_followed(disk: DiskBackend) -> None:
     outside = disk.root.parent / "outside"
     fill(disk)
@@ -341,6 +342,7 @@ def test_links_are_strays_and_not_followed(disk: DiskBackend) -> None:
         pass
 
 
+@pytest.mark.row(24)
 @pytest.mark.parametrize("kind", ["pipe", "folder"])
 def test_what_is_no_file_is_not_opened(disk: DiskBackend, kind: str) -> None:
     """A pipe without a writer would hold the run up for ever."""
@@ -462,6 +464,7 @@ def test_what_changed_since_it_was_listed_is_told_or_read_as_it_is(backend: Back
         assert isinstance(backend, S3Backend)
 
 
+@pytest.mark.row(19, 20, 21)
 @pytest.mark.parametrize("change", ["longer", "other", "shorter", "deleted"])
 def test_finish_tells_what_changed_while_it_was_read(backend: Backend, change: str) -> None:
     data = os.urandom(2 * MIB)

@@ -405,6 +405,7 @@ def test_a_server_that_is_full_says_so() -> None:
 # --- disk ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row(29)
 @pytest.mark.parametrize("umask", [0, 0o22, 0o777])
 def test_modes_are_those_of_bytes_whatever_the_umask(disk: DiskBackend, umask: int) -> None:
     before = os.umask(umask)
@@ -417,6 +418,7 @@ def test_modes_are_those_of_bytes_whatever_the_umask(disk: DiskBackend, umask: i
     assert stat.S_IMODE(disk.root.stat().st_mode) == corpus.FOLDER_MODE
 
 
+@pytest.mark.row(29)
 def test_a_setgid_bit_that_was_inherited_stays(disk: DiskBackend) -> None:
     disk.root.mkdir()
     disk.root.chmod(0o2750)
@@ -456,6 +458,7 @@ def test_two_runs_cannot_write_to_one_data_folder(disk: DiskBackend) -> None:
         pass
 
 
+@pytest.mark.row(1)
 def test_leftovers_of_other_runs_are_removed_when_they_are_met(disk: DiskBackend) -> None:
     disk.save(ONE, b"content")
     folder = disk.path(ONE).parent
@@ -478,6 +481,7 @@ def test_a_leftover_of_this_run_is_written_anew(disk: DiskBackend) -> None:
     assert disk.state() == state_of({ONE: b"content"})
 
 
+@pytest.mark.row(23, 30, 31)
 @pytest.mark.parametrize("level", ["organization", "index", "raw file"])
 @pytest.mark.parametrize("kind", ["link", "broken link", "file"])
 def test_what_stands_in_the_way_is_not_followed(disk: DiskBackend, level: str, kind: str) -> None:
@@ -556,6 +560,7 @@ def test_a_large_file_goes_on_where_it_was_if_it_is_still_the_same(disk: DiskBac
     assert again.calls["read"] == {None: 3, "longer": 7, "other": 6}[change]
 
 
+@pytest.mark.row(67)
 def test_a_partial_file_that_somebody_altered_is_found_out(disk: DiskBackend) -> None:
     data = content_of(5 * MIB)
     target = disk.target()

@@ -368,6 +368,7 @@ SLOWEST = 20.0
 """Seconds after which a command that cannot begin has to have said so."""
 
 
+@pytest.mark.row(43, 54, 59, 61, 62, 64, 69)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.breaks.__name__)
 def test_what_cannot_be_done_is_told_and_nothing_is_written(case: Case, scene: Scene) -> None:
     case.breaks(scene)
@@ -421,6 +422,7 @@ def test_without_a_terminal_yes_has_to_be_said(scene: Scene) -> None:
     assert_told(done, "yes-missing", ("--yes",))
 
 
+@pytest.mark.row(75)
 def test_an_empty_source_is_fine_only_for_who_says_so(scene: Scene) -> None:
     data_folder_empty(scene)
     document = command.run("migrate", "--yes", "--json", "--to", "s3", "--allow-empty", env=scene.env).expect(0).json()
@@ -438,6 +440,7 @@ def test_an_empty_bucket_is_no_success_either(scene: Scene) -> None:
     assert_told(done, "source-empty", (scene.names.bucket,))
 
 
+@pytest.mark.row(62)
 def test_rights_to_read_list_and_write_are_enough_where_the_bucket_exists(scene: Scene) -> None:
     ends.make_bucket(scene.server.client(), scene.names.bucket)
     scene.as_identity("mover")
@@ -459,6 +462,7 @@ def test_organizations_have_to_be_named_where_buckets_may_not_be_listed(scene: S
     assert_told(done, "")
 
 
+@pytest.mark.row(66)
 def test_a_ledger_of_a_newer_version_is_left_alone(scene: Scene) -> None:
     fresh = scene.tmp / "fresh"
     words = ("--from", scene.data, "--to", fresh)
@@ -479,6 +483,7 @@ def test_a_ledger_of_a_newer_version_is_left_alone(scene: Scene) -> None:
     command.run("migrate", "--yes", *words, "--state-dir", scene.tmp / "another").expect(0)
 
 
+@pytest.mark.row(70)
 def test_two_runs_at_once_are_one_too_many(scene: Scene) -> None:
     command.run("migrate", "--yes", "--to", "s3", env=scene.env).expect(0)
     (lock,) = scene.state.glob("*.lock")
@@ -496,6 +501,7 @@ def test_two_runs_at_once_are_one_too_many(scene: Scene) -> None:
     command.run("migrate", "--yes", "--to", "s3", env=scene.env).expect(0)
 
 
+@pytest.mark.row(70)
 def test_two_sources_at_once_do_not_write_to_one_data_folder(scene: Scene) -> None:
     fresh = scene.tmp / "fresh"
     fresh.mkdir()

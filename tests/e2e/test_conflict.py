@@ -24,6 +24,7 @@ DIFFERENCES = {
 }
 
 
+@pytest.mark.row(31)
 @pytest.mark.parametrize(("ours", "theirs"), DIFFERENCES.values(), ids=DIFFERENCES.keys())
 def test_an_object_that_differs_is_a_conflict_and_stays(
     ours: bytes, theirs: bytes, server: S3Server, fresh_names: FreshNames, data: Path
@@ -47,6 +48,7 @@ def test_an_object_that_differs_is_a_conflict_and_stays(
     assert "conflict" in status
 
 
+@pytest.mark.row(31)
 @pytest.mark.parametrize(("ours", "theirs"), DIFFERENCES.values(), ids=DIFFERENCES.keys())
 def test_a_file_on_disk_that_differs_is_a_conflict_and_stays(
     ours: bytes, theirs: bytes, weed: S3Server, fresh_names: FreshNames, data: Path
@@ -63,6 +65,7 @@ def test_a_file_on_disk_that_differs_is_a_conflict_and_stays(
     assert path.read_bytes() == theirs
 
 
+@pytest.mark.row(31)
 def test_a_large_object_that_differs_in_one_byte_is_a_conflict(
     server: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
@@ -79,6 +82,7 @@ def test_a_large_object_that_differs_in_one_byte_is_a_conflict(
     assert found != oracle.disk_state(data)[organization, raw_id][:2]
 
 
+@pytest.mark.row(58, 78)
 def test_equal_objects_of_whatever_part_size_are_no_conflict(
     server: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
@@ -105,6 +109,7 @@ def put_in_parts(client: object, bucket: str, key: str, content: bytes, part_siz
 # --- what cannot be read -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row(16)
 def test_an_unreadable_file_fails_and_the_others_move(
     weed: S3Server, naming: oracle.Naming, data: Path, without_root: tuple[str, ...]
 ) -> None:
@@ -128,6 +133,7 @@ def test_an_unreadable_file_fails_and_the_others_move(
     assert ends.files(document) == {"discovered": 11, "present": 10, "copied": 1}
 
 
+@pytest.mark.row(16)
 @pytest.mark.parametrize("mode", [0o000, 0o600], ids=["not to be listed", "not to be entered"])
 @pytest.mark.parametrize("level", ["index folder", "organization"])
 def test_an_unreadable_folder_is_a_problem_and_never_an_empty_one(
@@ -160,6 +166,7 @@ def test_an_unreadable_folder_is_a_problem_and_never_an_empty_one(
 # --- a source that is written to ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.row(19, 72)
 def test_a_young_file_that_grew_after_it_was_copied_is_copied_anew(
     server: S3Server, naming: oracle.Naming, data: Path
 ) -> None:
@@ -207,6 +214,7 @@ def test_somebody_elses_object_is_not_replaced_although_the_source_grew(
     assert body == b"put there by somebody else"
 
 
+@pytest.mark.row(19)
 def test_a_settled_file_that_changed_is_a_conflict(server: S3Server, fresh_names: FreshNames, data: Path) -> None:
     """With ``--settle 0`` nothing is young: what changes afterwards was edited, and that is for the operator to judge.
 

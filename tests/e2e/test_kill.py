@@ -71,6 +71,7 @@ def moments(seed: int, count: int, most: int) -> list[int]:
     return sorted(random.Random(seed).sample(range(30, most), count))
 
 
+@pytest.mark.row(1, 2)
 @pytest.mark.parametrize("answers", [False, True], ids=["requests lost", "answers lost"])
 def test_killed_three_times_on_the_way_to_s3(
     answers: bool, server: S3Server, fresh_names: FreshNames, data: Path
@@ -96,6 +97,7 @@ def test_killed_three_times_on_the_way_to_s3(
         assert states(env) == ["finished", "finished", "killed", "killed", "killed"]
 
 
+@pytest.mark.row(1, 2)
 def test_killed_three_times_on_the_way_to_disk(
     server: S3Server, fresh_names: FreshNames, data: Path, tmp_path: Path
 ) -> None:
@@ -122,6 +124,7 @@ def test_killed_three_times_on_the_way_to_disk(
     assert ends.files(there) == {"discovered": len(expected), "present": len(expected)}
 
 
+@pytest.mark.row(1, 2)
 def test_killed_while_a_large_file_is_under_way(
     server: S3Server, fresh_names: FreshNames, data: Path, tmp_path: Path
 ) -> None:
@@ -163,6 +166,7 @@ def _sizes_of_temporary_files(root: Path) -> list[int]:
     return sizes
 
 
+@pytest.mark.row(1, 2)
 def test_killed_between_two_disks(data: Path, tmp_path: Path) -> None:
     ends.make_varied_store(data, ORGANIZATIONS)
     expected, fresh = oracle.disk_state(data), tmp_path / "fresh"
@@ -180,6 +184,7 @@ def test_killed_between_two_disks(data: Path, tmp_path: Path) -> None:
 STOPS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
+@pytest.mark.row(6)
 @pytest.mark.parametrize("number", STOPS.keys(), ids=lambda number: number.name)
 def test_a_signal_lets_what_is_under_way_end_and_says_how_to_go_on(
     number: signal.Signals, server: S3Server, fresh_names: FreshNames, data: Path
@@ -211,6 +216,7 @@ def test_a_signal_lets_what_is_under_way_end_and_says_how_to_go_on(
     oracle.assert_same_contents(expected, oracle.s3_state(server.client(), naming))
 
 
+@pytest.mark.row(6)
 def test_a_signal_on_the_way_to_disk_leaves_no_temporary_file(
     weed: S3Server, fresh_names: FreshNames, data: Path, tmp_path: Path
 ) -> None:
@@ -233,6 +239,7 @@ def test_a_signal_on_the_way_to_disk_leaves_no_temporary_file(
     oracle.assert_same(oracle.disk_state(data), oracle.disk_state(fresh))
 
 
+@pytest.mark.row(6)
 def test_a_second_signal_stops_at_once(weed: S3Server, fresh_names: FreshNames, data: Path) -> None:
     ends.make_varied_store(data, {"alpha": 100})
     words = ("--from", data, "--to", ends.template(ends.single(fresh_names)))

@@ -35,6 +35,7 @@ def measured(record: Record, what: str, *words: object, env: dict[str, str] | No
     return ends.files(document)
 
 
+@pytest.mark.row(74)
 @pytest.mark.parametrize("files", [20_000, 500_000])
 def test_from_disk_to_disk(files: int, data: Path, tmp_path: Path, record_property: Record) -> None:
     corpus.make_store(data, total=files, sizes="empty")
@@ -47,6 +48,7 @@ def test_from_disk_to_disk(files: int, data: Path, tmp_path: Path, record_proper
     assert counted == {"discovered": files, "present": files}
 
 
+@pytest.mark.row(74)
 @pytest.mark.parametrize("files", [20_000, 500_000])
 def test_from_disk_to_s3(
     files: int, weed: S3Server, fresh_names: FreshNames, data: Path, record_property: Record
@@ -61,6 +63,7 @@ def test_from_disk_to_s3(
     assert counted == {"discovered": files, "present": files}
 
 
+@pytest.mark.row(74)
 def test_from_s3_to_disk(
     weed: S3Server, fresh_names: FreshNames, data: Path, tmp_path: Path, record_property: Record
 ) -> None:

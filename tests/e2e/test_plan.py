@@ -105,6 +105,7 @@ def test_a_plan_back_to_a_disk_that_does_not_exist_makes_no_folder(
     assert not data.exists()
 
 
+@pytest.mark.row(22, 24, 26, 27, 28)
 def test_strays_of_every_kind_are_told_and_never_moved(
     server: S3Server, naming: oracle.Naming, fresh_names: FreshNames, data: Path, state: Path, tmp_path: Path
 ) -> None:
@@ -170,6 +171,7 @@ def test_what_an_earlier_sync_left_at_the_target_is_told_and_does_not_upset_the_
 REFUSED = {"my_org": "_", "gemeente-éé": "é", "o" * 32: "63", "ends-": "-"}
 
 
+@pytest.mark.row(54)
 @pytest.mark.parametrize("organization", ["my_org", "gemeente-éé", "ends-"])
 def test_an_organization_whose_bucket_cannot_be_named_stops_a_migration(
     organization: str, server: S3Server, fresh_names: FreshNames, data: Path, state: Path, tmp_path: Path
@@ -194,6 +196,7 @@ def test_an_organization_whose_bucket_cannot_be_named_stops_a_migration(
     assert oracle.buckets(server.client(), naming.prefix) == [f"{naming.prefix}alpha"]
 
 
+@pytest.mark.row(54)
 def test_a_bucket_name_over_63_characters_is_refused(weed: S3Server, fresh_names: FreshNames, data: Path) -> None:
     naming = oracle.PerOrganization(fresh_names.prefix + "x" * 20 + "-")
     ends.make_varied_store(data, {"o" * 32: 3, "b": 2})
@@ -202,6 +205,7 @@ def test_a_bucket_name_over_63_characters_is_refused(weed: S3Server, fresh_names
     assert ends.files(document) == {"discovered": 5, "missing": 2, "refused": 3}
 
 
+@pytest.mark.row(54)
 def test_an_upper_case_prefix_is_refused_with_the_line_to_set(
     server: S3Server, fresh_names: FreshNames, data: Path, state: Path, tmp_path: Path
 ) -> None:

@@ -169,6 +169,7 @@ def test_disk_to_disk(data: Path, tmp_path: Path) -> None:
     assert set(oracle.folder_modes(fresh)) == {f"{corpus.FOLDER_MODE:o}"}
 
 
+@pytest.mark.row(29)
 def test_modes_are_those_that_bytes_is_set_to_whatever_the_umask(data: Path, tmp_path: Path) -> None:
     ends.make_varied_store(data, {"alpha": 10})
     fresh = tmp_path / "fresh"
@@ -182,6 +183,7 @@ def test_modes_are_those_that_bytes_is_set_to_whatever_the_umask(data: Path, tmp
     assert set(oracle.folder_modes(fresh)) == {"775"}
 
 
+@pytest.mark.row(30)
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_as_root_files_belong_to_the_data_folders_owner(data: Path, tmp_path: Path) -> None:
     ends.make_varied_store(data, {"alpha": 10})
@@ -193,6 +195,7 @@ def test_as_root_files_belong_to_the_data_folders_owner(data: Path, tmp_path: Pa
     assert owners == {(1234, 2345)}
 
 
+@pytest.mark.row(55)
 def test_a_server_without_conditional_writes_is_told_of_and_served(
     rclone: S3Server, fresh_names: FreshNames, data: Path, tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ STORMS: dict[str, tuple[Rule, ...]] = {
 SLOW_STORMS = ("503 for every other request", "500, 502 and 429")
 
 
+@pytest.mark.row(34, 35, 37)
 @pytest.mark.parametrize(
     "rules",
     [
@@ -62,6 +63,7 @@ def test_storms_are_outlasted_both_ways(
         assert ("pycurl" in proxy.seen.agents) is not bool(each_lane), "another lane than this test is for"
 
 
+@pytest.mark.row(35)
 def test_a_server_that_throttles_for_a_while_is_waited_for(
     each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
@@ -118,6 +120,7 @@ def choices(method: str, chosen: Mapping[str, faults.Fault]) -> list[Any]:
     return [together, *alone]
 
 
+@pytest.mark.row(37, 39, 40)
 @pytest.mark.parametrize("kind", ["weed", "moto"])
 @pytest.mark.parametrize("rules", choices("PUT", UPWARDS))
 def test_faults_on_the_way_to_s3_leave_whole_objects(
@@ -136,6 +139,7 @@ def test_faults_on_the_way_to_s3_leave_whole_objects(
         all_copied(done)
 
 
+@pytest.mark.row(37, 38, 39)
 @pytest.mark.parametrize("rules", choices("GET", DOWNWARDS))
 def test_faults_on_the_way_to_disk_leave_whole_files(
     rules: list[Rule], lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
@@ -165,6 +169,7 @@ PASSING = ("empty", "HTML", "truncated XML", "another bucket's")
 SCAN = r"list-type=2.*max-keys=1000|max-keys=1000.*list-type=2"
 
 
+@pytest.mark.row(44)
 @pytest.mark.parametrize("name", BROKEN_LISTINGS)
 def test_a_broken_listing_of_the_target_is_no_empty_target(
     name: str, each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
@@ -181,6 +186,7 @@ def test_a_broken_listing_of_the_target_is_no_empty_target(
         assert oracle.s3_snapshot(proxy.client(), fresh_names.bucket) == before
 
 
+@pytest.mark.row(44)
 @pytest.mark.parametrize(
     "name",
     [
@@ -200,6 +206,7 @@ def test_a_broken_listing_of_the_source_hides_nothing(
         moved.assert_nothing_wrong_on_disk()
 
 
+@pytest.mark.row(44)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in ("empty", "HTML") else pytest.mark.slow) for name in PASSING]
 )
@@ -217,6 +224,7 @@ def test_a_listing_that_is_broken_once_is_asked_again(
 # --- what does not pass ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.row(34, 36)
 def test_a_server_that_fails_for_good_ends_the_run_in_words(
     lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
@@ -238,6 +246,7 @@ def test_a_server_that_fails_for_good_ends_the_run_in_words(
         moved.assert_all_in_bucket()
 
 
+@pytest.mark.row(46)
 @pytest.mark.parametrize("status", [301, 307])
 @pytest.mark.parametrize("method", ["PUT", "GET"])
 def test_nothing_is_sent_to_another_host(
@@ -258,6 +267,7 @@ def test_nothing_is_sent_to_another_host(
         assert "elsewhere" in ends.problems(document, "failed")[0]["reason"]
 
 
+@pytest.mark.row(46)
 @pytest.mark.parametrize("status", [301, 307])
 def test_an_endpoint_that_is_another_servers_is_refused(
     status: int, moto: S3Server, fresh_names: FreshNames, data: Path
@@ -270,6 +280,7 @@ def test_an_endpoint_that_is_another_servers_is_refused(
         assert "elsewhere" in refused.json()["error"]["what"]
 
 
+@pytest.mark.row(43)
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_stalled_request_is_given_up_and_asked_again(

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
@@ -279,6 +280,7 @@ def test_stopping_at_any_moment(ours: Contents, theirs: Contents, length: int, j
     finish_after(disk, bucket, memory, clock, ours, theirs)
 
 
+@pytest.mark.row(1, 12)
 @given(
     **SITUATION,
     at_source=st.booleans(),
@@ -317,6 +319,7 @@ def test_an_error_at_any_call(
     finish_after(disk, bucket, memory, clock, ours, theirs)
 
 
+@pytest.mark.row(1, 2)
 @given(**SITUATION, data=st.data())
 def test_a_process_that_dies_at_any_moment(
     ours: Contents, theirs: Contents, length: int, jobs: int, data: st.DataObject
@@ -342,6 +345,7 @@ def test_a_process_that_dies_at_any_moment(
     finish_after(disk, as_objects(at_target), recorded, clock, ours, theirs)
 
 
+@pytest.mark.row(1, 2)
 @settings(max_examples=25)
 @given(strategies.contents(), st.integers(1, 30))
 def test_a_process_that_dies_while_it_writes_to_a_disk(contents: Contents, at: int) -> None:
@@ -370,6 +374,7 @@ def test_a_process_that_dies_while_it_writes_to_a_disk(contents: Contents, at: i
         again.close()
 
 
+@pytest.mark.row(18, 19, 72)
 @given(strategies.contents(), st.data())
 def test_a_source_that_changes_while_it_is_migrated(contents: Contents, data: st.DataObject) -> None:
     """Whatever is copied is one of the states that the raw file was in; the next run has the last one."""

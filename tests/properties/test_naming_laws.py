@@ -42,6 +42,7 @@ def test_every_lower_case_slug_is_an_organization(organization: str) -> None:
     assert is_organization(organization)
 
 
+@pytest.mark.row(27, 28, 76)
 @given(strategies.hostile_names())
 def test_hostile_names_are_neither_raw_id_nor_organization_with_a_raw_id(name: str) -> None:
     assert not is_raw_id(name)
@@ -63,6 +64,7 @@ def test_s3_round_trip(naming: S3Naming, raw_file: RawFile) -> None:
     assert key == naming.key_prefix_of(raw_file.organization) + raw_file.raw_id
 
 
+@pytest.mark.row(28)
 @given(strategies.raw_files(), strategies.raw_files())
 @example(RawFile("a", A_ID), RawFile("a-b", A_ID))
 def test_two_raw_files_never_share_a_name(one: RawFile, other: RawFile) -> None:

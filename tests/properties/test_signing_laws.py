@@ -131,6 +131,7 @@ def test_the_reference_is_what_botocore_sends(moto: S3Server, fresh_names: Fresh
     assert as_dict(lines)["authorization"] == request.headers["Authorization"].decode()
 
 
+@pytest.mark.row(60)
 @given(st.lists(st.tuples(st.integers(0, 200), st.booleans()), max_size=12))
 def test_keys_are_asked_for_anew_after_a_minute(steps: list[tuple[int, bool]]) -> None:
     """What is signed with was still valid within the last minute, and the token always belongs to the key."""
@@ -150,6 +151,7 @@ def test_keys_are_asked_for_anew_after_a_minute(steps: list[tuple[int, bool]]) -
         assert clock.seconds - outdated_at.get(used, clock.seconds) < 60
 
 
+@pytest.mark.row(32)
 def test_a_clock_that_is_set_back_keeps_no_old_keys() -> None:
     clock = Clock()
     latest = Keys("AK1", "SK1", None)

@@ -279,6 +279,7 @@ def test_all_is_there_after_reopening_and_nothing_was_found(filled: Path) -> Non
         assert made.abilities("https://s3", NOW) == {"conditional": True}
 
 
+@pytest.mark.row(68)
 @pytest.mark.parametrize(
     "identities", [("disk:/other", TARGET), (SOURCE, "s3://other/{organization}"), (TARGET, SOURCE)]
 )
@@ -365,6 +366,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.row(66)
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_ledger_is_moved_aside_and_made_anew(filled: Path, damage: Callable[[Path], object]) -> None:
     damage(filled)
@@ -418,6 +420,7 @@ def check_after_damage(path: Path) -> None:
         assert made.finished("acme") == expected
 
 
+@pytest.mark.row(66)
 @pytest.mark.parametrize("seed", range(150))
 def test_random_damage_never_shows_as_something_that_was_not_written(filled: Path, seed: int) -> None:
     dice = random.Random(seed)
@@ -467,6 +470,7 @@ def test_damage_while_it_is_in_use_stops_the_run_and_the_next_one_goes_on(filled
 # Tampering
 
 
+@pytest.mark.row(67)
 @pytest.mark.parametrize(
     "sql",
     [
@@ -522,6 +526,7 @@ FORGERIES: list[tuple[str, str, str, object]] = [
 ]
 
 
+@pytest.mark.row(67)
 @pytest.mark.parametrize(("kind", "owner", "name", "value"), FORGERIES)
 def test_a_forged_row_with_a_true_seal_must_still_have_sense(
     path: Path, kind: str, owner: str, name: str, value: object
@@ -714,6 +719,7 @@ def writer_of(path: Path) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", WRITER, path, SOURCE, TARGET], stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.row(1)
 @pytest.mark.parametrize("acknowledged", [0, 3, 20])
 def test_what_a_killed_writer_acknowledged_is_there(path: Path, acknowledged: int) -> None:
     with writer_of(path) as writer:
@@ -745,6 +751,7 @@ def fill_up(made: Ledger) -> tuple[MustStop, int]:
     pytest.fail("this disk is too large")
 
 
+@pytest.mark.row(69)
 @pytest.mark.parametrize("limit", [200_000, 1_000_000])
 def test_a_full_disk_stops_the_run_with_what_was_done_intact(path: Path, limit: int) -> None:
     opened(path).close()
@@ -805,6 +812,7 @@ def test_no_space_for_a_new_ledger_is_told_and_leaves_none(small_disk: Path) -> 
         assert made.findings == ()
 
 
+@pytest.mark.row(69)
 def test_a_read_only_disk_can_be_read_and_not_written(small_disk: Path) -> None:
     path = small_disk / "0123456789ab-forth.sqlite3"
     with opened(path) as made:
@@ -819,6 +827,7 @@ def test_a_read_only_disk_can_be_read_and_not_written(small_disk: Path) -> None:
         assert reader.finished("acme") == {"001": folder_of(1)}
 
 
+@pytest.mark.row(69)
 @pytest.mark.parametrize("when", ["before opening", "while open"])
 def test_a_foreign_program_that_holds_the_file_is_named_as_the_cause(filled: Path, when: str) -> None:
     made = opened(filled) if when == "while open" else None

@@ -75,6 +75,7 @@ def test_pauses_do_not_grow_for_ever() -> None:
     assert max(case.pauses) <= 10
 
 
+@pytest.mark.row(36)
 @pytest.mark.parametrize(("succeeded", "limit"), [(False, 10), (True, 120)])
 def test_nothing_succeeding_ends_the_run(succeeded: bool, limit: float) -> None:
     case = Case()
@@ -196,6 +197,7 @@ def test_other_failures_never_do(error: StoreError) -> None:
         patience.failed(error)
 
 
+@pytest.mark.row(34, 47)
 def test_when_the_server_comes_back_all_go_on() -> None:
     """While nothing succeeds one request probes; all the others must get their turn in the end."""
     patience = Patience(seconds=60, at_first=60)

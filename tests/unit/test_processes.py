@@ -218,6 +218,7 @@ def children_of(number: int) -> list[int]:
     return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
+@pytest.mark.row(1, 8)
 @pytest.mark.parametrize("killed", ["worker", "parent"])
 def test_whoever_is_killed_the_next_run_goes_on(
     killed: str, moto: S3Server, fresh_names: FreshNames, tmp_path: Path

@@ -140,6 +140,7 @@ def test_the_file_system_is_that_of_the_innermost_latest_mount(tmp_path: Path, p
     assert file_system_of(Path(path), tmp_path / "mountinfo") == expected
 
 
+@pytest.mark.row(69)
 @pytest.mark.parametrize(
     ("kind", "is_network"),
     [(kind, True) for kind in NETWORK] + [(kind, False) for kind in LOCAL],
@@ -195,6 +196,7 @@ def test_both_directions_have_their_own_ledger_and_one_lock(folder: StateFolder)
         pass
 
 
+@pytest.mark.row(9)
 def test_a_lock_held_by_another_process_is_busy_until_that_dies(folder: StateFolder) -> None:
     ledger = folder.ledger_path("a", "b")
     assert not is_running(ledger)

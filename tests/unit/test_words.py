@@ -23,6 +23,7 @@ def is_harmless(text: str) -> bool:
     )
 
 
+@pytest.mark.row(27, 76)
 @given(HOSTILE)
 @example("\x1b]0;title\x07")
 @example(BIDI)

@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError
 from migrator import __version__
 from migrator.errors import SettingsError
 from migrator.settings import S3Access
+from migrator.stores.s3.crawl import slice_body
 from migrator.stores.s3.faults import translate
 from migrator.throttle import Throttle
 
@@ -75,6 +76,7 @@ def connect(
         client = session.create_client(
             "s3", endpoint_url=access.endpoint_url, verify=access.ca_bundle or None, config=config
         )
+        client.meta.events.register("before-send.s3", slice_body)
         ca_bundle = access.ca_bundle or session.get_config_variable("ca_bundle")
         throttle = throttle or Throttle()
         if throttle.is_on:

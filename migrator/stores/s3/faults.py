@@ -60,6 +60,13 @@ def status_of(error: BaseException) -> int:
     return 0
 
 
+def tries_before(error: BaseException | None) -> int:
+    """How often botocore had sent the request before, and got no answer that it took."""
+    if isinstance(error, boto.ClientError):
+        return int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0))
+    return 1
+
+
 def translate(error: Exception, where: str) -> StoreError:
     """What a failed call on `where` (an ``s3://`` URL or an endpoint) means."""
     if isinstance(error, StoreError):

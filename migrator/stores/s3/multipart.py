@@ -6,29 +6,32 @@ import base64
 import hashlib
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from migrator.errors import AlreadyThere, NotTheSame, SourceChanged, StoreError, Unavailable, Vanished
-from migrator.model import RawFile, UnfinishedUpload
+from migrator.errors import AlreadyThere, BucketMissing, NotTheSame, SourceChanged, StoreError, Unavailable, Vanished
+from migrator.model import Entry, RawFile, UnfinishedUpload
 from migrator.patience import Patience
 from migrator.protocols import Content, Journal
 from migrator.stores.s3.abilities import Abilities
-from migrator.stores.s3.faults import code_of, translate
+from migrator.stores.s3.faults import code_of, translate, tries_before
+from migrator.stores.s3.listing import Retry
 from migrator.stores.s3.objects import Condition, Place, head
 from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.parts import PartLane
 from migrator.stores.s3.wire import Wire
-from migrator.transfer.integrity import etag_of_parts
+from migrator.transfer.integrity import etag_of_parts, is_plain_md5
 from migrator.transfer.parts import part_size_for, parts_in_flight
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _TRIES_A_PART = 3
+_COPIES_UNDER_WAY = 4
+COPY_UNPROVEN = "copy-unproven"
 _LOST = ("NoSuchUpload", "NotImplemented")
 """Somebody aborted the upload, or the server does not let a part be sent again (`rclone serve s3`): it has to begin anew."""
 
@@ -39,6 +42,14 @@ class _Part(NamedTuple):
     number: int
     md5: bytes
     etag: str
+
+
+class _Range(NamedTuple):
+    """A part of an object that is copied."""
+
+    number: int
+    begin: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,18 +79,44 @@ class Upload:
         self._raw_id = raw_file.raw_id
         self._expected = ""
         self._upload: UnfinishedUpload | None = None
+        self._goes_on = False
+        self._completions = 0
+        self._is_left = False
 
     def send(self, content: Content, condition: Condition) -> str:
         """Send what is not there yet and complete; returns the ETag. Raises AlreadyThere with nothing changed at the name."""
-        condition.check(self._retry(lambda: head(self._client, self._place, self._raw_id)), self._place)
         part_size = part_size_for(content.entry.size)
-        kept = self._go_on(content, part_size)
-        if self._upload is None:
-            self._upload = self._begin(content, part_size)
-        try:
+
+        def send_parts(kept: dict[int, Listed]) -> list[_Part]:
             sent = self._send_parts(content, part_size, kept)
             content.finish()
-            etag = self._complete(sent, content.entry.size, condition)
+            return sent
+
+        return self._carry(content.stamp, content.entry.size, part_size, condition, send_parts)
+
+    def copy(self, origin: Place, entry: Entry, part_size: int) -> str:
+        """As `send`, but the server copies the parts itself from `origin`, while that still has the listed ETag."""
+        stamp = f"copy {entry.size} {entry.etag}"
+        return self._carry(
+            stamp, entry.size, part_size, Condition(), lambda kept: self._copy_parts(origin, entry, part_size, kept)
+        )
+
+    def _carry(
+        self,
+        stamp: str,
+        size: int,
+        part_size: int,
+        condition: Condition,
+        bring: Callable[[dict[int, Listed]], list[_Part]],
+    ) -> str:
+        """`bring` gets what is there already and answers all parts."""
+        condition.check(self._retry(lambda: head(self._client, self._place, self._raw_id)), self._place)
+        kept = self._go_on(stamp, part_size)
+        if self._upload is None:
+            self._upload = self._begin(stamp, part_size)
+        try:
+            sent = bring(kept)
+            etag = self._complete(sent, size, condition)
         except (AlreadyThere, NotTheSame, SourceChanged):
             self._abort()
             raise
@@ -87,9 +124,12 @@ class Upload:
             if code_of(error.__cause__ or error) in _LOST:
                 self._abort()
                 raise NotTheSame("upload-lost", f"The upload of {self._place} is not there any more.") from error
-            if self._means.journal is None or isinstance(error, Vanished):
+            if self._means.journal is None or isinstance(error, Vanished) or error.name == COPY_UNPROVEN:
                 self._abort()  # nobody will go on with it
             raise
+        if self._is_left:
+            with suppress(StoreError):
+                self._call("abort_multipart_upload", {"UploadId": self._id})
         self._forget()
         return etag
 
@@ -97,30 +137,31 @@ class Upload:
     def _id(self) -> str:
         return self._upload.upload_id if self._upload is not None else ""
 
-    def _go_on(self, content: Content, part_size: int) -> dict[int, Listed]:
+    def _go_on(self, stamp: str, part_size: int) -> dict[int, Listed]:
         """What an earlier run sent of the same content. What it sent of another one is aborted, and nothing is kept."""
         known = self._means.journal.unfinished(self._raw_file) if self._means.journal else None
         if known is None:
             return {}
         self._upload = known
         same_place = (known.bucket, known.key) == (self._place.bucket, self._place.key)
-        if same_place and known.stamp == content.stamp and known.part_size == part_size:
+        if same_place and known.stamp == stamp and known.part_size == part_size:
             parts = self._retry(lambda: list_parts(self._client, self._place, known.upload_id))
             if parts is not None:
+                self._goes_on = True
                 return parts
         if same_place:
             self._abort()
         self._upload = None
         return {}
 
-    def _begin(self, content: Content, part_size: int) -> UnfinishedUpload:
+    def _begin(self, stamp: str, part_size: int) -> UnfinishedUpload:
         """Begin, and have it written down before the first part is sent."""
         answer = self._retry(lambda: self._call("create_multipart_upload", {}))
         upload_id = answer.get("UploadId")
         if not upload_id:
             raise Unavailable("broken-answer", f"The server began an upload of {self._place} and did not say which.")
         upload = UnfinishedUpload(
-            *self._raw_file, self._place.bucket, self._place.key, str(upload_id), part_size, content.stamp, time.time()
+            *self._raw_file, self._place.bucket, self._place.key, str(upload_id), part_size, stamp, time.time()
         )
         if self._means.journal is not None:
             self._means.journal.began(upload)
@@ -148,6 +189,41 @@ class Upload:
             while under_way:
                 self._lane.drop(under_way.pop())
         return sent
+
+    def _copy_parts(self, origin: Place, entry: Entry, part_size: int, kept: dict[int, Listed]) -> list[_Part]:
+        under_way: deque[Future[_Part]] = deque()
+        copied: list[_Part] = []
+        try:
+            for number, begin in enumerate(range(0, entry.size, part_size), 1):
+                self._means.patience.go_on()
+                self._lane.reserve()
+                piece = _Range(number, begin, min(part_size, entry.size - begin))
+                under_way.append(self._lane.submit(self._copy_part, origin, entry, piece, kept.get(number)))
+                if len(under_way) >= _COPIES_UNDER_WAY:
+                    copied.append(self._lane.take(under_way.popleft()))
+            while under_way:
+                copied.append(self._lane.take(under_way.popleft()))
+        finally:
+            while under_way:
+                self._lane.drop(under_way.pop())
+        return copied
+
+    def _copy_part(self, origin: Place, entry: Entry, piece: _Range, kept: Listed | None) -> _Part:
+        """A part that is there with the right size is kept unread: the ETag of the whole tells whether it was right."""
+        etag = kept.etag if kept is not None and kept.size == piece.size else ""
+        if not etag:
+            asked = {
+                "UploadId": self._id,
+                "PartNumber": piece.number,
+                "CopySource": {"Bucket": origin.bucket, "Key": origin.key},
+                "CopySourceIfMatch": f'"{entry.etag}"',
+                "CopySourceRange": f"bytes={piece.begin}-{piece.begin + piece.size - 1}",
+            }
+            answer = self._retry(lambda: self._call("upload_part_copy", asked))
+            etag = clean_etag(answer.get("CopyPartResult", {}).get("ETag")) or ""
+        if not is_plain_md5(etag):
+            raise StoreError(COPY_UNPROVEN, f"The server copies parts of {origin} without telling their MD5.")
+        return _Part(piece.number, bytes.fromhex(etag), etag)
 
     def _read_part(self, content: Content, part_size: int) -> bytes | None:
         self._lane.reserve()
@@ -210,11 +286,14 @@ class Upload:
 
     def _completed(self, asked: Mapping[str, Any]) -> str | None:
         """The ETag that completing answered; None where the answer got lost and the object itself has to tell."""
+        self._completions += 1
         try:
             return clean_etag(self._call("complete_multipart_upload", asked).get("ETag"))
         except Vanished:
             return None
-        except AlreadyThere:
+        except AlreadyThere as error:
+            # Somebody else's object took the name, surely if no request of ours can have been executed before: then ours is left over.
+            self._is_left = self._completions == 1 and not self._goes_on and not tries_before(error.__cause__)
             return None
         except StoreError as error:
             if code_of(error.__cause__ or error) == "NoSuchUpload":
@@ -273,6 +352,42 @@ def list_parts(client: S3Client, place: Place, upload_id: str) -> dict[int, List
         following = answer.get("NextPartNumberMarker", 0)
         if not answer.get("IsTruncated") or following <= marker:
             return parts
+        marker = following
+
+
+class Unfinished(NamedTuple):
+    """A multipart upload as a server lists it; `began_at` in seconds since 1970, 0 where it does not tell."""
+
+    bucket: str
+    key: str
+    upload_id: str
+    began_at: float
+
+
+def list_uploads(client: S3Client, bucket: str, retry: Retry) -> Iterator[Unfinished]:
+    """A bucket's unfinished uploads, whoever began them; none where there is no such bucket. Raises StoreError."""
+    marker = ("", "")
+    while True:
+
+        def ask(marker: tuple[str, str] = marker) -> Any:
+            more = {"KeyMarker": marker[0], "UploadIdMarker": marker[1]} if marker[0] else {}
+            try:
+                return client.list_multipart_uploads(Bucket=bucket, **more)  # type: ignore[arg-type]
+            except Exception as error:
+                if code_of(error) == "NoSuchUpload":  # so `rclone serve s3` says that there is none
+                    return {}
+                raise translate(error, f"s3://{bucket}") from error
+
+        try:
+            page = retry(ask)
+        except BucketMissing:
+            return
+        for upload in page.get("Uploads", ()):
+            initiated = upload.get("Initiated")
+            yield Unfinished(bucket, upload["Key"], upload["UploadId"], initiated.timestamp() if initiated else 0.0)
+        following = (page.get("NextKeyMarker", ""), page.get("NextUploadIdMarker", ""))
+        if not page.get("IsTruncated") or following == marker or not following[0]:
+            return
         marker = following
 
 

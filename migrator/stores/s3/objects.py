@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from migrator.errors import AlreadyThere, BucketMissing, NotTheSame, SourceChanged, StoreError, Unavailable, Vanished
 from migrator.model import Entry, RawId
 from migrator.stores.s3.abilities import Abilities
+from migrator.stores.s3.crawl import Watchdog, read_steadily
 from migrator.stores.s3.faults import translate
 from migrator.stores.s3.listing import Retry
 from migrator.stores.s3.pages import clean_etag
@@ -146,6 +147,7 @@ class BodyReader:
         self._reopened = 0
         self._position = 0
         self.is_opaque = False
+        self._watchdog = Watchdog()
         self._body = self._retry(lambda: self._open_at(0))
 
     def skip(self, size: int) -> None:
@@ -164,7 +166,7 @@ class BodyReader:
 
     def _read_some(self, size: int) -> bytes:
         try:
-            chunk: bytes = self._body.read(min(size, self._throttle.slice))
+            chunk = read_steadily(self._body, min(size, self._throttle.slice), self._watchdog)
             self._throttle.pay(len(chunk))
         except Exception as error:
             self._reopen(translate(error, str(self._place)))
@@ -178,6 +180,7 @@ class BodyReader:
         if self._reopened > _REOPENINGS or not reason.temporary:
             raise reason
         self._body.close()
+        self._watchdog = Watchdog()
         self._body = self._retry(lambda: self._open_at(self._position))
 
     def _open_at(self, offset: int) -> Any:
@@ -193,7 +196,7 @@ class BodyReader:
         if left < 0:
             raise Unavailable("wrong-range", f"The server answered another range of {self._place} than was asked for.")
         try:
-            while left and (skipped := answer.body.read(min(left, _CHUNK))):
+            while left and (skipped := read_steadily(answer.body, min(left, _CHUNK), self._watchdog)):
                 left -= len(skipped)
         except Exception as error:
             raise translate(error, str(self._place)) from error
@@ -257,6 +260,18 @@ def head(client: S3Client, place: Place, raw_id: RawId) -> Entry | None:
     modified = answer.get("LastModified")
     modified_ns = int(modified.timestamp() * 1e9) if modified else 0
     return Entry(raw_id, answer["ContentLength"], clean_etag(answer.get("ETag")), modified_ns, modified_ns)
+
+
+def first_part_size(client: S3Client, place: Place) -> int | None:
+    """Of how many bytes an object's first part was; None where the server does not tell. Raises StoreError."""
+    try:
+        answer = client.head_object(Bucket=place.bucket, Key=place.key, PartNumber=1)
+    except Exception as error:
+        fault = translate(error, str(place))
+        if fault.temporary or isinstance(fault, (Vanished, BucketMissing)):
+            raise fault from error
+        return None
+    return answer.get("ContentLength") if answer.get("PartsCount") else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,8 +375,8 @@ def _is_ours(found: Entry | None, data: bytes, md5: bytes) -> bool:
 def _read_back(client: S3Client, place: Place, throttle: Throttle) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     try:
-        body = client.get_object(Bucket=place.bucket, Key=place.key)["Body"]
-        for chunk in iter(lambda: body.read(min(_CHUNK, throttle.slice)), b""):
+        body, watchdog = client.get_object(Bucket=place.bucket, Key=place.key)["Body"], Watchdog()
+        for chunk in iter(lambda: read_steadily(body, min(_CHUNK, throttle.slice), watchdog), b""):
             throttle.pay(len(chunk))
             digest.update(chunk)
     except Exception as error:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from migrator.errors import StoreError, Unavailable
 from migrator.model import Entry
 from migrator.patience import Patience
+from migrator.stores.s3.crawl import Watchdog, read_steadily
 from migrator.stores.s3.faults import translate
 from migrator.stores.s3.objects import RANGE_START, Place, get_object, is_opaque
 from migrator.stores.s3.pages import clean_etag
@@ -108,12 +109,15 @@ class RangeReader:
             data = b"".join(self._pieces(answer.body, length))
         except Exception as error:
             raise translate(error, str(self._place)) from error
+        finally:
+            answer.body.close()
         if len(data) != length:
             raise Unavailable("broken-off", f"The body of {self._place} ended early.")
         return data
 
     def _pieces(self, body: Any, length: int) -> Iterator[bytes]:
-        while length and (piece := body.read(min(length, self._throttle.slice))):
+        watchdog = Watchdog()
+        while length and (piece := read_steadily(body, min(length, self._throttle.slice), watchdog)):
             self._throttle.pay(len(piece))
             length -= len(piece)
             yield piece

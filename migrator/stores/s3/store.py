@@ -40,8 +40,8 @@ from migrator.stores.s3.buckets import bucket_exists, buckets_with_prefix, creat
 from migrator.stores.s3.client import connect
 from migrator.stores.s3.faults import translate
 from migrator.stores.s3.listing import PAGE, list_folders, list_objects
-from migrator.stores.s3.multipart import Means, Upload, give_up, list_parts
-from migrator.stores.s3.objects import BodyReader, Condition, Place, Reader, S3Content, head, put
+from migrator.stores.s3.multipart import COPY_UNPROVEN, Means, Unfinished, Upload, give_up, list_parts, list_uploads
+from migrator.stores.s3.objects import BodyReader, Condition, Place, Reader, S3Content, first_part_size, head, put
 from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.parts import PARTS_IN_MEMORY, PartLane
 from migrator.stores.s3.promises import promise_of
@@ -49,15 +49,17 @@ from migrator.stores.s3.ranges import RangeReader
 from migrator.stores.s3.wire import Wire, is_available
 from migrator.stores.strays import PROBE_PREFIX, key_reason
 from migrator.throttle import Throttle
-from migrator.transfer.integrity import EtagCheck, is_plain_md5, same_content
-from migrator.transfer.parts import LARGEST_OBJECT, WHOLE_UP_TO
+from migrator.transfer.integrity import EtagCheck, has_parts_of, is_plain_md5, proves, same_content
+from migrator.transfer.parts import LARGEST_OBJECT, SMALLEST_OF_S3, WHOLE_UP_TO, part_size_for
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _HEX = frozenset(HEX_DIGITS)
-_LARGEST_COPY = 5 << 30
+LARGEST_COPY = 5 << 30
 """CopyObject takes up to 5 GiB (AWS, "Copying objects")."""
+_COPIES_NO_PARTS = (COPY_UNPROVEN, "server-refused", "upload-lost")
+"""How a server fails that does not know UploadPartCopy, or that says nothing of what it copied, as SeaweedFS and `rclone serve s3`."""
 
 
 class S3Source:
@@ -274,14 +276,18 @@ class S3Target(S3Source):
         wired: bool = True,
         journal: Journal | None = None,
         throttle: Throttle | None = None,
+        largest_copy: int = LARGEST_COPY,
     ) -> None:
+        """Open; `largest_copy` is what one CopyObject takes, in bytes: what is larger is copied in parts."""
         super().__init__(location, patience, wired=wired, throttle=throttle)
+        self._largest_copy = largest_copy
         self._journal = journal
         self.abilities = abilities
         self._create_buckets = create_buckets
         self._prepared: set[str] = set()
         self._preparing = threading.Lock()
         self._copies_here = True
+        self._copies_parts = True
 
     def probe(self, organization: str, name: str) -> Abilities:
         """Look what the server can do, and use it from now on. Writes to the organization's bucket, which must exist."""
@@ -312,15 +318,22 @@ class S3Target(S3Source):
             self._prepared.add(bucket)
 
     def adopt(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
-        """Copied on the server's side; only content whose ETag is an MD5, so that the copy proves itself by its own."""
+        """Copied on the server's side; only content whose ETag says what it is, so that the copy proves itself by its own.
+
+        Up to 5 GiB with an MD5 in one request; what was made in parts of a known size in the same parts, so that it gets the same ETag.
+        """
         if not self._copies_here or not isinstance(source, S3Source) or source.access != self.access:
             return None
-        if not is_plain_md5(entry.etag) or entry.size > _LARGEST_COPY:
-            return None
         place, origin = self.place(raw_file), source.place(raw_file)
+        part_size = self._copied_in_parts_of(origin, entry)
+        if part_size is None and not (is_plain_md5(entry.etag) and entry.size <= self._largest_copy):
+            return None
         Condition().check(self.look(raw_file), place)
         try:
-            answer = self._retry(lambda: self._copy(place, origin, entry))
+            if part_size is not None:
+                answer = Upload(self._means(), place, raw_file).copy(origin, entry, part_size)
+            else:
+                answer = self._retry(lambda: self._copy(place, origin, entry))
         except AccessDenied:
             self._copies_here = False  # reading may still be allowed: the bytes then pass through here
             return None
@@ -328,9 +341,27 @@ class S3Target(S3Source):
             if self.look(raw_file) is None:  # the same answer as for a name that is taken
                 raise SourceChanged("source-changed", f"{origin} is another object than was listed.") from None
             raise
+        except StoreError as error:
+            if part_size is None or error.name not in _COPIES_NO_PARTS:
+                raise
+            self._copies_parts = False
+            return None
         if answer != entry.etag and not self._proven(raw_file, source, entry):
             raise NotTheSame("damaged-at-target", f"The server copied {origin} to {place}, and they differ.")
         return S3Receipt(answer)
+
+    def _copied_in_parts_of(self, origin: Place, entry: Entry) -> int | None:
+        """In parts of how many bytes the server shall copy an object; None for one that goes in one request, or through here."""
+        if entry.size <= WHOLE_UP_TO or entry.etag is None or not self._copies_parts:
+            return None
+        if is_plain_md5(entry.etag):
+            return part_size_for(entry.size) if entry.size > self._largest_copy else None
+        check = EtagCheck(entry.etag, entry.size)
+        if check.only_part_size is not None:
+            return check.only_part_size
+        told: int | None = self._retry(lambda: first_part_size(self._client, origin))
+        is_possible = told is not None and SMALLEST_OF_S3 <= told <= self._largest_copy
+        return told if is_possible and has_parts_of(entry.etag, entry.size, told or 0) else None
 
     def store(self, raw_file: RawFile, content: Content) -> S3Receipt:
         return self._write(raw_file, content, Condition())
@@ -341,6 +372,22 @@ class S3Target(S3Source):
     def publish(self, receipts: Sequence[tuple[RawFile, Receipt]]) -> Iterator[tuple[RawFile, StoreError | None]]:
         for raw_file, _ in receipts:
             yield raw_file, None
+
+    def clear_leftovers(self, source: Source) -> None:
+        """Unfinished uploads are the ledger's to know: see `app/migrating.py`."""
+
+    def unclaimed(self, known: frozenset[str]) -> Iterator[tuple[RawFile, Unfinished]]:
+        """Unfinished uploads under names of raw files whose ids are not known, of whomever they are. Raises StoreError."""
+        naming = self._naming
+        if isinstance(naming, SingleBucket):
+            buckets = [naming.bucket]
+        else:
+            buckets = self._retry(lambda: buckets_with_prefix(self._client, naming.prefix))
+        for bucket in buckets:
+            for found in list_uploads(self._client, bucket, self._retry):
+                raw_file = naming.raw_file_at(bucket, found.key)
+                if raw_file is not None and found.upload_id not in known:
+                    yield raw_file, found
 
     def _write(self, raw_file: RawFile, content: Content, condition: Condition) -> S3Receipt:
         place, size = self.place(raw_file), content.entry.size
@@ -388,7 +435,10 @@ class S3Target(S3Source):
 
     def _proven(self, raw_file: RawFile, source: Source, entry: Entry) -> bool:
         found = self.look(raw_file)
-        return found is not None and found.size == entry.size and same_content(raw_file, source, entry, self, found)
+        if found is None or found.size != entry.size:
+            return False
+        is_what_was_listed = entry.etag is not None and proves(self, raw_file, found, entry.etag)
+        return is_what_was_listed or same_content(raw_file, source, entry, self, found)
 
 
 def _copies_conditionally(client: S3Client) -> bool:

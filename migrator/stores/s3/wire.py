@@ -18,6 +18,7 @@ from botocore.utils import get_environ_proxies
 
 from migrator.errors import AccessDenied
 from migrator.stores.s3.client import NEVER_SENT, Connection
+from migrator.stores.s3.crawl import CRAWL_BYTES, CRAWL_SECONDS
 from migrator.stores.s3.faults import translate
 from migrator.stores.s3.signing import UNSIGNED, Keys, Signer
 from migrator.throttle import Throttle
@@ -32,7 +33,6 @@ SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b785
 _CONNECT_SECONDS = 10
 _LARGEST_BODY = 64 << 20
 _BUFFER = 256 << 10
-_CRAWL_BYTES, _CRAWL_SECONDS = 1024, 60
 _CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]*/\d{8}/([^/]+)/s3/aws4_request")
 
 
@@ -124,8 +124,8 @@ class Wire:
         curl.setopt(pycurl.TCP_KEEPALIVE, 1)
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         curl.setopt(pycurl.CONNECTTIMEOUT, _CONNECT_SECONDS)
-        curl.setopt(pycurl.LOW_SPEED_LIMIT, _CRAWL_BYTES)
-        curl.setopt(pycurl.LOW_SPEED_TIME, _CRAWL_SECONDS)
+        curl.setopt(pycurl.LOW_SPEED_LIMIT, CRAWL_BYTES)
+        curl.setopt(pycurl.LOW_SPEED_TIME, CRAWL_SECONDS)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
         curl.setopt(pycurl.MAXFILESIZE, largest_body)
         curl.setopt(pycurl.BUFFERSIZE, _BUFFER)
