@@ -241,7 +241,10 @@ class Upload:
         if kept is not None and kept == Listed(digest.hexdigest(), len(data)) and self._abilities.etag_is_md5:
             return _Part(number, digest.digest(), kept.etag)
         for _ in range(_TRIES_A_PART):
-            etag = self._over_wire(number, data, digest.digest()) or self._by_boto3(number, data, digest.digest())
+            try:
+                etag = self._over_wire(number, data, digest.digest()) or self._by_boto3(number, data, digest.digest())
+            except NotTheSame:
+                continue  # the server found the damage: this part again, and not the whole file
             if etag == digest.hexdigest() or not self._abilities.etag_is_md5:
                 return _Part(number, digest.digest(), etag or digest.hexdigest())
         raise NotTheSame(
