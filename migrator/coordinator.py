@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby, islice
 from typing import Protocol
 
+from migrator.course import Course
 from migrator.errors import MigratorError
 from migrator.model import (
     Count,
     FinishedFolder,
     Folder,
+    NoticeKind,
+    Outcome,
     Problem,
     Provisional,
     RawId,
+    Shape,
     Shard,
     Tally,
     UnfinishedUpload,
@@ -25,6 +29,15 @@ from migrator.stopping import Flag
 from migrator.units import Assignment, Ended, Event, Survey, Surveyed, Told, Unit, UploadBegan, UploadEnded
 
 PROBLEMS_SHOWN = 1_000
+GRAVEST_FIRST = (
+    *(outcome.value for outcome in (Outcome.CONFLICT, Outcome.FAILED)),
+    NoticeKind.UNREADABLE_FOLDER.value,
+    *(outcome.value for outcome in (Outcome.REFUSED, Outcome.PENDING, Outcome.VANISHED)),
+    NoticeKind.STRAY.value,
+    NoticeKind.LEFT_ALONE.value,
+)
+OTHERS = "other reasons"
+_MOST_GROUPS = 200
 _EVENT_WAIT = 0.2
 
 
@@ -81,20 +94,41 @@ class Observer(Protocol):
 
 @dataclass(slots=True)
 class Totals:
-    """What a run has come to: counted for each organization, with the first problems. `beside` are strays beside the organizations."""
+    """What a run has come to: counted for each organization, with the first problems. `beside` are strays beside the organizations.
+
+    `groups` counts problems of one kind and reason; reasons beyond the first 200 are counted together.
+    """
 
     organizations: dict[str, Tally] = field(default_factory=dict)
     beside: Count = field(default_factory=Count)
-    problems: list[Problem] = field(default_factory=list)
     problems_total: int = 0
+    groups: Counter[tuple[str, str]] = field(default_factory=Counter)
+    shape: Shape = field(default_factory=Shape)
+    course: Course = field(default_factory=Course)
+    _first: dict[str, list[Problem]] = field(default_factory=dict)
 
     def add(self, told: Told) -> None:
         self.organizations.setdefault(told.organization, Tally()).merge(told.tally)
         self.add_problems(told.problems)
+        self.shape.merge(told.shape)
+        self.course.add(told.tally)
 
     def add_problems(self, problems: Sequence[Problem]) -> None:
         self.problems_total += len(problems)
-        self.problems.extend(problems[: max(0, PROBLEMS_SHOWN - len(self.problems))])
+        for problem in problems:
+            first = self._first.setdefault(problem.kind, [])
+            if len(first) < PROBLEMS_SHOWN:
+                first.append(problem)
+            group = (problem.kind, reason_of(problem))
+            self.groups[
+                group if group in self.groups or len(self.groups) < _MOST_GROUPS else (problem.kind, OTHERS)
+            ] += 1
+
+    @property
+    def problems(self) -> list[Problem]:
+        """The first 1,000, the gravest kinds before the others: a heap of strays hides no failure."""
+        kinds = sorted(self._first, key=lambda kind: GRAVEST_FIRST.index(kind) if kind in GRAVEST_FIRST else -1)
+        return list(islice(chain.from_iterable(self._first[kind] for kind in kinds), PROBLEMS_SHOWN))
 
     def overall(self) -> Tally:
         total = Tally()
@@ -102,6 +136,15 @@ class Totals:
             total.merge(tally)
         total.stray.merge(self.beside)
         return total
+
+
+def reason_of(problem: Problem) -> str:
+    """The reason without the names in it, so that alike ones can be counted together."""
+    reason = problem.reason
+    for name in (problem.where, problem.target, problem.raw_id):
+        if name:
+            reason = reason.replace(name, "…")
+    return reason
 
 
 class Coordinator:

@@ -78,7 +78,9 @@ class LedgerBusy(MigratorError):
 
 
 class StoreError(MigratorError):
-    """A store did not do what was asked."""
+    """A store did not do what was asked. `request_id` is what the server's own log knows the request by, where it said so."""
+
+    request_id: str = ""
 
 
 class Vanished(StoreError):

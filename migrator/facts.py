@@ -32,6 +32,9 @@ PROBLEM_KINDS = frozenset(kind.value for kind in (*Outcome, *NoticeKind))
 Totals = dict[str, dict[str, dict[str, int]]]
 """Organization → what was counted → files and bytes: `Tally.as_dict` of each organization."""
 
+Expected = tuple[int, int, bool]
+"""What counting ahead has found in the source: files, bytes, and whether it is through."""
+
 encode: Callable[[object], str] = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """JSON in ASCII on one line, whatever characters a file name holds, half surrogates included."""
 
@@ -50,6 +53,7 @@ class RunRow:
     ended_at: float | None = None
     exit_status: int | None = None
     totals: Totals = field(default_factory=dict)
+    expected: Expected | None = None
 
 
 def decode(body: str) -> object:
@@ -139,9 +143,13 @@ def problem_body(problem: Problem) -> object:
 
 def read_problem(value: object) -> Problem | None:
     match value:
-        case [str(kind), str(organization), str(where), str(reason), str(raw_id), int(size)]:
+        case [str(kind), str(organization), str(where), str(reason), str(raw_id), int(size), *more]:
             is_sound = kind in PROBLEM_KINDS and (raw_id == "" or is_raw_id(raw_id)) and _are_counts([size])
-            return Problem(kind, organization, where, reason, raw_id, size) if is_sound else None
+            match more:
+                case [] if is_sound:  # ledgers of version 0.1
+                    return Problem(kind, organization, where, reason, raw_id, size)
+                case [str(target), str(code), str(request_id)] if is_sound:
+                    return Problem(kind, organization, where, reason, raw_id, size, target, code, request_id)
     return None
 
 
@@ -160,8 +168,12 @@ def read_run(name: str, value: object) -> RunRow | None:
     match value:
         case [str(run_id), str(command), str(source), str(target), str(settings), *rest] if key_of(run_id) == name:
             match rest:
-                case [started, progress, ended, (int() | None) as status, totals] if (
-                    _is_time(started) and _is_time_or_none(progress) and _is_time_or_none(ended) and _are_totals(totals)
+                case [started, progress, ended, (int() | None) as status, totals, *more] if (
+                    _is_time(started)
+                    and _is_time_or_none(progress)
+                    and _is_time_or_none(ended)
+                    and _are_totals(totals)
+                    and len(more) <= 1  # ledgers of version 0.1 have nothing more
                 ):
                     return RunRow(
                         run_id=run_id,
@@ -174,8 +186,21 @@ def read_run(name: str, value: object) -> RunRow | None:
                         ended_at=ended,
                         exit_status=status,
                         totals=totals,
+                        expected=_expected_of(*more),
                     )
     return None
+
+
+def _expected_of(value: object = None) -> Expected | None:
+    match value:
+        case [int(files), int(size), bool(is_final)] if _are_counts([files, size]):
+            return files, size, is_final
+    return None
+
+
+def read_report(name: str, value: object) -> dict[str, object] | None:
+    """A run's report as it was kept; what it holds is held against its form by who reads it."""
+    return value if isinstance(value, dict) else None
 
 
 def abilities_body(abilities: dict[str, object], at: float) -> object:

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from migrator import facts
 from migrator.errors import MustStop
-from migrator.facts import RunRow, Sealer, Totals, key_of, text_of
+from migrator.facts import Expected, RunRow, Sealer, Totals, key_of, text_of
 from migrator.ledgerfile import INSERT, LedgerFile, is_damage, open_copy, open_to_write, trouble
 from migrator.model import Count, FinishedFolder, Problem, Provisional, RawId, UnfinishedUpload
 
@@ -113,14 +113,27 @@ class Ledger:
             others = (run.run_id for run in self.runs(KEPT_RUNS + 1) if run.run_id != run_id)
             runs = [run_id, *others]  # the newest, even if the clock was set back
             self._delete("run", "", map(key_of, runs[KEPT_RUNS:]))
+            self._delete("report", "", map(key_of, runs[KEPT_RUNS:]))
             self._delete_owners("problem", runs[:KEPT_PROBLEM_RUNS])
             self._delete_owners("count", runs[:KEPT_RUNS])
 
-    def save_progress(self, run_id: str, totals: Totals, at: float) -> None:
-        self._change_run(run_id, lambda row: replace(row, totals=totals, progress_at=at))
+    def save_progress(self, run_id: str, totals: Totals, at: float, expected: Expected | None = None) -> None:
+        self._change_run(run_id, lambda row: replace(row, totals=totals, progress_at=at, expected=expected))
 
     def end_run(self, run_id: str, *, exit_status: int, ended_at: float, totals: Totals) -> None:
         self._change_run(run_id, lambda row: replace(row, totals=totals, exit_status=exit_status, ended_at=ended_at))
+
+    def save_report(self, run_id: str, report: dict[str, object]) -> None:
+        """Keep what a run's report has besides the totals and problems, which are kept anyway."""
+        self._put("report", "", [(run_id, report)])
+
+    def report(self, run_id: str) -> dict[str, object] | None:
+        """What was kept of a run's report; None for runs of versions that kept none."""
+        return self._get("report", "", key_of(run_id), facts.read_report)
+
+    def run(self, run_id: str) -> RunRow | None:
+        """One run by its id."""
+        return self._get("run", "", key_of(run_id), facts.read_run)
 
     def runs(self, limit: int = KEPT_RUNS) -> list[RunRow]:
         """The last runs, newest first."""

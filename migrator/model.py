@@ -7,6 +7,7 @@ and a scan builds millions.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -141,6 +142,7 @@ class Result(NamedTuple):
 
     `entry` is the source's, as it was when it was read. `reason` says why for everything but copied, present, proven and what a dry run
     would copy. `mark` tells a copy of ours at the target from anybody else's, and of a proof what it rests on; `digests` are what it found.
+    `code` is the `name` of the error behind the reason, `request_id` what the server's own log knows that request by; both may be empty.
     """
 
     entry: Entry
@@ -148,6 +150,8 @@ class Result(NamedTuple):
     reason: str = ""
     mark: str = ""
     digests: Digests | None = None
+    code: str = ""
+    request_id: str = ""
 
 
 class NoticeKind(Enum):
@@ -328,8 +332,41 @@ class Tally:
         return told | {name: count.as_dict() for name, count in beside.items()}
 
 
+@dataclass(slots=True)
+class Shape:
+    """How the raw files that were looked at are spread: by size, and by the day on which they were last changed.
+
+    `sizes` and `moved` (the part that was, or would be, copied) have as keys how many binary digits the size has, `days` have days since
+    1970. A few dozen numbers, however many raw files there are.
+    """
+
+    sizes: Counter[int] = field(default_factory=Counter)
+    moved: Counter[int] = field(default_factory=Counter)
+    days: Counter[int] = field(default_factory=Counter)
+
+    def add(self, size: int, modified_ns: int, *, moved: bool) -> None:
+        digits = size.bit_length()
+        self.sizes[digits] += 1
+        if moved:
+            self.moved[digits] += 1
+        day = modified_ns // _DAY_NS
+        self.days[day if 0 < day < _DAYS_KNOWN else 0] += 1
+
+    def merge(self, other: Shape) -> None:
+        self.sizes.update(other.sizes)
+        self.moved.update(other.moved)
+        self.days.update(other.days)
+
+
+_DAY_NS = 86_400 * 10**9
+_DAYS_KNOWN = 365 * 200  # later than that no clock was right
+
+
 class Problem(NamedTuple):
-    """A raw file, folder or stray that the operator has to know of. `kind` is an outcome's or a notice's value."""
+    """A raw file, folder or stray that the operator has to know of. `kind` is an outcome's or a notice's value.
+
+    `target` is where it is or would be at the target. `code` and `request_id` as in `Result`.
+    """
 
     kind: str
     organization: str
@@ -337,6 +374,9 @@ class Problem(NamedTuple):
     reason: str
     raw_id: str = ""
     size: int = 0
+    target: str = ""
+    code: str = ""
+    request_id: str = ""
 
     def as_dict(self) -> dict[str, object]:
         return {
@@ -346,6 +386,9 @@ class Problem(NamedTuple):
             "where": self.where,
             "reason": self.reason,
             "bytes": self.size,
+            "target": self.target or None,
+            "code": self.code or None,
+            "request_id": self.request_id or None,
         }
 
 

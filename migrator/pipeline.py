@@ -45,8 +45,10 @@ TOLD_AFTER_SECONDS = 0.5
 DIFFERENT_SIZE = "the target holds another size under this name"
 NOT_AT_TARGET = "it is not at the target"
 NO_VALID_NAME = "the organization has no valid bucket name at the target"
+EXTRA = "extra"
 _LISTED_ONE_BY_ONE = 8
 _UNREMARKABLE = frozenset({Outcome.COPIED, Outcome.PRESENT, Outcome.MISSING, Outcome.PROVEN})
+_MOVED = frozenset({Outcome.COPIED, Outcome.MISSING})
 _BY_LISTINGS = {
     Action.VOUCH: (Outcome.PROVEN, ""),
     Action.MISS: (Outcome.MISSING, NOT_AT_TARGET),
@@ -62,7 +64,8 @@ class Pass:
 
     `settle_ns`: a raw file that changed less than this ago may still be written to. `remembers`: a ledger is kept, so the state of index
     folders matters. `refusal` are the rules for organizations without a valid name at the target. `ages`: which raw files of the source
-    count; where any is left out, nothing is extra and no folder is finished.
+    count; where any is left out, nothing is extra and no folder is finished. `lists_extra`: each raw file that is only at the target is
+    told by name.
     """
 
     source: Source
@@ -75,6 +78,7 @@ class Pass:
     remembers: bool = True
     ages: Ages = ANY_AGE
     refusal: Rules = field(default_factory=lambda: REFUSE)
+    lists_extra: bool = False
     clock_ns: Callable[[], int] = time.time_ns
     pick: Callable[[Sequence[Shard]], Shard] = random.choice
 
@@ -117,10 +121,14 @@ class Pass:
 
 
 class ShardPass:
-    """One shard while it is worked through: `steps` gives what the sink has to do, `count` takes its answers."""
+    """One shard while it is worked through: `steps` gives what the sink has to do, `count` takes its answers.
 
-    def __init__(self, whole: Pass, assignment: Assignment) -> None:
+    `overflow` takes what must not wait for the next step, however many names come before it.
+    """
+
+    def __init__(self, whole: Pass, assignment: Assignment, overflow: Callable[[Told], None] | None = None) -> None:
         self._pass = whole
+        self._overflow = overflow
         self._assignment = assignment
         self._shard = assignment.shard
         self._young_after = whole.clock_ns() - whole.settle_ns
@@ -145,6 +153,7 @@ class ShardPass:
         entry, outcome = result.entry, result.outcome
         self._results += 1
         self._told.tally.outcomes[outcome].add(entry.size)
+        self._told.shape.add(entry.size, entry.modified_ns, moved=outcome in _MOVED)
         if outcome not in _UNREMARKABLE or result.reason:
             self._tell_problem(result)
         if self._has_folders:
@@ -197,7 +206,7 @@ class ShardPass:
             source, target = pair.source, pair.target
             if source is None:
                 if target is not None and not self._pass.ages:
-                    self._told.tally.extra.add(target.size)
+                    self._note_extra(target)
                 continue
             if stopping.is_set():
                 self._told.tally[Outcome.PENDING].add(source.size)
@@ -206,6 +215,7 @@ class ShardPass:
             action = rules[verdict_of(pair)]
             if action in _BY_LISTINGS:
                 self.count(Result(source, *_BY_LISTINGS[action]))
+                self._relieve()
                 continue
             own = provisional.get(pair.raw_id)
             if action is Action.ACCEPT:
@@ -216,8 +226,31 @@ class ShardPass:
             step = Step(action, source, target, own.mark if own else None)
             if action is Action.DIFFER and not step.may_replace:
                 self.count(Result(source, Outcome.CONFLICT, DIFFERENT_SIZE))
+                self._relieve()
             else:
                 yield step
+
+    def _note_extra(self, target: Entry) -> None:
+        self._told.tally.extra.add(target.size)
+        if self._pass.lists_extra:
+            raw_file = RawFile(self._shard.organization, target.raw_id)
+            self._told.extra.append(
+                Problem(
+                    EXTRA,
+                    raw_file.organization,
+                    where := self._pass.target.describe(raw_file),
+                    "only at the target",
+                    target.raw_id,
+                    target.size,
+                    where,
+                )
+            )
+            self._relieve()
+
+    def _relieve(self) -> None:
+        """Pass on what has piled up: a scan may go far before it comes to the next step."""
+        if self._overflow and len(self._told.extra) + len(self._told.problems) >= TOLD_AFTER_RESULTS:
+            self._overflow(self.tell())
 
     def _count_in_folder(self, result: Result) -> None:
         """Only a data folder can show a raw file that is still growing; objects are written whole."""
@@ -245,9 +278,19 @@ class ShardPass:
 
     def _tell_problem(self, result: Result) -> None:
         organization, raw_id = self._shard.organization, result.entry.raw_id
-        where = self._pass.source.describe(RawFile(organization, raw_id))
+        raw_file = RawFile(organization, raw_id)
         self._told.problems.append(
-            Problem(result.outcome.value, organization, where, result.reason, raw_id, result.entry.size)
+            Problem(
+                result.outcome.value,
+                organization,
+                self._pass.source.describe(raw_file),
+                result.reason,
+                raw_id,
+                result.entry.size,
+                self._pass.target.describe(raw_file),
+                result.code,
+                result.request_id,
+            )
         )
 
 

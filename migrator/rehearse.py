@@ -36,5 +36,5 @@ class Rehearse:
         if step.action is Action.COMPARE:
             return Result(step.source, Outcome.PRESENT)
         if not self._source.can_read(RawFile(organization, step.source.raw_id)):
-            return Result(step.source, Outcome.FAILED, "this user may not read the file")
+            return Result(step.source, Outcome.FAILED, "this user may not read the file", code="unreadable")
         return Result(step.source, Outcome.MISSING)

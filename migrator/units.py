@@ -15,6 +15,7 @@ from migrator.model import (
     Problem,
     Provisional,
     RawId,
+    Shape,
     Shard,
     Tally,
     UnfinishedUpload,
@@ -59,11 +60,13 @@ class Surveyed:
 
 @dataclass(slots=True, kw_only=True)
 class Told:
-    """An event: what has happened in an organization since the last one."""
+    """An event: what has happened in an organization since the last one. `extra` is told only where somebody lists it."""
 
     organization: str
     tally: Tally = field(default_factory=Tally)
     problems: list[Problem] = field(default_factory=list)
+    extra: list[Problem] = field(default_factory=list)
+    shape: Shape = field(default_factory=Shape)
     finished: list[FinishedFolder] = field(default_factory=list)
     provisional: list[Provisional] = field(default_factory=list)
     settled: list[tuple[str, RawId]] = field(default_factory=list)

@@ -124,7 +124,7 @@ class Worker:
                     self._tell(event)
             else:
                 self._line.learn(unit.uploads)
-                self._open.append(_Open(ShardPass(self._pass, unit)))
+                self._open.append(_Open(ShardPass(self._pass, unit, self._tell)))
                 return True
         except Interrupted:
             self._tell(Ended())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from migrator.ahead import CountAhead
 from migrator.app.options import Options
 from migrator.coordinator import Totals
 from migrator.errors import MigratorError
+from migrator.facts import RunRow
 from migrator.ledger import Ledger
 from migrator.model import (
     FinishedFolder,
@@ -21,10 +23,13 @@ from migrator.settings import Locations
 from migrator.units import Told, UploadBegan, UploadEnded
 
 _SAVE_EVERY_SECONDS = 2.0
+_RUNS_LOOKED_AT = 10
 
 
 class NoMemory:
-    """Nothing is known, and nothing is kept."""
+    """Nothing is known, and nothing is kept. `runs` are the last ones between these locations, newest first."""
+
+    runs: Sequence[RunRow] = ()
 
     def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
         return {}
@@ -50,6 +55,7 @@ class OnlyReading(NoMemory):
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self.runs = ledger.runs(_RUNS_LOOKED_AT)
 
     def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
         return self._ledger.provisional(organization, prefix)
@@ -77,6 +83,7 @@ class Record:
         self._run_id = run_id
         self._totals = totals
         self._saved_at = time.monotonic()
+        self.ahead: CountAhead | None = None
 
     @contextmanager
     def running(self, command: str, locations: Locations, options: Options) -> Iterator[None]:
@@ -122,7 +129,15 @@ class Record:
         now = time.monotonic()
         if now - self._saved_at >= _SAVE_EVERY_SECONDS:
             self._saved_at = now
-            self._ledger.save_progress(self._run_id, self._progress(), time.time())
+            self._ledger.save_progress(self._run_id, self._progress(), time.time(), self._expected())
+
+    def keep(self, report: dict[str, object]) -> None:
+        """What `bytes-migrator report` shows of this run besides its totals and problems."""
+        self._ledger.save_report(self._run_id, report)
+
+    def _expected(self) -> tuple[int, int, bool] | None:
+        ahead = self.ahead
+        return (ahead.total.files, ahead.total.bytes, ahead.is_final) if ahead is not None else None
 
     def end(self, exit_status: int) -> None:
         self._ledger.end_run(self._run_id, exit_status=exit_status, ended_at=time.time(), totals=self._progress())

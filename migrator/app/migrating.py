@@ -6,13 +6,14 @@ import gc
 import os
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
 from migrator.ahead import CountAhead
 from migrator.app.doctor import try_bytes_calls
+from migrator.app.estimating import estimated
 from migrator.app.memory import Record, only_reading
 from migrator.app.opening import held_ledger, patience_of, reading, throttle_of, writing
 from migrator.app.options import MOST_JOBS, Deadline, Options, Prepared, Stopping, Watch
@@ -30,6 +31,7 @@ from migrator.model import Count, Finding, Outcome, Tally
 from migrator.pipeline import Pass
 from migrator.protocols import Sink, Source
 from migrator.rehearse import Rehearse
+from migrator.reports.kept import as_kept
 from migrator.reports.report import MAX_DURATION, Report
 from migrator.rules import BY_CONTENT, BY_SIZE, Rules
 from migrator.settings import DiskLocation, Locations, S3Location
@@ -41,7 +43,7 @@ from migrator.stores.s3.store import S3Target
 from migrator.throttle import Throttle
 from migrator.transfer.careful import CarefulLane
 from migrator.transfer.sink import Transfer
-from migrator.units import Ended
+from migrator.units import Ended, Told
 from migrator.worker import Units, Worker
 
 MOST_WORKERS = 4
@@ -67,11 +69,22 @@ def plan(locations: Locations, options: Options, watch: Watch, stopping: Stoppin
             Threads(partial(_work_through, whole), stopping=stopping.event) as engine,
         ):
             _coordinate(engine, prepared, memory, [*watch(None), *deadline], totals, stopping)
-    return report_of("plan", "", prepared, totals, time.monotonic() - started, stopping, dry_run=True)
+        estimate = None if stopping.event.is_set() else estimated(prepared, totals, source, target, memory.runs)
+    seconds = time.monotonic() - started
+    return report_of("plan", "", prepared, totals, seconds, stopping, dry_run=True, estimate=estimate)
 
 
-def migrate(prepared: Prepared, options: Options, watch: Watch, stopping: Stopping) -> Report:
-    """Copy what is missing. Raises MigratorError; whatever began has left a ledger to go on from."""
+def migrate(
+    prepared: Prepared,
+    options: Options,
+    watch: Watch,
+    stopping: Stopping,
+    on_stopped: Callable[[Report], object] = lambda report: None,
+) -> Report:
+    """Copy what is missing. Raises MigratorError; whatever began has left a ledger to go on from.
+
+    `on_stopped` is given the report of a run that an error ends, before that is raised.
+    """
     started = time.monotonic()
     locations, run_id = prepared.locations, new_run_id()
     totals = first_totals(prepared)
@@ -105,7 +118,17 @@ def migrate(prepared: Prepared, options: Options, watch: Watch, stopping: Stoppi
         )
         source = stack.enter_context(reading(locations.source, patience_of(options, stopping.event)))
         ahead = stack.enter_context(CountAhead(source, prepared.look.organizations, options.ages))
-        _coordinate(engine, prepared, record, [*watch(ahead), *deadline], totals, stopping)
+        record.ahead = ahead
+        report_now = partial(
+            _report_now, started, run_id, prepared, totals, stopping, findings, ahead, by_size=options.compare_by_size
+        )
+        record.keep(as_kept(report_now()))
+        try:
+            _coordinate(engine, prepared, record, [*watch(ahead), *deadline], totals, stopping)
+        except MigratorError as error:
+            record.keep(as_kept(report := report_now(error)))
+            on_stopped(report)
+            raise
         if stopping.event.is_set():
             ahead.finish(_COUNTING_AFTER_STOP_SECONDS)
             _count_pending(totals, ahead)
@@ -113,18 +136,8 @@ def migrate(prepared: Prepared, options: Options, watch: Watch, stopping: Stoppi
                 stopping.signal = ""  # it came to its end all the same
         else:
             _give_up_leftovers(ledger, source, prepared, options, stopping)
-        seconds = time.monotonic() - started
-        report = report_of(
-            "migrate",
-            run_id,
-            prepared,
-            totals,
-            seconds,
-            stopping,
-            findings=findings,
-            final=ahead.is_final,
-            by_size=options.compare_by_size,
-        )
+        report = report_now()
+        record.keep(as_kept(report))
         record.end(report.exit_status)
     return report
 
@@ -139,6 +152,32 @@ def _give_up_leftovers(
     patience = patience_of(options, stopping.event)
     with closing(S3Target(target, patience, abilities=Abilities(), create_buckets=False)) as store, suppress(MustStop):
         give_up_leftovers(ledger, source, store)
+
+
+def _report_now(
+    started: float,
+    run_id: str,
+    prepared: Prepared,
+    totals: Totals,
+    stopping: Stopping,
+    findings: tuple[Finding, ...],
+    ahead: CountAhead,
+    error: MigratorError | None = None,
+    *,
+    by_size: bool,
+) -> Report:
+    return report_of(
+        "migrate",
+        run_id,
+        prepared,
+        totals,
+        time.monotonic() - started,
+        stopping,
+        findings=findings,
+        final=ahead.is_final,
+        by_size=by_size,
+        error=error,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +254,7 @@ def _pass(
         settle_ns=int(options.settle * 1e9),
         stopping=stopping,
         ages=options.ages,
+        lists_extra=options.lists_extra,
     )
 
 
@@ -227,6 +267,8 @@ def _coordinate(
     stopping: Stopping,
 ) -> None:
     coordinator = Coordinator(engine=engine, memory=memory, observers=observers, totals=totals, stopping=stopping.event)
+    for observer in observers:
+        observer.told(Told(organization="", problems=list(prepared.look.problems)))
     coordinator.run(prepared.look.organizations)
 
 

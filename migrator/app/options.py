@@ -24,7 +24,10 @@ MOST_JOBS = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What a command was asked to do, besides the locations. Times in seconds; `jobs` 0 lets the lanes find their own number."""
+    """What a command was asked to do, besides the locations. Times in seconds; `jobs` 0 lets the lanes find their own number.
+
+    `lists_extra`: tell each raw file that is only at the target by name, for a list of files.
+    """
 
     organizations: tuple[str, ...] = ()
     jobs: int = 0
@@ -37,6 +40,7 @@ class Options:
     ages: Ages = ANY_AGE
     full: bool = False
     limits: Limits = field(default_factory=Limits)
+    lists_extra: bool = False
     state: StateFolder = field(default_factory=StateFolder.default)
 
 

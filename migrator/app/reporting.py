@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from migrator.app.options import Prepared, Stopping
 from migrator.coordinator import Totals
+from migrator.errors import MigratorError
+from migrator.estimate import Estimate
 from migrator.model import (
     Count,
     Finding,
     Tally,
 )
-from migrator.reports.report import Report, Row
+from migrator.reports.report import Report, Row, Stopped
 from migrator.settings import Locations, S3Location, settings_lines
 
 
@@ -37,7 +40,10 @@ def report_of(
     by_size: bool = False,
     findings: tuple[Finding, ...] | None = None,
     final: bool = True,
+    error: MigratorError | None = None,
+    estimate: Estimate | None = None,
 ) -> Report:
+    """`seconds`: how long it took until now. `error` is what ended it early."""
     locations = prepared.locations
     buckets = buckets_of(locations)
     rows = tuple(
@@ -55,11 +61,14 @@ def report_of(
         findings=prepared.findings if findings is None else findings,
         settings=locations.settings,
         buckets_to_create=prepared.buckets_to_create,
-        next_steps=() if dry_run else next_steps(locations, stopping),
+        next_steps=() if dry_run or error is not None else next_steps(locations, stopping),
         seconds=seconds,
         counting_is_final=final or not stopping.event.is_set(),
         interrupted_by=stopping.signal,
         compared_by="size" if dry_run or by_size else "content",
+        started=time.time() - seconds,
+        stopped=Stopped.by(error) if error is not None else None,
+        estimate=estimate,
     )
 
 

@@ -11,6 +11,7 @@ import click
 from migrator.app.auditing import AuditWish
 from migrator.app.auditing import audit as run_audit
 from migrator.auditsettings import resolve_audit
+from migrator.cli.logs import log_to
 from migrator.cli.options import (
     age_options,
     ages_of,
@@ -20,7 +21,7 @@ from migrator.cli.options import (
     options_of,
     overrides_of,
 )
-from migrator.cli.progress import log_to, watching
+from migrator.cli.progress import watching
 from migrator.cli.signals import draining
 from migrator.errors import SettingsError
 from migrator.reports.audit import audit_as_json, audit_as_text

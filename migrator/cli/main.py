@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import click
@@ -21,6 +22,7 @@ COMMANDS = (
     "migrate",
     "audit",
     "status",
+    "report",
     "uploads",
     "demo",
     "completion",
@@ -82,6 +84,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _tell(error: MigratorError, arguments: list[str]) -> int:
     _tell_as_json(error, arguments)
+    if _wants_json_log(arguments):
+        from migrator.cli.logs import json_line  # noqa: PLC0415 only this case needs it
+
+        told = {"name": error.name, "what": error.what, "why": error.why, "cure": error.cure}
+        click.echo(json_line("error", **told, exit_status=error.exit_status), err=True)
+        return error.exit_status
     click.echo(f"error: {shown(error.what)} [{error.name}]", err=True)
     if error.why:
         click.echo(f"  why:  {shown(error.why)}", err=True)
@@ -94,6 +102,12 @@ def _tell_as_json(error: MigratorError, arguments: list[str]) -> None:
     if "--json" in arguments or os.environ.get(f"{PREFIX}JSON", "").lower() in ("1", "true", "yes", "on", "t", "y"):
         command = next((word for word in arguments if not word.startswith("-")), "")
         click.echo(error_as_json(command, error))
+
+
+def _wants_json_log(arguments: list[str]) -> bool:
+    given = next((word for before, word in pairwise(arguments) if before == "--log-format"), None)
+    written = next((word.partition("=")[2] for word in arguments if word.startswith("--log-format=")), given)
+    return (written or os.environ.get(f"{PREFIX}LOG_FORMAT", "")) == "json"
 
 
 def _unexpected(error: Exception) -> MigratorError:

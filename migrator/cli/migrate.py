@@ -11,6 +11,7 @@ import click
 from migrator.app import migrating
 from migrator.app.options import Prepared
 from migrator.app.planning import prepare_to_migrate
+from migrator.cli.logs import log_to
 from migrator.cli.options import (
     age_options,
     limit_options,
@@ -18,10 +19,12 @@ from migrator.cli.options import (
     locations_of,
     option,
     options_of,
+    report_options,
     run_options,
 )
 from migrator.cli.plan import run_plan, show
-from migrator.cli.progress import log_to, watching
+from migrator.cli.progress import looking, watching
+from migrator.cli.reporting import reporting
 from migrator.cli.signals import draining
 from migrator.errors import SettingsError
 from migrator.reports.console import finding_lines
@@ -32,6 +35,7 @@ from migrator.reports.words import plural, shown
 @location_options
 @run_options
 @age_options
+@report_options
 @option(
     "--jobs",
     type=click.IntRange(1, 1024),
@@ -69,7 +73,7 @@ def migrate(**given: Any) -> int:
     """
     if given["dry_run"]:
         return run_plan(given)
-    with log_to(given):
+    with log_to(given), reporting(given, "migrate") as reports:
         locations, options = locations_of(given), options_of(given)
         if not given["yes"] and not _is_terminal():
             raise SettingsError(
@@ -77,11 +81,15 @@ def migrate(**given: Any) -> int:
                 "There is no terminal to ask on, and this writes.",
                 cure="Look with `plan` first, then add --yes.",
             )
+        options = reports.begin(locations, options)
         with draining(given) as stopping:
+            looking(given, f"{locations.source} and {locations.target}")
             prepared = prepare_to_migrate(locations, options, stopping)
             if not given["yes"]:
                 _ask(prepared)
-            return show(migrating.migrate(prepared, options, watching(given), stopping), as_json=given["as_json"])
+            watch = watching(given, reports.observers)
+            report = migrating.migrate(prepared, options, watch, stopping, on_stopped=reports.write)
+            return show(reports.write(report), as_json=given["as_json"])
 
 
 def _is_terminal() -> bool:

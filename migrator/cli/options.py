@@ -83,6 +83,13 @@ _TELLING = (
     option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
     option("--no-progress", is_flag=True, help="No progress bar and no progress lines."),
     option("-v", "--verbose", is_flag=True, help="A log line on stderr for each raw file that needs attention."),
+    option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="The form of log lines, progress and messages on stderr: words, or a JSON object on each line.",
+    ),
     option("--log-file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a log there."),
 )
 _RUN_OPTIONS = (_ORGANIZATION, _ALLOW_EMPTY, _FORCE, _PATIENCE, _STATE_DIR, *_TELLING)
@@ -93,6 +100,23 @@ _LOOK_OPTIONS = (
     *_TELLING,
 )
 _STATE_OPTIONS = (_STATE_DIR, _JSON)
+_REPORT_OPTIONS = (
+    option(
+        "--report",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="DIR",
+        help="Write the report there: a page (HTML), JSON, CSV, and a list of the files that need a look.",
+    ),
+    option(
+        "--metrics-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Keep Prometheus metrics there, while running and afterwards; FILE.prom for node_exporter.",
+    ),
+    option(
+        "--on-finish", metavar="COMMAND", help="Call this shell command at the end, with status, run id and report."
+    ),
+)
 _AGE_OPTIONS = (
     option(
         "--newer-than",
@@ -133,6 +157,10 @@ def limit_options(command: Command) -> Command:
 
 def run_options(command: Command) -> Command:
     return _with(_RUN_OPTIONS, command)
+
+
+def report_options(command: Command) -> Command:
+    return _with(_REPORT_OPTIONS, command)
 
 
 def look_options(command: Command) -> Command:

@@ -7,8 +7,17 @@ from typing import Any
 import click
 
 from migrator.app import migrating
-from migrator.cli.options import age_options, location_options, locations_of, options_of, run_options
-from migrator.cli.progress import log_to, watching
+from migrator.cli.logs import log_to
+from migrator.cli.options import (
+    age_options,
+    location_options,
+    locations_of,
+    options_of,
+    report_options,
+    run_options,
+)
+from migrator.cli.progress import looking, watching
+from migrator.cli.reporting import reporting
 from migrator.cli.signals import draining
 from migrator.reports.console import report_as_text
 from migrator.reports.json import report_as_json
@@ -19,6 +28,7 @@ from migrator.reports.report import Report
 @location_options
 @run_options
 @age_options
+@report_options
 def plan(**given: Any) -> int:
     """Say what `migrate` would do, and write nothing.
 
@@ -33,10 +43,13 @@ def plan(**given: Any) -> int:
 
 
 def run_plan(given: dict[str, Any]) -> int:
-    with log_to(given):
+    with log_to(given), reporting(given, "plan") as reports:
         locations, options = locations_of(given), options_of(given)
+        options = reports.begin(locations, options)
         with draining(given) as stopping:
-            return show(migrating.plan(locations, options, watching(given), stopping), as_json=given["as_json"])
+            looking(given, f"{locations.source} and {locations.target}")
+            report = migrating.plan(locations, options, watching(given, reports.observers), stopping)
+            return show(reports.write(report), as_json=given["as_json"])
 
 
 def show(report: Report, *, as_json: bool) -> int:

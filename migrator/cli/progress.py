@@ -1,12 +1,11 @@
-"""Progress and logs: a bar on a terminal, a line now and then elsewhere, on stderr in any case."""
+"""Progress on stderr: a bar on a terminal, elsewhere a line now and then, or events in JSON."""
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -14,64 +13,132 @@ from tqdm import tqdm
 
 from migrator.ahead import CountAhead
 from migrator.app.options import Watch
+from migrator.cli.logs import Log, is_json, json_line, say
 from migrator.coordinator import Observer
-from migrator.errors import CannotStart, MigratorError
 from migrator.model import Count
 from migrator.reports.words import duration, number, shown, size
 from migrator.units import Told
 
+FIRST_LINE_SECONDS = 1.0
 LINE_EVERY_SECONDS = 30.0
-_BAR = "{percentage:3.0f}%|{bar:24}| {desc} [{rate_fmt}, {remaining} left]"
-_COUNT = "{desc} [{rate_fmt}, {elapsed}]"
-_log = logging.getLogger("migrator")
+EVENT_EVERY_SECONDS = 5.0
+RATE_OVER_SECONDS = 30.0
+"""So much of the past tells the rate: long enough to be steady, short enough that what is left is right within a minute."""
+_SAMPLE_EVERY_SECONDS = 0.5
+_BAR = "{percentage:3.0f}%|{bar:20}| {desc}"
+_COUNT = "{desc}"
+_NAME_SHOWN = 24
+_BAR_EVERY_SECONDS = 0.1
 
 
-def watching(given: dict[str, Any]) -> Watch:
-    """The observers that the options ask for."""
+def watching(given: dict[str, Any], more: Sequence[Observer] = ()) -> Watch:
+    """The observers that the options ask for, and `more`."""
 
     def watch(ahead: CountAhead | None) -> Sequence[Observer]:
-        observers: list[Observer] = [Log()]
-        if not (given["quiet"] or given["no_progress"]):
-            observers.append(Bar(ahead) if sys.stderr.isatty() else Lines(ahead))
+        observers: list[Observer] = [Log(), *more]
+        if _is_watched(given):
+            kind = Events if is_json(given) else Bar if sys.stderr.isatty() else Lines
+            observers.append(kind(ahead))
         return observers
 
     return watch
 
 
-class Log:
-    """A log line for each raw file that needs attention."""
-
-    def told(self, told: Told) -> None:
-        for problem in told.problems:
-            _log.warning("%s: %s: %s", problem.kind, shown(problem.where), shown(problem.reason))
-
-    def tick(self) -> None:
-        """Nothing to do between events."""
+def looking(given: dict[str, Any], where: str) -> None:
+    """A sign of life before the first raw file is met."""
+    if _is_watched(given):
+        say(given, f"Looking at {shown(where)} …")
 
 
-class _Done:
-    """What was done so far, against what is to be done."""
+def _is_watched(given: dict[str, Any]) -> bool:
+    return not (given["quiet"] or given["no_progress"])
 
-    def __init__(self, ahead: CountAhead | None) -> None:
+
+class Progress:
+    """What was done so far, how fast, and against what is to be done."""
+
+    def __init__(self, ahead: CountAhead | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._ahead = ahead
+        self._clock = clock
+        self._samples: deque[tuple[float, int, int]] = deque([(clock(), 0, 0)])
+        self.began = clock()
         self.done = Count()
+        self.organization = ""
 
     def add(self, told: Told) -> None:
         self.done.merge(told.tally.discovered)
+        self.organization = told.organization or self.organization
+
+    def sample(self) -> None:
+        """Take down where we are; called some times a second."""
+        now = self._clock()
+        if now - self._samples[-1][0] >= _SAMPLE_EVERY_SECONDS:
+            self._samples.append((now, self.done.files, self.done.bytes))
+        while len(self._samples) > 2 and now - self._samples[1][0] >= RATE_OVER_SECONDS:
+            self._samples.popleft()
 
     @property
-    def total(self) -> int | None:
-        """Files to be done as far as is known; None while nothing is."""
-        return max(self._ahead.total.files, self.done.files) if self._ahead is not None else None
+    def rate(self) -> tuple[float, float]:
+        """Files and bytes a second, of late."""
+        at, files, size_ = self._samples[0]
+        seconds = self._clock() - at
+        if seconds <= 0:
+            return 0.0, 0.0
+        return (self.done.files - files) / seconds, (self.done.bytes - size_) / seconds
+
+    @property
+    def total(self) -> Count | None:
+        """What is to be done as far as is known; None while nothing is."""
+        if self._ahead is None:
+            return None
+        known = self._ahead.total
+        return Count(max(known.files, self.done.files), max(known.bytes, self.done.bytes))
+
+    @property
+    def is_total_final(self) -> bool:
+        return self._ahead is not None and self._ahead.is_final
+
+    @property
+    def seconds_left(self) -> float | None:
+        """By files or by bytes, whichever takes longer; None where nobody can know."""
+        total, (files, size_) = self.total, self.rate
+        if total is None or not self.done.files:
+            return None
+        left = ((total.files - self.done.files, files), (total.bytes - self.done.bytes, size_))
+        if any(rest and not rate for rest, rate in left):
+            return None
+        return max((rest / rate for rest, rate in left if rest), default=0.0)
 
     def __str__(self) -> str:
-        if self._ahead is None:
+        files, bytes_ = self.rate
+        rate = f"{files:,.0f} files/s, {size(bytes_)}/s"
+        left = self.seconds_left
+        until = f" · {_rounded(left)} left" if left is not None else ""
+        name = shown(self.organization)
+        who = f" · {name if len(name) <= _NAME_SHOWN else name[: _NAME_SHOWN - 1] + '…'}" if name else ""
+        return f"{self._count()} · {rate}{until}{who}"
+
+    def _count(self) -> str:
+        total = self.total
+        if total is None:
             return f"{number(self.done.files)} files, {size(self.done.bytes)}"
-        sign = "" if self._ahead.is_final else "≥"
-        total = self._ahead.total
+        sign = "" if self.is_total_final else "≥"
         return (
-            f"{number(self.done.files)} of {sign}{number(max(total.files, self.done.files))} files, "
-            f"{size(self.done.bytes)} of {sign}{size(max(total.bytes, self.done.bytes))}"
+            f"{number(self.done.files)} of {sign}{number(total.files)} files, "
+            f"{size(self.done.bytes)} of {sign}{size(total.bytes)}"
+        )
+
+    def as_event(self) -> str:
+        total, (files, bytes_), left = self.total, self.rate, self.seconds_left
+        return json_line(
+            "progress",
+            **self.done.as_dict(),
+            expected=total.as_dict() if total is not None else None,
+            counting_is_final=self.is_total_final,
+            files_per_second=round(files, 1),
+            bytes_per_second=round(bytes_),
+            seconds_left=round(left) if left is not None else None,
+            organization=self.organization or None,
         )
 
 
@@ -79,10 +146,10 @@ class Bar:
     """tqdm's bar."""
 
     def __init__(self, ahead: CountAhead | None) -> None:
-        self._done = _Done(ahead)
+        self._progress = Progress(ahead)
+        self._due_at = 0.0
         self._bar: tqdm[Any] = tqdm(
-            total=self._done.total,
-            unit=" files",
+            total=None if ahead is None else 0,
             bar_format=_COUNT if ahead is None else _BAR,
             dynamic_ncols=True,
             leave=False,
@@ -90,12 +157,18 @@ class Bar:
         )
 
     def told(self, told: Told) -> None:
-        self._done.add(told)
-        self._bar.update(told.tally.discovered.files)
+        self._progress.add(told)
 
     def tick(self) -> None:
-        self._bar.total = self._done.total
-        self._bar.set_description_str(str(self._done), refresh=False)
+        self._progress.sample()
+        now = time.monotonic()
+        if now < self._due_at:
+            return
+        self._due_at = now + _BAR_EVERY_SECONDS
+        total = self._progress.total
+        self._bar.total = total.files if total is not None else None
+        self._bar.n = self._progress.done.files
+        self._bar.set_description_str(str(self._progress), refresh=False)
         self._bar.refresh()
 
     def close(self) -> None:
@@ -103,60 +176,43 @@ class Bar:
 
 
 class Lines:
-    """A plain line now and then, for logs of schedulers and containers."""
+    """A plain line after the first second and then now and then, for logs of schedulers and containers."""
 
-    def __init__(self, ahead: CountAhead | None) -> None:
-        self._done = _Done(ahead)
-        self._began = self._told_at = time.monotonic()
+    every = LINE_EVERY_SECONDS
+
+    def __init__(self, ahead: CountAhead | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._progress = Progress(ahead, clock)
+        self._clock = clock
+        self._due_at = clock() + FIRST_LINE_SECONDS
 
     def told(self, told: Told) -> None:
-        self._done.add(told)
+        self._progress.add(told)
 
     def tick(self) -> None:
-        now = time.monotonic()
-        if now - self._told_at >= LINE_EVERY_SECONDS:
-            self._told_at = now
-            click.echo(f"{self._done} after {duration(now - self._began)}{self._left(now)}", err=True)
+        self._progress.sample()
+        now = self._clock()
+        if now >= self._due_at:
+            self._due_at = now + self.every
+            click.echo(self._line(now), err=True)
 
-    def _left(self, now: float) -> str:
-        total, done = self._done.total, self._done.done.files
-        if not total or not done:
-            return ""
-        return f", about {duration((now - self._began) * (total - done) / done)} left"
+    def _line(self, now: float) -> str:
+        return f"after {duration(now - self._progress.began)}: {self._progress}"
 
 
-@contextmanager
-def log_to(given: dict[str, Any]) -> Iterator[None]:
-    """Log lines on stderr with -v, and to a file of one's own with --log-file. boto3's own logs stay off: they hold tokens."""
-    handlers: list[logging.Handler] = []
-    if given["verbose"]:
-        handlers.append(logging.StreamHandler(sys.stderr))
-    if given["log_file"] is not None:
-        handlers.append(_log_file(given["log_file"]))
-    _log.setLevel(logging.INFO)
-    _log.propagate = False
-    for handler in handlers or [logging.NullHandler()]:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        _log.addHandler(handler)
-    try:
-        yield
-    except MigratorError:
-        raise
-    except Exception as error:
-        _log.error("unexpected error", exc_info=error)  # the terminal is told in words, the log file has the rest
-        raise
-    finally:
-        for handler in list(_log.handlers):
-            _log.removeHandler(handler)
-            handler.close()
+class Events(Lines):
+    """The same for programs."""
+
+    every = EVENT_EVERY_SECONDS
+
+    def _line(self, now: float) -> str:
+        return self._progress.as_event()
 
 
-def _log_file(path: Any) -> logging.Handler:
-    try:
-        return logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise CannotStart(
-            "log-file",
-            f"The log file {path} cannot be written ({error.strerror}).",
-            cure="Name another with --log-file.",
-        ) from error
+def _rounded(seconds: float) -> str:
+    """Time left, without a precision that nobody has."""
+    if seconds < 10:
+        return "some seconds"
+    if seconds < 120:
+        return f"{5 * round(seconds / 5)} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-import click
-
 from migrator.app.options import Stopping
+from migrator.cli.logs import say
 
 DRAIN_SECONDS = 10
 _LOGIN = re.compile(r"(://).*(?=@)|(password\s*=\s*).*", re.DOTALL | re.IGNORECASE)
@@ -31,10 +30,8 @@ def draining(given: dict[str, Any]) -> Iterator[Stopping]:
         if stopping.event.is_set():
             os._exit(128 + number)
         stopping.ask(signal.Signals(number).name)
-        click.echo(
-            f"\nStopping: what is under way is finished, within {DRAIN_SECONDS} s. Once more stops at once.", err=True
-        )
-        timer = threading.Timer(DRAIN_SECONDS, _give_up, (number,))
+        say(given, f"\nStopping: what is under way is finished, within {DRAIN_SECONDS} s. Once more stops at once.")
+        timer = threading.Timer(DRAIN_SECONDS, _give_up, (given, number))
         timer.daemon = True
         timer.start()
 
@@ -42,7 +39,7 @@ def draining(given: dict[str, Any]) -> Iterator[Stopping]:
     try:
         yield stopping
         if stopping.signal:
-            click.echo(f"To go on: {same_command()}", err=True)
+            say(given, f"To go on: {same_command()}")
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -53,7 +50,7 @@ def same_command() -> str:
     return shlex.join(["bytes-migrator", *(_LOGIN.sub(r"\1\2***", word) for word in sys.argv[1:])])
 
 
-def _give_up(number: int) -> None:
+def _give_up(given: dict[str, Any], number: int) -> None:
     """What is under way takes too long; the ledger has the rest."""
-    click.echo(f"Stopped with transfers under way. To go on: {same_command()}", err=True)
+    say(given, f"Stopped with transfers under way. To go on: {same_command()}")
     os._exit(128 + number)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
 
 import click
 
-from migrator.cli.options import option, state_folder
-from migrator.reports.status import read_status, status_as_json, status_as_text
+from migrator.cli.options import option, state_folder, state_options
+from migrator.reports.json import as_json_line
+from migrator.reports.status import PairStatus, read_status, status_as_dict, status_as_json, status_as_text
+from migrator.statefolder import StateFolder
+
+WATCHED_EVERY_SECONDS = 2.0
+_PART_OF_THE_TIME = 20
+"""Reading a large ledger takes time: it is read so seldom that this costs at most one part in so many."""
 
 
 @click.command(short_help="Show the last runs, what is left, and what failed.")
-@option("--state-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where ledgers are kept.")
 @option(
     "--runs", type=click.IntRange(1, 100), default=5, show_default=True, help="How many runs of each pair of locations."
 )
@@ -22,15 +29,41 @@ from migrator.reports.status import read_status, status_as_json, status_as_text
     show_default=True,
     help="How many problems of the last run.",
 )
-@option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-def status(state_dir: Path | None, runs: int, problems: int, *, as_json: bool) -> int:
+@option("--watch", is_flag=True, help="Show it again every 2 seconds, as long as a run is under way.")
+@state_options
+def status(state_dir: Path | None, runs: int, problems: int, *, watch: bool, as_json: bool) -> int:
     """Show the last runs, of a running one too: what is done, what is left, what failed and why.
 
     \b
     Examples:
       bytes-migrator status
+      bytes-migrator status --watch
       bytes-migrator status --problems 1000 --json
     """
-    found = read_status(state_folder(state_dir), runs=runs, problems=problems)
+    state = state_folder(state_dir)
+    if watch:
+        return _watch(state, runs, problems, as_json=as_json)
+    found = read_status(state, runs=runs, problems=problems)
     click.echo(status_as_json(found) if as_json else status_as_text(found))
     return 0
+
+
+def _watch(state: StateFolder, runs: int, problems: int, *, as_json: bool) -> int:
+    """On a terminal each look takes the place of the one before; elsewhere, and as JSON, they follow each other."""
+    try:
+        while True:
+            began = time.monotonic()
+            found = read_status(state, runs=runs, problems=problems)
+            click.echo(_frame(found, as_json=as_json))
+            if not any(pair.is_running for pair in found):
+                return 0
+            time.sleep(max(WATCHED_EVERY_SECONDS, (time.monotonic() - began) * _PART_OF_THE_TIME))
+    except KeyboardInterrupt:
+        return 0  # that is how one stops looking
+
+
+def _frame(found: tuple[PairStatus, ...], *, as_json: bool) -> str:
+    if as_json:
+        return as_json_line(status_as_dict(found))
+    text = status_as_text(found)
+    return f"\x1b[H\x1b[2J{text}" if sys.stdout.isatty() else f"{text}\n"

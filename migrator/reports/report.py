@@ -4,11 +4,42 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from migrator import __version__
 from migrator.coordinator import Totals
+from migrator.errors import MigratorError
+from migrator.estimate import Estimate
 from migrator.model import Finding, Outcome, Tally
 from migrator.settings import Setting
 
 SCHEMA = 1
+"""The version of the JSON documents. It goes up when something that was there changes its meaning; what is added leaves it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A file that was written beside the report, such as the file list, with its digest."""
+
+    name: str
+    sha256: str
+    lines: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """What ended a run before its time: the words of a MigratorError."""
+
+    name: str
+    what: str
+    why: str
+    cure: str
+    exit_status: int
+
+    @staticmethod
+    def by(error: MigratorError) -> Stopped:
+        return Stopped(name=error.name, what=error.what, why=error.why, cure=error.cure, exit_status=error.exit_status)
+
+    def as_dict(self) -> dict[str, str]:
+        return {"name": self.name, "what": self.what, "why": self.why, "cure": self.cure}
 
 
 MAX_DURATION = "max-duration"
@@ -31,7 +62,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A run, or what a run would be. `interrupted_by` names a signal or a limit; `seconds` is how long it took."""
+    """A run, or what a run would be. `interrupted_by` names a signal or a limit; `seconds` is how long it took, `started` since the epoch.
+
+    `stopped` is the error that ended it early. `state` is finished, running or killed: of the latter two a report has what the ledger has.
+    """
 
     command: str
     run: str
@@ -48,6 +82,12 @@ class Report:
     counting_is_final: bool = True
     interrupted_by: str = ""
     compared_by: str = "content"
+    started: float | None = None
+    version: str = __version__
+    stopped: Stopped | None = None
+    estimate: Estimate | None = None
+    state: str = "finished"
+    evidence: tuple[Evidence, ...] = ()
 
     @property
     def overall(self) -> Tally:
@@ -56,9 +96,16 @@ class Report:
     @property
     def exit_status(self) -> int:
         """0 for everything accounted for and fine, 1 for anything that needs the operator; signals have their own."""
+        if self.stopped is not None:
+            return self.stopped.exit_status
         if self.interrupted_by:
             return status_when_interrupted(self.interrupted_by)
         return 0 if self.overall.is_clean else 1
+
+    @property
+    def is_fine(self) -> bool:
+        """Everything is accounted for, and the run came to its end."""
+        return self.exit_status == 0 and self.state == "finished"
 
     @property
     def nothing_to_do(self) -> bool:

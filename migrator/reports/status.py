@@ -55,7 +55,11 @@ def read_status(state: StateFolder, *, runs: int, problems: int) -> tuple[PairSt
 
 def status_as_json(pairs: tuple[PairStatus, ...]) -> str:
     """The document of ``status --json``."""
-    return as_json({"schema": SCHEMA, "command": "status", "pairs": [_pair_as_dict(pair) for pair in pairs]})
+    return as_json(status_as_dict(pairs))
+
+
+def status_as_dict(pairs: tuple[PairStatus, ...]) -> dict[str, object]:
+    return {"schema": SCHEMA, "command": "status", "pairs": [_pair_as_dict(pair) for pair in pairs]}
 
 
 def _pair_as_dict(pair: PairStatus) -> dict[str, object]:
@@ -80,7 +84,29 @@ def _run_as_dict(run: RunRow, *, is_running: bool) -> dict[str, object]:
         "ended": _moment(run.ended_at) if run.ended_at is not None else None,
         "exit_status": run.exit_status,
         "totals": _overall(run),
+        "expected": _expected(run),
+        "seconds_left": _seconds_left(run) if is_running else None,
     }
+
+
+def _expected(run: RunRow) -> dict[str, object] | None:
+    """What counting ahead has found at the source; None where nobody counted."""
+    if run.expected is None:
+        return None
+    count, size_, is_final = run.expected
+    return {"files": count, "bytes": size_, "is_final": is_final}
+
+
+def _seconds_left(run: RunRow) -> int | None:
+    """By files or by bytes at the rate so far, whichever takes longer."""
+    if run.expected is None or run.progress_at is None:
+        return None
+    done = _overall(run).get("discovered", {"files": 0, "bytes": 0})
+    took = run.progress_at - run.started_at
+    pairs = ((done["files"], run.expected[0]), (done["bytes"], run.expected[1]))
+    if took <= 0 or not done["files"] or any(total and not had for had, total in pairs):
+        return None
+    return round(max(took * max(0, total - had) / had for had, total in pairs if had))
 
 
 def state_of(run: RunRow, *, is_running: bool) -> str:
@@ -101,6 +127,8 @@ def _pair_lines(pair: PairStatus) -> Iterator[str]:
     yield f"to    {shown(pair.target)}"
     for run in pair.runs:
         yield _run_line(run, is_running=pair.is_running and run is pair.runs[0])
+        if pair.is_running and run is pair.runs[0] and run.ended_at is None:
+            yield from _left_lines(run)
     if pair.runs[0].ended_at is None and not pair.is_running:
         yield "  The last run was broken off. Run the same command again: it goes on where it was."
     for kind, count in pair.problem_counts.items():
@@ -127,6 +155,20 @@ def _run_line(run: RunRow, *, is_running: bool) -> str:
     return (
         f"  {_moment(run.started_at)}  {run.command} {state}{took}: {seen}{': ' if done else ''}{done}  [{run.run_id}]"
     )
+
+
+def _left_lines(run: RunRow) -> Iterator[str]:
+    """How far a run is that is under way."""
+    if run.expected is None:
+        return
+    count, size_, is_final = run.expected
+    done = _overall(run).get("discovered", {"files": 0, "bytes": 0})
+    total, sign = max(count, done["files"]), "" if is_final else "≥"
+    share = f"{100 * done['files'] // total} %" if total and is_final else "counting"
+    left = _seconds_left(run)
+    until = f", about {duration(left)} left" if left is not None and is_final else ""
+    total_bytes = size(max(size_, done["bytes"]))
+    yield f"    {share}: {number(done['files'])} of {sign}{files(total)}, {size(done['bytes'])} of {sign}{total_bytes}{until}"
 
 
 def _overall(run: RunRow) -> dict[str, dict[str, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import unicodedata
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
@@ -52,6 +53,13 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def moment(at: float | None) -> str | None:
+    """Seconds since the epoch → '2026-01-02T03:04:05Z'."""
+    if at is None:
+        return None
+    return datetime.datetime.fromtimestamp(at, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def table(rows: list[list[str]], *, left: int = 1) -> list[str]:

@@ -34,6 +34,10 @@ class Stored(NamedTuple):
 Carried = Answer | Stored
 
 
+def _unexpected(entry: Entry, error: Exception) -> Result:
+    return Result(entry, Outcome.FAILED, f"unexpected {type(error).__name__}: {error}", code="unexpected")
+
+
 class CarefulLane:
     """Copies and compares in `jobs` threads; large files in a few of their own, so that they hold no small one up."""
 
@@ -100,14 +104,14 @@ class CarefulLane:
         except MigratorError as error:
             carried = Answer(ticket, Result(step.source, Outcome.PENDING, error.what), error)
         except Exception as error:
-            carried = Answer(ticket, Result(step.source, Outcome.FAILED, f"unexpected {type(error).__name__}: {error}"))
+            carried = Answer(ticket, _unexpected(step.source, error))
         self._done.put(carried)
 
     def _gone(self, ticket: object, raw_file: RawFile, step: Step, error: Vanished) -> Answer:
         """A raw file has vanished only if the source says so; a folder or key that is missing at the target is a failure."""
         try:
             if self._source.look(raw_file) is None:
-                return Answer(ticket, Result(step.source, Outcome.VANISHED, error.what))
+                return Answer(ticket, Result(step.source, Outcome.VANISHED, error.what, code=error.name))
         except StoreError as fault:
             return self.failed(ticket, step.source, fault)
         except MigratorError as stop:
@@ -120,7 +124,7 @@ class CarefulLane:
             self._patience.failed(error)
         except MigratorError as stop:
             return Answer(ticket, Result(entry, Outcome.PENDING, error.what), stop)
-        return Answer(ticket, Result(entry, Outcome.FAILED, error.what))
+        return Answer(ticket, Result(entry, Outcome.FAILED, error.what, code=error.name, request_id=error.request_id))
 
     def _carry_with_tries(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
         for _ in range(_TRIES - 1):

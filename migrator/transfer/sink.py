@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from migrator.errors import AlreadyThere, StoreError
-from migrator.model import Outcome, Step
+from migrator.model import Outcome, Result, Step
 from migrator.protocols import Answer, Target
 from migrator.transfer.careful import CarefulLane, Carried, Stored
 
@@ -114,4 +114,8 @@ class Transfer:
         try:
             return Answer(stored.ticket, self._careful.met_another(stored.raw_file, stored.result))
         except StoreError as fault:
-            return Answer(stored.ticket, stored.result._replace(outcome=Outcome.FAILED, reason=fault.what))
+            return Answer(stored.ticket, _failed(stored.result, fault))
+
+
+def _failed(result: Result, fault: StoreError) -> Result:
+    return result._replace(outcome=Outcome.FAILED, reason=fault.what, code=fault.name, request_id=fault.request_id)

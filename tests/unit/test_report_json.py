@@ -36,6 +36,7 @@ KEYS = {
     "next_steps",
     "exit_status",
 }
+PROBLEM = {"kind", "organization", "id", "where", "reason", "bytes", "target", "code", "request_id"}
 TOTALS = {"discovered", "extra", "stray", "present_unseen", *(outcome.value for outcome in MIGRATION_OUTCOMES)}
 
 
@@ -53,7 +54,7 @@ def test_the_schema_and_the_identity(report: Report) -> None:
     for finding in document["findings"]:
         assert set(finding) == {"name", "status", "seen", "why", "cure"}
     for problem in document["problems"]:
-        assert set(problem) == {"kind", "organization", "id", "where", "reason", "bytes"}
+        assert set(problem) == PROBLEM
 
 
 @given(reports())

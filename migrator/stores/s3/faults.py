@@ -44,6 +44,7 @@ _WRONG_REGION = {
     "AuthorizationHeaderMalformed",
     "IllegalLocationConstraintException",
 }
+_REQUEST_ID = re.compile(r"[\w=+/.:-]{1,128}", re.ASCII)
 SKEW_CODE = "RequestTimeTooSkewed"
 
 
@@ -72,8 +73,17 @@ def translate(error: Exception, where: str) -> StoreError:
     if isinstance(error, StoreError):
         return error
     if isinstance(error, boto.ClientError):
-        return _from_answer(error, where)
+        found = _from_answer(error, where)
+        found.request_id = request_id_of(error)
+        return found
     return _from_transport(error, where)
+
+
+def request_id_of(error: boto.ClientError) -> str:
+    """What the server's log knows the request by; nothing that does not look like it."""
+    known = error.response.get("ResponseMetadata", {})
+    found = str(known.get("RequestId") or known.get("HTTPHeaders", {}).get("x-amz-request-id") or "")
+    return found if _REQUEST_ID.fullmatch(found) else ""
 
 
 def _from_answer(error: boto.ClientError, where: str) -> StoreError:

@@ -1,0 +1,145 @@
+"""Logs: a line for each raw file that needs attention, as text or as JSON, on stderr with -v and in a file of one's own.
+
+Bounded twice: no line is longer than some thousand characters, and a log file that has grown large starts anew beside the old one.
+boto3's own logs stay off: they hold tokens.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+import click
+
+from migrator.errors import CannotStart, MigratorError
+from migrator.model import Problem
+from migrator.reports.sentences import WHAT_NEXT
+from migrator.reports.words import moment, shown
+from migrator.units import Told
+
+LOG_FILE_BYTES = 50_000_000
+"""Then FILE becomes FILE.1, of which there is one: 100 MB in all."""
+_LONGEST = 500
+_log = logging.getLogger("migrator")
+
+
+class Log:
+    """An observer: a log line for each raw file that needs attention."""
+
+    def told(self, told: Told) -> None:
+        for problem in told.problems:
+            _log.warning("%s", _line(problem), extra={"event": _event(problem)})
+
+    def tick(self) -> None:
+        """Nothing to do between events."""
+
+
+@contextmanager
+def log_to(given: dict[str, Any]) -> Iterator[None]:
+    """Within the block, log lines go where the options say."""
+    handlers: list[logging.Handler] = []
+    if given["verbose"]:
+        handlers.append(logging.StreamHandler(sys.stderr))
+    if given["log_file"] is not None:
+        handlers.append(_log_file(given["log_file"]))
+    _log.setLevel(logging.INFO)
+    _log.propagate = False
+    for handler in handlers or [logging.NullHandler()]:
+        handler.setFormatter(_formatter(given))
+        _log.addHandler(handler)
+    try:
+        yield
+    except MigratorError:
+        raise
+    except Exception as error:
+        _log.error("unexpected error", exc_info=error)  # the terminal is told in words, the log file has the rest
+        raise
+    finally:
+        for handler in list(_log.handlers):
+            _log.removeHandler(handler)
+            handler.close()
+
+
+def is_json(given: dict[str, Any]) -> bool:
+    return given.get("log_format") == "json"
+
+
+def say(given: dict[str, Any], text: str, **event: object) -> None:
+    """Words for whoever watches, on stderr; as an event where the log is JSON."""
+    click.echo(json_line("message", message=text.strip(), **event) if is_json(given) else text, err=True)
+
+
+def json_line(event: str, **more: object) -> str:
+    """One event on one line of ASCII."""
+    return json.dumps({"time": moment(time.time()), "event": event, **more})
+
+
+def _line(problem: Problem) -> str:
+    """One line: what, whose, from where to where, why, and what happens next."""
+    name = f"{problem.organization}/{problem.raw_id}" if problem.raw_id else problem.organization
+    to = f" → {_short(problem.target)}" if problem.target and problem.target != problem.where else ""
+    code = f" [{problem.code}]" if problem.code else ""
+    request = f" (request {problem.request_id})" if problem.request_id else ""
+    next_step = f"; next: {WHAT_NEXT[problem.kind]}" if problem.kind in WHAT_NEXT else ""
+    who = f" {_short(name)}" if name else ""
+    return f"{problem.kind}{who}: {_short(problem.where)}{to}: {_short(problem.reason)}{code}{request}{next_step}"
+
+
+def _event(problem: Problem) -> dict[str, object]:
+    s3_end = next((end for end in (problem.target, problem.where) if end.startswith("s3://")), "")
+    bucket, _, key = s3_end.removeprefix("s3://").partition("/")
+    return {
+        "event": "problem",
+        "kind": problem.kind,
+        "organization": _cut(problem.organization),
+        "id": problem.raw_id or None,
+        "where": _cut(problem.where),
+        "bucket": _cut(bucket) or None,
+        "key": _cut(key) or None,
+        "request_id": problem.request_id or None,
+        "code": problem.code or None,
+        "reason": _cut(problem.reason),
+        "next": WHAT_NEXT.get(problem.kind),
+    }
+
+
+def _short(text: str) -> str:
+    return _cut(shown(text))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+class _Json(logging.Formatter):
+    """A JSON object on each line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event = dict(getattr(record, "event", None) or {"event": "message", "message": _cut(record.getMessage())})
+        if record.exc_info:
+            event["traceback"] = self.formatException(record.exc_info)
+        return json_line(str(event.pop("event")), level=record.levelname.lower(), **event)
+
+
+def _formatter(given: dict[str, Any]) -> logging.Formatter:
+    return _Json() if is_json(given) else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+
+
+def _log_file(path: Path) -> logging.Handler:
+    try:
+        return RotatingFileHandler(
+            path, maxBytes=LOG_FILE_BYTES, backupCount=1, encoding="utf-8", errors="backslashreplace"
+        )
+    except OSError as error:
+        raise CannotStart(
+            "log-file",
+            f"The log file {path} cannot be written ({error.strerror}).",
+            cure="Name another with --log-file.",
+        ) from error

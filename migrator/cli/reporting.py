@@ -1,0 +1,138 @@
+"""What is left of a run beside its answer: the report's files, metrics, and a command that is told of its end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from migrator.app.options import Options
+from migrator.cli.logs import is_json, json_line, say
+from migrator.coordinator import Observer
+from migrator.errors import MigratorError
+from migrator.reports.filelist import FileList
+from migrator.reports.folder import ReportFolder
+from migrator.reports.report import Report
+from migrator.reports.words import shown
+from migrator.settings import DiskLocation, Locations
+
+if TYPE_CHECKING:
+    from migrator.reports.metrics import MetricsFile
+
+ON_FINISH_SECONDS = 120
+
+
+class Reporting:
+    """Observers while a run goes on, and what is written at its end."""
+
+    def __init__(self, given: dict[str, Any], command: str) -> None:
+        self._given = given
+        self._command = command
+        self._folder: ReportFolder | None = None
+        self._files: FileList | None = None
+        self._metrics: MetricsFile | None = None
+        self._report: Report | None = None
+        self._page: Path | None = None
+        self.exit_status = 0
+
+    def begin(self, locations: Locations, options: Options) -> Options:
+        """Open what will be written, so that what cannot be is told before anything begins. Raises SettingsError, CannotStart."""
+        if self._given["report"] is not None:
+            ends = (locations.source, locations.target)
+            data_folders = [end.root for end in ends if isinstance(end, DiskLocation)]
+            self._folder = ReportFolder(self._given["report"], data_folders=data_folders)
+            self._files = FileList(self._folder)
+        if self._given["metrics_file"] is not None:
+            from migrator.reports.metrics import MetricsFile  # noqa: PLC0415 start-up time is everybody's
+
+            self._metrics = MetricsFile(self._given["metrics_file"], self._command)
+        return replace(options, lists_extra=self._files is not None)
+
+    @property
+    def observers(self) -> Sequence[Observer]:
+        return [observer for observer in (self._files, self._metrics) if observer is not None]
+
+    def write(self, report: Report) -> Report:
+        """Write the report's files, once; answers the report with what it now knows of them."""
+        if self._files is not None and self._folder is not None:
+            files, self._files = self._files, None
+            try:
+                report = replace(report, evidence=files.finish())
+                from migrator.reports.files import write_report  # noqa: PLC0415 Jinja2 takes time to load
+
+                self._page = write_report(self._folder, report)
+                say(self._given, f"Report: {shown(str(self._page))}", report=str(self._page))
+            except MigratorError as error:
+                say(self._given, f"warning: {shown(str(error))}")
+        self._report = report
+        self.exit_status = report.exit_status
+        return report
+
+    def give_up(self) -> None:
+        """Leave nothing of what was opened."""
+        if self._files is not None:
+            self._files.give_up()
+
+    def end(self, exit_status: int) -> None:
+        """The run is over, however it ended."""
+        self.give_up()
+        if self._metrics is not None:
+            self._metrics.end(exit_status, self._report)
+        if is_json(self._given):
+            run = self._report.run if self._report else None
+            click.echo(json_line("ended", exit_status=exit_status, run=run or None), err=True)
+        if self._given["on_finish"]:
+            self._call(self._given["on_finish"], exit_status)
+
+    def _call(self, command: str, exit_status: int) -> None:
+        told = {
+            "BYTES_MIGRATOR_COMMAND": self._command,
+            "BYTES_MIGRATOR_STATUS": str(exit_status),
+            "BYTES_MIGRATOR_RUN_ID": self._report.run if self._report else "",
+            "BYTES_MIGRATOR_REPORT_PATH": str(self._page or ""),
+        }
+        try:
+            ended = subprocess.run(
+                ["/bin/sh", "-c", command],
+                env={**os.environ, **told},
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # stdout is for the answer
+                timeout=ON_FINISH_SECONDS,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            say(self._given, f"warning: the command of --on-finish did not end well: {shown(_kind(error))}")
+            return
+        if ended.returncode:
+            say(self._given, f"warning: the command of --on-finish ended with status {ended.returncode}.")
+
+
+@contextmanager
+def reporting(given: dict[str, Any], command: str) -> Iterator[Reporting]:
+    """Around a command: at its end, with whatever status, metrics are written and --on-finish is called."""
+    reports = Reporting(given, command)
+    try:
+        yield reports
+    except MigratorError as error:
+        reports.end(error.exit_status)
+        raise
+    except click.exceptions.Abort:
+        reports.give_up()  # the answer was no
+        raise
+    except Exception:
+        reports.end(MigratorError.exit_status)
+        raise
+    else:
+        reports.end(reports.exit_status)
+
+
+def _kind(error: Exception) -> str:
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"it took over {ON_FINISH_SECONDS} seconds"
+    return getattr(error, "strerror", None) or type(error).__name__
