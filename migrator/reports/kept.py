@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from migrator.coordinator import Totals
-from migrator.course import Course, Step
-from migrator.facts import RunRow
+from migrator.course import MOST_STEPS, Course, Step
+from migrator.facts import END_OF_TIME, RunRow
 from migrator.model import Count, Finding, FindingStatus, Outcome, Problem, Shape, Tally
 from migrator.reports.report import Report, Row, Stopped
 from migrator.settings import Setting
 
+_MOST_DIGITS, _MOST_DAYS = 64, 100_000
 _BESIDE = ("extra", "stray", "present_unseen")
 
 
@@ -75,7 +76,7 @@ def report_again(
         seconds=max(0.0, (last if last is not None else run.started_at) - run.started_at),
         counting_is_final=kept.get("counting_is_final") is not False,
         interrupted_by=_text(kept, "interrupted_by"),
-        compared_by=_text(kept, "compared_by") or "content",
+        compared_by="size" if kept.get("compared_by") == "size" else "content",
         started=run.started_at,
         version=_text(kept, "version") or "unknown",
         stopped=_stopped(kept.get("stopped")) or _only_status(run),
@@ -99,24 +100,25 @@ def _count(value: Mapping[str, int]) -> Count:
 
 def _fill(totals: Totals, kept: Mapping[str, Any]) -> None:
     match kept.get("beside"):
-        case [int(files), int(size)] if files >= 0 and size >= 0:
+        case [int(files), int(size)] if _is_count(files) and _is_count(size):
             totals.beside.merge(Count(files, size))
-    groups = {(kind, reason): count for kind, reason, count in _rows(kept, "groups", str, str, int)}
+    groups = {(kind, reason): count for kind, reason, count in _rows(kept, "groups", str, str, int) if _is_count(count)}
     if groups:
         totals.groups = Counter(groups)
     match kept.get("shape"):
         case [list(sizes), list(moved), list(days)]:
-            totals.shape = Shape(*(Counter(dict(_pairs(each))) for each in (sizes, moved, days)))
+            bounded = ((sizes, _MOST_DIGITS), (moved, _MOST_DIGITS), (days, _MOST_DAYS))
+            totals.shape = Shape(*(Counter(dict(_pairs(each, most))) for each, most in bounded))
     match kept.get("course"):
-        case [int() | float() as seconds, list(steps)] if seconds > 0:
+        case [int() | float() as seconds, list(steps)] if not isinstance(seconds, bool) and 0 < seconds < END_OF_TIME:
             sound = [each for each in steps if isinstance(each, list) and len(each) == 4 and all(map(_is_count, each))]
-            totals.course = Course(seconds_per_step=seconds, steps=[Step(*each) for each in sound])
+            totals.course = Course(seconds_per_step=seconds, steps=[Step(*each) for each in sound[:MOST_STEPS]])
 
 
-def _pairs(value: list[Any]) -> Iterable[tuple[int, int]]:
+def _pairs(value: list[Any], most: int) -> Iterable[tuple[int, int]]:
     for each in value:
         match each:
-            case [int(key), int(count)] if 0 <= key < 100_000 and count >= 0:
+            case [int(key), int(count)] if _is_count(key) and key < most and _is_count(count):
                 yield key, count
 
 
@@ -130,7 +132,7 @@ def _findings(value: list[Any]) -> Iterable[Finding]:
 
 def _stopped(value: object) -> Stopped | None:
     match value:
-        case [str(name), str(what), str(why), str(cure), int(status)]:
+        case [str(name), str(what), str(why), str(cure), int(status)] if _is_count(status) and status < 256:
             return Stopped(name=name, what=what, why=why, cure=cure, exit_status=status)
     return None
 

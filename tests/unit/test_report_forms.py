@@ -186,7 +186,21 @@ def test_a_run_without_an_end_is_told_as_killed() -> None:
     assert not report.is_fine
 
 
-@given(st.dictionaries(st.sampled_from(list(as_kept(page_of(1, 5)))), JSON_VALUES))
+NEARLY = st.one_of(
+    JSON_VALUES,
+    st.lists(
+        st.one_of(
+            st.lists(st.lists(st.booleans() | st.integers(-1, 200_000), max_size=3), max_size=3), st.integers(-1, 9)
+        ),
+        max_size=3,
+    ),
+    st.lists(
+        st.tuples(st.text(max_size=3), st.text(max_size=3), st.booleans() | st.integers(-9, 999)).map(list), max_size=3
+    ),
+)
+
+
+@given(st.dictionaries(st.sampled_from(list(as_kept(page_of(1, 5)))), NEARLY))
 def test_whatever_stands_in_the_ledger_a_report_comes_of_it(kept: dict[str, Any]) -> None:
     report = _again(page_of(2, 3), kept)
     SCHEMA.validate(json.loads(report_as_json(report)))
