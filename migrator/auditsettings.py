@@ -11,7 +11,7 @@ from migrator.envfile import Setting, read_env_file
 from migrator.environment import DEBIAN_FILES, Environment, layer_of, uses_s3, with_debian_files
 from migrator.errors import SettingsError
 from migrator.locations import End, end_of, environment_of, refuse_idle_options, refuse_same_place
-from migrator.model import Finding, FindingStatus
+from migrator.model import Finding
 from migrator.settings import Location, Overrides, Secret
 
 DB_URI = "BYTES_DB_URI"
@@ -113,12 +113,11 @@ def resolve_audit(
     word, source = _other_end(from_, asked, target, environment)
     present = [end for end in (source, target) if end is not None]
     refuse_idle_options(overrides, [word, asked], [end.location for end in present])
-    more = () if source is not None else (_nowhere_else(),)
     return AuditSettings(
         target=target.location,
         source=source.location if source is not None else None,
         settings=tuple(dict.fromkeys(setting for end in present for setting in end.settings)),
-        findings=tuple(dict.fromkeys((*findings, *(finding for end in present for finding in end.findings), *more))),
+        findings=tuple(dict.fromkeys((*findings, *(finding for end in present for finding in end.findings)))),
         environment=_with_env_file(environment, asked),
     )
 
@@ -155,12 +154,3 @@ def _with_env_file(environment: Environment, asked: str, *, beneath: bool = Fals
             process={**layer, **environment.process}, files=environment.files, options=environment.options
         )
     return Environment(process=environment.process, files=(*environment.files, layer), options=environment.options)
-
-
-def _nowhere_else() -> Finding:
-    return Finding(
-        name="no-other-location",
-        status=FindingStatus.WARNING,
-        seen="These settings name no other location, so what is missing was looked for nowhere else.",
-        cure="Name where raw files may be besides with --from: disk, s3, an env file, a path, or s3://bucket/{organization}.",
-    )

@@ -216,6 +216,13 @@ def _findings(audited: Audited, settings: AuditSettings, *, contents: bool) -> I
             "Before a migration that is so; a volume that is not mounted and a wrong setting look just like it.",
             "Check the location before anything is concluded from this.",
         )
+    if settings.source is None and tally.missing.files:
+        yield _warning(
+            "no-other-location",
+            "What is missing was looked for nowhere else.",
+            "These settings name no other location.",
+            "Name where raw files may be besides with --from: disk, s3, an env file, a path, or s3://bucket/{organization}.",
+        )
     if audited.unlistable:
         shown = "; ".join(f"{name!r}: {rule}" for name, rule in list(audited.unlistable.items())[:10])
         yield _warning(

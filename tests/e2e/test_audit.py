@@ -82,7 +82,7 @@ def test_everything_there_is_exit_status_0(database: Bytes, data: Path) -> None:
         document = run(*AUDIT, "--data-dir", data, env=database.env, status=0)
     assert ends.files(document) == {"rows": 55, "readable": 55}
     assert document["totals"]["readable"]["bytes"] == sum(len(one.content) for one in files)
-    assert document["problems_total"] == 0
+    assert (document["problems_total"], document["findings"]) == (0, [])
     assert document["to"] == f"{data} (disk)"
     done = command.run("audit", "--data-dir", data, env=database.env).expect(0)
     assert done.stdout.startswith("With these settings Bytes can read 55 of 55 raw files")
@@ -188,6 +188,7 @@ def test_a_hostile_organization_leads_nowhere(database: Bytes, data: Path) -> No
     recorded.save(data, files)
     document = run(*AUDIT, "--data-dir", data / "alpha" / "..", env=database.env, status=1)
     assert ends.files(document) == {"rows": 5, "readable": 3, "missing": 2}
+    assert {"names", "no-other-location"} <= set(ends.findings(document))
 
 
 def test_a_folder_that_cannot_be_read_is_said(database: Bytes, data: Path, without_root: tuple[str, ...]) -> None:
