@@ -536,6 +536,17 @@ def test_times_without_a_zone_count_as_utc(postgres: Postgres, data: Path) -> No
     assert document["contents"]["proven"]["files"] == 20
 
 
+def test_the_databases_own_collation_makes_no_difference(postgres: Postgres, data: Path) -> None:
+    """By it, é stands beside e and _ before -; a store lists by bytes."""
+    tables = TABLES.replace("organization varchar(32)", 'organization varchar(32) COLLATE "unicode"')
+    sorted_otherwise = Bytes(postgres, postgres.fresh_database(tables))
+    files = recorded.saved({"a-b": 3, "a_c": 3, "ab": 3, "éa": 3, "za": 3})
+    sorted_otherwise.record(files)
+    recorded.save(data, files)
+    document = run(*AUDIT, "--data-dir", data, env=sorted_otherwise.env, status=0)
+    assert ends.files(document) == {"rows": 15, "readable": 15}
+
+
 def test_odd_rows_are_unhashed_and_end_nothing(database: Bytes, data: Path) -> None:
     files = recorded.saved({"alpha": 6})
     digest, ended_at = files[0].row.secure_hash, files[0].row.ended_at
