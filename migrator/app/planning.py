@@ -128,6 +128,7 @@ def abilities_of(prepared: Prepared, options: Options, ledger: Ledger, run_id: s
     opened = writing(location, patience, run_id=run_id, abilities=Abilities(), create_buckets=options.create_buckets)
     with as_refusal(), opened as target:
         target.prepare(movable[0])
-        known = target.probe(movable[0], run_id) if isinstance(target, S3Target) else Abilities()
+        # the same name each time, so that what a killed run left of its probe goes with the next one's
+        known = target.probe(movable[0], ledger.path.stem) if isinstance(target, S3Target) else Abilities()
     ledger.save_abilities(place, known.as_dict(), time.time())
     return known

@@ -27,6 +27,9 @@ LISTING = r"[?&]list-type=2"
 RAW_FILE = r"/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 """Whole raw files: neither the first look's tiny object nor parts of uploads."""
 
+CONTENT = r"/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}($|\?(.*&)?partNumber=)"
+"""Whole raw files and parts of them."""
+
 _NOT_PASSED_ON = {"connection", "keep-alive", "transfer-encoding", "content-length", "expect"}
 _WITHOUT_BODY = (204, 304)
 _LONGEST_LINE = 1 << 16
@@ -88,6 +91,8 @@ class Seen:
     bytes_up: Counter[str] = field(default_factory=Counter)
     bytes_down: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
+    contents: Counter[str] = field(default_factory=Counter)
+    """Bytes of raw files' own contents, parts included, "up" and "down"."""
     agents: Counter[str] = field(default_factory=Counter)
     """Requests by the first word of User-Agent, in lower case without version: "pycurl", "boto3"."""
     log: list[tuple[str, str, str]] = field(default_factory=list)
@@ -130,9 +135,12 @@ class Proxy:
             self.seen.log.append((method, target, name))
             return chosen
 
-    def count_bytes(self, counter: Counter[str], method: str, count: int) -> None:
+    def count_bytes(self, direction: str, exchange: Exchange, count: int) -> None:
+        counter = self.seen.bytes_up if direction == "up" else self.seen.bytes_down
         with self._lock:
-            counter[method] += count
+            counter[exchange.method] += count
+            if re.search(CONTENT, exchange.target):
+                self.seen.contents[direction] += count
 
     def _hits(self, rule: Rule, method: str, target: str) -> bool:
         if (rule.method and rule.method != method) or not re.search(rule.path, target):
@@ -212,9 +220,11 @@ class Exchange:
         exchange = cls(proxy, client, received, upstream)
         exchange.method, exchange.target, _ = line.split(" ", 2)
         headers = []
-        while stripped := received.readline(_LONGEST_LINE).decode("latin-1").rstrip("\r\n"):
+        while stripped := (line := received.readline(_LONGEST_LINE).decode("latin-1")).rstrip("\r\n"):
             name, _, value = stripped.partition(":")
             headers.append((name, value.strip()))
+        if not line:  # the client is gone: half a request is none
+            return None
         exchange.headers = tuple(headers)
         exchange._left = int(exchange.header("content-length") or 0)
         return exchange
@@ -240,9 +250,12 @@ class Exchange:
     def some_of_body(self, count: int) -> bytes:
         if self._left and "100-continue" in self.header("expect").lower():
             self._client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        data = self._received.read(min(count, self._left))
+        wanted = min(count, self._left)
+        data = self._received.read(wanted)
         self._left -= len(data)
-        self.proxy.count_bytes(self.proxy.seen.bytes_up, self.method, len(data))
+        self.proxy.count_bytes("up", self, len(data))
+        if len(data) < wanted:  # the client is gone: what it did not say whole must not reach the server as if it had
+            raise Ended
         return data
 
     def forward(self, body: bytes | None = None) -> Reply:
@@ -281,7 +294,7 @@ class Exchange:
 
     def send(self, data: bytes) -> None:
         self._client.sendall(data)
-        self.proxy.count_bytes(self.proxy.seen.bytes_down, self.method, len(data))
+        self.proxy.count_bytes("down", self, len(data))
 
     def reset(self) -> None:
         """Break the connection off with RST."""
