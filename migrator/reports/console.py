@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from migrator.model import Finding, FindingStatus, Outcome, Problem
 from migrator.reports.report import Report, Row
 from migrator.reports.sentences import KINDS, further, verdict
-from migrator.reports.words import number, plural, shown, size, table
+from migrator.reports.words import fitted, number, plural, shown, size, table
 
 _ROWS_SHOWN = 40
+_NAME_WIDTH, _BUCKET_WIDTH = 32, 63  # the longest that are valid
 _PROBLEMS_SHOWN = 20
 _FIRST_COLUMNS = ("organization", "bucket", "files", "size")
 _ALWAYS_SHOWN = {True: (Outcome.MISSING, Outcome.PRESENT), False: (Outcome.COPIED, Outcome.PRESENT)}
@@ -72,8 +73,8 @@ def _cells(row: Row, columns: list[Outcome], beside: list[str]) -> list[str]:
     discovered = row.tally.discovered
     counts = {"extra": row.tally.extra, "stray": row.tally.stray}
     return [
-        shown(row.organization),
-        shown(row.bucket or "-"),
+        fitted(shown(row.organization), _NAME_WIDTH),
+        fitted(shown(row.bucket or "-"), _BUCKET_WIDTH),
         number(discovered.files),
         size(discovered.bytes),
         *(number(row.tally[outcome].files) for outcome in columns),

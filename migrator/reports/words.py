@@ -26,6 +26,8 @@ def _shown_character(character: str) -> str:
 def size(count: float) -> str:
     """1234567 → '1.2 MB'; units of 1000, as operators' disks and bills have them."""
     for unit in _UNITS[:-1]:
+        if unit == "bytes" and round(count) == 1:
+            return "1 byte"
         if count < 999.5:
             return f"{count:.0f} {unit}" if unit == "bytes" or count >= 99.95 else f"{count:.1f} {unit}"
         count /= 1000
@@ -73,6 +75,15 @@ def table(rows: list[list[str]], *, left: int = 1) -> list[str]:
         ]
         lines.append("  ".join(cells).rstrip())
     return lines
+
+
+def fitted(text: str, width: int) -> str:
+    """Text that takes no more than so many columns, so that one long name does not pull a table apart."""
+    if _width(text) <= width:
+        return text
+    while _width(text) > width - 1:
+        text = text[:-1]
+    return f"{text}…"
 
 
 def _width(text: str) -> int:
