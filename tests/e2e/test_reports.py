@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests import command, corpus, oracle
 from tests.conftest import FreshNames
 from tests.e2e import ends
-from tests.servers import S3Server
+from tests.servers import PrivateServer, S3Server
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = Draft202012Validator(json.loads((ROOT / "docs" / "report.schema.json").read_text()))
@@ -260,3 +261,32 @@ def test_watching_ends_with_the_run(ends_of: tuple[str, ...]) -> None:
     assert "finished with problems" in command.run("status", "--watch").expect(0).stdout
     [line] = command.run("status", "--watch", "--json").expect(0).stdout.splitlines()
     assert json.loads(line)["pairs"][0]["running"] is False
+
+
+def test_a_run_that_had_to_stop_is_reported_too(
+    private_server: Callable[[str], PrivateServer], fresh_names: FreshNames, data: Path, tmp_path: Path
+) -> None:
+    """The server goes away for good; what was done by then, and why it ended, is in the files, the ledger and the metrics."""
+    server = private_server("moto")
+    corpus.make_store(data, {"alpha": 3_000})
+    folder, metrics = tmp_path / "report", tmp_path / "m.prom"
+    words = ("--from", f"{data}/", "--to", ends.template(ends.single(fresh_names)), "--patience", "1")
+    more = ("--report", folder, "--metrics-file", metrics, "--log-format", "json", "--jobs", "4")
+    with command.start("migrate", "--yes", "--json", *words, *more, env=server.server.env()) as running:
+        assert running.wait_for(lambda: len(oracle.keys(server.server.client(), fresh_names.bucket)) > 20)
+        server.kill()
+        done = running.finish()
+    assert done.status == 3
+    name = done.json()["error"]["name"]
+    document = json.loads((folder / "report.json").read_text())
+    SCHEMA.validate(document)
+    oracle.assert_adds_up(document)
+    assert (document["stopped"]["name"], document["exit_status"], document["run"] != "") == (name, 3, True)
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert 'class="verdict bad"' in (folder / "report.html").read_text()
+    later = command.run("report", document["run"], "--json").expect(0).json()
+    assert later["stopped"] == document["stopped"]
+    assert later["totals"] == document["totals"]
+    assert metrics_in(metrics)["bytes_migrator_exit_status",] == 3
+    events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
+    assert events[-2:] == ["ended", "error"]
