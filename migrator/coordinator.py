@@ -17,6 +17,7 @@ from migrator.model import (
     NoticeKind,
     Outcome,
     Problem,
+    ProvenShard,
     Provisional,
     RawId,
     Shape,
@@ -72,6 +73,10 @@ class Memory(Protocol):
     def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]: ...
 
     def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]: ...
+
+    def proven(self, organization: str, prefix: str) -> ProvenShard | None:
+        """What a verification that was broken off has proven of a shard, if this one may rely on it."""
+        ...
 
     def record_upload(self, event: UploadBegan | UploadEnded) -> None:
         """Make durable that an upload began, or forget one that ended."""
@@ -236,4 +241,5 @@ class Coordinator:
             only=only,
             provisional=self._memory.provisional(shard.organization, shard.prefix),
             uploads=self._memory.uploads(shard.organization, shard.prefix),
+            proven=self._memory.proven(shard.organization, shard.prefix),
         )

@@ -19,6 +19,7 @@ from migrator.model import (
     NoticeKind,
     Outcome,
     Problem,
+    ProvenShard,
     Provisional,
     RawId,
     UnfinishedUpload,
@@ -108,6 +109,19 @@ def read_finished(organization: str, prefix: str, value: object) -> FinishedFold
     match value:
         case [int(inode), int(modified), int(changed), int(files), int(size)] if _are_counts(value):
             return FinishedFolder(organization, prefix, Fingerprint(inode, modified, changed), files, size)
+    return None
+
+
+def proven_body(shard: ProvenShard) -> object:
+    return list(shard[2:])
+
+
+def read_proven(organization: str, prefix: str, value: object) -> ProvenShard | None:
+    if len(prefix) > INDEX_LENGTH or not set(prefix) <= set(HEX_DIGITS):
+        return None
+    match value:
+        case [str(key), str(state), int() | float() as proven_at, str(sheet)] if _is_time(proven_at):
+            return ProvenShard(organization, prefix, key, state, proven_at, sheet)
     return None
 
 

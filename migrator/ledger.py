@@ -24,7 +24,7 @@ from migrator import facts
 from migrator.errors import MustStop
 from migrator.facts import Expected, RunRow, Sealer, Totals, key_of, text_of
 from migrator.ledgerfile import INSERT, LedgerFile, is_damage, open_copy, open_to_write, trouble
-from migrator.model import Count, FinishedFolder, Problem, Provisional, RawId, UnfinishedUpload
+from migrator.model import Count, FinishedFolder, Problem, ProvenShard, Provisional, RawId, UnfinishedUpload
 
 SELECT = (
     "SELECT name, body, seal FROM facts WHERE kind = ? AND owner = ? AND name >= ? AND name < ?"
@@ -175,6 +175,19 @@ class Ledger:
                 self._connection.execute("DELETE FROM facts WHERE kind = 'finished'")
             else:
                 self._delete_owner("finished", key_of(organization))
+
+    def record_proven(self, shards: Iterable[ProvenShard]) -> None:
+        """Remember what a verification has proven so far."""
+        self._put_all(("proven", each.organization, each.prefix, facts.proven_body(each)) for each in shards)
+
+    def proven(self, organization: str, prefix: str) -> ProvenShard | None:
+        """What a verification that was broken off has proven of a shard."""
+        return self._get("proven", organization, key_of(prefix), partial(facts.read_proven, organization))
+
+    def forget_proven(self) -> None:
+        """Forget what verifications have proven: the next one begins anew."""
+        with self.transaction():
+            self._connection.execute("DELETE FROM facts WHERE kind = 'proven'")
 
     def record_provisional(self, copies: Iterable[Provisional]) -> None:
         self._put_all(("provisional", each.organization, each.raw_id, facts.provisional_body(each)) for each in copies)

@@ -75,6 +75,32 @@ def resolve_locations(
     )
 
 
+def resolve_end(
+    word: str,
+    *,
+    env_files: Sequence[Path],
+    overrides: Overrides,
+    environ: Mapping[str, str],
+    debian_files: Sequence[Path] = DEBIAN_FILES,
+) -> Locations:
+    """Resolve one end, as both of them: for commands that look at one only."""
+    environment = environment_of(env_files, overrides, environ)
+    findings: tuple[Finding, ...] = ()
+    if not env_files and word in ("disk", "s3"):
+        environment, findings = with_debian_files(environment, debian_files)
+    try:
+        end = end_of(word, environment)
+    except SettingsError as error:
+        raise _with_what_was_not_read(error, findings) from error
+    refuse_idle_options(overrides, (word, word), (end.location, end.location))
+    return Locations(
+        source=end.location,
+        target=end.location,
+        settings=end.settings,
+        findings=tuple(dict.fromkeys(findings + end.findings)),
+    )
+
+
 def environment_of(env_files: Sequence[Path], overrides: Overrides, environ: Mapping[str, str]) -> Environment:
     """The layers of settings that were given."""
     process = layer_of(Setting(name, value, "environment") for name, value in environ.items())

@@ -214,6 +214,21 @@ class Provisional(NamedTuple):
     mark: str
 
 
+class ProvenShard(NamedTuple):
+    """A shard all of whose raw files were proven by a verification that was broken off later.
+
+    `key` tells what was asked of it; `state` is a digest of what both ends listed; `proven_at` in seconds since the epoch; `sheet` the
+    digest of its part of a manifest, empty without one.
+    """
+
+    organization: str
+    prefix: str
+    key: str
+    state: str
+    proven_at: float
+    sheet: str = ""
+
+
 class UnfinishedUpload(NamedTuple):
     """A multipart upload that this tool began and that has not become an object yet.
 

@@ -6,15 +6,18 @@ another shard. Events are told often; a shard that is killed loses nothing but w
 
 from __future__ import annotations
 
+import hashlib
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Protocol
 
 from migrator.ages import ANY_AGE, Ages
 from migrator.compare import compare, verdict_of
+from migrator.manifest import Row, Sheets
 from migrator.model import (
     INDEX_LENGTH,
     Action,
@@ -27,6 +30,7 @@ from migrator.model import (
     Outcome,
     Pair,
     Problem,
+    ProvenShard,
     Provisional,
     RawFile,
     RawId,
@@ -58,14 +62,35 @@ _BY_LISTINGS = {
 _AT_TARGET = frozenset({Outcome.COPIED, Outcome.PRESENT})
 
 
+class Taking(Protocol):
+    """A choice of raw files: a sample."""
+
+    def takes(self, organization: str) -> Callable[[RawId], bool]:
+        """Whether a raw file of that organization is chosen."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proofs:
+    """That a pass is a verification, and keeps what it has proven. `key` tells what was asked.
+
+    `rests_ns`: a raw file on disk that changed less than this before it was listed could change again unseen. `sheets` take the rows
+    of a manifest.
+    """
+
+    key: str
+    rests_ns: int
+    sheets: Sheets | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
     """What all units of a run share.
 
     `settle_ns`: a raw file that changed less than this ago may still be written to. `remembers`: a ledger is kept, so the state of index
     folders matters. `refusal` are the rules for organizations without a valid name at the target. `ages`: which raw files of the source
-    count; where any is left out, nothing is extra and no folder is finished. `lists_extra`: each raw file that is only at the target is
-    told by name.
+    count, `sample`: which of those; where any is left out, nothing is extra and no folder is finished. `lists_extra`: each raw file that
+    is only at the target is told by name.
     """
 
     source: Source
@@ -77,10 +102,17 @@ class Pass:
     stopping: Flag
     remembers: bool = True
     ages: Ages = ANY_AGE
+    sample: Taking | None = None
+    proofs: Proofs | None = None
     refusal: Rules = field(default_factory=lambda: REFUSE)
     lists_extra: bool = False
     clock_ns: Callable[[], int] = time.time_ns
     pick: Callable[[Sequence[Shard]], Shard] = random.choice
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether raw files are left out on purpose."""
+        return bool(self.ages) or self.sample is not None
 
     def survey(self, unit: Survey) -> Iterator[Event]:
         """Find out how to cut an organization into shards, and tell the strays that no shard would meet."""
@@ -146,7 +178,12 @@ class ShardPass:
         self._open_folders = {folder.prefix: _FolderCount(folder) for folder in folders}
         self._has_folders = bool(folders)
         self.organization = self._shard.organization
-        self.steps = self._steps(self._pairs(None if only is None else [folder.prefix for folder in only]))
+        self._proof = _ShardProof(whole.proofs, assignment, whole.clock_ns()) if whole.proofs is not None else None
+        if self._proof is not None and self._rests_on_earlier(self._proof):
+            self.steps: Iterator[Step] = iter(())
+            return
+        pairs = self._pairs(None if only is None else [folder.prefix for folder in only])
+        self.steps = self._steps(pairs if self._proof is None else self._proof.watch(pairs))
 
     def count(self, result: Result) -> None:
         """Take down how a raw file ended."""
@@ -158,6 +195,8 @@ class ShardPass:
             self._tell_problem(result)
         if self._has_folders:
             self._count_in_folder(result)
+        elif self._proof is not None:
+            self._count_proof(self._proof, result)
 
     @property
     def is_time_to_tell(self) -> bool:
@@ -176,12 +215,47 @@ class ShardPass:
         for folder in self._open_folders.values():
             if folder.finished and folder.is_settled(self._young_after):
                 self._told.finished.append(folder.as_finished(self._shard.organization))
+        if self._proof is not None:
+            self._proof.finish(self._told)
         return self.tell()
+
+    def _rests_on_earlier(self, proof: _ShardProof) -> bool:
+        """Whether an earlier run proved this shard and both ends list it as they did then: it is counted, and nothing is read."""
+        known = self._assignment.proven
+        if known is None or not proof.may_rest_on(known):
+            return False
+        told, self._told = self._told, Told(organization=self._shard.organization)
+        for pair in proof.watch(self._pairs(None)):
+            if pair.source is not None:
+                for count in (self._told.tally[Outcome.PROVEN], self._told.tally.present_unseen):
+                    count.add(pair.source.size)
+            elif pair.target is not None:
+                self._note_extra(pair.target)
+        if proof.state != known.state or self._told.tally.unreadable_folders:
+            self._told = told
+            proof.forget()
+            return False
+        self._told.relied_upon.append(known)
+        proof.keep(known)
+        return True
+
+    def _count_proof(self, proof: _ShardProof, result: Result) -> None:
+        if result.outcome is not Outcome.PROVEN:
+            proof.is_whole = False
+        elif result.digests is not None and self._pass.proofs is not None and self._pass.proofs.sheets is not None:
+            raw_file = RawFile(self._shard.organization, result.entry.raw_id)
+            where = self._pass.target.describe(raw_file)
+            proof.rows.append(Row(raw_file, result.digests, where, time.time(), result.mark))
 
     def _pairs(self, only: Sequence[str] | None) -> Iterator[Pair]:
         source = self._scan(self._pass.source, only, one_by_one=True)
         if self._pass.ages:
             source = admitted(source, self._pass.ages)
+        if self._pass.sample is not None:
+            takes = self._pass.sample.takes(self._shard.organization)
+            source = (entry for entry in source if takes(entry.raw_id))
+            if not self._assignment.target_is_empty:
+                return _with_source(compare(source, self._scan(self._pass.target, only, one_by_one=False)))
         if self._assignment.target_is_empty:
             return compare(source, ())
         few = only is not None and len(only) <= _LISTED_ONE_BY_ONE
@@ -205,7 +279,7 @@ class ShardPass:
         for pair in pairs:
             source, target = pair.source, pair.target
             if source is None:
-                if target is not None and not self._pass.ages:
+                if target is not None and not self._pass.is_partial:
                     self._note_extra(target)
                 continue
             if stopping.is_set():
@@ -267,12 +341,16 @@ class ShardPass:
             folder.count(entry.size, finished=not young and outcome in _AT_TARGET)
 
     def _leave_open(self, raw_id: RawId) -> None:
+        if self._proof is not None:
+            self._proof.is_whole = False
         folder = self._open_folders.get(raw_id[:INDEX_LENGTH])
         if folder is not None:
             folder.finished = False
 
     def _notify(self, notice: Notice) -> None:
         if notice.kind is NoticeKind.UNREADABLE_FOLDER:
+            if self._proof is not None:
+                self._proof.is_whole = False
             self._open_folders.clear()  # none of this shard's folders is known to be whole
         self._told.note(notice)
 
@@ -292,6 +370,68 @@ class ShardPass:
                 result.request_id,
             )
         )
+
+
+class _ShardProof:
+    """What a verification keeps of one shard: what both ends listed, whether all of it is proven, and a manifest's rows."""
+
+    def __init__(self, proofs: Proofs, assignment: Assignment, now_ns: int) -> None:
+        self._proofs = proofs
+        self._shard = assignment.shard
+        self._rested_before = now_ns - proofs.rests_ns
+        self._now = now_ns / 1e9
+        self.rows: list[Row] = []
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._listed = hashlib.blake2b(digest_size=16)
+        self._files = 0
+        self._known: ProvenShard | None = None
+        self.is_whole = True
+
+    def may_rest_on(self, known: ProvenShard) -> bool:
+        sheets = self._proofs.sheets
+        return sheets is None or sheets.holds(self._shard, known.sheet)
+
+    def keep(self, known: ProvenShard) -> None:
+        self._known = known
+
+    @property
+    def state(self) -> str:
+        return self._listed.hexdigest()
+
+    def watch(self, pairs: Iterable[Pair]) -> Iterator[Pair]:
+        """The pairs as they come, taken down."""
+        update, rested_before = self._listed.update, self._rested_before
+        for pair in pairs:
+            for end, entry in (("<", pair.source), (">", pair.target)):
+                if entry is None:
+                    continue
+                update(
+                    f"{end}{entry.raw_id} {entry.size} {entry.etag} {entry.modified_ns} {entry.changed_ns}\n".encode()
+                )
+                if entry.etag is None and entry.changed_ns > rested_before:
+                    self.is_whole = False
+            self._files += 1
+            yield pair
+
+    def finish(self, told: Told) -> None:
+        """Called once all answers are counted: write the sheet, and tell the shard as proven if it is."""
+        sheets, known = self._proofs.sheets, self._known
+        sheet = known.sheet if known is not None else ""
+        if sheets is not None:
+            if known is None:
+                sheet = sheets.write(self._shard, self.rows)
+            told.sheets.append(self._shard.prefix)
+        if self._files and self.is_whole and known is None:
+            organization, prefix = self._shard
+            told.proven.append(ProvenShard(organization, prefix, self._proofs.key, self.state, self._now, sheet))
+
+
+def _with_source(pairs: Iterable[Pair]) -> Iterator[Pair]:
+    """What is only at the target was left out of the source by choice."""
+    return (pair for pair in pairs if pair.source is not None)
 
 
 def admitted(entries: Iterable[Entry], ages: Ages) -> Iterator[Entry]:

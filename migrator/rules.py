@@ -33,6 +33,13 @@ PROOF: Rules = {
     Verdict.DIFFERS: Action.DIFFER,
 }
 
+AGAINST_SUMS: Rules = {
+    Verdict.SOURCE_ONLY: Action.MISS,
+    Verdict.SAME_SIZE: Action.COMPARE,
+    Verdict.DIFFERS: Action.COMPARE,
+}
+"""Against a manifest that tells no sizes."""
+
 REFUSE: Rules = {
     Verdict.SOURCE_ONLY: Action.REFUSE,
     Verdict.SAME_SIZE: Action.REFUSE,

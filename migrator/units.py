@@ -13,6 +13,7 @@ from migrator.model import (
     Notice,
     NoticeKind,
     Problem,
+    ProvenShard,
     Provisional,
     RawId,
     Shape,
@@ -38,6 +39,7 @@ class Assignment:
     only: tuple[Folder, ...] | None = None
     provisional: Mapping[RawId, Provisional] = field(default_factory=dict)
     uploads: tuple[UnfinishedUpload, ...] = ()
+    proven: ProvenShard | None = None
 
 
 Unit = Survey | Assignment
@@ -60,7 +62,10 @@ class Surveyed:
 
 @dataclass(slots=True, kw_only=True)
 class Told:
-    """An event: what has happened in an organization since the last one. `extra` is told only where somebody lists it."""
+    """An event: what has happened in an organization since the last one. `extra` is told only where somebody lists it.
+
+    Of a verification: `proven` shards, those `relied_upon` that an earlier run proved, and the prefixes of shards with `sheets`.
+    """
 
     organization: str
     tally: Tally = field(default_factory=Tally)
@@ -70,6 +75,9 @@ class Told:
     finished: list[FinishedFolder] = field(default_factory=list)
     provisional: list[Provisional] = field(default_factory=list)
     settled: list[tuple[str, RawId]] = field(default_factory=list)
+    proven: list[ProvenShard] = field(default_factory=list)
+    relied_upon: list[ProvenShard] = field(default_factory=list)
+    sheets: list[str] = field(default_factory=list)
 
     def note(self, notice: Notice) -> None:
         """Take down what a scan met besides raw files."""

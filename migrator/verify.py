@@ -82,6 +82,7 @@ BOTH_READ = "both ends read in full and compared byte for byte"
 SAME_ETAG = "both ends have the same ETag"
 OF_MD5 = "one end's MD5 is the other end's ETag"
 OF_PARTS = "the other end's multipart ETag recomputed from one end's parts"
+AS_MANIFEST = "read in full: its SHA-256 is the manifest's"
 OF_CHECKSUM = "one end's content has the checksum that the other end stores"
 
 
@@ -310,10 +311,68 @@ def _proof_by_md5(data: bytes, etag: str | None, entry: Entry) -> Proof | None:
     return Proof(Outcome.PROVEN, OF_MD5, entry=entry)
 
 
+class Proves(Protocol):
+    """Proves single raw files, by whatever it holds them against. Used by any thread."""
+
+    def at_once(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof | None:
+        """A proof without any request; None for all that is not surely fine."""
+        ...
+
+    def prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
+        """Prove, looking again where something changed meanwhile. Raises StoreError for what cannot be read."""
+        ...
+
+
+class AgainstManifest:
+    """Proves raw files at one end by the digests of a manifest, which is the source. `near` is that end, where it is a disk."""
+
+    def __init__(self, manifest: Source, end: Source, *, near: ReadsWhole | None = None) -> None:
+        self._manifest = manifest
+        self._end = end
+        self._near = near
+
+    def at_once(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof | None:
+        if self._near is None or target.size > SMALL:
+            return None
+        try:
+            data, read = self._near.read_whole(raw_file, SMALL)
+        except StoreError:
+            return None
+        if source.etag != f"sha256 {hashlib.sha256(data).hexdigest()}":
+            return None
+        return Proof(Outcome.PROVEN, AS_MANIFEST, entry=read)
+
+    def prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
+        """Read the end in full; a second time before anything is called a conflict."""
+        there: Entry | None = target
+        differing = ""
+        for attempt in range(_TRIES):
+            if there is None:
+                return Proof(Outcome.MISSING, reason=NOT_AT_TARGET, entry=source)
+            try:
+                read = _read_alone(raw_file, self._end, there).digests
+            except (SourceChanged, NotTheSame, Vanished):
+                if attempt == _TRIES - 1:
+                    raise
+                differing = ""
+            else:
+                if source.etag == f"sha256 {read.sha256}":
+                    return Proof(Outcome.PROVEN, AS_MANIFEST, digests=read, entry=there)
+                if differing == read.sha256:
+                    return Proof(
+                        Outcome.CONFLICT,
+                        reason=f"its content has another SHA-256 than the manifest says: {read.sha256}",
+                        entry=there,
+                    )
+                differing = read.sha256
+            there = self._end.look(raw_file)
+        raise NotTheSame("unsteady-content", f"Two readings of {self._end.describe(raw_file)} differ.")
+
+
 class Prove:
     """The sink of `verify`: small raw files on disk are proven as they come, all others in `jobs` threads."""
 
-    def __init__(self, prover: Prover, *, jobs: int, patience: Patience) -> None:
+    def __init__(self, prover: Proves, *, jobs: int, patience: Patience) -> None:
         self._prover = prover
         self._patience = patience
         self._window = jobs * 2

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from migrator.ages import ANY_AGE, Ages
 from migrator.coordinator import Coordinator, Observer, Totals
 from migrator.line import Acknowledgements, Line
-from migrator.model import FinishedFolder, Outcome, Provisional, RawId, UnfinishedUpload
+from migrator.model import FinishedFolder, Outcome, ProvenShard, Provisional, RawId, UnfinishedUpload
 from migrator.patience import Patience
-from migrator.pipeline import Pass
+from migrator.pipeline import Pass, Proofs
 from migrator.protocols import Sink, Source, Target
 from migrator.rules import BY_CONTENT, Rules
+from migrator.sample import Sample
 from migrator.stopping import Flag, StopFlag
 from migrator.transfer.careful import CarefulLane
 from migrator.transfer.sink import Transfer
@@ -28,6 +29,7 @@ class Remembered:
 
     folders: dict[tuple[str, str], FinishedFolder] = field(default_factory=dict)
     copies: dict[tuple[str, RawId], Provisional] = field(default_factory=dict)
+    shards: dict[tuple[str, str], ProvenShard] = field(default_factory=dict)
     told: list[Told] = field(default_factory=list)
     when_told: Callable[[], object] = lambda: None
 
@@ -46,6 +48,9 @@ class Remembered:
     def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
         return ()
 
+    def proven(self, organization: str, prefix: str) -> ProvenShard | None:
+        return self.shards.get((organization, prefix))
+
     def record_upload(self, event: UploadBegan | UploadEnded) -> None:
         """No store of these tests has uploads that could go on."""
 
@@ -55,6 +60,7 @@ class Remembered:
         self.copies.update({(row.organization, row.raw_id): row for row in told.provisional})
         for key in told.settled:
             self.copies.pop(key, None)
+        self.shards.update({(row.organization, row.prefix): row for row in told.proven})
         self.when_told()
 
     def copy(self) -> Remembered:
@@ -113,6 +119,8 @@ def run_pass(
     patience: Patience | None = None,
     totals: Totals | None = None,
     ages: Ages = ANY_AGE,
+    sample: Sample | None = None,
+    proofs: Proofs | None = None,
 ) -> Totals:
     """One run from end to end. Raises what ends it; `totals` then has what was told."""
     totals = totals if totals is not None else Totals()
@@ -128,6 +136,9 @@ def run_pass(
         stopping=stopping,
         clock_ns=(clock or Clock()).ns,
         ages=ages,
+        sample=sample,
+        proofs=proofs,
+        remembers=proofs is None,
     )
     organizations = list(source.organizations(lambda notice: None))
     coordinator = Coordinator(

@@ -15,6 +15,7 @@ from migrator.facts import RunRow
 from migrator.ledger import Ledger
 from migrator.model import (
     FinishedFolder,
+    ProvenShard,
     Provisional,
     RawId,
     UnfinishedUpload,
@@ -42,6 +43,9 @@ class NoMemory:
 
     def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
         return ()
+
+    def proven(self, organization: str, prefix: str) -> ProvenShard | None:
+        return None
 
     def record_upload(self, event: UploadBegan | UploadEnded) -> None:
         """A dry run begins no upload."""
@@ -114,6 +118,9 @@ class Record:
     def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
         return self._ledger.uploads(organization, prefix)
 
+    def proven(self, organization: str, prefix: str) -> ProvenShard | None:
+        return None
+
     def record_upload(self, event: UploadBegan | UploadEnded) -> None:
         if isinstance(event, UploadBegan):
             self._ledger.record_upload(event.upload)
@@ -126,6 +133,9 @@ class Record:
             self._ledger.record_finished(told.finished)
             self._ledger.record_provisional(told.provisional)
             self._ledger.settle_provisional(told.settled)
+        self._save_now_and_then()
+
+    def _save_now_and_then(self) -> None:
         now = time.monotonic()
         if now - self._saved_at >= _SAVE_EVERY_SECONDS:
             self._saved_at = now
@@ -144,6 +154,68 @@ class Record:
 
     def _progress(self) -> dict[str, dict[str, dict[str, int]]]:
         return {organization: tally.as_dict() for organization, tally in self._totals.organizations.items()}
+
+
+class ProofRecord(Record):
+    """A verification's memory: problems, and the shards that are proven. It knows nothing of what a migration believes to have done."""
+
+    def __init__(
+        self, ledger: Ledger, run_id: str, totals: Totals, *, key: str, is_fresh: bool, max_age: float
+    ) -> None:
+        super().__init__(ledger, run_id, totals)
+        self._key = key
+        self._now = time.time()
+        self._oldest_allowed = self._now - max_age
+        self.sheets: dict[str, list[str]] = {}
+        self.relied_upon = 0
+        self.oldest_seconds = 0.0
+        if is_fresh:
+            ledger.forget_proven()
+
+    @contextmanager
+    def begun(self, names: tuple[str, str], fingerprint: str) -> Iterator[None]:
+        """Between these, `status` shows the run; an error that ends it is written down too."""
+        self._ledger.begin_run(self._run_id, "verify", *names, settings_fingerprint=fingerprint, started_at=time.time())
+        try:
+            yield
+        except MigratorError as error:
+            self.end(error.exit_status)
+            raise
+
+    def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
+        return {}
+
+    def forget_finished(self, organization: str) -> None:
+        """What a migration knows stays as it is."""
+
+    def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
+        return {}
+
+    def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
+        return ()
+
+    def proven(self, organization: str, prefix: str) -> ProvenShard | None:
+        found = self._ledger.proven(organization, prefix)
+        if found is None or found.key != self._key or not self._oldest_allowed <= found.proven_at <= self._now:
+            return None
+        return found
+
+    def record(self, told: Told) -> None:
+        with self._ledger.transaction():
+            self._ledger.record_problems(self._run_id, told.problems)
+            self._ledger.record_proven(told.proven)
+        self.sheets.setdefault(told.organization, []).extend(told.sheets)
+        for shard in told.relied_upon:
+            self.relied_upon += 1
+            self.oldest_seconds = max(self.oldest_seconds, self._now - shard.proven_at)
+        self._save_now_and_then()
+
+    def forget_proofs(self) -> None:
+        """The verification came to its end: the next one reads everything anew."""
+        self._ledger.forget_proven()
+
+    def _progress(self) -> dict[str, dict[str, dict[str, int]]]:
+        return {organization: tally.as_proofs() for organization, tally in self._totals.organizations.items()}
 
 
 def fingerprint_of(locations: Locations, options: Options) -> str:

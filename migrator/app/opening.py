@@ -92,8 +92,14 @@ def writing(
 
 @contextmanager
 def held_ledger(locations: Locations, options: Options) -> Iterator[Ledger]:
+    with held_ledger_of(options, locations.source.identity, locations.target.identity) as ledger:
+        yield ledger
+
+
+@contextmanager
+def held_ledger_of(options: Options, source: str, target: str) -> Iterator[Ledger]:
+    """The ledger of these two identities, locked."""
     options.state.ensure()
-    source, target = locations.source.identity, locations.target.identity
     path = options.state.ledger_path(source, target)
     with lock(path), Ledger.open(path, source_identity=source, target_identity=target, now=time.time()) as ledger:
         yield ledger

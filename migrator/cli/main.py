@@ -20,6 +20,7 @@ from migrator.reports.words import shown
 COMMANDS = (
     "plan",
     "migrate",
+    "verify",
     "audit",
     "status",
     "report",

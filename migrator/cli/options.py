@@ -14,8 +14,9 @@ import click
 from migrator.ages import Ages
 from migrator.app.options import Options
 from migrator.doctor.names import FINDINGS
+from migrator.errors import SettingsError
 from migrator.limits import Limits, bandwidth_of, requests_of, seconds_of
-from migrator.locations import resolve_locations
+from migrator.locations import resolve_end, resolve_locations
 from migrator.settings import Locations, Overrides
 from migrator.statefolder import StateFolder
 
@@ -200,6 +201,18 @@ def locations_of(given: dict[str, Any]) -> Locations:
     return resolve_locations(
         given["from_"], given["to"], env_files=given["env_files"], overrides=overrides_of(given), environ=os.environ
     )
+
+
+def end_of(given: dict[str, Any]) -> Locations:
+    """The one end that is given, as both ends. Raises SettingsError."""
+    if (given["from_"] is None) == (given["to"] is None):
+        raise SettingsError(
+            "one-end",
+            "One end is held against a manifest, and it takes exactly one of --from and --to.",
+            cure="Type --to s3 or --from disk, for instance.",
+        )
+    word = given["from_"] if given["to"] is None else given["to"]
+    return resolve_end(word, env_files=given["env_files"], overrides=overrides_of(given), environ=os.environ)
 
 
 def options_of(given: dict[str, Any]) -> Options:

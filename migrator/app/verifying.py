@@ -1,0 +1,332 @@
+"""Puts `verify` together."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from migrator.ahead import CountAhead
+from migrator.app.memory import ProofRecord
+from migrator.app.migrating import MOST_CAREFUL_JOBS, MOST_WORKERS, new_run_id
+from migrator.app.opening import as_refusal, held_ledger_of, patience_of, reading
+from migrator.app.options import MOST_JOBS, Options, Stopping, Watch
+from migrator.app.planning import first_look
+from migrator.app.reporting import buckets_of
+from migrator.coordinator import Coordinator, Totals
+from migrator.engines.processes import Processes
+from migrator.errors import MigratorError, SettingsError
+from migrator.firstlook import SourceLook, look_at_source
+from migrator.line import Line
+from migrator.manifest import Manifest, Sheets
+from migrator.model import Count, Finding, FindingStatus, Tally
+from migrator.patience import Patience
+from migrator.pipeline import Pass, Proofs
+from migrator.protocols import Source
+from migrator.reports.report import Row
+from migrator.reports.verify import Resumed, Verification
+from migrator.rules import AGAINST_SUMS, PROOF, PROOF_BY_SIZE, Rules
+from migrator.sample import Sample, draw
+from migrator.settings import DiskLocation, Location, Locations, S3Location, Setting
+from migrator.stopping import Flag
+from migrator.stores.disk import DiskSource
+from migrator.stores.manifest import ManifestSource
+from migrator.units import Ended
+from migrator.verify import AgainstManifest, Level, Prove, Prover, Proves
+from migrator.worker import Units, Worker
+
+RELIED_UPON_SECONDS = 7 * 86_400.0
+"""A shard that was proven longer ago is read again, whatever the listings say."""
+_RESTS_SECONDS = 3.0
+"""A file on disk that was touched less than this before it was listed could change again within one tick of the file system's clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a verification was asked for. `sample` is a number of raw files, None for all; `manifest` the folder to write one into."""
+
+    level: Level
+    sample: int | None = None
+    seed: int = 0
+    fresh: bool = False
+    manifest: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ends:
+    """What is held against what. `source` and `target` open a store; the names are for people, the identities for the ledger."""
+
+    source: Callable[[Patience], AbstractContextManager[Source]]
+    target: Callable[[Patience], AbstractContextManager[Source]]
+    names: tuple[str, str]
+    identities: tuple[str, str]
+    settings: tuple[Setting, ...]
+    bucket_of: Callable[[str], str | None]
+    proves: str
+    rules: Rules
+    is_manifest: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Recipe:
+    """What a worker needs to open its own stores."""
+
+    ends: _Ends
+    options: Options
+    asked: Asked
+    refused: frozenset[str]
+    sample: Sample | None
+    proofs: Proofs
+
+
+def verify_both(locations: Locations, options: Options, asked: Asked, watch: Watch, stopping: Stopping) -> Verification:
+    """Hold the target against the source. Writes to neither. Raises MigratorError."""
+    if asked.manifest is not None:
+        _refuse_manifest_inside(asked.manifest, (locations.source, locations.target))
+    ends = _Ends(
+        source=partial(reading, locations.source),
+        target=partial(reading, locations.target),
+        names=(str(locations.source), str(locations.target)),
+        identities=(locations.source.identity, locations.target.identity),
+        settings=locations.settings,
+        bucket_of=buckets_of(locations),
+        proves=what_it_proves(asked.level, locations),
+        rules=PROOF_BY_SIZE if asked.level is Level.SIZE else PROOF,
+    )
+    patience = patience_of(options, stopping.event)
+    with reading(locations.source, patience) as source, reading(locations.target, patience) as target:
+        prepared = first_look(locations, options, source, target)
+        sample = _sample(source, prepared.look, options, asked, stopping)
+    return _verify(ends, prepared.look, prepared.findings, prepared.refused, sample, options, asked, watch, stopping)
+
+
+def verify_against(
+    path: Path, end: Locations, options: Options, asked: Asked, watch: Watch, stopping: Stopping
+) -> Verification:
+    """Hold one end, the target of `end`, against a manifest. Raises MigratorError."""
+    location = end.target
+    manifest = Manifest(path)
+    ends = _Ends(
+        source=lambda patience: _manifest_source(manifest),
+        target=partial(reading, location),
+        names=(f"the manifest {path}", str(location)),
+        identities=(f"manifest {manifest.digest}", location.identity),
+        settings=end.settings,
+        bucket_of=location.naming.bucket_of if isinstance(location, S3Location) else lambda organization: None,
+        proves="each raw file of the manifest is at this end, was read in full, and has the SHA-256 that the manifest says.",
+        rules=PROOF if manifest.tells_sizes else AGAINST_SUMS,
+        is_manifest=True,
+    )
+    with _manifest_source(manifest) as source, as_refusal():
+        look = look_at_source(source, ends.names[0], options.organizations, allow_empty=False)
+        sample = _sample(source, look, options, asked, stopping)
+    return _verify(ends, look, end.findings, frozenset(), sample, options, asked, watch, stopping)
+
+
+def what_it_proves(level: Level, locations: Locations) -> str:
+    """The level's promise for these two ends, in words."""
+    if level is Level.SIZE:
+        return "both ends list the same sizes. It says nothing of contents."
+    both_read = "both ends were read in full, and are the same byte for byte."
+    if level is Level.CONTENT:
+        return both_read
+    on_s3 = [isinstance(location, S3Location) for location in (locations.source, locations.target)]
+    if not any(on_s3):
+        return f"disks keep no digests, so {both_read}"
+    unseen = "Damage that a server did to what it stores, unnoticed by itself, is not seen: --level content reads it."
+    if all(on_s3):
+        return f"both servers keep the same digest, or what was read at the source has the digest that the target's server keeps. {unseen}"
+    read, keeper = ("source", "target") if on_s3[1] else ("target", "source")
+    return f"what was read at the {read} has the digest (ETag or stored checksum) that the {keeper}'s server keeps. {unseen}"
+
+
+def _verify(
+    ends: _Ends,
+    look: SourceLook,
+    findings: tuple[Finding, ...],
+    refused: frozenset[str],
+    sample: Sample | None,
+    options: Options,
+    asked: Asked,
+    watch: Watch,
+    stopping: Stopping,
+) -> Verification:
+    started, run_id = time.monotonic(), new_run_id()
+    totals = _first_totals(look)
+    sheets = Sheets(asked.manifest) if asked.manifest is not None else None
+    proofs = Proofs(key=_key(ends, options, asked, sample), rests_ns=int(_RESTS_SECONDS * 1e9), sheets=sheets)
+    with ExitStack() as stack:
+        ledger = stack.enter_context(held_ledger_of(options, *ends.identities))
+        record = ProofRecord(ledger, run_id, totals, key=proofs.key, is_fresh=asked.fresh, max_age=RELIED_UPON_SECONDS)
+        stack.enter_context(record.begun(ends.names, proofs.key))
+        ledger.record_problems(run_id, look.problems)
+        if sheets is not None:
+            sheets.prepare()
+        recipe = _Recipe(ends=ends, options=options, asked=asked, refused=refused, sample=sample, proofs=proofs)
+        engine = stack.enter_context(_engine(recipe, stopping.event))
+        source = stack.enter_context(ends.source(patience_of(options, stopping.event)))
+        ahead = None
+        if sample is None:
+            ahead = stack.enter_context(CountAhead(source, look.organizations, options.ages))
+        coordinator = Coordinator(
+            engine=engine, memory=record, observers=watch(ahead), totals=totals, stopping=stopping.event
+        )
+        coordinator.run(look.organizations)
+        findings = (*findings, *ledger.findings, *_sample_findings(sample))
+        if not stopping.event.is_set():
+            if sheets is not None:
+                for organization in look.organizations:
+                    sheets.put_together(organization, record.sheets.get(organization, ()))
+                sheets.clear()
+            record.forget_proofs()
+        report = Verification(
+            command="verify",
+            run=run_id,
+            source=ends.names[0],
+            target=ends.names[1],
+            dry_run=False,
+            rows=tuple(
+                Row(organization=organization, bucket=ends.bucket_of(organization), tally=tally)
+                for organization, tally in sorted(totals.organizations.items())
+            ),
+            totals=totals,
+            findings=findings,
+            settings=ends.settings,
+            buckets_to_create=(),
+            next_steps=("Run the same command again: it goes on where it was.",) if stopping.signal else (),
+            seconds=time.monotonic() - started,
+            counting_is_final=not stopping.event.is_set(),
+            interrupted_by=stopping.signal,
+            compared_by=asked.level.value,
+            level=asked.level.value,
+            proves=ends.proves,
+            seed=sample.seed if sample is not None else None,
+            sampled_from=sample.drawn_from if sample is not None else None,
+            resumed=_resumed(record, totals),
+            manifest=str(asked.manifest) if asked.manifest is not None else None,
+            against=ends.names[0] if ends.is_manifest else None,
+        )
+        record.end(report.exit_status)
+    return report
+
+
+def _engine(recipe: _Recipe, stopping: Flag) -> Processes:
+    jobs = recipe.options.jobs or MOST_JOBS
+    workers = max(1, min(len(os.sched_getaffinity(0)), MOST_WORKERS, jobs))
+    gc.freeze()  # what is here by now stays, and workers need not look through it
+    shared = replace(recipe, options=replace(recipe.options, jobs=-(-jobs // workers)))
+    return Processes(partial(_work_by_recipe, shared, stopping), workers=workers, stopping=stopping)
+
+
+def _work_by_recipe(recipe: _Recipe, stopping: Flag, units: Units, line: Line) -> None:
+    """The whole life of a worker process."""
+    ends, options = recipe.ends, recipe.options
+    patience = patience_of(options, stopping)
+    try:
+        with ExitStack() as stack:
+            source = stack.enter_context(ends.source(patience))
+            target = stack.enter_context(ends.target(patience))
+            sink = Prove(_prover(recipe, source, target), jobs=min(options.jobs, MOST_CAREFUL_JOBS), patience=patience)
+            stack.callback(sink.close)
+            whole = Pass(
+                source=source,
+                target=target,
+                sink=sink,
+                rules=ends.rules,
+                refused=recipe.refused,
+                refusal=ends.rules,
+                settle_ns=0,
+                stopping=stopping,
+                remembers=False,
+                ages=options.ages,
+                sample=recipe.sample,
+                proofs=recipe.proofs,
+            )
+            Worker(whole, units, line).run()
+    except MigratorError as error:
+        stopping.set()
+        while units.take(wait=True) is not None:
+            line.tell(Ended(error))
+
+
+def _prover(recipe: _Recipe, source: Source, target: Source) -> Proves:
+    near_target = target if isinstance(target, DiskSource) else None
+    if recipe.ends.is_manifest:
+        return AgainstManifest(source, target, near=near_target)
+    near_source = source if isinstance(source, DiskSource) else None
+    return Prover(source, target, recipe.asked.level, near_source=near_source, near_target=near_target)
+
+
+@contextmanager
+def _manifest_source(manifest: Manifest) -> Iterator[Source]:
+    yield ManifestSource(manifest)
+
+
+def _sample(source: Source, look: SourceLook, options: Options, asked: Asked, stopping: Stopping) -> Sample | None:
+    if asked.sample is None:
+        return None
+    with as_refusal():
+        return draw(source, look.organizations, options.ages, asked.sample, asked.seed, stopping.event)
+
+
+def _sample_findings(sample: Sample | None) -> tuple[Finding, ...]:
+    if sample is None or sample.size >= sample.drawn_from:
+        return ()
+    return (
+        Finding(
+            name="sample",
+            status=FindingStatus.WARNING,
+            seen=f"Only a sample was looked at: {sample.size:,} of {sample.drawn_from:,} raw files, with the seed {sample.seed}.",
+            why="It finds damage that many raw files have; one damaged raw file may well be outside of it. What is only at the "
+            "target (extra) was not counted.",
+        ),
+    )
+
+
+def _first_totals(look: SourceLook) -> Totals:
+    totals = Totals(organizations={organization: Tally() for organization in look.organizations})
+    totals.add_problems(look.problems)
+    strays = [problem for problem in look.problems if problem.kind == "stray"]
+    if strays:
+        totals.beside.merge(Count(len(strays), look.stray_bytes))
+    return totals
+
+
+def _key(ends: _Ends, options: Options, asked: Asked, sample: Sample | None) -> str:
+    """Tells verifications apart that prove different things; one that was broken off goes on only under the same key.
+
+    Durations count back from now, so a filter by them is another one each time.
+    """
+    told = (
+        ends.identities,
+        asked.level.value,
+        options.ages.newer_than,
+        options.ages.older_than,
+        sample and (sample.seed, sorted(sample.scores.items())),
+        str(asked.manifest) if asked.manifest is not None else None,
+    )
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+
+def _resumed(record: ProofRecord, totals: Totals) -> Resumed | None:
+    earlier = totals.overall().present_unseen
+    if not earlier.files:
+        return None
+    return Resumed(shards=record.relied_upon, files=earlier.files, bytes=earlier.bytes, oldest=record.oldest_seconds)
+
+
+def _refuse_manifest_inside(folder: Path, locations: tuple[Location, ...]) -> None:
+    for location in locations:
+        if isinstance(location, DiskLocation) and folder.resolve().is_relative_to(location.root.resolve()):
+            raise SettingsError(
+                "manifest-inside-data",
+                f"The manifest's folder {folder} lies in the data folder {location.root}.",
+                why="Nothing is written there, and its files would be strays.",
+                cure="Name a folder elsewhere with --manifest.",
+            )

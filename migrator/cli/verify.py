@@ -1,0 +1,127 @@
+"""``bytes-migrator verify``: prove that both ends hold the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from migrator.app.verifying import Asked, verify_against, verify_both
+from migrator.cli.options import age_options, end_of, location_options, locations_of, option, options_of, run_options
+from migrator.cli.progress import log_to, watching
+from migrator.cli.signals import draining
+from migrator.errors import SettingsError
+from migrator.reports.verify import Verification, verification_as_json, verification_as_text
+from migrator.verify import Level
+
+
+@click.command(short_help="Prove that both ends hold the same; write or check a manifest.")
+@location_options
+@run_options
+@age_options
+@option(
+    "--level",
+    type=click.Choice([level.value for level in Level]),
+    help="What is held against what: sizes; digests that servers keep; contents, read at both ends. Default: etag.",
+)
+@option(
+    "--sample",
+    type=click.IntRange(1, 10_000_000),
+    metavar="N",
+    help="Only so many raw files, the same share of each organization.",
+)
+@option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Which sample: the same seed takes the same raw files.",
+)
+@option("--fresh", is_flag=True, help="Do not go on from a verification that was broken off: read everything.")
+@option(
+    "--manifest",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write a manifest of what is proven into this folder (with --level content).",
+)
+@option(
+    "--against",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="MANIFEST",
+    help="Hold one end against a manifest: a file of it, or its folder.",
+)
+@option(
+    "--jobs",
+    type=click.IntRange(1, 1024),
+    help="At most so many requests at once, over all processes (default: found out while running).",
+)
+def verify(**given: Any) -> int:
+    """Prove that what is at the target is what is at the source. Writes to neither.
+
+    Exits with 0 only if every raw file is proven at the level that was asked for.
+
+    \b
+    Examples:
+      bytes-migrator verify --to s3
+      bytes-migrator verify --to s3 --level content --sample 1000
+      bytes-migrator verify --to s3 --level content --manifest evidence/
+      bytes-migrator verify --to s3 --against evidence/
+    """
+    with log_to(given):
+        asked = _asked(given)
+        options = options_of(given)
+        if given["against"] is not None:
+            end = end_of(given)
+            with draining(given) as stopping:
+                return _show(verify_against(given["against"], end, options, asked, watching(given), stopping), given)
+        locations = locations_of(given)
+        with draining(given) as stopping:
+            return _show(verify_both(locations, options, asked, watching(given), stopping), given)
+
+
+def _show(report: Verification, given: dict[str, Any]) -> int:
+    click.echo(verification_as_json(report) if given["as_json"] else verification_as_text(report))
+    return report.exit_status
+
+
+def _asked(given: dict[str, Any]) -> Asked:
+    level = Level(given["level"] or Level.ETAG.value)
+    if given["manifest"] is not None and level is not Level.CONTENT:
+        raise SettingsError(
+            "manifest-needs-content",
+            "A manifest has the digests of contents, and only --level content reads them.",
+            cure="Add --level content, or leave out --manifest.",
+        )
+    if given["against"] is not None:
+        level = _against_level(given)
+    return Asked(
+        level=level,
+        sample=given["sample"],
+        seed=given["seed"],
+        fresh=given["fresh"],
+        manifest=given["manifest"].absolute() if given["manifest"] is not None else None,
+    )
+
+
+def _against_level(given: dict[str, Any]) -> Level:
+    if given["manifest"] is not None:
+        raise SettingsError(
+            "against-and-manifest",
+            "--against reads a manifest and --manifest writes one.",
+            cure="Give one of them; to write a manifest, both ends are read.",
+        )
+    if given["newer_than"] is not None or given["older_than"] is not None:
+        raise SettingsError(
+            "against-and-ages",
+            "A manifest does not tell when raw files were modified, so --newer-than and --older-than mean nothing with --against.",
+            cure="Leave them out; --sample takes a part.",
+        )
+    if given["level"] not in (None, Level.CONTENT.value):
+        raise SettingsError(
+            "against-is-content",
+            f"A manifest has the digests of contents, and --level {given['level']} reads none.",
+            cure="Leave out --level: contents are read.",
+        )
+    return Level.CONTENT
