@@ -372,6 +372,11 @@ class ShardPass:
         )
 
 
+_LISTED_AT_SOURCE = "<%s %s %s %s %s\n"
+_LISTED_AT_TARGET = ">%s %s %s %s %s\n"
+"""All fields of an entry."""
+
+
 class _ShardProof:
     """What a verification keeps of one shard: what both ends listed, whether all of it is proven, and a manifest's rows."""
 
@@ -405,13 +410,14 @@ class _ShardProof:
         """The pairs as they come, taken down."""
         update, rested_before = self._listed.update, self._rested_before
         for pair in pairs:
-            for end, entry in (("<", pair.source), (">", pair.target)):
-                if entry is None:
-                    continue
-                update(
-                    f"{end}{entry.raw_id} {entry.size} {entry.etag} {entry.modified_ns} {entry.changed_ns}\n".encode()
-                )
-                if entry.etag is None and entry.changed_ns > rested_before:
+            _, source, target = pair
+            if source is not None:
+                update((_LISTED_AT_SOURCE % source).encode())
+                if source.etag is None and source.changed_ns > rested_before:
+                    self.is_whole = False
+            if target is not None:
+                update((_LISTED_AT_TARGET % target).encode())
+                if target.etag is None and target.changed_ns > rested_before:
                     self.is_whole = False
             self._files += 1
             yield pair

@@ -101,6 +101,7 @@ def _asked(given: dict[str, Any]) -> Asked:
         sample=given["sample"],
         seed=given["seed"],
         fresh=given["fresh"],
+        shows_progress=not (given["quiet"] or given["no_progress"]),
         manifest=given["manifest"].absolute() if given["manifest"] is not None else None,
     )
 

@@ -187,7 +187,7 @@ class DiskSource:
     @contextmanager
     def open(self, raw_file: RawFile, entry: Entry) -> Iterator[DiskContent]:
         where = self.describe(raw_file)
-        fd = self._open_file(raw_file, where)
+        fd = self._open_file(raw_file)
         try:
             yield DiskContent(fd, raw_file.raw_id, where)
         finally:
@@ -198,8 +198,7 @@ class DiskSource:
 
         What `open` and `DiskContent` do, in one go: this is called for each small raw file, and costs half of them.
         """
-        where = self.describe(raw_file)
-        fd = self._open_file(raw_file, where)
+        fd = self._open_file(raw_file)
         try:
             status = os.fstat(fd)
             is_small = stat.S_ISREG(status.st_mode) and status.st_size <= largest
@@ -208,22 +207,23 @@ class DiskSource:
             )  # a larger buffer would cost more than the reading
             after = os.fstat(fd)
         except OSError as error:
-            raise translate(error, where) from error
+            raise translate(error, self.describe(raw_file)) from error
         finally:
             os.close(fd)
         if not is_small or len(data) != status.st_size or _stamp(after) != _stamp(status) or not after.st_nlink:
+            where = self.describe(raw_file)
             raise SourceChanged("source-changed", f"{where} is not what was listed, or changed while it was read.")
         return data, entry_of(raw_file.raw_id, status)
 
     def _open_below(self, parent: int, name: str) -> int:
         return os.open(name, FOLDER_FLAGS, dir_fd=parent)
 
-    def _open_file(self, raw_file: RawFile, where: str) -> int:
+    def _open_file(self, raw_file: RawFile) -> int:
         try:
             with self._folders.opened(raw_file.organization, raw_file.raw_id[:INDEX_LENGTH]) as folder:
                 return os.open(raw_file.raw_id, _FILE, dir_fd=folder)
         except OSError as error:
-            raise translate(error, where) from error
+            raise translate(error, self.describe(raw_file)) from error
 
     def _scan_folder(self, parent: int, organization: str, index: str, notify: Notify) -> Iterator[Entry]:
         try:
