@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from migrator.app.verifying import Asked, verify_against, verify_both
+from migrator.cli.logs import log_to
 from migrator.cli.options import age_options, end_of, location_options, locations_of, option, options_of, run_options
-from migrator.cli.progress import log_to, watching
+from migrator.cli.progress import watching
 from migrator.cli.signals import draining
 from migrator.errors import SettingsError
 from migrator.reports.verify import Verification, verification_as_json, verification_as_text

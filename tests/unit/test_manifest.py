@@ -1,0 +1,123 @@
+"""Manifests: written, put together, read back by halves; and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import stat
+from pathlib import Path
+
+import pytest
+
+from migrator.errors import MustStop, SettingsError
+from migrator.manifest import Manifest, Row, Sheets
+from migrator.model import Digests, Notice, RawFile, RawId, Shard
+from migrator.naming import disk_path_of
+from migrator.stores.manifest import ManifestSource
+from tests.corpus import new_raw_id
+
+
+def rows_of(organization: str, count: int, seed: int = 1) -> list[Row]:
+    generator = random.Random(seed)
+    found = []
+    for raw_id in sorted(new_raw_id(generator) for _ in range(count)):
+        content = raw_id.encode()
+        digests = Digests(len(content), hashlib.sha256(content).hexdigest(), hashlib.md5(content).hexdigest())
+        raw_file = RawFile(organization, RawId(raw_id))
+        found.append(Row(raw_file, digests, f"/data/{disk_path_of(raw_file)}", 1_800_000_000.9, "both ends read"))
+    return found
+
+
+def written(folder: Path, *organizations: str, count: int = 300) -> dict[str, list[Row]]:
+    sheets = Sheets(folder)
+    sheets.prepare()
+    found = {}
+    for organization in organizations:
+        found[organization] = rows_of(organization, count)
+        prefixes = [f"{digit:x}" for digit in range(16)]
+        for prefix in reversed(prefixes):
+            mine = [row for row in found[organization] if row.raw_file.raw_id.startswith(prefix)]
+            sheets.write(Shard(organization, prefix), reversed(mine))
+        sheets.put_together(organization, prefixes)
+    sheets.clear()
+    return found
+
+
+def test_both_files_are_in_order_private_and_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    rows = written(folder, "alpha", "gemeente-éé")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        f"{name}{kind}" for name in ("alpha", "gemeente-éé") for kind in (".ndjson", ".sha256")
+    ]
+    for path in folder.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for name, mine in rows.items():
+        assert (folder / f"{name}.sha256").read_text() == "".join(row.as_sum() for row in mine)
+        assert (folder / f"{name}.ndjson").read_text() == "".join(row.as_json() for row in mine)
+
+
+def test_a_name_is_escaped_as_sha256sum_does() -> None:
+    row = rows_of("alpha", 1)[0]
+    odd = row._replace(raw_file=RawFile("a\\b\nc", row.raw_file.raw_id))
+    assert odd.as_sum().startswith(f"\\{row.digests.sha256}  a\\\\b\\nc/")
+
+
+@pytest.mark.parametrize("kind", [".ndjson", ".sha256"])
+@pytest.mark.parametrize("count", [1, 2, 50, 2_000])
+def test_a_manifest_is_scanned_like_a_location(tmp_path: Path, kind: str, count: int) -> None:
+    rows = written(tmp_path / "m", "alpha", "b1", count=count)
+    manifest = Manifest(tmp_path / "m" / f"alpha{kind}")
+    source = ManifestSource(manifest)
+    notices: list[Notice] = []
+    assert list(source.organizations(notices.append)) == ["alpha"]
+    told = [row.raw_file.raw_id for row in rows["alpha"]]
+    assert [entry.raw_id for entry in source.scan(Shard("alpha"), notices.append)] == told
+    for prefix in ("0", "7f", "abc", "f"):
+        expected = [raw_id for raw_id in told if raw_id.startswith(prefix)]
+        assert [entry.raw_id for entry in source.scan(Shard("alpha", prefix), notices.append)] == expected
+    for row in rows["alpha"][:: max(1, count // 20)]:
+        entry = source.look(row.raw_file)
+        assert entry is not None
+        assert entry.etag == f"sha256 {row.digests.sha256}"
+        assert entry.size == (row.digests.size if kind == ".ndjson" else 0)
+    assert source.look(RawFile("alpha", RawId(new_raw_id(random.Random(99))))) is None
+    assert source.is_empty("b1")
+    assert list(source.scan(Shard("b1"), notices.append)) == []
+    assert not notices
+
+
+def test_a_folder_is_all_its_organizations_and_the_lists_with_sizes(tmp_path: Path) -> None:
+    written(tmp_path / "m", "alpha", "b1", count=5)
+    manifest = Manifest(tmp_path / "m")
+    assert sorted(manifest.blocks) == ["alpha", "b1"]
+    assert manifest.tells_sizes
+    assert not Manifest(tmp_path / "m" / "b1.sha256").tells_sizes
+
+
+def test_several_organizations_in_one_list_and_in_the_other_forms_of_sha256sum(tmp_path: Path) -> None:
+    written(tmp_path / "m", "alpha", "b1", count=5)
+    text = "".join((tmp_path / "m" / f"{name}.sha256").read_text() for name in ("b1", "alpha"))
+    one = tmp_path / "all.txt"
+    one.write_text(text.replace("  ", " *./"))
+    assert sorted(Manifest(one).blocks) == ["alpha", "b1"]
+    one.write_text(text + text)
+    with pytest.raises(SettingsError, match="twice"):
+        Manifest(one)
+
+
+def test_a_sheet_is_known_by_its_digest(tmp_path: Path) -> None:
+    sheets, shard = Sheets(tmp_path / "m"), Shard("alpha", "0")
+    sheets.prepare()
+    digest = sheets.write(shard, rows_of("alpha", 3))
+    assert sheets.holds(shard, digest)
+    assert not sheets.holds(shard, "0" * 64)
+    assert not sheets.holds(Shard("alpha", "1"), digest)
+
+
+def test_a_manifest_that_changes_while_it_is_used_ends_the_run(tmp_path: Path) -> None:
+    written(tmp_path / "m", "alpha", count=5)
+    path = tmp_path / "m" / "alpha.sha256"
+    manifest = Manifest(path)
+    path.write_text("x" * path.stat().st_size)
+    with pytest.raises(MustStop, match="not any more"):
+        list(manifest.lines("alpha"))
