@@ -317,7 +317,8 @@ class Exchange:
                 self._upstream.putheader(name, value.encode("latin-1"))
         if data or self.header("content-length"):
             self._upstream.putheader("Content-Length", str(len(data)))
-        self._upstream.endheaders(data or None)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it had all
+            self._upstream.endheaders(data or None)
         answer = self._upstream.getresponse()
         return Reply(answer.status, tuple(answer.getheaders()), answer.read())
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _TRIES_A_PART = 3
 _COPIES_UNDER_WAY = 4
+_NOT_THERE = "upload-lost"
 COPY_UNPROVEN = "copy-unproven"
 _LOST = ("NoSuchUpload", "NotImplemented")
 """Somebody aborted the upload, or the server does not let a part be sent again (`rclone serve s3`): it has to begin anew."""
@@ -123,7 +124,7 @@ class Upload:
         except StoreError as error:
             if code_of(error.__cause__ or error) in _LOST:
                 self._abort()
-                raise NotTheSame("upload-lost", f"The upload of {self._place} is not there any more.") from error
+                raise NotTheSame(_NOT_THERE, f"The upload of {self._place} is not there any more.") from error
             if self._means.journal is None or isinstance(error, Vanished) or error.name == COPY_UNPROVEN:
                 self._abort()  # nobody will go on with it
             raise
@@ -243,7 +244,9 @@ class Upload:
         for _ in range(_TRIES_A_PART):
             try:
                 etag = self._over_wire(number, data, digest.digest()) or self._by_boto3(number, data, digest.digest())
-            except NotTheSame:
+            except NotTheSame as error:
+                if error.name == _NOT_THERE:
+                    raise
                 continue  # the server found the damage: this part again, and not the whole file
             if etag == digest.hexdigest() or not self._abilities.etag_is_md5:
                 return _Part(number, digest.digest(), etag or digest.hexdigest())
@@ -265,7 +268,22 @@ class Upload:
             "Body": data,
             "ContentMD5": base64.b64encode(md5).decode(),
         }
-        return clean_etag(self._retry(lambda: self._call("upload_part", asked)).get("ETag"))
+        return clean_etag(self._retry(lambda: self._uploaded(asked)).get("ETag"))
+
+    def _uploaded(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a part. A server that lost the upload may hang up or fail each time: then the list of parts tells."""
+        try:
+            return self._call("upload_part", asked)
+        except Unavailable as error:
+            if self._is_lost():
+                raise NotTheSame(_NOT_THERE, f"The upload of {self._place} is not there any more.") from error
+            raise
+
+    def _is_lost(self) -> bool:
+        try:
+            return list_parts(self._client, self._place, self._id) is None
+        except StoreError:
+            return False
 
     def _complete(self, sent: list[_Part], size: int, condition: Condition) -> str:
         parts = [{"PartNumber": part.number, "ETag": f'"{part.etag}"'} for part in sent]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from migrator.errors import StoreError, Unavailable
+from migrator.errors import Unavailable
 from migrator.model import Entry
 from migrator.patience import Patience
 from migrator.stores.s3.crawl import Watchdog, read_steadily
@@ -103,9 +103,11 @@ class RangeReader:
     def _by_boto3(self, start: int, length: int) -> bytes:
         answer = get_object(self._client, self._place, self._entry, f"bytes={start}-{start + length - 1}")
         self.is_opaque = answer.is_opaque
-        if answer.start != start:
-            raise StoreError("range-ignored", f"The server does not answer ranges of {self._place}.")
+        if answer.start > start:
+            raise Unavailable("wrong-range", f"The server answered another range of {self._place} than was asked for.")
         try:
+            for _ in self._pieces(answer.body, start - answer.start):
+                pass  # the range was ignored: what comes before it is read too, and left
             data = b"".join(self._pieces(answer.body, length))
         except Exception as error:
             raise translate(error, str(self._place)) from error
