@@ -25,6 +25,7 @@ def six(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Six]:
         yield Six(here)
 
 
+@pytest.mark.row(1, 2)
 @pytest.mark.parametrize("way", WAYS)
 def test_some_points(way: str, six: Six, tmp_path: Path) -> None:
     counts = counted(six, way, tmp_path)
@@ -43,6 +44,7 @@ NARROW = [
 """Between the server's act and this program's knowledge of it: of its probe, a part, a completed upload."""
 
 
+@pytest.mark.row(1, 2)
 @pytest.mark.parametrize("point", NARROW, ids=str)
 def test_the_narrow_points(point: Point, six: Six) -> None:
     is_met, wrongs = killed_at(six, point)
@@ -50,6 +52,7 @@ def test_the_narrow_points(point: Point, six: Six) -> None:
     assert wrongs == []
 
 
+@pytest.mark.row(1, 2)
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("six", ["weed", "moto", "rclone"], indirect=True)

@@ -22,6 +22,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(tmp_path, ignore_errors=True)
 
 
+@pytest.mark.row(3)
 def test_whatever_the_ledger_calls_done_survives_a_power_cut(place: Path) -> None:
     figures = Figures(SEED)
     cut(place, "together", images.kinds()[0], 5, figures)
@@ -31,6 +32,7 @@ def test_whatever_the_ledger_calls_done_survives_a_power_cut(place: Path) -> Non
     assert figures.faultless, [figures.lost, figures.torn, figures.others]
 
 
+@pytest.mark.row(3, 4, 5)
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", images.KINDS)
