@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import deque
@@ -25,10 +26,11 @@ EVENT_EVERY_SECONDS = 5.0
 RATE_OVER_SECONDS = 30.0
 """So much of the past tells the rate: long enough to be steady, short enough that what is left is right within a minute."""
 _SAMPLE_EVERY_SECONDS = 0.5
-_BAR = "{percentage:3.0f}%|{bar:20}| {desc}"
+_BAR = "{percentage:3.0f}%|{bar:12}| {desc}"
 _COUNT = "{desc}"
 _NAME_SHOWN = 24
 _BAR_EVERY_SECONDS = 0.1
+_FALLBACK_COLUMNS, _ROWS = 80, 24
 
 
 def watching(given: dict[str, Any], more: Sequence[Observer] = ()) -> Watch:
@@ -116,12 +118,14 @@ class Progress:
         until = f" · {_rounded(left)} left" if left is not None else ""
         name = shown(self.organization)
         who = f" · {name if len(name) <= _NAME_SHOWN else name[: _NAME_SHOWN - 1] + '…'}" if name else ""
-        return f"{self._count()} · {rate}{until}{who}"
+        return f"{self._count()}{until} · {rate}{who}"
 
     def _count(self) -> str:
         total = self.total
         if total is None:
             return f"{number(self.done.files)} files, {size(self.done.bytes)}"
+        if not total.files:
+            return "counting"
         sign = "" if self.is_total_final else "≥"
         return (
             f"{number(self.done.files)} of {sign}{number(total.files)} files, "
@@ -151,7 +155,8 @@ class Bar:
         self._bar: tqdm[Any] = tqdm(
             total=None if ahead is None else 0,
             bar_format=_COUNT if ahead is None else _BAR,
-            dynamic_ncols=True,
+            ncols=_columns(),
+            nrows=_ROWS,
             leave=False,
             file=sys.stderr,
         )
@@ -168,6 +173,7 @@ class Bar:
         total = self._progress.total
         self._bar.total = total.files if total is not None else None
         self._bar.n = self._progress.done.files
+        self._bar.ncols = _columns()
         self._bar.set_description_str(str(self._progress), refresh=False)
         self._bar.refresh()
 
@@ -206,6 +212,14 @@ class Events(Lines):
 
     def _line(self, now: float) -> str:
         return self._progress.as_event()
+
+
+def _columns() -> int:
+    """The terminal's width; some (serial consoles, ``ssh -tt``) say 0, and tqdm itself would then show nothing at all."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _FALLBACK_COLUMNS
+    except (OSError, ValueError):
+        return _FALLBACK_COLUMNS
 
 
 def _rounded(seconds: float) -> str:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import hashlib
 import io
 import json
+import os
+import pty
 import stat
+import struct
+import subprocess
+import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -290,3 +297,40 @@ def test_a_run_that_had_to_stop_is_reported_too(
     assert metrics_in(metrics)["bytes_migrator_exit_status",] == 3
     events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
     assert events[-2:] == ["ended", "error"]
+
+
+def test_no_file_of_a_report_holds_a_secret(
+    weed: S3Server, fresh_names: FreshNames, data: Path, state: Path, tmp_path: Path
+) -> None:
+    corpus.make_store(data, {"alpha": 5})
+    env = {**weed.env(), **ends.settings(ends.single(fresh_names)), "BYTES_DATA_DIR": str(data)}
+    folder, log = tmp_path / "report", tmp_path / "log"
+    more = ("--report", folder, "--metrics-file", tmp_path / "m.prom", "--log-file", log, "--log-format", "json", "-v")
+    command.run("migrate", "--yes", "--to", "s3", *more, env=env)
+    written = [*folder.iterdir(), *state.iterdir(), tmp_path / "m.prom", log]
+    assert len(written) >= len(FILES) + 4
+    for path in written:
+        if path.is_file():
+            assert env["AWS_SECRET_ACCESS_KEY"].encode() not in path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize("size", [(24, 120), (0, 0)])
+def test_on_a_terminal_there_is_a_bar_with_rate_and_organization(
+    ends_of: tuple[str, ...], size: tuple[int, int]
+) -> None:
+    """Some terminals say that they have no rows and columns; tqdm alone would show nothing there."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
+    with subprocess.Popen(
+        [*command.program(), "migrate", "--yes", *ends_of], stdout=subprocess.DEVNULL, stderr=theirs
+    ) as running:
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # the other end is closed
+            while more := os.read(ours, 1 << 16):
+                seen += more
+    os.close(ours)
+    assert running.returncode == 1
+    text = seen.decode()
+    assert "%|" in text
+    assert "files/s" in text

@@ -73,7 +73,7 @@ def test_a_total_that_is_still_counted_has_a_sign() -> None:
     clock, ahead = Clock(), Ahead(Count(1_500, 2_000_000), is_final=False)
     progress = progress_at(ahead, clock)
     go(progress, clock, 5, 100)
-    assert str(progress) == "500 of ≥1,500 files, 500 kB of ≥2.0 MB · 100 files/s, 100 kB/s · 15 s left · acme"
+    assert str(progress) == "500 of ≥1,500 files, 500 kB of ≥2.0 MB · 15 s left · 100 files/s, 100 kB/s · acme"
 
 
 def test_without_a_total_there_is_no_time_left() -> None:
