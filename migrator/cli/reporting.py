@@ -17,7 +17,7 @@ from migrator.cli.logs import is_json, json_line, say
 from migrator.coordinator import Observer
 from migrator.errors import MigratorError
 from migrator.reports.filelist import FileList
-from migrator.reports.folder import ReportFolder
+from migrator.reports.folder import ReportFolder, refuse_within
 from migrator.reports.report import Report
 from migrator.reports.words import shown
 from migrator.settings import DiskLocation, Locations
@@ -43,9 +43,11 @@ class Reporting:
 
     def begin(self, locations: Locations, options: Options) -> Options:
         """Open what will be written, so that what cannot be is told before anything begins. Raises SettingsError, CannotStart."""
+        ends = (locations.source, locations.target)
+        data_folders = [end.root for end in ends if isinstance(end, DiskLocation)]
+        if self._given["metrics_file"] is not None:
+            refuse_within(self._given["metrics_file"], data_folders, "--metrics-file")
         if self._given["report"] is not None:
-            ends = (locations.source, locations.target)
-            data_folders = [end.root for end in ends if isinstance(end, DiskLocation)]
             self._folder = ReportFolder(self._given["report"], data_folders=data_folders)
             self._files = FileList(self._folder)
         if self._given["metrics_file"] is not None:

@@ -18,15 +18,7 @@ class ReportFolder:
     def __init__(self, path: Path, *, data_folders: Sequence[Path]) -> None:
         """Raises SettingsError for a place within a data folder, CannotStart for one that cannot be written."""
         self.path = path.absolute()
-        real = Path(os.path.realpath(path))
-        for folder in data_folders:
-            if real.is_relative_to(os.path.realpath(folder)):
-                raise SettingsError(
-                    "report-in-data-folder",
-                    f"The folder {path} for the report lies within the data folder {folder}.",
-                    why="A report there would be a stray among the raw files.",
-                    cure="Name a folder elsewhere with --report.",
-                )
+        refuse_within(path, data_folders, "--report")
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -83,6 +75,19 @@ class ReportFolder:
             + (": another run writes its report there." if busy else f" ({error.strerror})."),
             cure="Name another folder with --report.",
         )
+
+
+def refuse_within(path: Path, data_folders: Sequence[Path], option: str) -> None:
+    """Raise SettingsError for a place within a data folder, whatever links lead there."""
+    real = Path(os.path.realpath(path))
+    for folder in data_folders:
+        if real.is_relative_to(os.path.realpath(folder)):
+            raise SettingsError(
+                "report-in-data-folder",
+                f"{path} of {option} lies within the data folder {folder}.",
+                why="It would be a stray among the raw files.",
+                cure=f"Name a place elsewhere with {option}.",
+            )
 
 
 def _remove(path: Path) -> None:

@@ -155,6 +155,10 @@ def test_no_report_is_written_into_a_data_folder(
         with oracle.nothing_written(data, target):
             done = command.run("migrate", "--yes", "--json", *ends_of, "--report", folder).expect(2)
         assert done.json()["error"]["name"] == "report-in-data-folder"
+    metrics = link / where / "m.prom"
+    with oracle.nothing_written(data, target):
+        done = command.run("plan", "--json", *ends_of, "--metrics-file", metrics).expect(2)
+    assert done.json()["error"]["name"] == "report-in-data-folder"
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_begins(
