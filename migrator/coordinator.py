@@ -163,12 +163,15 @@ class Coordinator:
         observers: Sequence[Observer],
         totals: Totals,
         stopping: Flag,
+        by_size: bool = False,
     ) -> None:
+        """`by_size`: what is at both ends with one size counts as present, whatever the workers' rules say."""
         self._engine = engine
         self._memory = memory
         self._observers = observers
         self._totals = totals
         self._stopping = stopping
+        self._by_size = by_size
         self._surveyed: deque[Iterator[Assignment]] = deque()
         self._error: MigratorError | None = None
         self._under_way = 0
@@ -190,6 +193,11 @@ class Coordinator:
                 observer.tick()
         if self._error is not None:
             raise self._error
+
+    def bring(self, assignments: Iterable[Assignment]) -> None:
+        """Work through these alone. Raises as `run`."""
+        self._surveyed.append(iter(assignments))
+        self.run(())
 
     def _next_unit(self, surveys: Iterator[str]) -> Unit | None:
         if self._stopping.is_set():
@@ -239,6 +247,7 @@ class Coordinator:
             shard=shard,
             target_is_empty=surveyed.target_is_empty,
             only=only,
+            by_size=self._by_size,
             provisional=self._memory.provisional(shard.organization, shard.prefix),
             uploads=self._memory.uploads(shard.organization, shard.prefix),
             proven=self._memory.proven(shard.organization, shard.prefix),

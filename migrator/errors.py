@@ -6,6 +6,7 @@
     ├── SettingsError        (2)   options or settings that cannot be meant
     ├── CannotStart          (3)   nothing was moved: a place, a right or a server is missing
     ├── MustStop             (3)   the run ended early; its ledger says where to go on
+    │   └── OutOfPatience          nothing has succeeded for too long; later it may
     ├── LedgerBusy           (4)   another run holds the ledger of these two locations
     └── StoreError           (3)   a store did not do what was asked; becomes an outcome, or one of the above
         ├── Vanished               the raw file was there when it was listed, and is not any more
@@ -69,6 +70,12 @@ class CannotStart(MigratorError):
 
 class MustStop(MigratorError):
     """Nothing can succeed any more; what was done is in the ledger."""
+
+
+class OutOfPatience(MustStop):
+    """Nothing has succeeded for as long as patience lasts. The server may come back."""
+
+    temporary = True
 
 
 class LedgerBusy(MigratorError):

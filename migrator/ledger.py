@@ -147,6 +147,12 @@ class Ledger:
             self._put("problem", run_id, _numbered(problems, counts))
             self._put("count", run_id, counts.items())
 
+    def forget_problems(self, run_id: str) -> None:
+        """Forget what a run met: it looks at everything anew."""
+        with self.transaction():
+            for kind in ("problem", "count"):
+                self._delete_owner(kind, key_of(run_id))
+
     def problems(self, run_id: str, limit: int = KEPT_PROBLEMS, offset: int = 0) -> list[Problem]:
         """A run's problems in the order in which they were recorded."""
         return self._read("problem", run_id, lambda _, value: facts.read_problem(value), limit=limit, offset=offset)

@@ -19,6 +19,7 @@ from migrator.errors import (
     BucketMissing,
     Interrupted,
     MustStop,
+    OutOfPatience,
     StoreError,
     StoreFull,
     TargetBroken,
@@ -133,7 +134,7 @@ class Patience:
         silent_since = max(first_failure, last if last is not None else self._began)
         nothing_succeeds = last is None or last < first_failure
         if nothing_succeeds and now - silent_since >= limit:
-            raise MustStop(
+            raise OutOfPatience(
                 error.name,
                 error.what,
                 why=f"{error.why} Nothing has succeeded for {limit:.0f} seconds.".strip(),

@@ -40,7 +40,7 @@ from migrator.model import (
     shards_of,
 )
 from migrator.protocols import Sink, Source
-from migrator.rules import REFUSE, Rules
+from migrator.rules import BY_SIZE, REFUSE, Rules
 from migrator.stopping import Flag
 from migrator.units import Assignment, Event, Survey, Surveyed, Told
 
@@ -88,9 +88,9 @@ class Pass:
     """What all units of a run share.
 
     `settle_ns`: a raw file that changed less than this ago may still be written to. `remembers`: a ledger is kept, so the state of index
-    folders matters. `refusal` are the rules for organizations without a valid name at the target. `ages`: which raw files of the source
-    count, `sample`: which of those; where any is left out, nothing is extra and no folder is finished. `lists_extra`: each raw file that
-    is only at the target is told by name.
+    folders matters. `refusal` are the rules for organizations without a valid name at the target. `tells_copied`: name each raw file that
+    was copied. `ages`: which raw files of the source count, `sample`: which of those; where any is left out, nothing is extra and no
+    folder is finished. `lists_extra`: each raw file that is only at the target is told by name.
     """
 
     source: Source
@@ -101,6 +101,7 @@ class Pass:
     settle_ns: int
     stopping: Flag
     remembers: bool = True
+    tells_copied: bool = False
     ages: Ages = ANY_AGE
     sample: Taking | None = None
     proofs: Proofs | None = None
@@ -168,13 +169,7 @@ class ShardPass:
         self._told_at = time.monotonic()
         self._results = 0
         only = assignment.only
-        folders = (
-            only
-            if only is not None
-            else whole.source.folders(self._shard)
-            if whole.remembers and not whole.ages
-            else ()
-        )
+        folders = only if only is not None else self._all_folders()
         self._open_folders = {folder.prefix: _FolderCount(folder) for folder in folders}
         self._has_folders = bool(folders)
         self.organization = self._shard.organization
@@ -182,8 +177,25 @@ class ShardPass:
         if self._proof is not None and self._rests_on_earlier(self._proof):
             self.steps: Iterator[Step] = iter(())
             return
-        pairs = self._pairs(None if only is None else [folder.prefix for folder in only])
+        if assignment.entries is not None:
+            pairs = self._given(assignment.entries)
+        else:
+            pairs = self._pairs(None if only is None else [folder.prefix for folder in only])
         self.steps = self._steps(pairs if self._proof is None else self._proof.watch(pairs))
+
+    def _all_folders(self) -> Sequence[Folder]:
+        """Those that this pass may find to be finished."""
+        whole = self._pass
+        matters = whole.remembers and not whole.ages and self._assignment.entries is None
+        return whole.source.folders(self._shard) if matters else ()
+
+    def _given(self, entries: Iterable[Entry]) -> Iterator[Pair]:
+        """Raw files that are new at the source, or were copied while they were young: then what we left at the target is known."""
+        provisional = self._assignment.provisional
+        for entry in entries:
+            own = provisional.get(entry.raw_id)
+            left = Entry(entry.raw_id, own.size, own.mark) if own is not None else None
+            yield Pair(entry.raw_id, entry, left)
 
     def count(self, result: Result) -> None:
         """Take down how a raw file ended."""
@@ -193,7 +205,9 @@ class ShardPass:
         self._told.shape.add(entry.size, entry.modified_ns, moved=outcome in _MOVED)
         if outcome not in _UNREMARKABLE or result.reason:
             self._tell_problem(result)
-        if self._has_folders:
+        if outcome is Outcome.COPIED and self._pass.tells_copied:
+            self._told.copied.append(entry)
+        if self._has_folders or self._assignment.entries is not None:
             self._count_in_folder(result)
         elif self._proof is not None:
             self._count_proof(self._proof, result)
@@ -273,7 +287,8 @@ class ShardPass:
 
     def _steps(self, pairs: Iterable[Pair]) -> Iterator[Step]:
         """What needs the sink; what is decided by the listings alone is counted on the way."""
-        rules = self._pass.refusal if self._shard.organization in self._pass.refused else self._pass.rules
+        rules = BY_SIZE if self._assignment.by_size else self._pass.rules
+        rules = self._pass.refusal if self._shard.organization in self._pass.refused else rules
         provisional = self._assignment.provisional
         stopping = self._pass.stopping
         for pair in pairs:
@@ -334,7 +349,7 @@ class ShardPass:
             self._told.provisional.append(
                 Provisional(organization, entry.raw_id, entry.size, entry.changed_ns, result.mark)
             )
-        elif not young and entry.raw_id in self._assignment.provisional:
+        elif not young and outcome in _AT_TARGET and entry.raw_id in self._assignment.provisional:
             self._told.settled.append((organization, entry.raw_id))
         folder = self._open_folders.get(entry.raw_id[:INDEX_LENGTH])
         if folder is not None:

@@ -38,3 +38,14 @@ class StopFlag:
         while not self.is_set() and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, _LOOKED_EVERY))
         return self.is_set()
+
+
+class InnerFlag(StopFlag):
+    """A flag of a part of a run: it is set when it was set itself, or the whole run's was; setting it ends that part alone."""
+
+    def __init__(self, outer: Flag) -> None:
+        super().__init__()
+        self._outer = outer
+
+    def is_set(self) -> bool:
+        return super().is_set() or self._outer.is_set()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from migrator.errors import MigratorError
 from migrator.model import (
+    Entry,
     FinishedFolder,
     Folder,
     Notice,
@@ -32,11 +33,17 @@ class Survey(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """A unit: a shard, and what the ledger knows of it. `only` these of its index folders; None for all of it."""
+    """A unit: a shard, and what the ledger knows of it.
+
+    `only` these of its index folders; None for all of it. `entries`: these raw files of the source, met already, and nothing is listed at
+    either end. `by_size`: what is at both ends with one size needs no look at its content.
+    """
 
     shard: Shard
     target_is_empty: bool
     only: tuple[Folder, ...] | None = None
+    entries: tuple[Entry, ...] | None = None
+    by_size: bool = False
     provisional: Mapping[RawId, Provisional] = field(default_factory=dict)
     uploads: tuple[UnfinishedUpload, ...] = ()
     proven: ProvenShard | None = None
@@ -62,7 +69,7 @@ class Surveyed:
 
 @dataclass(slots=True, kw_only=True)
 class Told:
-    """An event: what has happened in an organization since the last one. `extra` is told only where somebody lists it.
+    """An event: what has happened in an organization since the last one. `extra` and `copied` are told only where somebody lists them.
 
     Of a verification: `proven` shards, those `relied_upon` that an earlier run proved, and the prefixes of shards with `sheets`.
     """
@@ -78,6 +85,7 @@ class Told:
     proven: list[ProvenShard] = field(default_factory=list)
     relied_upon: list[ProvenShard] = field(default_factory=list)
     sheets: list[str] = field(default_factory=list)
+    copied: list[Entry] = field(default_factory=list)
 
     def note(self, notice: Notice) -> None:
         """Take down what a scan met besides raw files."""

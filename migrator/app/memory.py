@@ -149,6 +149,11 @@ class Record:
         ahead = self.ahead
         return (ahead.total.files, ahead.total.bytes, ahead.is_final) if ahead is not None else None
 
+    def begin_pass(self, totals: Totals) -> None:
+        """Another pass of the same run: what `status` shows is the last one's, with its problems."""
+        self._totals = totals
+        self._ledger.forget_problems(self._run_id)
+
     def end(self, exit_status: int) -> None:
         self._ledger.end_run(self._run_id, exit_status=exit_status, ended_at=time.time(), totals=self._progress())
 

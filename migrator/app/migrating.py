@@ -111,8 +111,8 @@ def migrate(
         stack.enter_context(record.running("migrate", locations, options))
         ledger.record_problems(run_id, prepared.look.problems)
         engine = stack.enter_context(
-            _engine(
-                _Recipe(prepared=prepared, options=options, run_id=run_id, abilities=abilities, throttle=throttle),
+            engine_of(
+                Recipe(prepared=prepared, options=options, run_id=run_id, abilities=abilities, throttle=throttle),
                 stopping.event,
             )
         )
@@ -181,7 +181,7 @@ def _report_now(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Recipe:
+class Recipe:
     """What a worker needs to open its own stores and lanes."""
 
     prepared: Prepared
@@ -189,9 +189,10 @@ class _Recipe:
     run_id: str
     abilities: Abilities
     throttle: Throttle
+    tells_copied: bool = False
 
 
-def _engine(recipe: _Recipe, stopping: Flag) -> Processes:
+def engine_of(recipe: Recipe, stopping: Flag) -> Processes:
     """As many processes as there are cores to use, with the requests under way shared out among them."""
     jobs = recipe.options.jobs or MOST_JOBS
     workers = max(1, min(len(os.sched_getaffinity(0)), MOST_WORKERS, jobs))
@@ -200,7 +201,7 @@ def _engine(recipe: _Recipe, stopping: Flag) -> Processes:
     return Processes(partial(_work_by_recipe, shared, stopping), workers=workers, stopping=stopping)
 
 
-def _work_by_recipe(recipe: _Recipe, stopping: Flag, units: Units, line: Line) -> None:
+def _work_by_recipe(recipe: Recipe, stopping: Flag, units: Units, line: Line) -> None:
     """The whole life of a worker process."""
     prepared, options = recipe.prepared, recipe.options
     patience = patience_of(options, stopping)
@@ -223,7 +224,8 @@ def _work_by_recipe(recipe: _Recipe, stopping: Flag, units: Units, line: Line) -
             sink = Transfer(target, careful, bulk_lane_between(source, target, largest_window=options.jobs))
             stack.callback(sink.close)
             rules = BY_SIZE if options.compare_by_size else BY_CONTENT
-            _work_through(_pass(source, target, sink, rules, prepared.refused, options, stopping), units, line)
+            whole = _pass(source, target, sink, rules, prepared.refused, options, stopping)
+            _work_through(replace(whole, tells_copied=recipe.tells_copied), units, line)
             if not stopping.is_set():
                 target.clear_leftovers(source)
     except MigratorError as error:

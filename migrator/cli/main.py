@@ -21,6 +21,7 @@ COMMANDS = (
     "plan",
     "migrate",
     "verify",
+    "watch",
     "audit",
     "status",
     "report",

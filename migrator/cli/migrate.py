@@ -21,6 +21,7 @@ from migrator.cli.options import (
     options_of,
     report_options,
     run_options,
+    transfer_options,
 )
 from migrator.cli.plan import run_plan, show
 from migrator.cli.progress import looking, watching
@@ -36,26 +37,7 @@ from migrator.reports.words import plural, shown
 @run_options
 @age_options
 @report_options
-@option(
-    "--jobs",
-    type=click.IntRange(1, 1024),
-    help="At most so many requests at once, over all processes (default: found out while running).",
-)
-@option("--create-buckets/--no-create-buckets", default=True, help="Make buckets that are missing (the default).")
-@option(
-    "--compare",
-    type=click.Choice(["content", "size"]),
-    default="content",
-    show_default=True,
-    help="What makes a raw file count as present at the target.",
-)
-@option(
-    "--settle",
-    type=click.FloatRange(0),
-    default=30,
-    show_default=True,
-    help="Seconds after which a raw file on disk is taken to be complete.",
-)
+@transfer_options
 @option("--full", is_flag=True, help="Compare folders too that an earlier run finished and that are unchanged since.")
 @limit_options
 @option("--dry-run", is_flag=True, help="The same as `plan`.")
@@ -75,28 +57,29 @@ def migrate(**given: Any) -> int:
         return run_plan(given)
     with log_to(given), reporting(given, "migrate") as reports:
         locations, options = locations_of(given), options_of(given)
-        if not given["yes"] and not _is_terminal():
-            raise SettingsError(
-                "yes-missing",
-                "There is no terminal to ask on, and this writes.",
-                cure="Look with `plan` first, then add --yes.",
-            )
+        refuse_without_terminal(given)
         options = reports.begin(locations, options)
         with draining(given) as stopping:
             looking(given, f"{locations.source} and {locations.target}")
             prepared = prepare_to_migrate(locations, options, stopping)
             if not given["yes"]:
-                _ask(prepared)
+                ask(prepared)
             watch = watching(given, reports.observers)
             report = migrating.migrate(prepared, options, watch, stopping, on_stopped=reports.write)
             return show(reports.write(report), as_json=given["as_json"])
 
 
-def _is_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
+def refuse_without_terminal(given: dict[str, Any]) -> None:
+    """What writes needs a yes, and nobody can be asked without a terminal."""
+    if not given["yes"] and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise SettingsError(
+            "yes-missing",
+            "There is no terminal to ask on, and this writes.",
+            cure="Look with `plan` first, then add --yes.",
+        )
 
 
-def _ask(prepared: Prepared) -> None:
+def ask(prepared: Prepared) -> None:
     """Show what will happen; no is the answer that a bare return gives."""
     say = partial(click.echo, err=True)
     say(f"from  {shown(str(prepared.locations.source))}")

@@ -127,6 +127,30 @@ _AGE_OPTIONS = (
     option("--older-than", metavar="WHEN", help="Only raw files modified before this; the same forms."),
 )
 
+_TRANSFER_OPTIONS = (
+    option(
+        "--jobs",
+        type=click.IntRange(1, 1024),
+        help="At most so many requests at once, over all processes (default: found out while running).",
+    ),
+    option("--create-buckets/--no-create-buckets", default=True, help="Make buckets that are missing (the default)."),
+    option(
+        "--compare",
+        type=click.Choice(["content", "size"]),
+        default="content",
+        show_default=True,
+        help="What makes a raw file count as present at the target.",
+    ),
+    option(
+        "--settle",
+        type=click.FloatRange(0),
+        default=30,
+        show_default=True,
+        help="Seconds after which a raw file on disk is taken to be complete.",
+    ),
+)
+
+
 _LIMIT_OPTIONS = (
     option(
         "--bandwidth",
@@ -150,6 +174,10 @@ def state_options(command: Command) -> Command:
 
 def location_options(command: Command) -> Command:
     return _with(_LOCATION_OPTIONS, command)
+
+
+def transfer_options(command: Command) -> Command:
+    return _with(_TRANSFER_OPTIONS, command)
 
 
 def limit_options(command: Command) -> Command:

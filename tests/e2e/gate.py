@@ -27,6 +27,7 @@ class Gate:
     server: S3Server
     bytes_passed: int = 0
     requests: int = 0
+    connections: list[socket.socket] = field(default_factory=list)
     _hold: _Hold | None = None
     _drop: bool = False
     _seen: int = 0
@@ -84,9 +85,10 @@ class Gate:
 
 
 @contextlib.contextmanager
-def gate_before(server: S3Server) -> Iterator[Gate]:
+def gate_before(server: S3Server, port: int = 0) -> Iterator[Gate]:
+    """Leaving it looks as if the server had gone; the same `port` again, as if it had come back."""
     behind = urlsplit(server.endpoint_url)
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+    with socket.create_server(("127.0.0.1", port), backlog=64) as listener:
         port = listener.getsockname()[1]
         gate = Gate(replace(server, endpoint_url=f"http://127.0.0.1:{port}"))
         gate.release()
@@ -98,6 +100,9 @@ def gate_before(server: S3Server) -> Iterator[Gate]:
             gate.release()
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()
+            for connection in gate.connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
 
 def _serve(listener: socket.socket, behind: tuple[str | None, int | None], gate: Gate) -> None:
@@ -107,6 +112,7 @@ def _serve(listener: socket.socket, behind: tuple[str | None, int | None], gate:
         except OSError:
             return
         server = socket.create_connection((behind[0] or "", behind[1] or 0))
+        gate.connections += [client, server]
         for one in (client, server):
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         threading.Thread(target=_pump, args=(client, server, gate.asked), daemon=True).start()

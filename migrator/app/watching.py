@@ -1,0 +1,402 @@
+"""Puts `watch` together: whole passes, and between them looks at what came in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from migrator.app.memory import Record
+from migrator.app.migrating import Recipe, deadline_of, engine_of, new_run_id
+from migrator.app.opening import held_ledger, patience_of, reading, throttle_of
+from migrator.app.options import Options, Prepared, Stopping
+from migrator.app.planning import abilities_of, ability_findings, lane_findings, prepare_to_migrate
+from migrator.app.reporting import first_totals, report_of
+from migrator.coordinator import Coordinator, Engine, Observer, Totals
+from migrator.errors import MigratorError, StoreError
+from migrator.ledger import Ledger
+from migrator.model import Count, Entry, Finding, Outcome, Problem, RawFile
+from migrator.protocols import Source
+from migrator.reports.watch import IDLE, STOPPED, Watched
+from migrator.settings import DiskLocation, settings_lines
+from migrator.stopping import InnerFlag
+from migrator.stores.disk_target import held
+from migrator.units import Told
+from migrator.verify import prove_content
+from migrator.watch import Lag, Lookout, Rest
+
+WHOLE_PASS_EVERY = 60.0
+"""Seconds between whole passes while raw files come in: what looks brought is compared, and its folders are finished."""
+_SHARE_FOR_WHOLE_PASSES = 20
+_LAST_PASSES = 3
+_PROVEN_AT_ONCE = 8
+_SHOWN_EVERY = 0.5
+_FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Until:
+    """When watching ends: after so many seconds without anything new, or when the operator says that Bytes is stopped."""
+
+    idle: float | None = None
+    stopped: bool = False
+
+
+class Shows(Observer, Protocol):
+    """Shows people how it goes; also watches the passes."""
+
+    def now(self, what: str, lag: Lag) -> None: ...
+
+    def away(self, error: MigratorError) -> None:
+        """The server went away, and is waited for."""
+        ...
+
+
+def watch(
+    prepared: Prepared, options: Options, until: Until, shows: Shows, has_word: Callable[[], bool], stopping: Stopping
+) -> Watched:
+    """Keep the target up to date until something ends it. Raises MigratorError for what no waiting would cure."""
+    run_id = new_run_id()
+    with ExitStack() as stack:
+        locations = prepared.locations
+        ledger = stack.enter_context(held_ledger(locations, options))
+        if isinstance(locations.target, DiskLocation):
+            stack.enter_context(held(locations.target.root, locations.target.folder_mode))
+        record = Record(ledger, run_id, first_totals(prepared), relies_on_finished=not options.full)
+        stack.enter_context(record.running("watch", locations, options))
+        watching = _Watching(prepared, options, until, shows, has_word, stopping, ledger, record, run_id)
+        watched = watching.run()
+        record.end(watched.exit_status)
+    return watched
+
+
+@dataclass(slots=True, kw_only=True)
+class _Crew:
+    """What works until the server goes away, or another organization comes. `lookout` None: the source has no folders to look at."""
+
+    engine: Engine
+    source: Source
+    target: Source
+    stopping: InnerFlag
+    lookout: Lookout | None
+
+
+@dataclass(slots=True)
+class _Copied:
+    """Takes down which raw files a pass copied."""
+
+    entries: list[tuple[str, Entry]] = field(default_factory=list)
+
+    def told(self, told: Told) -> None:
+        self.entries.extend((told.organization, entry) for entry in told.copied)
+
+    def tick(self) -> None:
+        """Only events matter."""
+
+
+class _Watching:
+    def __init__(
+        self,
+        prepared: Prepared,
+        options: Options,
+        until: Until,
+        shows: Shows,
+        has_word: Callable[[], bool],
+        stopping: Stopping,
+        ledger: Ledger,
+        record: Record,
+        run_id: str,
+    ) -> None:
+        self._prepared, self._options, self._until = prepared, options, until
+        self._shows, self._has_word, self._stopping = shows, has_word, stopping
+        self._ledger, self._record, self._run_id = ledger, record, run_id
+        self._deadline: Sequence[Observer] = deadline_of(options, stopping)
+        self._findings: tuple[Finding, ...] = prepared.findings
+        self._began = self._active_at = self._passed_at = time.monotonic()
+        self._totals = first_totals(prepared)
+        self._lag = Lag()
+        self._rest = Rest()
+        self._passes = self._looks = 0
+        self._pass_seconds = self._away_seconds = 0.0
+        self._is_unsettled = True
+        self._said_at: float | None = None
+        self._away_since: float | None = None
+        self._is_prepared = True
+
+    def run(self) -> Watched:
+        wait = _FIRST_WAIT
+        while True:
+            passes = self._passes
+            try:
+                with self._crew() as crew:
+                    watched = self._go_on(crew)
+                if watched is not None:
+                    return watched
+            except MigratorError as error:
+                if not _may_come_back(error) and not self._stopping.event.is_set():
+                    raise
+                wait = _FIRST_WAIT if self._passes > passes else min(wait * 2, _LONGEST_WAIT)
+                self._away_since = self._away_since or time.monotonic()
+                self._shows.away(error)
+                self._sleep(wait, f"waiting for the server: {error.what}")
+            if self._stopping.event.is_set():
+                return self._watched(self._stopping.signal)
+            self._is_prepared = False
+
+    @contextmanager
+    def _crew(self) -> Iterator[_Crew]:
+        """Open everything; anew after an error, or for another organization, whose bucket's name may be invalid."""
+        flag, options = InnerFlag(self._stopping.event), self._options
+        if not self._is_prepared:
+            forced = replace(options, forced=options.forced | {"bucket-names"}, allow_empty=True)
+            self._prepared = prepare_to_migrate(self._prepared.locations, forced, self._stopping)
+        prepared, locations = self._prepared, self._prepared.locations
+        with ExitStack() as stack:
+            abilities = abilities_of(prepared, options, self._ledger, self._run_id, flag)
+            self._findings = (
+                *prepared.findings,
+                *self._ledger.findings,
+                *ability_findings(abilities),
+                *lane_findings(locations),
+            )
+            throttle = throttle_of(options, flag)
+            recipe = Recipe(
+                prepared=prepared,
+                options=options,
+                run_id=self._run_id,
+                abilities=abilities,
+                throttle=throttle,
+                tells_copied=True,
+            )
+            engine = stack.enter_context(engine_of(recipe, flag))
+            patience = patience_of(options, flag)
+            source = stack.enter_context(reading(locations.source, patience, throttle))
+            target = stack.enter_context(reading(locations.target, patience, throttle))
+            yield _Crew(engine=engine, source=source, target=target, stopping=flag, lookout=self._lookout(source))
+
+    def _lookout(self, source: Source) -> Lookout | None:
+        if not isinstance(self._prepared.locations.source, DiskLocation):
+            return None
+        lookout = Lookout(source, settle_ns=int(self._options.settle * 1e9))
+        for organization in self._prepared.look.organizations:
+            lookout.young[organization] = dict(self._record.provisional(organization, ""))
+        return lookout
+
+    def _go_on(self, crew: _Crew) -> Watched | None:
+        """Until something ends it; None where all has to be opened anew."""
+        self._whole_pass(crew)
+        self._active_at = time.monotonic()
+        while not self._stopping.event.is_set():
+            if self._until.stopped and (self._said_at is not None or self._has_word()):
+                return self._last(crew)
+            if self._has_another_organization(crew):
+                return None
+            began, cpu = time.monotonic(), time.process_time()
+            files = self._look(crew)
+            if files:
+                self._active_at, self._is_unsettled = time.monotonic(), True
+            idle = time.monotonic() - self._active_at
+            if self._until.idle is not None and idle >= self._until.idle and self._is_idle(crew):
+                return self._watched(IDLE)
+            if crew.lookout is not None and self._is_pass_due(idle):
+                self._whole_pass(crew)
+            cost = time.process_time() - cpu if crew.lookout is not None else time.monotonic() - began
+            self._sleep(self._until_next(self._rest.after(cost, found=bool(files)), idle), "", crew.lookout)
+        return self._watched(self._stopping.signal)
+
+    def _until_next(self, rest: float, idle: float) -> float:
+        """A rest that does not sleep through the moment when it is idle."""
+        left = self._until.idle - idle if self._until.idle is not None else rest
+        return min(rest, max(left, Rest.SHORTEST))
+
+    def _look(self, crew: _Crew) -> int:
+        """Find what came in and bring it; how many files that was."""
+        self._looks += 1
+        if crew.lookout is None:
+            return self._whole_pass(crew)
+        found = crew.lookout.look()
+        self._lag.found(found, time.time_ns())
+        if not found.files:
+            return 0
+        self._shows.now("copying", self._lag)
+        totals = Totals()
+        assignments = found.assignments(crew.lookout.young)
+        self._coordinator(crew, totals, [crew.lookout]).bring(assignments)
+        return found.files
+
+    def _is_pass_due(self, idle: float) -> bool:
+        if not self._is_unsettled:
+            return False
+        since = time.monotonic() - self._passed_at
+        is_over = idle > self._options.settle + 1 and since > self._options.settle + 1
+        return is_over or since > max(WHOLE_PASS_EVERY, self._pass_seconds * _SHARE_FOR_WHOLE_PASSES)
+
+    def _is_idle(self, crew: _Crew) -> bool:
+        """Whether a whole pass finds nothing new either."""
+        if self._whole_pass(crew):
+            self._active_at = time.monotonic()
+            return False
+        return not self._stopping.event.is_set()
+
+    def _whole_pass(self, crew: _Crew) -> int:
+        """Compare everything but what is finished and unchanged; how many files were copied."""
+        began = time.monotonic()
+        organizations = self._prepared.look.organizations
+        totals = first_totals(self._prepared)
+        self._record.begin_pass(totals)
+        self._ledger.record_problems(self._run_id, self._prepared.look.problems)
+        if crew.lookout is not None:
+            crew.lookout.remember(organizations)
+        observers = [crew.lookout] if crew.lookout is not None else []
+        self._totals = totals
+        self._coordinator(crew, totals, observers).run(organizations)
+        tally = totals.overall()
+        self._passes += 1
+        self._passed_at = time.monotonic()
+        self._pass_seconds = self._passed_at - began
+        if self._away_since is not None:
+            self._away_seconds += self._passed_at - self._away_since
+            self._away_since = None
+        is_young = crew.lookout is not None and any(crew.lookout.young.values())
+        self._is_unsettled = is_young or bool(tally[Outcome.FAILED].files or tally[Outcome.PENDING].files)
+        self._lag.files = tally[Outcome.FAILED].files + tally[Outcome.PENDING].files
+        return tally[Outcome.COPIED].files
+
+    def _coordinator(self, crew: _Crew, totals: Totals, observers: Sequence[Observer]) -> Coordinator:
+        """After the first pass, which compares as it was asked to, what has one size at both ends is not read again."""
+        return Coordinator(
+            engine=crew.engine,
+            memory=self._record,
+            observers=[self._lag, self._shows, *observers, *self._deadline],
+            totals=totals,
+            stopping=crew.stopping,
+            by_size=self._passes > 0,
+        )
+
+    def _last(self, crew: _Crew) -> Watched:
+        """Bytes is stopped: bring the rest, read what was brought at both ends, and see that nothing came in meanwhile."""
+        said_at = self._said_at = self._said_at or time.monotonic()
+        copied = _Copied()
+        still_writes = False
+        for _ in range(_LAST_PASSES):
+            self._shows.now("the last pass", self._lag)
+            observers: list[Observer] = [copied]
+            if crew.lookout is not None:
+                observers.append(crew.lookout)
+            self._last_pass(crew, observers)
+            found = crew.lookout.look().files if crew.lookout is not None else 0
+            still_writes = bool(found)
+            if not found or self._stopping.event.is_set():
+                break
+        proven, unproven = self._prove(crew, copied.entries)
+        ended_by = self._stopping.signal or STOPPED
+        watched = self._watched(ended_by)
+        return replace(
+            watched,
+            downtime_seconds=time.monotonic() - said_at,
+            proven=proven,
+            unproven=tuple(unproven),
+            still_writes=still_writes,
+            settings_lines=settings_lines(self._prepared.locations.target),
+        )
+
+    def _last_pass(self, crew: _Crew, observers: Sequence[Observer]) -> None:
+        totals = first_totals(self._prepared)
+        self._record.begin_pass(totals)
+        if crew.lookout is not None:
+            crew.lookout.remember(self._prepared.look.organizations)
+        self._totals = totals
+        self._coordinator(crew, totals, observers).run(self._prepared.look.organizations)
+        self._passes += 1
+
+    def _prove(self, crew: _Crew, copied: Sequence[tuple[str, Entry]]) -> tuple[Count, list[Problem]]:
+        """Read what was copied at both ends, whatever was proven on its way."""
+        proven, unproven = Count(), []
+
+        def prove(one: tuple[str, Entry]) -> tuple[RawFile, int, str]:
+            raw_file = RawFile(one[0], one[1].raw_id)
+            return raw_file, one[1].size, why_not_equal(raw_file, crew.source, crew.target)
+
+        with ThreadPoolExecutor(_PROVEN_AT_ONCE, thread_name_prefix="prove") as pool:
+            for raw_file, size, reason in pool.map(prove, copied):
+                if not reason:
+                    proven.add(size)
+                    continue
+                where = crew.source.describe(raw_file)
+                unproven.append(Problem("unproven", raw_file.organization, where, reason, raw_file.raw_id, size))
+        return proven, unproven
+
+    def _has_another_organization(self, crew: _Crew) -> bool:
+        if self._options.organizations:
+            return False
+        known = self._prepared.look.organizations
+        return any(name not in known for name in crew.source.organizations(lambda notice: None))
+
+    def _sleep(self, seconds: float, what: str, lookout: Lookout | None = None) -> None:
+        """Rest, unless a glance shows that something came in."""
+        now = time.monotonic()
+        until, glance_at = now + seconds, now + Rest.SHORTEST
+        while not self._stopping.event.is_set() and (left := until - time.monotonic()) > 0:
+            if self._until.stopped and self._said_at is None and self._has_word():
+                self._said_at = time.monotonic()
+            if self._said_at is not None and not what:
+                return
+            self._shows.now(what, self._lag)
+            for observer in self._deadline:
+                observer.tick()
+            self._stopping.event.wait(min(left, _SHOWN_EVERY))
+            if lookout is not None and time.monotonic() >= glance_at:
+                if lookout.glance(Rest.GLANCE):
+                    return
+                glance_at = time.monotonic() + Rest.SHORTEST
+
+    def _watched(self, ended_by: str) -> Watched:
+        seconds = time.monotonic() - self._began
+        report = report_of(
+            "watch",
+            self._run_id,
+            self._prepared,
+            self._totals,
+            seconds,
+            self._stopping,
+            findings=self._findings,
+            final=not self._stopping.event.is_set(),
+            by_size=self._options.compare_by_size,
+        )
+        return Watched(
+            report=report,
+            ended_by=ended_by,
+            seconds=seconds,
+            passes=self._passes,
+            looks=self._looks,
+            copied=self._lag.copied,
+            lag_files=self._lag.files,
+            lag_seconds=self._lag.seconds,
+            largest_lag_seconds=self._lag.largest_seconds,
+            away_seconds=self._away_seconds,
+        )
+
+
+def why_not_equal(raw_file: RawFile, source: Source, target: Source) -> str:
+    """Read both ends at this moment; empty where they are equal."""
+    try:
+        here, there = source.look(raw_file), target.look(raw_file)
+        if here is None or there is None:
+            return f"it is not at the {'source' if here is None else 'target'}"
+        proof = prove_content(raw_file, source, here, target, there)
+    except StoreError as error:
+        return error.what
+    return "" if proof.is_proven else proof.reason
+
+
+def _may_come_back(error: BaseException) -> bool:
+    """Whether the server, or the way to it, was what failed."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MigratorError) and cause.temporary:
+            return True
+        cause = cause.__cause__
+    return False

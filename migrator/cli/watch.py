@@ -1,0 +1,169 @@
+"""``bytes-migrator watch``: keep the target up to date while Bytes runs."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import click
+
+from migrator.app.planning import prepare_to_migrate
+from migrator.app.watching import Until
+from migrator.app.watching import watch as run_watch
+from migrator.cli.logs import Log, log_to
+from migrator.cli.migrate import ask, refuse_without_terminal
+from migrator.cli.options import (
+    limit_options,
+    location_options,
+    locations_of,
+    option,
+    options_of,
+    run_options,
+    transfer_options,
+)
+from migrator.cli.progress import LINE_EVERY_SECONDS
+from migrator.cli.signals import draining
+from migrator.errors import MigratorError
+from migrator.limits import seconds_of
+from migrator.model import Count
+from migrator.reports.watch import watch_as_json, watch_as_text
+from migrator.reports.words import duration, files, shown, size
+from migrator.units import Told
+from migrator.watch import Lag
+
+
+@click.command(short_help="Keep the target up to date while Bytes runs, up to the switch.")
+@location_options
+@run_options
+@transfer_options
+@limit_options
+@option("--until-idle", metavar="TIME", help="End when nothing new came for so long: 60s.")
+@option(
+    "--once-stopped",
+    is_flag=True,
+    help="Wait for the word that Bytes is stopped (a line on standard input, or SIGUSR1), then do the last pass and end.",
+)
+@option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")
+def watch(**given: Any) -> int:
+    """Copy what is missing, and go on copying what comes in while Bytes runs. Nothing is ever overwritten or deleted.
+
+    \b
+    Examples:
+      bytes-migrator watch --to s3
+      bytes-migrator watch --to s3 --until-idle 60s --yes
+      bytes-migrator watch --to s3 --once-stopped
+    """
+    idle = given["until_idle"]
+    until = Until(idle=seconds_of(idle, "--until-idle") if idle else None, stopped=given["once_stopped"])
+    with log_to(given):
+        locations, options = locations_of(given), options_of(given)
+        refuse_without_terminal(given)
+        with draining(given) as stopping, _word(asked=until.stopped) as word:
+            prepared = prepare_to_migrate(locations, options, stopping)
+            if not given["yes"]:
+                ask(prepared)
+            shows = _Shown(quiet=given["quiet"] or given["no_progress"], asks=until.stopped)
+            watched = run_watch(prepared, options, until, shows, word.is_said, stopping)
+            shows.close()
+            click.echo(watch_as_json(watched) if given["as_json"] else watch_as_text(watched))
+            return watched.exit_status
+
+
+class _Word:
+    """The operator's word that Bytes is stopped: a line on standard input, or SIGUSR1 where there is none."""
+
+    def __init__(self) -> None:
+        self.was_signalled = False
+        self._listens = True
+
+    def is_said(self) -> bool:
+        return self.was_signalled or self._has_line()
+
+    def _has_line(self) -> bool:
+        try:
+            if not self._listens or not select.select([sys.stdin], [], [], 0)[0]:
+                return False
+            line = os.read(sys.stdin.fileno(), 4096)
+        except (OSError, ValueError):  # closed
+            line = b""
+        self._listens = bool(line)
+        return b"\n" in line
+
+
+@contextmanager
+def _word(*, asked: bool) -> Iterator[_Word]:
+    word = _Word()
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        word.was_signalled = True
+
+    before = signal.signal(signal.SIGUSR1, on_signal) if asked else None
+    try:
+        yield word
+    finally:
+        if asked:
+            signal.signal(signal.SIGUSR1, before)
+
+
+class _Shown(Log):
+    """The lag: on a terminal in one line that is kept up to date, elsewhere in a line now and then."""
+
+    def __init__(self, *, quiet: bool, asks: bool) -> None:
+        self._quiet = quiet
+        self._asks = asks
+        self._on_terminal = sys.stderr.isatty()
+        self._copied = Count()
+        self._seen = Count()
+        self._told_at = time.monotonic()
+        self._last = ""
+        self._was_asked = False
+
+    def told(self, told: Told) -> None:
+        super().told(told)
+        self._seen.merge(told.tally.discovered)
+        for entry in told.copied:
+            self._copied.add(entry.size)
+
+    def tick(self) -> None:
+        self._show(f"looked at {files(self._seen.files)}, {files(self._copied.files)} copied")
+
+    def now(self, what: str, lag: Lag) -> None:
+        self._seen = Count()
+        if self._asks and not what and not self._was_asked:
+            self._was_asked = True
+            self._line("The target is up to date. Stop Bytes now, then press Enter here (or send SIGUSR1).")
+        behind = f"{files(lag.files)} and {duration(lag.seconds)} behind" if lag.files else "up to date"
+        done = f"{files(lag.copied.files)} ({size(lag.copied.bytes)}) copied, at most {duration(lag.largest_seconds)} behind"
+        self._show(f"{what or behind}; {done}")
+
+    def away(self, error: MigratorError) -> None:
+        self._line(f"warning: {shown(error.what)} Waiting for it. [server-away]")
+
+    def close(self) -> None:
+        if self._on_terminal and not self._quiet and self._last:
+            click.echo("", err=True)
+
+    def _show(self, text: str) -> None:
+        now = time.monotonic()
+        if (
+            self._quiet
+            or text == self._last
+            or now - self._told_at < (0.2 if self._on_terminal else LINE_EVERY_SECONDS)
+        ):
+            return
+        self._told_at, self._last = now, text
+        if self._on_terminal:
+            click.echo(f"\r\x1b[K{shown(text)}", err=True, nl=False)
+        else:
+            click.echo(shown(text), err=True)
+
+    def _line(self, text: str) -> None:
+        self.close()
+        click.echo(text, err=True)
