@@ -11,7 +11,7 @@ from migrator.errors import MigratorError
 
 CLASSES = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, MigratorError)]
 STATUSES = {"SettingsError": 2, "LedgerBusy": 4}
-TEMPORARY = {"SourceChanged", "NotTheSame", "Unavailable"}
+TEMPORARY = {"SourceChanged", "NotTheSame", "Unavailable", "OutOfPatience"}
 
 
 @pytest.mark.parametrize("kind", CLASSES)
