@@ -35,6 +35,7 @@ from migrator.errors import SettingsError
 from migrator.model import Finding, FindingStatus
 from migrator.naming import BucketPerOrganization, SingleBucket
 from migrator.settings import DiskLocation, Location, Locations, Naming, Overrides, S3Location
+from migrator.settingslook import look_at_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +68,14 @@ def resolve_locations(
         raise _with_what_was_not_read(error, findings) from error
     refuse_idle_options(overrides, words, (source.location, target.location))
     refuse_same_place(source.location, target.location)
+    settings = tuple(dict.fromkeys(source.settings + target.settings))
+    read = [(path, read_env_file(path)) for path in dict.fromkeys((*env_files, *_env_files_among(words)))]
+    looked = tuple(one for one in look_at_settings(environ, read, settings) if one.status is not FindingStatus.PASS)
     return Locations(
         source=source.location,
         target=target.location,
-        settings=tuple(dict.fromkeys(source.settings + target.settings)),
-        findings=tuple(dict.fromkeys(findings + source.findings + target.findings)),
+        settings=settings,
+        findings=tuple(dict.fromkeys(findings + source.findings + target.findings + looked)),
     )
 
 
@@ -106,6 +110,14 @@ def environment_of(env_files: Sequence[Path], overrides: Overrides, environ: Map
     process = layer_of(Setting(name, value, "environment") for name, value in environ.items())
     files = tuple(layer_of(read_env_file(path)) for path in env_files)
     return Environment(process=process, files=files, options=_option_layer(overrides))
+
+
+def _env_files_among(words: Sequence[str]) -> list[Path]:
+    return [
+        Path(word)
+        for word in words
+        if word not in _OTHER_WORD and not word.startswith("s3://") and os.path.isfile(word)
+    ]
 
 
 def _with_what_was_not_read(error: SettingsError, findings: Sequence[Finding]) -> SettingsError:

@@ -1,22 +1,387 @@
-"""Looks at both ends as the doctor does; `plan` and `migrate` look first too."""
+"""Looks at both ends as the doctor does; `plan` and `migrate` look first too.
+
+Every look is left out whose findings are all forced. What writes comes last.
+"""
 
 from __future__ import annotations
 
+import os
 import time
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from functools import partial
 
-from migrator.app.opening import as_refusal, patience_of
+from migrator.app.opening import as_refusal, held_ledger, patience_of, reading
 from migrator.app.options import Options, Prepared
-from migrator.doctor.calls import Replay, calls_finding
-from migrator.doctor.names import BYTES_CALLS
+from migrator.doctor import names
+from migrator.doctor.calls import Replay, calls_finding, untried_finding
+from migrator.doctor.nginx import nginx_lines
+from migrator.doctor.rights import Right, rights_finding
+from migrator.doctor.room import disk_findings
+from migrator.doctor.sampling import need_of, sample_of
+from migrator.doctor.server import (
+    Habits,
+    abilities_finding,
+    foreign_finding,
+    habit_findings,
+    server_findings,
+    version_finding,
+)
+from migrator.doctor.source import Sample, source_findings
+from migrator.doctor.words import failed, passed
+from migrator.doctor.writers import ledgers_finding, run_finding
+from migrator.errors import LedgerBusy, MigratorError, SettingsError
+from migrator.firstlook import SourceLook, look_at_bucket_names, look_at_source
 from migrator.ledger import Ledger
-from migrator.model import Finding
-from migrator.settings import S3Location, endpoint_identity
+from migrator.model import Finding, FindingStatus
+from migrator.patience import Patience
+from migrator.protocols import Source
+from migrator.settings import DiskLocation, Locations, S3Location, endpoint_identity
+from migrator.settingslook import ALL_WELL, profile_finding
+from migrator.statefolder import is_running
 from migrator.stopping import Flag
+from migrator.stores.disk_look import look_at_disk
+from migrator.stores.s3.abilities import Abilities, probe
 from migrator.stores.s3.asking import Asker
+from migrator.stores.s3.habits import look_at_habits
+from migrator.stores.s3.look import ServerLook, foreign
 from migrator.stores.s3.replay import replay
 
 _WORKS = {"works": True}
+_SAMPLE_SECONDS = 2.0
+_FIRST_SAMPLE_SECONDS = 0.15
+_NO_LOOK = SourceLook(organizations=(), problems=(), stray_bytes=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the doctor was asked for: a probe that writes, and the version of Bytes, "" for the ones that are known."""
+
+    probe: bool = False
+    bytes_version: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Diagnosis:
+    """What was found. `buckets`: (organization, bucket, whether it exists; None: not known). `nginx`: the cure's lines, where it is one."""
+
+    locations: Locations
+    findings: list[Finding] = field(default_factory=list)
+    buckets: list[tuple[str, str | None, bool | None]] = field(default_factory=list)
+    nginx: tuple[str, ...] = ()
+    seconds: float = 0.0
+    probed: bool = False
+    forced: frozenset[str] = frozenset()
+
+    @property
+    def exit_status(self) -> int:
+        worst = [one for one in self.findings if one.status is FindingStatus.ERROR and one.name not in self.forced]
+        return 1 if worst else 0
+
+
+def examine(locations: Locations, options: Options, wish: Wish, run_id: str) -> Diagnosis:
+    """Look at everything. Writes nothing without `wish.probe`. Raises SettingsError for what cannot be meant."""
+    began = time.monotonic()
+    found = Diagnosis(locations=locations, findings=list(locations.findings), probed=wish.probe, forced=options.forced)
+    fired = {one.name for one in locations.findings}
+    found.findings += [passed(name, seen) for name, seen in ALL_WELL.items() if name not in fired]
+    if wish.bytes_version:
+        found.findings.append(version_finding(wish.bytes_version))
+    with ExitStack() as stack:
+        look, sample = _source(locations, options, found, stack)
+        if isinstance(locations.target, S3Location):
+            _s3_target(locations.target, options, look, found, wish, run_id, stack)
+        else:
+            found.findings += _disk_target(locations.target, look, sample, _sample_of_disk(locations.target, look))
+            found.buckets = [(one, None, None) for one in look.organizations]
+    found.findings += _writers(locations, options)
+    found.findings = [one for one in found.findings if one.name not in options.forced or one.name == names.BUCKET_NAMES]
+    found.seconds = time.monotonic() - began
+    return found
+
+
+def first_findings(prepared: Prepared, options: Options, source: Source, target: Source) -> tuple[Finding, ...]:
+    """What `plan` and `migrate` look at besides, before anything is written: half a second at most on a local server.
+
+    What passed is left out, and so is what is told elsewhere in a report: strays and folders that cannot be read.
+    """
+    locations, look = prepared.locations, prepared.look
+    sample = sample_of(source, look.organizations, seconds=_FIRST_SAMPLE_SECONDS)
+    is_disk = isinstance(locations.source, DiskLocation)
+    told = (names.EMPTY_FILES, names.SOURCE_IN_USE)
+    found = [one for one in source_findings((), sample, is_disk=is_disk, now=time.time()) if one.name in told]
+    if isinstance(locations.target, DiskLocation):
+        there = Sample()
+        if os.path.isdir(locations.target.root):
+            there = sample_of(target, look.organizations, seconds=_FIRST_SAMPLE_SECONDS)
+        found += _disk_target(locations.target, look, sample, there)
+    elif names.RIGHTS_TARGET not in options.forced:
+        found += _rights_to_write(prepared, locations.target)
+    return tuple(one for one in found if one.status is not FindingStatus.PASS and one.name not in options.forced)
+
+
+def _rights_to_write(prepared: Prepared, location: S3Location) -> Iterator[Finding]:
+    """On the first bucket that is there; what may be done on a bucket that is not shows when it is made."""
+    there = [bucket for bucket in _buckets(prepared) if bucket not in prepared.buckets_to_create]
+    if not there:
+        return
+    with as_refusal(), closing(Asker(location.access)) as asker:
+        yield rights_finding(names.RIGHTS_TARGET, ServerLook(asker, str(location)).rights_to_write(there[0]), "migrate")
+
+
+# --- the source --------------------------------------------------------------------------------------------------------
+
+
+def _source(locations: Locations, options: Options, found: Diagnosis, stack: ExitStack) -> tuple[SourceLook, Sample]:
+    """The organizations, and a sample of them; an S3 source that cannot be asked has none."""
+    asker = None
+    if isinstance(locations.source, S3Location):
+        asker = _asker(locations.source, found, stack)
+        if asker is None or not _s3_source(locations.source, options, asker, found):
+            return _NO_LOOK, Sample(exact=False)
+    try:
+        with as_refusal(), reading(locations.source, Patience(seconds=0)) as source:
+            look = look_at_source(source, str(locations.source), options.organizations, allow_empty=options.allow_empty)
+            sample = sample_of(source, look.organizations, seconds=_SAMPLE_SECONDS)
+    except SettingsError:
+        raise
+    except MigratorError as error:
+        found.findings.append(failed(names.SOURCE, error.what, error.why, error.cure))
+        return _NO_LOOK, Sample(exact=False)
+    is_disk = isinstance(locations.source, DiskLocation)
+    found.findings += source_findings(look.problems, sample, is_disk=is_disk, now=time.time())
+    if asker is not None and isinstance(locations.source, S3Location):
+        found.findings.append(_rights_to_read(locations.source, look, asker))
+    return look, sample
+
+
+def _s3_source(location: S3Location, options: Options, asker: Asker, found: Diagnosis) -> bool:
+    """Whether the server of the source can be asked at all."""
+    server = ServerLook(asker, _endpoint(location))
+    _, trouble = server.existing(())
+    found.findings += server_findings(server.seen(trouble))
+    return trouble is None
+
+
+def _rights_to_read(location: S3Location, look: SourceLook, asker: Asker) -> Finding:
+    server = ServerLook(asker, _endpoint(location))
+    rights: list[Right] = []
+    for bucket in dict.fromkeys(map(location.naming.bucket_of, look.organizations[:1])):
+        rights += server.rights_to_read(bucket)[0]
+    return rights_finding(names.RIGHTS_SOURCE, rights, "reverse")
+
+
+def _endpoint(location: S3Location) -> str:
+    return location.access.endpoint_url or "AWS"
+
+
+def _asker(location: S3Location, found: Diagnosis, stack: ExitStack) -> Asker | None:
+    """None, with a finding, for credentials or settings with which no question can be asked."""
+    try:
+        asker = stack.enter_context(closing(Asker(location.access)))
+    except SettingsError:
+        raise
+    except MigratorError as error:
+        found.findings.append(failed(names.SERVER_REACHABLE, error.what, error.why, error.cure))
+        return None
+    by_files = profile_finding(asker.credentials_from)
+    if by_files is not None:
+        found.findings = [one for one in found.findings if one.name != names.PROFILE_ONLY] + [by_files]
+    return asker
+
+
+# --- a target on disk --------------------------------------------------------------------------------------------------
+
+
+def _disk_target(location: DiskLocation, look: SourceLook, sample: Sample, there: Sample) -> Iterator[Finding]:
+    """`there` is the sample of what the folder has already."""
+    seen = look_at_disk(location.root, folder_mode=location.folder_mode, file_mode=location.file_mode)
+    yield from disk_findings(seen, need_of(sample, there) if look.organizations else None)
+
+
+def _sample_of_disk(location: DiskLocation, look: SourceLook) -> Sample:
+    if not os.path.isdir(location.root):
+        return Sample()
+    try:
+        with reading(location, Patience(seconds=0)) as target:
+            return sample_of(target, look.organizations, seconds=_SAMPLE_SECONDS)
+    except MigratorError:
+        return Sample(exact=False)
+
+
+# --- a target on S3 ----------------------------------------------------------------------------------------------------
+
+
+def _s3_target(
+    location: S3Location,
+    options: Options,
+    look: SourceLook,
+    found: Diagnosis,
+    wish: Wish,
+    run_id: str,
+    stack: ExitStack,
+) -> None:
+    asker = _asker(location, found, stack)
+    if asker is None:
+        return
+    pairs = [(one, location.naming.bucket_of(one)) for one in look.organizations]
+    finding, refused = look_at_bucket_names(pairs)
+    if pairs:
+        found.findings.append(finding)
+    buckets = list(dict.fromkeys(bucket for one, bucket in pairs if one not in refused))
+    server = ServerLook(asker, _endpoint(location))
+    there, trouble = server.existing(buckets)
+    found.buckets = [(one, bucket, None if trouble else bucket in there) for one, bucket in pairs]
+    if trouble is None:
+        _look_at_buckets(location, server, [bucket for bucket in buckets if bucket in there], found)
+        _try(location, options, buckets, there, asker, found, wish, run_id, stack)
+        server.sample_latency(next((bucket for bucket in buckets if bucket in there), None))
+    found.findings += server_findings(server.seen(trouble))
+
+
+def _look_at_buckets(location: S3Location, server: ServerLook, there: Sequence[str], found: Diagnosis) -> None:
+    if not there:
+        return
+    rights: list[Right] = []
+    strange: list[str] = []
+    objects = 0
+    for bucket in there:
+        right, listed = server.rights_to_list(bucket)
+        rights.append(right)
+        odd, count = foreign(listed, location.naming, bucket)
+        strange += odd
+        objects += count
+    rights += server.rights_to_write(there[0])
+    server.settings_of(there[0])
+    found.findings.append(rights_finding(names.RIGHTS_TARGET, rights, "migrate"))
+    found.findings.append(foreign_finding(strange, objects))
+
+
+def _try(
+    location: S3Location,
+    options: Options,
+    buckets: Sequence[str],
+    there: frozenset[str],
+    asker: Asker,
+    found: Diagnosis,
+    wish: Wish,
+    run_id: str,
+    stack: ExitStack,
+) -> None:
+    """Bytes' calls and the server's abilities: by trying, where that was asked for, else by what a run has kept of them."""
+    if not buckets:
+        return
+    if not wish.probe:
+        known = _known(found.locations, options, location, buckets)
+        if known.works:
+            found.findings.append(
+                calls_finding([Replay(bucket=one, calls=()) for one in buckets], endpoint=None, region=None)
+            )
+        else:
+            found.findings.append(untried_finding())
+        if known.abilities is not None:
+            found.findings.append(abilities_finding(known.abilities.missing(), None))
+        return
+    seen: list[tuple[Abilities, Habits]] = []
+
+    def meanwhile(bucket: str) -> None:
+        if not seen and names.ABILITIES not in options.forced:
+            seen.append((probe(asker.client, bucket, run_id), look_at_habits(asker, bucket, run_id)))
+
+    replays: list[Replay] = []
+    if names.BYTES_CALLS not in options.forced:
+        as_bytes = stack.enter_context(closing(Asker(location.access, like_bytes=True, answers=asker.answers)))
+        for bucket in sorted(buckets, key=lambda one: one not in there):
+            exists = bucket in there
+            replays.append(replay(as_bytes, bucket, run_id, exists=exists, meanwhile=partial(meanwhile, bucket)))
+        access = location.access
+        found.findings.append(calls_finding(replays, endpoint=access.endpoint_url, region=access.region))
+        if any(one.is_already_there for one in replays):
+            found.nginx = nginx_lines(asker.endpoint_url, buckets)
+    if not seen and there and names.ABILITIES not in options.forced:
+        meanwhile(next(bucket for bucket in buckets if bucket in there))
+    if seen:
+        abilities, habits = seen[0]
+        found.findings.append(abilities_finding(abilities.missing(), habits))
+        found.findings += habit_findings(habits)
+    _keep(found.locations, options, location, replays, seen[0][0] if seen else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    works: bool = False
+    abilities: Abilities | None = None
+
+
+def _calls_key(location: S3Location, bucket: str) -> str:
+    return f"{endpoint_identity(location.access.endpoint_url)} {bucket} Bytes' calls"
+
+
+def _known(locations: Locations, options: Options, location: S3Location, buckets: Sequence[str]) -> _Known:
+    """What the ledger has of the last day."""
+    source, target = locations.source.identity, locations.target.identity
+    ledger = Ledger.open_to_read(
+        options.state.ledger_path(source, target), source_identity=source, target_identity=target
+    )
+    if ledger is None:
+        return _Known()
+    with ledger:
+        now = time.time()
+        works = all(ledger.abilities(_calls_key(location, bucket), now) == _WORKS for bucket in buckets)
+        place = f"{endpoint_identity(location.access.endpoint_url)} {buckets[0]}"
+        return _Known(works, Abilities.from_dict(ledger.abilities(place, now) or {}))
+
+
+def _keep(
+    locations: Locations,
+    options: Options,
+    location: S3Location,
+    replays: Sequence[Replay],
+    abilities: Abilities | None,
+) -> None:
+    """Keep what was seen for the run that follows; a run that is under way keeps its own."""
+    try:
+        with held_ledger(locations, options) as ledger:
+            now = time.time()
+            for one in replays:
+                if one.failed is None:
+                    ledger.save_abilities(_calls_key(location, one.bucket), dict(_WORKS), now)
+            if abilities is not None and replays:
+                place = f"{endpoint_identity(location.access.endpoint_url)} {replays[0].bucket}"
+                ledger.save_abilities(place, abilities.as_dict(), now)
+    except LedgerBusy:
+        return
+
+
+# --- who else writes ---------------------------------------------------------------------------------------------------
+
+
+def _writers(locations: Locations, options: Options) -> Iterator[Finding]:
+    source, target = locations.source.identity, locations.target.identity
+    own = options.state.ledger_path(source, target)
+    ledger = Ledger.open_to_read(own, source_identity=source, target_identity=target)
+    run = ""
+    if ledger is not None:
+        with ledger:
+            last = ledger.runs(1)
+            run = last[0].run_id if last and last[0].ended_at is None else ""
+    yield run_finding(run, is_running=is_running(own))
+    back = options.state.ledger_path(target, source)
+    ends = {str(locations.source), str(locations.target)}
+    others = []
+    for path in options.state.ledgers():
+        if path in (own, back):
+            continue
+        other = Ledger.open_to_read(path)
+        if other is None:
+            continue
+        with other:
+            others += [f"{run.source} to {run.target}" for run in other.runs(1) if ends & {run.source, run.target}]
+    yield ledgers_finding(others)
+
+
+# --- the last look of a migration --------------------------------------------------------------------------------------
 
 
 def try_bytes_calls(
@@ -27,15 +392,14 @@ def try_bytes_calls(
     What worked is kept for a day. The first bucket in which it does not is enough to know, and the last one that is tried.
     """
     location = prepared.locations.target
-    if not isinstance(location, S3Location) or BYTES_CALLS in options.forced:
+    if not isinstance(location, S3Location) or names.BYTES_CALLS in options.forced:
         return ()
-    place = endpoint_identity(location.access.endpoint_url)
     replays: list[Replay] = []
     with as_refusal():
         asker = Asker(location.access, like_bytes=True, retry=patience_of(options, stopping).run)
         with closing(asker):
             for bucket in _buckets(prepared):
-                key = f"{place} {bucket} Bytes' calls"
+                key = _calls_key(location, bucket)
                 if ledger.abilities(key, time.time()) == _WORKS:
                     continue
                 exists = bucket not in prepared.buckets_to_create

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from migrator.ages import Ages
+from migrator.app.doctor import first_findings
 from migrator.app.opening import as_refusal, patience_of, reading, throttle_of, writing
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.errors import CannotStart, SettingsError
@@ -35,7 +37,8 @@ def first_look(locations: Locations, options: Options, source: Source, target: S
             findings += (finding,)
             wanted = dict.fromkeys(bucket for organization, bucket in names if organization not in refused)
             to_create = tuple(bucket for bucket in wanted if not target.bucket_exists(bucket))
-    return Prepared(locations=locations, look=look, findings=findings, refused=refused, buckets_to_create=to_create)
+        seen = Prepared(locations=locations, look=look, findings=findings, refused=refused, buckets_to_create=to_create)
+        return replace(seen, findings=findings + first_findings(seen, options, source, target))
 
 
 def prepare_to_migrate(locations: Locations, options: Options, stopping: Stopping) -> Prepared:

@@ -18,6 +18,7 @@ from migrator.reports.json import error_as_json
 from migrator.reports.words import shown
 
 COMMANDS = (
+    "doctor",
     "plan",
     "migrate",
     "verify",
@@ -26,6 +27,8 @@ COMMANDS = (
     "status",
     "report",
     "uploads",
+    "iam-policy",
+    "runbook",
     "demo",
     "completion",
 )
@@ -56,6 +59,7 @@ def cli() -> None:
 
     \b
     Look first, then move:
+      bytes-migrator doctor --to s3
       bytes-migrator plan --to s3
       bytes-migrator migrate --to s3
     """

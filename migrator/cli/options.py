@@ -62,7 +62,7 @@ _ORGANIZATION = option(
     "--organization", "organizations", multiple=True, metavar="NAME", help="Only this one (repeatable)."
 )
 _ALLOW_EMPTY = option("--allow-empty", is_flag=True, help="An empty source is no error.")
-_FORCE = option(
+FORCE = option(
     "--force",
     "forced",
     multiple=True,
@@ -93,7 +93,7 @@ _TELLING = (
     ),
     option("--log-file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a log there."),
 )
-_RUN_OPTIONS = (_ORGANIZATION, _ALLOW_EMPTY, _FORCE, _PATIENCE, _STATE_DIR, *_TELLING)
+_RUN_OPTIONS = (_ORGANIZATION, _ALLOW_EMPTY, FORCE, _PATIENCE, _STATE_DIR, *_TELLING)
 _LOOK_OPTIONS = (
     _ORGANIZATION,
     option("--allow-empty", is_flag=True, help="A database without any raw file is no error."),

@@ -14,7 +14,7 @@ from migrator.doctor.names import BYTES_CALLS
 from migrator.model import Finding, FindingStatus
 
 CREATE, WAIT, PUT, GET, CREATE_AGAIN = "create", "wait", "put", "get", "create again"
-ALREADY_THERE = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+ALREADY_THERE = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists", "409")
 _BUCKETS_SHOWN = 10
 _ANSWERS_500 = "Bytes would answer HTTP 500 to every save and every read"
 
@@ -77,6 +77,18 @@ def calls_finding(replays: Sequence[Replay], *, endpoint: str | None, region: st
         seen=f"{_ANSWERS_500}: to '{failed.name}' of the bucket {first.bucket} the server answers {_answer(failed)}.{others}{beside}",
         why=why,
         cure=f"{cure} To go on in spite of it: --force {BYTES_CALLS}.",
+    )
+
+
+def untried_finding() -> Finding:
+    """Nothing is known of Bytes' calls: trying them writes, which nobody asked for."""
+    return Finding(
+        name=BYTES_CALLS,
+        status=FindingStatus.WARNING,
+        seen="Bytes' own calls were not tried on these buckets.",
+        why="SeaweedFS, MinIO, rclone and AWS outside us-east-1 refuse one of them, and Bytes then answers HTTP 500 to everything."
+        " Trying them writes a small object and makes buckets that are missing.",
+        cure="bytes-migrator doctor --probe tries them; migrate does too, last of all before it begins.",
     )
 
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from migrator import __version__
 from migrator.coordinator import Totals
+from migrator.doctor.names import BUCKET_NAMES
 from migrator.errors import MigratorError
 from migrator.estimate import Estimate
-from migrator.model import Finding, Outcome, Tally
+from migrator.model import Finding, FindingStatus, Outcome, Tally
 from migrator.settings import Setting
 
 SCHEMA = 1
@@ -100,7 +101,12 @@ class Report:
             return self.stopped.exit_status
         if self.interrupted_by:
             return status_when_interrupted(self.interrupted_by)
-        return 0 if self.overall.is_clean else 1
+        return 0 if self.overall.is_clean and not self.is_forbidden else 1
+
+    @property
+    def is_forbidden(self) -> bool:
+        """A migration would not start. What `bucket-names` leaves out is counted as refused, and nothing where it holds no raw file."""
+        return any(one.status is FindingStatus.ERROR and one.name != BUCKET_NAMES for one in self.findings)
 
     @property
     def is_fine(self) -> bool:

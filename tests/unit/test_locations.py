@@ -355,7 +355,7 @@ def test_debian_settings_that_are_passed_over_are_told(tmp_path: Path, given: di
     files = debian(tmp_path)
     found = resolve("disk", "s3://b/{organization}", debian_files=files, **given)
     assert root_of(found.source) == "/data"
-    assert findings(found) == {"debian-settings": "warning"}
+    assert findings(found)["debian-settings"] == "warning"
     assert f"--env-file {files[1]}" in found.findings[0].cure
 
 

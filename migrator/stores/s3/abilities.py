@@ -45,6 +45,10 @@ class Abilities:
 
     def in_words(self) -> str:
         """What is missing and what is done instead; empty for a server that does it all."""
+        return "; ".join(self.missing())
+
+    def missing(self) -> list[str]:
+        """What is missing and what is done instead, one by one."""
         missing = []
         if not self.conditional_create:
             missing.append("it ignores If-None-Match, so each name is looked up once more before it is written")
@@ -54,7 +58,7 @@ class Abilities:
             missing.append(
                 "it does not check Content-MD5, so damage on the way is found after the write, and written again"
             )
-        return "; ".join(missing)
+        return missing
 
 
 def probe(client: S3Client, bucket: str, name: str) -> Abilities:

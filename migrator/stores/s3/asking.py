@@ -19,13 +19,17 @@ SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back. `status` 0: nothing did; `code` "" for a success; header names in lower case; `seconds` from asking to answer."""
+    """What came back. `status` 0: nothing did; `code` "" for a success; header names in lower case.
+
+    `seconds` from asking to the answer, which came `at` (seconds since the epoch).
+    """
 
     status: int
     code: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    at: float = field(default_factory=time.time)
     error: StoreError | None = None
 
     @property
@@ -47,24 +51,33 @@ Retry = Callable[[Callable[[], "Answer"]], "Answer"]
 class Asker:
     """One server, by one set of credentials. `like_bytes`: with boto3's own defaults, as Bytes' client has them.
 
-    `retry` is `Patience.run` where a server that fails for a moment is to be waited for; without it, its failure is the answer.
+    Answers are added to `answers`, which askers may share. `retry` is `Patience.run` where a server that fails for a moment is to be
+    waited for; without it, its failure is the answer.
     """
 
-    def __init__(self, access: S3Access, *, like_bytes: bool = False, retry: Retry | None = None) -> None:
+    def __init__(
+        self,
+        access: S3Access,
+        *,
+        like_bytes: bool = False,
+        retry: Retry | None = None,
+        answers: list[Answer] | None = None,
+    ) -> None:
         connection = connect(
             access, connect_timeout=SECONDS, read_timeout=SECONDS, tries=1, with_our_choices=not like_bytes
         )
-        self._client = connection.client
+        self.client = connection.client
         self._retry = retry
+        self.credentials_from = getattr(connection.credentials, "method", "")
         self.endpoint_url = connection.client.meta.endpoint_url
-        self.answers: list[Answer] = []
+        self.answers: list[Answer] = answers if answers is not None else []
 
     def close(self) -> None:
-        self._client.close()
+        self.client.close()
 
     def ask(self, operation: str, where: str, **arguments: Any) -> Answer:
         """Call one operation of boto3's client, such as ``head_bucket``, on `where` (an ``s3://`` URL). Never raises for an answer."""
-        call = partial(getattr(self._client, operation), **arguments)
+        call = partial(getattr(self.client, operation), **arguments)
         if self._retry is None:
             answer = _answer_to(call, where)
         else:
@@ -106,8 +119,19 @@ def _unless_temporary(answer: Answer) -> Answer:
 
 
 def _failed(error: Exception, where: str, seconds: float) -> Answer:
-    told = getattr(error, "response", {}).get("ResponseMetadata", {})
+    told = (getattr(error, "response", None) or {}).get("ResponseMetadata", {})
+    if isinstance(
+        error, TypeError
+    ):  # botocore follows redirects to other regions, and trips over calls that name no bucket
+        error = RecursionError()
     fault = translate(error, where)
+    kind = type(error).__name__
+    if kind == "ResponseParserError":
+        fault = StoreError("not-s3", f"The answer to a question on {where} is not S3's.")
+    elif "Timeout" in kind:
+        fault = Unavailable(
+            fault.name, fault.what, why=f"There was no answer within {SECONDS:.0f} seconds.", cure=fault.cure
+        )
     return Answer(
         status=status_of(error),
         code=code_of(error) or fault.name,

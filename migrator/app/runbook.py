@@ -1,0 +1,118 @@
+"""Fills in the runbook."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import closing
+
+from migrator.app.policy import organizations_known
+from migrator.doctor.nginx import LISTEN, nginx_lines
+from migrator.doctor.server import version_finding
+from migrator.errors import MigratorError, SettingsError
+from migrator.firstlook import look_at_bucket_names
+from migrator.model import FindingStatus
+from migrator.reports.runbook import Deployment, Runbook
+from migrator.settings import Location, Locations, S3Location, settings_lines
+from migrator.stores.s3.asking import Asker
+
+REFUSING_SERVERS = ("seaweedfs", "minio", "rclone")
+"""As their ``Server`` header says; rclone's says AmazonS3, as AWS's own does."""
+_COMPOSE_FILES = ("docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.yaml")
+PROXY_URL = f"http://{LISTEN}"
+
+
+def runbook_of(
+    locations: Locations,
+    deployment: Deployment,
+    *,
+    words: tuple[str, ...],
+    back: tuple[str, ...],
+    organizations: tuple[str, ...],
+    bytes_version: str,
+    can_verify: bool,
+) -> Runbook:
+    """Everything is filled in from the settings; a target on S3 is asked once what it is, and may be away. Writes nothing."""
+    target = locations.target
+    nginx: tuple[str, ...] = ()
+    may_need = False
+    if isinstance(target, S3Location):
+        refuses = _refuses_a_second_create(target)
+        may_need = refuses is None
+        nginx = _nginx(target, organizations_known(locations, organizations)) if refuses else ()
+    proxied = ("--endpoint-url", PROXY_URL) if nginx and not isinstance(locations.source, S3Location) else ()
+    version = version_finding(bytes_version) if bytes_version else None
+    return Runbook(
+        deployment=deployment,
+        source=str(locations.source),
+        target=str(target),
+        words=(*_without_endpoint(words, proxied), *proxied),
+        back=(*_without_endpoint(back, proxied), *proxied),
+        settings=_settings(target, proxied=bool(nginx)),
+        old_settings=settings_lines(locations.source),
+        nginx=nginx,
+        proxy_url=PROXY_URL,
+        may_need_nginx=may_need,
+        to_s3=isinstance(target, S3Location),
+        can_verify=can_verify,
+        version=f"{version.seen} {version.why}" if version and version.status is not FindingStatus.PASS else "",
+    )
+
+
+def guessed_deployment(environ: Mapping[str, str], folder: str, debian_files: tuple[str, ...]) -> Deployment:
+    """By what only one kind of deployment has. Raises SettingsError where nothing tells."""
+    if "KUBERNETES_SERVICE_HOST" in environ:
+        return "kubernetes"
+    if any(os.path.exists(path) for path in debian_files):
+        return "debian"
+    if any(os.path.exists(os.path.join(folder, name)) for name in _COMPOSE_FILES):
+        return "compose"
+    raise SettingsError(
+        "deployment-unknown",
+        "How Bytes is deployed cannot be guessed here.",
+        why="There are no files of the Debian packages, no compose file in this folder, and no Kubernetes around.",
+        cure="Say it: --deployment debian, compose or kubernetes.",
+    )
+
+
+def _refuses_a_second_create(location: S3Location) -> bool | None:
+    """Whether the server is one that is known to; None: it is not one that is known."""
+    endpoint = location.access.endpoint_url
+    if endpoint is None:
+        return location.access.region not in (None, "us-east-1")
+    try:
+        with closing(Asker(location.access)) as asker:
+            answer = asker.ask("list_buckets", endpoint)
+    except MigratorError:
+        return None
+    server = answer.headers.get("server", "").lower()
+    if any(name in server for name in REFUSING_SERVERS) or ("amazons3" in server and "amazonaws" not in endpoint):
+        return True
+    return None
+
+
+def _nginx(location: S3Location, organizations: tuple[str, ...]) -> tuple[str, ...]:
+    names = [(one, location.naming.bucket_of(one)) for one in organizations] or [("", location.naming.bucket_of(""))]
+    _, refused = look_at_bucket_names(names)
+    buckets = list(dict.fromkeys(bucket for one, bucket in names if one not in refused))
+    region = location.access.region or "us-east-1"
+    return nginx_lines(location.access.endpoint_url or f"https://s3.{region}.amazonaws.com", buckets) if buckets else ()
+
+
+def _settings(location: Location, *, proxied: bool) -> tuple[str, ...]:
+    lines = settings_lines(location)
+    if not proxied:
+        return lines
+    others = [
+        line
+        for line in lines
+        if not line.startswith("AWS_ENDPOINT_URL=") and "remove the line AWS_ENDPOINT" not in line
+    ]
+    return (*others, f"AWS_ENDPOINT_URL={PROXY_URL}")
+
+
+def _without_endpoint(words: tuple[str, ...], proxied: tuple[str, ...]) -> tuple[str, ...]:
+    if not proxied or "--endpoint-url" not in words:
+        return words
+    at = words.index("--endpoint-url")
+    return (*words[:at], *words[at + 2 :])

@@ -1,0 +1,103 @@
+"""``bytes-migrator doctor``: what stands in the way, and whether Bytes itself will work there."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import click
+
+from migrator.app.doctor import Diagnosis, Wish, examine
+from migrator.app.migrating import new_run_id
+from migrator.app.options import Options
+from migrator.cli.options import FORCE, location_options, locations_of, option, state_folder, state_options
+from migrator.errors import SettingsError
+from migrator.reports.doctor import DoctorReport, doctor_as_json, doctor_as_text
+
+VERSION = option(
+    "--bytes-version",
+    metavar="VERSION",
+    default="",
+    help="The version of Bytes that is installed, such as 1.19: says whether it is one that is known.",
+)
+
+
+@click.command(short_help="Find out beforehand what stands in the way, and whether Bytes will work there.")
+@location_options
+@option("--organization", "organizations", multiple=True, metavar="NAME", help="Only this one (repeatable).")
+@option("--allow-empty", is_flag=True, help="An empty source is no error.")
+@FORCE
+@VERSION
+@option(
+    "--probe",
+    is_flag=True,
+    help="Also try what writes: Bytes' own calls on each target bucket, and what the server can do.",
+)
+@option("--yes", is_flag=True, help="Do not ask before --probe; needed without a terminal.")
+@state_options
+def doctor(**given: Any) -> int:
+    """Look at settings, names, rights, space and servers, and say what would fail, why, and the line that cures it.
+
+    Writes nothing, unless --probe is given: then a small object, removed again, in each target bucket, and buckets that are missing.
+    Exits with 1 if something is an error.
+
+    \b
+    Examples:
+      bytes-migrator doctor --to s3
+      bytes-migrator doctor --from disk --to new.env --probe
+      bytes-migrator doctor --to disk
+    """
+    locations = locations_of(given)
+    wish = Wish(probe=given["probe"], bytes_version=checked_version(given["bytes_version"]))
+    if wish.probe and not given["yes"]:
+        _ask()
+    options = Options(
+        organizations=given["organizations"],
+        allow_empty=given["allow_empty"],
+        forced=frozenset(given["forced"]),
+        state=state_folder(given["state_dir"]),
+    )
+    found = examine(locations, options, wish, new_run_id())
+    report = _report_of(found)
+    click.echo(doctor_as_json(report) if given["as_json"] else doctor_as_text(report))
+    return report.exit_status
+
+
+def checked_version(version: str) -> str:
+    """Raises SettingsError for what is no version."""
+    if version and not re.fullmatch(r"\d{1,4}\.\d{1,4}([.\w+-]{0,40})?", version):
+        raise SettingsError(
+            "bytes-version-invalid",
+            f"--bytes-version {version!r} is no version.",
+            cure="Write it like 1.19 or 1.20.1.",
+        )
+    return version
+
+
+def _ask() -> None:
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise SettingsError(
+            "yes-missing",
+            "There is no terminal to ask on, and --probe writes.",
+            cure="Add --yes, or leave out --probe.",
+        )
+    click.confirm(
+        "A small object is written to each target bucket and removed again; buckets that are missing are made. Go on?",
+        abort=True,
+        err=True,
+    )
+
+
+def _report_of(found: Diagnosis) -> DoctorReport:
+    return DoctorReport(
+        source=str(found.locations.source),
+        target=str(found.locations.target),
+        findings=tuple(found.findings),
+        settings=found.locations.settings,
+        buckets=tuple(found.buckets),
+        nginx=found.nginx,
+        probed=found.probed,
+        seconds=found.seconds,
+        exit_status=found.exit_status,
+    )

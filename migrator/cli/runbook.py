@@ -1,0 +1,73 @@
+"""``bytes-migrator runbook``: the whole switch, step by step."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from migrator.app.runbook import guessed_deployment, runbook_of
+from migrator.cli.doctor import VERSION, checked_version
+from migrator.cli.options import location_options, locations_of, option
+from migrator.environment import DEBIAN_FILES
+from migrator.reports.runbook import DEPLOYMENTS, runbook_as_markdown, tool_words
+
+_NAMED = {
+    "data_dir": "--data-dir",
+    "bucket": "--bucket",
+    "bucket_prefix": "--bucket-prefix",
+    "endpoint_url": "--endpoint-url",
+    "region": "--region",
+    "profile": "--profile",
+    "ca_bundle": "--ca-bundle",
+}
+
+
+@click.command(short_help="Print the whole switch, step by step, filled in for this installation.")
+@location_options
+@option("--organization", "organizations", multiple=True, metavar="NAME", help="Only this one (repeatable).")
+@option(
+    "--deployment",
+    type=click.Choice(DEPLOYMENTS),
+    help="How Bytes is installed (default: guessed from what is here).",
+)
+@VERSION
+@click.pass_context
+def runbook(context: click.Context, /, **given: Any) -> int:
+    """Print Markdown with commands to paste: look, copy, stop, copy the rest, verify, new settings, start, try, and the way back.
+
+    \b
+    Examples:
+      bytes-migrator runbook --from disk --to new.env --deployment debian
+      bytes-migrator runbook --to s3 > switch.md
+    """
+    locations = locations_of(given)
+    deployment = given["deployment"] or guessed_deployment(os.environ, os.getcwd(), tuple(map(str, DEBIAN_FILES)))
+    book = runbook_of(
+        locations,
+        deployment,
+        words=_words(given, given["from_"], given["to"]),
+        back=_words(given, given["to"], given["from_"]),
+        organizations=given["organizations"],
+        bytes_version=checked_version(given["bytes_version"]),
+        can_verify=_has_command(context, "verify"),
+    )
+    click.echo(runbook_as_markdown(book), nl=False)
+    return 0
+
+
+def _has_command(context: click.Context, name: str) -> bool:
+    group = context.parent.command if context.parent is not None else None
+    return isinstance(group, click.Group) and name in group.commands
+
+
+def _words(given: dict[str, Any], from_: str | None, to: str | None) -> tuple[str, ...]:
+    """The options that name these locations, as they were given. Settings of the environment are not repeated: the runbook says them."""
+    options = [("--from", from_), ("--to", to)]
+    options += [("--env-file", str(path)) for path in given["env_files"]]
+    options += [(option_name, given[name]) for name, option_name in _NAMED.items()]
+    if given["bucket_per_org"] is not None:
+        options.append(("--bucket-per-org" if given["bucket_per_org"] else "--single-bucket", ""))
+    options += [("--organization", name) for name in given["organizations"]]
+    return tool_words([(name, value) for name, value in options if value is not None])

@@ -1,0 +1,90 @@
+"""What a sample of the source tells: does it look like Bytes' own, and is Bytes at work on it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from migrator.doctor import names
+from migrator.doctor.words import passed, some_of, warned
+from migrator.model import Count, Finding, Problem
+
+IN_USE_WITHIN = 60.0
+"""Seconds since the last change within which Bytes is taken to be at work."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Sample:
+    """What was met of an end. `counts`: raw files and bytes of each organization, extrapolated where not `exact`.
+
+    `newest` in seconds since the epoch, 0 for nothing; `empty` are raw files of 0 bytes.
+    """
+
+    counts: dict[str, Count] = field(default_factory=dict)
+    exact: bool = True
+    looked_at: int = 0
+    empty: list[str] = field(default_factory=list)
+    newest: float = 0.0
+    unreadable: list[str] = field(default_factory=list)
+
+
+def source_findings(problems: Sequence[Problem], sample: Sample, *, is_disk: bool, now: float) -> Iterator[Finding]:
+    """`problems` are what lay beside the organizations."""
+    files = sum(count.files for count in sample.counts.values())
+    about = "" if sample.exact else "about "
+    yield passed(
+        names.SOURCE, f"It looks like Bytes' own: {about}{files:,} raw files of {len(sample.counts)} organizations."
+    )
+    yield from _beside(problems)
+    unreadable = sample.unreadable + [one.where for one in problems if one.kind == "unreadable-folder"]
+    if unreadable:
+        yield warned(
+            names.UNREADABLE_FOLDERS,
+            f"{len(unreadable)} folders cannot be read: {some_of(unreadable)}.",
+            "Raw files in them would be left behind.",
+            "Run this as root or as the user that Bytes runs as.",
+        )
+    else:
+        yield passed(names.UNREADABLE_FOLDERS, "All folders that were looked at can be read.")
+    if sample.empty:
+        yield warned(
+            names.EMPTY_FILES,
+            f"{len(sample.empty)} of {sample.looked_at:,} raw files that were looked at are empty: {some_of(sample.empty)}.",
+            "Bytes saves empty files too, but an interrupted one or a full disk leaves the like: nothing on disk tells them apart.",
+            "They are copied as they are. Bytes' database knows which of them should hold something.",
+        )
+    else:
+        yield passed(names.EMPTY_FILES, f"None of {sample.looked_at:,} raw files that were looked at is empty.")
+    age = now - sample.newest
+    if sample.newest and age < IN_USE_WITHIN:
+        yield warned(
+            names.SOURCE_IN_USE,
+            f"It changed {max(0, age):.0f} seconds ago: Bytes seems to be at work on it.",
+            "That is fine for copying ahead; what comes in later needs one more run.",
+            "Stop Bytes before the last run.",
+        )
+    else:
+        where = "Nothing that was looked at" if is_disk else "No object that was looked at"
+        yield passed(names.SOURCE_IN_USE, f"{where} changed within the last minute.")
+
+
+def _beside(problems: Sequence[Problem]) -> Iterator[Finding]:
+    odd = [one.where for one in problems if one.kind == "stray" and one.reason.startswith("not an organization's code")]
+    strays = [one.where for one in problems if one.kind == "stray" and one.where not in odd]
+    if odd:
+        yield warned(
+            names.ORGANIZATION_NAMES,
+            f"{len(odd)} folders have names that no organization can have: {some_of(odd)}.",
+            "Bytes never reads below them: organizations are lower-case slugs of at most 32 characters.",
+            "If raw files lie in them, rename the folder to the organization's code.",
+        )
+    else:
+        yield passed(names.ORGANIZATION_NAMES, "All folders are named as organizations are.")
+    if strays:
+        yield warned(
+            names.STRAYS,
+            f"{len(strays)} things beside the organizations are no raw files: {some_of(strays)}.",
+            "They are left where they are: Bytes never reads them.",
+        )
+    else:
+        yield passed(names.STRAYS, "Nothing else lies beside the organizations.")

@@ -1,0 +1,208 @@
+"""The whole switch as Markdown with commands to paste, filled in for one installation."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from migrator.reports.words import shown
+
+Deployment = Literal["debian", "compose", "kubernetes"]
+DEPLOYMENTS: tuple[Deployment, ...] = ("debian", "compose", "kubernetes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runbook:
+    """What is filled in. `words`: the options that name the locations, as they were typed; `back`: the same, with ends swapped.
+
+    `settings` and `old_settings` are lines for Bytes' env file. `nginx` are the cure's lines, empty where none is needed;
+    `may_need_nginx`: that is not known. `can_verify`: this program has that command. `version`: a warning on Bytes' version, or "".
+    """
+
+    deployment: Deployment
+    source: str
+    target: str
+    words: tuple[str, ...]
+    back: tuple[str, ...]
+    settings: tuple[str, ...]
+    old_settings: tuple[str, ...]
+    nginx: tuple[str, ...]
+    proxy_url: str
+    may_need_nginx: bool
+    to_s3: bool
+    can_verify: bool
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Commands:
+    stop: str
+    start: str
+    file: str
+    log: str
+    prefix: str
+
+
+_COMMANDS: dict[Deployment, _Commands] = {
+    "debian": _Commands(
+        stop="systemctl stop kat-bytes",
+        start="systemctl start kat-bytes",
+        file="/etc/kat/bytes.conf",
+        log="journalctl --unit kat-bytes --since '-10 min' --no-pager",
+        prefix="As root, on the machine that Bytes runs on. Bytes' service is `kat-bytes`.",
+    ),
+    "compose": _Commands(
+        stop="docker compose stop bytes",
+        start="docker compose up -d bytes",
+        file=".env",
+        log="docker compose logs --since 10m bytes",
+        prefix="As root, in the folder of `docker-compose.yml`. The data folder is the folder of the volume that Bytes has at `/data`:"
+        " `docker volume inspect --format '{{.Mountpoint}}' VOLUME` tells it.",
+    ),
+    "kubernetes": _Commands(
+        stop="kubectl scale deployment/bytes --replicas=0 && kubectl rollout status deployment/bytes",
+        start="kubectl scale deployment/bytes --replicas=1 && kubectl rollout status deployment/bytes",
+        file="the Secret or ConfigMap that Bytes has its environment from",
+        log="kubectl logs deployment/bytes --since=10m",
+        prefix="`bytes-migrator` runs in a Job with Bytes' data volume at `/data`, `runAsUser: 1000`, and a volume of its own for"
+        " `--state-dir`;"
+        " `kubectl` where you administer the cluster."
+        " Change `deployment/bytes` if Bytes has another name.",
+    ),
+}
+
+
+def runbook_as_markdown(book: Runbook) -> str:
+    return "\n".join(_lines(book)) + "\n"
+
+
+def _lines(book: Runbook) -> Iterator[str]:
+    commands = _COMMANDS[book.deployment]
+    yield f"# Moving Bytes' raw files to {shown(book.target)}"
+    yield ""
+    yield f"From {shown(book.source)}, with Bytes as a {book.deployment} deployment. {commands.prefix}"
+    yield "Each step tells how it went. Until Bytes has its new settings nothing changes for it, and any step can be repeated."
+    if book.version:
+        yield ""
+        yield f"**{book.version}**"
+    for number, (title, body) in enumerate(_steps(book, commands), 1):
+        yield ""
+        yield f"## {number}. {title}"
+        yield ""
+        yield from body
+
+
+def _steps(book: Runbook, commands: _Commands) -> Iterator[tuple[str, list[str]]]:
+    if book.nginx:
+        yield "Put nginx before the S3 server", _nginx(book)
+    yield "Look", _look(book)
+    yield (
+        "Copy while Bytes runs",
+        [
+            *_block(_tool("migrate", *book.words, "--yes")),
+            "Repeat it until it copies only a few. Went well: exit status 0.",
+        ],
+    )
+    yield "Stop Bytes", [*_block(commands.stop), "From here on OpenKAT cannot save or read raw files."]
+    yield (
+        "Copy the rest",
+        [
+            *_block(_tool("migrate", *book.words, "--yes")),
+            "Went well: `Everything is accounted for` or `Nothing to copy`.",
+        ],
+    )
+    verify = _tool("verify", *book.words) if book.can_verify else _tool("plan", *book.words)
+    yield (
+        "Verify",
+        [
+            *_block(verify),
+            f"Went well: {'exit status 0' if book.can_verify else 'nothing is missing'}. If not, start Bytes as it was, and see to what"
+            " is listed.",
+        ],
+    )
+    yield f"Give Bytes the new settings, in {commands.file}", _settings(book, commands)
+    yield "Start Bytes", _block(commands.start)
+    yield (
+        "Try it",
+        [
+            "In OpenKAT, open a raw file from before, and run a boefje that makes a new one; open that too. Then:",
+            "",
+            *_block(f"{commands.log} | grep -w 500 || echo 'no error'"),
+            "Went well: both open, and `no error`. Otherwise take the way back.",
+        ],
+    )
+    yield "The way back", _back(book, commands)
+
+
+def _look(book: Runbook) -> list[str]:
+    lines = _block(
+        _tool("doctor", *book.words, "--probe", "--yes") if book.to_s3 else _tool("doctor", *book.words),
+        _tool("plan", *book.words),
+    )
+    lines.append("Went well: no `error:`. Each one says what cures it.")
+    if book.may_need_nginx:
+        lines += [
+            "",
+            "If `bytes-calls` is an error, `doctor` prints nginx's lines that cure it; then begin here again.",
+        ]
+    return lines
+
+
+def _nginx(book: Runbook) -> list[str]:
+    return [
+        "This server refuses a call that Bytes makes at every save and every read; without this, Bytes answers HTTP 500 to everything.",
+        "In containers, let nginx listen where Bytes' container reaches it, and use that address in place of"
+        f" `{book.proxy_url}` everywhere below.",
+        "",
+        "```nginx",
+        *map(shown, book.nginx),
+        "```",
+        "",
+        *_block("nginx -t && systemctl reload nginx"),
+    ]
+
+
+def _settings(book: Runbook, commands: _Commands) -> list[str]:
+    """The keys are named and never printed."""
+    return [
+        *_block(
+            f"cp -p {commands.file} {commands.file}.before-migration"
+            if "/" in commands.file or "." in commands.file[:1]
+            else "kubectl get secret,configmap -o yaml > before-migration.yaml && chmod 600 before-migration.yaml"
+        ),
+        "Then these lines, in place of those of the same names:",
+        "",
+        "```",
+        *map(shown, book.settings),
+        "```",
+    ]
+
+
+def _back(book: Runbook, commands: _Commands) -> list[str]:
+    return [
+        "Nothing was removed from the old place. What Bytes saved at the new one meanwhile has to come back first:",
+        "",
+        *_block(commands.stop, _tool("migrate", *book.back, "--yes")),
+        f"Then the old settings, in {commands.file}:",
+        "",
+        "```",
+        *map(shown, book.old_settings),
+        "```",
+        "",
+        *_block(commands.start),
+    ]
+
+
+def _tool(*words: str) -> str:
+    return shown(shlex.join(("bytes-migrator", *words)))
+
+
+def _block(*lines: str) -> list[str]:
+    return ["```sh", *lines, "```", ""]
+
+
+def tool_words(options: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """(option, value) pairs as words of a command line; an empty value is a flag."""
+    return tuple(word for name, value in options for word in ((name, value) if value else (name,)))
