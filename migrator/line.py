@@ -24,7 +24,10 @@ class Acknowledgements:
         self._memory = mmap.mmap(-1, _NUMBER.size * max(1, workers))
 
     def acknowledge(self, event: UploadBegan) -> None:
-        _NUMBER.pack_into(self._memory, event.worker * _NUMBER.size, event.number)
+        self.acknowledge_number(event.worker, event.number)
+
+    def acknowledge_number(self, worker: int, number: int) -> None:
+        _NUMBER.pack_into(self._memory, worker * _NUMBER.size, number)
 
     def last(self, worker: int) -> int:
         number: int = _NUMBER.unpack_from(self._memory, worker * _NUMBER.size)[0]

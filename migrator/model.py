@@ -260,6 +260,11 @@ class Count:
         self.files += other.files
         self.bytes += other.bytes
 
+    def take(self, other: Count) -> None:
+        """The opposite of `merge`."""
+        self.files -= other.files
+        self.bytes -= other.bytes
+
     def as_dict(self) -> dict[str, int]:
         return {"files": self.files, "bytes": self.bytes}
 
@@ -308,6 +313,16 @@ class Tally:
         self.stray.merge(other.stray)
         self.present_unseen.merge(other.present_unseen)
         self.unreadable_folders += other.unreadable_folders
+
+    def taken_back(self) -> Tally:
+        """What undoes this when it is merged into a sum."""
+        undoing = Tally(unreadable_folders=-self.unreadable_folders)
+        for outcome, count in self.outcomes.items():
+            undoing[outcome].take(count)
+        undoing.extra.take(self.extra)
+        undoing.stray.take(self.stray)
+        undoing.present_unseen.take(self.present_unseen)
+        return undoing
 
     @property
     def is_clean(self) -> bool:

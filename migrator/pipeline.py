@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from typing import Protocol
 
 from migrator.ages import ANY_AGE, Ages
@@ -46,6 +46,8 @@ from migrator.units import Assignment, Event, Survey, Surveyed, Told
 
 TOLD_AFTER_RESULTS = 500
 TOLD_AFTER_SECONDS = 0.5
+PARTED_FROM_FILES = 200
+PARTED_FROM_BYTES = 1 << 30
 DIFFERENT_SIZE = "the target holds another size under this name"
 NOT_AT_TARGET = "it is not at the target"
 NO_VALID_NAME = "the organization has no valid bucket name at the target"
@@ -90,7 +92,8 @@ class Pass:
     `settle_ns`: a raw file that changed less than this ago may still be written to. `remembers`: a ledger is kept, so the state of index
     folders matters. `refusal` are the rules for organizations without a valid name at the target. `tells_copied`: name each raw file that
     was copied. `ages`: which raw files of the source count, `sample`: which of those; where any is left out, nothing is extra and no
-    folder is finished. `lists_extra`: each raw file that is only at the target is told by name.
+    folder is finished. `lists_extra`: each raw file that is only at the target is told by name. `spread`: many workers
+    want their part of each organization.
     """
 
     source: Source
@@ -105,6 +108,7 @@ class Pass:
     ages: Ages = ANY_AGE
     sample: Taking | None = None
     proofs: Proofs | None = None
+    spread: bool = False
     refusal: Rules = field(default_factory=lambda: REFUSE)
     lists_extra: bool = False
     clock_ns: Callable[[], int] = time.time_ns
@@ -120,17 +124,34 @@ class Pass:
         organization = unit.organization
         empty = organization in self.refused or self.target.is_empty(organization)
         length = self.source.shard_length(organization)
+        if self.spread and not length and self._is_worth_parting(organization):
+            length = 1
         holds = not unit.finished or (not empty and self._still_holds(unit, length))
-        told = Told(organization=organization)
+        told = Told(organization=organization, unit=unit.number)
         changed = self._changed(unit, told) if unit.finished and holds and not self.ages else None
         yield Surveyed(
-            organization=organization, length=length, target_is_empty=empty, ledger_holds=holds, changed=changed
+            organization=organization,
+            length=length,
+            target_is_empty=empty,
+            ledger_holds=holds,
+            changed=changed,
+            unit=unit.number,
         )
         if length or changed is not None:
             looked_through = (self.source,) if empty or changed is not None else (self.source, self.target)
             for store in looked_through:
                 store.scan_strays(organization, told.note, length=length or 1)
             yield told
+
+    def _is_worth_parting(self, organization: str) -> bool:
+        """Whether the first raw files are many, or large: found with one page of a listing, or a few folders."""
+        size = 0
+        first = islice(self.source.scan(Shard(organization), lambda notice: None), PARTED_FROM_FILES)
+        for number, entry in enumerate(first, 1):
+            size += entry.size
+            if number == PARTED_FROM_FILES or (number > 1 and size >= PARTED_FROM_BYTES):
+                return True
+        return False
 
     def _changed(self, unit: Survey, told: Told) -> tuple[Folder, ...] | None:
         """The index folders that are not as the ledger knows them, with one stat for each; the others' files are counted, unseen."""
@@ -165,7 +186,7 @@ class ShardPass:
         self._assignment = assignment
         self._shard = assignment.shard
         self._young_after = whole.clock_ns() - whole.settle_ns
-        self._told = Told(organization=self._shard.organization)
+        self._told = Told(organization=self._shard.organization, unit=assignment.number)
         self._told_at = time.monotonic()
         self._results = 0
         only = assignment.only
@@ -173,6 +194,7 @@ class ShardPass:
         self._open_folders = {folder.prefix: _FolderCount(folder) for folder in folders}
         self._has_folders = bool(folders)
         self.organization = self._shard.organization
+        self.unit = assignment.number
         self._proof = _ShardProof(whole.proofs, assignment, whole.clock_ns()) if whole.proofs is not None else None
         if self._proof is not None and self._rests_on_earlier(self._proof):
             self.steps: Iterator[Step] = iter(())
@@ -220,7 +242,7 @@ class ShardPass:
 
     def tell(self) -> Told:
         """What has happened since this was last called."""
-        told, self._told = self._told, Told(organization=self._shard.organization)
+        told, self._told = self._told, Told(organization=self._shard.organization, unit=self.unit)
         self._told_at, self._results = time.monotonic(), 0
         return told
 
@@ -238,7 +260,7 @@ class ShardPass:
         known = self._assignment.proven
         if known is None or not proof.may_rest_on(known):
             return False
-        told, self._told = self._told, Told(organization=self._shard.organization)
+        told, self._told = self._told, Told(organization=self._shard.organization, unit=self.unit)
         for pair in proof.watch(self._pairs(None)):
             if pair.source is not None:
                 for count in (self._told.tally[Outcome.PROVEN], self._told.tally.present_unseen):

@@ -1,6 +1,6 @@
 """Settings as frozen values that the rest of the program works with: locations, access to S3, and what they come from. Pure.
 
-All of them can be pickled for worker processes; none of them prints a secret.
+All of them can be pickled for workers, but for a secret: none is printed, and none leaves this process and those forked from it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 from urllib.parse import urlsplit
 
 from migrator.envfile import Setting
@@ -55,6 +55,10 @@ class Secret:
     def reveal(self) -> str:
         """The text; only for handing it to the library that signs with it."""
         return self._text
+
+    def __reduce__(self) -> NoReturn:
+        """Keys never travel: workers of other machines use those of their own environment."""
+        raise TypeError("a secret cannot be pickled")
 
     def __repr__(self) -> str:
         return "***"

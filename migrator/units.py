@@ -25,10 +25,14 @@ from migrator.model import (
 
 
 class Survey(NamedTuple):
-    """A unit: find out how to cut an organization into shards, and whether what the ledger calls finished is still there."""
+    """A unit: find out how to cut an organization into shards, and whether what the ledger calls finished is still there.
+
+    `number` is the engine's: events carry it, so that an engine that may give a unit out twice can tell whose they are.
+    """
 
     organization: str
     finished: Mapping[str, FinishedFolder] = {}
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +40,7 @@ class Assignment:
     """A unit: a shard, and what the ledger knows of it.
 
     `only` these of its index folders; None for all of it. `entries`: these raw files of the source, met already, and nothing is listed at
-    either end. `by_size`: what is at both ends with one size needs no look at its content.
+    either end. `by_size`: what is at both ends with one size needs no look at its content. `number` as in `Survey`.
     """
 
     shard: Shard
@@ -47,6 +51,7 @@ class Assignment:
     provisional: Mapping[RawId, Provisional] = field(default_factory=dict)
     uploads: tuple[UnfinishedUpload, ...] = ()
     proven: ProvenShard | None = None
+    number: int = 0
 
 
 Unit = Survey | Assignment
@@ -65,6 +70,7 @@ class Surveyed:
     target_is_empty: bool
     ledger_holds: bool = True
     changed: tuple[Folder, ...] | None = None
+    unit: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,6 +92,7 @@ class Told:
     relied_upon: list[ProvenShard] = field(default_factory=list)
     sheets: list[str] = field(default_factory=list)
     copied: list[Entry] = field(default_factory=list)
+    unit: int = 0
 
     def note(self, notice: Notice) -> None:
         """Take down what a scan met besides raw files."""
@@ -114,6 +121,7 @@ class Ended(NamedTuple):
     """An event: a unit has come to its end; `error` is what ends the run, if anything."""
 
     error: MigratorError | None = None
+    unit: int = 0
 
 
 Event = Surveyed | Told | UploadBegan | UploadEnded | Ended

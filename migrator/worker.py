@@ -62,9 +62,9 @@ class Worker:
         self._fail(error)
         for shard in self._open:
             self._tell(shard.shard.tell())
-            self._tell(Ended(error))
-        while self._units.take(wait=True) is not None:
-            self._tell(Ended(error))
+            self._tell(Ended(error, shard.shard.unit))
+        while (unit := self._units.take(wait=True)) is not None:
+            self._tell(Ended(error, unit.number))
 
     def _feed(self) -> None:
         """Give the sink steps while it has room, opening shards as they are needed."""
@@ -127,13 +127,13 @@ class Worker:
                 self._open.append(_Open(ShardPass(self._pass, unit, self._tell)))
                 return True
         except Interrupted:
-            self._tell(Ended())
+            self._tell(Ended(unit=unit.number))
         except MigratorError as error:
-            self._tell(Ended(error))
+            self._tell(Ended(error, unit.number))
         except Exception as error:
-            self._tell(Ended(unexpected(error)))
+            self._tell(Ended(unexpected(error), unit.number))
         else:
-            self._tell(Ended())
+            self._tell(Ended(unit=unit.number))
         return True
 
     def _collect(self) -> None:
@@ -158,7 +158,7 @@ class Worker:
         for shard in [shard for shard in self._open if shard.exhausted and not shard.under_way]:
             self._open.remove(shard)
             self._tell(shard.shard.tell() if shard.broken or self._error else shard.shard.finish())
-            self._tell(Ended(self._error))
+            self._tell(Ended(self._error, shard.shard.unit))
             self._error = None
 
 

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from functools import partial
 
 from migrator.ahead import CountAhead
 from migrator.app.doctor import try_bytes_calls
 from migrator.app.estimating import estimated
 from migrator.app.memory import Record, only_reading
-from migrator.app.opening import held_ledger, patience_of, reading, throttle_of, writing
-from migrator.app.options import MOST_JOBS, Deadline, Options, Prepared, Stopping, Watch
+from migrator.app.opening import held_ledger, patience_of, reading, throttle_of
+from migrator.app.options import Deadline, EngineName, Options, Prepared, Stopping, Watch
 from migrator.app.planning import abilities_of, ability_findings, first_look, lane_findings, refuse_idle_limits
 from migrator.app.reporting import first_totals, report_of
+from migrator.app.spreading import Recipe, Spread, engine_of, key_findings, pass_of
 from migrator.app.uploads import give_up_leftovers
 from migrator.coordinator import Coordinator, Engine, Memory, Observer, Totals
-from migrator.engines.processes import Processes
 from migrator.engines.threads import Threads
 from migrator.errors import MigratorError, MustStop
 from migrator.firstlook import refuse_errors
@@ -29,26 +26,18 @@ from migrator.ledger import Ledger
 from migrator.line import Line
 from migrator.model import Count, Finding, Outcome, Tally
 from migrator.pipeline import Pass
-from migrator.protocols import Sink, Source
+from migrator.protocols import Source
 from migrator.rehearse import Rehearse
 from migrator.reports.kept import as_kept
 from migrator.reports.report import MAX_DURATION, Report
-from migrator.rules import BY_CONTENT, BY_SIZE, Rules
+from migrator.rules import BY_SIZE
 from migrator.settings import DiskLocation, Locations, S3Location
-from migrator.stopping import Flag
 from migrator.stores.disk_target import held, try_out
-from migrator.stores.lanes import bulk_lane_between
 from migrator.stores.s3.abilities import Abilities
 from migrator.stores.s3.store import S3Target
-from migrator.throttle import Throttle
-from migrator.transfer.careful import CarefulLane
-from migrator.transfer.sink import Transfer
-from migrator.units import Ended, Told
+from migrator.units import Told
 from migrator.worker import Units, Worker
 
-MOST_WORKERS = 4
-MOST_CAREFUL_JOBS = 8
-"""boto3 gets slower with more threads: 887 files a second with one, 462 with 64."""
 _COUNTING_AFTER_STOP_SECONDS = 5.0
 
 
@@ -62,16 +51,21 @@ def plan(locations: Locations, options: Options, watch: Watch, stopping: Stoppin
     with opened[0] as source, opened[1] as target:
         prepared = first_look(locations, options, source, target)
         totals = first_totals(prepared)
-        whole = _pass(source, target, Rehearse(source), BY_SIZE, prepared.refused, options, stopping.event)
-        whole = replace(whole, remembers=False)
-        with (
-            only_reading(locations, options) as memory,
-            Threads(partial(_work_through, whole), stopping=stopping.event) as engine,
-        ):
+        recipe = Recipe.of(prepared, options, run_id=new_run_id(), dry_run=True)
+        spread: AbstractContextManager[Spread]
+        if options.engine in (None, EngineName.LOCAL):
+            whole = pass_of(recipe, source, target, Rehearse(source), BY_SIZE, stopping.event)
+            spread = Threads(partial(_work_through, whole), stopping=stopping.event)
+        else:
+            spread = engine_of(recipe, options, prepared, throttle, stopping.event)
+        with only_reading(locations, options) as memory, spread as engine:
             _coordinate(engine, prepared, memory, [*watch(None), *deadline], totals, stopping)
+            findings = (*prepared.findings, *key_findings(recipe, options), *engine.findings)
         estimate = None if stopping.event.is_set() else estimated(prepared, totals, source, target, memory.runs)
     seconds = time.monotonic() - started
-    return report_of("plan", "", prepared, totals, seconds, stopping, dry_run=True, estimate=estimate)
+    return report_of(
+        "plan", "", prepared, totals, seconds, stopping, findings=findings, dry_run=True, estimate=estimate
+    )
 
 
 def migrate(
@@ -110,17 +104,21 @@ def migrate(
         record = Record(ledger, run_id, totals, relies_on_finished=not options.full)
         stack.enter_context(record.running("migrate", locations, options))
         ledger.record_problems(run_id, prepared.look.problems)
-        engine = stack.enter_context(
-            engine_of(
-                Recipe(prepared=prepared, options=options, run_id=run_id, abilities=abilities, throttle=throttle),
-                stopping.event,
-            )
-        )
+        recipe = Recipe.of(prepared, options, run_id=run_id, abilities=abilities)
+        engine = stack.enter_context(engine_of(recipe, options, prepared, throttle, stopping.event))
         source = stack.enter_context(reading(locations.source, patience_of(options, stopping.event)))
         ahead = stack.enter_context(CountAhead(source, prepared.look.organizations, options.ages))
         record.ahead = ahead
         report_now = partial(
-            _report_now, started, run_id, prepared, totals, stopping, findings, ahead, by_size=options.compare_by_size
+            _report_now,
+            started,
+            run_id,
+            prepared,
+            totals,
+            stopping,
+            lambda: (*findings, *key_findings(recipe, options), *engine.findings),
+            ahead,
+            by_size=options.compare_by_size,
         )
         record.keep(as_kept(report_now()))
         try:
@@ -160,7 +158,7 @@ def _report_now(
     prepared: Prepared,
     totals: Totals,
     stopping: Stopping,
-    findings: tuple[Finding, ...],
+    findings: Callable[[], tuple[Finding, ...]],
     ahead: CountAhead,
     error: MigratorError | None = None,
     *,
@@ -173,91 +171,15 @@ def _report_now(
         totals,
         time.monotonic() - started,
         stopping,
-        findings=findings,
+        findings=findings(),
         final=ahead.is_final,
         by_size=by_size,
         error=error,
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """What a worker needs to open its own stores and lanes."""
-
-    prepared: Prepared
-    options: Options
-    run_id: str
-    abilities: Abilities
-    throttle: Throttle
-    tells_copied: bool = False
-
-
-def engine_of(recipe: Recipe, stopping: Flag) -> Processes:
-    """As many processes as there are cores to use, with the requests under way shared out among them."""
-    jobs = recipe.options.jobs or MOST_JOBS
-    workers = max(1, min(len(os.sched_getaffinity(0)), MOST_WORKERS, jobs))
-    gc.freeze()  # what is here by now stays, and workers need not look through it
-    shared = replace(recipe, options=replace(recipe.options, jobs=-(-jobs // workers)))
-    return Processes(partial(_work_by_recipe, shared, stopping), workers=workers, stopping=stopping)
-
-
-def _work_by_recipe(recipe: Recipe, stopping: Flag, units: Units, line: Line) -> None:
-    """The whole life of a worker process."""
-    prepared, options = recipe.prepared, recipe.options
-    patience = patience_of(options, stopping)
-    try:
-        with ExitStack() as stack:
-            source = stack.enter_context(reading(prepared.locations.source, patience, recipe.throttle))
-            target = stack.enter_context(
-                writing(
-                    prepared.locations.target,
-                    patience,
-                    run_id=recipe.run_id,
-                    abilities=recipe.abilities,
-                    create_buckets=options.create_buckets,
-                    journal=line,
-                    throttle=recipe.throttle,
-                    source=prepared.locations.source,
-                )
-            )
-            careful = CarefulLane(source, target, jobs=min(options.jobs, MOST_CAREFUL_JOBS), patience=patience)
-            sink = Transfer(target, careful, bulk_lane_between(source, target, largest_window=options.jobs))
-            stack.callback(sink.close)
-            rules = BY_SIZE if options.compare_by_size else BY_CONTENT
-            whole = _pass(source, target, sink, rules, prepared.refused, options, stopping)
-            _work_through(replace(whole, tells_copied=recipe.tells_copied), units, line)
-            if not stopping.is_set():
-                target.clear_leftovers(source)
-    except MigratorError as error:
-        stopping.set()
-        while units.take(wait=True) is not None:
-            line.tell(Ended(error))
-
-
 def _work_through(whole: Pass, units: Units, line: Line) -> None:
     Worker(whole, units, line).run()
-
-
-def _pass(
-    source: Source,
-    target: Source,
-    sink: Sink,
-    rules: Rules,
-    refused: frozenset[str],
-    options: Options,
-    stopping: Flag,
-) -> Pass:
-    return Pass(
-        source=source,
-        target=target,
-        sink=sink,
-        rules=rules,
-        refused=refused,
-        settle_ns=int(options.settle * 1e9),
-        stopping=stopping,
-        ages=options.ages,
-        lists_extra=options.lists_extra,
-    )
 
 
 def _coordinate(

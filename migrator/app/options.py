@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
+from urllib.parse import urlsplit
 
 from migrator.ages import ANY_AGE, Ages
 from migrator.ahead import CountAhead
 from migrator.coordinator import Observer
+from migrator.engines.places import is_loopback
+from migrator.errors import SettingsError
 from migrator.firstlook import SourceLook
 from migrator.limits import Limits
 from migrator.model import Finding
@@ -22,11 +26,20 @@ MOST_JOBS = 256
 """Requests under way at once if nobody says otherwise: an upper bound, below which the lanes find their own number."""
 
 
+class EngineName(str, Enum):
+    """What spreads a run: this process alone, processes of this machine, or a Dask cluster."""
+
+    LOCAL = "local"
+    PROCESSES = "processes"
+    DASK = "dask"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """What a command was asked to do, besides the locations. Times in seconds; `jobs` 0 lets the lanes find their own number.
 
     `lists_extra`: tell each raw file that is only at the target by name, for a list of files.
+    `engine` None is the command's own; `scheduler` is a Dask scheduler's address, without which Dask runs on this machine.
     """
 
     organizations: tuple[str, ...] = ()
@@ -41,7 +54,43 @@ class Options:
     full: bool = False
     limits: Limits = field(default_factory=Limits)
     lists_extra: bool = False
+    engine: EngineName | None = None
+    scheduler: str = ""
     state: StateFolder = field(default_factory=StateFolder.default)
+
+
+def engine_and_scheduler(engine: str | None, scheduler: str | None) -> tuple[EngineName | None, str]:
+    """What was asked for, as far as it can be meant. Raises SettingsError: without TLS nothing goes over a network."""
+    named = EngineName(engine) if engine else None
+    if not scheduler:
+        return named, ""
+    if named not in (None, EngineName.DASK):
+        raise SettingsError(
+            "scheduler-without-dask",
+            f"--scheduler belongs to --engine dask, not to --engine {named.value}.",
+            cure="Leave one of them out.",
+        )
+    try:
+        parts = urlsplit(scheduler)
+        is_address = parts.scheme in ("tcp", "tls") and bool(parts.hostname) and bool(parts.port)
+        is_address = is_address and "@" not in parts.netloc and not (parts.path or parts.query or parts.fragment)
+    except ValueError:
+        is_address = False
+    if not is_address:
+        shown = "" if "@" in scheduler else f" {scheduler!r}"  # a login is a secret
+        raise SettingsError(
+            "scheduler-not-an-address",
+            f"--scheduler{shown} is no address of a Dask scheduler.",
+            cure="Write it like tls://scheduler.example.org:8786, or tcp://127.0.0.1:8786 on this machine.",
+        )
+    if parts.scheme == "tcp" and not is_loopback(parts.hostname or ""):
+        raise SettingsError(
+            "scheduler-not-encrypted",
+            f"--scheduler {scheduler} would be reached over a network without TLS.",
+            why="Whoever can reach it could read along, and have the workers do anything.",
+            cure="Start scheduler and workers with tls:// and certificates; tcp:// is for 127.0.0.1 alone.",
+        )
+    return EngineName.DASK, scheduler
 
 
 @dataclass(slots=True, kw_only=True)

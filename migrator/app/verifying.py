@@ -14,11 +14,12 @@ from pathlib import Path
 
 from migrator.ahead import CountAhead
 from migrator.app.memory import ProofRecord
-from migrator.app.migrating import MOST_CAREFUL_JOBS, MOST_WORKERS, new_run_id
+from migrator.app.migrating import new_run_id
 from migrator.app.opening import as_refusal, held_ledger_of, patience_of, reading
 from migrator.app.options import MOST_JOBS, Options, Stopping, Watch
 from migrator.app.planning import first_look
 from migrator.app.reporting import buckets_of
+from migrator.app.spreading import MOST_CAREFUL_JOBS, MOST_WORKERS
 from migrator.coordinator import Coordinator, Totals
 from migrator.engines.processes import Processes
 from migrator.errors import MigratorError, SettingsError

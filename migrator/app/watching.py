@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from migrator.app.memory import Record
-from migrator.app.migrating import Recipe, deadline_of, engine_of, new_run_id
+from migrator.app.migrating import deadline_of, new_run_id
 from migrator.app.opening import held_ledger, patience_of, reading, throttle_of
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.planning import abilities_of, ability_findings, lane_findings, prepare_to_migrate
 from migrator.app.reporting import first_totals, report_of
+from migrator.app.spreading import Recipe, engine_of
 from migrator.coordinator import Coordinator, Engine, Observer, Totals
 from migrator.errors import MigratorError, StoreError
 from migrator.ledger import Ledger
@@ -163,15 +164,8 @@ class _Watching:
                 *lane_findings(locations),
             )
             throttle = throttle_of(options, flag)
-            recipe = Recipe(
-                prepared=prepared,
-                options=options,
-                run_id=self._run_id,
-                abilities=abilities,
-                throttle=throttle,
-                tells_copied=True,
-            )
-            engine = stack.enter_context(engine_of(recipe, flag))
+            recipe = replace(Recipe.of(prepared, options, run_id=self._run_id, abilities=abilities), tells_copied=True)
+            engine = stack.enter_context(engine_of(recipe, options, prepared, throttle, flag))
             patience = patience_of(options, flag)
             source = stack.enter_context(reading(locations.source, patience, throttle))
             target = stack.enter_context(reading(locations.target, patience, throttle))

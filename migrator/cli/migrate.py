@@ -14,6 +14,7 @@ from migrator.app.planning import prepare_to_migrate
 from migrator.cli.logs import log_to
 from migrator.cli.options import (
     age_options,
+    engine_options,
     limit_options,
     location_options,
     locations_of,
@@ -36,6 +37,7 @@ from migrator.reports.words import plural, shown
 @location_options
 @run_options
 @age_options
+@engine_options
 @report_options
 @transfer_options
 @option("--full", is_flag=True, help="Compare folders too that an earlier run finished and that are unchanged since.")

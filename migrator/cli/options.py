@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from migrator.ages import Ages
-from migrator.app.options import Options
+from migrator.app.options import EngineName, Options, engine_and_scheduler
 from migrator.doctor.names import FINDINGS
 from migrator.errors import SettingsError
 from migrator.limits import Limits, bandwidth_of, requests_of, seconds_of
@@ -168,6 +168,20 @@ _LIMIT_OPTIONS = (
 )
 
 
+_ENGINE_OPTIONS = (
+    option(
+        "--engine",
+        type=click.Choice([name.value for name in EngineName]),
+        help="Work in this process alone, in processes of this machine, or on a Dask cluster (default: processes; a dry run: local).",
+    ),
+    option(
+        "--scheduler",
+        metavar="URL",
+        help="The Dask cluster's scheduler: tls://…, or tcp:// on this machine. Without it, --engine dask starts a cluster here.",
+    ),
+)
+
+
 def state_options(command: Command) -> Command:
     return _with(_STATE_OPTIONS, command)
 
@@ -195,6 +209,10 @@ def report_options(command: Command) -> Command:
 def look_options(command: Command) -> Command:
     """What a command takes that compares raw files with what is known of them, and needs no ledger."""
     return _with(_LOOK_OPTIONS, command)
+
+
+def engine_options(command: Command) -> Command:
+    return _with(_ENGINE_OPTIONS, command)
 
 
 def age_options(command: Command) -> Command:
@@ -244,8 +262,11 @@ def end_of(given: dict[str, Any]) -> Locations:
 
 
 def options_of(given: dict[str, Any]) -> Options:
-    """What was asked for besides the locations."""
+    """What was asked for besides the locations. Raises SettingsError."""
+    engine, scheduler = engine_and_scheduler(given.get("engine"), given.get("scheduler"))
     return Options(
+        engine=engine,
+        scheduler=scheduler,
         organizations=given["organizations"],
         jobs=given.get("jobs") or 0,
         create_buckets=given.get("create_buckets", True),

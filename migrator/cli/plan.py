@@ -10,6 +10,7 @@ from migrator.app import migrating
 from migrator.cli.logs import log_to
 from migrator.cli.options import (
     age_options,
+    engine_options,
     location_options,
     locations_of,
     options_of,
@@ -28,6 +29,7 @@ from migrator.reports.report import Report
 @location_options
 @run_options
 @age_options
+@engine_options
 @report_options
 def plan(**given: Any) -> int:
     """Say what `migrate` would do, and write nothing.

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from migrator.errors import MustStop
 from migrator.line import Acknowledgements, Line
+from migrator.model import Finding
 from migrator.stopping import Flag
 from migrator.units import Event, Unit, UploadBegan
 
@@ -79,6 +80,11 @@ class Processes:
     @property
     def capacity(self) -> int:
         return len(self._workers) * UNITS_AHEAD
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Nothing is to be told of workers of one's own."""
+        return ()
 
     def __enter__(self) -> Processes:
         for worker in self._workers:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from migrator.line import Acknowledgements, Line
+from migrator.model import Finding
 from migrator.stopping import Flag
 from migrator.units import Event, Unit, UploadBegan
 
@@ -14,8 +15,8 @@ UNITS_AHEAD = 4
 _EVENTS_WAITING = 64
 
 
-class _Units:
-    """The worker's end of the queue of units."""
+class UnitsHere:
+    """The worker's end of a queue of units within one process; `queue` is the other end, None says that there are no more."""
 
     def __init__(self) -> None:
         self.queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
@@ -35,8 +36,8 @@ class _Units:
 class Threads:
     """Use as a context manager; leaving it ends the worker."""
 
-    def __init__(self, work: Callable[[_Units, Line], None], *, stopping: Flag) -> None:
-        self._units = _Units()
+    def __init__(self, work: Callable[[UnitsHere, Line], None], *, stopping: Flag) -> None:
+        self._units = UnitsHere()
         self._events: queue.Queue[Event] = queue.Queue(_EVENTS_WAITING)
         self._acknowledgements = Acknowledgements(1)
         line = Line(self._events.put, 0, self._acknowledgements, stopping)
@@ -45,6 +46,11 @@ class Threads:
     @property
     def capacity(self) -> int:
         return UNITS_AHEAD
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Nothing is to be told of workers of one's own."""
+        return ()
 
     def __enter__(self) -> Threads:
         self._thread.start()

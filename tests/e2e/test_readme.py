@@ -21,7 +21,7 @@ REFERENCE = ROOT / "docs" / "reference.md"
 _BLOCK = re.compile(r"^ *```[^\n]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`(bytes-migrator [^`\n]+)`")
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
-_FOREIGN = {"--fast"}  # of scripts/test
+_FOREIGN = {"--fast", "--host", "--nthreads"}  # of scripts/test, and of dask
 
 
 def _command_lines(document: Path) -> Iterator[str]:

@@ -1,0 +1,96 @@
+"""A Dask cluster of processes for tests: on the loopback, its members to be killed and replaced one by one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tests.servers import free_ports
+
+READY_SECONDS = 60.0
+ROOT = Path(__file__).parents[1]
+
+
+class Cluster:
+    """Members are plain processes, as an operator would start them."""
+
+    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._env = env
+        self._port = free_ports(1)[0]
+        self.address = f"tcp://127.0.0.1:{self._port}"
+        self._log = folder / "cluster.log"
+        self._members: list[subprocess.Popen[bytes]] = []
+        self.scheduler: subprocess.Popen[bytes] | None = None
+
+    def start_scheduler(self) -> subprocess.Popen[bytes]:
+        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(self._port), "--no-dashboard")
+        return self.scheduler
+
+    def start_worker(
+        self, name: str, *, env: Mapping[str, str] | None = None, before: tuple[str, ...] = (), jobs: int = 4
+    ) -> subprocess.Popen[bytes]:
+        """`before` are words that start it elsewhere, such as in a name space of its own."""
+        words = ("worker", self.address, "--name", name, "--nthreads", str(jobs), "--no-dashboard", "--no-nanny")
+        folder = ("--local-directory", str(self._folder / f"worker-{name}"))
+        return self._start(*words, *folder, env=env, before=before)
+
+    def wait_for_workers(self, count: int) -> None:
+        self._wait_for_line("Register worker addr", count)  # said by the scheduler, once for each
+
+    def kill(self, member: subprocess.Popen[bytes]) -> None:
+        member.kill()
+        member.wait()
+
+    def close(self) -> None:
+        for member in self._members:
+            member.kill()
+            member.wait()
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def _start(
+        self, *words: str, env: Mapping[str, str] | None = None, before: tuple[str, ...] = ()
+    ) -> subprocess.Popen[bytes]:
+        merged = {**os.environ, **self._env, **(env or {})}
+        merged["PYTHONPATH"] = os.pathsep.join([merged.get("PYTHONPATH_FIRST", ""), str(ROOT)]).lstrip(os.pathsep)
+        with open(self._log, "ab") as log:
+            member = subprocess.Popen(
+                [*before, sys.executable, "-m", "dask", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=merged,
+                cwd=self._folder,
+                start_new_session=True,
+            )
+        self._members.append(member)
+        return member
+
+    def _wait_for_line(self, words: str, count: int) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while self.log().count(words) < count:
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def cluster(folder: Path, env: Mapping[str, str], *, workers: int = 0) -> Iterator[Cluster]:
+    """A scheduler and so many workers w0, w1, …, all there when it begins; killed at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = Cluster(folder, env)
+    try:
+        made.start_scheduler()
+        for number in range(workers):
+            made.start_worker(f"w{number}")
+        if workers:
+            made.wait_for_workers(workers)
+        yield made
+    finally:
+        made.close()
