@@ -14,8 +14,6 @@ import pytest
 from migrator.reports.page import report_as_html
 from migrator.reports.report import Report
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: pip install playwright")
-
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 AXE = "axe-core@4.10.3"
 Open = Callable[..., Any]
@@ -23,6 +21,7 @@ Open = Callable[..., Any]
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     if CHROMIUM is None:
         pytest.skip("there is no Chromium: apt-get install chromium (scripts/test does it for root)")
     with playwright.sync_playwright() as started:
