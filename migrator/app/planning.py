@@ -24,8 +24,13 @@ from migrator.stores.s3.store import S3Source, S3Target
 from migrator.stores.s3.wire import is_available
 
 
-def first_look(locations: Locations, options: Options, source: Source, target: Source) -> Prepared:
-    """Look at both ends without writing. Raises CannotStart or SettingsError for what makes even a plan pointless."""
+def first_look(
+    locations: Locations, options: Options, source: Source, target: Source, *, to_write: bool = True
+) -> Prepared:
+    """Look at both ends without writing. Raises CannotStart or SettingsError for what makes even a plan pointless.
+
+    `to_write`: the target is to be written, by this run or by the one that is planned, so rights and room matter.
+    """
     with as_refusal():
         look = look_at_source(source, str(locations.source), options.organizations, allow_empty=options.allow_empty)
         findings: tuple[Finding, ...] = locations.findings + age_findings(locations.source, options.ages)
@@ -38,7 +43,8 @@ def first_look(locations: Locations, options: Options, source: Source, target: S
             wanted = dict.fromkeys(bucket for organization, bucket in names if organization not in refused)
             to_create = tuple(bucket for bucket in wanted if not target.bucket_exists(bucket))
         seen = Prepared(locations=locations, look=look, findings=findings, refused=refused, buckets_to_create=to_create)
-        return replace(seen, findings=findings + first_findings(seen, options, source, target))
+        more = first_findings(seen, options, source, target) if to_write else ()
+        return replace(seen, findings=findings + more)
 
 
 def prepare_to_migrate(locations: Locations, options: Options, stopping: Stopping) -> Prepared:

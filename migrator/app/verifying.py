@@ -103,7 +103,7 @@ def verify_both(locations: Locations, options: Options, asked: Asked, watch: Wat
     )
     patience = patience_of(options, stopping.event)
     with reading(locations.source, patience) as source, reading(locations.target, patience) as target:
-        prepared = first_look(locations, options, source, target)
+        prepared = first_look(locations, options, source, target, to_write=False)
         sample = _sample(source, prepared.look, options, asked, stopping)
     return _verify(ends, prepared.look, prepared.findings, prepared.refused, sample, options, asked, watch, stopping)
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from migrator.app.doctor import try_bytes_calls
 from migrator.app.memory import Record
 from migrator.app.migrating import deadline_of, new_run_id
 from migrator.app.opening import held_ledger, patience_of, reading, throttle_of
@@ -18,6 +19,7 @@ from migrator.app.reporting import first_totals, report_of
 from migrator.app.spreading import Recipe, engine_of
 from migrator.coordinator import Coordinator, Engine, Observer, Totals
 from migrator.errors import MigratorError, StoreError
+from migrator.firstlook import refuse_errors
 from migrator.ledger import Ledger
 from migrator.model import Count, Entry, Finding, Outcome, Problem, RawFile
 from migrator.protocols import Source
@@ -66,6 +68,7 @@ def watch(
         ledger = stack.enter_context(held_ledger(locations, options))
         if isinstance(locations.target, DiskLocation):
             stack.enter_context(held(locations.target.root, locations.target.folder_mode))
+        refuse_errors(try_bytes_calls(prepared, options, ledger, run_id, stopping.event), options.forced)
         record = Record(ledger, run_id, first_totals(prepared), relies_on_finished=not options.full)
         stack.enter_context(record.running("watch", locations, options))
         watching = _Watching(prepared, options, until, shows, has_word, stopping, ledger, record, run_id)

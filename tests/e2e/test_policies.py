@@ -97,6 +97,13 @@ def test_migrate_and_reverse(
     document = command.run(*ends.MIGRATE, "--to", "s3", env=whole).expect(0).json()
     assert ends.files(document)["discovered"] == 6
     oracle.assert_same_contents(oracle.disk_state(data), oracle.s3_state(_unbound(enforced), naming))
+    proving = policy_for("verify", ("--to", "s3"), settings)
+    command.run("verify", "--json", "--to", "s3", env={**settings, **enforced.user(proving)}).expect(0)
+    for action in actions_of(proving):
+        lesser = {**settings, **enforced.user(without(proving, action))}
+        levels = ("--level", "content")
+        done = command.run("verify", "--json", "--to", "s3", *levels, "--patience", "1", env=lesser)
+        assert done.status in (1, 3), (action, done)
     back = policy_for("reverse", ("--to", "s3"), settings)
     words = ("--from", "s3", "--to")
     for number, action in enumerate(actions_of(back)):
