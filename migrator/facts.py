@@ -145,7 +145,7 @@ def upload_body(upload: UnfinishedUpload) -> object:
 def read_upload(organization: str, name: str, value: object) -> UnfinishedUpload | None:
     match value:
         case [str(bucket), str(key), str(upload_id), int(part_size), str(stamp), int() | float() as began_at]:
-            is_sound = is_raw_id(name) and key.endswith(name) and part_size > 0 and _is_time(began_at) and upload_id
+            is_sound = is_raw_id(name) and key.endswith(name) and part_size > 0 and _is_time(began_at)
             if is_sound:
                 return UnfinishedUpload(organization, RawId(name), bucket, key, upload_id, part_size, stamp, began_at)
     return None

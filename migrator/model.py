@@ -232,7 +232,8 @@ class ProvenShard(NamedTuple):
 class UnfinishedUpload(NamedTuple):
     """A multipart upload that this tool began and that has not become an object yet.
 
-    `part_size` in bytes; `stamp` is the source's `Content.stamp` when it began; `began_at` in seconds since the epoch.
+    `upload_id` is "" while the upload is only intended: the server has not told one yet. `part_size` in bytes; `stamp` is the source's
+    `Content.stamp` when it began; `began_at` in seconds since the epoch.
     """
 
     organization: str

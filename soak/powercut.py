@@ -237,10 +237,9 @@ def claims_of(state: Path, expected: Expected) -> Claims:
 
 
 def _copied(body: str) -> int:
-    totals = json.loads(body)[-1]
-    return sum(
-        row.get("copied", {}).get("files", 0) + row.get("present", {}).get("files", 0) for row in totals.values()
-    )
+    tables = [each for each in json.loads(body) if isinstance(each, dict)]
+    rows = [row for table in tables for row in table.values() if isinstance(row, dict) and "copied" in row]
+    return sum(row[outcome]["files"] for row in rows for outcome in ("copied", "present"))
 
 
 def _uploads_cut(folder: Path, held: Path, kind: str, most: int, generator: random.Random, figures: Figures) -> int:

@@ -31,8 +31,9 @@ def unfinished_uploads(locations: Locations, state: StateFolder, stopping: Stopp
     with ledger or nullcontext():
         uploads = ledger.all_uploads() if ledger is not None else ()
     with s3_target(locations, stopping) as store:
-        own = tuple(_seen(store, upload) for upload in uploads)
-        return UnfinishedUploads(own, _unclaimed(store, frozenset(upload.upload_id for upload in uploads)))
+        known = [each for upload in uploads for each in store.told_apart(upload)]
+        own = tuple(_seen(store, upload) for upload in known)
+        return UnfinishedUploads(own, _unclaimed(store, frozenset(upload.upload_id for upload in known)))
 
 
 def give_up_leftovers(ledger: Ledger, source: Source, store: S3Target) -> None:
@@ -58,13 +59,13 @@ def abort_uploads(locations: Locations, state: StateFolder, stopping: Stopping) 
     path = state.ledger_path(source, target)
     if not path.exists():
         return ()
-    aborted = []
+    aborted: list[SeenUpload] = []
     with ExitStack() as stack:
         stack.enter_context(lock(path))
         ledger = stack.enter_context(Ledger.open(path, source_identity=source, target_identity=target, now=time.time()))
         store = stack.enter_context(s3_target(locations, stopping))
         for upload in ledger.all_uploads():
-            aborted.append(_seen(store, upload))
+            aborted += [_seen(store, each) for each in store.told_apart(upload)]
             store.give_up(upload)
             ledger.forget_upload(upload)
     return tuple(aborted)

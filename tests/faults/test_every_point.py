@@ -38,10 +38,11 @@ def test_some_points(way: str, six: Six, tmp_path: Path) -> None:
 
 NARROW = [
     Point("forth", "request after", 2, method="PUT", path=r"/\.bytes-migrator-probe/"),
+    Point("forth", "request after", method="POST", path=r"\?uploads"),
     Point("forth", "request after", 2, method="PUT", path="partNumber="),
     Point("forth", "request after", method="POST", path=r"\?uploadId="),
 ]
-"""Between the server's act and this program's knowledge of it: of its probe, a part, a completed upload."""
+"""Between the server's act and this program's knowledge of it: of its probe, a begun upload, a part, a completed upload."""
 
 
 @pytest.mark.row(1, 2)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from migrator.errors import AlreadyThere, BucketMissing, NotTheSame, SourceChanged, StoreError, Unavailable, Vanished
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _TRIES_A_PART = 3
+_CLOCKS_APART = 900.0
+"""Seconds by which the server's clock may differ: with more, it refuses every signature."""
+
 _COPIES_UNDER_WAY = 4
 _NOT_THERE = "upload-lost"
 COPY_UNPROVEN = "copy-unproven"
@@ -143,8 +147,12 @@ class Upload:
         known = self._means.journal.unfinished(self._raw_file) if self._means.journal else None
         if known is None:
             return {}
-        self._upload = known
         same_place = (known.bucket, known.key) == (self._place.bucket, self._place.key)
+        if not known.upload_id:
+            if same_place:
+                self._give_up_lost(known)
+            return {}
+        self._upload = known
         if same_place and known.stamp == stamp and known.part_size == part_size:
             parts = self._retry(lambda: list_parts(self._client, self._place, known.upload_id))
             if parts is not None:
@@ -156,17 +164,37 @@ class Upload:
         return {}
 
     def _begin(self, stamp: str, part_size: int) -> UnfinishedUpload:
-        """Begin, and have it written down before the first part is sent."""
-        answer = self._retry(lambda: self._call("create_multipart_upload", {}))
+        """Begin: have the intent written down before the server is asked, and the id before the first part is sent."""
+        intent = UnfinishedUpload(
+            *self._raw_file, self._place.bucket, self._place.key, "", part_size, stamp, time.time()
+        )
+        self._write_down(intent)
+        asked = 0
+
+        def ask() -> dict[str, Any]:
+            nonlocal asked
+            asked += 1
+            return self._call("create_multipart_upload", {})
+
+        answer = self._retry(ask)
         upload_id = answer.get("UploadId")
         if not upload_id:
             raise Unavailable("broken-answer", f"The server began an upload of {self._place} and did not say which.")
-        upload = UnfinishedUpload(
-            *self._raw_file, self._place.bucket, self._place.key, str(upload_id), part_size, stamp, time.time()
-        )
+        upload = intent._replace(upload_id=str(upload_id))
+        if asked > 1 or answer.get("ResponseMetadata", {}).get("RetryAttempts"):
+            self._give_up_lost(intent, but=upload.upload_id)  # an answer that got lost was perhaps another upload's
+        self._write_down(upload)
+        return upload
+
+    def _write_down(self, upload: UnfinishedUpload) -> None:
         if self._means.journal is not None:
             self._means.journal.began(upload)
-        return upload
+
+    def _give_up_lost(self, intent: UnfinishedUpload, but: str = "") -> None:
+        with suppress(StoreError):  # it costs an entry in a list, and not everybody may look
+            for upload in lost_uploads(self._client, intent, self._retry):
+                if upload.upload_id != but:
+                    self._call("abort_multipart_upload", {"UploadId": upload.upload_id})
 
     def _forget(self) -> None:
         if self._means.journal is not None and self._upload is not None:
@@ -385,13 +413,14 @@ class Unfinished(NamedTuple):
     began_at: float
 
 
-def list_uploads(client: S3Client, bucket: str, retry: Retry) -> Iterator[Unfinished]:
+def list_uploads(client: S3Client, bucket: str, retry: Retry, prefix: str = "") -> Iterator[Unfinished]:
     """A bucket's unfinished uploads, whoever began them; none where there is no such bucket. Raises StoreError."""
     marker = ("", "")
     while True:
 
         def ask(marker: tuple[str, str] = marker) -> Any:
             more = {"KeyMarker": marker[0], "UploadIdMarker": marker[1]} if marker[0] else {}
+            more |= {"Prefix": prefix} if prefix else {}
             try:
                 return client.list_multipart_uploads(Bucket=bucket, **more)  # type: ignore[arg-type]
             except Exception as error:
@@ -410,6 +439,20 @@ def list_uploads(client: S3Client, bucket: str, retry: Retry) -> Iterator[Unfini
         if not page.get("IsTruncated") or following == marker or not following[0]:
             return
         marker = following
+
+
+def lost_uploads(client: S3Client, intent: UnfinishedUpload, retry: Retry) -> Iterator[UnfinishedUpload]:
+    """What the server began after only the intent was written down: under this key, at about this time, without any part.
+
+    None where an object has the name, for that may have come of one of them. Raises StoreError.
+    """
+    place = Place(intent.bucket, intent.key)
+    for found in list_uploads(client, intent.bucket, retry, intent.key):
+        if found.key == intent.key and abs(found.began_at - intent.began_at) <= _CLOCKS_APART:
+            upload_id = found.upload_id
+            has_no_parts = retry(partial(list_parts, client, place, upload_id)) == {}
+            if has_no_parts and retry(lambda: head(client, place, intent.raw_id)) is None:
+                yield intent._replace(upload_id=upload_id)
 
 
 def give_up(client: S3Client, upload: UnfinishedUpload) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from migrator.errors import (
@@ -40,7 +41,16 @@ from migrator.stores.s3.buckets import bucket_exists, buckets_with_prefix, creat
 from migrator.stores.s3.client import connect
 from migrator.stores.s3.faults import translate
 from migrator.stores.s3.listing import PAGE, list_folders, list_objects
-from migrator.stores.s3.multipart import COPY_UNPROVEN, Means, Unfinished, Upload, give_up, list_parts, list_uploads
+from migrator.stores.s3.multipart import (
+    COPY_UNPROVEN,
+    Means,
+    Unfinished,
+    Upload,
+    give_up,
+    list_parts,
+    list_uploads,
+    lost_uploads,
+)
 from migrator.stores.s3.objects import BodyReader, Condition, Place, Reader, S3Content, first_part_size, head, put
 from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.parts import PARTS_IN_MEMORY, PartLane
@@ -300,9 +310,14 @@ class S3Target(S3Source):
         parts = self._retry(lambda: list_parts(self._client, place, upload.upload_id))
         return None if parts is None else (len(parts), sum(part.size for part in parts.values()))
 
+    def told_apart(self, upload: UnfinishedUpload) -> tuple[UnfinishedUpload, ...]:
+        """The upload itself; of a mere intent, what the server began by it, if anything. Raises StoreError."""
+        return (upload,) if upload.upload_id else tuple(lost_uploads(self._client, upload, self._retry))
+
     def give_up(self, upload: UnfinishedUpload) -> None:
         """Abort an upload of ours. Raises StoreError."""
-        self._retry(lambda: give_up(self._client, upload))
+        for each in self.told_apart(upload):
+            self._retry(partial(give_up, self._client, each))
 
     def prepare(self, organization: str) -> None:
         bucket = self.bucket_of(organization)
