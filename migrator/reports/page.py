@@ -154,6 +154,7 @@ def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
+        optimized=False,  # a template that is rendered once: folding its constants costs more than it saves
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
