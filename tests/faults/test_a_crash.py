@@ -38,13 +38,13 @@ POINTS = [f"{direction} {call}" for direction, calls in CALLS.items() for call i
     "point", [pytest.param(point, marks=[] if point in OFTEN else [pytest.mark.slow]) for point in POINTS]
 )
 def test_killed_at_the_nth_system_call(
-    point: str, lane: dict[str, str], few: Path, weed: S3Server, fresh_names: FreshNames, strace: Strace
+    point: str, each_lane: dict[str, str], few: Path, weed: S3Server, fresh_names: FreshNames, strace: Strace
 ) -> None:
     """Whichever process comes to it first; if none does, the run ends undisturbed, which is fine too."""
     direction, _, call = point.partition(" ")
     name, _, count = call.partition(":")
     corpus.make_store(few, {"zaandam": 0}, large=[LARGE])
-    moved = plain_bench(weed, fresh_names, few, lane)
+    moved = plain_bench(weed, fresh_names, few, each_lane)
     if direction == "down":
         moved.fill()
     done = moved.run(direction, "--jobs", "2", before=strace(f"{name}:signal=KILL:when={count}"))

@@ -72,9 +72,9 @@ def test_a_target_that_gets_full_ends_the_run_with_nothing_torn(
 
 @pytest.mark.row(10)
 def test_a_large_file_that_does_not_fit_leaves_nothing_behind(
-    lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, large: Path, mount: Mount
+    each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, large: Path, mount: Mount
 ) -> None:
-    moved = plain_bench(moto, fresh_names, large, lane)
+    moved = plain_bench(moto, fresh_names, large, each_lane)
     moved.fill()
     moved.fresh = mount("size=12m")
     assert error_of(moved.down().expect(3))["name"] == "target-full"
@@ -185,11 +185,11 @@ def test_a_read_only_target_is_refused_before_anything_moves(
 
 @pytest.mark.row(15)
 def test_a_target_that_gets_read_only_ends_the_run(
-    lane: dict[str, str], tmp_path: Path, mount: Mount, moto: S3Server, fresh_names: FreshNames
+    each_lane: dict[str, str], tmp_path: Path, mount: Mount, moto: S3Server, fresh_names: FreshNames
 ) -> None:
     corpus.make_store(tmp_path / "data", {"alpha": 120}, sizes=1_000)
     with proxy_before(moto) as proxy:
-        moved = bench(proxy, fresh_names, tmp_path / "data", lane)
+        moved = bench(proxy, fresh_names, tmp_path / "data", each_lane)
         moved.fill()
         moved.fresh = mount("size=16m")
         proxy.rules = [Rule(first_do(lambda: subprocess.run(["mount", "-o", "remount,ro", moved.fresh], check=False)),
@@ -331,9 +331,9 @@ def test_a_file_that_vanishes_after_it_was_listed_is_no_error(
 
 @pytest.mark.row(22)
 def test_links_in_every_place_are_told_and_never_followed(
-    lane: dict[str, str], few: Path, tmp_path: Path, moto: S3Server, fresh_names: FreshNames
+    each_lane: dict[str, str], few: Path, tmp_path: Path, moto: S3Server, fresh_names: FreshNames
 ) -> None:
-    moved = plain_bench(moto, fresh_names, few, lane)
+    moved = plain_bench(moto, fresh_names, few, each_lane)
     outside = corpus.add_raw_file(tmp_path / "outside", "secret", b"not moved", "00000000-1111-4222-8333-444455556666")
     raw_id = outside.name
     folder = next((few / "alpha").glob("[0-9a-f]" * 3))
@@ -364,7 +364,7 @@ def test_pipes_sockets_and_devices_are_told_and_block_nobody(
 
 @pytest.mark.row(24, 77)
 def test_a_file_that_s3_cannot_hold_is_told_before_anything_of_it_is_sent(
-    lane: dict[str, str], few: Path, moto: S3Server, fresh_names: FreshNames
+    each_lane: dict[str, str], few: Path, moto: S3Server, fresh_names: FreshNames
 ) -> None:
     """Six TiB without content."""
     path = corpus.add_raw_file(few, "zaandam", b"")
@@ -374,7 +374,7 @@ def test_a_file_that_s3_cannot_hold_is_told_before_anything_of_it_is_sent(
         pytest.skip("this file system has no files of 6 TiB")
     with proxy_before(moto) as proxy:
         done = command.run(*MIGRATE, "--from", few, "--to", ends.template(ends.single(fresh_names)),
-                           env={**proxy.server.env(), **lane}).expect(1)  # fmt: skip
+                           env={**proxy.server.env(), **each_lane}).expect(1)  # fmt: skip
         document = done.json()
         assert ends.files(document) == {"discovered": 11, "copied": 10, "failed": 1}
         assert "5 TiB" in ends.problems(document, "failed")[0]["reason"]

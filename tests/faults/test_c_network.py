@@ -81,11 +81,11 @@ def test_a_part_that_meets_a_fault_arrives_all_the_same(
 @pytest.mark.row(50)
 @pytest.mark.parametrize("name", ["the answer lost after the part was stored", "a bit of a part flipped"])
 def test_a_part_that_is_sent_twice_to_a_server_that_dislikes_that(
-    name: str, lane: dict[str, str], rclone: S3Server, fresh_names: FreshNames, large: Path
+    name: str, each_lane: dict[str, str], rclone: S3Server, fresh_names: FreshNames, large: Path
 ) -> None:
     """rclone refuses a part with other content than before; SeaweedFS, above, lists such a part twice."""
     with proxy_before(rclone, part(PARTS[name], nth=frozenset([1]))) as proxy:
-        moved = bench(proxy, fresh_names, large, lane)
+        moved = bench(proxy, fresh_names, large, each_lane)
         all_copied(moved.up(), 1)
         assert proxy.seen.faults["part"] == 1
         moved.assert_all_in_bucket()
@@ -113,7 +113,7 @@ def _error_in_200() -> faults.Reply:
 
 
 @pytest.mark.row(37, 45)
-@pytest.mark.parametrize("kind", ["weed", "rclone"])
+@pytest.mark.parametrize("kind", ["weed", pytest.param("rclone", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", COMPLETIONS)
 def test_whether_an_upload_was_completed_the_object_itself_tells(
     name: str, kind: str, request: pytest.FixtureRequest, fresh_names: FreshNames, large: Path
@@ -153,10 +153,10 @@ def test_an_upload_that_somebody_else_aborts_begins_anew_once(
 
 @pytest.mark.row(51)
 def test_uploads_of_others_are_never_touched(
-    weed: S3Server, fresh_names: FreshNames, large: Path, lane: dict[str, str]
+    weed: S3Server, fresh_names: FreshNames, large: Path, each_lane: dict[str, str]
 ) -> None:
     """Under the very name of a raw file too."""
-    moved = plain_bench(weed, fresh_names, large, lane)
+    moved = plain_bench(weed, fresh_names, large, each_lane)
     [name] = moved.expected
     ends.make_bucket(moved.client, fresh_names.bucket)
     for key in (moved.key(name), "alpha/somebody-elses"):
@@ -205,10 +205,10 @@ def test_a_range_that_meets_a_fault_is_fetched_again(
 @pytest.mark.row(41)
 @pytest.mark.parametrize("name", ["the range is ignored", "another range is answered"])
 def test_ranges_that_are_never_what_was_asked_for_are_not_believed(
-    name: str, lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, large: Path
+    name: str, each_lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, large: Path
 ) -> None:
     with proxy_before(weed, get(RANGES[name])) as proxy:
-        moved = bench(proxy, fresh_names, large, lane)
+        moved = bench(proxy, fresh_names, large, each_lane)
         moved.fill()
         done = moved.down("--patience", "2")
         moved.after("down", done)
@@ -265,12 +265,17 @@ def test_the_same_over_https(
 @pytest.mark.row(64)
 @pytest.mark.parametrize("which", ["self_signed", "expired", "of_another_host", "good"])
 def test_a_certificate_that_is_not_trusted_is_explained(
-    which: str, lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, few: Path, certificates: Certificates
+    which: str,
+    each_lane: dict[str, str],
+    moto: S3Server,
+    fresh_names: FreshNames,
+    few: Path,
+    certificates: Certificates,
 ) -> None:
     """The good one without its CA's bundle is a stranger's too."""
     trust = {} if which == "good" else {"AWS_CA_BUNDLE": str(certificates.ca)}
     with proxy_before(moto, tls=getattr(certificates, which), env=trust) as proxy:
-        moved = bench(proxy, fresh_names, few, lane)
+        moved = bench(proxy, fresh_names, few, each_lane)
         done = moved.up().expect(3)
         error = done.json()["error"]
         assert error["name"] == "tls"
@@ -281,13 +286,13 @@ def test_a_certificate_that_is_not_trusted_is_explained(
 
 @pytest.mark.row(46, 64)
 def test_from_https_to_http_elsewhere_nothing_is_sent(
-    lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, few: Path, certificates: Certificates
+    each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, few: Path, certificates: Certificates
 ) -> None:
     with proxy_before(moto) as elsewhere:
         rule = put(faults.redirect(307, elsewhere.server.endpoint_url), name="redirect")
         trust = {"AWS_CA_BUNDLE": str(certificates.ca)}
         with proxy_before(moto, rule, tls=certificates.good, env=trust) as proxy:
-            moved = bench(proxy, fresh_names, few, lane)
+            moved = bench(proxy, fresh_names, few, each_lane)
             moved.after("up", moved.up().expect(1))
             assert proxy.seen.faults["redirect"] > 0
         assert elsewhere.seen.log == []
@@ -320,12 +325,12 @@ def test_a_server_that_is_killed_and_comes_back_is_waited_for(
 
 @pytest.mark.row(47, 52)
 def test_a_server_that_comes_back_with_nothing_ends_the_run(
-    lane: dict[str, str], private_server: Private, fresh_names: FreshNames, data: Path
+    each_lane: dict[str, str], private_server: Private, fresh_names: FreshNames, data: Path
 ) -> None:
     """moto keeps everything in memory: its buckets are gone."""
     running = private_server("moto")
     with proxy_before(running.server) as proxy:
-        moved = bench(proxy, fresh_names, data, lane)
+        moved = bench(proxy, fresh_names, data, each_lane)
         proxy.rules = [put(first_do(running.crash_and_restart), nth=frozenset([20]), name="crash")]
         done = moved.up().expect(3)
         assert proxy.seen.faults["crash"] == 1
@@ -339,10 +344,10 @@ def test_a_server_that_comes_back_with_nothing_ends_the_run(
 
 @pytest.mark.row(52)
 def test_a_bucket_that_is_deleted_meanwhile_ends_the_run(
-    lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
+    each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
     with proxy_before(moto) as proxy:
-        moved = bench(proxy, fresh_names, data, lane)
+        moved = bench(proxy, fresh_names, data, each_lane)
 
         def delete() -> None:
             for key in oracle.keys(moved.client, fresh_names.bucket):
@@ -372,10 +377,10 @@ def _after_all_ended(exchange: Exchange, act: Callable[[], None]) -> None:
 
 @pytest.mark.row(52)
 def test_a_bucket_that_was_emptied_between_two_runs_is_filled_again(
-    lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, data: Path
+    each_lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
     """SeaweedFS makes a bucket that is gone anew with the next object, so no error tells; finished folders are not believed blindly."""
-    moved = plain_bench(weed, fresh_names, data, lane)
+    moved = plain_bench(weed, fresh_names, data, each_lane)
     all_copied(moved.up("--settle", "0"))
     moved.client.delete_bucket(Bucket=fresh_names.bucket)
     document = moved.converges("up")
@@ -418,10 +423,10 @@ def test_a_bucket_of_somebody_else_is_not_used(weed: S3Server, fresh_names: Fres
 @pytest.mark.row(56)
 @pytest.mark.parametrize("kind", ["weed", "moto", "rclone"])
 def test_a_large_object_that_is_overwritten_between_two_ranges_is_never_mixed(
-    kind: str, lane: dict[str, str], request: pytest.FixtureRequest, fresh_names: FreshNames, large: Path
+    kind: str, each_lane: dict[str, str], request: pytest.FixtureRequest, fresh_names: FreshNames, large: Path
 ) -> None:
     with proxy_before(request.getfixturevalue(kind)) as proxy:
-        moved = bench(proxy, fresh_names, large, lane)
+        moved = bench(proxy, fresh_names, large, each_lane)
         moved.fill()
         [name] = moved.expected
         other = os.urandom(LARGE)
@@ -441,10 +446,10 @@ def test_a_large_object_that_is_overwritten_between_two_ranges_is_never_mixed(
 
 @pytest.mark.row(56)
 def test_small_objects_that_are_overwritten_after_they_were_listed_come_as_they_are_now(
-    lane: dict[str, str], server: S3Server, fresh_names: FreshNames, few: Path
+    each_lane: dict[str, str], server: S3Server, fresh_names: FreshNames, few: Path
 ) -> None:
     with proxy_before(server) as proxy:
-        moved = bench(proxy, fresh_names, few, lane)
+        moved = bench(proxy, fresh_names, few, each_lane)
         moved.fill()
         name = max(moved.expected)
 
@@ -464,12 +469,12 @@ def test_small_objects_that_are_overwritten_after_they_were_listed_come_as_they_
 @pytest.mark.row(57)
 @pytest.mark.parametrize("size", [3_000, LARGE], ids=["small", "large"])
 def test_an_object_that_is_deleted_after_it_was_listed_has_vanished(
-    size: int, lane: dict[str, str], server: S3Server, fresh_names: FreshNames, few: Path
+    size: int, each_lane: dict[str, str], server: S3Server, fresh_names: FreshNames, few: Path
 ) -> None:
     name = ("alpha", "ffffff00-1111-4222-8333-444455556666")  # the last: the first look reads the first
     os.truncate(corpus.add_raw_file(few, *name[:1], b"", name[1]), size)
     with proxy_before(server) as proxy:
-        moved = bench(proxy, fresh_names, few, lane)
+        moved = bench(proxy, fresh_names, few, each_lane)
         moved.fill()
 
         def delete() -> None:
@@ -508,10 +513,10 @@ def _opaque_etags(exchange: Exchange) -> None:
 @pytest.mark.row(55, 58)
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_without_etags_contents_are_proven_by_reading(
-    direction: str, lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, few: Path
+    direction: str, each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, few: Path
 ) -> None:
     with proxy_before(moto, Rule(_no_etags, name="no etags")) as proxy:
-        moved = bench(proxy, fresh_names, few, lane)
+        moved = bench(proxy, fresh_names, few, each_lane)
         if direction == "down":
             moved.fill()
         document = all_copied(moved.run(direction), 10)
@@ -524,10 +529,10 @@ def test_without_etags_contents_are_proven_by_reading(
 
 @pytest.mark.row(58)
 def test_equal_contents_with_an_etag_that_tells_nothing_are_present_and_others_in_conflict(
-    lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, few: Path
+    each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, few: Path
 ) -> None:
     with proxy_before(moto) as proxy:
-        moved = bench(proxy, fresh_names, few, lane)
+        moved = bench(proxy, fresh_names, few, each_lane)
         moved.fill()
         different = max(name for name, seen in moved.expected.items() if seen.size)
         size = moved.expected[different].size

@@ -23,10 +23,10 @@ FOR_GOOD = frozenset(range(31, 100_000))
     ("status", "code"), [(400, "ExpiredToken"), (403, "ExpiredToken"), (403, "InvalidAccessKeyId")]
 )
 def test_credentials_that_expire_end_the_run_with_one_message(
-    status: int, code: str, lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
+    status: int, code: str, each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
     with proxy_before(moto, Rule(faults.answer(faults.error(status, code)), path=RAW_FILE, nth=FOR_GOOD)) as proxy:
-        moved = bench(proxy, fresh_names, data, lane)
+        moved = bench(proxy, fresh_names, data, each_lane)
         done = moved.up().expect(3)
         moved.after("up", done)
         error = done.json()["error"]
@@ -41,14 +41,14 @@ def test_credentials_that_expire_end_the_run_with_one_message(
 @pytest.mark.row(61)
 @pytest.mark.parametrize("hours", [1, -1], ids=["the server is ahead", "the server is behind"])
 def test_clocks_that_differ_are_told_with_by_how_much(
-    hours: int, lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, few: Path
+    hours: int, each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, few: Path
 ) -> None:
     def skewed(exchange: Exchange) -> None:
         reply = faults.error(403, "RequestTimeTooSkewed")
         exchange.reply(reply.with_header("Date", email.utils.formatdate(time.time() + hours * 3600, usegmt=True)))
 
     with proxy_before(moto, Rule(skewed)) as proxy:
-        moved = bench(proxy, fresh_names, few, lane)
+        moved = bench(proxy, fresh_names, few, each_lane)
         done = moved.up().expect(3)
         error = done.json()["error"]
         assert error["name"] in ("clock-skew", "access-denied"), done
@@ -57,14 +57,14 @@ def test_clocks_that_differ_are_told_with_by_how_much(
 
 @pytest.mark.row(61)
 def test_clocks_that_differ_only_meanwhile(
-    lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
+    each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
     def skewed(exchange: Exchange) -> None:
         reply = faults.error(403, "RequestTimeTooSkewed")
         exchange.reply(reply.with_header("Date", email.utils.formatdate(time.time() + 3600, usegmt=True)))
 
     with proxy_before(moto, put(skewed, nth=FOR_GOOD)) as proxy:
-        moved = bench(proxy, fresh_names, data, lane)
+        moved = bench(proxy, fresh_names, data, each_lane)
         done = moved.up().expect(3)
         moved.after("up", done)
         error = done.json()["error"]
@@ -77,12 +77,12 @@ def test_clocks_that_differ_only_meanwhile(
 @pytest.mark.row(63)
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_a_right_that_is_withdrawn_is_one_message_and_not_one_for_each_file(
-    direction: str, lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
+    direction: str, each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
     method = "PUT" if direction == "up" else "GET"
     denied = Rule(faults.answer(faults.error(403, "AccessDenied")), method, RAW_FILE, nth=FOR_GOOD, name="denied")
     with proxy_before(moto, denied) as proxy:
-        moved = bench(proxy, fresh_names, data, lane)
+        moved = bench(proxy, fresh_names, data, each_lane)
         if direction == "down":
             moved.fill()
         done = moved.run(direction).expect(3)

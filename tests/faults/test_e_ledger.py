@@ -41,10 +41,10 @@ def forget_one(moved: Bench) -> oracle.RawFileName:
 @pytest.mark.row(65)
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_without_its_ledger_a_run_looks_again_and_sends_nothing_twice(
-    direction: str, lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, data: Path, state: Path
+    direction: str, each_lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, data: Path, state: Path
 ) -> None:
     with proxy_before(weed) as proxy:
-        moved = bench(proxy, fresh_names, data, lane)
+        moved = bench(proxy, fresh_names, data, each_lane)
         if direction == "down":
             moved.fill()
         all_copied(moved.run(direction, "--settle", "0"))
@@ -199,11 +199,11 @@ def test_two_machines_at_once_without_a_common_ledger(
 
 @pytest.mark.row(72)
 def test_what_bytes_saves_meanwhile_comes_with_the_next_run(
-    lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
+    each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
     """New raw files in folders that this run has done already, in others, and of a new organization."""
     with proxy_before(moto) as proxy:
-        moved = bench(proxy, fresh_names, data, lane)
+        moved = bench(proxy, fresh_names, data, each_lane)
 
         def save_more() -> None:
             first = min(moved.expected)

@@ -36,12 +36,12 @@ def test_all_index_folders_and_nothing_in_them(moto: S3Server, fresh_names: Fres
 
 @pytest.mark.row(75)
 def test_one_folder_with_thousands_of_empty_files(
-    lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, tmp_path: Path
+    each_lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     for number in range(2_500):
         corpus.add_raw_file(data, "alpha", b"", f"abc{number:05x}-1111-4222-8333-444455556666")
-    moved = plain_bench(weed, fresh_names, data, lane)
+    moved = plain_bench(weed, fresh_names, data, each_lane)
     all_copied(moved.up(), 2_500)
     moved.assert_all_in_bucket()
     all_copied(moved.down(), 2_500)
@@ -98,9 +98,9 @@ KEYS = {
 @pytest.mark.row(76)
 @pytest.mark.parametrize("command_word", ["migrate", "plan"])
 def test_hostile_keys_stay_where_they_are_and_are_shown_harmlessly(
-    command_word: str, lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, few: Path
+    command_word: str, each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, few: Path
 ) -> None:
-    moved = plain_bench(moto, fresh_names, few, lane)
+    moved = plain_bench(moto, fresh_names, few, each_lane)
     moved.fill()
     put = 0
     for key, content in KEYS.items():
@@ -180,9 +180,9 @@ def _rclone_options(server: S3Server) -> list[str]:
 
 @pytest.mark.row(78)
 def test_what_another_tool_left_on_disk_is_told_and_left(
-    lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, few: Path
+    each_lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, few: Path
 ) -> None:
-    moved = plain_bench(weed, fresh_names, few, lane)
+    moved = plain_bench(weed, fresh_names, few, each_lane)
     moved.fill()
     names = sorted(moved.expected)
     good, stale, part = names[0], next(name for name in names[1:] if moved.expected[name].size), names[-1]
