@@ -29,6 +29,8 @@ from migrator.stopping import Flag, StopFlag
 
 T = TypeVar("T")
 
+AT_FIRST = 10.0
+"""Seconds before the first success: enough to tell a server that is there from one that never was."""
 TRIES_WHILE_OTHERS_SUCCEED = 8
 REFUSALS_IN_A_ROW = 20
 FAILURES_BEFORE_ONE_PROBES = 8
@@ -44,7 +46,7 @@ class Patience:
         self,
         *,
         seconds: float = 120,
-        at_first: float = 10,
+        at_first: float = AT_FIRST,
         clock: Callable[[], float] = time.monotonic,
         stopping: Flag | None = None,
     ) -> None:

@@ -24,7 +24,7 @@ from migrator.errors import CannotStart, MigratorError, SettingsError
 from migrator.limits import Limits
 from migrator.line import Line
 from migrator.model import Entry, Finding, FindingStatus, RawFile, Shard
-from migrator.patience import Patience
+from migrator.patience import AT_FIRST, Patience
 from migrator.pipeline import Pass
 from migrator.protocols import Sink, Source
 from migrator.rehearse import Rehearse
@@ -122,16 +122,20 @@ def _processes(recipe: Recipe, throttle: Throttle, stopping: Flag) -> Processes:
     workers = _processes_here(recipe.jobs)
     gc.freeze()  # what is here by now stays, and workers need not look through it
     shared = replace(recipe, jobs=-(-recipe.jobs // workers))
-    return Processes(partial(work_by_recipe, shared, throttle, stopping), workers=workers, stopping=stopping)
+    work = partial(work_by_recipe, shared, throttle, stopping, looked_before=True)
+    return Processes(work, workers=workers, stopping=stopping)
 
 
 def _processes_here(jobs: int) -> int:
     return max(1, min(len(os.sched_getaffinity(0)), MOST_WORKERS, jobs))
 
 
-def work_by_recipe(recipe: Recipe, throttle: Throttle, stopping: Flag, units: Units, line: Line) -> None:
-    """The whole life of a worker."""
-    patience = Patience(seconds=recipe.patience, stopping=stopping)
+def work_by_recipe(
+    recipe: Recipe, throttle: Throttle, stopping: Flag, units: Units, line: Line, *, looked_before: bool = False
+) -> None:
+    """The whole life of a worker. `looked_before`: both ends answered this very machine, so one that is silent now may come back."""
+    at_first = recipe.patience if looked_before else AT_FIRST
+    patience = Patience(seconds=recipe.patience, at_first=at_first, stopping=stopping)
     try:
         with ExitStack() as stack:
             source = stack.enter_context(reading(recipe.source, patience, throttle))
