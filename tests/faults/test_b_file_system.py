@@ -49,6 +49,9 @@ def error_of(done: command.Completed) -> dict[str, str]:
     return error
 
 
+IN_SPITE_OF_THE_FIRST_LOOK = ("--force", "disk-space", "--force", "disk-inodes")
+"""The first look finds too little room before anything moves; these tests are for room that others take meanwhile."""
+
 # --- no room ---------------------------------------------------------------------------------------------------------
 
 
@@ -60,7 +63,7 @@ def test_a_target_that_gets_full_ends_the_run_with_nothing_torn(
     moved = plain_bench(moto, fresh_names, tmp_path / "data", lane)
     moved.fill()
     moved.fresh = mount("size=2m")
-    done = moved.down().expect(3)
+    done = moved.down(*IN_SPITE_OF_THE_FIRST_LOOK).expect(3)
     moved.after("down", done)
     error = error_of(done)
     assert error["name"] == "target-full"
@@ -77,7 +80,7 @@ def test_a_large_file_that_does_not_fit_leaves_nothing_behind(
     moved = plain_bench(moto, fresh_names, large, each_lane)
     moved.fill()
     moved.fresh = mount("size=12m")
-    assert error_of(moved.down().expect(3))["name"] == "target-full"
+    assert error_of(moved.down(*IN_SPITE_OF_THE_FIRST_LOOK).expect(3))["name"] == "target-full"
     assert ends.everything_below(moved.fresh) == set()
     remount(moved.fresh, "size=64m")
     moved.converges("down")
@@ -88,7 +91,7 @@ def test_a_full_disk_between_two_disks(few: Path, mount: Mount, moto: S3Server, 
     corpus.make_store(few, {"zaandam": 1}, large=[3 * corpus.MIB])
     moved = plain_bench(moto, fresh_names, few, {})
     moved.fresh = mount("size=2m")
-    done = moved.run("across").expect(3)
+    done = moved.run("across", *IN_SPITE_OF_THE_FIRST_LOOK).expect(3)
     moved.after("across", done)
     assert error_of(done)["name"] == "target-full"
     remount(moved.fresh, "size=64m")
@@ -100,7 +103,7 @@ def test_a_full_disk_between_two_disks(few: Path, mount: Mount, moto: S3Server, 
 def test_no_inodes_left(inodes: int, few: Path, mount: Mount, moto: S3Server, fresh_names: FreshNames) -> None:
     moved = plain_bench(moto, fresh_names, few, {})
     moved.fresh = mount(f"size=16m,nr_inodes={inodes}")
-    done = moved.run("across").expect(3)
+    done = moved.run("across", *IN_SPITE_OF_THE_FIRST_LOOK).expect(3)
     moved.after("across", done)
     assert error_of(done)["name"] == "target-full"
     assert "inodes" in error_of(done)["what"]
@@ -178,7 +181,7 @@ def test_a_read_only_target_is_refused_before_anything_moves(
     remount(moved.fresh, "ro")
     done = moved.run("across").expect(3)
     moved.after("across", done)
-    assert "Read-only file system" in error_of(done)["what"]
+    assert "read-only" in error_of(done)["what"].lower()
     remount(moved.fresh, "rw")
     moved.converges("across")
 
