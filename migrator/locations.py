@@ -105,6 +105,30 @@ def resolve_end(
     )
 
 
+def active_locations(
+    env_files: Sequence[Path],
+    overrides: Overrides,
+    environ: Mapping[str, str],
+    debian_files: Sequence[Path] = DEBIAN_FILES,
+) -> tuple[Location, ...]:
+    """Where Bytes looks for raw files, by its settings alone; and where it would if this command's options were its settings too.
+
+    Raises SettingsError for settings with which Bytes looks nowhere.
+    """
+    given = environment_of(env_files, overrides, environ)
+    alone = Environment(process=given.process, files=given.files, options={})
+    if not env_files:
+        alone, given = (with_debian_files(each, debian_files)[0] for each in (alone, given))
+    found = []
+    for environment in (alone, given) if given.options else (alone,):
+        naming = s3_naming(environment)
+        end = (
+            _disk_end(data_dir(environment), environment) if naming is None else _configured_s3_end(naming, environment)
+        )
+        found.append(end.location)
+    return tuple(found)
+
+
 def environment_of(env_files: Sequence[Path], overrides: Overrides, environ: Mapping[str, str]) -> Environment:
     """The layers of settings that were given."""
     process = layer_of(Setting(name, value, "environment") for name, value in environ.items())

@@ -23,6 +23,7 @@ COMMANDS = (
     "migrate",
     "verify",
     "watch",
+    "prune",
     "audit",
     "status",
     "report",

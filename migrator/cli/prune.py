@@ -1,0 +1,101 @@
+"""``bytes-migrator prune``: delete raw files at the source that are proven to be at the target."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+import click
+
+from migrator.app.pruning import PruneWish
+from migrator.app.pruning import prune as run_prune
+from migrator.cli.logs import log_to
+from migrator.cli.options import (
+    age_options,
+    limit_options,
+    location_options,
+    locations_of,
+    option,
+    options_of,
+    overrides_of,
+    run_options,
+)
+from migrator.cli.progress import LINE_EVERY_SECONDS
+from migrator.cli.signals import draining, same_command
+from migrator.locations import active_locations
+from migrator.prune import Pruned
+from migrator.reports.prune import prune_as_json, prune_as_text
+from migrator.reports.words import files, number, size
+
+
+@click.command(short_help="Delete raw files at the source that the target proves to have.")
+@location_options
+@run_options
+@age_options
+@limit_options
+@option("--confirm", type=click.IntRange(0), metavar="N", help="Delete them, if it is this number of files.")
+@option(
+    "--max-delete",
+    type=click.IntRange(0),
+    default=100_000,
+    show_default=True,
+    metavar="N",
+    help="Delete nothing at all if more files than this would go.",
+)
+@option("--yes", is_flag=True, help="Do not ask: without --confirm, only say what would go.")
+def prune(**given: Any) -> int:
+    """Delete raw files at the source that are at the target with the same content, read at both ends at that moment.
+
+    Without --confirm nothing is deleted: it says what would go, and on a terminal asks for that number.
+
+    \b
+    Examples:
+      bytes-migrator prune --from disk --to s3
+      bytes-migrator prune --from disk --to s3 --older-than 90d --confirm 19980
+    """
+    with log_to(given), draining(given) as stopping:
+        locations, options = locations_of(given), options_of(given)
+        asks = given["confirm"] is None and not given["yes"] and not given["as_json"] and _is_terminal()
+        wish = PruneWish(
+            confirmed=given["confirm"],
+            max_delete=given["max_delete"],
+            active=active_locations(given["env_files"], overrides_of(given), os.environ),
+            confirm=_ask if asks else None,
+        )
+        report = run_prune(locations, options, wish, _Shown(quiet=given["quiet"] or given["no_progress"]), stopping)
+        click.echo(prune_as_json(report) if given["as_json"] else prune_as_text(report, same_command()))
+        return report.exit_status
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _ask(pruned: Pruned) -> int | None:
+    """The number, typed; anything but a number is no."""
+    total = pruned.overall()
+    click.echo(
+        f"{files(total.deletable.files)} ({size(total.deletable.bytes)}) are proven to be at the target, "
+        f"{number(total.kept.files)} are kept.",
+        err=True,
+    )
+    typed = click.prompt("Type the number of files to delete them for good", default="", show_default=False, err=True)
+    return int(typed.replace(",", "")) if typed.replace(",", "").isdecimal() else None
+
+
+class _Shown:
+    """A plain line now and then."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._told_at = time.monotonic()
+        self._counts: dict[str, int] = {}
+
+    def __call__(self, what: str, count: int) -> None:
+        self._counts[what] = self._counts.get(what, 0) + count
+        now = time.monotonic()
+        if not self._quiet and now - self._told_at >= LINE_EVERY_SECONDS:
+            self._told_at = now
+            click.echo(", ".join(f"{files(done)} {name}" for name, done in self._counts.items()), err=True)

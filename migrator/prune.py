@@ -1,0 +1,414 @@
+"""Deleting at the source what the target proves to have: first a proof of everything, written down; then, for each raw file, proof and
+deletion.
+
+Nothing here deletes by difference, by listing, or by what an earlier run believed. A raw file goes only if at this moment both ends were
+read and are equal, and its source is still as it was when it was read. Whatever is not as the first proof found it ends the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Protocol
+
+from migrator.ages import Ages
+from migrator.compare import compare
+from migrator.errors import Interrupted, MustStop, SourceChanged, StoreError
+from migrator.manifest import ROWS, SUMS, Row
+from migrator.model import (
+    Count,
+    Digests,
+    Entry,
+    Notice,
+    NoticeKind,
+    Pair,
+    Problem,
+    RawFile,
+    RawId,
+    Shard,
+    shards_of,
+)
+from migrator.pipeline import NO_VALID_NAME, NOT_AT_TARGET, admitted
+from migrator.protocols import Source
+from migrator.stopping import Flag
+from migrator.verify import BOTH_READ, prove_content
+
+PROBLEMS_SHOWN = 1_000
+BATCH = 500
+"""Raw files between whose proof and deletion no other proof lies; S3 deletes up to 1,000 with one request."""
+SMALL = 1 << 20
+_READERS = 8
+_AHEAD = 64
+
+ReadSmall = Callable[[RawFile, int], "tuple[bytes, Entry] | None"]
+"""Content and state of a raw file of so many bytes in one go; None where that did not go well and the careful way has to look."""
+
+
+class Remover(Protocol):
+    """The source, opened for deleting from it. Whoever holds one has proven what it deletes."""
+
+    def remove(self, proven: Sequence[tuple[RawFile, Entry]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        """Delete raw files that are still as their entries say; answers each once, with what kept it or None."""
+        ...
+
+    def hide(self, raw_file: RawFile, entry: Entry) -> Callable[[], None]:
+        """Take one raw file away so that it can come back; returns what brings it back. Raises StoreError."""
+        ...
+
+    def remove_empty_folders(self) -> int:
+        """Remove the folders that deleting left empty; how many. None where a store has no folders."""
+        ...
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the raw files of an organization. `discovered` is the sum of the others' ends."""
+
+    discovered: Count = field(default_factory=Count)
+    deletable: Count = field(default_factory=Count)
+    deleted: Count = field(default_factory=Count)
+    kept: Count = field(default_factory=Count)
+
+    def merge(self, other: Tally) -> None:
+        for mine, its in zip(self.counts(), other.counts(), strict=True):
+            mine.merge(its)
+
+    def counts(self) -> tuple[Count, ...]:
+        return self.discovered, self.deletable, self.deleted, self.kept
+
+    def as_dict(self, *, dry_run: bool) -> dict[str, dict[str, int]]:
+        """Always ``discovered = deletable + kept``; once it was done, ``discovered = deleted + kept + pending``."""
+        pending = Count()
+        if not dry_run:
+            pending = Count(self.deletable.files - self.deleted.files, self.deletable.bytes - self.deleted.bytes)
+        named = ("discovered", "deletable", "deleted", "kept")
+        told = {name: count.as_dict() for name, count in zip(named, self.counts(), strict=True)}
+        return {**told, "pending": pending.as_dict()}
+
+
+@dataclass(slots=True)
+class Pruned:
+    """What a run came to, with the first problems: each raw file that was kept, and why."""
+
+    organizations: dict[str, Tally] = field(default_factory=dict)
+    kept_by: Counter[str] = field(default_factory=Counter)
+    problems: list[Problem] = field(default_factory=list)
+    problems_total: int = 0
+    strays: int = 0
+    folders_removed: int = 0
+
+    def keep(self, raw_file: RawFile, entry: Entry, kind: str, where: str, reason: str) -> None:
+        self.organizations[raw_file.organization].kept.add(entry.size)
+        self.kept_by[kind] += 1
+        self.problems_total += 1
+        if len(self.problems) < PROBLEMS_SHOWN:
+            self.problems.append(Problem("kept", raw_file.organization, where, reason, raw_file.raw_id, entry.size))
+
+    def overall(self) -> Tally:
+        total = Tally()
+        for tally in self.organizations.values():
+            total.merge(tally)
+        return total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ends:
+    """Both ends as they are read; `small_source` and `small_target` give small raw files in one go."""
+
+    source: Source
+    target: Source
+    small_source: ReadSmall
+    small_target: ReadSmall
+
+
+class Proving:
+    """Goes through everything once, and writes down what could go. `manifest` None: nothing is written, it is only counted."""
+
+    def __init__(
+        self, ends: Ends, *, ages: Ages, refused: frozenset[str], stopping: Flag, told: Callable[[int], None]
+    ) -> None:
+        self._ends = ends
+        self._ages = ages
+        self._refused = refused
+        self._stopping = stopping
+        self._told = told
+        self.pruned = Pruned()
+
+    def run(self, organizations: Iterable[str], manifest: ManifestOfRun | None) -> None:
+        """Raises MigratorError."""
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="prove") as pool:
+            for organization in organizations:
+                self.pruned.organizations[organization] = Tally()
+                with ExitStack() as stack:
+                    write = stack.enter_context(manifest.of(organization)) if manifest is not None else None
+                    for pair, future in self._proofs(pool, organization):
+                        self._count(RawFile(organization, pair.raw_id), pair, future, write)
+
+    def _proofs(
+        self, pool: ThreadPoolExecutor, organization: str
+    ) -> Iterator[tuple[Pair, Future[Digests | str] | None]]:
+        """Pairs in order with their proofs, a few read ahead; None where listings alone say that there is none."""
+        ahead: deque[tuple[Pair, Future[Digests | str] | None]] = deque()
+        for pair in self._pairs(organization):
+            if self._stopping.is_set():
+                raise Interrupted("interrupted", "The run was asked to stop.")
+            can = pair.target is not None and organization not in self._refused
+            ahead.append((pair, pool.submit(self._prove, RawFile(organization, pair.raw_id), pair) if can else None))
+            if len(ahead) >= _AHEAD:
+                yield ahead.popleft()
+        yield from ahead
+
+    def _pairs(self, organization: str) -> Iterator[Pair]:
+        length = self._ends.source.shard_length(organization)
+        if length:
+            self._ends.source.scan_strays(organization, self._note, length=length)
+        for shard in shards_of(organization, length):
+            source = admitted(self._ends.source.scan(shard, self._note), self._ages)
+            target = self._target_entries(shard)
+            yield from (pair for pair in compare(source, target) if pair.source is not None)
+
+    def _target_entries(self, shard: Shard) -> Iterable[Entry]:
+        if shard.organization in self._refused or self._ends.target.is_empty(shard.organization):
+            return ()
+        return self._ends.target.scan(shard, lambda notice: None)
+
+    def _note(self, notice: Notice) -> None:
+        if notice.kind is NoticeKind.STRAY:
+            self.pruned.strays += 1
+        if notice.kind is NoticeKind.UNREADABLE_FOLDER:
+            self.pruned.problems_total += 1
+            self.pruned.problems.append(Problem(notice.kind.value, notice.organization, notice.where, notice.reason))
+
+    def _prove(self, raw_file: RawFile, pair: Pair) -> Digests | str:
+        """The digests of what is at both ends, or why it is not proven to be equal."""
+        if pair.source is None or pair.target is None:
+            return NOT_AT_TARGET
+        try:
+            found = proof_of(self._ends, raw_file, pair.source, pair.target)
+        except StoreError as error:
+            return error.what
+        return found[0] if not isinstance(found, str) else found
+
+    def _count(
+        self, raw_file: RawFile, pair: Pair, future: Future[Digests | str] | None, write: WriteRow | None
+    ) -> None:
+        source = pair.source
+        if source is None:
+            return
+        tally = self.pruned.organizations[raw_file.organization]
+        tally.discovered.add(source.size)
+        where = self._ends.source.describe(raw_file)
+        if future is None:
+            kind, reason = ("refused", NO_VALID_NAME) if pair.target is not None else ("missing", NOT_AT_TARGET)
+            if raw_file.organization in self._refused:
+                kind, reason = "refused", NO_VALID_NAME
+            self.pruned.keep(raw_file, source, kind, where, reason)
+        else:
+            found = future.result()
+            if isinstance(found, str):
+                self.pruned.keep(raw_file, source, "unproven", where, found)
+            else:
+                tally.deletable.add(source.size)
+                if write is not None:
+                    write(Row(raw_file, found, self._ends.target.describe(raw_file), time.time(), BOTH_READ))
+        self._told(1)
+
+
+def proof_of(ends: Ends, raw_file: RawFile, source: Entry, target: Entry) -> tuple[Digests, Entry] | str:
+    """Read both ends in full, now: the digests and the source as it was read, or why they are no proof. Raises StoreError."""
+    if source.size != target.size:
+        return "the target holds another size under this name"
+    if 0 < source.size <= SMALL:
+        here, there = ends.small_source(raw_file, source.size), ends.small_target(raw_file, source.size)
+        if here is not None and there is not None and here[0] == there[0]:
+            return _digests(here[0]), here[1]
+    proof = prove_content(raw_file, ends.source, source, ends.target, target)
+    if not proof.is_proven or proof.digests is None or proof.entry is None:
+        return proof.reason or "the contents could not be proven to be equal"
+    return proof.digests, proof.entry
+
+
+def _digests(data: bytes) -> Digests:
+    return Digests(len(data), hashlib.sha256(data).hexdigest(), hashlib.md5(data, usedforsecurity=False).hexdigest())
+
+
+WriteRow = Callable[[Row], None]
+
+
+class ManifestOfRun:
+    """What is to go, with its digests, as `verify` writes manifests: durable before anything is deleted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def prepare(self) -> None:
+        """Make the folder for this user alone. Raises MustStop."""
+        try:
+            self.folder.mkdir(mode=0o700, parents=True)
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+
+    def discard(self) -> None:
+        """Take it away: nothing that it names was deleted."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def of(self, organization: str) -> _Writing:
+        return _Writing(self.folder, organization)
+
+    def rows(self, organization: str) -> Iterator[tuple[RawFile, Digests]]:
+        """What was written, in order."""
+        with (self.folder / f"{organization}{ROWS}").open(encoding="ascii") as lines:
+            for line in lines:
+                row = json.loads(line)
+                yield RawFile(organization, RawId(row["id"])), Digests(row["size"], row["sha256"], row["md5"])
+
+
+class _Writing:
+    """An organization's two files while they are written."""
+
+    def __init__(self, folder: Path, organization: str) -> None:
+        self._paths = [folder / f"{organization}{kind}" for kind in (SUMS, ROWS)]
+        self._files: list[IO[str]] = []
+
+    def __enter__(self) -> WriteRow:
+        try:
+            self._files = [path.open("x", encoding="utf-8", errors="surrogateescape") for path in self._paths]
+        except OSError as error:
+            raise _unwritable(self._paths[0], error) from error
+        return self._write
+
+    def _write(self, row: Row) -> None:
+        try:
+            self._files[0].write(row.as_sum())
+            self._files[1].write(row.as_json())
+        except OSError as error:
+            raise _unwritable(self._paths[0], error) from error
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files:
+            with file:
+                file.flush()
+                os.fchmod(file.fileno(), 0o600)
+                os.fsync(file.fileno())
+
+
+def _unwritable(path: Path, error: OSError) -> MustStop:
+    return MustStop(
+        "manifest-unwritable",
+        f"The manifest {path} cannot be written ({error.strerror or error}).",
+        why="Nothing is deleted without a list of what goes.",
+        cure="Make room in the state folder, or name another with --state-dir. Nothing was deleted.",
+    )
+
+
+class Pruning:
+    """Deletes what the manifest names: each batch is proven once more, and goes at once."""
+
+    def __init__(
+        self, ends: Ends, remover: Remover, pruned: Pruned, *, stopping: Flag, told: Callable[[int], None]
+    ) -> None:
+        self._ends = ends
+        self._remover = remover
+        self._pruned = pruned
+        self._stopping = stopping
+        self._told = told
+
+    def run(self, manifest: ManifestOfRun, organizations: Iterable[str]) -> None:
+        """Raises MustStop at the first surprise; what was deleted by then is counted."""
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="prove") as pool:
+            for organization in organizations:
+                rows = manifest.rows(organization)
+                is_first = True
+                while batch := list(itertools.islice(rows, BATCH)):
+                    if self._stopping.is_set():
+                        return
+                    proven = list(pool.map(self._proven, batch))
+                    if is_first:
+                        tried = min(range(len(proven)), key=lambda number: proven[number][1].size)
+                        self._try_one(proven[tried])
+                        proven[tried] = self._proven(batch[tried])  # it was away for a moment: its times changed
+                        is_first = False
+                    self._remove(organization, proven)
+        self._pruned.folders_removed = self._remover.remove_empty_folders()
+
+    def _proven(self, row: tuple[RawFile, Digests]) -> tuple[RawFile, Entry]:
+        """Prove again, at this moment. Raises MustStop for anything but what the first proof found."""
+        raw_file, digests = row
+        where = self._ends.source.describe(raw_file)
+        try:
+            found: tuple[Digests, Entry] | str | None = None
+            if 0 < digests.size <= SMALL:
+                here, there = (
+                    self._ends.small_source(raw_file, digests.size),
+                    self._ends.small_target(raw_file, digests.size),
+                )
+                if here is not None and there is not None and here[0] == there[0]:
+                    found = _digests(here[0]), here[1]
+            if found is None:
+                source, target = self._ends.source.look(raw_file), self._ends.target.look(raw_file)
+                if source is None or target is None:
+                    raise surprise(f"{where} is not at the {'source' if source is None else 'target'} any more.")
+                found = proof_of(self._ends, raw_file, source, target)
+        except StoreError as error:
+            raise surprise(error.what) from error
+        if isinstance(found, str):
+            raise surprise(f"{where}: {found}.")
+        if found[0].sha256 != digests.sha256:
+            raise surprise(f"{where} is another content than this run proved a moment ago.")
+        return raw_file, found[1]
+
+    def _try_one(self, one: tuple[RawFile, Entry]) -> None:
+        """Take one away and look whether the target still has it: two names for one place look like two equal places."""
+        raw_file, entry = one
+        try:
+            bring_back = self._remover.hide(raw_file, entry)
+        except StoreError as error:
+            raise surprise(error.what) from error
+        try:
+            remains = self._ends.target.look(raw_file)
+        finally:
+            bring_back()
+        if remains is None or remains.size != entry.size:
+            raise MustStop(
+                "same-place",
+                "Source and target are one place under two names.",
+                why=f"{self._ends.source.describe(raw_file)} was taken away, and the target did not have it any more; it is back.",
+                cure="Check --from and --to, the endpoints and the mounts. Nothing was deleted.",
+            )
+
+    def _remove(self, organization: str, proven: Sequence[tuple[RawFile, Entry]]) -> None:
+        tally = self._pruned.organizations[organization]
+        sizes = {raw_file: entry.size for raw_file, entry in proven}
+        fault: StoreError | None = None
+        for raw_file, error in self._remover.remove(proven):
+            if error is None:
+                tally.deleted.add(sizes[raw_file])
+                self._told(1)
+            else:
+                fault = fault or error
+        if fault is not None:
+            raise surprise(fault.what) from fault
+
+
+def surprise(what: str) -> MustStop:
+    return MustStop(
+        "prune-surprise",
+        what,
+        why="Something changed between the proof of everything and the deletion, or deleting failed. What cannot be foreseen ends it here.",
+        cure="Look at it. Then run the same command again, without --confirm first: what is deleted is in the manifest.",
+    )
+
+
+def changed(where: str) -> SourceChanged:
+    """For removers: the source is not what was read."""
+    return SourceChanged("source-changed", f"{where} is not any more what was read; it is kept.")

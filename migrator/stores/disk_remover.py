@@ -1,0 +1,101 @@
+"""Deleting from a location on disk: only what is still as it was read, and then the folders that are empty."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from migrator.errors import StoreError
+from migrator.model import INDEX_LENGTH, Entry, RawFile
+from migrator.prune import changed
+from migrator.stores.disk import FOLDER_FLAGS, DiskSource, entry_of, translate
+from migrator.stores.strays import temporary_name
+
+
+class DiskRemover:
+    """A data folder from which proven raw files are deleted. `run` marks what is hidden for a moment."""
+
+    def __init__(self, root: Path, *, run: str) -> None:
+        self._source = DiskSource(root)
+        self._root = root
+        self._run = run
+        self._touched: set[tuple[str, str]] = set()
+
+    def close(self) -> None:
+        self._source.close()
+
+    def remove(self, proven: Sequence[tuple[RawFile, Entry]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        for raw_file, entry in proven:
+            try:
+                with _Folder(self._root, raw_file) as folder:
+                    self._refuse_changed(folder, raw_file, entry)
+                    os.unlink(raw_file.raw_id, dir_fd=folder)
+            except StoreError as error:
+                yield raw_file, error
+                return
+            except OSError as error:
+                yield raw_file, translate(error, self._source.describe(raw_file))
+                return
+            self._touched.add((raw_file.organization, raw_file.raw_id[:INDEX_LENGTH]))
+            yield raw_file, None
+
+    def hide(self, raw_file: RawFile, entry: Entry) -> Callable[[], None]:
+        """Under a temporary name beside its own. Its change time is then another one: it is read again before it goes."""
+        hidden = temporary_name(raw_file.raw_id, self._run)
+        try:
+            with _Folder(self._root, raw_file) as folder:
+                self._refuse_changed(folder, raw_file, entry)
+                os.rename(raw_file.raw_id, hidden, src_dir_fd=folder, dst_dir_fd=folder)
+        except OSError as error:
+            raise translate(error, self._source.describe(raw_file)) from error
+
+        def bring_back() -> None:
+            with _Folder(self._root, raw_file) as folder:
+                os.rename(hidden, raw_file.raw_id, src_dir_fd=folder, dst_dir_fd=folder)
+
+        return bring_back
+
+    def remove_empty_folders(self) -> int:
+        removed = 0
+        for organization, index in sorted(self._touched):
+            removed += _removed(self._root / organization / index)
+        for organization in sorted({organization for organization, _ in self._touched}):
+            removed += _removed(self._root / organization)
+        return removed
+
+    def _refuse_changed(self, folder: int, raw_file: RawFile, entry: Entry) -> None:
+        status = os.stat(raw_file.raw_id, dir_fd=folder, follow_symlinks=False)
+        if entry_of(raw_file.raw_id, status) != entry:
+            raise changed(self._source.describe(raw_file))
+
+
+class _Folder:
+    """A raw file's index folder, opened without following links."""
+
+    def __init__(self, root: Path, raw_file: RawFile) -> None:
+        self._root = root
+        self._raw_file = raw_file
+
+    def __enter__(self) -> int:
+        opened = [os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
+        try:
+            for name in (self._raw_file.organization, self._raw_file.raw_id[:INDEX_LENGTH]):
+                opened.append(os.open(name, FOLDER_FLAGS, dir_fd=opened[-1]))
+            self._fd = opened.pop()
+        finally:
+            for fd in opened:
+                os.close(fd)
+        return self._fd
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+
+def _removed(folder: Path) -> bool:
+    """Whether it was empty, and is gone. A link is no folder, and one that holds anything stays."""
+    try:
+        folder.rmdir()
+    except OSError:
+        return False
+    return True

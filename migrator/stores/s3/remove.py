@@ -1,0 +1,128 @@
+"""Deleting from a location on S3: many with one request, and only what is still as it was read."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from migrator.errors import StoreError
+from migrator.model import Entry, RawFile
+from migrator.prune import changed
+from migrator.stores.s3.faults import translate
+from migrator.stores.s3.objects import Place
+from migrator.stores.s3.store import S3Source
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_LOOKED_AT_ONCE = 8
+_LARGEST_HIDDEN = 16 << 20
+
+
+class S3Remover:
+    """Buckets from which proven raw files are deleted, through a store that reads them."""
+
+    def __init__(self, source: S3Source) -> None:
+        self._source = source
+        self._client: S3Client = source.client
+        self._client.meta.events.register("before-sign.s3.DeleteObjects", _with_md5)
+
+    def close(self) -> None:
+        """The store is its owner's."""
+
+    def remove(self, proven: Sequence[tuple[RawFile, Entry]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        """Looks at each once more right before: DeleteObjects has no condition that servers are known to honour."""
+        with ThreadPoolExecutor(_LOOKED_AT_ONCE, thread_name_prefix="look") as pool:
+            states = list(pool.map(lambda one: self._source.look(one[0]), proven))
+        unchanged = []
+        for (raw_file, entry), now in zip(proven, states, strict=True):
+            if now is None or (now.size, now.etag) != (entry.size, entry.etag):
+                yield raw_file, changed(self._source.describe(raw_file))
+                return
+            unchanged.append(raw_file)
+        for bucket, group in groupby(unchanged, key=lambda raw_file: self._source.place(raw_file).bucket):
+            yield from self._delete(bucket, list(group))
+
+    def hide(self, raw_file: RawFile, entry: Entry) -> Callable[[], None]:
+        """Deleted, with its content in memory; brought back by writing it again."""
+        place = self._source.place(raw_file)
+        if entry.size > _LARGEST_HIDDEN:
+            return lambda: None
+        with self._source.open(raw_file, entry) as content:
+            data = content.read(entry.size)
+            content.finish()
+        self._call(place, "delete_object", {})
+        return lambda: self._call(place, "put_object", {"Body": data, "ContentMD5": _md5(data)})
+
+    def remove_empty_folders(self) -> int:
+        return 0
+
+    def _call(self, place: Place, operation: str, asked: dict[str, Any]) -> None:
+        try:
+            getattr(self._client, operation)(Bucket=place.bucket, Key=place.key, **asked)
+        except Exception as error:
+            raise translate(error, str(place)) from error
+
+    def _delete(self, bucket: str, raw_files: list[RawFile]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        by_key = {self._source.place(raw_file).key: raw_file for raw_file in raw_files}
+        try:
+            answer = self._client.delete_objects(
+                Bucket=bucket, Delete={"Objects": [{"Key": key} for key in by_key], "Quiet": False}
+            )
+        except Exception as error:
+            yield raw_files[0], translate(error, f"s3://{bucket}")
+            return
+        for told in answer.get("Deleted", ()):
+            raw_file = by_key.pop(told.get("Key", ""), None)
+            if raw_file is not None:
+                yield raw_file, None
+        for failed in answer.get("Errors", ()):
+            raw_file = by_key.pop(failed.get("Key", ""), None)
+            if raw_file is not None:
+                reason = f"the server did not delete it ({failed.get('Code', 'no code')})"
+                yield raw_file, StoreError("not-deleted", f"{self._source.describe(raw_file)}: {reason}.")
+        for raw_file in by_key.values():
+            yield (
+                raw_file,
+                StoreError(
+                    "not-deleted", f"The server did not say whether it deleted {self._source.describe(raw_file)}."
+                ),
+            )
+
+
+def _with_md5(request: Any, **_: Any) -> None:
+    """Content-MD5 for the list of names: older servers ask for it, and newer boto3 sends a checksum that they do not know."""
+    body = request.data
+    data = body if isinstance(body, (bytes, bytearray)) else body.getvalue() if hasattr(body, "getvalue") else b""
+    if data:
+        request.headers["Content-MD5"] = _md5(bytes(data))
+
+
+def _md5(data: bytes) -> str:
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+
+
+def keeps_versions(client: S3Client, bucket: str) -> tuple[bool, bool]:
+    """Whether the bucket keeps versions, and whether it is under object lock; False where the server does not say."""
+    versions = locks = False
+    try:
+        versions = client.get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled"
+    except Exception as error:
+        _ignore_unknown(error, bucket)
+    try:
+        found = client.get_object_lock_configuration(Bucket=bucket).get("ObjectLockConfiguration", {})
+        locks = found.get("ObjectLockEnabled") == "Enabled"
+    except Exception as error:
+        _ignore_unknown(error, bucket)
+    return versions, locks
+
+
+def _ignore_unknown(error: Exception, bucket: str) -> None:
+    """Many servers know no such question, and many keys may not ask it."""
+    fault = translate(error, f"s3://{bucket}")
+    if fault.temporary:
+        raise fault from error

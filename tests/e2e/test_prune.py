@@ -1,0 +1,175 @@
+"""`prune` through the installed command: what goes, what stays and why, and all that makes it refuse."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import command, corpus, oracle
+from tests.conftest import FreshNames
+from tests.e2e import ends
+from tests.servers import S3Server
+
+ORGANIZATIONS = {"alpha": 60, "b1": 20}
+ALL = 80
+
+
+class Scene:
+    """Raw files that were moved from disk to S3, and the words for both ends."""
+
+    def __init__(self, server: S3Server, names: FreshNames, folder: Path) -> None:
+        self.server, self.naming, self.data = server, ends.single(names), folder / "data"
+        corpus.make_store(self.data, ORGANIZATIONS, sizes=3_000)
+        self.bucket = ends.template(self.naming)
+        self.migrate(self.data, self.bucket)
+
+    def migrate(self, source: Any, target: Any) -> None:
+        command.run(*ends.MIGRATE, "--from", source, "--to", target, env=self.server.env()).expect(0)
+
+    def prune(self, *more: str, status: int = 0, env: dict[str, str] | None = None, back: bool = False) -> Any:
+        source, target = (self.bucket, self.data) if back else (self.data, self.bucket)
+        words = ("prune", "--json", "--from", source, "--to", target, *more)
+        return command.run(*words, env={**self.server.env(), **(env or {})}).expect(status).json()
+
+    def paths(self) -> list[Path]:
+        return sorted(Path(path) for path in oracle.disk_paths(self.data).values())
+
+    def damage(self, path: Path) -> str:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        return path.name
+
+
+def files(told: Any) -> dict[str, int]:
+    return {name: count["files"] for name, count in told["totals"].items() if count["files"]}
+
+
+@pytest.fixture
+def scene(weed: S3Server, fresh_names: FreshNames, tmp_path: Path) -> Scene:
+    return Scene(weed, fresh_names, tmp_path)
+
+
+def test_without_a_number_it_only_says_what_would_go(scene: Scene, tmp_path: Path) -> None:
+    damaged = scene.damage(scene.paths()[7])
+    state = tmp_path / "state"
+    with oracle.nothing_written(scene.data):
+        told = scene.prune("--state-dir", str(state), status=1)
+    assert told["dry_run"]
+    assert files(told) == {"discovered": ALL, "deletable": ALL - 1, "kept": 1}
+    assert [problem["id"] for problem in told["problems"]] == [damaged]
+    assert told["manifest"] is None
+    assert not state.exists()
+
+
+def test_what_is_proven_goes_and_what_is_not_stays_and_is_named(scene: Scene) -> None:
+    altered = {scene.damage(path) for path in scene.paths()[::10]}
+    shorter, missing = scene.paths()[1], scene.paths()[2]
+    shorter.write_bytes(b"shorter")
+    at_target = ends.key_of(scene.naming, missing.parts[-3], missing.name)
+    scene.server.client().delete_object(Bucket=scene.naming.bucket, Key=at_target)
+    kept = altered | {shorter.name, missing.name}
+    stray = shorter.with_name("notes.txt")
+    stray.write_bytes(b"no raw file")
+    before = oracle.s3_state(scene.server.client(), scene.naming)
+    went = {(owner, raw_id) for owner, raw_id in oracle.disk_paths(scene.data) if raw_id not in kept}
+    told = scene.prune("--confirm", str(ALL - len(kept)), status=1)
+    assert files(told) == {"discovered": ALL, "deletable": len(went), "deleted": len(went), "kept": len(kept)}
+    assert {problem["id"] for problem in told["problems"]} == kept
+    assert all(problem["reason"] for problem in told["problems"])
+    assert {raw_id for _, raw_id in oracle.disk_paths(scene.data)} == kept
+    assert stray.exists()
+    assert told["strays"] == 1
+    assert not [folder for folder, names, found in os.walk(scene.data) if not names and not found], "empty folders go"
+    assert oracle.s3_state(scene.server.client(), scene.naming) == before
+    listed = [
+        line.split("  ")[1]
+        for path in Path(told["manifest"]).glob("*.sha256")
+        for line in path.read_text().splitlines()
+    ]
+    assert sorted(listed) == sorted(f"{owner}/{raw_id[:3]}/{raw_id}" for owner, raw_id in went)
+
+
+def test_a_number_that_is_not_the_number_deletes_nothing(scene: Scene) -> None:
+    for number in ("1", str(ALL + 1)):
+        told = scene.prune("--confirm", number, status=3)
+        assert told["error"]["name"] == "confirm-differs"
+    assert len(scene.paths()) == ALL
+
+
+def test_too_many_delete_nothing(scene: Scene) -> None:
+    told = scene.prune("--confirm", str(ALL), "--max-delete", str(ALL - 1), status=3)
+    assert told["error"]["name"] == "too-many-to-delete"
+    assert len(scene.paths()) == ALL
+    assert files(scene.prune("--confirm", str(ALL), "--max-delete", str(ALL)))["deleted"] == ALL
+    assert scene.paths() == []
+
+
+@pytest.mark.parametrize("how", ["environment", "env file"])
+def test_while_bytes_reads_the_source_nothing_goes(how: str, scene: Scene, tmp_path: Path) -> None:
+    setting = {"BYTES_DATA_DIR": str(scene.data)}
+    if how == "environment":
+        told = scene.prune("--confirm", str(ALL), status=3, env=setting)
+    else:
+        path = ends.write_env_file(tmp_path / "bytes.env", setting)
+        told = scene.prune("--confirm", str(ALL), "--env-file", str(path), status=3)
+    assert told["error"]["name"] == "bytes-reads-the-source"
+    assert len(scene.paths()) == ALL
+    switched = {**setting, **ends.settings(scene.naming)}
+    assert files(scene.prune("--confirm", str(ALL), env=switched))["deleted"] == ALL
+
+
+def test_only_an_organization(scene: Scene) -> None:
+    told = scene.prune("--organization", "b1", "--confirm", "20")
+    assert files(told) == {"discovered": 20, "deletable": 20, "deleted": 20}
+    assert {owner for owner, _ in oracle.disk_paths(scene.data)} == {"alpha"}
+
+
+def test_only_what_is_old(scene: Scene) -> None:
+    old = scene.paths()[:5]
+    for path in old:
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    told = scene.prune("--older-than", "2021-01-01", "--confirm", "5")
+    assert files(told) == {"discovered": 5, "deletable": 5, "deleted": 5}
+    assert not any(path.exists() for path in old)
+    assert len(scene.paths()) == ALL - 5
+
+
+def test_from_s3_objects_go_in_batches(scene: Scene) -> None:
+    """The way back: what is on disk again goes from the bucket; what else lies there stays."""
+    client = scene.server.client()
+    client.put_object(Bucket=scene.naming.bucket, Key="alpha/notes.txt", Body=b"no raw file")
+    altered = scene.damage(scene.paths()[3])
+    before = oracle.disk_state(scene.data)
+    told = scene.prune("--confirm", str(ALL - 1), status=1, back=True)
+    assert files(told) == {"discovered": ALL, "deletable": ALL - 1, "deleted": ALL - 1, "kept": 1}
+    left = oracle.keys(client, scene.naming.bucket)
+    assert sorted(key.rpartition("/")[2] for key in left) == sorted([altered, "notes.txt"])
+    assert oracle.disk_state(scene.data) == before
+
+
+def test_two_names_for_one_place_are_found_out(scene: Scene) -> None:
+    """The same bucket by another name of its server: all is equal, and there is only one of each."""
+    other = scene.server.endpoint_url.replace("127.0.0.1", "localhost")
+    env_file = ends.write_env_file(
+        scene.data.parent / "other.env", {"AWS_ENDPOINT_URL": other}, ends.settings(scene.naming)
+    )
+    words = ("prune", "--json", "--confirm", str(ALL), "--from", scene.bucket, "--to", env_file)
+    told = command.run(*words, env=scene.server.env()).expect(3).json()
+    assert told["error"]["name"] == "same-place"
+    assert len(oracle.keys(scene.server.client(), scene.naming.bucket)) == ALL
+
+
+def test_versions_are_said(moto: S3Server, fresh_names: FreshNames, tmp_path: Path) -> None:
+    scene = Scene(moto, fresh_names, tmp_path)
+    moto.client().put_bucket_versioning(Bucket=scene.naming.bucket, VersioningConfiguration={"Status": "Enabled"})
+    told = scene.prune(back=True)
+    assert ends.findings(told)["bucket-versioned"]["status"] == "warning"
+
+
+def test_without_a_terminal_and_a_number_nothing_goes_whatever_is_said(scene: Scene) -> None:
+    assert scene.prune("--yes")["dry_run"]
+    assert len(scene.paths()) == ALL
