@@ -205,8 +205,12 @@ class Upload:
         under_way: deque[Future[_Part]] = deque()
         sent: list[_Part] = []
         try:
-            while (data := self._read_part(content, part_size)) is not None:
+            while True:
                 self._means.patience.go_on()
+                self._make_room(under_way, sent)
+                data = self._read_part(content, part_size)
+                if data is None:
+                    break
                 number = len(sent) + len(under_way) + 1
                 under_way.append(self._lane.submit(self._send_part, number, data, kept.get(number)))
                 del data
@@ -225,7 +229,7 @@ class Upload:
         try:
             for number, begin in enumerate(range(0, entry.size, part_size), 1):
                 self._means.patience.go_on()
-                self._lane.reserve()
+                self._make_room(under_way, copied)
                 piece = _Range(number, begin, min(part_size, entry.size - begin))
                 under_way.append(self._lane.submit(self._copy_part, origin, entry, piece, kept.get(number)))
                 if len(under_way) >= _COPIES_UNDER_WAY:
@@ -254,8 +258,13 @@ class Upload:
             raise StoreError(COPY_UNPROVEN, f"The server copies parts of {origin} without telling their MD5.")
         return _Part(piece.number, bytes.fromhex(etag), etag)
 
+    def _make_room(self, under_way: deque[Future[_Part]], done: list[_Part]) -> None:
+        """Reserve room for one more part. Room is given back when a part is taken, so who holds some must not wait for more."""
+        while not self._lane.reserve(wait=not under_way):
+            done.append(self._lane.take(under_way.popleft()))
+
     def _read_part(self, content: Content, part_size: int) -> bytes | None:
-        self._lane.reserve()
+        """The next part, for which there is room; that is given back at the end."""
         data = b""
         try:
             data = content.read(part_size)
