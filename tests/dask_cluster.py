@@ -52,6 +52,16 @@ class Cluster:
             member.kill()
             member.wait()
 
+    def cpu_seconds(self) -> float:
+        """What the workers have used so far."""
+        ticks = 0
+        for member in self._members:
+            if member is not self.scheduler:
+                with open(f"/proc/{member.pid}/stat") as stat:
+                    fields = stat.read().rsplit(")", 1)[1].split()
+                ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
