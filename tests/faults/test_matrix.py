@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,11 +16,13 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reliability.md").read_text()
 
 
+@functools.cache
 def marked() -> dict[int, set[str]]:
     """Row → the tests that are marked with it, over all of `tests/`."""
     found: dict[int, set[str]] = defaultdict(set)
     for path in (ROOT / "tests").rglob("test_*.py"):
-        for name, row in _marks(ast.parse(path.read_text())):
+        text = path.read_text()
+        for name, row in _marks(ast.parse(text)) if "mark.row(" in text else ():
             found[row].add(name)
     return found
 
