@@ -129,6 +129,7 @@ class DiskTarget(DiskSource):
         temporary = partial_name(raw_file.raw_id, content.stamp)
         fd = _open_partial(folder, temporary)
         try:
+            _claim(fd, self.describe(raw_file))
             self._take_what_is_there(fd, content)
             mark = self._fill(fd, content)
         except (Interrupted, MustStop, Unavailable):
@@ -268,6 +269,16 @@ def _is_there(raw_id: str, folder: int) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def _claim(fd: int, where: str) -> None:
+    """Keep an attempt elsewhere that was given up, and does not know it yet, from writing to the same file; closing it lets go."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise Unavailable("partial-busy", f"{where} is being written by another worker of this run.") from error
+    except OSError:
+        return  # a file system without locks
 
 
 def _open_partial(folder: int, temporary: str) -> int:
