@@ -1,0 +1,127 @@
+"""Makes docs/troubleshooting.md from the errors and findings in the code: ``troubleshooting.py > docs/troubleshooting.md``.
+
+What an operator reads in the code's messages and on the page is the same text, so neither can lag behind the other.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+KINDS = {
+    "SettingsError": "Usage or settings; nothing was done. Exit status 2.",
+    "CannotStart": "Could not start; nothing was moved. Exit status 3.",
+    "MustStop": "Had to stop; the same command goes on where it was. Exit status 3.",
+    "LedgerBusy": "Another run is under way. Exit status 4.",
+    "Finding": "A finding of `doctor`, `plan` or `migrate`.",
+    "Vanished": "The reason of one raw file.",
+    "Unreadable": "The reason of one raw file or folder.",
+    "SourceChanged": "The reason of one raw file; it is read again by itself.",
+    "NotTheSame": "The reason of one raw file; it is tried again by itself, and never counted as copied.",
+    "AlreadyThere": "The reason of one raw file; nothing was overwritten.",
+    "AccessDenied": "The reason of one raw file, or of the whole run where nothing else succeeds.",
+    "BucketMissing": "The reason of one raw file, or of the whole run.",
+    "StoreFull": "Stops the run; the same command goes on where it was.",
+    "Interrupted": "The run was asked to stop; the raw file is pending, and the same command goes on.",
+    "Unavailable": "Tried again by itself, until `--patience` ends; then the run stops with 3, and the same command goes on.",
+    "StoreError": "The reason of one raw file, or of the whole run.",
+    "MigratorError": "Exit status 3.",
+}
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+HEAD = """# Troubleshooting
+
+By the name that stands in brackets at the end of an error, or before a finding; `--json` has it as `name`. The texts are the
+program's own; `‹…›` stands for what differs from case to case. What each exit status asks of you: [Recover](guides/recover.md).
+"""
+
+
+class Told(NamedTuple):
+    """One place in the code that tells an operator something. Texts with a mark where they differ from case to case."""
+
+    name: str
+    kind: str
+    what: str
+    why: str
+    cure: str
+
+
+def told_in(folder: Path) -> Iterator[Told]:
+    for path in sorted(folder.rglob("*.py")):
+        module = ast.parse(path.read_text())
+        constants = {
+            target.id: _text(node.value, {})
+            for node in module.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for node in ast.walk(module):
+            if isinstance(node, ast.Call):
+                yield from _told_by(node, constants)
+
+
+def _told_by(call: ast.Call, constants: Mapping[str, str]) -> Iterator[Told]:
+    words = {keyword.arg: keyword.value for keyword in call.keywords}
+    name = words.get("name") or (call.args[0] if call.args else None)
+    kind = call.func.id if isinstance(call.func, ast.Name) else ""
+    if not (isinstance(name, ast.Constant) and isinstance(name.value, str) and _NAME.fullmatch(name.value)):
+        return
+    if kind not in KINDS and not {"cure", "seen"} & set(words):
+        return
+    what = words.get("what") or words.get("seen") or (call.args[1] if len(call.args) > 1 else None)
+    yield Told(name.value, kind, *(_text(text, constants) for text in (what, words.get("why"), words.get("cure"))))
+
+
+def _text(node: ast.expr | None, constants: Mapping[str, str]) -> str:
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(
+            _text(part.value if isinstance(part, ast.FormattedValue) else part, constants) for part in node.values
+        )
+    if isinstance(node, ast.BinOp):
+        return _text(node.left, constants) + _text(node.right, constants)
+    if isinstance(node, ast.IfExp):
+        return _text(node.body, constants)
+    if isinstance(node, ast.Name) and "‹" not in constants.get(node.id, "‹"):
+        return constants[node.id]
+    if isinstance(node, (ast.Name, ast.Attribute)):
+        found = (node.id if isinstance(node, ast.Name) else node.attr).strip("_").lower().replace("_", " ")
+        return f"‹{found}›"
+    return "" if node is None else "‹…›"
+
+
+def page(folder: Path) -> str:
+    names: dict[str, list[Told]] = {}
+    for told in told_in(folder):
+        entries = names.setdefault(told.name, [])
+        if told not in entries:
+            entries.append(told)
+    return HEAD + "".join(_entry(name, entries) for name, entries in sorted(names.items()))
+
+
+def _entry(name: str, entries: list[Told]) -> str:
+    kinds = list(dict.fromkeys(KINDS[told.kind] for told in entries if told.kind in KINDS))
+    lines = [f"\n## {name}\n", *(f"{kind}\n" for kind in kinds)]
+    for told in sorted(set(entries)):
+        parts = [f"> {_escaped(told.what)}", _labelled("Why", told.why), _labelled("Do", told.cure)]
+        lines.append("\n>\n".join(part for part in parts if part) + "\n")
+    return "\n".join(lines)
+
+
+def _labelled(label: str, text: str) -> str:
+    return f"> **{label}:** {_escaped(text)}" if text.strip("‹…› ") else ""
+
+
+def _escaped(text: str) -> str:
+    text = " ".join(text.split()) or "‹…›"
+    return re.sub(r"([*_<>\[\]|])", r"\\\1", text)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page(ROOT / "migrator"))
