@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from migrator.demo.sample import make_up
@@ -22,26 +25,25 @@ STEPS = (
     (
         "Will it work there?",
         "Bytes' own calls are made on the target's buckets, and what was found is told with its cure.",
-        "doctor --to new.env --env-file bytes.conf --probe --yes",
+        "doctor --from disk --to new.env --env-file bytes.conf --probe --yes",
     ),
     (
         "What would happen?",
         "A plan writes nothing, but the report that was asked for.",
-        "plan --to new.env --env-file bytes.conf --report change-meeting",
+        "plan --from disk --to new.env --env-file bytes.conf --report change-meeting",
     ),
     (
         "Copy, while Bytes runs.",
         "Stop it at any moment: the same command goes on.",
-        "migrate --to new.env --env-file bytes.conf --yes --report filed",
+        "migrate --from disk --to new.env --env-file bytes.conf --yes --report filed",
     ),
     (
         "Prove it.",
         "Both ends are read in full, and a list of SHA-256 sums is kept.",
-        "verify --to new.env --env-file bytes.conf --level content --manifest evidence",
+        "verify --from disk --to new.env --env-file bytes.conf --level content --manifest evidence",
     ),
     ("What happened so far?", "From the ledger, of a run under way too.", "status"),
 )
-_PROGRESS = re.compile(r"^(Looking at|after \d|.*\r)", re.MULTILINE)
 
 
 def main() -> None:
@@ -51,6 +53,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, s3_server() as url:
         folder = Path(name)
         make_up(folder / "data", FILES)
+        _spread_over_months(folder / "data")
         (folder / "bytes.conf").write_text(f"BYTES_DATA_DIR={folder}/data\n")
         (folder / "new.env").write_text(
             f"S3_BUCKET=openkat-raw-files\nBUCKET_PER_ORG=false\nAWS_ENDPOINT_URL={url}\n"
@@ -58,24 +61,40 @@ def main() -> None:
         )
         for file in ("bytes.conf", "new.env"):
             (folder / file).chmod(0o600)
+        common = {url: "https://s3.example.org", f"{folder}/data": "/var/lib/kat-bytes"}
         parts = [HEAD]
         for title, about, words in STEPS:
-            said = (
-                _run(words, folder)
-                .replace(url, "https://s3.example.org")
-                .replace(f"{folder}/data", "/var/lib/kat-bytes")
-            )
+            said = _with_common_names(_run(words, folder), common)
             parts.append(
                 f"## {title}\n\n{about}\n\n```\n$ bytes-migrator {words}\n{said.replace(f'{folder}/', '')}```\n"
             )
-        _take_picture(chromium, folder / "filed" / "report.html")
+        page = folder / "filed" / "report.html"
+        page.write_text(_with_common_names(page.read_text(), common))
+        _take_picture(chromium, page)
     PAGE.write_text("\n".join([*parts, TAIL]))
     print(f"{PAGE.relative_to(ROOT)} and {PICTURE.relative_to(ROOT)} are new; look at both.")
 
 
+def _with_common_names(text: str, names: Mapping[str, str]) -> str:
+    """Columns stay columns: a shorter name is filled up before spaces."""
+    for name, common in names.items():
+        text = re.sub(re.escape(name) + "(?=  )", common.ljust(len(name)), text).replace(name, common)
+    return text
+
+
+def _spread_over_months(data: Path) -> None:
+    """As if Bytes had saved for a year and a half, more and more."""
+    generator = random.Random(1)
+    for path in data.rglob("*"):
+        if path.is_file():
+            when = time.time() - 86_400 * (1 + 540 * generator.random() ** 2)
+            os.utime(path, (when, when))
+
+
 def _run(words: str, folder: Path) -> str:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     env = {
-        **os.environ,
+        **own,
         "XDG_STATE_HOME": str(folder / "state"),
         "HOME": str(folder),
         "NO_COLOR": "1",

@@ -62,8 +62,8 @@ def migrate(**given: Any) -> int:
         refuse_without_terminal(given)
         options = reports.begin(locations, options)
         with draining(given) as stopping:
-            looking(given, f"{locations.source} and {locations.target}")
-            prepared = prepare_to_migrate(locations, options, stopping)
+            with looking(given, f"{locations.source} and {locations.target}"):
+                prepared = prepare_to_migrate(locations, options, stopping)
             if not given["yes"]:
                 ask(prepared)
             watch = watching(given, reports.observers)

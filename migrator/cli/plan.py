@@ -49,8 +49,8 @@ def run_plan(given: dict[str, Any]) -> int:
         locations, options = locations_of(given), options_of(given)
         options = reports.begin(locations, options)
         with draining(given) as stopping:
-            looking(given, f"{locations.source} and {locations.target}")
-            report = migrating.plan(locations, options, watching(given, reports.observers), stopping)
+            with looking(given, f"{locations.source} and {locations.target}"):
+                report = migrating.plan(locations, options, watching(given, reports.observers), stopping)
             return show(reports.write(report), as_json=given["as_json"])
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -46,10 +48,18 @@ def watching(given: dict[str, Any], more: Sequence[Observer] = ()) -> Watch:
     return watch
 
 
-def looking(given: dict[str, Any], where: str) -> None:
-    """A sign of life before the first raw file is met."""
+@contextmanager
+def looking(given: dict[str, Any], where: str) -> Iterator[None]:
+    """A sign of life before the first raw file is met: at once on a terminal, elsewhere where a look takes its time."""
+    seconds = 0.0 if sys.stderr.isatty() else FIRST_LINE_SECONDS
+    sign = threading.Timer(seconds, say, (given, f"Looking at {shown(where)} …"))
+    sign.daemon = True
     if _is_watched(given):
-        say(given, f"Looking at {shown(where)} …")
+        sign.start()
+    try:
+        yield
+    finally:
+        sign.cancel()
 
 
 def _is_watched(given: dict[str, Any]) -> bool:

@@ -24,7 +24,7 @@ def s3_server() -> Iterator[str]:
             why=str(error),
             cure="pip install 'bytes-migrator[demo]'",
         ) from error
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # what moto cannot do is none of the reader's business
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     with _without_aws_settings():
         server.start()

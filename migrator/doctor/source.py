@@ -59,7 +59,7 @@ def source_findings(problems: Sequence[Problem], sample: Sample, *, is_disk: boo
     if sample.newest and age < IN_USE_WITHIN:
         yield warned(
             names.SOURCE_IN_USE,
-            f"It changed {max(0, age):.0f} seconds ago: Bytes seems to be at work on it.",
+            f"It changed {max(0, age):.0f} s ago: Bytes seems to be at work on it.",
             "That is fine for copying ahead; what comes in later needs one more run.",
             "Stop Bytes before the last run.",
         )
@@ -74,7 +74,7 @@ def _beside(problems: Sequence[Problem]) -> Iterator[Finding]:
     if odd:
         yield warned(
             names.ORGANIZATION_NAMES,
-            f"{len(odd)} folders have names that no organization can have: {some_of(odd)}.",
+            f"There are folders with names that no organization can have ({len(odd)}): {some_of(odd)}.",
             "Bytes never reads below them: organizations are lower-case slugs of at most 32 characters.",
             "If raw files lie in them, rename the folder to the organization's code.",
         )
@@ -83,7 +83,7 @@ def _beside(problems: Sequence[Problem]) -> Iterator[Finding]:
     if strays:
         yield warned(
             names.STRAYS,
-            f"{len(strays)} things beside the organizations are no raw files: {some_of(strays)}.",
+            f"What lies beside the organizations is no raw file ({len(strays)}): {some_of(strays)}.",
             "They are left where they are: Bytes never reads them.",
         )
     else:
