@@ -390,7 +390,9 @@ def assert_told(done: command.Completed, name: str, says: tuple[str, ...] = ()) 
     assert error["name"] != "unexpected", done
     assert error["what"], done
     assert error["cure"], f"nothing says what to do now\n{done}"
-    told = [line for line in done.stderr.splitlines() if not line.startswith("Looking at ")]  # where a look took its time
+    told = [
+        line for line in done.stderr.splitlines() if not line.startswith("Looking at ")
+    ]  # where a look took its time
     assert told[0].startswith("error: "), done
     assert f"[{error['name']}]" in done.stderr.splitlines()[0]
     told = " ".join((error["what"], error["why"], error["cure"]))

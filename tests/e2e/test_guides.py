@@ -29,13 +29,17 @@ _BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _STUB = '#!/bin/sh\necho "$(basename "$0") $*" >> "$CALLED"\n'
 _DOCKER = """#!/bin/bash
 case "$*" in
-    *" run --rm bytes-migrator "*)
-        while [ "$1" != bytes-migrator ]; do shift; done
-        exec "$@" ;;
+    *" run --rm "*)
+        while [ "$1" != --rm ]; do shift; done
+        service=$2
+        shift 2
+        set -a; . "$OPENKAT_ENV"; set +a
+        [ $# -gt 0 ] || eval "set -- $(grep -A3 "^  $service:" "$COMPOSE" | sed -n 's/^    command: \\[\\(.*\\)\\]$/\\1/p' | tr , ' ')"
+        exec bytes-migrator "$@" ;;
     *) echo "docker $*" >> "$CALLED" ;;
 esac
 """
-"""Runs what would run in the container right here."""
+"""Runs what would run in the container right here, with the service's own command from deploy/compose.yaml."""
 CALLS = {
     "guides/enable-s3-compose.md": ["docker compose stop bytes", "docker compose up -d bytes"],
     "guides/enable-s3-kubernetes.md": None,
@@ -98,7 +102,6 @@ class Installation:
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
         for written, here in (
             ("/etc/kat/", f"{self.conf.parent}/"),
-            ("/settings/", f"{self.root}/"),
             ("/var/lib/kat-bytes", str(self.data)),
             ("http://127.0.0.1:8333", self.server.endpoint_url),
             ("S3_BUCKET=openkat-raw-files", f"S3_BUCKET={self.names.bucket}-new"),
@@ -106,13 +109,12 @@ class Installation:
             ("S3_BUCKET_PREFIX=openkat-", f"S3_BUCKET_PREFIX={self.names.prefix}"),
             ("AWS_ACCESS_KEY_ID=openkat", f"AWS_ACCESS_KEY_ID={self.server.access_key}"),
             ("AWS_SECRET_ACCESS_KEY=openkat-secret", f"AWS_SECRET_ACCESS_KEY={self.server.secret_key}"),
-            (" /data/", f" {self.data}/"),
         ):
             script = script.replace(written, here)
         path = f"{self.root / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         env = {**os.environ, **self.env(), "PATH": path, "CALLED": str(self.root / "called")}
         if "docker" in script:
-            env["BYTES_DATA_DIR"] = str(self.data)  # as compose.yaml says
+            env |= {"BYTES_DATA_DIR": str(self.data), "COMPOSE": str(DOCS.parent / "deploy" / "compose.yaml")}
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-x", "-c", script],
             cwd=self.root,
