@@ -44,6 +44,36 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         stop_all(session_folder(os.environ)[0])
 
 
+_DIMENSIONS = ("server", "naming", "kind", "lane", "each_lane", "deployment", "answers", "direction")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of what runs the command in every combination of servers, namings and lanes, half is left to ``--slow``: every value is still met.
+
+    Like the black fields of a chess board, so that each server is met with each other thing, only not with all of them.
+    """
+    values: dict[tuple[str, str], list[object]] = {}
+    for item in items:
+        for name, value in _dimensions_of(item).items():
+            seen = values.setdefault((item.nodeid.partition("[")[0], name), [])
+            if value not in seen:
+                seen.append(value)
+    for item in items:
+        place = _dimensions_of(item)
+        varied = [values[item.nodeid.partition("[")[0], name] for name in place]
+        if sum(len(seen) > 1 for seen in varied) > 1:
+            field = sum(seen.index(value) for seen, value in zip(varied, place.values(), strict=True))
+            if field % 2:
+                item.add_marker(pytest.mark.slow)
+
+
+def _dimensions_of(item: pytest.Item) -> dict[str, object]:
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    runs_the_command = {"e2e", "faults"} & set(item.path.parts)
+    return {name: params[name] for name in _DIMENSIONS if name in params} if runs_the_command else {}
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start the servers that tests will ask for, so that they get ready while other tests run."""
     if session.config.option.collectonly or session.config.pluginmanager.hasplugin("dsession"):
