@@ -390,11 +390,10 @@ def assert_told(done: command.Completed, name: str, says: tuple[str, ...] = ()) 
     assert error["name"] != "unexpected", done
     assert error["what"], done
     assert error["cure"], f"nothing says what to do now\n{done}"
-    told = [
-        line for line in done.stderr.splitlines() if not line.startswith("Looking at ")
-    ]  # where a look took its time
+    # where a look took its time, that was said before
+    told = [line for line in done.stderr.splitlines() if not line.startswith("Looking at ")]
     assert told[0].startswith("error: "), done
-    assert f"[{error['name']}]" in done.stderr.splitlines()[0]
+    assert f"[{error['name']}]" in told[0]
     told = " ".join((error["what"], error["why"], error["cure"]))
     for words in says:
         assert words in told, f"{words!r} is not told\n{done}"
