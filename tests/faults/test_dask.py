@@ -114,6 +114,7 @@ def test_a_worker_killed_in_mid_shard_is_replaced_and_counts_once(move: Move, st
     move.is_whole()
 
 
+@pytest.mark.slow
 def test_all_workers_killed_and_started_again(move: Move, start: Callable[[int], Cluster]) -> None:
     members = start(0)
     first = members.start_worker("first")
@@ -145,6 +146,7 @@ def test_the_scheduler_restarted(move: Move, start: Callable[[int], Cluster]) ->
     move.is_whole()
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_stays_away_ends_the_run_in_words(move: Move, start: Callable[[int], Cluster]) -> None:
     members = start(1)
     move.gate.hold_after(60, "PUT")
