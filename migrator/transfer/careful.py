@@ -48,7 +48,7 @@ class CarefulLane:
         self._window = jobs * 2
         self._small = ThreadPoolExecutor(jobs, thread_name_prefix="copy")
         self._large = ThreadPoolExecutor(min(jobs, _LARGE_AT_ONCE), thread_name_prefix="large")
-        self._done: queue.SimpleQueue[Carried] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Carried | BaseException] = queue.SimpleQueue()
         self.under_way = 0
 
     @property
@@ -67,6 +67,8 @@ class CarefulLane:
             while self.under_way:
                 carried = self._done.get(timeout=timeout) if timeout else self._done.get_nowait()
                 self.under_way -= 1
+                if isinstance(carried, BaseException):
+                    raise carried
                 timeout = 0
                 yield carried
         except queue.Empty:
@@ -105,6 +107,9 @@ class CarefulLane:
             carried = Answer(ticket, Result(step.source, Outcome.PENDING, error.what), error)
         except Exception as error:
             carried = Answer(ticket, _unexpected(step.source, error))
+        except BaseException as error:  # it ends the thread, and has to end whoever waits for it too
+            self._done.put(error)
+            raise
         self._done.put(carried)
 
     def _gone(self, ticket: object, raw_file: RawFile, step: Step, error: Vanished) -> Answer:

@@ -45,7 +45,10 @@ def test_what_comes_in_is_found_once(looked: Looked) -> None:
     assert looked.found() == set()
     for _ in range(50):
         fresh = {looked.add(organization) for organization in ORGANIZATIONS for _ in range(3)}
-        assert looked.found() == fresh
+        found = looked.found()
+        assert fresh <= found
+        again = found - fresh  # in one tick of the file system's clock with something new beside it
+        assert {raw_id[:3] for raw_id in again} <= {raw_id[:3] for raw_id in fresh}
         assert looked.found() == set()
 
 
