@@ -68,11 +68,11 @@ class AuditSettings:
                 why="Bytes itself would not start with it.",
                 cure=f"Write {MIDDLEWARE}={IDENTITY} or {MIDDLEWARE}={SEALBOX}, as the running Bytes has it.",
             )
-        missing = [name for name in (PRIVATE_KEY, PUBLIC_KEY) if self.environment.given(name) is None]
+        missing = self._missing(PRIVATE_KEY, PUBLIC_KEY)
         if missing:
             raise SettingsError(
                 "nacl-keys-missing",
-                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set, and {MIDDLEWARE} is {SEALBOX}.",
+                f"{missing} not set, and {MIDDLEWARE} is {SEALBOX}.",
                 why="The recorded digests are of the plain contents, and only these keys open the boxes.",
                 cure="Give Bytes' own settings by --env-file FILE.",
             )
@@ -83,15 +83,20 @@ class AuditSettings:
 
     def login(self) -> tuple[str, Secret]:
         """Bytes' user and password. Raises SettingsError."""
-        missing = [name for name in (USERNAME, PASSWORD) if self.environment.given(name) is None]
+        missing = self._missing(USERNAME, PASSWORD)
         if missing:
             raise SettingsError(
                 "api-login-missing",
-                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set.",
+                f"{missing} not set.",
                 why="--api asks a running Bytes, which wants its login.",
                 cure="Give Bytes' own settings by --env-file FILE.",
             )
         return self.environment.given(USERNAME) or "", Secret(self.environment.given(PASSWORD) or "")
+
+    def _missing(self, *names: str) -> str:
+        """Those that are not set, as a sentence begins: "A and B are"; empty where all are set."""
+        missing = [name for name in names if self.environment.given(name) is None]
+        return f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'}" if missing else ""
 
 
 def resolve_audit(

@@ -43,6 +43,10 @@ class Setting:
         hide = self.value and (_HAS_SECRET.search(self.name) or _HAS_LOGIN.search(self.value))
         return HIDDEN if hide else self.value
 
+    def as_dict(self) -> dict[str, str]:
+        """As reports show it in JSON."""
+        return {"name": self.name, "value": self.shown, "origin": self.origin}
+
     def __repr__(self) -> str:
         return f"Setting(name={self.name!r}, value={self.shown!r}, origin={self.origin!r})"
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 ALGORITHMS = ("sha512:", "sha224:")
 """What ``BYTES_HASHING_ALGORITHM`` can be, as a digest begins with it; rows of both can lie side by side."""
 ALGORITHM_LENGTH = 7
-_DIGEST_LENGTHS = {"sha512:": 128, "sha224:": 56}
 _MICROSECONDS = 1_000_000
 
 
@@ -58,12 +57,6 @@ class RecordedDigest:
         """Called once, after the last piece: whether the content is the one that Bytes recorded."""
         self._hash.update(self._time)
         return self._wanted[ALGORITHM_LENGTH:].lower() == self._hash.hexdigest()
-
-
-def is_whole_digest(secure_hash: str) -> bool:
-    """Whether the text has the form that Bytes gives it."""
-    length = _DIGEST_LENGTHS.get(secure_hash[:ALGORITHM_LENGTH])
-    return length is not None and len(secure_hash) == ALGORITHM_LENGTH + length
 
 
 def timestamp_text(ended_us: int) -> str:

@@ -161,7 +161,7 @@ class Record:
         return {organization: tally.as_dict() for organization, tally in self._totals.organizations.items()}
 
 
-class ProofRecord(Record):
+class ProofRecord(NoMemory, Record):
     """A verification's memory: problems, and the shards that are proven. It knows nothing of what a migration believes to have done."""
 
     def __init__(
@@ -186,18 +186,6 @@ class ProofRecord(Record):
         except MigratorError as error:
             self.end(error.exit_status)
             raise
-
-    def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
-        return {}
-
-    def forget_finished(self, organization: str) -> None:
-        """What a migration knows stays as it is."""
-
-    def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
-        return {}
-
-    def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
-        return ()
 
     def proven(self, organization: str, prefix: str) -> ProvenShard | None:
         found = self._ledger.proven(organization, prefix)

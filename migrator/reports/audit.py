@@ -11,7 +11,7 @@ from migrator.bytesapi import Asked, Reply
 from migrator.model import Count, Finding
 from migrator.reports.console import finding_lines
 from migrator.reports.json import as_json
-from migrator.reports.report import SCHEMA
+from migrator.reports.report import SCHEMA, status_when_interrupted
 from migrator.reports.words import duration, files, number, plural, shown, size, table
 from migrator.settings import DiskLocation, Location, Setting
 
@@ -29,7 +29,6 @@ _HEADINGS = {
     Kind.ALTERED: "altered: not what Bytes recorded",
 }
 """What each kind of problem is called, the gravest last."""
-_SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +79,7 @@ class AuditReport:
     def exit_status(self) -> int:
         """0 if every row is readable and nothing is altered, 1 if something was found; signals have their own."""
         if self.interrupted_by:
-            return _SIGNALS.get(self.interrupted_by, 3)
+            return status_when_interrupted(self.interrupted_by)
         api_is_clean = self.api is None or self.api.is_clean
         return 0 if self.overall.is_clean and not self.audited.unreadable_folders and api_is_clean else 1
 
@@ -116,9 +115,7 @@ def audit_as_json(report: AuditReport) -> str:
             "findings": [finding.as_dict() for finding in report.findings],
             "problems": [problem.as_dict() for problem in report.audited.first_problems(PROBLEMS_OF_A_KIND)],
             "problems_total": report.audited.problems_total,
-            "settings": [
-                {"name": setting.name, "value": setting.shown, "origin": setting.origin} for setting in report.settings
-            ],
+            "settings": [setting.as_dict() for setting in report.settings],
             "exit_status": report.exit_status,
         }
     )

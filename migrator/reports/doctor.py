@@ -44,9 +44,7 @@ def doctor_as_json(report: DoctorReport) -> str:
                 {"organization": organization, "bucket": bucket, "bucket_exists": exists}
                 for organization, bucket, exists in report.buckets
             ],
-            "settings": [
-                {"name": setting.name, "value": setting.shown, "origin": setting.origin} for setting in report.settings
-            ],
+            "settings": [setting.as_dict() for setting in report.settings],
             "nginx": "\n".join(report.nginx) or None,
             "seconds": round(report.seconds, 3),
             "exit_status": report.exit_status,

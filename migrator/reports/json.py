@@ -57,9 +57,7 @@ def report_as_dict(report: Report) -> dict[str, object]:
                 for step in totals.course.steps
             ],
         },
-        "settings": [
-            {"name": setting.name, "value": setting.shown, "origin": setting.origin} for setting in report.settings
-        ],
+        "settings": [setting.as_dict() for setting in report.settings],
         "evidence": [{"name": file.name, "sha256": file.sha256, "lines": file.lines} for file in report.evidence],
         "next_steps": list(report.next_steps),
         "exit_status": report.exit_status,

@@ -95,9 +95,7 @@ def verification_as_json(report: Verification) -> str:
             "findings": [finding.as_dict() for finding in report.findings],
             "problems": [problem.as_dict() for problem in report.totals.problems],
             "problems_total": report.totals.problems_total,
-            "settings": [
-                {"name": setting.name, "value": setting.shown, "origin": setting.origin} for setting in report.settings
-            ],
+            "settings": [setting.as_dict() for setting in report.settings],
             "next_steps": list(report.next_steps),
             "exit_status": report.exit_status,
         }

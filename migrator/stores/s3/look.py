@@ -27,7 +27,6 @@ class ServerLook:
         self._versioning: str | None = None
         self._locked: bool | None = None
         self._encryption: str | None = None
-        self.may_list_buckets: bool | None = None
 
     def existing(self, buckets: Sequence[str]) -> tuple[frozenset[str], MigratorError | None]:
         """Which of these buckets are there; and what keeps us from asking anything, if something does."""
@@ -37,7 +36,6 @@ class ServerLook:
             return frozenset(), trouble
         if answer.is_fine and "Buckets" not in answer.data:
             return frozenset(), not_s3(self._endpoint, answer.headers.get("content-type", ""))
-        self.may_list_buckets = answer.is_fine
         there = {found["Name"] for found in answer.data.get("Buckets", ())}
         found = there & set(buckets)
         if not there and buckets and self._head(buckets[0]):
