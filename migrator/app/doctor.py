@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -47,6 +48,7 @@ from migrator.stores.s3.asking import Asker
 from migrator.stores.s3.habits import look_at_habits
 from migrator.stores.s3.look import ServerLook, foreign
 from migrator.stores.s3.replay import replay
+from migrator.together import AT_ONCE, together
 
 _WORKS = {"works": True}
 _SAMPLE_SECONDS = 2.0
@@ -107,7 +109,9 @@ def first_findings(prepared: Prepared, options: Options, source: Source, target:
     What passed is left out, and so is what is told elsewhere in a report: strays and folders that cannot be read.
     """
     locations, look = prepared.locations, prepared.look
-    sample = sample_of(source, look.organizations, seconds=_FIRST_SAMPLE_SECONDS)
+    with ThreadPoolExecutor(1, thread_name_prefix="look") as beside:
+        rights = beside.submit(_rights_to_write, prepared, options)
+        sample = sample_of(source, look.organizations, seconds=_FIRST_SAMPLE_SECONDS)
     is_disk = isinstance(locations.source, DiskLocation)
     told = (names.EMPTY_FILES, names.SOURCE_IN_USE)
     found = [one for one in source_findings((), sample, is_disk=is_disk, now=time.time()) if one.name in told]
@@ -116,18 +120,21 @@ def first_findings(prepared: Prepared, options: Options, source: Source, target:
         if os.path.isdir(locations.target.root):
             there = sample_of(target, look.organizations, seconds=_FIRST_SAMPLE_SECONDS)
         found += _disk_target(locations.target, look, sample, there)
-    elif names.RIGHTS_TARGET not in options.forced:
-        found += _rights_to_write(prepared, locations.target)
+    found += rights.result()
     return tuple(one for one in found if one.status is not FindingStatus.PASS and one.name not in options.forced)
 
 
-def _rights_to_write(prepared: Prepared, location: S3Location) -> Iterator[Finding]:
+def _rights_to_write(prepared: Prepared, options: Options) -> list[Finding]:
     """On the first bucket that is there; what may be done on a bucket that is not shows when it is made."""
+    location = prepared.locations.target
+    if not isinstance(location, S3Location) or names.RIGHTS_TARGET in options.forced:
+        return []
     there = [bucket for bucket in _buckets(prepared) if bucket not in prepared.buckets_to_create]
     if not there:
-        return
+        return []
     with as_refusal(), closing(Asker(location.access)) as asker:
-        yield rights_finding(names.RIGHTS_TARGET, ServerLook(asker, str(location)).rights_to_write(there[0]), "migrate")
+        rights = ServerLook(asker, str(location)).rights_to_write(there[0])
+    return [rights_finding(names.RIGHTS_TARGET, rights, "migrate")]
 
 
 # --- the source --------------------------------------------------------------------------------------------------------
@@ -389,7 +396,7 @@ def try_bytes_calls(
 ) -> tuple[Finding, ...]:
     """Whether Bytes will work with the target's buckets, by trying: the last look before a run, for it writes.
 
-    What worked is kept for a day. The first bucket in which it does not is enough to know, and the last one that is tried.
+    What worked is kept for a day. Where it does not in one bucket, no further ones are tried.
     """
     location = prepared.locations.target
     if not isinstance(location, S3Location) or names.BYTES_CALLS in options.forced:
@@ -398,19 +405,35 @@ def try_bytes_calls(
     with as_refusal():
         asker = Asker(location.access, like_bytes=True, retry=patience_of(options, stopping).run)
         with closing(asker):
-            for bucket in _buckets(prepared):
-                key = _calls_key(location, bucket)
-                if ledger.abilities(key, time.time()) == _WORKS:
-                    continue
-                exists = bucket not in prepared.buckets_to_create
-                replays.append(replay(asker, bucket, run_id, exists=exists))
-                if replays[-1].failed is not None:
+            untried = [
+                bucket
+                for bucket in _buckets(prepared)
+                if ledger.abilities(_calls_key(location, bucket), time.time()) != _WORKS
+            ]
+            for some in _first_one_then_more(untried):
+                tried = together(
+                    [
+                        partial(replay, asker, bucket, run_id, exists=bucket not in prepared.buckets_to_create)
+                        for bucket in some
+                    ]
+                )
+                replays += tried
+                for one in tried:
+                    if one.failed is None:
+                        ledger.save_abilities(_calls_key(location, one.bucket), dict(_WORKS), time.time())
+                if any(one.failed is not None for one in tried):
                     break
-                ledger.save_abilities(key, dict(_WORKS), time.time())
     if not replays:
         return ()
     access = location.access
     return (calls_finding(replays, endpoint=access.endpoint_url, region=access.region),)
+
+
+def _first_one_then_more(buckets: Sequence[str]) -> Iterator[Sequence[str]]:
+    """A server that refuses one bucket refuses all: not more than one is made in vain."""
+    yield buckets[:1]
+    for start in range(1, len(buckets), AT_ONCE):
+        yield buckets[start : start + AT_ONCE]
 
 
 def _buckets(prepared: Prepared) -> list[str]:

@@ -60,6 +60,7 @@ def writing(
     run_id: str,
     abilities: Abilities,
     create_buckets: bool,
+    buckets_there: frozenset[str] = frozenset(),
     journal: Journal | None = None,
     throttle: Throttle | None = None,
     source: Location | None = None,
@@ -81,6 +82,7 @@ def writing(
             patience,
             abilities=abilities,
             create_buckets=create_buckets,
+            buckets_there=buckets_there,
             journal=journal,
             throttle=throttle,
         )

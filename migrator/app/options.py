@@ -22,7 +22,7 @@ from migrator.statefolder import StateFolder
 from migrator.stopping import StopFlag
 from migrator.units import Told
 
-MOST_JOBS = 256
+MOST_JOBS = 512
 """Requests under way at once if nobody says otherwise: an upper bound, below which the lanes find their own number."""
 
 
@@ -122,13 +122,14 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """The first look's result: what would be moved, and what was found."""
+    """The first look's result: what would be moved, what was found, and which of the target's buckets are there or to be made."""
 
     locations: Locations
     look: SourceLook
     findings: tuple[Finding, ...]
     refused: frozenset[str]
     buckets_to_create: tuple[str, ...]
+    buckets_there: frozenset[str] = frozenset()
 
 
 Watch = Callable[[CountAhead | None], Sequence[Observer]]

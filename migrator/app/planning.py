@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from functools import partial
 
 from migrator.ages import Ages
 from migrator.app.doctor import first_findings
@@ -22,6 +23,7 @@ from migrator.stopping import Flag
 from migrator.stores.s3.abilities import Abilities
 from migrator.stores.s3.store import S3Source, S3Target
 from migrator.stores.s3.wire import is_available
+from migrator.together import together
 
 
 def first_look(
@@ -36,13 +38,23 @@ def first_look(
         findings: tuple[Finding, ...] = locations.findings + age_findings(locations.source, options.ages)
         refused: frozenset[str] = frozenset()
         to_create: tuple[str, ...] = ()
+        found: frozenset[str] = frozenset()
         if isinstance(target, S3Source):
             names = [(organization, target.bucket_of(organization)) for organization in look.organizations]
             finding, refused = look_at_bucket_names(names)
             findings += (finding,)
-            wanted = dict.fromkeys(bucket for organization, bucket in names if organization not in refused)
-            to_create = tuple(bucket for bucket in wanted if not target.bucket_exists(bucket))
-        seen = Prepared(locations=locations, look=look, findings=findings, refused=refused, buckets_to_create=to_create)
+            wanted = list(dict.fromkeys(bucket for organization, bucket in names if organization not in refused))
+            there = together([partial(target.bucket_exists, bucket) for bucket in wanted])
+            to_create = tuple(bucket for bucket, exists in zip(wanted, there, strict=True) if not exists)
+            found = frozenset(wanted) - frozenset(to_create)
+        seen = Prepared(
+            locations=locations,
+            look=look,
+            findings=findings,
+            refused=refused,
+            buckets_to_create=to_create,
+            buckets_there=found,
+        )
         more = first_findings(seen, options, source, target) if to_write else ()
         return replace(seen, findings=findings + more)
 
@@ -134,7 +146,14 @@ def abilities_of(prepared: Prepared, options: Options, ledger: Ledger, run_id: s
     if known is not None:
         return known
     patience = patience_of(options, stopping)
-    opened = writing(location, patience, run_id=run_id, abilities=Abilities(), create_buckets=options.create_buckets)
+    opened = writing(
+        location,
+        patience,
+        run_id=run_id,
+        abilities=Abilities(),
+        create_buckets=options.create_buckets,
+        buckets_there=prepared.buckets_there,
+    )
     with as_refusal(), opened as target:
         target.prepare(movable[0])
         # the same name each time, so that what a killed run left of its probe goes with the next one's

@@ -58,6 +58,7 @@ class Recipe:
     abilities: Abilities = field(default_factory=Abilities)
     jobs: int = MOST_JOBS
     create_buckets: bool = True
+    buckets_there: frozenset[str] = frozenset()
     compare_by_size: bool = False
     dry_run: bool = False
     settle: float = 30.0
@@ -80,6 +81,7 @@ class Recipe:
             abilities=abilities or Abilities(),
             jobs=options.jobs or MOST_JOBS,
             create_buckets=options.create_buckets,
+            buckets_there=prepared.buckets_there,
             compare_by_size=options.compare_by_size or dry_run,
             dry_run=dry_run,
             settle=options.settle,
@@ -163,6 +165,7 @@ def _opened_ends(
             run_id=recipe.run_id,
             abilities=recipe.abilities,
             create_buckets=recipe.create_buckets,
+            buckets_there=recipe.buckets_there,
             journal=line,
             throttle=throttle,
             source=recipe.source,

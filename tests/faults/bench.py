@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -196,13 +197,15 @@ def complete(fault: faults.Fault, **when: Any) -> Rule:
 
 
 def first_do(act: Callable[[], None], *, once: bool = True) -> faults.Fault:
-    """Something happens elsewhere at this very moment; then the request goes on as it should."""
+    """Something happens elsewhere at this very moment; then the request goes on as it should, and with it others that the rule met."""
     done: list[bool] = []
+    lock = threading.Lock()
 
     def act_and_go_on(exchange: faults.Exchange) -> None:
-        if not (done and once):
-            done.append(True)
-            act()
+        with lock:
+            if not (done and once):
+                done.append(True)
+                act()
         exchange.reply(exchange.forward())
 
     return act_and_go_on

@@ -9,12 +9,14 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING
 
 from migrator.errors import StoreError
 from migrator.stores.s3.faults import status_of, translate
 from migrator.stores.s3.pages import clean_etag
 from migrator.stores.strays import PROBE_PREFIX
+from migrator.together import together
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -70,12 +72,19 @@ def probe(client: S3Client, bucket: str, name: str) -> Abilities:
         raise translate(error, f"s3://{bucket}/{key}") from error
     etag = clean_etag(answer.get("ETag"))
     try:
+        refuses = partial(_refuses, client, bucket, key)
+        checks_md5, keeps_what_is_there, keeps_another = together(
+            [
+                partial(refuses, {"ContentMD5": _md5(_OTHER)}, (400,)),
+                partial(refuses, {"IfNoneMatch": "*"}, (412,)),
+                partial(refuses, {"IfMatch": f'"{"0" * 32}"'}, (412,)),
+            ]
+        )
         return Abilities(
             etag_is_md5=etag == hashlib.md5(_CONTENT, usedforsecurity=False).hexdigest(),
-            checks_md5=_refuses(client, bucket, key, {"ContentMD5": _md5(_OTHER)}, (400,)),
-            conditional_create=_refuses(client, bucket, key, {"IfNoneMatch": "*"}, (412,)),
-            conditional_replace=_refuses(client, bucket, key, {"IfMatch": f'"{"0" * 32}"'}, (412,))
-            and not _refuses(client, bucket, key, {"IfMatch": f'"{etag}"'}, (412,)),
+            checks_md5=checks_md5,
+            conditional_create=keeps_what_is_there,
+            conditional_replace=keeps_another and not refuses({"IfMatch": f'"{etag}"'}, (412,)),
         )
     finally:
         _remove(client, bucket, key)

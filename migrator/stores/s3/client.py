@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MAX_CONNECTIONS = 128
+SENT_AT_ONCE = 1 << 20
+"""Bytes of a body that is sent without asking first whether the server wants it."""
 NEVER_SENT = "GetObjectTorrent"
 """A call on an object that nothing here makes: `wire` has it prepared and keeps it back, to see how botocore would send it."""
 
@@ -77,6 +79,8 @@ def connect(
             "s3", endpoint_url=access.endpoint_url, verify=access.ca_bundle or None, config=config
         )
         client.meta.events.register("before-send.s3", slice_body)
+        if with_our_choices:
+            client.meta.events.register_last("before-call.s3", _send_small_bodies_at_once)
         ca_bundle = access.ca_bundle or session.get_config_variable("ca_bundle")
         throttle = throttle or Throttle()
         if throttle.is_on:
@@ -100,6 +104,12 @@ def _pay_for_requests(client: Any, throttle: Throttle) -> None:
             throttle.pay(_size_of(request.data), requests=1)
 
     client.meta.events.register("before-sign.s3", pay)
+
+
+def _send_small_bodies_at_once(params: dict[str, Any], **_: Any) -> None:
+    """Without ``Expect: 100-continue``, for which botocore waits a round trip: worth it for what is costly to send in vain."""
+    if _size_of(params.get("body")) <= SENT_AT_ONCE:
+        params["headers"].pop("Expect", None)
 
 
 def _size_of(body: object) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 from collections.abc import Iterable, Sequence
+from functools import partial
 from urllib.parse import urlsplit
 
 from migrator.doctor.rights import Right
@@ -12,6 +13,7 @@ from migrator.errors import MigratorError, StoreError
 from migrator.naming import BucketPerOrganization, SingleBucket
 from migrator.stores.s3.asking import Answer, Asker
 from migrator.stores.strays import PROBE_PREFIX
+from migrator.together import together
 
 _NO_UPLOAD = "0" * 32
 """An upload id that no server ever gave: a call on it changes nothing, and is refused as forbidden only where it is."""
@@ -65,9 +67,14 @@ class ServerLook:
         where = f"s3://{bucket}/{_KEY}"
         upload = {"Bucket": bucket, "Key": _KEY, "UploadId": _NO_UPLOAD}
         part = {"Parts": [{"ETag": f'"{_NO_UPLOAD}"', "PartNumber": 1}]}
-        put = self._asker.ask("complete_multipart_upload", where, **upload, MultipartUpload=part)
-        abort = self._asker.ask("abort_multipart_upload", where, **upload)
-        parts = self._asker.ask("list_parts", where, **upload)
+        ask = partial(self._asker.ask, where=where, **upload)
+        put, abort, parts = together(
+            [
+                partial(ask, "complete_multipart_upload", MultipartUpload=part),
+                partial(ask, "abort_multipart_upload"),
+                partial(ask, "list_parts"),
+            ]
+        )
         return [
             Right("s3:PutObject", f"{bucket}/*", _allowed(put)),
             Right("s3:AbortMultipartUpload", f"{bucket}/*", _allowed(abort)),

@@ -298,18 +298,21 @@ class S3Target(S3Source):
         *,
         abilities: Abilities,
         create_buckets: bool,
+        buckets_there: frozenset[str] = frozenset(),
         wired: bool = True,
         journal: Journal | None = None,
         throttle: Throttle | None = None,
         largest_copy: int = LARGEST_COPY,
     ) -> None:
-        """Open; `largest_copy` is what one CopyObject takes, in bytes: what is larger is copied in parts."""
+        """Open; of `buckets_there` it is known that they are, and nobody asks again; `largest_copy` is what one CopyObject takes, in bytes:
+        what is larger is copied in parts.
+        """
         super().__init__(location, patience, wired=wired, throttle=throttle)
         self._largest_copy = largest_copy
         self._journal = journal
         self.abilities = abilities
         self._create_buckets = create_buckets
-        self._prepared: set[str] = set()
+        self._prepared = set(buckets_there)
         self._preparing = threading.Lock()
         self._copies_here = True
         self._copies_parts = True
