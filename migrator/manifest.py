@@ -13,8 +13,9 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -27,6 +28,7 @@ from migrator.naming import disk_path_of, is_organization, raw_file_at_disk_path
 SUMS = ".sha256"
 ROWS = ".ndjson"
 _SHEETS = ".unfinished"
+_DIGITS = 16
 _LONGEST_LINE = 4096
 _SUM = re.compile(r"(\\?)([0-9a-f]{64}) [ *](.+)", re.DOTALL)
 _HEX = {"sha256": re.compile(r"[0-9a-f]{64}"), "md5": re.compile(r"[0-9a-f]{32}")}
@@ -65,11 +67,19 @@ class Row(NamedTuple):
 
 
 class Sheets:
-    """The sheets of a manifest's folder. Written by workers, each shard by one of them; put together by one process at the end."""
+    """The sheets of a manifest's folder. Written by workers, put together by one process at the end.
+
+    A sheet is named by its own digest: should two workers have had one shard, what one of them broke off is not what the other proved.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._sheets = folder / _SHEETS
+
+    @property
+    def shared(self) -> Path:
+        """The folder that all workers write their sheets to."""
+        return self._sheets
 
     def prepare(self) -> None:
         """Make the folder, for this user alone, and prove that it can be written. Raises CannotStart."""
@@ -91,36 +101,37 @@ class Sheets:
         ordered = sorted(rows, key=lambda row: row.raw_file.raw_id)
         sums = "".join(row.as_sum() for row in ordered).encode()
         lines = "".join(row.as_json() for row in ordered).encode()
+        digest = hashlib.sha256(sums + lines).hexdigest()
         with self._explained():
             for kind, data in ((SUMS, sums), (ROWS, lines)):
-                with _replacing(self._sheet(shard, kind)) as out:
+                with _replacing(self._sheet(shard, digest, kind), secrets.token_hex(4)) as out:
                     out.write(data)
-        return hashlib.sha256(sums + lines).hexdigest()
+        return digest
 
     def holds(self, shard: Shard, digest: str) -> bool:
         """Whether an earlier run's sheets of this shard are there, as they were written."""
         try:
-            data = b"".join(self._sheet(shard, kind).read_bytes() for kind in (SUMS, ROWS))
+            data = b"".join(self._sheet(shard, digest, kind).read_bytes() for kind in (SUMS, ROWS))
         except OSError:
             return False
         return hashlib.sha256(data).hexdigest() == digest
 
-    def put_together(self, organization: str, prefixes: Iterable[str]) -> None:
-        """Make the organization's two files, both or none of each visible at once. Raises MustStop."""
-        shards = [Shard(organization, prefix) for prefix in sorted(prefixes)]
+    def put_together(self, organization: str, digests: Mapping[str, str]) -> None:
+        """Make the organization's two files, both or none of each visible at once, of sheets by their shards' prefixes. Raises MustStop."""
+        sheets = [(Shard(organization, prefix), digests[prefix]) for prefix in sorted(digests)]
         with self._explained():
             for kind in (SUMS, ROWS):
                 with _replacing(self.folder / f"{organization}{kind}") as out:
-                    for shard in shards:
-                        with self._sheet(shard, kind).open("rb") as sheet:
+                    for shard, digest in sheets:
+                        with self._sheet(shard, digest, kind).open("rb") as sheet:
                             shutil.copyfileobj(sheet, out)
 
     def clear(self) -> None:
         """Take the sheets away: the manifest is whole."""
         shutil.rmtree(self._sheets, ignore_errors=True)
 
-    def _sheet(self, shard: Shard, kind: str) -> Path:
-        return self._sheets / f"{shard.organization}.{shard.prefix}{kind}"
+    def _sheet(self, shard: Shard, digest: str, kind: str) -> Path:
+        return self._sheets / f"{shard.organization}.{shard.prefix}.{digest[:_DIGITS]}{kind}"
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -135,9 +146,9 @@ class Sheets:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file of mode 600 that becomes visible under its name when it is whole and durable."""
-    beside = path.with_name(f".{path.name}.part")
+def _replacing(path: Path, mark: str = "") -> Iterator[IO[bytes]]:
+    """A file of mode 600 that becomes visible under its name when it is whole and durable. `mark` parts those who write at once."""
+    beside = path.with_name(f".{path.name}{mark}.part")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as out:
         os.fchmod(descriptor, 0o600)

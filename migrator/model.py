@@ -384,9 +384,18 @@ class Shape:
         self.days[day if 0 < day < _DAYS_KNOWN else 0] += 1
 
     def merge(self, other: Shape) -> None:
-        self.sizes.update(other.sizes)
-        self.moved.update(other.moved)
-        self.days.update(other.days)
+        for mine, theirs in ((self.sizes, other.sizes), (self.moved, other.moved), (self.days, other.days)):
+            mine.update(theirs)
+            for key in [key for key, count in theirs.items() if count < 0 and not mine[key]]:
+                del mine[key]
+
+    def taken_back(self) -> Shape:
+        """What undoes this when it is merged into a sum."""
+        undoing = Shape()
+        undoing.sizes.subtract(self.sizes)
+        undoing.moved.subtract(self.moved)
+        undoing.days.subtract(self.days)
+        return undoing
 
 
 _DAY_NS = 86_400 * 10**9

@@ -466,7 +466,7 @@ class _ShardProof:
         if sheets is not None:
             if known is None:
                 sheet = sheets.write(self._shard, self.rows)
-            told.sheets.append(self._shard.prefix)
+            told.sheets[self._shard.prefix] = sheet
         if self._files and self.is_whole and known is None:
             organization, prefix = self._shard
             told.proven.append(ProvenShard(organization, prefix, self._proofs.key, self.state, self._now, sheet))

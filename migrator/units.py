@@ -77,7 +77,7 @@ class Surveyed:
 class Told:
     """An event: what has happened in an organization since the last one. `extra` and `copied` are told only where somebody lists them.
 
-    Of a verification: `proven` shards, those `relied_upon` that an earlier run proved, and the prefixes of shards with `sheets`.
+    Of a verification: `proven` shards, those `relied_upon` that an earlier run proved, and the digests of `sheets` by prefix.
     """
 
     organization: str
@@ -90,7 +90,7 @@ class Told:
     settled: list[tuple[str, RawId]] = field(default_factory=list)
     proven: list[ProvenShard] = field(default_factory=list)
     relied_upon: list[ProvenShard] = field(default_factory=list)
-    sheets: list[str] = field(default_factory=list)
+    sheets: dict[str, str] = field(default_factory=dict)
     copied: list[Entry] = field(default_factory=list)
     unit: int = 0
 

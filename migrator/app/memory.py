@@ -171,7 +171,7 @@ class ProofRecord(NoMemory, Record):
         self._key = key
         self._now = time.time()
         self._oldest_allowed = self._now - max_age
-        self.sheets: dict[str, list[str]] = {}
+        self.sheets: dict[str, dict[str, str]] = {}
         self.relied_upon = 0
         self.oldest_seconds = 0.0
         if is_fresh:
@@ -197,7 +197,7 @@ class ProofRecord(NoMemory, Record):
         with self._ledger.transaction():
             self._ledger.record_problems(self._run_id, told.problems)
             self._ledger.record_proven(told.proven)
-        self.sheets.setdefault(told.organization, []).extend(told.sheets)
+        self.sheets.setdefault(told.organization, {}).update(told.sheets)
         for shard in told.relied_upon:
             self.relied_upon += 1
             self.oldest_seconds = max(self.oldest_seconds, self._now - shard.proven_at)

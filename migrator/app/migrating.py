@@ -10,13 +10,15 @@ from functools import partial
 
 from migrator.ahead import CountAhead
 from migrator.app.doctor import try_bytes_calls
+from migrator.app.elsewhere import Spread, key_findings
 from migrator.app.estimating import estimated
 from migrator.app.memory import Record, only_reading
 from migrator.app.opening import held_ledger, patience_of, reading, throttle_of
 from migrator.app.options import Deadline, EngineName, Options, Prepared, Stopping, Watch
 from migrator.app.planning import abilities_of, ability_findings, first_look, lane_findings, refuse_idle_limits
+from migrator.app.recipe import Recipe, pass_of
 from migrator.app.reporting import first_totals, report_of
-from migrator.app.spreading import Recipe, Spread, engine_of, key_findings, pass_of
+from migrator.app.spreading import engine_of
 from migrator.app.uploads import give_up_leftovers
 from migrator.coordinator import Coordinator, Engine, Memory, Observer, Totals
 from migrator.engines.threads import Threads
@@ -30,7 +32,6 @@ from migrator.protocols import Source
 from migrator.rehearse import Rehearse
 from migrator.reports.kept import as_kept
 from migrator.reports.report import MAX_DURATION, Report
-from migrator.rules import BY_SIZE
 from migrator.settings import DiskLocation, Locations, S3Location
 from migrator.stores.disk_target import held, try_out
 from migrator.stores.s3.abilities import Abilities
@@ -54,10 +55,10 @@ def plan(locations: Locations, options: Options, watch: Watch, stopping: Stoppin
         recipe = Recipe.of(prepared, options, run_id=new_run_id(), dry_run=True)
         spread: AbstractContextManager[Spread]
         if options.engine in (None, EngineName.LOCAL):
-            whole = pass_of(recipe, source, target, Rehearse(source), BY_SIZE, stopping.event)
+            whole = pass_of(recipe, source, target, Rehearse(source), stopping.event)
             spread = Threads(partial(_work_through, whole), stopping=stopping.event)
         else:
-            spread = engine_of(recipe, options, prepared, throttle, stopping.event)
+            spread = engine_of(recipe, options, prepared.look.organizations, throttle, stopping.event)
         with only_reading(locations, options) as memory, spread as engine:
             _coordinate(engine, prepared, memory, [*watch(None), *deadline], totals, stopping)
             findings = (*prepared.findings, *key_findings(recipe, options), *engine.findings)
@@ -105,7 +106,7 @@ def migrate(
         stack.enter_context(record.running("migrate", locations, options))
         ledger.record_problems(run_id, prepared.look.problems)
         recipe = Recipe.of(prepared, options, run_id=run_id, abilities=abilities)
-        engine = stack.enter_context(engine_of(recipe, options, prepared, throttle, stopping.event))
+        engine = stack.enter_context(engine_of(recipe, options, prepared.look.organizations, throttle, stopping.event))
         source = stack.enter_context(reading(locations.source, patience_of(options, stopping.event)))
         ahead = stack.enter_context(CountAhead(source, prepared.look.organizations, options.ages))
         record.ahead = ahead

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from migrator.app.options import Options, Stopping
 from migrator.errors import CannotStart, MustStop, SettingsError, StoreError
 from migrator.ledger import Ledger
+from migrator.manifest import Manifest
 from migrator.patience import Patience
 from migrator.protocols import Journal, Source, Target
 from migrator.settings import DiskLocation, Location, Locations, S3Location
@@ -16,9 +17,13 @@ from migrator.statefolder import lock
 from migrator.stopping import Flag
 from migrator.stores.disk import DiskSource
 from migrator.stores.disk_target import DiskTarget
+from migrator.stores.manifest import ManifestSource
 from migrator.stores.s3.abilities import Abilities
 from migrator.stores.s3.store import S3Source, S3Target
 from migrator.throttle import Throttle
+
+End = Location | Manifest
+"""What raw files are looked for in: a location, or a manifest that stands for what once was there."""
 
 
 def patience_of(options: Options, stopping: Flag) -> Patience:
@@ -40,12 +45,14 @@ def as_refusal() -> Iterator[None]:
 
 
 @contextmanager
-def reading(location: Location, patience: Patience, throttle: Throttle | None = None) -> Iterator[Source]:
-    store: DiskSource | S3Source
-    if isinstance(location, DiskLocation):
-        store = DiskSource(location.root)
+def reading(end: End, patience: Patience, throttle: Throttle | None = None) -> Iterator[Source]:
+    store: DiskSource | S3Source | ManifestSource
+    if isinstance(end, DiskLocation):
+        store = DiskSource(end.root)
+    elif isinstance(end, Manifest):
+        store = ManifestSource(end)
     else:
-        store = S3Source(location, patience, throttle=throttle)
+        store = S3Source(end, patience, throttle=throttle)
     try:
         yield store
     finally:
@@ -63,7 +70,7 @@ def writing(
     buckets_there: frozenset[str] = frozenset(),
     journal: Journal | None = None,
     throttle: Throttle | None = None,
-    source: Location | None = None,
+    source: End | None = None,
 ) -> Iterator[Target]:
     """A store that can be written, closed at the end. `source` is where content comes from: on S3, bytes are counted there."""
     store: DiskTarget | S3Target

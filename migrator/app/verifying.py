@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.ahead import CountAhead
+from migrator.app.elsewhere import key_findings
 from migrator.app.memory import ProofRecord
 from migrator.app.migrating import new_run_id
-from migrator.app.opening import as_refusal, held_ledger_of, patience_of, reading
+from migrator.app.opening import End, as_refusal, held_ledger_of, patience_of, reading, throttle_of
 from migrator.app.options import MOST_JOBS, Options, Stopping, Watch
 from migrator.app.planning import first_look
+from migrator.app.recipe import Proving, Recipe
 from migrator.app.reporting import buckets_of
-from migrator.app.spreading import MOST_CAREFUL_JOBS, MOST_WORKERS
+from migrator.app.spreading import engine_of
 from migrator.coordinator import Coordinator, Totals
-from migrator.engines.processes import Processes
-from migrator.errors import MigratorError, SettingsError
+from migrator.errors import SettingsError
 from migrator.firstlook import SourceLook, look_at_source
-from migrator.line import Line
 from migrator.manifest import Manifest, Sheets
 from migrator.model import Count, Finding, FindingStatus, Tally
-from migrator.patience import Patience
-from migrator.pipeline import Pass, Proofs
+from migrator.pipeline import Proofs
 from migrator.protocols import Source
 from migrator.reports.report import Row
 from migrator.reports.verify import Resumed, Verification
 from migrator.rules import AGAINST_SUMS, PROOF, PROOF_BY_SIZE, Rules
 from migrator.sample import Sample, draw
 from migrator.settings import DiskLocation, Location, Locations, S3Location, Setting
-from migrator.stopping import Flag
-from migrator.stores.disk import DiskSource
-from migrator.stores.manifest import ManifestSource
-from migrator.units import Ended
-from migrator.verify import AgainstManifest, Level, Prove, Prover, Proves
-from migrator.worker import Units, Worker
+from migrator.verify import Level
 
 RELIED_UPON_SECONDS = 7 * 86_400.0
 """A shard that was proven longer ago is read again, whatever the listings say."""
@@ -62,29 +53,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ends:
-    """What is held against what. `source` and `target` open a store; the names are for people, the identities for the ledger."""
+    """What is held against what. The names are for people, the identities for the ledger."""
 
-    source: Callable[[Patience], AbstractContextManager[Source]]
-    target: Callable[[Patience], AbstractContextManager[Source]]
+    source: End
+    target: Location
     names: tuple[str, str]
     identities: tuple[str, str]
     settings: tuple[Setting, ...]
     bucket_of: Callable[[str], str | None]
     proves: str
     rules: Rules
-    is_manifest: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Recipe:
-    """What a worker needs to open its own stores."""
-
-    ends: _Ends
-    options: Options
-    asked: Asked
-    refused: frozenset[str]
-    sample: Sample | None
-    proofs: Proofs
 
 
 def verify_both(locations: Locations, options: Options, asked: Asked, watch: Watch, stopping: Stopping) -> Verification:
@@ -92,8 +70,8 @@ def verify_both(locations: Locations, options: Options, asked: Asked, watch: Wat
     if asked.manifest is not None:
         _refuse_manifest_inside(asked.manifest, (locations.source, locations.target))
     ends = _Ends(
-        source=partial(reading, locations.source),
-        target=partial(reading, locations.target),
+        source=locations.source,
+        target=locations.target,
         names=(str(locations.source), str(locations.target)),
         identities=(locations.source.identity, locations.target.identity),
         settings=locations.settings,
@@ -115,17 +93,16 @@ def verify_against(
     location = end.target
     manifest = Manifest(path)
     ends = _Ends(
-        source=lambda patience: _manifest_source(manifest),
-        target=partial(reading, location),
+        source=manifest,
+        target=location,
         names=(f"the manifest {path}", str(location)),
         identities=(f"manifest {manifest.digest}", location.identity),
         settings=end.settings,
         bucket_of=location.naming.bucket_of if isinstance(location, S3Location) else lambda organization: None,
         proves="each raw file of the manifest is at this end, was read in full, and has the SHA-256 that the manifest says.",
         rules=PROOF if manifest.tells_sizes else AGAINST_SUMS,
-        is_manifest=True,
     )
-    with _manifest_source(manifest) as source, as_refusal():
+    with reading(manifest, patience_of(options, stopping.event)) as source, as_refusal():
         look = look_at_source(source, ends.names[0], options.organizations, allow_empty=False)
         sample = _sample(source, look, options, asked, stopping)
     return _verify(ends, look, end.findings, frozenset(), sample, options, asked, watch, stopping)
@@ -170,9 +147,19 @@ def _verify(
         ledger.record_problems(run_id, look.problems)
         if sheets is not None:
             sheets.prepare()
-        recipe = _Recipe(ends=ends, options=options, asked=asked, refused=refused, sample=sample, proofs=proofs)
-        engine = stack.enter_context(_engine(recipe, stopping.event))
-        source = stack.enter_context(ends.source(patience_of(options, stopping.event)))
+        recipe = Recipe(
+            source=ends.source,
+            target=ends.target,
+            refused=refused,
+            run_id=run_id,
+            jobs=options.jobs or MOST_JOBS,
+            patience=options.patience,
+            ages=options.ages,
+            proving=Proving(level=asked.level, rules=ends.rules, sample=sample, proofs=proofs),
+        )
+        throttle = throttle_of(options, stopping.event)
+        engine = stack.enter_context(engine_of(recipe, options, look.organizations, throttle, stopping.event))
+        source = stack.enter_context(reading(ends.source, patience_of(options, stopping.event)))
         ahead = None
         if sample is None and asked.shows_progress:  # counting costs a fifth of a core
             ahead = stack.enter_context(CountAhead(source, look.organizations, options.ages))
@@ -180,11 +167,12 @@ def _verify(
             engine=engine, memory=record, observers=watch(ahead), totals=totals, stopping=stopping.event
         )
         coordinator.run(look.organizations)
-        findings = (*findings, *ledger.findings, *_sample_findings(sample))
+        found_here = (*key_findings(recipe, options), *engine.findings)
+        findings = (*findings, *ledger.findings, *found_here, *_sample_findings(sample))
         if not stopping.event.is_set():
             if sheets is not None:
                 for organization in look.organizations:
-                    sheets.put_together(organization, record.sheets.get(organization, ()))
+                    sheets.put_together(organization, record.sheets.get(organization, {}))
                 sheets.clear()
             record.forget_proofs()
         report = Verification(
@@ -212,62 +200,10 @@ def _verify(
             sampled_from=sample.drawn_from if sample is not None else None,
             resumed=_resumed(record, totals),
             manifest=str(asked.manifest) if asked.manifest is not None else None,
-            against=ends.names[0] if ends.is_manifest else None,
+            against=ends.names[0] if isinstance(ends.source, Manifest) else None,
         )
         record.end(report.exit_status)
     return report
-
-
-def _engine(recipe: _Recipe, stopping: Flag) -> Processes:
-    jobs = recipe.options.jobs or MOST_JOBS
-    workers = max(1, min(len(os.sched_getaffinity(0)), MOST_WORKERS, jobs))
-    gc.freeze()  # what is here by now stays, and workers need not look through it
-    shared = replace(recipe, options=replace(recipe.options, jobs=-(-jobs // workers)))
-    return Processes(partial(_work_by_recipe, shared, stopping), workers=workers, stopping=stopping)
-
-
-def _work_by_recipe(recipe: _Recipe, stopping: Flag, units: Units, line: Line) -> None:
-    """The whole life of a worker process."""
-    ends, options = recipe.ends, recipe.options
-    patience = patience_of(options, stopping)
-    try:
-        with ExitStack() as stack:
-            source = stack.enter_context(ends.source(patience))
-            target = stack.enter_context(ends.target(patience))
-            sink = Prove(_prover(recipe, source, target), jobs=min(options.jobs, MOST_CAREFUL_JOBS), patience=patience)
-            stack.callback(sink.close)
-            whole = Pass(
-                source=source,
-                target=target,
-                sink=sink,
-                rules=ends.rules,
-                refused=recipe.refused,
-                refusal=ends.rules,
-                settle_ns=0,
-                stopping=stopping,
-                remembers=False,
-                ages=options.ages,
-                sample=recipe.sample,
-                proofs=recipe.proofs,
-            )
-            Worker(whole, units, line).run()
-    except MigratorError as error:
-        stopping.set()
-        while units.take(wait=True) is not None:
-            line.tell(Ended(error))
-
-
-def _prover(recipe: _Recipe, source: Source, target: Source) -> Proves:
-    near_target = target if isinstance(target, DiskSource) else None
-    if recipe.ends.is_manifest:
-        return AgainstManifest(source, target, near=near_target)
-    near_source = source if isinstance(source, DiskSource) else None
-    return Prover(source, target, recipe.asked.level, near_source=near_source, near_target=near_target)
-
-
-@contextmanager
-def _manifest_source(manifest: Manifest) -> Iterator[Source]:
-    yield ManifestSource(manifest)
 
 
 def _sample(source: Source, look: SourceLook, options: Options, asked: Asked, stopping: Stopping) -> Sample | None:

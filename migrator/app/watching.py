@@ -15,8 +15,9 @@ from migrator.app.migrating import deadline_of, new_run_id
 from migrator.app.opening import held_ledger, patience_of, reading, throttle_of
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.planning import abilities_of, ability_findings, lane_findings, prepare_to_migrate
+from migrator.app.recipe import Recipe
 from migrator.app.reporting import first_totals, report_of
-from migrator.app.spreading import Recipe, engine_of
+from migrator.app.spreading import engine_of
 from migrator.coordinator import Coordinator, Engine, Observer, Totals
 from migrator.errors import MigratorError, StoreError
 from migrator.firstlook import refuse_errors
@@ -168,7 +169,7 @@ class _Watching:
             )
             throttle = throttle_of(options, flag)
             recipe = replace(Recipe.of(prepared, options, run_id=self._run_id, abilities=abilities), tells_copied=True)
-            engine = stack.enter_context(engine_of(recipe, options, prepared, throttle, flag))
+            engine = stack.enter_context(engine_of(recipe, options, prepared.look.organizations, throttle, flag))
             patience = patience_of(options, flag)
             source = stack.enter_context(reading(locations.source, patience, throttle))
             target = stack.enter_context(reading(locations.target, patience, throttle))

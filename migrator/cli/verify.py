@@ -9,7 +9,16 @@ import click
 
 from migrator.app.verifying import Asked, verify_against, verify_both
 from migrator.cli.logs import log_to
-from migrator.cli.options import age_options, end_of, location_options, locations_of, option, options_of, run_options
+from migrator.cli.options import (
+    age_options,
+    end_of,
+    engine_options,
+    location_options,
+    locations_of,
+    option,
+    options_of,
+    run_options,
+)
 from migrator.cli.progress import watching
 from migrator.cli.signals import draining
 from migrator.errors import SettingsError
@@ -21,6 +30,7 @@ from migrator.verify import Level
 @location_options
 @run_options
 @age_options
+@engine_options
 @option(
     "--level",
     type=click.Choice([level.value for level in Level]),

@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from migrator.errors import MigratorError
-from migrator.model import Problem, RawFile, Tally, UnfinishedUpload
+from migrator.model import RawFile, Shape, Tally, UnfinishedUpload
 from migrator.units import Assignment, Ended, Event, Survey, Surveyed, Told, Unit, UploadBegan, UploadEnded
 
 
 class Order:
     """One unit on its way. `delivery` counts how often it was given out; `attempt` is the one in force, at the worker `at`."""
 
-    __slots__ = ("at", "attempt", "delivery", "number", "problems", "surveyed", "tally", "unit", "uploads")
+    __slots__ = ("at", "attempt", "delivery", "held", "number", "shape", "surveyed", "tally", "unit", "uploads")
 
     def __init__(self, number: int, unit: Unit) -> None:
         self.number = number
@@ -25,8 +25,8 @@ class Order:
         self.delivery = 0
         self.attempt = ""
         self.at = ""
-        self.tally = Tally()
-        self.problems: list[Problem] = []
+        self.tally, self.shape = Tally(), Shape()
+        self.held = Told(organization=self.organization)
         self.surveyed: list[Surveyed] = []
         self.uploads = {upload_of(upload): upload for upload in _uploads_in(unit)}
 
@@ -73,13 +73,15 @@ class Orders:
     def take_back(self, order: Order) -> list[Event]:
         """Nothing that the attempt in force has told counts any more; it is over."""
         self._by_attempt.pop(order.attempt, None)
-        told, order.tally = order.tally, Tally()
+        undoing = Told(organization=order.organization, tally=order.tally.taken_back(), shape=order.shape.taken_back())
+        is_nothing = order.tally == Tally()
+        order.tally, order.shape = Tally(), Shape()
         order.attempt = order.at = ""
-        order.problems, order.surveyed = [], []
-        return [] if told == Tally() else [Told(organization=order.organization, tally=told.taken_back())]
+        order.held, order.surveyed = Told(organization=order.organization), []
+        return [] if is_nothing else [undoing]
 
     def take(self, attempt: str, event: Event) -> list[Event]:
-        """What an attempt told, as it is to be passed on. Problems and a survey's answer wait for the unit's end."""
+        """What an attempt told, as it is to be passed on: sums and facts at once, all else and a survey's answer at the unit's end."""
         if isinstance(event, (UploadBegan, UploadEnded)):
             return self._take_upload(event)
         order = self._by_attempt.get(attempt)
@@ -97,19 +99,28 @@ class Orders:
         del self.open[order.number]
         self._by_attempt.pop(order.attempt, None)
         last: list[Event] = [*order.surveyed]
-        if order.problems:
-            last.insert(0, Told(organization=order.organization, problems=order.problems))
+        if order.held != Told(organization=order.organization):
+            last.insert(0, order.held)
         return [*last, Ended(error)]
 
     def _take_told(self, order: Order | None, told: Told) -> list[Event]:
-        if (
-            order is None
-        ):  # of an attempt that does not count any more: what it copied provisionally is there all the same
-            facts = Told(organization=told.organization, provisional=told.provisional)
-            return [facts] if told.provisional else []
+        if order is None:  # of an attempt that does not count any more: what it copied is there all the same
+            facts = Told(organization=told.organization, provisional=told.provisional, copied=told.copied)
+            return [facts] if told.provisional or told.copied else []
         order.tally.merge(told.tally)
-        order.problems += told.problems
-        return [replace(told, problems=[], unit=0)]
+        order.shape.merge(told.shape)
+        _hold(order.held, told)
+        return [
+            Told(
+                organization=told.organization,
+                tally=told.tally,
+                shape=told.shape,
+                finished=told.finished,
+                provisional=told.provisional,
+                settled=told.settled,
+                copied=told.copied,
+            )
+        ]
 
     def _take_upload(self, event: UploadBegan | UploadEnded) -> list[Event]:
         for order in self.open.values():
@@ -119,6 +130,15 @@ class Orders:
                 else:
                     order.uploads.pop(upload_of(event.upload), None)
         return [event]
+
+
+def _hold(held: Told, told: Told) -> None:
+    """What could not be taken back, or would be written down twice."""
+    held.problems += told.problems
+    held.extra += told.extra
+    held.proven += told.proven
+    held.relied_upon += told.relied_upon
+    held.sheets.update(told.sheets)
 
 
 def upload_of(upload: UnfinishedUpload) -> RawFile:

@@ -10,10 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests import corpus
+from tests.conftest import FreshNames
+from tests.dask_cluster import Cluster, cluster
 from tests.e2e import ends
+from tests.e2e.gate import Gate, gate_before
 from tests.faults.bench import ORGANIZATIONS, is_root
 from tests.faults.certificates import Certificates, make_certificates
+from tests.faults.dask_scene import FILES, Move
 from tests.faults.without_wire import without_pycurl
+from tests.servers import S3Server
 
 Mount = Callable[..., Path]
 
@@ -101,3 +106,31 @@ def strace() -> Callable[..., tuple[str, ...]]:
         return tuple(found)
 
     return words
+
+
+@pytest.fixture
+def gate(moto: S3Server) -> Iterator[Gate]:
+    with gate_before(moto) as opened:
+        yield opened
+
+
+@pytest.fixture
+def move(gate: Gate, moto: S3Server, fresh_names: FreshNames, tmp_path: Path) -> Move:
+    made = Move(gate, moto, fresh_names, tmp_path)
+    ends.make_varied_store(made.data, FILES)
+    return made
+
+
+@pytest.fixture
+def start(move: Move, tmp_path: Path) -> Iterator[Callable[[int], Cluster]]:
+    """``start(2)``: a cluster of two workers that have the keys."""
+    opened = []
+
+    def begin(workers: int) -> Cluster:
+        context = cluster(tmp_path / "cluster", move.env, workers=workers)
+        opened.append(context)
+        return context.__enter__()
+
+    yield begin
+    for context in opened:
+        context.__exit__(None, None, None)

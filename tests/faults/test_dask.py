@@ -3,81 +3,15 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests import command, corpus, oracle
-from tests.conftest import FreshNames
-from tests.dask_cluster import Cluster, cluster
+from tests.dask_cluster import Cluster
 from tests.e2e import ends
-from tests.e2e.gate import Gate, gate_before
-from tests.servers import S3Server
-
-FILES = {"alpha": 600, "beta": 40}
-
-
-@pytest.fixture
-def gate(moto: S3Server) -> Iterator[Gate]:
-    with gate_before(moto) as opened:
-        yield opened
-
-
-class Move:
-    """A migration of a store on disk into one bucket, by a cluster whose workers have the keys."""
-
-    def __init__(self, gate: Gate, moto: S3Server, names: FreshNames, folder: Path) -> None:
-        self.gate = gate
-        self.client = moto.client()
-        self.data = folder / "data"
-        self.naming = ends.single(names)
-        self.env = gate.server.env()
-        self.folder = folder
-
-    def words(self, members: Cluster | None = None, *more: str) -> tuple[str, ...]:
-        to = ("--scheduler", members.address) if members else ("--engine", "dask")
-        return (
-            *(*ends.MIGRATE, "--from", str(self.data), "--to", ends.template(self.naming), "--settle", "0"),
-            *(*to, "--state-dir", str(self.folder / "state"), *more),
-        )
-
-    def run(self, members: Cluster | None = None, *more: str, env: Mapping[str, str | None] | None = None) -> Any:
-        return command.run(*self.words(members, *more), env={**self.env, **(env or {})})
-
-    def is_whole(self) -> None:
-        oracle.assert_same_contents(oracle.disk_state(self.data), oracle.s3_state(self.client, self.naming))
-
-
-@pytest.fixture
-def move(gate: Gate, moto: S3Server, fresh_names: FreshNames, tmp_path: Path) -> Move:
-    made = Move(gate, moto, fresh_names, tmp_path)
-    ends.make_varied_store(made.data, FILES)
-    return made
-
-
-@pytest.fixture
-def start(move: Move, tmp_path: Path) -> Iterator[Callable[[int], Cluster]]:
-    """``start(2)``: a cluster of two workers that have the keys."""
-    opened = []
-
-    def begin(workers: int) -> Cluster:
-        context = cluster(tmp_path / "cluster", move.env, workers=workers)
-        opened.append(context)
-        return context.__enter__()
-
-    yield begin
-    for context in opened:
-        context.__exit__(None, None, None)
-
-
-def accounted(document: Mapping[str, Any], expected: int = sum(FILES.values())) -> None:
-    oracle.assert_adds_up(document)
-    found = ends.files(document)
-    assert found.pop("discovered") == expected
-    assert found.get("copied", 0) + found.get("present", 0) == expected, found
+from tests.faults.dask_scene import FILES, Move, accounted, elsewhere
 
 
 def test_a_cluster_of_its_own_does_the_work_with_keys_from_an_env_file(move: Move, tmp_path: Path) -> None:
@@ -197,14 +131,6 @@ def test_ctrl_c_drains_and_the_same_command_goes_on(move: Move, start: Callable[
     move.is_whole()
 
 
-def elsewhere(folder: Path) -> tuple[str, ...]:
-    """Words that start a program where this folder is empty, in a name space of its own."""
-    words = ("unshare", "--map-root-user", "--mount", "sh", "-c", f'mount -t tmpfs none "{folder}" && exec "$@"', "sh")
-    if subprocess.run([*words, "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("name spaces of one's own are not allowed here")
-    return words
-
-
 def test_a_worker_that_does_not_see_the_data_folder_is_named_and_left_out(
     move: Move, start: Callable[[int], Cluster]
 ) -> None:
@@ -286,6 +212,7 @@ def test_every_engine_comes_to_the_same(engine: str, move: Move) -> None:
     assert ends.files(planned.expect(0).json())["present"] == sum(FILES.values())
 
 
+@pytest.mark.parametrize("words_of_command", [ends.MIGRATE, ("verify", "--json")], ids=["migrate", "verify"])
 @pytest.mark.parametrize(
     ("words", "status", "name"),
     [
@@ -300,9 +227,9 @@ def test_every_engine_comes_to_the_same(engine: str, move: Move) -> None:
     ],
 )
 def test_what_cannot_be_meant_or_reached_is_told_in_words(
-    words: tuple[str, ...], status: int, name: str, tmp_path: Path
+    words: tuple[str, ...], status: int, name: str, words_of_command: tuple[str, ...], tmp_path: Path
 ) -> None:
     corpus.make_store(tmp_path / "data", {"alpha": 4})
-    done = command.run(*ends.MIGRATE, "--from", tmp_path / "data", "--to", f"{tmp_path}/out/", *words)
+    done = command.run(*words_of_command, "--from", tmp_path / "data", "--to", f"{tmp_path}/out/", *words)
     error = done.expect(status).json()["error"]
     assert error["name"] == name

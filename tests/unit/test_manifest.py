@@ -34,11 +34,11 @@ def written(folder: Path, *organizations: str, count: int = 300) -> dict[str, li
     found = {}
     for organization in organizations:
         found[organization] = rows_of(organization, count)
-        prefixes = [f"{digit:x}" for digit in range(16)]
+        prefixes, digests = [f"{digit:x}" for digit in range(16)], {}
         for prefix in reversed(prefixes):
             mine = [row for row in found[organization] if row.raw_file.raw_id.startswith(prefix)]
-            sheets.write(Shard(organization, prefix), reversed(mine))
-        sheets.put_together(organization, prefixes)
+            digests[prefix] = sheets.write(Shard(organization, prefix), reversed(mine))
+        sheets.put_together(organization, digests)
     sheets.clear()
     return found
 
@@ -121,3 +121,14 @@ def test_a_manifest_that_changes_while_it_is_used_ends_the_run(tmp_path: Path) -
     path.write_text("x" * path.stat().st_size)
     with pytest.raises(MustStop, match="not any more"):
         list(manifest.lines("alpha"))
+
+
+def test_what_one_of_two_workers_broke_off_is_not_what_the_other_proved(tmp_path: Path) -> None:
+    """Both had the shard; the one that was given up writes its part of it last."""
+    sheets, shard, rows = Sheets(tmp_path / "m"), Shard("alpha", ""), rows_of("alpha", 5)
+    sheets.prepare()
+    digest = sheets.write(shard, rows)
+    assert sheets.write(shard, rows[:2]) != digest
+    assert sheets.holds(shard, digest)
+    sheets.put_together("alpha", {"": digest})
+    assert len((tmp_path / "m" / "alpha.sha256").read_text().splitlines()) == 5

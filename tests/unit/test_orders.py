@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from migrator.coordinator import Totals
 from migrator.engines.orders import Order, Orders
 from migrator.errors import MustStop
-from migrator.model import Outcome, Problem, Provisional, Shard, Tally, UnfinishedUpload
+from migrator.model import Entry, Outcome, Problem, ProvenShard, Provisional, Shard, Tally, UnfinishedUpload
 from migrator.units import Assignment, Ended, Event, Survey, Surveyed, Told, UploadBegan, UploadEnded
 from tests.backends import raw_id
 
@@ -147,3 +147,28 @@ def test_only_the_attempt_that_ends_counts(attempts: list[list[int]]) -> None:
     assert totals.overall()[Outcome.COPIED].files == sum(attempts[-1])
     assert totals.problems_total == len(attempts[-1])
     assert [event for event in passed if isinstance(event, Ended)] == [Ended()]
+
+
+def test_what_could_be_written_down_twice_waits_for_the_end() -> None:
+    """Lists, shapes and a verification's proofs of an attempt that is lost never were; what it copied is a fact."""
+    orders = Orders()
+    order = begun(orders)
+    shard, entry = ProvenShard("acme", "a", "key", "state", 1.0, ""), Entry(raw_id("a1"), 10)
+    passed = list[Event]()
+    for attempt in ("one", "two"):
+        passed += orders.admit(order.number, 1, attempt, "here")[1]
+        made = told(1)
+        made.shape.add(10, 0, moved=True)
+        made.extra.append(Problem("extra", "acme", "where", "why"))
+        made.proven.append(shard)
+        made.relied_upon.append(shard)
+        made.sheets["a"] = attempt
+        made.copied.append(entry)
+        passed += orders.take(attempt, made)
+    passed += orders.take("two", Ended())
+    all_told = [event for event in passed if isinstance(event, Told)]
+    assert sum_of(passed).shape.sizes == {4: 1}
+    for name in ("extra", "proven", "relied_upon"):
+        assert sum(len(getattr(each, name)) for each in all_told) == 1
+    assert [each.sheets for each in all_told if each.sheets] == [{"a": "two"}]
+    assert [entry for each in all_told for entry in each.copied] == [entry, entry]

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrator.app.elsewhere import Signs, look_by_recipe, make_work, refuse_two_identities
 from migrator.app.options import EngineName, engine_and_scheduler
-from migrator.app.spreading import Recipe, Signs, look_by_recipe, make_work, refuse_two_identities
+from migrator.app.recipe import Recipe
 from migrator.errors import CannotStart, SettingsError, Unavailable
 from migrator.limits import Limits
 from migrator.model import RawFile, RawId
@@ -92,11 +93,13 @@ def test_a_worker_knows_the_data_folder_by_its_raw_files(tmp_path: Path) -> None
     beacon = target / "beacon"
     beacon.touch()
     here = recipe(location, replace(DISK, root=target))
-    look_by_recipe(here, Signs(((raw_file, found.stat().st_size),), "alpha", beacon))
+    size = found.stat().st_size
+    look_by_recipe(here, Signs(at_source=((raw_file, size),), beacons=(beacon,)))
     for signs, name in (
-        (Signs(((raw_file, found.stat().st_size + 1),), "alpha", beacon), "source-not-seen"),
-        (Signs(((RawFile("beta", raw_file.raw_id), 1),), "alpha", beacon), "source-not-seen"),
-        (Signs((), "alpha", target / "another"), "target-not-seen"),
+        (Signs(at_source=((raw_file, size + 1),)), "raw-files-not-seen"),
+        (Signs(at_source=((RawFile("beta", raw_file.raw_id), 1),)), "raw-files-not-seen"),
+        (Signs(at_target=((raw_file, size),)), "raw-files-not-seen"),
+        (Signs(beacons=(target / "another",)), "target-not-seen"),
     ):
         with pytest.raises(CannotStart) as refused:
             look_by_recipe(here, signs)
