@@ -8,20 +8,23 @@ import functools
 import os
 import secrets
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
-from tests import command
+from tests import command, strategies
 from tests.postgres import Postgres, running
 from tests.servers import KINDS, SHARED, PrivateServer, S3Server, Servers, session_folder, stop_all
 
 settings.register_profile("dev", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, max_examples=50, database=None)
+settings.register_profile("few", settings.get_profile("ci"), max_examples=strategies.FEW)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 _SESSION = "MIGRATOR_TESTS_SESSION"
@@ -29,7 +32,17 @@ _FOREIGN = ("AWS_", "BYTES_", "S3_", "BUCKET_PER_ORG", "XDG_", "BOTO")
 _FOREIGN_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--few",
+        action="store_true",
+        help="few examples of each law, one in ten of many cases, the contracts on memory and disk alone: for scripts/test --fast",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if config.option.few:
+        settings.load_profile("few")
     if not hasattr(config, "workerinput"):
         folder = Path(tempfile.mkdtemp(prefix="migrator-tests-"))
         os.environ[_SESSION] = f"{os.getpid()}:{folder}"
@@ -44,11 +57,38 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         stop_all(session_folder(os.environ)[0])
 
 
+ONE_OF_MANY = 10
 _DIMENSIONS = ("server", "naming", "kind", "lane", "each_lane", "deployment", "answers", "direction")
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _leave_combinations_to_slow(items)
+    if config.option.few:
+        left_out = _beyond_few(items)
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _beyond_few(items: list[pytest.Item]) -> list[pytest.Item]:
+    """What ``--few`` leaves out: nine of ten cases of what is marked `many`, and the contracts on S3 servers."""
+    cases: Counter[str] = Counter()
+    beyond = []
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        params = _params_of(item)
+        place = params.get("backend", params.get("s3", "disk"))  # as tests/backends.py calls them
+        if cases[test] % ONE_OF_MANY or place not in ("disk", "memory"):
+            beyond.append(item)
+        cases[test] += item.get_closest_marker("many") is not None
+    return beyond
+
+
+def _params_of(item: pytest.Item) -> dict[str, Any]:
+    return dict(item.callspec.params) if hasattr(item, "callspec") else {}
+
+
+def _leave_combinations_to_slow(items: list[pytest.Item]) -> None:
     """Of what runs the command in every combination of servers, namings and lanes, half is left to ``--slow``: every value is still met.
 
     Like the black fields of a chess board, so that each server is met with each other thing, only not with all of them. Where nothing but
@@ -72,7 +112,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _dimensions_of(item: pytest.Item) -> dict[str, object]:
-    params = item.callspec.params if hasattr(item, "callspec") else {}
+    params = _params_of(item)
     runs_the_command = {"e2e", "faults"} & set(item.path.parts)
     return {name: params[name] for name in _DIMENSIONS if name in params} if runs_the_command else {}
 
@@ -82,7 +122,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly or session.config.pluginmanager.hasplugin("dsession"):
         return
     wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    chosen = {item.callspec.params.get("server") for item in session.items if hasattr(item, "callspec")}
+    chosen = {_params_of(item).get("server") for item in session.items}
     servers = _servers()
     for kind in SHARED & (wanted | chosen):
         with contextlib.suppress(FileNotFoundError):

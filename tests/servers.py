@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import functools
 import json
 import os
 import secrets
@@ -72,7 +73,6 @@ class S3Server:
 
     def client(self, **config: Any) -> Any:
         """A plain boto3 client; `config` goes to botocore's Config."""
-        import boto3
         from botocore.config import Config
 
         options: dict[str, Any] = {
@@ -82,12 +82,16 @@ class S3Server:
             "retries": {"mode": "standard", "total_max_attempts": 4},
             "max_pool_connections": 16,
         }
-        session = boto3.session.Session(
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
-            region_name=self.region,
-        )
+        session = _session(self.access_key, self.secret_key, self.region)
         return session.client("s3", endpoint_url=self.endpoint_url, config=Config(**{**options, **config}))
+
+
+@functools.cache
+def _session(access_key: str, secret_key: str, region: str) -> Any:
+    """Kept, for reading botocore's service model takes longer than most tests."""
+    import boto3
+
+    return boto3.session.Session(aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name=region)
 
 
 class ServerDied(AssertionError):

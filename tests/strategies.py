@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from migrator.model import Entry, RawFile, RawId
@@ -12,7 +13,15 @@ _LOWER_LETTERS_AND_DIGITS = st.characters(categories=["Ll", "Lo", "Lm", "Nd"]).f
     lambda letter: letter == letter.lower()
 )
 
+FEW = 10
+"""Examples of each law in ``pytest --few``."""
+
 INDEXES = "abc", "000", "fff"
+
+
+def examples(count: int) -> int:
+    """`count` for ``max_examples``, or few where few will do."""
+    return min(count, FEW) if settings().max_examples == FEW else count
 
 
 def raw_ids() -> st.SearchStrategy[RawId]:

@@ -198,4 +198,6 @@ class LedgerAgainstDictionaries(RuleBasedStateMachine):
 
 
 TestLedgerAgainstDictionaries = LedgerAgainstDictionaries.TestCase
-TestLedgerAgainstDictionaries.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+TestLedgerAgainstDictionaries.settings = settings(
+    max_examples=strategies.examples(40), stateful_step_count=20, deadline=None
+)

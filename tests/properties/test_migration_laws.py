@@ -123,7 +123,7 @@ def filled(backend: Backend, contents: Contents) -> Backend:
     return backend
 
 
-@settings(max_examples=25)
+@settings(max_examples=strategies.examples(25))
 @given(strategies.contents())
 def test_there_and_back_on_disk_is_the_identity_in_modes_too(contents: Contents) -> None:
     with folder() as home:
@@ -158,7 +158,7 @@ def test_a_second_migration_copies_nothing(contents: Contents, with_memory: bool
     assert bucket.contents() == contents
 
 
-@settings(max_examples=25)
+@settings(max_examples=strategies.examples(25))
 @given(strategies.contents())
 def test_a_second_migration_on_disk_writes_nothing(contents: Contents) -> None:
     with folder() as home:
@@ -199,7 +199,7 @@ def test_what_was_at_the_target_is_never_touched(ours: Contents, theirs: Content
     assert disk.contents() == ours
 
 
-@settings(max_examples=25)
+@settings(max_examples=strategies.examples(25))
 @given(strategies.contents(), strategies.contents())
 def test_what_was_on_a_target_disk_is_never_touched(ours: Contents, theirs: Contents) -> None:
     with folder() as home:
@@ -346,7 +346,7 @@ def test_a_process_that_dies_at_any_moment(
 
 
 @pytest.mark.row(1, 2)
-@settings(max_examples=25)
+@settings(max_examples=strategies.examples(25))
 @given(strategies.contents(), st.integers(1, 30))
 def test_a_process_that_dies_while_it_writes_to_a_disk(contents: Contents, at: int) -> None:
     """Temporary files are left, which the next run removes, and no raw file is ever torn."""

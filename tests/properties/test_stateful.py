@@ -225,7 +225,7 @@ def _after(at: int, act: Callable[[], None]) -> Callable[[str], None]:
 IS_NIGHTLY = os.environ.get("MIGRATOR_STATEFUL") == "nightly"
 TestMigrations = Migrations.TestCase
 TestMigrations.settings = settings(
-    max_examples=60 if IS_NIGHTLY else 15,
+    max_examples=strategies.examples(60 if IS_NIGHTLY else 15),
     stateful_step_count=500 if IS_NIGHTLY else 50,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from migrator.envfile import Setting, read_env_file
 from migrator.errors import SettingsError
+from tests import strategies
 
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:
@@ -152,7 +153,9 @@ def test_an_env_file_that_may_not_be_read(tmp_path: Path) -> None:
 
 
 VALUES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
-FEW_FILES = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+FEW_FILES = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=strategies.examples(200), deadline=None
+)
 
 
 @FEW_FILES

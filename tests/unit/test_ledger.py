@@ -421,6 +421,7 @@ def check_after_damage(path: Path) -> None:
 
 
 @pytest.mark.row(66)
+@pytest.mark.many
 @pytest.mark.parametrize("seed", range(150))
 def test_random_damage_never_shows_as_something_that_was_not_written(filled: Path, seed: int) -> None:
     dice = random.Random(seed)

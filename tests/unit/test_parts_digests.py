@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from migrator.transfer.integrity import EtagCheck, etag_of_parts
 from migrator.transfer.parts import PART_SIZES_IN_USE
+from tests import strategies
 
 MIB = 1 << 20
 SIZE = 17 * MIB + 5
@@ -33,6 +34,7 @@ def test_the_etag_of_parts_is_what_s3_documents() -> None:
     assert etag_of_parts(digests) == f"{hashlib.md5(digests[0] + digests[1]).hexdigest()}-2"
 
 
+@pytest.mark.many
 @pytest.mark.parametrize("part_size", PART_SIZES_IN_USE)
 def test_digests_of_whole_parts_prove_as_much_as_the_bytes(part_size: int) -> None:
     etag = etag_for(DATA, part_size)
@@ -49,7 +51,7 @@ def test_digests_of_whole_parts_prove_as_much_as_the_bytes(part_size: int) -> No
     assert by_digests.fingerprint == by_bytes.fingerprint == etag
 
 
-@settings(max_examples=15)
+@settings(max_examples=strategies.examples(15))
 @given(st.data())
 def test_parts_may_come_as_bytes_and_as_digests_in_any_mixture(data: st.DataObject) -> None:
     part_size = 5 * MIB

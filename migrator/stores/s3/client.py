@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import botocore.session
@@ -74,7 +74,7 @@ def connect(
     if with_our_choices:
         config = config.merge(_OUR_CHOICES)
     try:
-        session = _session(access)
+        session = _session(replace(access, endpoint_url=None, ca_bundle=None))
         client = session.create_client(
             "s3", endpoint_url=access.endpoint_url, verify=access.ca_bundle or None, config=config
         )
@@ -123,7 +123,8 @@ def _size_of(body: object) -> int:
 def _session(access: S3Access) -> botocore.session.Session:
     """The session for these settings: botocore's own, as boto3 would add nothing but 0.05 s of start-up.
 
-    Kept, for reading botocore's service model takes 0.1 s: forked workers find it in memory.
+    Kept, for reading botocore's service model takes 0.1 s: forked workers find it in memory, and so does the other end where only
+    the server differs, which is the client's own affair.
     """
     session = botocore.session.Session(profile=access.profile)
     for name, value in (
