@@ -11,7 +11,7 @@ from migrator.model import Count, Notice, Shard
 from migrator.pipeline import admitted
 from migrator.protocols import Source
 
-STARTS_AFTER_SECONDS = 1.0
+STARTS_AFTER_SECONDS = 2.0
 """Short runs are over before a total would help, and need the core themselves."""
 
 

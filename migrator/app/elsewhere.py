@@ -209,13 +209,9 @@ def _beacon(folder: Path, run_id: str) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def _keyed_ends(recipe: Recipe) -> list[S3Location]:
-    return [end for end in (recipe.source, recipe.target) if isinstance(end, S3Location)]
-
-
 def refuse_two_identities(recipe: Recipe) -> None:
     """A worker's environment holds one pair of keys. Raises SettingsError where the ends have different ones."""
-    ends = _keyed_ends(recipe)
+    ends = recipe.s3_ends
     pairs = {(end.access.access_key_id, end.access.secret_access_key, end.access.session_token) for end in ends}
     if len(pairs) > 1:
         raise SettingsError(
@@ -229,7 +225,7 @@ def refuse_two_identities(recipe: Recipe) -> None:
 
 def _keys_as_environment(recipe: Recipe) -> dict[str, str]:
     """Keys of env files for workers on this machine, which are its own processes: as an operator would export them."""
-    for end in _keyed_ends(recipe):
+    for end in recipe.s3_ends:
         access = end.access
         if access.access_key_id is not None and access.secret_access_key is not None:
             keys = {
@@ -244,7 +240,7 @@ def _keys_as_environment(recipe: Recipe) -> dict[str, str]:
 
 def key_findings(recipe: Recipe, options: Options) -> tuple[Finding, ...]:
     """Keys that were given here and do not travel."""
-    given = any(end.access.access_key_id is not None for end in _keyed_ends(recipe))
+    given = any(end.access.access_key_id is not None for end in recipe.s3_ends)
     if options.engine != EngineName.DASK or not options.scheduler or not given:
         return ()
     return (

@@ -98,6 +98,10 @@ class Recipe:
         return replace(self, source=source, target=_without_keys(self.target), spread=True)
 
     @property
+    def s3_ends(self) -> list[S3Location]:
+        return [end for end in (self.source, self.target) if isinstance(end, S3Location)]
+
+    @property
     def writes(self) -> bool:
         """Whether anything comes to be at the target."""
         return not self.dry_run and self.proving is None

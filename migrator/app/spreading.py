@@ -14,6 +14,7 @@ from migrator.app.recipe import Recipe, work_by_recipe
 from migrator.engines.processes import Processes
 from migrator.engines.threads import Threads
 from migrator.stopping import Flag
+from migrator.stores.s3.client import make_ahead
 from migrator.throttle import Throttle
 
 
@@ -36,6 +37,7 @@ def engine_of(
 def _processes(recipe: Recipe, throttle: Throttle, stopping: Flag) -> Processes:
     """As many processes as there are cores to use, with the requests under way shared out among them."""
     workers = processes_here(recipe.jobs)
+    make_ahead(end.access for end in recipe.s3_ends)
     gc.freeze()  # what is here by now stays, and workers need not look through it
     shared = replace(recipe, jobs=-(-recipe.jobs // workers))
     work = partial(work_by_recipe, shared, throttle, stopping, looked_before=True)

@@ -30,6 +30,7 @@ from migrator.model import (
 from migrator.naming import disk_path_of, is_organization
 from migrator.protocols import Promise
 from migrator.stores.folders import OpenFolders
+from migrator.stores.indexes import IndexFolders
 from migrator.stores.strays import OWN_TEMPORARY, disk_reason, is_index, kind_of
 
 FILES_PER_SHARD = 4_000
@@ -96,6 +97,7 @@ class DiskSource:
         except OSError as error:
             raise translate(error, str(root)) from error
         self._folders = OpenFolders(self._root_fd, self._open_below)
+        self._indexes = IndexFolders()
 
     def close(self) -> None:
         self._folders.forget()
@@ -118,12 +120,12 @@ class DiskSource:
     def shard_length(self, organization: str) -> int:
         try:
             with self._opened(organization) as fd:
-                return length_for(self._estimated_files(fd)) if fd is not None else 0
+                return length_for(self._estimated_files(organization, fd)) if fd is not None else 0
         except StoreError:
             return 0  # the scan tells what cannot be read
 
-    def _estimated_files(self, fd: int) -> float:
-        indexes = _indexes(fd, "")
+    def _estimated_files(self, organization: str, fd: int) -> float:
+        indexes = self._indexes.below(organization, fd, "")
         sampled = indexes[:: max(1, len(indexes) // _SAMPLED_FOLDERS)]
         found = 0
         for name in sampled:
@@ -136,7 +138,7 @@ class DiskSource:
             with self._opened(shard.organization) as fd:
                 if fd is None:
                     return ()
-                names = _indexes(fd, shard.prefix)
+                names = self._indexes.below(shard.organization, fd, shard.prefix)
                 return [Folder(name, fingerprint_of(os.stat(name, dir_fd=fd, follow_symlinks=False))) for name in names]
         except (OSError, StoreError):
             return ()  # no short cut then: the scan tells what cannot be read
@@ -148,7 +150,7 @@ class DiskSource:
                 return
             if not prefix:
                 self._scan_strays(organization, fd, notify)
-            for index in _indexes(fd, prefix):
+            for index in self._indexes.below(organization, fd, prefix):
                 yield from self._scan_folder(fd, organization, index, notify)
 
     def scan_strays(self, organization: str, notify: Notify, *, length: int = 1) -> None:
@@ -328,11 +330,6 @@ class DiskSource:
             yield fd
         finally:
             os.close(fd)
-
-
-def _indexes(fd: int, prefix: str) -> list[str]:
-    """The organization's index folders with this prefix, ascending."""
-    return sorted(name for name in os.listdir(fd) if name.startswith(prefix) and is_index(name))
 
 
 def fingerprint_of(status: os.stat_result) -> Fingerprint:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import botocore.session
 from botocore.config import Config
@@ -63,29 +65,74 @@ def connect(
     boto3's default checksums make a chunked body of a PUT over HTTPS, which Ceph, MinIO's gateway and rclone answer with 411.
     Raises SettingsError for a profile that does not exist, AccessDenied for broken credential settings.
     """
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": tries},
-        connect_timeout=connect_timeout,
-        read_timeout=read_timeout,
-        tcp_keepalive=True,
-        max_pool_connections=MAX_CONNECTIONS,
-        user_agent_extra=f"bytes-migrator/{__version__}",
-    )
-    if with_our_choices:
-        config = config.merge(_OUR_CHOICES)
-    try:
-        session = _session(replace(access, endpoint_url=None, ca_bundle=None))
-        client = session.create_client(
-            "s3", endpoint_url=access.endpoint_url, verify=access.ca_bundle or None, config=config
-        )
-        client.meta.events.register("before-send.s3", slice_body)
-        if with_our_choices:
-            client.meta.events.register_last("before-call.s3", _send_small_bodies_at_once)
+    settings = _Settings(access, connect_timeout, read_timeout, tries, with_our_choices)
+    with _as_settings_error(access):
+        session = _session_for(access)
+        client = _taken_or_made(settings)
         ca_bundle = access.ca_bundle or session.get_config_variable("ca_bundle")
         throttle = throttle or Throttle()
         if throttle.is_on:
             _pay_for_requests(client, throttle)
         return Connection(cast("S3Client", client), session.get_credentials(), ca_bundle, throttle)
+
+
+def make_ahead(accesses: Iterable[S3Access]) -> None:
+    """Make a client for each that `connect` will give away, by its defaults, once in each process that is forked from this one.
+
+    Making one looks at all that botocore knows of S3: 10 MB that each worker would have to itself, where they share what is made before.
+    Whatever was made ahead earlier and not taken is forgotten. Raises as `connect`.
+    """
+    _made_ahead.clear()
+    for access in accesses:
+        with _as_settings_error(access):
+            settings = _Settings(access)
+            _made_ahead.append((settings, _made(settings)))
+
+
+class _Settings(NamedTuple):
+    access: S3Access
+    connect_timeout: float = 10
+    read_timeout: float = 60
+    tries: int = 3
+    with_our_choices: bool = True
+
+
+_made_ahead: list[tuple[_Settings, Any]] = []
+
+
+def _taken_or_made(settings: _Settings) -> Any:
+    for position, (made_for, client) in enumerate(_made_ahead):
+        if made_for == settings:
+            del _made_ahead[position]
+            return client
+    return _made(settings)
+
+
+def _made(settings: _Settings) -> Any:
+    access = settings.access
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": settings.tries},
+        connect_timeout=settings.connect_timeout,
+        read_timeout=settings.read_timeout,
+        tcp_keepalive=True,
+        max_pool_connections=MAX_CONNECTIONS,
+        user_agent_extra=f"bytes-migrator/{__version__}",
+    )
+    if settings.with_our_choices:
+        config = config.merge(_OUR_CHOICES)
+    client = _session_for(access).create_client(
+        "s3", endpoint_url=access.endpoint_url, verify=access.ca_bundle or None, config=config
+    )
+    client.meta.events.register("before-send.s3", slice_body)
+    if settings.with_our_choices:
+        client.meta.events.register_last("before-call.s3", _send_small_bodies_at_once)
+    return client
+
+
+@contextmanager
+def _as_settings_error(access: S3Access) -> Iterator[None]:
+    try:
+        yield
     except ValueError as error:
         raise SettingsError(
             "endpoint-invalid",
@@ -117,6 +164,10 @@ def _size_of(body: object) -> int:
     if isinstance(body, io.BytesIO):
         return body.getbuffer().nbytes
     return len(body) if isinstance(body, (bytes, bytearray)) else 0
+
+
+def _session_for(access: S3Access) -> botocore.session.Session:
+    return _session(replace(access, endpoint_url=None, ca_bundle=None))
 
 
 @functools.lru_cache(maxsize=8)
