@@ -68,6 +68,7 @@ class DiskTarget(DiskSource):
         self._run = run
         owner = os.fstat(self._root_fd)
         self._partials: list[tuple[RawFile, str]] = []
+        self._folders_are_missing = False
         self._owner = (owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
 
     def prepare(self, organization: str) -> None:
@@ -111,10 +112,10 @@ class DiskTarget(DiskSource):
     def _write_at_once(self, folder: int, raw_file: RawFile, content: Content, replaces: str | None) -> DiskReceipt:
         temporary = temporary_name(raw_file.raw_id, self._run)
         try:
-            fd = os.open(temporary, _NEW, 0o600, dir_fd=folder)
+            fd = os.open(temporary, _NEW, self._file_mode, dir_fd=folder)
         except FileExistsError:  # left by an attempt before this one
             os.unlink(temporary, dir_fd=folder)
-            fd = os.open(temporary, _NEW, 0o600, dir_fd=folder)
+            fd = os.open(temporary, _NEW, self._file_mode, dir_fd=folder)
         try:
             mark = self._fill(fd, content)
         except BaseException:
@@ -163,7 +164,8 @@ class DiskTarget(DiskSource):
         status = os.fstat(fd)
         if self._owner is not None and (status.st_uid, status.st_gid) != self._owner:
             os.fchown(fd, *self._owner)
-        os.fchmod(fd, self._file_mode)
+        if stat.S_IMODE(status.st_mode) != self._file_mode:
+            os.fchmod(fd, self._file_mode)
         return str(status.st_mtime_ns)
 
     def _give_final_name(self, raw_file: RawFile, receipt: DiskReceipt) -> StoreError | None:
@@ -230,13 +232,19 @@ class DiskTarget(DiskSource):
         return self._make_folder(parent, name)
 
     def _make_folder(self, parent: int, name: str) -> int:
-        """Open a folder below `parent`, made with Bytes' mode if it is missing; never through a link."""
-        with suppress(FileNotFoundError):
-            return os.open(name, FOLDER_FLAGS, dir_fd=parent)
+        """Open a folder below `parent`, made with Bytes' mode if it is missing; never through a link.
+
+        As the last one was, the next one mostly is: there, or missing.
+        """
+        if not self._folders_are_missing:
+            with suppress(FileNotFoundError):
+                return os.open(name, FOLDER_FLAGS, dir_fd=parent)
         try:
-            os.mkdir(name, 0o700, dir_fd=parent)
+            os.mkdir(name, self._folder_mode, dir_fd=parent)
         except FileExistsError:
+            self._folders_are_missing = False
             return os.open(name, FOLDER_FLAGS, dir_fd=parent)
+        self._folders_are_missing = True
         fd = os.open(name, FOLDER_FLAGS, dir_fd=parent)
         give_mode_and_owner(fd, self._folder_mode, self._owner)
         return fd
@@ -299,9 +307,12 @@ def _open_partial(folder: int, temporary: str) -> int:
 
 def give_mode_and_owner(fd: int, mode: int, owner: tuple[int, int] | None) -> None:
     """Set a new folder's mode, whatever the umask, and its owner; a setgid bit that it inherited stays."""
-    if owner is not None:
+    status = os.fstat(fd)
+    if owner is not None and (status.st_uid, status.st_gid) != owner:
         os.fchown(fd, *owner)
-    os.fchmod(fd, mode | (os.fstat(fd).st_mode & 0o2000))
+    wanted = mode | (status.st_mode & stat.S_ISGID)
+    if stat.S_IMODE(status.st_mode) != wanted:
+        os.fchmod(fd, wanted)
 
 
 def _make_root(root: Path, mode: int) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 from migrator.errors import AlreadyThere, StoreError
@@ -49,6 +50,8 @@ class Transfer:
         self._batch: list[Stored] = []
         self._batch_bytes = 0
         self._batch_began = 0.0
+        self._publisher = ThreadPoolExecutor(1, thread_name_prefix="publish")
+        self._publishing: Future[list[tuple[Stored, StoreError | None]]] | None = None
 
     @property
     def has_room(self) -> bool:
@@ -61,6 +64,8 @@ class Transfer:
             self._careful.submit(ticket, organization, step)
 
     def answers(self, *, flush: bool) -> Iterator[Answer]:
+        if self._publishing is not None and self._publishing.done():
+            yield from self._published()
         for carried in self._carried():
             if isinstance(carried, Answer):
                 yield carried
@@ -74,8 +79,11 @@ class Transfer:
         is_idle = not self._careful.under_way and not (self._bulk is not None and self._bulk.under_way)
         if self._batch and ((flush and is_idle) or time.monotonic() - self._batch_began > BATCH_SECONDS):
             yield from self._publish()
+        if flush and is_idle:
+            yield from self._published()
 
     def close(self) -> None:
+        self._publisher.shutdown()
         self._careful.close()
         if self._bulk is not None:
             self._bulk.close()
@@ -99,10 +107,20 @@ class Transfer:
         return len(self._batch) >= BATCH_FILES or self._batch_bytes >= BATCH_BYTES
 
     def _publish(self) -> Iterator[Answer]:
+        """Begin to publish what was gathered, once the batch before is published: it waits for a disk, and nothing else has to."""
+        yield from self._published()
         batch, self._batch, self._batch_bytes = self._batch, [], 0
+        self._publishing = self._publisher.submit(self._publish_now, batch)
+
+    def _publish_now(self, batch: Sequence[Stored]) -> list[tuple[Stored, StoreError | None]]:
         waiting = {stored.raw_file: stored for stored in batch}
-        for raw_file, error in self._target.publish([(stored.raw_file, stored.receipt) for stored in batch]):
-            stored = waiting[raw_file]
+        receipts = [(stored.raw_file, stored.receipt) for stored in batch]
+        return [(waiting[raw_file], error) for raw_file, error in self._target.publish(receipts)]
+
+    def _published(self) -> Iterator[Answer]:
+        """The answers for the batch that is being published, when it is."""
+        publishing, self._publishing = self._publishing, None
+        for stored, error in publishing.result() if publishing is not None else ():
             if error is None:
                 yield Answer(stored.ticket, stored.result._replace(mark=stored.receipt.mark))
             else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
@@ -23,12 +24,12 @@ from migrator.errors import (
 )
 from migrator.model import Action, Entry, Outcome, RawFile, Step
 from migrator.patience import REFUSALS_IN_A_ROW
-from migrator.protocols import Answer, Receipt, Source, Target
+from migrator.protocols import Answer, Content, Receipt, Source, Target
 from migrator.stores.memory import MemoryStore
 from migrator.transfer.sink import BATCH_FILES
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Fault, Schedule, quick_patience
-from tests.passes import counts, run_pass, transfer_between
+from tests.passes import Remembered, counts, run_pass, transfer_between
 
 ONE = RawFile("org", raw_id("0001"))
 TWO = RawFile("org", raw_id("0002"))
@@ -249,6 +250,41 @@ def test_batches_are_published_when_they_are_full() -> None:
     assert counts(run_pass(source_with(*raw_files, data=b""), there, jobs=4)) == {"copied": len(raw_files)}
     assert there.schedule.calls["publish"] >= 3
     assert there.schedule.calls["published"] == len(raw_files)
+
+
+class SlowMedium(MemoryStore):
+    """Publishes only when a raw file behind the first batch has been stored: a sink that waits for the medium never gets there."""
+
+    def __init__(self, behind: RawFile) -> None:
+        super().__init__()
+        self._behind = behind
+        self.went_on = threading.Event()
+        self.published: list[RawFile] = []
+
+    def store(self, raw_file: RawFile, content: Content) -> Receipt:
+        receipt = super().store(raw_file, content)
+        if raw_file == self._behind:
+            self.went_on.set()
+        return receipt
+
+    def publish(self, receipts: Sequence[tuple[RawFile, Receipt]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        assert self.went_on.wait(20)
+        for raw_file, error in super().publish(receipts):
+            self.published.append(raw_file)
+            yield raw_file, error
+
+
+def test_publishing_holds_nothing_up_and_is_over_before_an_outcome_counts() -> None:
+    raw_files = [RawFile("org", raw_id(f"{number:04x}")) for number in range(BATCH_FILES + 20)]
+    there = SlowMedium(raw_files[-1])
+    memory = Remembered()
+
+    def nothing_counts_before_it_is_published() -> None:
+        assert sum(told.tally[Outcome.COPIED].files for told in memory.told) <= len(there.published)
+
+    memory.when_told = nothing_counts_before_it_is_published
+    totals = run_pass(source_with(*raw_files, data=b""), there, memory=memory)
+    assert counts(totals) == {"copied": len(raw_files)}
 
 
 # --- each step is answered exactly once ------------------------------------------------------------------------------
