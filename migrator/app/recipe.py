@@ -20,7 +20,7 @@ from migrator.protocols import Sink, Source
 from migrator.rehearse import Rehearse
 from migrator.rules import BY_CONTENT, BY_SIZE, Rules
 from migrator.sample import Sample
-from migrator.settings import DiskLocation, Location
+from migrator.settings import DiskLocation, Location, S3Location
 from migrator.stopping import Flag
 from migrator.stores.disk import DiskSource
 from migrator.stores.lanes import bulk_lane_between
