@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from typing import TypeGuard
@@ -29,6 +30,9 @@ from migrator.model import (
 MARK_MAX_LENGTH = 256
 END_OF_TIME = 253402300800.0  # the year 10000, which no calendar of Python can show
 PROBLEM_KINDS = frozenset(kind.value for kind in (*Outcome, *NoticeKind))
+
+_NUMBER = "(0|[1-9a-f][0-9a-f]*)"
+_FINISHED = re.compile(rf"{_NUMBER} {_NUMBER} (?!-0)-?{_NUMBER} {_NUMBER} {_NUMBER}", re.ASCII)
 
 Totals = dict[str, dict[str, dict[str, int]]]
 """Organization → what was counted → files and bytes: `Tally.as_dict` of each organization."""
@@ -100,12 +104,20 @@ def read_binding(value: object) -> tuple[str, str] | None:
 
 
 def finished_body(folder: FinishedFolder) -> object:
-    return [*folder.fingerprint, folder.files, folder.bytes]
+    """Hexadecimal numbers in one text, the change time as its distance from the modification time: there are 4,096 for an organization."""
+    inode, modified, changed = folder.fingerprint
+    return f"{inode:x} {modified:x} {changed - modified:x} {folder.files:x} {folder.bytes:x}"
 
 
 def read_finished(organization: str, prefix: str, value: object) -> FinishedFolder | None:
+    """Also of a list of decimal numbers, as earlier versions wrote it."""
     if len(prefix) != INDEX_LENGTH or not set(prefix) <= set(HEX_DIGITS):
         return None
+    if isinstance(value, str):
+        if not _FINISHED.fullmatch(value):
+            return None
+        inode, modified, after, files, size = (int(number, 16) for number in value.split(" "))
+        value = [inode, modified, modified + after, files, size]
     match value:
         case [int(inode), int(modified), int(changed), int(files), int(size)] if _are_counts(value):
             return FinishedFolder(organization, prefix, Fingerprint(inode, modified, changed), files, size)

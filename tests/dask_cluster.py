@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -19,17 +20,19 @@ ROOT = Path(__file__).parents[1]
 class Cluster:
     """Members are plain processes, as an operator would start them."""
 
-    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, env: Mapping[str, str], *, scheme: str = "tcp", dashboard: bool = False) -> None:
         self._folder = folder
         self._env = env
-        self._port = free_ports(1)[0]
-        self.address = f"tcp://127.0.0.1:{self._port}"
+        self._port, self._dashboard_port = free_ports(2)
+        self.address = f"{scheme}://127.0.0.1:{self._port}"
+        self.dashboard = f"127.0.0.1:{self._dashboard_port}" if dashboard else ""
         self._log = folder / "cluster.log"
         self._members: list[subprocess.Popen[bytes]] = []
         self.scheduler: subprocess.Popen[bytes] | None = None
 
     def start_scheduler(self) -> subprocess.Popen[bytes]:
-        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(self._port), "--no-dashboard")
+        shown = ("--dashboard-address", self.dashboard) if self.dashboard else ("--no-dashboard",)
+        self.scheduler = self._start("scheduler", "--host", self.address, *shown)
         return self.scheduler
 
     def start_worker(
@@ -42,6 +45,10 @@ class Cluster:
 
     def wait_for_workers(self, count: int) -> None:
         self._wait_for_line("Register worker addr", count)  # said by the scheduler, once for each
+
+    def hang(self, member: subprocess.Popen[bytes]) -> None:
+        """It is there, and says nothing any more."""
+        member.send_signal(signal.SIGSTOP)
 
     def kill(self, member: subprocess.Popen[bytes]) -> None:
         member.kill()
@@ -91,10 +98,12 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(folder: Path, env: Mapping[str, str], *, workers: int = 0) -> Iterator[Cluster]:
+def cluster(
+    folder: Path, env: Mapping[str, str], *, workers: int = 0, scheme: str = "tcp", dashboard: bool = False
+) -> Iterator[Cluster]:
     """A scheduler and so many workers w0, w1, …, all there when it begins; killed at the end."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = Cluster(folder, env)
+    made = Cluster(folder, env, scheme=scheme, dashboard=dashboard)
     try:
         made.start_scheduler()
         for number in range(workers):

@@ -31,6 +31,7 @@ class Places:
     def __init__(self) -> None:
         self.here: dict[str, Place] = {}
         self._left_out: dict[str, str] = {}
+        self._heard: dict[str, tuple[float, float]] = {}
 
     @property
     def fit(self) -> frozenset[str]:
@@ -48,17 +49,16 @@ class Places:
             Finding(
                 name="worker-left-out",
                 status=FindingStatus.WARNING,
-                seen=f"The worker {name} got no work. {reason}",
+                seen=f"The worker {name} was left out. {reason}",
                 why="What it could not have done, the others did.",
                 cure="Put it right there, or take the worker out of the cluster.",
             )
             for name, reason in self._left_out.items()
         )
 
-    def see(self, addresses: Mapping[str, str], now: float) -> tuple[list[Place], list[Place]]:
-        """Take down who is there, by address and name; answers who is to be looked at, and who is gone."""
-        gone = [place for address, place in self.here.items() if address not in addresses]
-        for place in gone:
+    def see(self, addresses: Mapping[str, str], now: float) -> list[Place]:
+        """Take down who is there, by address and name; answers who is to be looked at."""
+        for place in [place for address, place in self.here.items() if address not in addresses]:
             del self.here[place.address]
             _log.warning("worker %s is gone", place.name)
         look_at = []
@@ -69,14 +69,35 @@ class Places:
             elif place.is_fit is False and now - place.looked_at >= LOOKED_ANEW_SECONDS:
                 place.looked_at, place.is_fit = now, None
                 look_at.append(place)
-        return look_at, gone
+        return look_at
+
+    def silent(self, heard: Mapping[str, float], now: float, seconds: float) -> list[str]:
+        """Of whom nothing new was heard for so long. `heard` are the scheduler's times, `now` is ours."""
+        newest = max(heard.values(), default=0.0)
+        self._heard = {
+            address: (at, self._heard[address][1] if self._heard.get(address, (None,))[0] == at else now)
+            for address, at in heard.items()
+        }
+        return [
+            address for address, (at, since) in self._heard.items() if newest - at >= seconds or now - since >= seconds
+        ]
+
+    def give_up(self, address: str, name: str, reason: str) -> None:
+        """Take a worker for lost; should it come back, it is seen anew."""
+        self.here.pop(address, None)
+        self._heard.pop(address, None)
+        self._leave_out(name, reason)
 
     def judge(self, place: Place, refusal: str) -> None:
         """What the look has found: nothing, or why the worker cannot do its part."""
         place.is_fit = not refusal
-        if refusal and place.name not in self._left_out:
-            _log.warning("worker %s is left out: %s", place.name, refusal)
-            self._left_out[place.name] = refusal
+        if refusal:
+            self._leave_out(place.name, refusal)
+
+    def _leave_out(self, name: str, reason: str) -> None:
+        if name not in self._left_out:
+            _log.warning("worker %s is left out: %s", name, reason)
+            self._left_out[name] = reason
 
     def forget_all(self) -> None:
         """The connection is lost: who is there has to be seen anew."""

@@ -134,7 +134,7 @@ class Processes:
         return next((worker.exitcode for worker in self._workers if worker.exitcode not in (None, 0)), None)
 
     def _run(self, work: Work, number: int) -> None:
-        _end_with(self._parent)
+        end_with(self._parent)
         gc.set_threshold(_ALLOCATIONS_BEFORE_COLLECTION, 20, 20)
         for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signal_number, signal.SIG_IGN)  # who coordinates decides when to stop
@@ -151,7 +151,7 @@ class Processes:
         work(UnitQueue(self._units), Line(tell, number, self._acknowledgements, self._stopping))
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """Be killed when the parent dies, however it dies: a worker without one would hold its lock and write on."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

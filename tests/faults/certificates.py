@@ -58,6 +58,20 @@ def make_certificates(folder: Path) -> Certificates:
     )
 
 
+def make_pair(folder: Path) -> tuple[Path, Path, Path]:
+    """A CA of its own, and a certificate of it for 127.0.0.1 with its key: for the members of a cluster."""
+    folder.mkdir()
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    authority = _certificate("a CA", ca_key, "a CA", ca_key, is_ca=True)
+    made = _certificate("member", key, "a CA", ca_key, host="127.0.0.1")
+    paths = folder / "ca.pem", folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(authority.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    paths[2].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
+    return paths
+
+
 def _certificate(
     name: str,
     key: ec.EllipticCurvePrivateKey,

@@ -222,7 +222,7 @@ def test_every_engine_comes_to_the_same(engine: str, move: Move) -> None:
         (("--scheduler", "tls://NeverToBePrinted:x@host:1"), 2, "scheduler-not-an-address"),
         (("--scheduler", "tcp://127.0.0.1:1", "--engine", "local"), 2, "scheduler-without-dask"),
         (("--scheduler", "tcp://127.0.0.1:1", "--patience", "1"), 3, "scheduler-unreachable"),
-        (("--scheduler", "tls://127.0.0.1:1", "--patience", "1"), 3, "scheduler-unreachable"),
+        (("--scheduler", "tls://127.0.0.1:1", "--patience", "1"), 2, "certificates-missing"),
         (("--engine", "threads"), 2, "usage"),
     ],
 )

@@ -60,6 +60,21 @@ def test_a_finished_folder_reads_back(folder: FinishedFolder) -> None:
     assert facts.read_finished(folder.organization, folder.prefix, value) == folder
 
 
+@given(FOLDERS)
+def test_a_finished_folder_of_an_earlier_version_reads_back(folder: FinishedFolder) -> None:
+    before = [*folder.fingerprint, folder.files, folder.bytes]
+    assert facts.read_finished(folder.organization, folder.prefix, through_text(before)) == folder
+
+
+@given(
+    st.from_regex(r"\A-?[0-9a-f]{1,3} -?[0-9a-fA-F_+]{1,3} -?[0-9a-f]{1,3} [0-9a-f]{1,3} [0-9a-f]{1,3}\n?\Z")
+    | st.text()
+)
+def test_of_a_finished_folder_only_what_was_written_reads_back(value: str) -> None:
+    read = facts.read_finished("acme", "abc", value)
+    assert read is None or facts.finished_body(read) == value
+
+
 @given(COPIES)
 def test_a_provisional_copy_reads_back(copy: Provisional) -> None:
     value = through_text(facts.provisional_body(copy))

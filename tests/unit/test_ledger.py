@@ -21,7 +21,7 @@ from migrator import ledger as ledger_module
 from migrator.errors import CannotStart, MustStop
 from migrator.facts import PROBLEM_KINDS, Sealer, encode
 from migrator.ledger import Ledger
-from migrator.ledgerfile import SCHEMA, is_damage
+from migrator.ledgerfile import INSERT, SCHEMA, is_damage
 from migrator.model import (
     Count,
     FindingStatus,
@@ -248,6 +248,35 @@ def test_a_transaction_is_kept_as_a_whole_or_not_at_all(path: Path, ledger: Ledg
         with reader:
             assert reader.finished("acme") == {}
     assert (len(ledger.finished("acme")), ledger.provisional("acme")) == (1, {})
+
+
+def test_a_ledger_of_an_earlier_version_is_known_and_goes_on(path: Path) -> None:
+    """Its folders were lists of decimal numbers; both forms live side by side."""
+    older, newer = folder_of(1), folder_of(2)
+    with opened(path) as made:
+        made.record_finished([newer])
+    row = ("finished", "acme", older.prefix, encode([*older.fingerprint, older.files, older.bytes]))
+    change(path, INSERT, *row, Sealer(SOURCE, TARGET).seal(*row))
+    with opened(path) as made:
+        assert made.findings == ()
+        assert made.finished("acme") == {older.prefix: older, newer.prefix: newer}
+        changed = older._replace(files=99)
+        made.record_finished([changed])
+        assert made.finished("acme") == {older.prefix: changed, newer.prefix: newer}
+
+
+@pytest.mark.parametrize("name", ["organization-{:03}", "an-organization-with-a-long-n-{:02}"], ids=["16", "32"])
+def test_ten_million_files_in_a_hundred_organizations_take_less_than_50_megabytes(path: Path, name: str) -> None:
+    """That is 4,096 finished folders for each; three organizations stand for a hundred."""
+    with opened(path) as made:
+        for number in range(3):
+            state = (Fingerprint(10**8 + k, int(NOW * 1e9) + k, int(NOW * 1e9) + 2 * k) for k in range(4096))
+            folders = [
+                FinishedFolder(name.format(number), f"{k:03x}", each, 24, 317_187) for k, each in enumerate(state)
+            ]
+            for start in range(0, 4096, 256):
+                made.record_finished(folders[start : start + 256])
+    assert path.stat().st_size / 3 * 100 < 50e6
 
 
 # The file

@@ -9,12 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from dask.utils import key_split
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from migrator.app.elsewhere import Signs, look_by_recipe, make_work, refuse_two_identities
 from migrator.app.options import EngineName, engine_and_scheduler
 from migrator.app.recipe import Recipe
+from migrator.engines.dask.engine import shown_as
 from migrator.errors import CannotStart, SettingsError, Unavailable
 from migrator.limits import Limits
 from migrator.model import RawFile, RawId
@@ -112,6 +114,15 @@ def test_a_worker_knows_the_data_folder_by_its_raw_files(tmp_path: Path) -> None
 def test_a_scheduler_means_dask(address: str) -> None:
     assert engine_and_scheduler(None, address) == (EngineName.DASK, address)
     assert engine_and_scheduler("dask", address) == (EngineName.DASK, address)
+
+
+@given(st.lists(st.from_regex(r"\A[-\w]{1,32}\Z"), unique=True, min_size=2, max_size=2))
+@example(["0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"])
+@example(["gemeente-12", "gemeente-13"])
+@example(["-a", "-b"])
+def test_the_dashboard_tells_organizations_apart(organizations: list[str]) -> None:
+    groups = {key_split((shown_as(organization), "topic", 1, 1)) for organization in organizations}
+    assert len(groups) == 2
 
 
 def test_nobody_who_does_not_ask_for_dask_waits_for_it() -> None:

@@ -1,0 +1,37 @@
+"""Which versions somebody runs: what they say to each other must mean the same to both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Versions = tuple[str, str, str]
+"""Of bytes-migrator, distributed and Python."""
+
+
+def versions_here() -> Versions:
+    found: Versions = versions_teller()()
+    return found
+
+
+def versions_teller() -> Callable[[], Versions]:
+    """A function that travels with its code: whoever runs it need not have this module."""
+
+    def tell() -> Versions:
+        import importlib  # noqa: PLC0415
+        import sys  # noqa: PLC0415
+
+        def version(name: str) -> str:
+            try:
+                return str(importlib.import_module(name).__version__)
+            except ImportError:
+                return "none"
+
+        return version("migrator"), version("distributed"), f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+    return tell
+
+
+def versions_in_words(said: object) -> str:
+    if not isinstance(said, tuple):
+        return f"they could not be asked ({said})"
+    return f"bytes-migrator {said[0]}, distributed {said[1]}, Python {said[2]}"
