@@ -20,6 +20,7 @@ _KEY = re.compile(rb"<Key>([^<]*)</Key>")
 _SIZE = re.compile(rb"<Size>(\d+)</Size>")
 _ETAG = re.compile(rb"<ETag>([^<]*)</ETag>")
 _MODIFIED = re.compile(rb"<LastModified>([^<]*)</LastModified>")
+_QUOTES = (b"&quot;", b"&#34;")
 _ENCODED = b"<EncodingType>url</EncodingType>"
 
 
@@ -61,6 +62,8 @@ def read_page(body: bytes, bucket: str) -> Page | None:
 
 def _objects(body: bytes) -> list[Listed] | None:
     """All objects, by columns where every object has each field once; one by one else."""
+    for quote in _QUOTES:
+        body = body.replace(quote, b'"')  # at once for all ETags: a third of what a page costs
     count = body.count(b"<Contents>")
     keys, sizes = _KEY.findall(body), _SIZE.findall(body)
     etags, dates = _ETAG.findall(body), _MODIFIED.findall(body)
