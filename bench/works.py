@@ -30,8 +30,8 @@ class Sizes:
     """How much is moved."""
 
     small: int
-    served_small: int
     far: int
+    far_few: int
     slow: int
     noop: int
     scan: int
@@ -42,9 +42,29 @@ class Sizes:
 
 
 FULL = Sizes(
-    20_000, 8_000, 100_000, 2_000, 100_000, 1_000_000, (10_000, 100_000, 1_000_000), GIB, 3, every_setting=True
+    small=20_000,
+    far=40_000,
+    far_few=8_000,
+    slow=2_000,
+    noop=100_000,
+    scan=1_000_000,
+    scale=(10_000, 100_000, 1_000_000),
+    large=GIB,
+    rounds=3,
+    every_setting=True,
 )
-QUICK = Sizes(4_000, 2_000, 4_000, 400, 10_000, 50_000, (2_000, 10_000), 128 << 20, 2, every_setting=False)
+QUICK = Sizes(
+    small=4_000,
+    far=4_000,
+    far_few=2_000,
+    slow=400,
+    noop=10_000,
+    scan=50_000,
+    scale=(2_000, 10_000),
+    large=128 << 20,
+    rounds=2,
+    every_setting=False,
+)
 
 
 @dataclass(frozen=True)
@@ -78,18 +98,18 @@ class Bench:
     def latency(self) -> list[Section]:
         with null_sink(self.native) as near, delayed(self.native, near, LATENCY_MS) as server:
             rows = self._upload_to(server, self.sizes.far)
-            brief = self._upload_to(server, self.sizes.served_small)
+            few = self._upload_to(server, self.sizes.far_few)
         title = f"Upload of small files, null sink {LATENCY_MS:g} ms away"
         short = "The same for few files, where the looks before a run weigh most."
         return [
             Section("latency", title, self._about(self.sizes.far), rows),
-            Section("latency-few", f"{title}, few files", f"{self._about(self.sizes.served_small)} {short}", brief),
+            Section("latency-few", f"{title}, few files", f"{self._about(self.sizes.far_few)} {short}", few),
         ]
 
     def upload_seaweedfs(self) -> list[Section]:
         with self._seaweedfs() as server:
-            rows = self._upload_to(server, self.sizes.served_small)
-        note = f"{self._about(self.sizes.served_small)} The server shares the cores."
+            rows = self._upload_to(server, self.sizes.small)
+        note = f"{self._about(self.sizes.small)} The server shares the cores."
         return [Section("upload-seaweedfs", "Upload of small files, SeaweedFS", note, rows)]
 
     def download(self) -> list[Section]:
@@ -100,7 +120,7 @@ class Bench:
         return [Section("download", "Download of small files, null sink", note, rows)]
 
     def download_seaweedfs(self) -> list[Section]:
-        many, few = self.corpora.small(self.sizes.served_small), self.corpora.small(self.sizes.slow)
+        many, few = self.corpora.small(self.sizes.small), self.corpora.small(self.sizes.slow)
         with self._seaweedfs() as server:
             for name, corpus in ((SMALL_BUCKET, many), ("few", few)):
                 self._fill(server, name, corpus)
@@ -245,6 +265,7 @@ class Bench:
             bucket = tool.bucket(name)
             self._make_bucket(server, bucket)
             self._untimed(tool, server, tool.upload(server, corpus.folder, bucket, self._new_state()))
+        os.sync()  # what the server wrote is on the disk too: a download that syncs would wait for it
 
     def _make_bucket(self, server: Server, bucket: str) -> None:
         tool = tools.S5cmd("s5cmd", self.peers.program("s5cmd"))
