@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import sys
 from typing import TYPE_CHECKING
 
 from migrator.errors import CannotStart, MigratorError, SettingsError
@@ -67,7 +68,7 @@ def nacl_missing() -> MigratorError:
         "nacl-missing",
         "Opening NaCl boxes needs PyNaCl, which is not installed.",
         why="BYTES_ENCRYPTION_MIDDLEWARE is NACL_SEALBOX, so the recorded digests are of what is in the boxes.",
-        cure="Install it: pip install 'bytes-migrator[nacl]'",
+        cure=f"Install it: {sys.executable} -m pip install 'bytes-migrator[nacl]'",
     )
 
 

@@ -7,6 +7,7 @@ cursor on the server, so that memory does not grow with the number of rows.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -261,5 +262,5 @@ def postgres_missing() -> MigratorError:
     return CannotStart(
         "postgres-missing",
         "Reading PostgreSQL needs psycopg with libpq, which cannot be imported.",
-        cure="Install it: pip install 'bytes-migrator[postgres]'; or export the rows and give --database rows.csv.",
+        cure=f"Install it: {sys.executable} -m pip install 'bytes-migrator[postgres]'; or export the rows and give --database rows.csv.",
     )

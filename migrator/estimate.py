@@ -161,9 +161,9 @@ def _by_measures(total: Count, requests: int, measured: Measured) -> tuple[float
     if read is not None:
         slow_bytes, fast_bytes = min(slow_bytes, read), min(fast_bytes, read)
         rests_on.append(f"a reading rate at the source of {read / 1e6:,.1f} MB a second, measured on a few raw files")
-    rests_on.append(
-        f"{slow_bytes / 1e6:,.1f} to {fast_bytes / 1e6:,.1f} MB a second: what the target takes was not measured"
-    )
+    if slow_bytes < fast_bytes:
+        range_of_rates = f"{slow_bytes / 1e6:,.1f} to {fast_bytes / 1e6:,.1f} MB a second"
+        rests_on.append(f"{range_of_rates}: what the target takes was not measured")
     fast = max(total.files / fast_files, total.bytes / fast_bytes)
     slow = max(total.files / slow_files, total.bytes / slow_bytes)
     if measured.latency is not None:

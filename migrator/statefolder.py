@@ -118,11 +118,12 @@ class StateFolder:
             )
 
     def _unwritable(self, error: OSError) -> CannotStart:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         return CannotStart(
             "state-folder-unwritable",
             f"The state folder {self.path} cannot be written: {error.strerror or error}.",
             why="Without a ledger nothing could be resumed.",
-            cure=f"Make it writable for user id {os.geteuid()}, {ELSEWHERE}.",
+            cure=f"{'Make room there' if full else f'Make it writable for user id {os.geteuid()}'}, {ELSEWHERE}.",
         )
 
 

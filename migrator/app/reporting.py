@@ -86,7 +86,7 @@ def next_steps(locations: Locations, stopping: Stopping) -> tuple[str, ...]:
         return ("Run the same command again: it goes on where it was.",)
     return (
         "What to do next",
-        "  1. Stop Bytes, run the same command once more for what came in meanwhile, and look that it says that nothing is left.",
+        "  1. Stop Bytes, run the same command once more for what came in meanwhile, and go on if everything is accounted for.",
         "  2. Give Bytes these settings:",
         *(f"       {line}" for line in settings_lines(locations.target)),
         "  3. Start Bytes and open some raw file in OpenKAT, an old one and a new one.",

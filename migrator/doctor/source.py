@@ -59,7 +59,7 @@ def source_findings(problems: Sequence[Problem], sample: Sample, *, is_disk: boo
     if sample.newest and age < IN_USE_WITHIN:
         yield warned(
             names.SOURCE_IN_USE,
-            f"It changed {max(0, age):.0f} s ago: Bytes seems to be at work on it.",
+            f"The source changed {max(0, age):.0f} s ago: Bytes seems to be at work there.",
             "That is fine for copying ahead; what comes in later needs one more run.",
             "Stop Bytes before the last run.",
         )

@@ -9,6 +9,7 @@ from migrator.model import Problem, Tally
 from migrator.reports.console import finding_lines
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA, Report, status_when_interrupted
+from migrator.reports.sentences import KINDS
 from migrator.reports.words import duration, files, number, shown, size, table
 
 _ROWS_SHOWN = 40
@@ -16,16 +17,17 @@ _PROBLEMS_SHOWN = 20
 _COUNTED = ("proven", "unproven", "conflict", "missing", "failed", "extra", "stray")
 _ALWAYS_SHOWN = frozenset({"proven", "missing"})
 _KINDS = {
-    "stray": "no raw files of Bytes: left where they are",
-    "left-alone": "buckets without raw files: left alone",
-    "unreadable-folder": "folders that cannot be read: what they hold was not counted",
-    "unproven": "unproven: nothing says that they differ, and nothing proves that they are the same",
-    "refused": "missing: their organization can have no valid bucket at the target",
-    "failed": "failed: could not be read",
-    "missing": "missing at the target",
-    "conflict": "in conflict: both ends hold something under this name, and not the same",
+    **{kind: KINDS[kind] for kind in ("stray", "left-alone", "unreadable-folder")},
+    "unproven": 2 * ("unproven: nothing says that they differ, and nothing proves that they are the same",),
+    "refused": (
+        "missing: its organization can have no valid bucket at the target",
+        "missing: their organization can have no valid bucket at the target",
+    ),
+    "failed": 2 * ("failed: could not be read",),
+    "missing": 2 * ("missing at the target",),
+    "conflict": 2 * ("in conflict: both ends hold something under this name, and not the same",),
 }
-"""What each kind of problem is called; the gravest last."""
+"""What each kind of problem is called, for one and for several; the gravest last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +154,7 @@ def _problem_lines(report: Verification) -> Iterator[str]:
         total = max(len(listed), told.get(kind, {}).get("files", 0))
         if not total:
             continue
-        yield f"{number(total)} {words}"
+        yield f"{number(total)} {words[total != 1]}"
         for problem in listed[:_PROBLEMS_SHOWN]:
             yield f"  {shown(problem.where)}: {shown(problem.reason)}"
         if total > min(len(listed), _PROBLEMS_SHOWN):

@@ -140,4 +140,4 @@ def test_without_moto_it_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "moto").mkdir()
     (tmp_path / "moto" / "__init__.py").write_text("raise ImportError('No module named moto')")
     done = command.run("demo", env={"PYTHONPATH": str(tmp_path)}).expect(3)
-    assert "pip install 'bytes-migrator[demo]'" in done.stderr
+    assert "-m pip install 'bytes-migrator[demo]'" in done.stderr

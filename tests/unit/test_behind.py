@@ -45,3 +45,21 @@ def test_closing_what_was_never_used_is_fine() -> None:
     behind = Behind("test")
     behind.wait()
     behind.close()
+
+
+def test_arguments_of_both_kinds_arrive_and_one_thread_does_it_all() -> None:
+    behind, seen = Behind("test"), []
+
+    def call(number: int, *, word: str) -> None:
+        seen.append((number, word, threading.get_ident()))
+
+    both = threading.Barrier(2)
+    for number in range(3):
+        behind.submit(call, number, word="after")
+        behind.wait()
+    assert [(number, word) for number, word, _ in seen] == [(0, "after"), (1, "after"), (2, "after")]
+    assert len({thread for *_, thread in seen}) == 1
+    assert behind._pool is not None
+    waiting = [behind._pool.submit(both.wait, 0.2) for _ in range(2)]
+    assert all(type(call.exception(10)) is threading.BrokenBarrierError for call in waiting), "two ran at once"
+    behind.close()

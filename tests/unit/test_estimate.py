@@ -100,3 +100,10 @@ def test_the_range_is_a_range(
     assert 0 <= found.seconds[0] <= found.seconds[1]
     assert found.rests_on
     assert all(count >= 0 for count in found.requests.values())
+
+
+def test_a_range_that_is_one_number_is_not_told_as_a_range() -> None:
+    found = estimate_of(work(100, 10_000, from_s3=True), Measured(read_bytes_per_second=1.4e6))
+    assert "reading rate at the source of 1.4 MB" in " ".join(found.rests_on)
+    assert not any("1.4 to 1.4" in told for told in found.rests_on)
+    assert any("10.0 to 100.0 MB" in told for told in estimate_of(work(100, 10_000), Measured()).rests_on)

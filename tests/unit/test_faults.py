@@ -28,12 +28,12 @@ WHERE = "s3://bucket/org/id"
 THEIRS = f"text of the server with AKIAEXAMPLE and {SECRET_MARK}"
 
 
-def answer(code: str, status: int, **headers: str) -> boto.ClientError:
+def answer(code: str, status: int, *, to: str = "PutObject", **headers: str) -> boto.ClientError:
     response: Any = {
         "Error": {"Code": code, "Message": THEIRS},
         "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": headers},
     }
-    return boto.ClientError(response, "PutObject")
+    return boto.ClientError(response, to)
 
 
 ANSWERS: list[tuple[str, int, type[StoreError], str]] = [
@@ -161,3 +161,13 @@ def test_every_answer_becomes_an_error_of_ours(code: str, status: int) -> None:
     fault = translate(answer(code, status), WHERE)
     assert isinstance(fault, StoreError)
     assert THEIRS not in str(fault)
+
+
+@pytest.mark.parametrize("call", ["ListBuckets", "ListObjectsV2", "CreateBucket"])
+def test_who_does_not_know_a_listing_is_no_s3_server(call: str) -> None:
+    """A web server at the endpoint answers 404 to everything: that says nothing about raw files."""
+    found = translate(answer("404", 404, to=call), WHERE)
+    assert not isinstance(found, Vanished)
+    assert found.name == "not-s3"
+    assert "AWS_ENDPOINT_URL" in found.cure
+    assert isinstance(translate(answer("NoSuchBucket", 404, to=call), WHERE), BucketMissing)

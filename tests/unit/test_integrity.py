@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from migrator.errors import SourceChanged, Vanished
 from migrator.model import RawFile
 from migrator.stores.memory import MemoryStore
-from migrator.transfer.integrity import EtagCheck, etag_of_parts, is_plain_md5, same_content
+from migrator.transfer.integrity import (
+    EtagCheck,
+    etag_of_parts,
+    has_parts_of,
+    is_of_parts,
+    is_plain_md5,
+    proves,
+    same_content,
+)
 from migrator.transfer.parts import PART_SIZES_IN_USE, SMALLEST_PART
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule
@@ -212,3 +220,85 @@ def test_what_the_stores_raise_comes_out(method: str, at_source: bool) -> None:
     (here if at_source else there).schedule.always = {method: error}
     with pytest.raises(type(error)):
         compared(here, there)
+
+
+def test_contents_that_differ_late_differ() -> None:
+    """Compared to the end, not by the first piece that is read."""
+    size = 2 * MIB + 5
+    one = bytes(size)
+    for place in (0, MIB - 1, MIB, 2 * MIB, size - 1):
+        other = bytearray(one)
+        other[place] ^= 1
+        here, there = pair(one, bytes(other), (False, False))
+        assert not compared(here, there), place
+    here, there = pair(one, one, (False, False))
+    assert compared(here, there)
+
+
+@pytest.mark.parametrize("at_source", [True, False])
+@pytest.mark.parametrize("change", ["other content", "another time", "gone"])
+def test_a_difference_of_what_changed_meanwhile_is_none(change: str, at_source: bool) -> None:
+    here, there = pair(b"content", b"CONTENT", (False, False))
+    changing = here if at_source else there
+    store = changing._store
+    assert isinstance(store, MemoryStore)
+    had = store.contents()[ONE]
+
+    def act() -> None:
+        store.delete(ONE)
+        if change != "gone":
+            store.save(ONE, b"contents" if change == "other content" else had)
+
+    changing.schedule.at = {("read", 1): act}
+    with pytest.raises(SourceChanged) as caught:
+        compared(here, there)
+    assert caught.value.name == "source-changed"
+    assert store.describe(ONE) in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("etag", "size", "part_size", "expected"),
+    [
+        (f"{'a' * 32}-3", 11 * MIB, 5 * MIB, True),
+        (f"{'a' * 32}-3", 15 * MIB, 5 * MIB, True),
+        (f"{'a' * 32}-3", 15 * MIB + 1, 5 * MIB, False),
+        (f"{'a' * 32}-2", 10 * MIB + 1, 5 * MIB, False),
+        (f"{'a' * 32}-7", 7, 1, True),
+        (f"{'a' * 32}-3", 11 * MIB, 0, False),
+        ("a" * 32, 11 * MIB, 5 * MIB, False),
+        ("opaque", 11 * MIB, 11 * MIB, False),
+    ],
+)
+def test_an_etag_of_as_many_parts(etag: str, size: int, part_size: int, expected: bool) -> None:
+    assert has_parts_of(etag, size, part_size) is expected
+
+
+def test_a_part_size_that_is_known_is_the_only_one_that_is_tried() -> None:
+    data = LARGE
+    check = EtagCheck(multipart_etag(data, 4 * MIB), len(data), 4 * MIB)  # a size that no tool uses
+    assert check.only_part_size == 4 * MIB
+    check.update(data)
+    assert check.matches() is True
+    assert check.fingerprint == multipart_etag(data, 4 * MIB)
+
+
+@pytest.mark.parametrize(("etag", "expected"), [(None, False), ("", False), ("XXXX", False), (f"{'a' * 32}-2", True)])
+def test_the_form_of_a_multipart_uploads_etag(etag: str | None, expected: bool) -> None:
+    assert is_of_parts(etag) is expected
+
+
+def test_an_etag_that_proves_nothing_is_not_worth_reading() -> None:
+    here, _ = pair(b"content", b"content", (False, False))
+    entry = here.look(ONE)
+    assert entry is not None
+    for etag in ("opaque", f"{'0' * 32}-7"):
+        assert proves(here, ONE, entry, etag) is False
+    assert here.schedule.calls["open"] == 0
+    assert proves(here, ONE, entry, multipart_etag(b"content", 8 * MIB)) is True
+
+
+def test_equal_etags_of_parts_are_proof_enough() -> None:
+    here, there = pair(b"content", b"content", (False, False))
+    etag = multipart_etag(b"content", 8 * MIB)
+    assert compared(here, there, source_etag=etag, target_etag=etag)
+    assert (here.schedule.calls["open"], there.schedule.calls["open"]) == (0, 0)

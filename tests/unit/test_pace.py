@@ -139,3 +139,106 @@ def test_whatever_happens_it_is_between_one_and_the_largest(
         else:
             pace.answered(answers)
         assert 1 <= pace.window <= largest
+
+
+# --- the times of a look, a rest and a burst, to the tick ------------------------------------------------------------
+
+
+class Stepped:
+    """A pace on a clock from 0, asked after each step."""
+
+    def __init__(self, largest: int = 256) -> None:
+        self.clock = Clock(0.0)
+        self.pace = Pace(largest, self.clock)
+
+    def after(self, seconds: float, answers: int) -> int:
+        self.clock.advance(seconds)
+        self.pace.answered(answers)
+        return self.pace.window
+
+    def climbed_once(self) -> Stepped:
+        """At 0.09375 s: 32 brought nothing, and so 16 again, resting for 0.3 s. All times are binary fractions: none is rounded."""
+        assert self.after(0.046875, 32) == 32
+        assert self.after(0.046875, 32) == 16
+        return self
+
+
+def test_the_first_look_takes_forty_milliseconds_and_as_many_answers_as_tell_something() -> None:
+    stepped = Stepped()
+    stepped.clock.advance(0.04)
+    assert stepped.after(0, 31) == 16
+    assert stepped.after(0, 1) == 32
+    early = Stepped()
+    assert early.after(0.039, 500) == 16
+
+
+def test_after_the_climb_looks_are_longer_and_the_first_rest_is_short() -> None:
+    stepped = Stepped().climbed_once()
+    assert stepped.after(0.15625, 100) == 16, "resting"
+    assert stepped.after(0.125, 100) == 16, "a look too short to tell"
+    assert stepped.after(0.03125, 0) == 32, "0.3 s are over"
+
+
+def test_later_rests_are_long() -> None:
+    stepped = Stepped().climbed_once()
+    assert stepped.after(0.5, 350) == 32
+    assert stepped.after(0.5, 350) == 16
+    assert stepped.after(1.0, 700) == 16, "a short rest would be over"
+    assert stepped.after(1.0, 700) == 16
+    assert stepped.after(1.0, 700) == 32, "3 s are over, to the tick"
+
+
+def test_ten_percent_more_is_worth_it() -> None:
+    for answers, window in ((1_100, 64), (1_098, 16)):
+        stepped = Stepped()
+        assert stepped.after(1.0, 1_000) == 32
+        assert stepped.after(1.0, answers) == window
+
+
+def test_a_rate_that_falls_by_more_than_half_narrows_by_a_quarter_and_rests() -> None:
+    stepped = Stepped().climbed_once()
+    assert stepped.after(0.25, 150) == 16
+    assert stepped.after(1.0, 300) == 12
+    assert isinstance(stepped.pace.window, int)
+    assert stepped.after(1.0, 300) == 12, "that is the new rate to hold against"
+    assert stepped.after(1.0, 300) == 12, "it rests"
+    assert stepped.after(1.0, 300) == 24, "3 s are over"
+
+
+def test_it_does_not_narrow_below_four_for_slow_answers() -> None:
+    stepped = Stepped(largest=5)
+    assert stepped.after(1.0, 10_000) == 5
+    assert stepped.after(1.0, 1_000) == 4
+    assert stepped.after(1.0, 100) == 4
+
+
+def test_a_burst_is_one_second_and_a_whole_window_is_left() -> None:
+    stepped = Stepped()
+    stepped.clock.advance(0.5)
+    stepped.pace.throttled()
+    assert stepped.pace.window == 8, "the first one counts at once"
+    assert isinstance(stepped.pace.window, int)
+    stepped.clock.advance(0.75)
+    stepped.pace.throttled()
+    assert stepped.pace.window == 8
+    stepped.clock.advance(0.25)
+    stepped.pace.throttled()
+    assert stepped.pace.window == 4
+
+
+def test_throttled_it_rests_five_seconds_and_its_looks_are_long() -> None:
+    stepped = Stepped()
+    stepped.pace.throttled()
+    assert stepped.after(0.125, 100) == 8, "a look too short to tell"
+    for _ in range(4):
+        assert stepped.after(1.0, 100) == 8
+    assert stepped.after(0.875, 100) == 16, "5 s are over, to the tick"
+
+
+def test_what_was_answered_before_throttling_does_not_count_after_it() -> None:
+    stepped = Stepped()
+    assert stepped.after(1.0, 1_000) == 32
+    stepped.pace.throttled()
+    assert stepped.pace.window == 16, "and is not set back to what it was before it grew"
+    assert stepped.after(4.0, 4_000) == 16, "it rests"
+    assert stepped.after(1.0, 1_000) == 32

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import fields
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from jsonschema import Draft202012Validator
 
 from migrator.course import MOST_STEPS, Course
 from migrator.facts import RunRow, decode, encode
-from migrator.model import Problem, Shape
+from migrator.model import Count, Problem, Shape
 from migrator.reports.csv import cell, report_as_csv
 from migrator.reports.json import report_as_json
 from migrator.reports.kept import as_kept, report_again
 from migrator.reports.page import report_as_html
 from migrator.reports.report import Report
+from migrator.reports.verify import Verification, verification_as_text
 from migrator.reports.words import shown
 from tests.browser.pages import HOSTILE, page_of
 from tests.unit.reports_samples import report_of, reports, tally_of
@@ -246,3 +248,19 @@ def test_shapes_add_up_and_odd_times_do_no_harm() -> None:
     other.merge(shape)
     assert (other.sizes[0], other.sizes[1], other.sizes[10], other.sizes[11]) == (2, 2, 2, 2)
     assert other.days[0] == 6
+
+
+@pytest.mark.parametrize(
+    ("strays", "words"),
+    [
+        (1, "1 stray, no raw file of Bytes: left where it is"),
+        (2, "2 strays, no raw files of Bytes: left where they are"),
+    ],
+)
+def test_a_verification_tells_one_from_many_as_a_migration_does(strays: int, words: str) -> None:
+    tally = tally_of(present=(3, 30), stray=Count(strays, strays))
+    report = report_of({"alpha": tally})
+    report.totals.add_problems([Problem("stray", "alpha", f"/data/alpha/{number}", "odd") for number in range(strays)])
+    known = {field.name: getattr(report, field.name) for field in fields(report)}
+    text = verification_as_text(Verification(**known, level="etag", proves="its digest"))
+    assert words in text.splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -104,6 +105,15 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path, place: str) -
     assert caught.value.name == "state-folder-unwritable"
     assert "--state-dir" in caught.value.cure
     assert caught.value.exit_status == 3
+
+
+def test_a_full_disk_is_cured_by_room_and_not_by_rights(tmp_path: Path) -> None:
+    full, forbidden = (
+        StateFolder(tmp_path)._unwritable(OSError(number, os.strerror(number))).cure
+        for number in (errno.ENOSPC, errno.EACCES)
+    )
+    assert full.startswith("Make room")
+    assert forbidden.startswith("Make it writable")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder to another user")

@@ -44,6 +44,8 @@ _WRONG_REGION = {
     "AuthorizationHeaderMalformed",
     "IllegalLocationConstraintException",
 }
+_OF_NO_OBJECT = {"ListBuckets", "ListObjectsV2", "ListMultipartUploads", "CreateBucket"}
+"""Calls that S3 answers with 404 for a missing bucket alone, and then says so."""
 _REQUEST_ID = re.compile(r"[\w=+/.:-]{1,128}", re.ASCII)
 SKEW_CODE = "RequestTimeTooSkewed"
 
@@ -88,6 +90,13 @@ def request_id_of(error: boto.ClientError) -> str:
 
 def _from_answer(error: boto.ClientError, where: str) -> StoreError:
     code, status = code_of(error), status_of(error)
+    if status == 404 and code != "NoSuchBucket" and error.operation_name in _OF_NO_OBJECT:
+        return StoreError(
+            "not-s3",
+            f"What answers for {where} is no S3 server: it does not know the request at all ({code}).",
+            why="Another service on that host answers there, or a proxy that does not pass S3's requests on.",
+            cure="Check AWS_ENDPOINT_URL, its port above all: it is the S3 gateway's, such as 8333 for SeaweedFS or 9000 for MinIO.",
+        )
     if code in ("NoSuchKey", "404") or (status == 404 and code not in ("NoSuchBucket", "NoSuchUpload")):
         return Vanished("vanished", f"{where} is not there.")
     if code == "NoSuchBucket":
