@@ -139,5 +139,5 @@ def test_own_files_that_are_not_there_are_an_error(tmp_path: Path) -> None:
 def test_without_moto_it_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "moto").mkdir()
     (tmp_path / "moto" / "__init__.py").write_text("raise ImportError('No module named moto')")
-    done = command.run("demo", env={"PYTHONPATH": str(tmp_path)}).expect(3)
+    done = command.run("demo", env={"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}).expect(3)
     assert "-m pip install 'bytes-migrator[demo]'" in done.stderr
