@@ -179,10 +179,11 @@ class Bench:
         with null_sink(self.native) as server:
             attempts = {
                 f"{OURS} plan": partial(self._plan, server, corpus),
+                f"{OURS}'s scan": partial(self._scan_alone, corpus),
                 "loop (scandir and stat)": partial(self._loop, "scan", corpus),
             }
             rows = self.turns.take(attempts, server.sink)
-        note = f"{corpus.files:,} empty files, planned for an empty bucket; beside it a bare loop of scandir and stat."
+        note = f"{corpus.files:,} empty files, planned for an empty bucket; beside it the scan alone, and a bare loop of scandir and stat."
         return [Section("scan", "Scan of many files", note, rows)]
 
     def scale(self) -> list[Section]:
@@ -247,6 +248,10 @@ class Bench:
         tool = tools.ours(self.program)
         argv = tool.plan(server, corpus.folder, bucket, self._new_state())
         return Attempt(argv, tool.environment(server), corpus.files, 0, partial(_has_copied, tool, corpus.files))
+
+    def _scan_alone(self, corpus: Corpus) -> Attempt:
+        here = {"PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+        return Attempt([sys.executable, "-m", "bench.ourscan", str(corpus.folder)], here, corpus.files, corpus.bytes)
 
     def _loop(self, name: str, corpus: Corpus) -> Attempt:
         argv = [sys.executable, "-I", "-S", str(Path(__file__).with_name("loops.py")), name, str(corpus.folder)]
