@@ -24,7 +24,7 @@ from migrator import facts
 from migrator.errors import MustStop
 from migrator.facts import Expected, RunRow, Sealer, Totals, key_of, text_of
 from migrator.ledgerfile import INSERT, LedgerFile, is_damage, open_copy, open_to_write, trouble
-from migrator.model import Count, FinishedFolder, Problem, ProvenShard, Provisional, RawId, UnfinishedUpload
+from migrator.model import FinishedFolder, Problem, ProvenShard, Provisional, RawId, UnfinishedUpload
 
 SELECT = (
     "SELECT name, body, seal FROM facts WHERE kind = ? AND owner = ? AND name >= ? AND name < ?"
@@ -168,11 +168,6 @@ class Ledger:
         """The finished folders of an organization within a shard's prefix, by their own prefixes, ascending."""
         rows = self._read("finished", organization, partial(facts.read_finished, organization), start=prefix)
         return {row.prefix: row for row in rows}
-
-    def finished_count(self, organization: str) -> Count:
-        """How many raw files, and bytes, lie in an organization's finished folders."""
-        folders = self.finished(organization).values()
-        return Count(sum(folder.files for folder in folders), sum(folder.bytes for folder in folders))
 
     def forget_finished(self, organization: str | None = None) -> None:
         """Forget the finished folders of one organization, or of all."""

@@ -17,22 +17,24 @@ from pathlib import Path
 
 import pytest
 
+from migrator import facts
 from migrator import ledger as ledger_module
 from migrator.errors import CannotStart, MustStop
 from migrator.facts import PROBLEM_KINDS, Sealer, encode
 from migrator.ledger import Ledger
 from migrator.ledgerfile import INSERT, SCHEMA, is_damage
 from migrator.model import (
-    Count,
     FindingStatus,
     Fingerprint,
     FinishedFolder,
     NoticeKind,
     Outcome,
     Problem,
+    ProvenShard,
     Provisional,
     RawId,
     Tally,
+    UnfinishedUpload,
 )
 
 SOURCE, TARGET = "disk:/data", "s3://bucket/{organization}"
@@ -131,7 +133,6 @@ def test_a_shards_finished_folders_are_those_of_its_prefix(ledger: Ledger) -> No
         expected = {folder.prefix: folder for folder in every if folder.prefix.startswith(prefix)}
         assert ledger.finished("acme", prefix) == expected
     assert ledger.finished("unknown") == {}
-    assert ledger.finished_count("acme") == Count(sum(f.files for f in every), sum(f.bytes for f in every))
 
 
 def test_recording_a_folder_again_replaces_what_was_known(ledger: Ledger) -> None:
@@ -893,3 +894,147 @@ def test_without_codes_damage_is_told_by_type(error: sqlite3.Error, expected: bo
 def test_the_schema_is_kept_as_it_was_written(filled: Path) -> None:
     with closing(sqlite3.connect(filled)) as connection:
         assert connection.execute("SELECT sql FROM sqlite_master").fetchall() == [(SCHEMA,)]
+
+
+# --- uploads, proofs and reports -------------------------------------------------------------------------------------
+
+
+def upload_of(raw_id: str = RAW_ID, organization: str = "acme", upload_id: str = "u1") -> UnfinishedUpload:
+    return UnfinishedUpload(
+        organization, RawId(raw_id), "bucket", f"{organization}/{raw_id}", upload_id, 8 << 20, "stamp", NOW
+    )
+
+
+def test_uploads_are_known_by_shard_until_they_are_forgotten(path: Path) -> None:
+    later = upload_of("abd00000-0000-4000-8000-000000000002")
+    with opened(path) as made:
+        for each in (later, upload_of(), upload_of(organization="b é\n")):
+            made.record_upload(each)
+    with opened(path) as again:
+        assert again.uploads("acme") == (upload_of(), later), "ascending"
+        assert again.uploads("acme", "abc") == (upload_of(),)
+        assert again.uploads("acme", "f") == again.uploads("nobody") == ()
+        assert again.all_uploads() == (upload_of(), later, upload_of(organization="b é\n"))
+        again.record_upload(upload_of(upload_id="u2"))
+        assert again.uploads("acme", "abc") == (upload_of(upload_id="u2"),), "one for each raw file"
+        again.forget_upload(later)
+        assert again.all_uploads() == (upload_of(upload_id="u2"), upload_of(organization="b é\n"))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        ["bucket", f"acme/{RAW_ID}", "u1", 0, "stamp", NOW],
+        ["bucket", f"acme/{RAW_ID}", "u1", -1, "stamp", NOW],
+        ["bucket", "acme/another", "u1", 8, "stamp", NOW],
+        ["bucket", f"acme/{RAW_ID}", "u1", 8, "stamp", -1.0],
+        ["bucket", f"acme/{RAW_ID}", "u1", 8, "stamp", "now"],
+        ["bucket", f"acme/{RAW_ID}", None, 8, "stamp", NOW],
+        ["bucket", f"acme/{RAW_ID}", "u1", 8, "stamp"],
+        "text",
+    ],
+)
+def test_an_upload_that_cannot_be_is_none(body: object) -> None:
+    assert facts.read_upload("acme", RAW_ID, body) is None
+    assert facts.read_upload("acme", "no-id", ["bucket", "acme/no-id", "u1", 8, "stamp", NOW]) is None
+    assert facts.read_upload("acme", RAW_ID, facts.upload_body(upload_of())) == upload_of()
+    assert facts.read_upload("acme", RAW_ID, facts.upload_body(upload_of()._replace(part_size=1))) is not None
+
+
+def test_what_a_verification_has_proven_is_known_by_shard_until_it_is_forgotten(path: Path) -> None:
+    one, other = (ProvenShard("acme", prefix, "key", "state", NOW, "sheet") for prefix in ("", "abc"))
+    with opened(path) as made:
+        made.record_proven([one, other])
+        made.record_finished([folder_of(1)])
+    with opened(path) as again:
+        assert again.proven("acme", "") == one
+        assert again.proven("acme", "abc") == other
+        assert again.proven("acme", "ab") is again.proven("b", "") is None
+        again.forget_proven()
+        assert again.proven("acme", "") is again.proven("acme", "abc") is None
+        assert again.finished("acme"), "of another kind"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "body"),
+    [
+        ("abcd", ["key", "state", NOW, ""]),
+        ("xyz", ["key", "state", NOW, ""]),
+        ("abc", ["key", "state", -1.0, ""]),
+        ("abc", ["key", "state", NOW]),
+        ("abc", ["key", 1, NOW, ""]),
+        ("abc", None),
+    ],
+)
+def test_a_proof_that_cannot_be_is_none(prefix: str, body: object) -> None:
+    assert facts.read_proven("acme", prefix, body) is None
+    assert facts.read_proven("acme", "abc", ["key", "state", 0, ""]) == ProvenShard("acme", "abc", "key", "state", 0)
+
+
+def test_a_report_is_kept_with_its_run(ledger: Ledger) -> None:
+    begin(ledger, "run-1", NOW)
+    assert ledger.report("run-1") is None
+    ledger.save_report("run-1", {"settle": 30, "name": "é\n"})
+    assert ledger.report("run-1") == {"settle": 30, "name": "é\n"}
+    assert ledger.report("run-2") is None
+    assert facts.read_report("run-1", ["no", "report"]) is None
+
+
+def test_a_run_is_found_by_its_id_with_how_far_it_came(ledger: Ledger) -> None:
+    begin(ledger, "run-1", NOW)
+    begin(ledger, "run-2", NOW + 1)
+    ledger.save_progress("run-1", TOTALS, NOW + 5, (10, 100, False))
+    found = ledger.run("run-1")
+    assert found is not None
+    assert (found.run_id, found.progress_at, found.totals, found.expected) == (
+        "run-1",
+        NOW + 5,
+        TOTALS,
+        (10, 100, False),
+    )
+    ledger.end_run("run-1", exit_status=0, ended_at=NOW + 6, totals=TOTALS)
+    ended = ledger.run("run-1")
+    assert ended is not None
+    assert (ended.exit_status, ended.ended_at, ended.expected) == (0, NOW + 6, (10, 100, False))
+    other = ledger.run("run-2")
+    assert other is not None
+    assert (other.progress_at, other.exit_status, other.expected) == (None, None, None)
+    assert ledger.run("run-3") is None
+
+
+def test_problems_of_one_run_are_forgotten_and_no_others(ledger: Ledger) -> None:
+    for run_id in ("run-1", "run-2"):
+        begin(ledger, run_id, NOW)
+        ledger.record_problems(run_id, [problem_of(1)])
+    ledger.forget_problems("run-1")
+    assert ledger.problems("run-1") == []
+    assert ledger.problem_counts("run-1") == {}
+    assert ledger.problems("run-2") == [problem_of(1)]
+    assert ledger.problem_counts("run-2") == {"failed": 1}
+
+
+def test_problems_of_the_first_version_are_read_too() -> None:
+    assert facts.read_problem(["failed", "acme", "/where", "why", RAW_ID, 3]) == Problem(
+        "failed", "acme", "/where", "why", RAW_ID, 3
+    )
+    whole = Problem("failed", "acme", "/where", "why", RAW_ID, 3, "s3://there", "a-code", "a-request")
+    assert facts.read_problem(facts.problem_body(whole)) == whole
+    for broken in (
+        ["odd", "acme", "/where", "why", RAW_ID, 3],
+        ["failed", "acme", "/where", "why", "no-id", 3],
+        ["failed", "acme", "/where", "why", RAW_ID, -1],
+        ["failed", "acme", "/where", "why", RAW_ID, 3, "s3://there"],
+        ["odd", "acme", "/where", "why", RAW_ID, 3, "s3://there", "a-code", "a-request"],
+        None,
+    ):
+        assert facts.read_problem(broken) is None
+
+
+def test_finished_folders_of_the_first_version_are_read_too() -> None:
+    folder = folder_of(7)
+    body = facts.finished_body(folder)
+    inode, modified, changed = folder.fingerprint
+    assert facts.read_finished("acme", "007", [inode, modified, changed, 7, 70]) == folder
+    assert facts.read_finished("acme", "007", body) == folder
+    for prefix, broken in (("00", body), ("00x", body), ("007", "1 2 3 4"), ("007", [1, 2, 3, -4, 5]), ("007", {})):
+        assert facts.read_finished("acme", prefix, broken) is None

@@ -26,9 +26,10 @@ from migrator.model import Action, Entry, Outcome, RawFile, Step
 from migrator.patience import REFUSALS_IN_A_ROW
 from migrator.protocols import Answer, Content, Receipt, Source, Target
 from migrator.stores.memory import MemoryStore
+from migrator.transfer.careful import CarefulLane
 from migrator.transfer.sink import BATCH_FILES
 from tests.backends import raw_id
-from tests.fakes import FailingStore, Fault, Schedule, quick_patience
+from tests.fakes import Clock, FailingStore, Fault, Schedule, quick_patience
 from tests.passes import Remembered, counts, run_pass, transfer_between
 
 ONE = RawFile("org", raw_id("0001"))
@@ -336,3 +337,75 @@ def test_patience_is_told_of_every_success() -> None:
     patience = quick_patience(seconds=1, at_first=0)
     here = failing(source_with(ONE, TWO), {("open", 2): WENT})
     assert counts(run_pass(here, MemoryStore(), patience=patience)) == {"copied": 2}
+
+
+# --- names that are taken, and sources that go, at the same moment ---------------------------------------------------
+
+
+def test_a_name_that_was_taken_of_a_raw_file_that_is_gone_by_now_is_a_vanished_one() -> None:
+    store = source_with(ONE)
+    there = failing(at={("store", 1): TAKEN})
+    here = failing(store, {("look", 1): lambda: store.delete(ONE)})
+    totals = run_pass(here, there)
+    assert counts(totals) == {"vanished": 1}
+
+
+def test_a_name_that_was_taken_and_is_free_again_is_a_failure_that_says_so() -> None:
+    totals = run_pass(source_with(ONE), failing(at={("store", 1): TAKEN}))
+    assert counts(totals) == {"failed": 1}
+    assert totals.problems[0].reason == "the target's name was taken, and then free again"
+
+
+def test_when_the_source_cannot_be_asked_what_became_of_a_raw_file_it_failed() -> None:
+    here = failing(source_with(ONE), {("open", 1): GONE, ("look", 1): UNREADABLE})
+    totals = run_pass(here, MemoryStore())
+    assert counts(totals) == {"failed": 1}
+    assert totals.problems[0].reason == UNREADABLE.what
+
+
+def test_when_asking_ends_the_run_the_raw_file_is_pending() -> None:
+    stop = MustStop("stopped", "It has to stop.")
+    here = failing(source_with(ONE), {("open", 1): GONE, ("look", 1): stop})
+    totals = Totals()
+    with pytest.raises(MustStop, match="It has to stop"):
+        run_pass(here, MemoryStore(), totals=totals)
+    assert counts(totals) == {"pending": 1}
+
+
+def test_what_the_source_has_after_a_change_is_what_is_told_gone() -> None:
+    """Changed while it was read, and gone when it was looked at again."""
+    store = source_with(ONE)
+    here = failing(store, {("finish", 1): CHANGED, ("look", 1): lambda: store.delete(ONE)})
+    totals = run_pass(here, MemoryStore())
+    assert counts(totals) == {"vanished": 1}
+
+
+def test_a_provisional_copy_that_someone_replaced_meanwhile_is_a_conflict() -> None:
+    clock, memory = Clock(), Remembered()
+    here = MemoryStore(clock_ns=clock.ns, index_folders=True, etags=False)
+    there = MemoryStore()
+    here.save(ONE, b"half")
+    run_pass(here, there, memory=memory, clock=clock, settle=30)
+    assert memory.copies, "young, and so provisional"
+    clock.advance(100)
+    here.save(ONE, b"half and the rest")
+    clock.advance(100)
+    totals = run_pass(here, failing(there, {("replace", 1): TAKEN}), memory=memory, clock=clock, settle=30)
+    assert counts(totals) == {"conflict": 1}
+    assert there.contents() == {ONE: b"half"}
+
+
+def test_what_ends_a_copying_thread_ends_who_waits_for_it() -> None:
+    lane = CarefulLane(
+        failing(source_with(ONE), {("open", 1): _exit}), MemoryStore(), jobs=1, patience=quick_patience()
+    )
+    entry = source_with(ONE).look(ONE)
+    assert entry is not None
+    lane.submit("ticket", "org", Step(Action.COPY, entry, None))
+    with pytest.raises(SystemExit):
+        list(lane.carried(10))
+    lane.close()
+
+
+def _exit() -> None:
+    raise SystemExit(1)
