@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from migrator import facts
+from migrator import facts, ledgerfile
 from migrator import ledger as ledger_module
 from migrator.errors import CannotStart, MustStop
 from migrator.facts import PROBLEM_KINDS, Sealer, encode
@@ -1038,3 +1038,38 @@ def test_finished_folders_of_the_first_version_are_read_too() -> None:
     assert facts.read_finished("acme", "007", body) == folder
     for prefix, broken in (("00", body), ("00x", body), ("007", "1 2 3 4"), ("007", [1, 2, 3, -4, 5]), ("007", {})):
         assert facts.read_finished("acme", prefix, broken) is None
+
+
+# --- in words --------------------------------------------------------------------------------------------------------
+
+
+def test_trouble_with_the_file_is_told_word_for_word() -> None:
+    path, full = Path("/state/x.sqlite3"), OSError(28, "No space left on device")
+    read = ledgerfile.trouble(CannotStart, "ledger-unreadable", path, full)
+    written = ledgerfile.trouble(MustStop, "ledger-unwritable", path, sqlite3.OperationalError("odd"))
+    assert (read.name, read.what, read.why) == (
+        "ledger-unreadable",
+        "The ledger /state/x.sqlite3 cannot be read.",
+        "No space left on device.",
+    )
+    assert read.cure.startswith("Give it rights, and room for a copy in TMPDIR, ")
+    assert (written.name, written.what, written.why) == (
+        "ledger-unwritable",
+        "The ledger /state/x.sqlite3 cannot be written.",
+        "SQLite says: odd.",
+    )
+    assert written.cure.startswith("Give it space and rights on that disk, ")
+    assert isinstance(written, MustStop)
+
+
+def test_a_ledger_made_anew_is_told_word_for_word(path: Path) -> None:
+    path.write_bytes(b"no ledger")
+    with opened(path) as made:
+        [finding] = made.findings
+    [aside] = [each for each in path.parent.iterdir() if "damaged" in each.name or each.name != path.name][:1]
+    assert finding.name == "ledger-rebuilt"
+    assert finding.status is FindingStatus.WARNING
+    assert finding.seen.startswith(f"The ledger {path} was damaged and a new one was made. ")
+    assert not finding.seen.endswith("None")
+    assert finding.why == "Nothing but time is lost: both ends are compared again in full."
+    assert finding.cure == f"Look at the disk's health; {aside} may be deleted."

@@ -242,3 +242,14 @@ def test_what_was_answered_before_throttling_does_not_count_after_it() -> None:
     assert stepped.pace.window == 16, "and is not set back to what it was before it grew"
     assert stepped.after(4.0, 4_000) == 16, "it rests"
     assert stepped.after(1.0, 1_000) == 32
+
+
+def test_answers_that_were_judged_are_not_counted_again() -> None:
+    stepped = Stepped().climbed_once()
+    assert stepped.after(0.5, 350) == 32
+    assert stepped.after(0.5, 31) == 32, "one less than tells something"
+    assert stepped.after(0, 1) != 32
+    throttled = Stepped(largest=64)
+    throttled.pace.throttled()
+    assert throttled.after(5.0, 31) == 8
+    assert throttled.after(0, 1) == 16

@@ -43,6 +43,7 @@ def test_a_larger_object_never_has_smaller_parts(one: int, other: int) -> None:
         (0, 2),
         (17 * MIB, 2),
         (800 * MIB, 3),  # 3 % are 24 MiB
+        (160_001 * MIB, 150),  # parts of 32 MiB
         (1_067 * MIB, 4),  # 32.01 MiB
         (1_066 * MIB, 3),
         (1_056 * MIB, 3),  # 4 in the hundred, or 3 in 101 the other way, would be another number
