@@ -22,7 +22,7 @@ from migrator.compare import ascending
 from migrator.errors import BucketMissing, MustStop, StoreError, Unavailable
 from migrator.model import Count, Entry, Notice, NoticeKind, Outcome, Problem, RawFile, RawId, Shard
 from migrator.naming import is_organization
-from migrator.proof import Ended, Proof, Prover
+from migrator.proof import Ended, RecordProof, RecordProver
 from migrator.protocols import Source
 from migrator.recorded import Recorded
 from migrator.stopping import Flag
@@ -145,7 +145,7 @@ class _UnderWay(NamedTuple):
 
     row: Recorded
     entry: Entry
-    proof: Future[Proof]
+    proof: Future[RecordProof]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +167,7 @@ class Audit:
         self,
         places: Places,
         *,
-        prover: Prover | None,
+        prover: RecordProver | None,
         sample: Sample | None,
         ages: Ages,
         stopping: Flag,
@@ -258,7 +258,7 @@ class Audit:
             row, entry, proof = self._under_way.popleft()
             self._proven(row, entry, proof.result())
 
-    def _proven(self, row: Recorded, entry: Entry, proof: Proof) -> None:
+    def _proven(self, row: Recorded, entry: Entry, proof: RecordProof) -> None:
         if proof.ended is Ended.VANISHED:
             self._absent(row, self._elsewhere.look(row.raw_id), proof.reason)
             return
@@ -276,7 +276,7 @@ class Audit:
         count.add(entry.size)
         self._problem(kind, row, proof.reason, entry.size)
 
-    def _stop_if_all_are_alike(self, proof: Proof) -> None:
+    def _stop_if_all_are_alike(self, proof: RecordProof) -> None:
         """Raise MustStop when the first hundred could not be opened, or not be read: wrong keys and lost rights are one message."""
         if proof.ended not in (Ended.UNDECODABLE, Ended.FAILED) or self._alike is None:
             self._alike = None

@@ -33,7 +33,7 @@ class Ended(Enum):
     VANISHED = "vanished"
 
 
-class Proof(NamedTuple):
+class RecordProof(NamedTuple):
     """An end and its reason; `error` is what the store said, if it did."""
 
     ended: Ended
@@ -41,7 +41,7 @@ class Proof(NamedTuple):
     error: StoreError | None = None
 
 
-class Prover:
+class RecordProver:
     """Reads contents from a source, decodes them as Bytes does, and hashes them as a stream. Used by one thread; `close` ends it."""
 
     def __init__(self, source: Source, opener: BoxOpener | None, *, jobs: int) -> None:
@@ -54,24 +54,24 @@ class Prover:
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def begin(self, row: Recorded, entry: Entry) -> Future[Proof]:
+    def begin(self, row: Recorded, entry: Entry) -> Future[RecordProof]:
         """Prove a row that is provable."""
         return self._pool.submit(self._prove, row, entry)
 
-    def _prove(self, row: Recorded, entry: Entry) -> Proof:
+    def _prove(self, row: Recorded, entry: Entry) -> RecordProof:
         try:
             try:
                 return self._read(row, entry)
             except SourceChanged:
                 return self._read(row, entry)
         except Undecodable as error:
-            return Proof(Ended.UNDECODABLE, str(error))
+            return RecordProof(Ended.UNDECODABLE, str(error))
         except Vanished as error:
-            return Proof(Ended.VANISHED, "it vanished while this ran", error)
+            return RecordProof(Ended.VANISHED, "it vanished while this ran", error)
         except StoreError as error:
-            return Proof(Ended.FAILED, error.what, error)
+            return RecordProof(Ended.FAILED, error.what, error)
 
-    def _read(self, row: Recorded, entry: Entry) -> Proof:
+    def _read(self, row: Recorded, entry: Entry) -> RecordProof:
         digest = RecordedDigest(row)
         with self._source.open(RawFile(row.organization, row.raw_id), entry) as content:
             if self._opener is None:
@@ -80,7 +80,7 @@ class Prover:
                     digest.update(data)
                 content.finish()
             elif content.entry.size > LARGEST_BOX:
-                return Proof(
+                return RecordProof(
                     Ended.FAILED, f"its NaCl box is larger than {LARGEST_BOX >> 20} MiB, and opens only as a whole"
                 )
             else:
@@ -88,8 +88,8 @@ class Prover:
                     digest.update(self._opener.open(_whole(content)))
             size = content.entry.size
         if digest.matches():
-            return Proof(Ended.PROVEN)
-        return Proof(
+            return RecordProof(Ended.PROVEN)
+        return RecordProof(
             Ended.ALTERED, "it is not what Bytes recorded" if size else "it is empty, and Bytes recorded something else"
         )
 

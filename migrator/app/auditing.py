@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -16,11 +16,12 @@ from migrator.audit import Audit, Audited, Kind, Places, Sample
 from migrator.auditsettings import AuditSettings
 from migrator.boxes import BoxOpener
 from migrator.bytesapi import Asked, BytesApi, Reply
+from migrator.coordinator import Observer
 from migrator.database import Wanted, dsn_of, is_dsn, reading_database
 from migrator.errors import CannotStart, SettingsError
 from migrator.model import Finding, FindingStatus, Problem
 from migrator.naming import broken_bucket_rule
-from migrator.proof import Prover
+from migrator.proof import RecordProver
 from migrator.protocols import Source
 from migrator.recorded import Recorded
 from migrator.reports.audit import ApiAnswers, AuditReport, AuditRow
@@ -53,32 +54,21 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
     sample = Sample(wish.sample, wish.seed) if api is not None else None
     patience = patience_of(options, stopping.event)
     with ExitStack() as stack:
-        wanted = Wanted(
-            digests=wish.contents or api is not None,
-            times=wish.contents or api is not None or bool(wish.ages),
-            organizations=tuple(sorted(set(options.organizations))),
-        )
+        wanted = _wanted(wish, options)
         where, rows = stack.enter_context(_rows(named.value, named.origin, wanted))
         rows = _not_empty(rows, where, options, is_part=bool(wish.ages or wanted.organizations))
         target = stack.enter_context(reading(settings.target, patience))
         source = stack.enter_context(reading(settings.source, patience)) if settings.source is not None else None
         prover = None
         if wish.contents:
-            prover = stack.enter_context(closing(Prover(target, opener, jobs=options.jobs or _READERS)))
-        observers = watch(None)
-
-        def tell(told: Told) -> None:
-            for observer in observers:
-                observer.told(told)
-                observer.tick()
-
+            prover = stack.enter_context(closing(RecordProver(target, opener, jobs=options.jobs or _READERS)))
         work = Audit(
             Places(target=target, source=source, broken_rule=lambda name: _broken_rule(settings.target, name)),
             prover=prover,
             sample=sample,
             ages=wish.ages,
             stopping=stopping.event,
-            tell=tell,
+            tell=_tell_all(watch(None)),
         )
         organizations, findings = _organizations(target, wanted.organizations)
         work.run(rows, organizations)
@@ -92,10 +82,7 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
         database=where,
         contents=wish.contents,
         ages=wish.ages.in_words(),
-        rows=tuple(
-            AuditRow(organization=name, bucket=_bucket(settings.target, name), tally=tally)
-            for name, tally in sorted(audited.organizations.items())
-        ),
+        rows=_rows_of(audited, settings.target),
         audited=audited,
         findings=(*settings.findings, *findings, *_findings(audited, settings, contents=wish.contents)),
         settings=settings.settings,
@@ -105,7 +92,32 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
     )
 
 
+def _rows_of(audited: Audited, target: Location) -> tuple[AuditRow, ...]:
+    return tuple(
+        AuditRow(organization=name, bucket=_bucket(target, name), tally=tally)
+        for name, tally in sorted(audited.organizations.items())
+    )
+
+
+def _tell_all(observers: Sequence[Observer]) -> Callable[[Told], None]:
+    def tell(told: Told) -> None:
+        for observer in observers:
+            observer.told(told)
+            observer.tick()
+
+    return tell
+
+
 # --- what is needed --------------------------------------------------------------------------------------------------
+
+
+def _wanted(wish: AuditWish, options: Options) -> Wanted:
+    """The columns and organizations that are asked for of the database."""
+    return Wanted(
+        digests=wish.contents or bool(wish.api),
+        times=wish.contents or bool(wish.api) or bool(wish.ages),
+        organizations=tuple(sorted(set(options.organizations))),
+    )
 
 
 def _opener(settings: AuditSettings) -> BoxOpener | None:

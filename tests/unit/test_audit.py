@@ -11,7 +11,7 @@ from migrator.ages import ANY_AGE
 from migrator.audit import ALL_ALIKE, Audit, Kind, Places
 from migrator.errors import MustStop
 from migrator.model import RawFile, RawId
-from migrator.proof import Ended, Prover
+from migrator.proof import Ended, RecordProver
 from migrator.recorded import Recorded
 from migrator.stopping import StopFlag
 from migrator.stores.memory import MemoryStore
@@ -52,7 +52,7 @@ def audit_of(
     target: MemoryStore,
     source: MemoryStore | None = None,
     *,
-    prover: Prover | None = None,
+    prover: RecordProver | None = None,
     watched: Watched | None = None,
 ) -> Audit:
     watched = watched or Watched()
@@ -130,7 +130,7 @@ def unreadable() -> Iterator[tuple[Audit, list[Recorded]]]:
     rows = [row(number) for number in range(ALL_ALIKE + 20)]
     here = store(*rows)
     here.unreadable = {RawFile(one.organization, one.raw_id) for one in rows}
-    prover = Prover(here, None, jobs=2)
+    prover = RecordProver(here, None, jobs=2)
     yield audit_of(here, prover=prover), rows
     prover.close()
 
@@ -159,6 +159,6 @@ def test_one_that_vanishes_between_listing_and_reading_is_missing() -> None:
     gone = here.look(RawFile("alpha", rows[0].raw_id))
     assert gone is not None
     here.delete(RawFile("alpha", rows[0].raw_id))
-    prover = Prover(here, None, jobs=1)
+    prover = RecordProver(here, None, jobs=1)
     assert prover.begin(rows[0], gone).result().ended is Ended.VANISHED
     prover.close()

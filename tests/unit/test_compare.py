@@ -7,7 +7,7 @@ import itertools
 
 import pytest
 
-from migrator.compare import compare, verdict_of
+from migrator.compare import ascending, compare, verdict_of
 from migrator.errors import MustStop
 from migrator.model import Entry, Pair, RawId, Verdict
 
@@ -87,3 +87,11 @@ def test_streams_are_read_no_further_than_needed() -> None:
 def test_equal_sizes_are_same_size_whatever_times_and_etags_say() -> None:
     pair = Pair(RawId("a"), Entry(RawId("a"), 3, "x", 1), Entry(RawId("a"), 3, "y", 2))
     assert verdict_of(pair) is Verdict.SAME_SIZE
+
+
+def test_a_listing_out_of_order_is_told_with_why_and_cure() -> None:
+    with pytest.raises(MustStop) as caught:
+        list(ascending([Entry(RawId("b"), 1), Entry(RawId("a"), 1)], "source"))
+    assert caught.value.what == "The source's listing is out of order: a came after b."
+    assert caught.value.why == "Comparing such a listing would call files missing that are there."
+    assert caught.value.cure == "Nothing was decided from it. Run again; if it stays, the server's listing is broken."
