@@ -123,7 +123,9 @@ def test_with_certificates_of_the_clusters_ca_a_run_goes_over_tls(
 
 def test_a_client_of_another_ca_is_told_so(move: Move, encrypted: Cluster, tmp_path: Path) -> None:
     other = tls("CLIENT", *make_pair(tmp_path / "other"))
-    error = move.run(encrypted, "--patience", "2", env=other).expect(3).json()["error"]
+    done = move.run(encrypted, "--patience", "2", env=other).expect(3)
+    error = done.json()["error"]
+    assert "Warning" not in done.stderr
     assert error["name"] == "scheduler-unreachable"
     assert "certificate" in error["why"]
     assert "DASK_DISTRIBUTED__COMM__TLS__CA_FILE" in error["cure"]
