@@ -73,13 +73,14 @@ def dask_engine(
     refuse_two_identities(recipe)
     from migrator.engines.dask import Cluster, Dask  # noqa: PLC0415 half a second, and only for this engine
 
+    workers = processes_here(MOST_WORKERS)
     travels = recipe.travelling()
+    if not options.scheduler:  # processes of this machine share out what is under way, as those of the other engine do
+        travels = replace(travels, jobs=-(-recipe.jobs // workers))
     signs = _signs(recipe, organizations, stopping, stack)
     rates = recipe.limits.bandwidth is not None or recipe.limits.requests is not None
     return Dask(
-        cluster=Cluster(
-            scheduler=options.scheduler, workers=processes_here(MOST_WORKERS), environment=_keys_as_environment(recipe)
-        ),
+        cluster=Cluster(scheduler=options.scheduler, workers=workers, environment=_keys_as_environment(recipe)),
         work=partial(make_work, travels),
         look=partial(look_by_recipe, travels, signs),
         run_id=recipe.run_id,

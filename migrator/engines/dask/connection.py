@@ -88,7 +88,9 @@ def silence() -> None:
     for name in ("asyncio", *logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("asyncio", "distributed", "tornado"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    warnings.filterwarnings("ignore", category=RuntimeWarning, module="distributed")  # of clients that never got through
+    warnings.filterwarnings(
+        "ignore", category=RuntimeWarning, module="distributed"
+    )  # of clients that never got through
 
 
 async def within(seconds: float, close: Callable[[], Any]) -> None:
