@@ -31,7 +31,6 @@ class Places:
     def __init__(self) -> None:
         self.here: dict[str, Place] = {}
         self._left_out: dict[str, str] = {}
-        self._heard: dict[str, tuple[float, float]] = {}
 
     @property
     def fit(self) -> frozenset[str]:
@@ -71,21 +70,14 @@ class Places:
                 look_at.append(place)
         return look_at
 
-    def silent(self, heard: Mapping[str, float], now: float, seconds: float) -> list[str]:
-        """Of whom nothing new was heard for so long. `heard` are the scheduler's times, `now` is ours."""
+    def silent(self, heard: Mapping[str, float], seconds: float) -> list[str]:
+        """Of whom nothing was heard for so long, by the scheduler's times, while others were: all silent means that they do not hang."""
         newest = max(heard.values(), default=0.0)
-        self._heard = {
-            address: (at, self._heard[address][1] if self._heard.get(address, (None,))[0] == at else now)
-            for address, at in heard.items()
-        }
-        return [
-            address for address, (at, since) in self._heard.items() if newest - at >= seconds or now - since >= seconds
-        ]
+        return [address for address, at in heard.items() if newest - at >= seconds]
 
     def give_up(self, address: str, name: str, reason: str) -> None:
         """Take a worker for lost; should it come back, it is seen anew."""
         self.here.pop(address, None)
-        self._heard.pop(address, None)
         self._leave_out(name, reason)
 
     def judge(self, place: Place, refusal: str) -> None:

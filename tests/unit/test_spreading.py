@@ -17,6 +17,7 @@ from migrator.app.elsewhere import Signs, look_by_recipe, make_work, refuse_two_
 from migrator.app.options import EngineName, engine_and_scheduler
 from migrator.app.recipe import Recipe
 from migrator.engines.dask.engine import shown_as
+from migrator.engines.places import Places
 from migrator.errors import CannotStart, SettingsError, Unavailable
 from migrator.limits import Limits
 from migrator.model import RawFile, RawId
@@ -123,6 +124,14 @@ def test_a_scheduler_means_dask(address: str) -> None:
 def test_the_dashboard_tells_organizations_apart(organizations: list[str]) -> None:
     groups = {key_split((shown_as(organization), "topic", 1, 1)) for organization in organizations}
     assert len(groups) == 2
+
+
+def test_who_is_silent_while_others_are_heard_is_given_up_and_a_scheduler_that_stalls_costs_nobody() -> None:
+    places = Places()
+    assert places.silent({}, 10) == []
+    assert places.silent({"a": 100.0, "b": 109.0}, 10) == []
+    assert places.silent({"a": 100.0, "b": 110.0}, 10) == ["a"]
+    assert places.silent({"a": 100.0, "b": 100.5}, 10) == []
 
 
 def test_nobody_who_does_not_ask_for_dask_waits_for_it() -> None:

@@ -203,7 +203,7 @@ class Dask:
     async def _part(self, client: Client) -> None:
         """Leave nothing of this run with the workers."""
         for future, _ in self._given.values():
-            future.cancel()
+            future.release()
         self._ending.clear()
         fit = sorted(self._members.fit)
         if fit and not self._orders.open and not self._stopping.is_set():
@@ -265,7 +265,7 @@ class Dask:
 
     def _give_anew(self, order: Order) -> None:
         future, _ = self._given.pop(order.number)
-        future.cancel()
+        future.release()
         if self._stopping.is_set():
             self._end(order)
             return
@@ -285,7 +285,7 @@ class Dask:
             if not order.attempt:
                 given = self._given.get(order.number)
                 if given is not None:
-                    given[0].cancel()
+                    given[0].release()
                 self._end(order)
         if not self._was_told_to_stop:
             self._was_told_to_stop = True

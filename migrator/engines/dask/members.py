@@ -109,7 +109,7 @@ class Members:
         workers = known["workers"]
         named = {address: f"{worker['name']} ({address})" for address, worker in workers.items()}
         heard = {address: float(worker["last_seen"]) for address, worker in workers.items()}
-        for address in self._places.silent(heard, now, self._silence):
+        for address in self._places.silent(heard, self._silence):
             await self._give_up(client, address, named.pop(address))
         if not self._shares and len(named) >= max(1, self._expected):
             self._shares = len(named)
