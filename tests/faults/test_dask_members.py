@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,9 @@ def test_the_dashboard_shows_shards_by_organization(move: Move, tmp_path: Path) 
         move.gate.hold_after(20, "PUT")
         with command.start(*move.words(members, *only), env=move.env) as process:
             assert process.wait_for(move.gate.is_holding), process.output_so_far()
-            shown = names_in_progress(f"http://{members.dashboard}/individual-progress", len(organizations))
+            page = f"http://{members.dashboard}/individual-progress"
+            with ThreadPoolExecutor(1) as pool:  # in this thread the browser's tests leave an event loop that runs
+                shown = pool.submit(names_in_progress, page, len(organizations)).result()
             move.gate.release()
             accounted(process.finish().expect(0).json(), 90)
     assert {name.replace("\N{NON-BREAKING HYPHEN}", "-") for name in shown} == set(organizations)
