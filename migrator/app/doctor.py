@@ -129,11 +129,10 @@ def _rights_to_write(prepared: Prepared, options: Options) -> list[Finding]:
     location = prepared.locations.target
     if not isinstance(location, S3Location) or names.RIGHTS_TARGET in options.forced:
         return []
-    there = [bucket for bucket in _buckets(prepared) if bucket not in prepared.buckets_to_create]
-    if not there:
+    if not prepared.buckets_there:
         return []
     with as_refusal(), closing(Asker(location.access)) as asker:
-        rights = ServerLook(asker, str(location)).rights_to_write(there[0])
+        rights = ServerLook(asker, str(location)).rights_to_write(prepared.buckets_there[0])
     return [rights_finding(names.RIGHTS_TARGET, rights, "migrate")]
 
 
@@ -405,18 +404,14 @@ def try_bytes_calls(
     with as_refusal():
         asker = Asker(location.access, like_bytes=True, retry=patience_of(options, stopping).run)
         with closing(asker):
+            there = frozenset(prepared.buckets_there)
             untried = [
-                bucket
-                for bucket in _buckets(prepared)
+                bucket  # those that are there first: they can be tried without making anything
+                for bucket in (*prepared.buckets_there, *prepared.buckets_to_create)
                 if ledger.abilities(_calls_key(location, bucket), time.time()) != _WORKS
             ]
             for some in _first_one_then_more(untried):
-                tried = together(
-                    [
-                        partial(replay, asker, bucket, run_id, exists=bucket not in prepared.buckets_to_create)
-                        for bucket in some
-                    ]
-                )
+                tried = together([partial(replay, asker, bucket, run_id, exists=bucket in there) for bucket in some])
                 replays += tried
                 for one in tried:
                     if one.failed is None:
@@ -434,12 +429,3 @@ def _first_one_then_more(buckets: Sequence[str]) -> Iterator[Sequence[str]]:
     yield buckets[:1]
     for start in range(1, len(buckets), AT_ONCE):
         yield buckets[start : start + AT_ONCE]
-
-
-def _buckets(prepared: Prepared) -> list[str]:
-    """The target's buckets, those that are there first: they can be tried without making anything."""
-    location = prepared.locations.target
-    assert isinstance(location, S3Location)  # noqa: S101 - the caller looked
-    movable = [name for name in prepared.look.organizations if name not in prepared.refused]
-    buckets = dict.fromkeys(map(location.naming.bucket_of, movable))
-    return sorted(buckets, key=lambda bucket: bucket in prepared.buckets_to_create)

@@ -67,7 +67,7 @@ def writing(
     run_id: str,
     abilities: Abilities,
     create_buckets: bool,
-    buckets_there: frozenset[str] = frozenset(),
+    buckets_there: tuple[str, ...] = (),
     journal: Journal | None = None,
     throttle: Throttle | None = None,
     source: End | None = None,

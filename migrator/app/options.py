@@ -129,7 +129,7 @@ class Prepared:
     findings: tuple[Finding, ...]
     refused: frozenset[str]
     buckets_to_create: tuple[str, ...]
-    buckets_there: frozenset[str] = frozenset()
+    buckets_there: tuple[str, ...]
 
 
 Watch = Callable[[CountAhead | None], Sequence[Observer]]

@@ -38,22 +38,22 @@ def first_look(
         findings: tuple[Finding, ...] = locations.findings + age_findings(locations.source, options.ages)
         refused: frozenset[str] = frozenset()
         to_create: tuple[str, ...] = ()
-        found: frozenset[str] = frozenset()
+        there: tuple[str, ...] = ()
         if isinstance(target, S3Source):
             names = [(organization, target.bucket_of(organization)) for organization in look.organizations]
             finding, refused = look_at_bucket_names(names)
             findings += (finding,)
             wanted = list(dict.fromkeys(bucket for organization, bucket in names if organization not in refused))
-            there = together([partial(target.bucket_exists, bucket) for bucket in wanted])
-            to_create = tuple(bucket for bucket, exists in zip(wanted, there, strict=True) if not exists)
-            found = frozenset(wanted) - frozenset(to_create)
+            exists = together([partial(target.bucket_exists, bucket) for bucket in wanted])
+            there = tuple(bucket for bucket, is_there in zip(wanted, exists, strict=True) if is_there)
+            to_create = tuple(bucket for bucket, is_there in zip(wanted, exists, strict=True) if not is_there)
         seen = Prepared(
             locations=locations,
             look=look,
             findings=findings,
             refused=refused,
             buckets_to_create=to_create,
-            buckets_there=found,
+            buckets_there=there,
         )
         more = first_findings(seen, options, source, target) if to_write else ()
         return replace(seen, findings=findings + more)

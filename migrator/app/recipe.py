@@ -58,7 +58,7 @@ class Recipe:
     abilities: Abilities = field(default_factory=Abilities)
     jobs: int = MOST_JOBS
     create_buckets: bool = True
-    buckets_there: frozenset[str] = frozenset()
+    buckets_there: tuple[str, ...] = ()
     compare_by_size: bool = False
     dry_run: bool = False
     settle: float = 30.0

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MAX_CONNECTIONS = 128
+CONNECT_SECONDS, READ_SECONDS, TRIES = 10.0, 60.0, 3
 SENT_AT_ONCE = 1 << 20
 """Bytes of a body that is sent without asking first whether the server wants it."""
 NEVER_SENT = "GetObjectTorrent"
@@ -52,9 +53,9 @@ class Connection:
 def connect(
     access: S3Access,
     *,
-    connect_timeout: float = 10,
-    read_timeout: float = 60,
-    tries: int = 3,
+    connect_timeout: float = CONNECT_SECONDS,
+    read_timeout: float = READ_SECONDS,
+    tries: int = TRIES,
     throttle: Throttle | None = None,
     with_our_choices: bool = True,
 ) -> Connection:
@@ -91,9 +92,9 @@ def make_ahead(accesses: Iterable[S3Access]) -> None:
 
 class _Settings(NamedTuple):
     access: S3Access
-    connect_timeout: float = 10
-    read_timeout: float = 60
-    tries: int = 3
+    connect_timeout: float = CONNECT_SECONDS
+    read_timeout: float = READ_SECONDS
+    tries: int = TRIES
     with_our_choices: bool = True
 
 

@@ -298,7 +298,7 @@ class S3Target(S3Source):
         *,
         abilities: Abilities,
         create_buckets: bool,
-        buckets_there: frozenset[str] = frozenset(),
+        buckets_there: tuple[str, ...] = (),
         wired: bool = True,
         journal: Journal | None = None,
         throttle: Throttle | None = None,
