@@ -93,7 +93,7 @@ def migrate(
             disk_findings = try_out(locations.target.root)
         tried = try_bytes_calls(prepared, options, ledger, run_id, stopping.event)
         refuse_errors(tried, options.forced)
-        abilities = abilities_of(prepared, options, ledger, run_id, stopping.event)
+        abilities, prepared = abilities_of(prepared, options, ledger, run_id, stopping.event)
         findings = (
             *prepared.findings,
             *tried,

@@ -135,16 +135,21 @@ def lane_findings(locations: Locations) -> tuple[Finding, ...]:
     )
 
 
-def abilities_of(prepared: Prepared, options: Options, ledger: Ledger, run_id: str, stopping: Flag) -> Abilities:
-    """What the server can do, from the ledger or by a probe in the first bucket, which is made for it."""
+def abilities_of(
+    prepared: Prepared, options: Options, ledger: Ledger, run_id: str, stopping: Flag
+) -> tuple[Abilities, Prepared]:
+    """What the server can do, from the ledger or by a probe in the first bucket, which is made for it: then it counts as there.
+
+    No worker makes that bucket a second time: where the server lost it meanwhile, the run ends rather than to go on in an empty one.
+    """
     location = prepared.locations.target
     movable = [name for name in prepared.look.organizations if name not in prepared.refused]
     if not isinstance(location, S3Location) or not movable:
-        return Abilities()
+        return Abilities(), prepared
     place = f"{endpoint_identity(location.access.endpoint_url)} {location.naming.bucket_of(movable[0])}"
     known = Abilities.from_dict(ledger.abilities(place, time.time()) or {})
     if known is not None:
-        return known
+        return known, prepared
     patience = patience_of(options, stopping)
     opened = writing(
         location,
@@ -159,4 +164,5 @@ def abilities_of(prepared: Prepared, options: Options, ledger: Ledger, run_id: s
         # the same name each time, so that what a killed run left of its probe goes with the next one's
         known = target.probe(movable[0], ledger.path.stem) if isinstance(target, S3Target) else Abilities()
     ledger.save_abilities(place, known.as_dict(), time.time())
-    return known
+    made = location.naming.bucket_of(movable[0])
+    return known, replace(prepared, buckets_there=tuple(dict.fromkeys((*prepared.buckets_there, made))))

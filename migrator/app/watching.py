@@ -160,7 +160,7 @@ class _Watching:
             self._prepared = prepare_to_migrate(self._prepared.locations, forced, self._stopping)
         prepared, locations = self._prepared, self._prepared.locations
         with ExitStack() as stack:
-            abilities = abilities_of(prepared, options, self._ledger, self._run_id, flag)
+            abilities, prepared = abilities_of(prepared, options, self._ledger, self._run_id, flag)
             self._findings = (
                 *prepared.findings,
                 *self._ledger.findings,

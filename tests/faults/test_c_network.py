@@ -335,6 +335,10 @@ def test_a_server_that_comes_back_with_nothing_ends_the_run(
         done = moved.up().expect(3)
         assert proxy.seen.faults["crash"] >= 1
         assert done.json()["error"]["name"] == "bucket-missing"
+        of_bucket = [method for method, path, _ in proxy.seen.log if path.rstrip("/") == f"/{fresh_names.bucket}"]
+        assert of_bucket[of_bucket.index("PUT") :] == ["PUT"], (
+            "a worker that asks for the bucket makes it anew when it is gone"
+        )
         proxy.calm()
         moved.converges("up")
 
