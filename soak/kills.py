@@ -246,7 +246,7 @@ class _Soak:
             if not process.is_running():
                 self._ended(process.finish(), where)
                 return True
-            self._kill(process, victim)
+            victim = self._kill(process, victim)
             done = process.finish(RUN_SECONDS)
         if victim == "worker" and done.status != 3:
             if done.status != 0:
@@ -255,15 +255,17 @@ class _Soak:
         self._figures.kills[victim] += 1
         return False
 
-    def _kill(self, process: command.Process, victim: str) -> None:
-        if victim == "worker":
-            workers = descendants(process.pid)
-            if workers:
-                _kill(self._random.choice(workers))
-                return
+    def _kill(self, process: command.Process, victim: str) -> str:
+        """Who was killed; without any worker, it is the coordinator."""
+        workers = descendants(process.pid) if victim == "worker" else []
+        if workers:
+            _kill(self._random.choice(workers))
+            return victim
         process.signal(signal.SIGKILL)
         if victim == "all":
             process.signal_group(signal.SIGKILL)
+            return victim
+        return "coordinator"
 
     def _undisturbed(
         self,

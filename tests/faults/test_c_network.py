@@ -217,6 +217,21 @@ def test_ranges_that_are_never_what_was_asked_for_are_not_believed(
         moved.converges("down")
 
 
+@pytest.mark.row(39)
+def test_damage_that_comes_again_in_each_answer_is_no_content(
+    each_lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, large: Path
+) -> None:
+    """An ETag of parts may be of any part size, so two readings decide where it fits none: not by the same requests."""
+    with proxy_before(weed, get(faults.flip_in_answer)) as proxy:
+        moved = bench(proxy, fresh_names, large, each_lane)
+        moved.fill()
+        done = moved.down().expect(1)
+        moved.after("down", done)
+        assert [problem["code"] for problem in done.json()["problems"]] == ["unsteady-content"]
+        proxy.calm()
+        moved.converges("down")
+
+
 @pytest.mark.row(41, 53)
 def test_a_server_that_answers_ranges_with_200(
     lane: dict[str, str], rclone: S3Server, fresh_names: FreshNames, large: Path

@@ -171,3 +171,13 @@ def test_who_does_not_know_a_listing_is_no_s3_server(call: str) -> None:
     assert found.name == "not-s3"
     assert "AWS_ENDPOINT_URL" in found.cure
     assert isinstance(translate(answer("NoSuchBucket", 404, to=call), WHERE), BucketMissing)
+
+
+@pytest.mark.parametrize("headers", [{"content-length": "250"}, {}])
+def test_an_error_that_was_cut_on_the_way_says_nothing_of_the_server(headers: dict[str, str]) -> None:
+    cut = answer("404", 404, to="ListObjectsV2", **{"content-type": "application/xml", **headers})
+    found = translate(cut, WHERE)
+    assert isinstance(found, Unavailable)
+    assert found.name == "broken-off"
+    empty = answer("404", 404, to="ListObjectsV2", **{"content-type": "application/xml", "content-length": "0"})
+    assert translate(empty, WHERE).name == "not-s3"

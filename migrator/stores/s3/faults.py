@@ -91,12 +91,7 @@ def request_id_of(error: boto.ClientError) -> str:
 def _from_answer(error: boto.ClientError, where: str) -> StoreError:
     code, status = code_of(error), status_of(error)
     if status == 404 and code != "NoSuchBucket" and error.operation_name in _OF_NO_OBJECT:
-        return StoreError(
-            "not-s3",
-            f"What answers for {where} is no S3 server: it does not know the request at all ({code}).",
-            why="Another service on that host answers there, or a proxy that does not pass S3's requests on.",
-            cure="Check AWS_ENDPOINT_URL, its port above all: it is the S3 gateway's, such as 8333 for SeaweedFS or 9000 for MinIO.",
-        )
+        return _of_no_server(error, code, where)
     if code in ("NoSuchKey", "404") or (status == 404 and code not in ("NoSuchBucket", "NoSuchUpload")):
         return Vanished("vanished", f"{where} is not there.")
     if code == "NoSuchBucket":
@@ -128,6 +123,19 @@ def _from_answer(error: boto.ClientError, where: str) -> StoreError:
     if code in _CONFLICT or (status >= 500 and status != 501):
         return Unavailable("server-failed", f"The server failed at {where} ({code}).")
     return StoreError("server-refused", f"The server refused {where} ({code}, HTTP {status}).")
+
+
+def _of_no_server(error: boto.ClientError, code: str, where: str) -> StoreError:
+    """What a 404 means that names no bucket. botocore makes the status the error's code where it cannot read the XML to its end."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    if code == "404" and "xml" in headers.get("content-type", "") and headers.get("content-length") != "0":
+        return Unavailable("broken-off", f"The answer about {where} ended early.")
+    return StoreError(
+        "not-s3",
+        f"What answers for {where} is no S3 server: it does not know the request at all ({code}).",
+        why="Another service on that host answers there, or a proxy that does not pass S3's requests on.",
+        cure="Check AWS_ENDPOINT_URL, its port above all: it is the S3 gateway's, such as 8333 for SeaweedFS or 9000 for MinIO.",
+    )
 
 
 def _from_transport(error: Exception, where: str) -> StoreError:

@@ -59,15 +59,18 @@ class Reader(Protocol):
 
 
 class S3Content:
-    """An object opened for reading, held against its ETag at the end. `make_reader` begins at the first byte each time."""
+    """An object opened for reading, held against its ETag at the end.
 
-    def __init__(self, place: Place, entry: Entry, make_reader: Callable[[EtagCheck], Reader]) -> None:
+    `make_reader` begins at the first byte each time; told that it is a second reading, it asks for other ranges than the first one.
+    """
+
+    def __init__(self, place: Place, entry: Entry, make_reader: Callable[[EtagCheck, bool], Reader]) -> None:
         self._place = place
         self._make_reader = make_reader
         self.entry = entry
         self.stamp = f"{entry.size} {entry.etag}"
         self._check = EtagCheck(entry.etag, entry.size)
-        self._reader = make_reader(self._check)
+        self._reader = make_reader(self._check, False)
         self._left = memoryview(b"")
         self._hashing = Behind("hash")
 
@@ -120,13 +123,14 @@ class S3Content:
         if self._reader.unit and md5 is None:
             self._hashing.submit(check.update, data)
         else:
+            self._hashing.wait()  # parts that an earlier run wrote are hashed there, and come first
             check.update(data, md5)
 
     def _read_again(self) -> str:
-        """Where no digest tells: the fingerprint of a second, independent reading."""
+        """Where no digest tells: the fingerprint of a second reading, by other requests: what damages an answer may do so each time."""
         self._reader.close()
         check = EtagCheck(self.entry.etag, self.entry.size)
-        self._reader = self._make_reader(check)
+        self._reader = self._make_reader(check, True)
         while self._take(self._reader, check, _CHUNK):
             pass
         self._hashing.wait()

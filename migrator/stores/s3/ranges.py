@@ -18,7 +18,6 @@ from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.parts import PartLane
 from migrator.stores.s3.wire import Wire
 from migrator.throttle import Throttle
-from migrator.transfer.integrity import EtagCheck
 from migrator.transfer.parts import SMALLEST_PART, WHOLE_UP_TO, parts_in_flight
 
 if TYPE_CHECKING:
@@ -28,7 +27,11 @@ Chunk = tuple[bytes, bytes | None]
 
 
 class RangeReader:
-    """Reads ahead by the parts that may be under way of one file. Over the wire; a range that is not answered cleanly goes by boto3."""
+    """Reads ahead by the parts that may be under way of one file. Over the wire; a range that is not answered cleanly goes by boto3.
+
+    `part_size` is the one that the object's ETag was made with, where it is known: such parts are hashed as they arrive. `first` is the
+    length of the first range, in bytes, where all shall lie elsewhere than those of another reading.
+    """
 
     def __init__(
         self,
@@ -37,7 +40,8 @@ class RangeReader:
         place: Place,
         entry: Entry,
         *,
-        check: EtagCheck,
+        part_size: int | None,
+        first: int | None,
         lane: PartLane,
         patience: Patience,
         throttle: Throttle,
@@ -49,9 +53,9 @@ class RangeReader:
         self._entry = entry
         self._lane = lane
         self._patience = patience
-        part_size = check.only_part_size or 0
-        self._hashes_parts = 0 < part_size <= WHOLE_UP_TO
-        self.unit = part_size if self._hashes_parts else SMALLEST_PART
+        self._hashes_parts = part_size is not None and part_size <= WHOLE_UP_TO
+        self.unit = part_size if part_size is not None and self._hashes_parts else SMALLEST_PART
+        self._next_length = first or self.unit
         self.is_opaque = False
         self._offset = 0
         self._under_way: deque[Future[Chunk]] = deque()
@@ -75,7 +79,8 @@ class RangeReader:
         while self._offset < self._entry.size and len(self._under_way) < most:
             if not self._lane.reserve(wait=not self._under_way):
                 return
-            length = min(self.unit, self._entry.size - self._offset)
+            length = min(self._next_length, self._entry.size - self._offset)
+            self._next_length = self.unit
             self._under_way.append(self._lane.submit(self._fetch, self._offset, length))
             self._offset += length
 

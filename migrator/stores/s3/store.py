@@ -60,7 +60,7 @@ from migrator.stores.s3.wire import Wire, is_available
 from migrator.stores.strays import PROBE_PREFIX, key_reason
 from migrator.throttle import Throttle
 from migrator.transfer.integrity import EtagCheck, has_parts_of, is_plain_md5, proves, same_content
-from migrator.transfer.parts import LARGEST_OBJECT, SMALLEST_OF_S3, WHOLE_UP_TO, part_size_for
+from migrator.transfer.parts import LARGEST_OBJECT, SMALLEST_OF_S3, SMALLEST_PART, WHOLE_UP_TO, part_size_for
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -210,13 +210,13 @@ class S3Source:
     @contextmanager
     def open(self, raw_file: RawFile, entry: Entry) -> Iterator[S3Content]:
         place = self.place(raw_file)
-        content = S3Content(place, entry, lambda check: self._reader(place, entry, check))
+        content = S3Content(place, entry, lambda check, again: self._reader(place, entry, check, again=again))
         try:
             yield content
         finally:
             content.close()
 
-    def _reader(self, place: Place, entry: Entry, check: EtagCheck) -> Reader:
+    def _reader(self, place: Place, entry: Entry, check: EtagCheck, *, again: bool) -> Reader:
         if entry.size <= WHOLE_UP_TO:
             return BodyReader(self._client, place, entry, self._retry, self._throttle)
         return RangeReader(
@@ -224,7 +224,8 @@ class S3Source:
             self.wire,
             place,
             entry,
-            check=check,
+            part_size=None if again else check.only_part_size,
+            first=SMALLEST_PART // 2 if again else None,
             lane=self._parts,
             patience=self._patience,
             throttle=self._throttle,
