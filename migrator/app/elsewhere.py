@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -68,7 +69,7 @@ def dask_engine(
         raise SettingsError(
             "dask-missing",
             "--engine dask needs Dask, which is not installed.",
-            cure="pip install 'bytes-migrator[dask]'",
+            cure=f"Install it: {sys.executable} -m pip install 'bytes-migrator[dask]'",
         )
     refuse_two_identities(recipe)
     from migrator.engines.dask import Cluster, Dask  # noqa: PLC0415 half a second, and only for this engine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import replace
 from functools import partial
@@ -130,7 +131,7 @@ def lane_findings(locations: Locations) -> tuple[Finding, ...]:
             status=FindingStatus.WARNING,
             seen="pycurl, Python's libcurl, cannot be imported: every raw file goes by the careful lane, which is slower.",
             why="Small files cost ten times the CPU without it; nothing else is different.",
-            cure="Install it: pip install pycurl",
+            cure=f"Install it: {sys.executable} -m pip install pycurl",
         ),
     )
 

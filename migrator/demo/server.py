@@ -23,7 +23,7 @@ def s3_server() -> Iterator[str]:
             "demo-extra-missing",
             "The demo needs moto's S3 server, which is not installed here.",
             why=str(error),
-            cure=f"{sys.executable} -m pip install 'bytes-migrator[demo]'",
+            cure=f"Install it: {sys.executable} -m pip install 'bytes-migrator[demo]'",
         ) from error
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # what moto cannot do is none of the reader's business
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
