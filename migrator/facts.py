@@ -75,9 +75,10 @@ def key_of(text: str) -> str:
     return encode(text)[1:-1]
 
 
-def text_of(key: str) -> str:
-    """The inverse of `key_of`. Raises ValueError for what it never made."""
-    return str(json.loads(f'"{key}"'))
+def text_of(key: object) -> str | None:
+    """The inverse of `key_of`; None of what it never made."""
+    text = decode(f'"{key}"')
+    return text if isinstance(text, str) and key_of(text) == key else None
 
 
 class Sealer:

@@ -220,8 +220,11 @@ class Ledger:
     def all_uploads(self) -> tuple[UnfinishedUpload, ...]:
         """The unfinished uploads of all organizations."""
         with self._explained():
-            owners = self._connection.execute("SELECT DISTINCT owner FROM facts WHERE kind = 'upload'").fetchall()
-        return tuple(upload for (owner,) in sorted(owners) for upload in self.uploads(text_of(owner)))
+            owners = self._connection.execute(
+                "SELECT DISTINCT owner FROM facts WHERE kind = 'upload' ORDER BY owner"
+            ).fetchall()
+        organizations = [text_of(owner) for (owner,) in owners]
+        return tuple(upload for each in organizations if each is not None for upload in self.uploads(each))
 
     def save_abilities(self, endpoint: str, abilities: dict[str, object], at: float) -> None:
         self._put("abilities", "", [(endpoint, facts.abilities_body(abilities, at))])

@@ -197,7 +197,8 @@ def _copy_steadily(path: Path, copy: Path) -> None:
     before = _wal_header(path) or path.stat().st_mtime_ns
     shutil.copyfile(path, copy)
     if isinstance(before, bytes):
-        shutil.copyfile(family(path)[1], family(copy)[1])
+        with suppress(FileNotFoundError):  # the run that wrote it has just ended: told below
+            shutil.copyfile(family(path)[1], family(copy)[1])
     if before != (_wal_header(path) or path.stat().st_mtime_ns):
         raise DamagedError("It changed while it was copied.")
 
@@ -235,11 +236,10 @@ def _check_header(path: Path) -> None:
 
 def _check(connection: sqlite3.Connection, path: Path) -> tuple[str, str]:
     """Prove that this is a sound ledger; answer the locations that it is bound to. Raises DamagedError, CannotStart."""
-    verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[
-        0
-    ]  # quick_check does not see rows out of order
+    # quick_check does not see rows out of order
+    verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if verdict != "ok":
-        raise DamagedError(f"SQLite says: {verdict}.")
+        raise DamagedError(f"SQLite says: {verdict.splitlines()[-1]}.")  # the line before it only names the database
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     is_ours = connection.execute("SELECT sql FROM sqlite_master").fetchall() == [(SCHEMA,)]
     if version > VERSION and not is_ours:
@@ -273,8 +273,13 @@ def is_damage(error: sqlite3.Error) -> bool:
 def trouble(
     kind: type[MigratorError], name: str, path: Path, error: sqlite3.Error | OSError | DamagedError
 ) -> MigratorError:
-    code: int = getattr(error, "sqlite_errorcode", None) or 0
-    why = f"{error.strerror}." if isinstance(error, OSError) else CAUSES.get(code & 0xFF, f"SQLite says: {error}.")
+    if isinstance(error, OSError):
+        why = f"{error.strerror or error}."
+    elif isinstance(error, DamagedError):
+        why = str(error)
+    else:
+        code: int = getattr(error, "sqlite_errorcode", None) or 0
+        why = CAUSES.get(code & 0xFF, f"SQLite says: {error}.")
     needs = "rights, and room for a copy in TMPDIR" if name == "ledger-unreadable" else "space and rights on that disk"
     return kind(
         name,

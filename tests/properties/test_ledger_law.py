@@ -96,6 +96,8 @@ def test_two_names_never_share_a_key(one: str, other: str) -> None:
     keys = facts.key_of(one), facts.key_of(other)
     assert (keys[0] == keys[1]) == (one == other)
     assert all(key.isascii() and (key == "" or key.isprintable()) for key in keys)
+    assert (facts.text_of(keys[0]), facts.text_of(keys[1])) == (one, other)
+    assert facts.text_of(one) in (None, one) or facts.key_of(str(facts.text_of(one))) == one
 
 
 JSON = st.recursive(

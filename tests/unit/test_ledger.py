@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -19,10 +20,10 @@ import pytest
 
 from migrator import facts, ledgerfile
 from migrator import ledger as ledger_module
-from migrator.errors import CannotStart, MustStop
+from migrator.errors import CannotStart, MigratorError, MustStop
 from migrator.facts import PROBLEM_KINDS, Sealer, encode
 from migrator.ledger import Ledger
-from migrator.ledgerfile import INSERT, SCHEMA, is_damage
+from migrator.ledgerfile import INSERT, SCHEMA, DamagedError, is_damage
 from migrator.model import (
     FindingStatus,
     Fingerprint,
@@ -92,6 +93,11 @@ def tree(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
     paths = [folder, *folder.rglob("*")]
     stats = {str(path): (path.stat(), path.read_bytes() if path.is_file() else b"") for path in paths}
     return {name: (each.st_ino, each.st_size, each.st_mtime_ns, content) for name, (each, content) in stats.items()}
+
+
+def told(error: MigratorError) -> tuple[str, str, str, str]:
+    """All that an operator reads of it."""
+    return error.name, error.what, error.why, error.cure
 
 
 def change(path: Path, sql: str, *values: object) -> None:
@@ -178,10 +184,13 @@ def test_the_last_hundred_runs_are_kept_newest_first_and_problems_of_the_last_te
     for number in range(105):
         begin(ledger, f"run-{number}", NOW + number)
         ledger.record_problems(f"run-{number}", [problem_of(number)])
+        ledger.save_report(f"run-{number}", {"number": number})
     assert [row.run_id for row in ledger.runs()] == [f"run-{number}" for number in range(104, 4, -1)]
     assert [row.run_id for row in ledger.runs(2)] == ["run-104", "run-103"]
     assert [number for number in range(105) if ledger.problems(f"run-{number}")] == list(range(95, 105))
     assert [number for number in range(105) if ledger.problem_counts(f"run-{number}")] == list(range(5, 105))
+    assert [number for number in range(105) if ledger.report(f"run-{number}")] == list(range(5, 105))
+    assert [number for number in range(105) if ledger.run(f"run-{number}")] == list(range(5, 105))
 
 
 def test_a_clock_that_was_set_back_does_not_lose_the_new_run(ledger: Ledger) -> None:
@@ -212,8 +221,10 @@ def test_problems_come_in_order_and_in_pages(ledger: Ledger) -> None:
     assert ledger.problems("ru") == ledger.problems("run2") == []
 
 
-def test_beyond_the_bound_problems_are_counted_and_not_kept(ledger: Ledger) -> None:
-    bound = ledger_module.KEPT_PROBLEMS
+def test_beyond_the_bound_problems_are_counted_and_not_kept(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ledger_module.KEPT_PROBLEMS == 100_000
+    bound = 1200
+    monkeypatch.setattr(ledger_module, "KEPT_PROBLEMS", bound)
     ledger.record_problems("run", (problem_of(number) for number in range(bound - 1)))
     ledger.record_problems("run", (problem_of(number, "stray") for number in range(500)))
     ledger.record_problems("run", [problem_of(0)])
@@ -293,11 +304,83 @@ def test_the_file_and_what_lies_beside_it_are_for_this_user_alone(filled: Path) 
     assert [each.name for each in filled.parent.iterdir()] == [filled.name]
 
 
+def test_a_new_file_is_for_this_user_alone_from_its_first_byte_and_leftovers_are_no_hindrance(path: Path) -> None:
+    for suffix in (".new", ".new-wal", ".new-shm", ".new-journal"):
+        path.with_name(path.name + suffix).write_bytes(b"left by a kill")
+    before = os.umask(0)
+    try:
+        opened(path).close()
+    finally:
+        os.umask(before)
+    assert {each.name: each.stat().st_mode & 0o777 for each in path.parent.iterdir()} == {path.name: 0o600}
+
+
 def test_the_file_is_durable_and_trusts_no_schema(ledger: Ledger) -> None:
-    values = {}
-    for pragma in ("journal_mode", "synchronous", "trusted_schema", "user_version"):
-        values[pragma] = ledger._connection.execute(f"PRAGMA {pragma}").fetchone()[0]
-    assert values == {"journal_mode": "wal", "synchronous": 2, "trusted_schema": 0, "user_version": 1}
+    expected = {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "trusted_schema": 0,
+        "cell_size_check": 1,
+        "application_id": 0x42794D67,
+        "user_version": 1,
+    }
+    assert {name: ledger._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in expected} == expected
+    assert ledger._connection.isolation_level is None, "transactions begin where this module says so"
+
+
+def test_only_a_writer_waits_for_foreign_programs(path: Path) -> None:
+    """In milliseconds, as SQLite tells it."""
+
+    def patience_of(ledger: Ledger | None) -> int:
+        assert ledger is not None
+        with ledger:
+            patience: int = ledger._connection.execute("PRAGMA busy_timeout").fetchone()[0]
+        return patience
+
+    identities = {"source_identity": SOURCE, "target_identity": TARGET}
+    assert patience_of(opened(path, patience=0.25)) == 250
+    assert patience_of(Ledger.open(path, **identities, now=NOW)) == 5000
+    assert patience_of(Ledger.open_to_read(path)) == 0
+
+
+def test_sqlite_makes_no_file_and_writes_none_that_is_read_in_place(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, str, float]] = []
+    connect = ledgerfile._connect
+
+    def noting(place: Path, mode: str, patience: float) -> sqlite3.Connection:
+        seen.append((place.name.removeprefix(path.name), mode, patience))
+        return connect(place, mode, patience)
+
+    monkeypatch.setattr(ledgerfile, "_connect", noting)
+    opened(path).close()
+    for folder in (tmp_path, tmp_path / "missing"):
+        monkeypatch.setattr(tempfile, "tempdir", str(folder))
+        reader = Ledger.open_to_read(path)
+        assert reader is not None
+        reader.close()
+    assert seen == [
+        (".new", "mode=rw", 0),
+        ("", "mode=rw", 0.1),
+        ("", "mode=rw", 0),
+        ("", "mode=ro&immutable=1", 0),
+    ]
+
+
+def test_a_path_may_be_relative_and_hold_what_an_address_may_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a?mode=ro#é%20").mkdir()
+    monkeypatch.chdir(tmp_path)
+    path = Path("a?mode=ro#é%20", "0123456789ab-forth.sqlite3")
+    with opened(path) as made:
+        made.record_finished([folder_of(1)])
+    reader = Ledger.open_to_read(path)
+    assert reader is not None
+    with reader:
+        assert reader.finished("acme") == {"001": folder_of(1)}
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
 def test_all_is_there_after_reopening_and_nothing_was_found(filled: Path) -> None:
@@ -324,8 +407,12 @@ def test_a_ledger_of_other_locations_is_refused_with_both_and_left_as_it_is(
     for attempt in attempts:
         with pytest.raises(CannotStart) as caught:
             attempt()
-        assert caught.value.name == "ledger-of-other-locations"
-        assert all(each in str(caught.value) for each in (SOURCE, TARGET, *identities))
+        assert told(caught.value) == (
+            "ledger-of-other-locations",
+            f"The ledger {filled} belongs to {SOURCE} → {TARGET}, not to {identities[0]} → {identities[1]}.",
+            "What it calls finished was never looked at here.",
+            "Move the file away, or name another folder with --state-dir: nothing but time is lost.",
+        )
     assert filled.read_bytes() == before
     assert [each.name for each in filled.parent.iterdir()] == [filled.name]
 
@@ -336,9 +423,14 @@ def test_a_newer_ledger_is_refused_and_left_as_it_is(filled: Path) -> None:
     before = filled.read_bytes()
     attempts: list[Callable[[], object]] = [lambda: opened(filled), lambda: Ledger.open_to_read(filled)]
     for attempt in attempts:
-        with pytest.raises(CannotStart, match="--state-dir") as caught:
+        with pytest.raises(CannotStart) as caught:
             attempt()
-        assert caught.value.name == "ledger-newer"
+        assert told(caught.value) == (
+            "ledger-newer",
+            f"The ledger {filled} was written by a newer bytes-migrator.",
+            "Its version is 2; this program knows 1.",
+            "Use the newer bytes-migrator, or start a ledger elsewhere with --state-dir: nothing but time is lost.",
+        )
     assert filled.read_bytes() == before
 
 
@@ -370,41 +462,74 @@ def leave_a_wal_alone(path: Path) -> None:
     path.with_name(path.name + "-wal").write_bytes(b"\x37\x7f\x06\x82" + bytes(5000))
 
 
-DAMAGES: dict[str, Callable[[Path], object]] = {
-    "empty": truncate(0),
-    "ten bytes": truncate(10),
-    "half a page": truncate(2000),
-    "no last page": lambda path: os.truncate(path, path.stat().st_size - 4096),
-    "text": lambda path: path.write_text("not a database\n" * 1000),
-    "zeroed": lambda path: path.write_bytes(bytes(path.stat().st_size)),
-    "zeroed page": patch(4096, bytes(4096)),
-    "write version": patch(18, b"\x03"),
-    "read version": patch(19, b"\x07"),
-    "schema format": patch(44, b"\0\0\0\x09"),
-    "encoding": patch(56, b"\0\0\0\x02"),
-    "user version": patch(60, b"\0\0\0\x07"),
-    "application": patch(68, b"\0\0\0\0"),
-    "another's tables": lambda path: change(path, "CREATE TABLE more (x)"),
-    "a trigger": lambda path: change(path, "CREATE TRIGGER t AFTER INSERT ON facts BEGIN DELETE FROM facts; END"),
-    "no binding": lambda path: change(path, "DELETE FROM facts WHERE kind = 'binding'"),
-    "edited binding": lambda path: change(path, "UPDATE facts SET body = '[\"a\",\"b\"]' WHERE kind = 'binding'"),
-    "empty with a foreign WAL": leave_a_wal_alone,
-    "only a WAL": lambda path: path.rename(path.with_name(path.name + "-wal")),
-    "a folder": replace_by_folder,
-    "a link": replace_by_link,
-    "a side file that is a link": lambda path: path.with_name(path.name + "-wal").symlink_to("/etc/passwd"),
+def rebind(body: str) -> Callable[[Path], None]:
+    seal = Sealer().seal("binding", "", "locations", body)
+    return lambda path: change(path, "UPDATE facts SET body = ?, seal = ? WHERE kind = 'binding'", body, seal)
+
+
+SHORT, NO_DATABASE = r"It is shorter than any database\.", r"It is no SQLite database\."
+NO_LEDGER, OTHER_TABLES = r"It is no ledger of this tool\.", r"Its tables are not those of this version\."
+UNBOUND = r"It does not say which locations it belongs to\."
+NO_FILE = r"It, or a file beside it, is not a regular file\."
+MALFORMED = r"SQLite says: database disk image is malformed\."
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "empty": (truncate(0), SHORT),
+    "ten bytes": (truncate(10), SHORT),
+    "half a page": (truncate(2000), MALFORMED),
+    "no last page": (lambda path: os.truncate(path, path.stat().st_size - 4096), MALFORMED),
+    "text": (lambda path: path.write_text("not a database\n" * 1000), NO_DATABASE),
+    "zeroed": (lambda path: path.write_bytes(bytes(path.stat().st_size)), NO_DATABASE),
+    "zeroed page": (patch(4096, bytes(4096)), r"SQLite says: .*[Pp]age 2: btreeInitPage\(\) returns error code 11\."),
+    "write version": (patch(18, b"\x03"), NO_DATABASE),
+    "read version": (patch(19, b"\x07"), NO_DATABASE),
+    "schema format": (patch(44, b"\0\0\0\x09"), NO_LEDGER),
+    "encoding": (patch(56, b"\0\0\0\x02"), NO_LEDGER),
+    "user version": (patch(60, b"\0\0\0\x07"), OTHER_TABLES),
+    "no user version": (patch(60, b"\0\0\0\0"), OTHER_TABLES),
+    "application": (patch(68, b"\0\0\0\0"), NO_LEDGER),
+    "another's tables": (lambda path: change(path, "CREATE TABLE more (x)"), OTHER_TABLES),
+    "a trigger": (
+        lambda path: change(path, "CREATE TRIGGER t AFTER INSERT ON facts BEGIN DELETE FROM facts; END"),
+        OTHER_TABLES,
+    ),
+    "no binding": (lambda path: change(path, "DELETE FROM facts WHERE kind = 'binding'"), UNBOUND),
+    "edited binding": (
+        lambda path: change(path, "UPDATE facts SET body = '[\"a\",\"b\"]' WHERE kind = 'binding'"),
+        UNBOUND,
+    ),
+    "binding in bytes": (
+        lambda path: change(path, "UPDATE facts SET body = CAST(body AS BLOB) WHERE kind = 'binding'"),
+        UNBOUND,
+    ),
+    "binding to one place": (rebind('["a"]'), UNBOUND),
+    "empty with a foreign WAL": (leave_a_wal_alone, SHORT),
+    "only a WAL": (lambda path: path.rename(path.with_name(path.name + "-wal")), r"Its main file was gone\."),
+    "a folder": (replace_by_folder, NO_FILE),
+    "a link": (replace_by_link, NO_FILE),
+    "a side file that is a link": (
+        lambda path: path.with_name(path.name + "-wal").symlink_to("/etc/passwd"),
+        NO_FILE,
+    ),
 }
 
 
 @pytest.mark.row(66)
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_ledger_is_moved_aside_and_made_anew(filled: Path, damage: Callable[[Path], object]) -> None:
+@pytest.mark.parametrize(("damage", "reason"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_ledger_is_moved_aside_and_made_anew(
+    filled: Path, damage: Callable[[Path], object], reason: str
+) -> None:
     damage(filled)
     present = {each.name for each in filled.parent.iterdir()}
     with opened(filled) as made:
         (finding,) = made.findings
         assert (finding.name, finding.status) == ("ledger-rebuilt", FindingStatus.WARNING)
-        assert str(filled) in finding.seen
+        before, _, why = finding.seen.partition(" a new one was made. ")
+        assert before == f"The ledger {filled} was damaged and"
+        assert re.fullmatch(reason, why)
+        assert finding.why == "Nothing but time is lost: both ends are compared again in full."
+        assert finding.cure == f"Look at the disk's health; {filled}.corrupt-20260101T000000Z may be deleted.", (
+            "also where nothing but a side file is there"
+        )
         assert made.finished("acme") == {}
         made.record_finished([folder_of(7)])
     aside = {name.replace(filled.name, f"{filled.name}.corrupt-20260101T000000Z") for name in present}
@@ -417,7 +542,7 @@ def test_a_damaged_ledger_is_moved_aside_and_made_anew(filled: Path, damage: Cal
         assert made.finished("acme") == {"007": folder_of(7)}
 
 
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("damage", [damage for damage, _ in DAMAGES.values()], ids=DAMAGES)
 def test_a_damaged_ledger_is_none_for_a_reader_and_left_as_it_is(
     filled: Path, damage: Callable[[Path], object]
 ) -> None:
@@ -428,6 +553,44 @@ def test_a_damaged_ledger_is_none_for_a_reader_and_left_as_it_is(
         with reader:
             assert set(reader.finished("acme").values()) <= {folder_of(number) for number in range(600)}
     assert tree(filled.parent) == before
+
+
+def header(changes: dict[int, int]) -> bytes:
+    """A ledger's first 100 bytes as SQLite leaves them, with some bytes changed."""
+    whole = bytearray(100)
+    whole[:16] = b"SQLite format 3\0"
+    whole[18:20], whole[47], whole[59], whole[68:72] = b"\2\2", 4, 1, b"ByMg"
+    for place, byte in changes.items():
+        whole[place] = byte
+    return bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({}, None),
+        ({18: 1}, None),
+        ({19: 1}, None),
+        ({47: 1}, None),
+        ({16: 1, 20: 9, 40: 9, 48: 9, 60: 9, 72: 9, 99: 9}, None),
+        *(({place: byte}, NO_DATABASE) for place, byte in ((0, 1), (15, 1), (18, 0), (18, 3), (19, 0), (19, 3))),
+        *(
+            ({place: byte}, NO_LEDGER)
+            for place, byte in ((47, 0), (47, 5), (44, 1), (59, 0), (59, 2), (68, 0), (71, 0))
+        ),
+    ],
+)
+def test_of_a_header_each_field_is_looked_at(tmp_path: Path, changes: dict[int, int], reason: str | None) -> None:
+    path = tmp_path / "ledger"
+    path.write_bytes(header(changes))
+    if reason is None:
+        ledgerfile._check_header(path)
+    else:
+        with pytest.raises(DamagedError, match=reason):
+            ledgerfile._check_header(path)
+    os.truncate(path, 99)
+    with pytest.raises(DamagedError, match=SHORT):
+        ledgerfile._check_header(path)
 
 
 def check_after_damage(path: Path) -> None:
@@ -490,12 +653,35 @@ def test_damage_while_it_is_in_use_stops_the_run_and_the_next_one_goes_on(filled
     with filled.open("r+b") as file:
         file.seek(4096)
         file.write(b"\xff" * (filled.stat().st_size - 4096))
-    with pytest.raises(MustStop, match="again") as caught, made:
+    with pytest.raises(MustStop) as caught, made:
         made.finished("acme")
-    assert caught.value.name == "ledger-damaged"
+    assert told(caught.value) == (
+        "ledger-damaged",
+        f"The ledger {filled} was damaged while it was in use.",
+        "database disk image is malformed",
+        "Run the same command again: it makes a new one from what lies at both ends.",
+    )
     assert [each.name for each in filled.parent.iterdir()] == [f"{filled.name}.corrupt-20260101T000000Z"]
     with opened(filled) as made:
         assert made.finished("acme") == {}
+
+
+def test_only_the_one_who_writes_moves_a_damaged_ledger_aside(filled: Path) -> None:
+    reader = Ledger.open_to_read(filled)
+    assert reader is not None
+    reader._is_damaged = True
+    reader.close()
+    opened(filled).close()
+    assert [each.name for each in filled.parent.iterdir()] == [filled.name]
+
+
+def test_a_damaged_ledger_that_cannot_be_moved_aside_is_closed_all_the_same(filled: Path) -> None:
+    made = opened(filled)
+    made._is_damaged = True
+    filled.parent.rename(filled.parent.parent / "moved away")
+    made.close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        made._connection.execute("BEGIN")
 
 
 # Tampering
@@ -645,6 +831,125 @@ def test_a_reader_removes_its_copy(filled: Path, tmp_path: Path, monkeypatch: py
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+def test_a_reader_in_place_leaves_unsound_rows_too(
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(filled, "UPDATE facts SET body = '[]' WHERE kind = 'finished' AND name = '001'")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    reader = Ledger.open_to_read(filled)
+    assert reader is not None
+    with reader:
+        assert len(reader.finished("acme")) == 599
+
+
+def during_copies(monkeypatch: pytest.MonkeyPatch, *events: Callable[[], object]) -> list[str]:
+    """What happens after each file that is copied, first to last; answers the copied files' suffixes as they come."""
+    copy, seen, left = shutil.copyfile, list[str](), iter(events)
+
+    def copyfile(source: Path, target: Path) -> None:
+        seen.append(source.suffix)
+        copy(source, target)
+        next(left, lambda: None)()
+
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    return seen
+
+
+def test_a_copy_goes_on_while_the_wal_grows_and_begins_anew_where_it_may_be_torn(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main, wal = ".sqlite3", ".sqlite3-wal"
+    made = opened(filled)
+    made.record_finished([folder_of(4000)])
+
+    def begin_a_new_wal() -> None:
+        nonlocal made
+        made.close()
+        made = opened(filled)
+        made.record_finished([folder_of(4001)])
+
+    def end_the_run() -> None:
+        made.close()
+
+    cases: list[tuple[Callable[[], object], list[str], int]] = [
+        (lambda: made.record_provisional([copy_of(RAW_ID, "more")]), [main, wal], 601),
+        (begin_a_new_wal, [main, wal, main, wal], 602),
+        (end_the_run, [main, wal, main], 602),
+        (lambda: os.utime(filled, (1, 1)), [main, main], 602),
+    ]
+    for event, copied, known in cases:
+        with monkeypatch.context() as patched:
+            seen = during_copies(patched, event)
+            reader = Ledger.open_to_read(filled)
+        assert reader is not None
+        with reader:
+            assert reader._file.copy is not None, "not read in place"
+            assert (seen, len(reader.finished("acme"))) == (copied, known)
+
+
+def test_a_reader_tries_five_times(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torn, full = DamagedError("It changed while it was copied."), OSError(28, "No space left on device")
+    sound = ledgerfile._open_copy
+    attempts: Iterator[Exception] = iter(())
+
+    def attempt(path: Path) -> ledgerfile.LedgerFile:
+        for error in attempts:
+            raise error
+        return sound(path)
+
+    monkeypatch.setattr(ledgerfile, "_open_copy", attempt)
+    for errors in ([], [torn], [torn] * 4, [full] * 4):
+        attempts = iter(errors)
+        reader = Ledger.open_to_read(filled)
+        assert reader is not None
+        reader.close()
+    for errors in ([torn] * 5, [full] * 4 + [torn]):
+        attempts = iter([*errors, full])
+        assert Ledger.open_to_read(filled) is None
+        assert list(attempts) == [full]
+    attempts = iter([torn] * 4 + [full])
+    with pytest.raises(CannotStart) as caught:
+        Ledger.open_to_read(filled)
+    assert told(caught.value) == (
+        "ledger-unreadable",
+        f"The ledger {filled} cannot be read.",
+        "No space left on device.",
+        "Give it rights, and room for a copy in TMPDIR, or keep the state elsewhere with --state-dir;"
+        " then run the same command again.",
+    )
+
+
+def test_a_copy_that_is_not_sound_says_why(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    during_copies(monkeypatch, lambda: os.utime(filled, (1, 1)))
+    with pytest.raises(DamagedError, match=r"\AIt changed while it was copied\.\Z"):
+        ledgerfile._open_copy(filled)
+    os.truncate(filled, 2000)
+    with pytest.raises(DamagedError, match=r"\Adatabase disk image is malformed\Z"):
+        ledgerfile._open_copy(filled)
+
+
+def test_of_a_copy_that_does_not_fit_nothing_is_left(
+    filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    names: list[str] = []
+
+    def copyfile(source: Path, target: Path) -> None:
+        names.append(target.parent.name)
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    reader = Ledger.open_to_read(filled)
+    assert reader is not None
+    with reader:
+        assert len(reader.finished("acme")) == 600
+    assert len(names) == 1
+    assert names[0].startswith("bytes-migrator-")
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
 def test_without_room_for_a_copy_a_quiet_ledger_is_read_in_place(
     filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -666,6 +971,7 @@ def test_without_room_for_a_copy_a_ledger_in_use_is_not_half_read(
         with pytest.raises(CannotStart, match="TMPDIR") as caught:
             Ledger.open_to_read(filled)
     assert caught.value.name == "ledger-unreadable"
+    assert caught.value.why == "No such file or directory."
 
 
 @pytest.mark.parametrize("place", ["missing", "missing/ledger", "."])
@@ -879,15 +1185,28 @@ def test_a_foreign_program_that_holds_the_file_is_named_as_the_cause(filled: Pat
         assert len(again.finished("acme")) == (601 if made else 600)
 
 
+def sqlite_error(code: int | None, kind: type[sqlite3.Error] = sqlite3.OperationalError) -> sqlite3.Error:
+    """As SQLite raises it; without a code as Python 3.10 does."""
+    error = kind("odd")
+    if code is not None:
+        error.sqlite_errorcode = code
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (sqlite3.DatabaseError("x"), True),
-        (sqlite3.OperationalError("x"), False),
-        (sqlite3.IntegrityError("x"), False),
+        (sqlite_error(None, sqlite3.DatabaseError), True),
+        (sqlite_error(None, sqlite3.OperationalError), False),
+        (sqlite_error(None, sqlite3.IntegrityError), False),
+        (sqlite_error(11), True),
+        (sqlite_error(26), True),
+        (sqlite_error(11 | 1 << 8), True),
+        (sqlite_error(10, sqlite3.DatabaseError), False),
+        (sqlite_error(1, sqlite3.DatabaseError), False),
     ],
 )
-def test_without_codes_damage_is_told_by_type(error: sqlite3.Error, expected: bool) -> None:
+def test_damage_is_told_by_its_code_and_without_one_by_its_type(error: sqlite3.Error, expected: bool) -> None:
     assert is_damage(error) is expected
 
 
@@ -919,6 +1238,16 @@ def test_uploads_are_known_by_shard_until_they_are_forgotten(path: Path) -> None
         assert again.uploads("acme", "abc") == (upload_of(upload_id="u2"),), "one for each raw file"
         again.forget_upload(later)
         assert again.all_uploads() == (upload_of(upload_id="u2"), upload_of(organization="b é\n"))
+
+
+@pytest.mark.row(67)
+@pytest.mark.parametrize("owner", ['"', "\\u0061cme", "a\nb", b"acme", b"\xff", "[]"])
+def test_uploads_of_an_owner_that_cannot_be_are_not_there(path: Path, owner: str | bytes) -> None:
+    with opened(path) as made:
+        made.record_upload(upload_of())
+    change(path, "INSERT INTO facts SELECT kind, ?, name, body, seal FROM facts WHERE kind = 'upload'", owner)
+    with opened(path) as again:
+        assert again.all_uploads() == (upload_of(),)
 
 
 @pytest.mark.parametrize(
@@ -1000,6 +1329,8 @@ def test_a_run_is_found_by_its_id_with_how_far_it_came(ledger: Ledger) -> None:
     assert other is not None
     assert (other.progress_at, other.exit_status, other.expected) == (None, None, None)
     assert ledger.run("run-3") is None
+    begin(ledger, "run-30", NOW)
+    assert ledger.run("run-3") is None, "its name only begins alike"
 
 
 def test_problems_of_one_run_are_forgotten_and_no_others(ledger: Ledger) -> None:
@@ -1043,33 +1374,85 @@ def test_finished_folders_of_the_first_version_are_read_too() -> None:
 # --- in words --------------------------------------------------------------------------------------------------------
 
 
-def test_trouble_with_the_file_is_told_word_for_word() -> None:
-    path, full = Path("/state/x.sqlite3"), OSError(28, "No space left on device")
-    read = ledgerfile.trouble(CannotStart, "ledger-unreadable", path, full)
-    written = ledgerfile.trouble(MustStop, "ledger-unwritable", path, sqlite3.OperationalError("odd"))
-    assert (read.name, read.what, read.why) == (
+TROUBLES: list[tuple[sqlite3.Error | OSError | DamagedError, str]] = [
+    (sqlite_error(3), "Access to it is denied."),
+    (sqlite_error(5), "Another program holds it open."),
+    (sqlite_error(6), "Another program holds it open."),
+    (sqlite_error(8), "It is read-only."),
+    (sqlite_error(10), "Reading or writing the disk failed."),
+    (sqlite_error(10 | 3 << 8), "Reading or writing the disk failed."),
+    (sqlite_error(13), "The disk is full."),
+    (sqlite_error(14), "It, or a file beside it, cannot be opened."),
+    (sqlite_error(1), "SQLite says: odd."),
+    (sqlite_error(None), "SQLite says: odd."),
+    (DamagedError("It is no SQLite database."), "It is no SQLite database."),
+    (OSError(28, "No space left on device"), "No space left on device."),
+    (OSError("odd"), "odd."),
+]
+
+
+@pytest.mark.parametrize(("error", "why"), TROUBLES)
+def test_trouble_with_the_file_is_told_word_for_word(error: sqlite3.Error | OSError | DamagedError, why: str) -> None:
+    path, elsewhere = Path("/state/x.sqlite3"), "or keep the state elsewhere with --state-dir"
+    read = ledgerfile.trouble(CannotStart, "ledger-unreadable", path, error)
+    written = ledgerfile.trouble(MustStop, "ledger-unwritable", path, error)
+    assert (type(read), type(written)) == (CannotStart, MustStop)
+    assert told(read) == (
         "ledger-unreadable",
         "The ledger /state/x.sqlite3 cannot be read.",
-        "No space left on device.",
+        why,
+        f"Give it rights, and room for a copy in TMPDIR, {elsewhere}; then run the same command again.",
     )
-    assert read.cure.startswith("Give it rights, and room for a copy in TMPDIR, ")
-    assert (written.name, written.what, written.why) == (
+    assert told(written) == (
         "ledger-unwritable",
         "The ledger /state/x.sqlite3 cannot be written.",
-        "SQLite says: odd.",
+        why,
+        f"Give it space and rights on that disk, {elsewhere}; then run the same command again.",
     )
-    assert written.cure.startswith("Give it space and rights on that disk, ")
-    assert isinstance(written, MustStop)
 
 
-def test_a_ledger_made_anew_is_told_word_for_word(path: Path) -> None:
-    path.write_bytes(b"no ledger")
-    with opened(path) as made:
-        [finding] = made.findings
-    [aside] = [each for each in path.parent.iterdir() if "damaged" in each.name or each.name != path.name][:1]
-    assert finding.name == "ledger-rebuilt"
-    assert finding.status is FindingStatus.WARNING
-    assert finding.seen.startswith(f"The ledger {path} was damaged and a new one was made. ")
-    assert not finding.seen.endswith("None")
-    assert finding.why == "Nothing but time is lost: both ends are compared again in full."
-    assert finding.cure == f"Look at the disk's health; {aside} may be deleted."
+def test_a_ledger_that_is_damaged_again_at_once_is_told_and_not_made_anew_forever(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(path: Path) -> None:
+        raise DamagedError("It is no SQLite database.")
+
+    monkeypatch.setattr(ledgerfile, "_check_header", damaged)
+    with pytest.raises(CannotStart) as caught:
+        opened(filled)
+    assert (caught.value.name, caught.value.why) == ("ledger-unwritable", "It is no SQLite database.")
+    assert isinstance(caught.value.__cause__, DamagedError)
+
+
+def explained(made: Ledger, error: Exception) -> None:
+    with made._explained():
+        raise error
+
+
+def test_an_error_of_sqlite_stops_the_run_and_another_one_is_passed_on(ledger: Ledger) -> None:
+    with pytest.raises(MustStop) as caught:
+        explained(ledger, sqlite_error(13))
+    assert told(caught.value)[:3] == (
+        "ledger-unwritable",
+        f"The ledger {ledger.path} cannot be written.",
+        "The disk is full.",
+    )
+    for error in (sqlite3.IntegrityError("odd"), sqlite3.ProgrammingError("odd"), ZeroDivisionError("odd")):
+        with pytest.raises(type(error), match="odd"):
+            explained(ledger, error)
+    ledger.close()
+    assert ledger.path.exists(), "none of these was damage"
+
+
+def test_what_broke_a_transaction_is_told_also_where_sqlite_has_rolled_back_already(ledger: Ledger) -> None:
+    def break_off() -> None:
+        with ledger.transaction():
+            ledger.record_finished([folder_of(1)])
+            ledger._connection.execute("ROLLBACK")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        break_off()
+    assert ledger.finished("acme") == {}
+    ledger.record_finished([folder_of(1)])
+    assert len(ledger.finished("acme")) == 1
