@@ -111,6 +111,6 @@ def _first_of(problems: list[Problem], total: int, *, is_plan: bool) -> Iterator
     for problem in problems[:_PROBLEMS_SHOWN]:
         yield f"  {shown(problem.where)}: {shown(problem.reason)}"
     hidden = total - min(len(problems), _PROBLEMS_SHOWN)
-    if hidden > 0:
+    if problems and hidden > 0:  # what the run never came to is counted, and nowhere listed
         where = "--json lists the first 1,000 of all" if is_plan else "bytes-migrator status --problems 1000 lists them"
         yield f"  … and {number(hidden)} more: {where}"

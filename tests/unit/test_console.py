@@ -139,3 +139,9 @@ def test_an_organization_without_bucket_and_present_ones_that_were_not_seen() ->
     text = report_as_text(report_of({"alpha": tally}, rows=(row,), totals=Totals(organizations={"alpha": tally})))
     assert "2 of the present ones" in text
     assert Outcome.PRESENT.value in text
+
+
+def test_what_the_run_never_came_to_is_counted_and_nowhere_promised() -> None:
+    text = report_as_text(report_of({"alpha": tally_of(pending=(2_000, 9))}, interrupted_by="SIGINT"))
+    assert "2,000 pending: the run ended before it came to these\n\n" in text
+    assert "--problems" not in text
