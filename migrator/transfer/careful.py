@@ -96,21 +96,25 @@ class CarefulLane:
     def _carry(self, ticket: object, raw_file: RawFile, step: Step) -> None:
         """The boundary of one raw file: whatever happens here becomes its outcome, or ends the run."""
         try:
-            carried = self._carry_with_tries(ticket, raw_file, step)
-        except Vanished as error:
-            carried = self._gone(ticket, raw_file, step, error)
-        except Interrupted as error:
-            carried = Answer(ticket, Result(step.source, Outcome.PENDING, error.what))
-        except StoreError as error:
-            carried = self.failed(ticket, step.source, error)
-        except MigratorError as error:
-            carried = Answer(ticket, Result(step.source, Outcome.PENDING, error.what), error)
+            carried = self._carry_or_explain(ticket, raw_file, step)
         except Exception as error:
             carried = Answer(ticket, _unexpected(step.source, error))
         except BaseException as error:  # it ends the thread, and has to end whoever waits for it too
             self._done.put(error)
             raise
         self._done.put(carried)
+
+    def _carry_or_explain(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
+        try:
+            return self._carry_with_tries(ticket, raw_file, step)
+        except Vanished as error:
+            return self._gone(ticket, raw_file, step, error)
+        except Interrupted as error:
+            return Answer(ticket, Result(step.source, Outcome.PENDING, error.what))
+        except StoreError as error:
+            return self.failed(ticket, step.source, error)
+        except MigratorError as error:
+            return Answer(ticket, Result(step.source, Outcome.PENDING, error.what), error)
 
     def _gone(self, ticket: object, raw_file: RawFile, step: Step, error: Vanished) -> Answer:
         """A raw file has vanished only if the source says so; a folder or key that is missing at the target is a failure."""
