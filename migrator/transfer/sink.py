@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
-from migrator.errors import AlreadyThere, StoreError
-from migrator.model import Outcome, Result, Step
+from migrator.errors import AlreadyThere, Interrupted, MigratorError, StoreError
+from migrator.model import Outcome, Step
 from migrator.protocols import Answer, Target
 from migrator.transfer.careful import CarefulLane, Carried, Stored
 
@@ -131,9 +131,17 @@ class Transfer:
             return self._careful.failed(stored.ticket, stored.result.entry, error)
         try:
             return Answer(stored.ticket, self._careful.met_another(stored.raw_file, stored.result))
-        except StoreError as fault:
-            return Answer(stored.ticket, _failed(stored.result, fault))
+        except MigratorError as fault:
+            return _untold(stored, fault)
 
 
-def _failed(result: Result, fault: StoreError) -> Result:
-    return result._replace(outcome=Outcome.FAILED, reason=fault.what, code=fault.name, request_id=fault.request_id)
+def _untold(stored: Stored, fault: MigratorError) -> Answer:
+    """The name was taken, and what holds it could not be looked at."""
+    result = stored.result
+    if isinstance(fault, StoreError) and not isinstance(fault, Interrupted):
+        failed = result._replace(
+            outcome=Outcome.FAILED, reason=fault.what, code=fault.name, request_id=fault.request_id
+        )
+        return Answer(stored.ticket, failed)
+    pending = result._replace(outcome=Outcome.PENDING, reason=fault.what)
+    return Answer(stored.ticket, pending, None if isinstance(fault, Interrupted) else fault)

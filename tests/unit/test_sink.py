@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 
 import pytest
 
-from migrator.errors import AlreadyThere, StoreError
+from migrator.errors import AlreadyThere, Interrupted, MigratorError, MustStop, OutOfPatience, StoreError, StoreFull
 from migrator.model import Action, Entry, Outcome, RawFile, Result, Step
 from migrator.protocols import Answer, Receipt
 from migrator.stores.memory import MemoryStore
@@ -14,7 +16,7 @@ from migrator.transfer import sink
 from migrator.transfer.careful import CarefulLane, Carried, Stored
 from migrator.transfer.sink import Transfer
 from tests.backends import raw_id
-from tests.fakes import FailingStore, Schedule, quick_patience
+from tests.fakes import Clock, FailingStore, Schedule, quick_patience
 
 TICKET = object()
 RAW_FILES = [RawFile("org", raw_id(f"{number:04x}")) for number in range(8)]
@@ -29,12 +31,13 @@ class Lane:
         self.waited: list[float] = []
         self.given: list[tuple[object, str, Step]] = []
         self.asked: list[Step] = []
-
-    has_room = True
+        self.has_room = True
+        self.wants = True
+        self.is_closed = False
 
     def takes(self, step: Step) -> bool:
         self.asked.append(step)
-        return True
+        return self.wants
 
     def submit(self, ticket: object, organization: str, step: Step) -> None:
         self.given.append((ticket, organization, step))
@@ -48,7 +51,7 @@ class Lane:
         """Nobody counts here."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        self.is_closed = True
 
 
 class Published(MemoryStore):
@@ -90,7 +93,28 @@ def test_the_bulk_lane_is_given_what_it_takes() -> None:
     assert bulk.asked == [step]
     assert bulk.given == [(TICKET, "org", step)]
     assert careful.given == []
+    bulk.wants = False
+    transfer.submit(TICKET, "org", step)
+    assert (len(bulk.given), careful.given) == (1, [(TICKET, "org", step)])
     transfer.close()
+    alone = Lane()
+    transfer = Transfer(MemoryStore(), alone, None)  # type: ignore[arg-type]
+    transfer.submit(TICKET, "org", step)
+    assert (alone.given, alone.asked) == ([(TICKET, "org", step)], [])
+    transfer.close()
+
+
+def test_there_is_room_where_both_lanes_have_some() -> None:
+    careful, bulk = Lane(), Lane()
+    both, alone = (Transfer(MemoryStore(), careful, each) for each in (bulk, None))  # type: ignore[arg-type]
+    for careful.has_room, bulk.has_room, of_both, of_one in (
+        (True, True, True, True),
+        (True, False, False, True),
+        (False, True, False, False),
+    ):
+        assert (both.has_room, alone.has_room) == (of_both, of_one)
+    both.close()
+    alone.close()
 
 
 @pytest.mark.parametrize(
@@ -153,19 +177,139 @@ def test_what_is_flushed_waits_until_both_lanes_are_idle(target: Published, busy
     transfer.close()
 
 
-def test_what_cannot_be_told_of_a_taken_name_is_a_failure_with_all_that_the_server_said(target: Published) -> None:
-    fault = StoreError("server-refused", "It said no.")
-    fault.request_id = "request-1"
-    source = FailingStore(MemoryStore(), Schedule(always={"look": fault}))
-    there = FailingStore(target, Schedule({("published", 1): AlreadyThere("already-there", "Taken.")}))
+REFUSED = StoreError("server-refused", "It said no.")
+REFUSED.request_id = "request-1"
+TAKEN = AlreadyThere("already-there", "Taken.")
+GONE = OutOfPatience("unreachable", "The server is gone.")
+
+
+def answer_where(
+    target: Published, *, published: StoreError, looked: MigratorError | None = None
+) -> tuple[Answer, Entry]:
+    """What is answered where publishing answers an error, and looking at the name fails with another; and what was stored."""
+    source = FailingStore(MemoryStore(), Schedule(always={"look": looked} if looked is not None else {}))
+    there = FailingStore(target, Schedule({("published", 1): published}))
     careful = CarefulLane(source, there, jobs=1, patience=quick_patience())
     transfer = Transfer(there, careful, None)
     carried = stored(target, RAW_FILES[0])
     careful._done.put(carried)
     careful.under_way = 1
     [answer] = [*transfer.answers(flush=True), *transfer.answers(flush=True)]
-    expected = (Outcome.FAILED, "It said no.", "server-refused", "request-1")
-    result = answer.result
-    assert (result.outcome, result.reason, result.code, result.request_id) == expected
-    assert answer.ticket is TICKET
     transfer.close()
+    return answer, carried.result.entry
+
+
+def test_what_cannot_be_told_of_a_taken_name_is_a_failure_with_all_that_the_server_said(target: Published) -> None:
+    answer, entry = answer_where(target, published=TAKEN, looked=REFUSED)
+    result = Result(entry, Outcome.FAILED, "It said no.", code="server-refused", request_id="request-1")
+    assert answer == Answer(TICKET, result)
+
+
+def test_what_ends_the_run_while_a_taken_name_is_looked_at_ends_it_in_its_own_words(target: Published) -> None:
+    """The raw file is pending; raised instead, it would be something unexpected, and the batch's other answers lost."""
+    answer, entry = answer_where(target, published=TAKEN, looked=GONE)
+    assert answer == Answer(TICKET, Result(entry, Outcome.PENDING, "The server is gone."), GONE)
+
+
+def test_a_run_that_is_to_stop_while_a_taken_name_is_looked_at_leaves_it_pending(target: Published) -> None:
+    answer, entry = answer_where(target, published=TAKEN, looked=Interrupted("interrupted", "Asked to stop."))
+    assert answer == Answer(TICKET, Result(entry, Outcome.PENDING, "Asked to stop."), None)
+
+
+def test_what_publishing_refuses_failed_with_all_that_the_server_said(target: Published) -> None:
+    answer, entry = answer_where(target, published=REFUSED)
+    result = Result(entry, Outcome.FAILED, "It said no.", code="server-refused", request_id="request-1")
+    assert answer == Answer(TICKET, result)
+
+
+def test_a_medium_that_is_full_when_it_publishes_ends_the_run(target: Published) -> None:
+    answer, entry = answer_where(target, published=StoreFull("target-full", "No space is left."))
+    assert (answer.ticket, answer.result) == (TICKET, Result(entry, Outcome.PENDING, "No space is left."))
+    assert isinstance(answer.stop, MustStop)
+    assert answer.stop.name == "target-full"
+
+
+# --- the thread that publishes ---------------------------------------------------------------------------------------
+
+
+class Held(Published):
+    """A target that publishes when it may, and knows in which thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_publish = threading.Event()
+        self.threads: list[str] = []
+
+    def publish(self, receipts: Sequence[tuple[RawFile, Receipt]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        self.threads.append(threading.current_thread().name)
+        assert self.may_publish.wait(10)
+        return super().publish(receipts)
+
+
+def test_nobody_waits_for_the_medium_and_what_it_took_is_answered_at_the_next_occasion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sink, "BATCH_FILES", 2)
+    careful, target = Lane(), Held()
+    transfer = Transfer(target, careful, None)  # type: ignore[arg-type]
+    carried = [stored(target, each) for each in RAW_FILES[:2]]
+    careful.to_carry = list(carried)
+    careful.under_way = 1
+    assert list(transfer.answers(flush=True)) == [], "the batch is full and on its way"
+    assert list(transfer.answers(flush=True)) == [], "and still is"
+    target.may_publish.set()
+    transfer._publisher.submit(int).result()  # behind it
+    marked = [each.result._replace(mark=each.receipt.mark) for each in carried]
+    assert list(transfer.answers(flush=False)) == [Answer(TICKET, result) for result in marked]
+    assert list(transfer.answers(flush=False)) == [], "once"
+    assert [name.partition("_")[0] for name in target.threads] == ["publish"]
+    transfer.close()
+
+
+def test_one_batch_is_published_after_the_other() -> None:
+    """Whoever is asked to flush waits for all of them."""
+    careful, target = Lane(), Held()
+    transfer = Transfer(target, careful, None)  # type: ignore[arg-type]
+    target.may_publish.set()
+    for raw_file in RAW_FILES[:3]:
+        careful.to_carry = [stored(target, raw_file)]
+        assert [answer.result.entry.raw_id for answer in transfer.answers(flush=True)] == [raw_file.raw_id]
+    assert target.batches == [1, 1, 1]
+    assert len(set(target.threads)) == 1
+    transfer.close()
+
+
+def test_a_batch_does_not_wait_longer_than_a_second_to_be_full(
+    target: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From its first raw file on; and the next batch has a second of its own."""
+    clock = Clock()
+    monkeypatch.setattr(sink, "time", SimpleNamespace(monotonic=clock))
+    careful = Lane()
+    careful.under_way = 1
+    transfer = Transfer(target, careful, None)  # type: ignore[arg-type]
+    for raw_file, seconds, batches in zip(
+        RAW_FILES, (0.0, 0.5, 0.5, 0.25, 0.75, 0.5), ([], [], [], [4], [4], [4]), strict=False
+    ):
+        clock.advance(seconds)
+        careful.to_carry = [stored(target, raw_file)]
+        list(transfer.answers(flush=False))
+        transfer._publisher.submit(int).result()
+        assert target.batches == batches
+    clock.advance(0.75)
+    list(transfer.answers(flush=False))
+    transfer._publisher.submit(int).result()
+    assert target.batches == [4, 2]
+    transfer.close()
+
+
+def test_closed_it_leaves_no_thread_and_no_lane_open(target: Published) -> None:
+    careful, bulk = Lane(), Lane()
+    careful.to_carry = [stored(target, RAW_FILES[0])]
+    before = set(threading.enumerate())
+    transfer = Transfer(target, careful, bulk)  # type: ignore[arg-type]
+    list(transfer.answers(flush=True))
+    assert set(threading.enumerate()) - before, "one publishes"
+    transfer.close()
+    assert set(threading.enumerate()) <= before
+    assert (careful.is_closed, bulk.is_closed) == (True, True)
