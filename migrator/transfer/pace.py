@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 _FIRST_WINDOW = 16
 _MEASURED_SECONDS = 0.15
@@ -21,6 +22,13 @@ _THROTTLED_REST_SECONDS = 5.0
 _ONE_BURST_SECONDS = 1.0
 
 
+class _Look(NamedTuple):
+    """A window, and how many answers a second it brought."""
+
+    window: int
+    rate: float
+
+
 class Pace:
     """A window that finds its own size: doubled while throughput grows by it, smaller when the server asks or answers get slow.
 
@@ -36,8 +44,8 @@ class Pace:
         self._burst_until = 0.0
         self._began = clock()
         self._answers = 0
-        self._rate = 0.0
-        self._before = 0
+        self._before: _Look | None = None
+        """What a larger window is tried against."""
         self._steady = 0.0
         self._climbs = True
 
@@ -58,23 +66,21 @@ class Pace:
         if now >= self._burst_until:  # the answers to one window's requests are one refusal
             self.window = max(1, self.window // 2)
             self._burst_until = now + _ONE_BURST_SECONDS
-        self._before, self._rate = 0, 0.0
+        self._before = None
         self._rest_until = now + _THROTTLED_REST_SECONDS
         self._began, self._answers = now, 0
 
     def _judge(self, rate: float, now: float) -> None:
-        if self._before and rate < self._rate * _WORTH_IT:
-            self.window, self._before = self._before, 0  # the larger window brought nothing
+        before, self._before = self._before, None
+        if before is not None and rate < before.rate * _WORTH_IT:
+            self.window = before.window  # the larger one brought nothing
             self._rest_until = now + (_SHORT_REST_SECONDS if self._climbs else _REST_SECONDS)
             self._climbs = False
-            self._rate = 0.0
-        elif not self._before and rate < self._steady * _ANSWERS_GOT_SLOW:
+        elif before is None and rate < self._steady * _ANSWERS_GOT_SLOW:
             self.window = min(self.window, max(_SMALLEST_BY_LATENCY, self.window * 3 // 4))
             self._steady = rate
             self._rest_until = now + _REST_SECONDS
         elif now >= self._rest_until and self.window < self._largest:
-            self._rate, self._before = rate, self.window
+            self._before = _Look(self.window, rate)
             self.window = min(self._largest, self.window * 2)
-        else:
-            self._before = 0
         self._steady = max(rate, self._steady * _FORGOTTEN)

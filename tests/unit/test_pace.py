@@ -205,6 +205,18 @@ def test_a_rate_that_falls_by_more_than_half_narrows_by_a_quarter_and_rests() ->
     assert stepped.after(1.0, 300) == 24, "3 s are over"
 
 
+def test_half_the_rate_is_not_less_than_half() -> None:
+    for answers, window in ((500, 16), (499, 12)):
+        stepped = Stepped(largest=16)
+        assert stepped.after(1.0, 1_000) == 16
+        assert stepped.after(1.0, answers) == window
+
+
+def test_the_first_look_is_held_against_nothing() -> None:
+    """However slow it is: a window is narrowed for answers that got slow."""
+    assert Stepped().after(128.0, 32) == 32
+
+
 def test_it_does_not_narrow_below_four_for_slow_answers() -> None:
     stepped = Stepped(largest=5)
     assert stepped.after(1.0, 10_000) == 5
