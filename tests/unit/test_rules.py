@@ -1,29 +1,28 @@
-"""The tables from verdicts to actions."""
+"""The tables from verdicts to actions, cell by cell: nothing but this test says that a cell is the right one."""
 
 import pytest
 
 from migrator.model import Action, Verdict
-from migrator.rules import BY_CONTENT, BY_SIZE, REFUSE, Rules
+from migrator.rules import AGAINST_SUMS, BY_CONTENT, BY_SIZE, PROOF, PROOF_BY_SIZE, REFUSE, Rules
 
 
 @pytest.mark.parametrize(
-    ("rules", "verdict", "action"),
+    ("rules", "source_only", "same_size", "differs"),
     [
-        (BY_CONTENT, Verdict.SOURCE_ONLY, Action.COPY),
-        (BY_CONTENT, Verdict.SAME_SIZE, Action.COMPARE),
-        (BY_CONTENT, Verdict.DIFFERS, Action.DIFFER),
-        (BY_SIZE, Verdict.SOURCE_ONLY, Action.COPY),
-        (BY_SIZE, Verdict.SAME_SIZE, Action.ACCEPT),
-        (BY_SIZE, Verdict.DIFFERS, Action.DIFFER),
-        (REFUSE, Verdict.SOURCE_ONLY, Action.REFUSE),
-        (REFUSE, Verdict.SAME_SIZE, Action.REFUSE),
-        (REFUSE, Verdict.DIFFERS, Action.REFUSE),
+        (BY_CONTENT, Action.COPY, Action.COMPARE, Action.DIFFER),
+        (BY_SIZE, Action.COPY, Action.ACCEPT, Action.DIFFER),
+        (PROOF_BY_SIZE, Action.MISS, Action.VOUCH, Action.DIFFER),
+        (PROOF, Action.MISS, Action.COMPARE, Action.DIFFER),
+        (AGAINST_SUMS, Action.MISS, Action.COMPARE, Action.COMPARE),
+        (REFUSE, Action.REFUSE, Action.REFUSE, Action.REFUSE),
     ],
 )
-def test_what_is_done_with_a_raw_file_of_the_source(rules: Rules, verdict: Verdict, action: Action) -> None:
-    assert rules[verdict] is action
-
-
-@pytest.mark.parametrize("rules", [BY_CONTENT, BY_SIZE, REFUSE])
-def test_raw_files_only_at_the_target_are_never_touched(rules: Rules) -> None:
-    assert set(rules) == set(Verdict) - {Verdict.TARGET_ONLY}
+def test_what_is_done_with_a_raw_file_of_the_source(
+    rules: Rules, source_only: Action, same_size: Action, differs: Action
+) -> None:
+    """And nothing else: raw files only at the target are never touched."""
+    assert rules == {
+        Verdict.SOURCE_ONLY: source_only,
+        Verdict.SAME_SIZE: same_size,
+        Verdict.DIFFERS: differs,
+    }
