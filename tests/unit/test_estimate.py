@@ -34,6 +34,7 @@ def work(files: int, size: int, **more: object) -> Work:
         ),
         (work(500, 100, from_s3=True), {"list": 1, "get": 500}),
         (work(2, 20 * MIB, to_s3=True), {"list": 1, "create_bucket": 0, "put": 0, "multipart": 4, "part": 6}),
+        (work(2, 20 * MIB, from_s3=True), {"list": 1, "get": 6}),
         (work(500, 100), {"list": 0}),
         (
             work(500, 100, from_s3=True, to_s3=True),
@@ -57,6 +58,22 @@ def test_latency_counts_where_it_is_what_holds_up() -> None:
     assert any("500.0 ms" in told for told in slow.rests_on)
 
 
+@pytest.mark.parametrize(
+    ("given_work", "latency", "seconds"),
+    [
+        (work(3_000, 1), None, (1.0, 10.0)),
+        (work(10, 100_000_000), None, (10.0, 100.0)),
+        (work(998, 1, to_s3=True), 0.64, (9.99, 79.92)),
+        (work(0, 0, to_s3=True), 0.64, (0.0, 0.0)),
+    ],
+    ids=["by files", "by bytes", "by 998 files and a page, a request each", "nothing"],
+)
+def test_from_fast_to_slow(given_work: Work, latency: float | None, seconds: tuple[float, float]) -> None:
+    found = estimate_of(given_work, Measured(latency=latency))
+    assert found.seconds == pytest.approx(seconds)
+    assert (found.rests_on == ("nothing has to be copied",)) is (not given_work.total.files)
+
+
 def test_a_slow_source_bounds_the_rate() -> None:
     found = estimate_of(work(10, 100 * MIB, from_s3=True), Measured(read_bytes_per_second=1e6))
     assert found.seconds[0] >= 1_000
@@ -75,9 +92,30 @@ def test_what_is_left_at_a_disk(space: Space, short: str) -> None:
     found = estimate_of(work(1_000, 1_000), Measured(space=space))
     assert found.is_short_of == short
     assert found.free_bytes == space.bytes
-    if space.inodes is not None and found.free_inodes_after is not None:
-        used = space.inodes - found.free_inodes_after
-        assert 1_800 < used < 2_000, "a thousand files, and nearly as many index folders"
+    assert found.free_bytes_after == space.bytes - 1_000 * (1_000 + 4096 // 2) - 888 * 4096
+    assert found.free_inodes == space.inodes
+    after = space.inodes - 1_000 - 888 if space.inodes is not None else None
+    assert found.free_inodes_after == after, "a thousand files, nearly as many index folders, and the organization's"
+
+
+def test_an_organization_without_anything_to_copy_gets_no_folder() -> None:
+    missing = {"acme": Count(1, 10), "empty": Count(0, 0)}
+    found = estimate_of(Work(missing=missing, discovered=1), Measured(space=Space(10**6, 100, 512)))
+    assert found.free_inodes_after == 100 - 1 - 2
+    assert found.free_bytes_after == 10**6 - 10 - 512 // 2 - 2 * 512
+
+
+def test_told_to_a_program() -> None:
+    found = estimate_of(work(3_000, 1, to_s3=True), Measured(space=Space(10**9, 10**6, 4096)))
+    assert found.as_dict() == {
+        "requests": {"list": 4, "create_bucket": 0, "put": 3_000, "multipart": 0, "part": 0, "total": 3_004},
+        "seconds": {"fast": 1.0, "slow": 10.0},
+        "rests_on": list(found.rests_on),
+        "free_bytes": 10**9,
+        "free_bytes_after": found.free_bytes_after,
+        "free_inodes": 10**6,
+        "free_inodes_after": found.free_inodes_after,
+    }
 
 
 @given(

@@ -181,3 +181,5 @@ def test_an_error_that_was_cut_on_the_way_says_nothing_of_the_server(headers: di
     assert found.name == "broken-off"
     empty = answer("404", 404, to="ListObjectsV2", **{"content-type": "application/xml", "content-length": "0"})
     assert translate(empty, WHERE).name == "not-s3"
+    whole = answer("NoSuchPage", 404, to="ListObjectsV2", **{"content-type": "application/xml", **headers})
+    assert translate(whole, WHERE).name == "not-s3", "it was read to its end: the code is the server's own"

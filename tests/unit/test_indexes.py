@@ -79,12 +79,40 @@ def test_a_folder_that_just_changed_is_listed_each_time(folder: Folder) -> None:
     assert folder.listed == 3
 
 
+@pytest.mark.parametrize("modified_after", [-LATER, LATER])
+def test_a_modification_time_that_was_set_does_not_make_a_folder_rest(folder: Folder, modified_after: int) -> None:
+    """Back, the change time tells that somebody did it; forth, nothing is older than now."""
+    folder.add("a00")
+    os.utime(folder.path, ns=(0, folder.changed_ns + modified_after))
+    indexes = IndexFolders(lambda: folder.changed_ns + max(modified_after, 0))
+    for _ in range(2):
+        assert below(indexes, folder) == ["a00"]
+    assert folder.listed == 2
+
+
 def test_only_the_last_organizations_are_kept(folder: Folder) -> None:
     indexes = IndexFolders(lambda: folder.changed_ns + LATER)
-    for number in range(KEPT + 1):
+    for number in range(KEPT):
         below(indexes, folder, name=f"organization-{number}")
+    assert folder.listed == KEPT
+    below(indexes, folder, name="organization-0")
+    assert folder.listed == KEPT, "all of them are kept"
+    below(indexes, folder, name=f"organization-{KEPT}")
     assert folder.listed == KEPT + 1
     below(indexes, folder, name=f"organization-{KEPT}")
+    below(indexes, folder, name="organization-1")
     assert folder.listed == KEPT + 1
     below(indexes, folder, name="organization-0")
     assert folder.listed == KEPT + 2
+
+
+def test_an_organization_that_was_listed_again_is_among_the_last(folder: Folder) -> None:
+    indexes = IndexFolders(lambda: folder.changed_ns + LATER)
+    for number in range(KEPT):
+        below(indexes, folder, name=f"organization-{number}")
+    folder.add("a00")
+    assert below(indexes, folder, name="organization-0") == ["a00"]
+    below(indexes, folder, name=f"organization-{KEPT}")
+    listed = folder.listed
+    assert below(indexes, folder, name="organization-0") == ["a00"]
+    assert folder.listed == listed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -116,8 +117,18 @@ def test_a_full_disk_is_cured_by_room_and_not_by_rights(tmp_path: Path) -> None:
     assert forbidden.startswith("Make it writable")
 
 
+def test_a_disk_that_takes_a_name_and_no_byte_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statefolder.tempfile, "TemporaryFile", lambda dir: open("/dev/full", "wb"))  # noqa: SIM115
+    with pytest.raises(CannotStart) as caught:
+        StateFolder(tmp_path).ensure()
+    assert caught.value.name == "state-folder-unwritable"
+    assert caught.value.cure.startswith("Make room")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder to another user")
-@pytest.mark.parametrize(("mode", "is_refused"), [(0o777, True), (0o1777, True), (0o770, True), (0o755, False)])
+@pytest.mark.parametrize(
+    ("mode", "is_refused"), [(0o777, True), (0o1777, True), (0o770, True), (0o757, True), (0o755, False)]
+)
 def test_anothers_folder_that_others_can_write_is_refused(tmp_path: Path, mode: int, is_refused: bool) -> None:
     path = tmp_path / "theirs"
     path.mkdir()
@@ -129,6 +140,12 @@ def test_anothers_folder_that_others_can_write_is_refused(tmp_path: Path, mode: 
         StateFolder(path).ensure()
     assert caught.value.name == "state-folder-not-ours"
     return None
+
+
+def test_ones_own_folder_is_ones_own_affair(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    StateFolder(tmp_path).ensure()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -156,8 +173,9 @@ def test_the_file_system_is_that_of_the_innermost_latest_mount(tmp_path: Path, p
     [(kind, True) for kind in NETWORK] + [(kind, False) for kind in LOCAL],
 )
 def test_network_file_systems_are_refused_with_nothing_written(tmp_path: Path, kind: str, is_network: bool) -> None:
-    mountinfo = tmp_path / "mountinfo"
-    mountinfo.write_text(f"1 0 8:1 / / rw - ext4 x rw\n2 1 0:9 / {os.path.realpath(tmp_path)} rw - {kind} x rw\n")
+    """Where a link leads to one too."""
+    mountinfo, mount = tmp_path / "mountinfo", os.path.realpath(tmp_path / "state")
+    mountinfo.write_text(f"1 0 8:1 / / rw - ext4 x rw\n2 1 0:9 / {mount} rw - {kind} x rw\n")
     (tmp_path / "link").symlink_to(tmp_path / "state")
     folder = StateFolder(tmp_path / "link" / "deep", mountinfo)
     if not is_network:
@@ -223,6 +241,46 @@ def test_a_lock_held_by_another_process_is_busy_until_that_dies(folder: StateFol
     assert not is_running(ledger)
 
 
+@contextmanager
+def looked_at(ledger: Path) -> Iterator[int]:
+    """The lock as `is_running` holds it for an instant."""
+    descriptor = os.open(statefolder.lock_path(ledger), os.O_RDWR | os.O_CREAT)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def test_who_looks_is_no_run_to_another_who_looks(folder: StateFolder) -> None:
+    ledger = folder.ledger_path("a", "b")
+    with looked_at(ledger):
+        assert not is_running(ledger)
+
+
+def test_a_run_waits_for_who_only_looks_and_not_for_ever(folder: StateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = folder.ledger_path("a", "b")
+    pauses: list[float] = []
+    monkeypatch.setattr(statefolder.time, "sleep", pauses.append)
+    with looked_at(ledger), pytest.raises(LedgerBusy), lock(ledger):
+        pass
+    assert pauses == [0.02] * 5
+    with looked_at(ledger) as descriptor:
+        monkeypatch.setattr(statefolder.time, "sleep", lambda seconds: fcntl.flock(descriptor, fcntl.LOCK_UN))
+        with lock(ledger):
+            assert is_running(ledger)
+
+
+def test_the_lock_is_for_this_user_alone(folder: StateFolder) -> None:
+    ledger = folder.ledger_path("a", "b")
+    old_mask = os.umask(0)
+    try:
+        with lock(ledger):
+            assert statefolder.lock_path(ledger).stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(old_mask)
+
+
 def test_looking_whether_a_run_is_on_leaves_no_trace(folder: StateFolder) -> None:
     assert not is_running(folder.ledger_path("a", "b"))
     assert list(folder.path.iterdir()) == []
@@ -257,6 +315,15 @@ def test_a_lock_that_cannot_be_opened_is_told(tmp_path: Path, obstacle: str) -> 
         pass
     assert caught.value.name == "ledger-unlockable"
     assert not (tmp_path / "victim").exists()
+
+
+def test_names_that_were_set_aside_are_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[int, list[str]]] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append((os.fstat(fd).st_ino, sorted(os.listdir(fd)))))
+    ledger = tmp_path / "0123456789ab-forth.sqlite3"
+    ledger.write_text("")
+    aside = set_aside(ledger, 1767225600.0)
+    assert synced == [(tmp_path.stat().st_ino, [aside.name])], "the folder, once they are in it"
 
 
 def test_setting_aside_moves_the_whole_family_and_never_over_another(tmp_path: Path) -> None:

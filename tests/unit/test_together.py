@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
@@ -25,22 +26,34 @@ def test_answers_come_in_the_order_of_the_questions() -> None:
     assert together([first, last]) == ["first", "last"]
 
 
-def test_no_more_than_eight_at_once() -> None:
-    lock = threading.Lock()
+class AllAsked(list[Callable[[], None]]):
+    """Questions that nobody answers before all have been asked; knows how many threads there were by then."""
+
+    def __init__(self, count: int) -> None:
+        self.were_asked = threading.Event()
+        self.threads = 0
+        super().__init__([self.answer] * count)
+
+    def answer(self) -> None:
+        assert self.were_asked.wait(60)
+
+    def __iter__(self) -> Iterator[Callable[[], None]]:
+        yield from super().__iter__()
+        self.threads = sum(thread.name.startswith("look_") for thread in threading.enumerate())
+        self.were_asked.set()
+
+
+@pytest.mark.parametrize(("count", "at_once"), [(2, 2), (AT_ONCE, AT_ONCE), (3 * AT_ONCE, AT_ONCE)])
+def test_no_more_than_eight_at_once(count: int, at_once: int) -> None:
+    """A thread is made for each question that comes while all others are busy, up to as many as there may be."""
+    questions = AllAsked(count)
+    together(questions)
+    assert questions.threads == at_once
+
+
+def test_eight_do_run_at_once() -> None:
     full = threading.Barrier(AT_ONCE)
-    running = most = 0
-
-    def ask() -> None:
-        nonlocal running, most
-        with lock:
-            running += 1
-            most = max(most, running)
-        full.wait(10)
-        with lock:
-            running -= 1
-
-    together([ask] * (3 * AT_ONCE))
-    assert most == AT_ONCE
+    together([partial(full.wait, 60)] * (2 * AT_ONCE))
 
 
 def test_the_first_error_is_raised_when_all_have_ended() -> None:
