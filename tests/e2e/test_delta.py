@@ -111,13 +111,16 @@ class Writer:
             self._stop.wait(0.002)  # some hundred a second, as much as Bytes ever saves
 
 
-def test_ten_passes_while_bytes_writes_lose_nothing(weed: S3Server, fresh_names: FreshNames, tmp_path: Path) -> None:
+@pytest.mark.parametrize("passes", [4, pytest.param(10, marks=pytest.mark.slow)])
+def test_passes_while_bytes_writes_lose_nothing(
+    passes: int, weed: S3Server, fresh_names: FreshNames, tmp_path: Path
+) -> None:
     data, naming = tmp_path / "data", ends.single(fresh_names)
     corpus.make_store(data, {"alpha": 500, "b1": 100})
     words = ("--from", data, "--to", ends.template(naming), "--settle", "0.5")
     copied = 0
     with Writer(data).writing() as writer:
-        for _ in range(10):
+        for _ in range(passes):
             told = migrate(*words, server=weed)
             copied += ends.files(told).get("copied", 0)
     assert writer.saved > 100, "it wrote while the passes ran"

@@ -44,7 +44,7 @@ def told(document: dict[str, Any]) -> dict[str, Any]:
     return {**{name: document[name] for name in same if name in document}, "problems": problems}
 
 
-@pytest.mark.parametrize("level", ["etag", "content"])
+@pytest.mark.parametrize("level", ["etag", pytest.param("content", marks=pytest.mark.slow)])
 def test_every_engine_finds_the_same_damage(level: str, moved: Move) -> None:
     damage = damaged(moved)
     words = (*VERIFY, *moved.between(), "--level", level, "--state-dir", str(moved.folder / "state"))
