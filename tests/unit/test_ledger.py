@@ -346,26 +346,34 @@ def test_only_a_writer_waits_for_foreign_programs(path: Path) -> None:
 def test_sqlite_makes_no_file_and_writes_none_that_is_read_in_place(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[tuple[str, str, float]] = []
-    connect = ledgerfile._connect
+    seen: list[tuple[str, float]] = []
+    connect = sqlite3.connect
 
-    def noting(place: Path, mode: str, patience: float) -> sqlite3.Connection:
-        seen.append((place.name.removeprefix(path.name), mode, patience))
-        return connect(place, mode, patience)
+    def noting(address: str, *, uri: bool, timeout: float, isolation_level: None) -> sqlite3.Connection:
+        assert uri is True, "not every SQLite takes addresses without being told"
+        seen.append((address.partition(path.name)[2], timeout))
+        return connect(address, uri=uri, timeout=timeout, isolation_level=isolation_level)
 
-    monkeypatch.setattr(ledgerfile, "_connect", noting)
+    monkeypatch.setattr(sqlite3, "connect", noting)
     opened(path).close()
     for folder in (tmp_path, tmp_path / "missing"):
         monkeypatch.setattr(tempfile, "tempdir", str(folder))
         reader = Ledger.open_to_read(path)
         assert reader is not None
         reader.close()
-    assert seen == [
-        (".new", "mode=rw", 0),
-        ("", "mode=rw", 0.1),
-        ("", "mode=rw", 0),
-        ("", "mode=ro&immutable=1", 0),
-    ]
+    assert seen == [(".new?mode=rw", 0), ("?mode=rw", 0.1), ("?mode=rw", 0), ("?mode=ro&immutable=1", 0)]
+
+
+def test_a_new_ledger_is_never_written_into_a_file_that_is_there(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if it came between the look at what is left over and the making."""
+    other = path.with_name("other")
+    other.write_bytes(b"another's")
+    path.with_name(path.name + ".new").symlink_to(other)
+    monkeypatch.setattr(Path, "unlink", lambda path, missing_ok: None)
+    with pytest.raises(CannotStart) as caught:
+        opened(path)
+    assert told(caught.value)[:3] == ("ledger-unwritable", f"The ledger {path} cannot be written.", "File exists.")
+    assert other.read_bytes() == b"another's"
 
 
 def test_a_path_may_be_relative_and_hold_what_an_address_may_not(
@@ -462,6 +470,13 @@ def leave_a_wal_alone(path: Path) -> None:
     path.with_name(path.name + "-wal").write_bytes(b"\x37\x7f\x06\x82" + bytes(5000))
 
 
+def misplace_a_row(path: Path) -> None:
+    """A key that no longer stands where it belongs, which a quick check does not see."""
+    content = path.read_bytes()
+    assert content.count(b"finishedacme005") == 1
+    path.write_bytes(content.replace(b"finishedacme005", b"finishedacme00f"))
+
+
 def rebind(body: str) -> Callable[[Path], None]:
     seal = Sealer().seal("binding", "", "locations", body)
     return lambda path: change(path, "UPDATE facts SET body = ?, seal = ? WHERE kind = 'binding'", body, seal)
@@ -511,6 +526,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         NO_FILE,
     ),
 }
+if sqlite3.sqlite_version_info >= (3, 40):  # older ones do not look, and the row is passed over
+    DAMAGES["rows out of order"] = (misplace_a_row, r"SQLite says: row not in PRIMARY KEY order for facts\.")
 
 
 @pytest.mark.row(66)
@@ -787,7 +804,7 @@ def test_a_reader_writes_nothing_beside_a_closed_ledger(filled: Path) -> None:
     reader = Ledger.open_to_read(filled, source_identity=SOURCE, target_identity=TARGET)
     assert reader is not None
     with reader:
-        assert (reader.source_identity, reader.target_identity) == (SOURCE, TARGET)
+        assert (reader.path, reader.source_identity, reader.target_identity) == (filled, SOURCE, TARGET)
         assert len(reader.finished("acme")) == 600
         assert reader.runs()[0].run_id == "run-1"
     assert tree(filled.parent) == before
