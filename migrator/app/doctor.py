@@ -279,15 +279,7 @@ def _try(
     if not buckets:
         return
     if not wish.probe:
-        known = _known(found.locations, options, location, buckets)
-        if known.works:
-            found.findings.append(
-                calls_finding([Replay(bucket=one, calls=()) for one in buckets], endpoint=None, region=None)
-            )
-        else:
-            found.findings.append(untried_finding())
-        if known.abilities is not None:
-            found.findings.append(abilities_finding(known.abilities.missing(), None))
+        found.findings += _findings_of_a_run(_known(found.locations, options, location, buckets), buckets)
         return
     seen: list[tuple[Abilities, Habits]] = []
 
@@ -312,6 +304,15 @@ def _try(
         found.findings.append(abilities_finding(abilities.missing(), habits))
         found.findings += habit_findings(habits)
     _keep(found.locations, options, location, replays, seen[0][0] if seen else None)
+
+
+def _findings_of_a_run(known: _Known, buckets: Sequence[str]) -> Iterator[Finding]:
+    if known.works:
+        yield calls_finding([Replay(bucket=one, calls=()) for one in buckets], endpoint=None, region=None)
+    else:
+        yield untried_finding()
+    if known.abilities is not None:
+        yield abilities_finding(known.abilities.missing(), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class Record:
         """`relies_on_finished` false: what earlier runs finished is compared again."""
         self._ledger = ledger
         self._relies_on_finished = relies_on_finished
-        self._run_id = run_id
+        self.run_id = run_id
         self._totals = totals
         self._saved_at = time.monotonic()
         self.ahead: CountAhead | None = None
@@ -93,7 +93,7 @@ class Record:
     def running(self, command: str, locations: Locations, options: Options) -> Iterator[None]:
         """Between these, `status` shows the run; an error that ends it is written down too."""
         self._ledger.begin_run(
-            self._run_id,
+            self.run_id,
             command,
             str(locations.source),
             str(locations.target),
@@ -129,7 +129,7 @@ class Record:
 
     def record(self, told: Told) -> None:
         with self._ledger.transaction():
-            self._ledger.record_problems(self._run_id, told.problems)
+            self._ledger.record_problems(self.run_id, told.problems)
             self._ledger.record_finished(told.finished)
             self._ledger.record_provisional(told.provisional)
             self._ledger.settle_provisional(told.settled)
@@ -139,11 +139,11 @@ class Record:
         now = time.monotonic()
         if now - self._saved_at >= _SAVE_EVERY_SECONDS:
             self._saved_at = now
-            self._ledger.save_progress(self._run_id, self._progress(), time.time(), self._expected())
+            self._ledger.save_progress(self.run_id, self._progress(), time.time(), self._expected())
 
     def keep(self, report: dict[str, object]) -> None:
         """What `bytes-migrator report` shows of this run besides its totals and problems."""
-        self._ledger.save_report(self._run_id, report)
+        self._ledger.save_report(self.run_id, report)
 
     def _expected(self) -> tuple[int, int, bool] | None:
         ahead = self.ahead
@@ -152,10 +152,10 @@ class Record:
     def begin_pass(self, totals: Totals) -> None:
         """Another pass of the same run: what `status` shows is the last one's, with its problems."""
         self._totals = totals
-        self._ledger.forget_problems(self._run_id)
+        self._ledger.forget_problems(self.run_id)
 
     def end(self, exit_status: int) -> None:
-        self._ledger.end_run(self._run_id, exit_status=exit_status, ended_at=time.time(), totals=self._progress())
+        self._ledger.end_run(self.run_id, exit_status=exit_status, ended_at=time.time(), totals=self._progress())
 
     def _progress(self) -> dict[str, dict[str, dict[str, int]]]:
         return {organization: tally.as_dict() for organization, tally in self._totals.organizations.items()}
@@ -180,7 +180,7 @@ class ProofRecord(NoMemory, Record):
     @contextmanager
     def begun(self, names: tuple[str, str], fingerprint: str) -> Iterator[None]:
         """Between these, `status` shows the run; an error that ends it is written down too."""
-        self._ledger.begin_run(self._run_id, "verify", *names, settings_fingerprint=fingerprint, started_at=time.time())
+        self._ledger.begin_run(self.run_id, "verify", *names, settings_fingerprint=fingerprint, started_at=time.time())
         try:
             yield
         except MigratorError as error:
@@ -195,7 +195,7 @@ class ProofRecord(NoMemory, Record):
 
     def record(self, told: Told) -> None:
         with self._ledger.transaction():
-            self._ledger.record_problems(self._run_id, told.problems)
+            self._ledger.record_problems(self.run_id, told.problems)
             self._ledger.record_proven(told.proven)
         self.sheets.setdefault(told.organization, {}).update(told.sheets)
         for shard in told.relied_upon:

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
+from dataclasses import replace
 from functools import partial
 
 from migrator.ahead import CountAhead
@@ -87,21 +88,7 @@ def migrate(
     throttle = throttle_of(options, stopping.event)
     with ExitStack() as stack:
         ledger = stack.enter_context(held_ledger(locations, options))
-        disk_findings: tuple[Finding, ...] = ()
-        if isinstance(locations.target, DiskLocation):
-            stack.enter_context(held(locations.target.root, locations.target.folder_mode))
-            disk_findings = try_out(locations.target.root)
-        tried = try_bytes_calls(prepared, options, ledger, run_id, stopping.event)
-        refuse_errors(tried, options.forced)
-        abilities, prepared = abilities_of(prepared, options, ledger, run_id, stopping.event)
-        findings = (
-            *prepared.findings,
-            *tried,
-            *ledger.findings,
-            *disk_findings,
-            *ability_findings(abilities),
-            *lane_findings(locations),
-        )
+        abilities, prepared = _try_out_target(prepared, options, ledger, run_id, stopping, stack)
         record = Record(ledger, run_id, totals, relies_on_finished=not options.full)
         stack.enter_context(record.running("migrate", locations, options))
         ledger.record_problems(run_id, prepared.look.problems)
@@ -117,7 +104,7 @@ def migrate(
             prepared,
             totals,
             stopping,
-            lambda: (*findings, *key_findings(recipe, options), *engine.findings),
+            lambda: (*prepared.findings, *key_findings(recipe, options), *engine.findings),
             ahead,
             by_size=options.compare_by_size,
         )
@@ -129,16 +116,39 @@ def migrate(
             on_stopped(report)
             raise
         if stopping.event.is_set():
-            ahead.finish(_COUNTING_AFTER_STOP_SECONDS)
-            _count_pending(totals, ahead)
-            if stopping.signal == MAX_DURATION and ahead.is_final and not totals.overall()[Outcome.PENDING].files:
-                stopping.signal = ""  # it came to its end all the same
+            _count_what_is_left(totals, ahead, stopping)
         else:
             _give_up_leftovers(ledger, source, prepared, options, stopping)
         report = report_now()
         record.keep(as_kept(report))
         record.end(report.exit_status)
     return report
+
+
+def _try_out_target(
+    prepared: Prepared, options: Options, ledger: Ledger, run_id: str, stopping: Stopping, stack: ExitStack
+) -> tuple[Abilities, Prepared]:
+    """What can be known only by writing there: whether raw files can be published, whether Bytes' own calls work, what the server can do.
+
+    `prepared` comes back with what was found; a data folder is held until the stack ends.
+    """
+    locations = prepared.locations
+    disk_findings: tuple[Finding, ...] = ()
+    if isinstance(locations.target, DiskLocation):
+        stack.enter_context(held(locations.target.root, locations.target.folder_mode))
+        disk_findings = try_out(locations.target.root)
+    tried = try_bytes_calls(prepared, options, ledger, run_id, stopping.event)
+    refuse_errors(tried, options.forced)
+    abilities, prepared = abilities_of(prepared, options, ledger, run_id, stopping.event)
+    findings = (
+        *prepared.findings,
+        *tried,
+        *ledger.findings,
+        *disk_findings,
+        *ability_findings(abilities),
+        *lane_findings(locations),
+    )
+    return abilities, replace(prepared, findings=findings)
 
 
 def _give_up_leftovers(
@@ -203,13 +213,16 @@ def deadline_of(options: Options, stopping: Stopping) -> tuple[Observer, ...]:
     return () if seconds is None else (Deadline(seconds, stopping),)
 
 
-def _count_pending(totals: Totals, ahead: CountAhead) -> None:
+def _count_what_is_left(totals: Totals, ahead: CountAhead, stopping: Stopping) -> None:
     """What the run did not come to: what was counted, less what was told."""
+    ahead.finish(_COUNTING_AFTER_STOP_SECONDS)
     for organization, counted in ahead.by_organization.items():
         tally = totals.organizations.setdefault(organization, Tally())
         told = tally.discovered
         if counted.files > told.files:
             tally[Outcome.PENDING].merge(Count(counted.files - told.files, max(0, counted.bytes - told.bytes)))
+    if stopping.signal == MAX_DURATION and ahead.is_final and not totals.overall()[Outcome.PENDING].files:
+        stopping.signal = ""  # it came to its end all the same
 
 
 def new_run_id() -> str:

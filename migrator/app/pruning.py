@@ -61,16 +61,7 @@ def prune(
             manifest = ManifestOfRun(options.state.path / "manifests" / run_id)
             manifest.prepare()
             written = manifest, ledger
-        over_at = started + options.limits.duration if options.limits.duration is not None else None
-
-        def count(what: str) -> Callable[[int], None]:
-            def counted(files: int) -> None:
-                if over_at is not None and time.monotonic() > over_at and not stopping.event.is_set():
-                    stopping.ask(MAX_DURATION)
-                told(what, files)
-
-            return counted
-
+        count = _counting(told, started, options, stopping)
         proving = Proving(
             ends, ages=options.ages, refused=prepared.refused, stopping=stopping.event, told=count("proven")
         )
@@ -78,8 +69,7 @@ def prune(
         is_dry = True
         try:
             proving.run(prepared.look.organizations, written[0] if written else None)
-            number = proving.pruned.overall().deletable.files
-            if written and _is_confirmed(wish, proving.pruned, number):
+            if written and _is_confirmed(wish, proving.pruned, proving.pruned.overall().deletable.files):
                 is_dry = False
                 remover = stack.enter_context(_remover(locations.source, source, run_id))
                 pruning = Pruning(ends, remover, proving.pruned, stopping=stopping.event, told=count("deleted"))
@@ -94,18 +84,35 @@ def prune(
         finally:
             if written and is_dry:
                 written[0].discard()  # nothing went
-        return PruneReport(
-            run=run_id,
-            source=str(locations.source),
-            target=str(locations.target),
-            dry_run=is_dry,
-            pruned=proving.pruned,
-            findings=(*findings, *_guard_findings(wish, proving.pruned)),
-            manifest=str(written[0].folder) if written and not is_dry else None,
-            seconds=time.monotonic() - started,
-            interrupted_by=stopping.signal,
-            error=error,
-        )
+    return PruneReport(
+        run=run_id,
+        source=str(locations.source),
+        target=str(locations.target),
+        dry_run=is_dry,
+        pruned=proving.pruned,
+        findings=(*findings, *_guard_findings(wish, proving.pruned)),
+        manifest=str(written[0].folder) if written and not is_dry else None,
+        seconds=time.monotonic() - started,
+        interrupted_by=stopping.signal,
+        error=error,
+    )
+
+
+def _counting(
+    told: Callable[[str, int], None], started: float, options: Options, stopping: Stopping
+) -> Callable[[str], Callable[[int], None]]:
+    """Gives for "proven" and "deleted" what tells how many files were; it also ends the run when its time is over."""
+    over_at = started + options.limits.duration if options.limits.duration is not None else None
+
+    def count(what: str) -> Callable[[int], None]:
+        def counted(files: int) -> None:
+            if over_at is not None and time.monotonic() > over_at and not stopping.event.is_set():
+                stopping.ask(MAX_DURATION)
+            told(what, files)
+
+        return counted
+
+    return count
 
 
 def _is_confirmed(wish: PruneWish, pruned: Pruned, number: int) -> bool:

@@ -65,6 +65,17 @@ class _Ends:
     rules: Rules
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What the first look came to: the ends, what the source has, and which raw files are drawn from it (None: all)."""
+
+    ends: _Ends
+    look: SourceLook
+    findings: tuple[Finding, ...]
+    refused: frozenset[str]
+    sample: Sample | None
+
+
 def verify_both(locations: Locations, options: Options, asked: Asked, watch: Watch, stopping: Stopping) -> Verification:
     """Hold the target against the source. Writes to neither. Raises MigratorError."""
     if asked.manifest is not None:
@@ -83,7 +94,8 @@ def verify_both(locations: Locations, options: Options, asked: Asked, watch: Wat
     with reading(locations.source, patience) as source, reading(locations.target, patience) as target:
         prepared = first_look(locations, options, source, target, to_write=False)
         sample = _sample(source, prepared.look, options, asked, stopping)
-    return _verify(ends, prepared.look, prepared.findings, prepared.refused, sample, options, asked, watch, stopping)
+    seen = _Seen(ends=ends, look=prepared.look, findings=prepared.findings, refused=prepared.refused, sample=sample)
+    return _verify(seen, options, asked, watch, stopping)
 
 
 def verify_against(
@@ -105,7 +117,8 @@ def verify_against(
     with reading(manifest, patience_of(options, stopping.event)) as source, as_refusal():
         look = look_at_source(source, ends.names[0], options.organizations, allow_empty=False)
         sample = _sample(source, look, options, asked, stopping)
-    return _verify(ends, look, end.findings, frozenset(), sample, options, asked, watch, stopping)
+    seen = _Seen(ends=ends, look=look, findings=end.findings, refused=frozenset(), sample=sample)
+    return _verify(seen, options, asked, watch, stopping)
 
 
 def what_it_proves(level: Level, locations: Locations) -> str:
@@ -125,18 +138,9 @@ def what_it_proves(level: Level, locations: Locations) -> str:
     return f"what was read at the {read} has the digest (ETag or stored checksum) that the {keeper}'s server keeps. {unseen}"
 
 
-def _verify(
-    ends: _Ends,
-    look: SourceLook,
-    findings: tuple[Finding, ...],
-    refused: frozenset[str],
-    sample: Sample | None,
-    options: Options,
-    asked: Asked,
-    watch: Watch,
-    stopping: Stopping,
-) -> Verification:
+def _verify(seen: _Seen, options: Options, asked: Asked, watch: Watch, stopping: Stopping) -> Verification:
     started, run_id = time.monotonic(), new_run_id()
+    ends, look, sample = seen.ends, seen.look, seen.sample
     totals = _first_totals(look)
     sheets = Sheets(asked.manifest) if asked.manifest is not None else None
     proofs = Proofs(key=_key(ends, options, asked, sample), rests_ns=int(_RESTS_SECONDS * 1e9), sheets=sheets)
@@ -147,16 +151,7 @@ def _verify(
         ledger.record_problems(run_id, look.problems)
         if sheets is not None:
             sheets.prepare()
-        recipe = Recipe(
-            source=ends.source,
-            target=ends.target,
-            refused=refused,
-            run_id=run_id,
-            jobs=options.jobs or MOST_JOBS,
-            patience=options.patience,
-            ages=options.ages,
-            proving=Proving(level=asked.level, rules=ends.rules, sample=sample, proofs=proofs),
-        )
+        recipe = _recipe_of(seen, options, asked, run_id, proofs)
         throttle = throttle_of(options, stopping.event)
         engine = stack.enter_context(engine_of(recipe, options, look.organizations, throttle, stopping.event))
         source = stack.enter_context(reading(ends.source, patience_of(options, stopping.event)))
@@ -167,43 +162,73 @@ def _verify(
             engine=engine, memory=record, observers=watch(ahead), totals=totals, stopping=stopping.event
         )
         coordinator.run(look.organizations)
-        found_here = (*key_findings(recipe, options), *engine.findings)
-        findings = (*findings, *ledger.findings, *found_here, *_sample_findings(sample))
+        found_here = (*ledger.findings, *key_findings(recipe, options), *engine.findings)
         if not stopping.event.is_set():
-            if sheets is not None:
-                for organization in look.organizations:
-                    sheets.put_together(organization, record.sheets.get(organization, {}))
-                sheets.clear()
-            record.forget_proofs()
-        report = Verification(
-            command="verify",
-            run=run_id,
-            source=ends.names[0],
-            target=ends.names[1],
-            dry_run=False,
-            rows=tuple(
-                Row(organization=organization, bucket=ends.bucket_of(organization), tally=tally)
-                for organization, tally in sorted(totals.organizations.items())
-            ),
-            totals=totals,
-            findings=findings,
-            settings=ends.settings,
-            buckets_to_create=(),
-            next_steps=("Run the same command again: it goes on where it was.",) if stopping.signal else (),
-            seconds=time.monotonic() - started,
-            counting_is_final=not stopping.event.is_set(),
-            interrupted_by=stopping.signal,
-            compared_by=asked.level.value,
-            level=asked.level.value,
-            proves=ends.proves,
-            seed=sample.seed if sample is not None else None,
-            sampled_from=sample.drawn_from if sample is not None else None,
-            resumed=_resumed(record, totals),
-            manifest=str(asked.manifest) if asked.manifest is not None else None,
-            against=ends.names[0] if isinstance(ends.source, Manifest) else None,
-        )
+            _end_whole(record, sheets, look)
+        report = _report_of(seen, asked, record, totals, found_here, time.monotonic() - started, stopping)
         record.end(report.exit_status)
     return report
+
+
+def _recipe_of(seen: _Seen, options: Options, asked: Asked, run_id: str, proofs: Proofs) -> Recipe:
+    return Recipe(
+        source=seen.ends.source,
+        target=seen.ends.target,
+        refused=seen.refused,
+        run_id=run_id,
+        jobs=options.jobs or MOST_JOBS,
+        patience=options.patience,
+        ages=options.ages,
+        proving=Proving(level=asked.level, rules=seen.ends.rules, sample=seen.sample, proofs=proofs),
+    )
+
+
+def _end_whole(record: ProofRecord, sheets: Sheets | None, look: SourceLook) -> None:
+    """Nothing is left to go on with: the manifest gets its lists, and the next verification reads everything again."""
+    if sheets is not None:
+        for organization in look.organizations:
+            sheets.put_together(organization, record.sheets.get(organization, {}))
+        sheets.clear()
+    record.forget_proofs()
+
+
+def _report_of(
+    seen: _Seen,
+    asked: Asked,
+    record: ProofRecord,
+    totals: Totals,
+    found_here: tuple[Finding, ...],
+    seconds: float,
+    stopping: Stopping,
+) -> Verification:
+    ends, sample = seen.ends, seen.sample
+    return Verification(
+        command="verify",
+        run=record.run_id,
+        source=ends.names[0],
+        target=ends.names[1],
+        dry_run=False,
+        rows=tuple(
+            Row(organization=organization, bucket=ends.bucket_of(organization), tally=tally)
+            for organization, tally in sorted(totals.organizations.items())
+        ),
+        totals=totals,
+        findings=(*seen.findings, *found_here, *_sample_findings(sample)),
+        settings=ends.settings,
+        buckets_to_create=(),
+        next_steps=("Run the same command again: it goes on where it was.",) if stopping.signal else (),
+        seconds=seconds,
+        counting_is_final=not stopping.event.is_set(),
+        interrupted_by=stopping.signal,
+        compared_by=asked.level.value,
+        level=asked.level.value,
+        proves=ends.proves,
+        seed=sample.seed if sample is not None else None,
+        sampled_from=sample.drawn_from if sample is not None else None,
+        resumed=_resumed(record, totals),
+        manifest=str(asked.manifest) if asked.manifest is not None else None,
+        against=ends.names[0] if isinstance(ends.source, Manifest) else None,
+    )
 
 
 def _sample(source: Source, look: SourceLook, options: Options, asked: Asked, stopping: Stopping) -> Sample | None:
