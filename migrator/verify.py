@@ -426,7 +426,8 @@ class Prove:
         except MigratorError as error:
             answer = Answer(ticket, Result(source, Outcome.PENDING, error.what), error)
         except Exception as error:
-            answer = Answer(ticket, Result(source, Outcome.FAILED, f"unexpected {type(error).__name__}: {error}"))
+            reason = f"unexpected {type(error).__name__}: {error}"
+            answer = Answer(ticket, Result(source, Outcome.FAILED, reason, code="unexpected"))
         self._done.put(answer)
 
     def _failed(self, ticket: object, source: Entry, error: StoreError) -> Answer:
@@ -434,7 +435,7 @@ class Prove:
             self._patience.failed(error)
         except MigratorError as stop:
             return Answer(ticket, Result(source, Outcome.PENDING, error.what), stop)
-        return Answer(ticket, Result(source, Outcome.FAILED, error.what))
+        return Answer(ticket, Result(source, Outcome.FAILED, error.what, code=error.name, request_id=error.request_id))
 
 
 def _result(source: Entry, proof: Proof) -> Result:

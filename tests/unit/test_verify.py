@@ -10,9 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.errors import SourceChanged, Unavailable, Unreadable
-from migrator.model import Digests, Entry, Outcome, RawFile
-from migrator.protocols import Promise
+from migrator.errors import (
+    Interrupted,
+    MigratorError,
+    MustStop,
+    SourceChanged,
+    StoreError,
+    StoreFull,
+    Unavailable,
+    Unreadable,
+)
+from migrator.model import Action, Digests, Entry, Outcome, RawFile, Result, Step
+from migrator.protocols import Answer, Promise
 from migrator.rules import PROOF, PROOF_BY_SIZE
 from migrator.stores.memory import MemoryStore
 from migrator.transfer.integrity import etag_of_parts, same_content
@@ -237,6 +246,57 @@ def test_what_may_not_be_read_has_failed() -> None:
     here, there = stores(b"abc", b"abc")
     here.unreadable.add(ONE)
     assert verified(here, there) == {"failed": 1}
+
+
+REFUSED = StoreError("server-refused", "It said no.")
+REFUSED.request_id = "request-1"
+OVER = MustStop("over", "It is over.")
+
+
+def answer_of(fault: MigratorError | Callable[[], object]) -> tuple[Answer, Entry]:
+    """The answer for a raw file that cannot be opened for this reason."""
+    here, there = stores(b"abc", b"abc", etags=(False, False))
+    failing = FailingStore(here, Schedule({("open", 1): fault}))
+    sink = Prove(Prover(failing, there, Level.CONTENT), jobs=1, patience=quick_patience())
+    sink.submit("ticket", "org", Step(Action.COMPARE, entry_at(here), entry_at(there)))
+    sink._pool.shutdown()
+    [answer] = sink.answers(flush=True)
+    return answer, entry_at(here)
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome", "reason", "code", "request_id", "stop"),
+    [
+        (REFUSED, Outcome.FAILED, "It said no.", "server-refused", "request-1", None),
+        (
+            lambda: 1 // 0,
+            Outcome.FAILED,
+            "unexpected ZeroDivisionError: integer division or modulo by zero",
+            "unexpected",
+            "",
+            None,
+        ),
+        (Interrupted("interrupted", "Asked to stop."), Outcome.PENDING, "Asked to stop.", "", "", None),
+        (OVER, Outcome.PENDING, "It is over.", "", "", OVER),
+    ],
+)
+def test_what_cannot_be_proven_says_all_that_is_known(
+    fault: MigratorError | Callable[[], object],
+    outcome: Outcome,
+    reason: str,
+    code: str,
+    request_id: str,
+    stop: MigratorError | None,
+) -> None:
+    answer, entry = answer_of(fault)
+    assert answer == Answer("ticket", Result(entry, outcome, reason, code=code, request_id=request_id), stop)
+
+
+def test_a_failure_that_all_others_would_share_ends_the_verification() -> None:
+    answer, entry = answer_of(StoreFull("target-full", "No space is left."))
+    assert (answer.ticket, answer.result) == ("ticket", Result(entry, Outcome.PENDING, "No space is left."))
+    assert isinstance(answer.stop, MustStop)
+    assert answer.stop.name == "target-full"
 
 
 def test_a_server_that_is_away_for_a_moment_is_asked_again() -> None:
