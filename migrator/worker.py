@@ -55,6 +55,8 @@ class Worker:
                 if not self._open and not self._admit(wait=True):
                     return
                 self._collect()
+        except MigratorError as error:
+            self._break_off(error)
         except Exception as error:
             self._break_off(unexpected(error))
 

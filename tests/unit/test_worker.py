@@ -164,6 +164,12 @@ def test_the_unexpected_is_told_in_words() -> None:
     assert told.__cause__ is ODD
 
 
+@pytest.mark.parametrize("when", SINK_FAULTS)
+def test_what_a_sink_ends_the_run_with_is_told_in_its_own_words(when: tuple[str, int]) -> None:
+    events = work(Units(units_of()), {when: OVER})
+    assert next(ended.error for ended in ends(events) if ended.error is not None) is OVER
+
+
 def test_what_was_counted_before_the_break_is_told() -> None:
     events = work(Units(units_of(0)), source_faults={("entry", 21): GONE})
     tally = tally_of(events)
