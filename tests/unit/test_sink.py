@@ -26,7 +26,7 @@ class Lane:
     """Carries what it is given to carry; knows how long it was waited for."""
 
     def __init__(self) -> None:
-        self.to_carry: list[Carried] = []
+        self.to_carry: list[Carried | tuple[object, str, Step]] = []
         self.under_way = 0
         self.waited: list[float] = []
         self.given: list[tuple[object, str, Step]] = []
@@ -34,6 +34,7 @@ class Lane:
         self.has_room = True
         self.wants = True
         self.is_closed = False
+        self.successes = 0
 
     def takes(self, step: Step) -> bool:
         self.asked.append(step)
@@ -42,13 +43,13 @@ class Lane:
     def submit(self, ticket: object, organization: str, step: Step) -> None:
         self.given.append((ticket, organization, step))
 
-    def carried(self, timeout: float) -> Iterator[Carried]:
+    def carried(self, timeout: float) -> Iterator[Carried | tuple[object, str, Step]]:
         self.waited.append(timeout)
         carried, self.to_carry = self.to_carry, []
         yield from carried
 
     def others_succeed(self) -> None:
-        """Nobody counts here."""
+        self.successes += 1
 
     def close(self) -> None:
         self.is_closed = True
@@ -101,6 +102,20 @@ def test_the_bulk_lane_is_given_what_it_takes() -> None:
     transfer = Transfer(MemoryStore(), alone, None)  # type: ignore[arg-type]
     transfer.submit(TICKET, "org", step)
     assert (alone.given, alone.asked) == ([(TICKET, "org", step)], [])
+    transfer.close()
+
+
+def test_what_the_bulk_lane_answers_stores_and_declines_goes_each_its_way(target: Published) -> None:
+    careful, bulk = Lane(), Lane()
+    answer = Answer(TICKET, Result(Entry(raw_id("1"), 7, 0), Outcome.PRESENT))
+    declined = (TICKET, "org", Step(Action.COPY, Entry(raw_id("2"), 7, 0), None))
+    bulk.to_carry = [answer, declined, stored(target, RAW_FILES[0])]
+    transfer = Transfer(target, careful, bulk)  # type: ignore[arg-type]
+    answers = list(transfer.answers(flush=True))
+    assert answers[0] == answer
+    assert [each.result.outcome for each in answers[1:]] == [Outcome.COPIED]
+    assert careful.given == [declined]
+    assert careful.successes == 1, "what arrived; an answer may be about what is on disk, and proves no server"
     transfer.close()
 
 
