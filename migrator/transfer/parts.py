@@ -32,4 +32,4 @@ def part_size_for(size: int) -> int:
 
 def parts_in_flight(size: int) -> int:
     """How many parts of one file may be under way: 16 MiB or 3 % of it, whichever is more."""
-    return max(16 * MIB, size * 3 // 100) // part_size_for(size) or 1
+    return max(16 * MIB, size * 3 // 100) // part_size_for(size)

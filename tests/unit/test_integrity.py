@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from migrator.errors import SourceChanged, Vanished
-from migrator.model import RawFile
-from migrator.stores.memory import MemoryStore
+from migrator.model import Entry, RawFile
+from migrator.stores.memory import MemoryContent, MemoryStore
 from migrator.transfer.integrity import (
     EtagCheck,
     etag_of_parts,
@@ -20,6 +22,7 @@ from migrator.transfer.integrity import (
     is_of_parts,
     is_plain_md5,
     proves,
+    refuse_changed,
     same_content,
 )
 from migrator.transfer.parts import PART_SIZES_IN_USE, SMALLEST_PART
@@ -254,6 +257,60 @@ def test_a_difference_of_what_changed_meanwhile_is_none(change: str, at_source: 
         compared(here, there)
     assert caught.value.name == "source-changed"
     assert store.describe(ONE) in caught.value.what
+
+
+LISTED = Entry(ONE.raw_id, 7, None, 1, 2)
+ON_S3 = LISTED._replace(etag="etag")
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "is_refused"),
+    [
+        (LISTED, LISTED, False),
+        (LISTED, None, True),
+        (LISTED, LISTED._replace(size=8), True),
+        (LISTED, LISTED._replace(modified_ns=3), True),
+        (LISTED, LISTED._replace(changed_ns=3), True),
+        (ON_S3, ON_S3._replace(modified_ns=3, changed_ns=3), False),
+        (ON_S3, ON_S3._replace(size=8), True),
+        (ON_S3, ON_S3._replace(etag="another"), True),
+    ],
+)
+def test_what_tells_that_a_raw_file_changed_while_it_was_read(then: Entry, now: Entry | None, is_refused: bool) -> None:
+    """On disk its times, on S3 its ETag; its size anywhere."""
+    store = MemoryStore(etags=False)
+    store.save(ONE, b"content")
+    store.look = lambda raw_file: now  # type: ignore[method-assign]
+    with store.open(ONE, then) as content:
+        content.entry = then
+        with pytest.raises(SourceChanged) if is_refused else nullcontext():
+            refuse_changed(ONE, store, content)
+
+
+class Opened(MemoryStore):
+    """Knows as what each raw file was opened."""
+
+    def __init__(self, data: bytes, *, etags: bool) -> None:
+        super().__init__(etags=etags)
+        self.opened: list[Entry] = []
+        self.entry = self.save(ONE, data)
+
+    @contextmanager
+    def open(self, raw_file: RawFile, entry: Entry) -> Iterator[MemoryContent]:
+        self.opened.append(entry)
+        with super().open(raw_file, entry) as content:
+            yield content
+
+
+@pytest.mark.parametrize(
+    ("etags", "reads"),
+    [((False, False), (True, True)), ((False, True), (True, False)), ((True, False), (False, True))],
+)
+def test_both_ends_are_opened_as_they_were_listed(etags: tuple[bool, bool], reads: tuple[bool, bool]) -> None:
+    """Stores rely on it: what is not as it was listed any more, S3 refuses to send."""
+    here, there = (Opened(b"content", etags=each) for each in etags)
+    assert same_content(ONE, here, here.entry, there, there.entry)
+    assert (here.opened, there.opened) == ([here.entry] * reads[0], [there.entry] * reads[1])
 
 
 @pytest.mark.parametrize(
