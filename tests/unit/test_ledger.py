@@ -156,7 +156,7 @@ def test_finished_folders_can_be_forgotten(ledger: Ledger, organization: str | N
 
 
 def test_provisional_copies_are_kept_until_they_are_settled(ledger: Ledger) -> None:
-    one, two = copy_of(RAW_ID), copy_of("abd00000-0000-4000-8000-000000000001")
+    one, two = copy_of(RAW_ID), copy_of("abd00000-0000-4000-8000-000000000001", mark="x" * 256)
     ledger.record_provisional([one, two, copy_of(RAW_ID, "other")])
     assert ledger.provisional("acme") == {one.raw_id: one, two.raw_id: two}
     assert ledger.provisional("acme", "abc") == {one.raw_id: one}
@@ -744,13 +744,17 @@ FORGERIES: list[tuple[str, str, str, object]] = [
     ("provisional", "acme", RAW_ID, [-1, 2, "mark"]),
     ("provisional", "acme", RAW_ID, [1, 2, "mark\r\nX-Header: 1"]),
     ("provisional", "acme", RAW_ID, [1, 2, ""]),
-    ("provisional", "acme", RAW_ID, [1, 2, "x" * 300]),
+    ("provisional", "acme", RAW_ID, [1, 2, "x" * 257]),
     ("problem", "run", "000000", ["exploded", "acme", "where", "why", "", 1]),
     ("problem", "run", "000000", ["failed", "acme", "where", "why", "no id", 1]),
     ("problem", "run", "000000", ["failed", "acme", "where", "why", "", -1]),
     ("count", "run", "failed", -1),
     ("count", "run", "exploded", 1),
     ("run", "", "run", ["run", "migrate", "a", "b", "f", "now", None, None, None, {}]),
+    ("run", "", "run", ["run", "migrate", "a", "b", "f", 253402300800.0, None, None, None, {}]),
+    ("run", "", "run", ["run", "migrate", "a", "b", "f", 1, "now", None, None, {}]),
+    ("run", "", "run", ["run", "migrate", "a", "b", "f", 1, None, -1, None, {}]),
+    ("run", "", "run", ["run", "migrate", "a", "b", "f", 1, None, None, None, {}, None, None]),
     ("run", "", "run", ["run", "migrate", "a", "b", "f", 10**400, None, None, None, {}]),
     ("run", "", "run", ["run", "migrate", "a", "b", "f", 1, None, None, None, {"acme": {"copied": 3}}]),
     ("run", "", "run", ["run", "migrate", "a", "b", "f", 1, None, None, None, {"acme": {"copied": {"files": -3}}}]),
@@ -783,6 +787,12 @@ def test_a_forged_body_that_is_hard_to_read_is_ignored(path: Path, body: str) ->
     change(path, "INSERT INTO facts VALUES ('finished', 'acme', 'aaa', ?, ?)", body, seal)
     with opened(path) as made:
         assert made.finished("acme") == {}
+
+
+def test_a_seal_is_the_one_of_earlier_versions() -> None:
+    """Whatever changes it makes every ledger that is in use forget all."""
+    seal = Sealer("disk:/data", "s3://bucket").seal("finished", "acme", "abc", '"1 2 3 4 5"')
+    assert seal.hex() == "0c165f822d80e425"
 
 
 def test_a_row_of_another_ledger_is_ignored(path: Path, filled: Path) -> None:
