@@ -688,7 +688,7 @@ def test_only_the_one_who_writes_moves_a_damaged_ledger_aside(filled: Path) -> N
     assert reader is not None
     reader._is_damaged = True
     reader.close()
-    opened(filled).close()
+    ledgerfile.open_to_write(filled, (SOURCE, TARGET), NOW, 0.1).close()
     assert [each.name for each in filled.parent.iterdir()] == [filled.name]
 
 
