@@ -40,6 +40,16 @@ CAUSES = {
     13: "The disk is full.",
     14: "It, or a file beside it, cannot be opened.",
 }
+_SAID = {
+    "access permission denied": 3,
+    "database is locked": 5,
+    "database table is locked": 6,
+    "attempt to write a readonly database": 8,
+    "disk I/O error": 10,
+    "database or disk is full": 13,
+    "unable to open database file": 14,
+}
+"""What SQLite says for the codes of `CAUSES` (sqlite3_errstr): before 3.11 Python gives no code."""
 COPY_ATTEMPTS = 5
 
 
@@ -278,8 +288,9 @@ def trouble(
     elif isinstance(error, DamagedError):
         why = str(error)
     else:
-        code: int = getattr(error, "sqlite_errorcode", None) or 0
-        why = CAUSES.get(code & 0xFF, f"SQLite says: {error}.")
+        code: int | None = getattr(error, "sqlite_errorcode", None)
+        known = _SAID.get(str(error), 0) if code is None else code & 0xFF
+        why = CAUSES.get(known, f"SQLite says: {error}.")
     needs = "rights, and room for a copy in TMPDIR" if name == "ledger-unreadable" else "space and rights on that disk"
     return kind(
         name,

@@ -1237,6 +1237,24 @@ def test_damage_is_told_by_its_code_and_without_one_by_its_type(error: sqlite3.E
     assert is_damage(error) is expected
 
 
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("access permission denied", "Access to it is denied."),
+        ("database is locked", "Another program holds it open."),
+        ("database table is locked", "Another program holds it open."),
+        ("attempt to write a readonly database", "It is read-only."),
+        ("disk I/O error", "Reading or writing the disk failed."),
+        ("database or disk is full", "The disk is full."),
+        ("unable to open database file", "It, or a file beside it, cannot be opened."),
+        ("something else", "SQLite says: something else."),
+    ],
+)
+def test_without_a_code_the_cause_is_known_by_what_sqlite_says(said: str, why: str) -> None:
+    """As on Python 3.10."""
+    assert ledgerfile.trouble(CannotStart, "ledger-unwritable", Path("x"), sqlite3.OperationalError(said)).why == why
+
+
 def test_the_schema_is_kept_as_it_was_written(filled: Path) -> None:
     with closing(sqlite3.connect(filled)) as connection:
         assert connection.execute("SELECT sql FROM sqlite_master").fetchall() == [(SCHEMA,)]
