@@ -8,7 +8,6 @@ read and are equal, and its source is still as it was when it was read. Whatever
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import os
 import shutil
@@ -16,7 +15,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
@@ -24,7 +23,7 @@ from typing import IO, Protocol
 from migrator.ages import Ages
 from migrator.compare import compare
 from migrator.errors import Interrupted, MustStop, SourceChanged, StoreError
-from migrator.manifest import ROWS, SUMS, Row
+from migrator.manifest import ROWS, SUMS, Row, sync_folder
 from migrator.model import (
     Count,
     Digests,
@@ -46,6 +45,8 @@ from migrator.verify import BOTH_READ, prove_content
 PROBLEMS_SHOWN = 1_000
 BATCH = 500
 """Raw files between whose proof and deletion no other proof lies; S3 deletes up to 1,000 with one request."""
+BATCH_BYTES = 1 << 30
+"""And bytes: what was proven hours ago is not proven at this moment. A larger raw file is a batch alone."""
 SMALL = 1 << 20
 _READERS = 8
 _AHEAD = 64
@@ -55,14 +56,15 @@ ReadSmall = Callable[[RawFile, int], "tuple[bytes, Entry] | None"]
 
 
 class Remover(Protocol):
-    """The source, opened for deleting from it. Whoever holds one has proven what it deletes."""
+    """The source, opened for deleting from it. Whoever holds one has proven what it deletes. Its methods raise StoreError."""
 
     def remove(self, proven: Sequence[tuple[RawFile, Entry]]) -> Iterator[tuple[RawFile, StoreError | None]]:
         """Delete raw files that are still as their entries say; answers each once, with what kept it or None."""
         ...
 
-    def hide(self, raw_file: RawFile, entry: Entry) -> Callable[[], None]:
-        """Take one raw file away so that it can come back; returns what brings it back. Raises StoreError."""
+    def mark(self, raw_file: RawFile) -> tuple[RawFile, Callable[[], None]]:
+        """Put something beside a raw file under a new name that is no raw file's; returns as what a store at the same place would find
+        it, and what takes it away again."""
         ...
 
     def remove_empty_folders(self) -> int:
@@ -110,9 +112,12 @@ class Pruned:
     def keep(self, raw_file: RawFile, entry: Entry, kind: str, where: str, reason: str) -> None:
         self.organizations[raw_file.organization].kept.add(entry.size)
         self.kept_by[kind] += 1
+        self.tell(Problem("kept", raw_file.organization, where, reason, raw_file.raw_id, entry.size))
+
+    def tell(self, problem: Problem) -> None:
         self.problems_total += 1
         if len(self.problems) < PROBLEMS_SHOWN:
-            self.problems.append(Problem("kept", raw_file.organization, where, reason, raw_file.raw_id, entry.size))
+            self.problems.append(problem)
 
     def overall(self) -> Tally:
         total = Tally()
@@ -123,12 +128,16 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ends:
-    """Both ends as they are read; `small_source` and `small_target` give small raw files in one go."""
+    """Both ends as they are read; `small_source` and `small_target` give small raw files in one go.
+
+    `settle` brings what lies at the target to its medium, where it may still be in this machine's memory alone. Raises StoreError.
+    """
 
     source: Source
     target: Source
     small_source: ReadSmall
     small_target: ReadSmall
+    settle: Callable[[], None] = lambda: None
 
 
 class Proving:
@@ -146,7 +155,7 @@ class Proving:
 
     def run(self, organizations: Iterable[str], manifest: ManifestOfRun | None) -> None:
         """Raises MigratorError."""
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="prove") as pool:
+        with _readers() as pool:
             for organization in organizations:
                 self.pruned.organizations[organization] = Tally()
                 with ExitStack() as stack:
@@ -186,8 +195,7 @@ class Proving:
         if notice.kind is NoticeKind.STRAY:
             self.pruned.strays += 1
         if notice.kind is NoticeKind.UNREADABLE_FOLDER:
-            self.pruned.problems_total += 1
-            self.pruned.problems.append(Problem(notice.kind.value, notice.organization, notice.where, notice.reason))
+            self.pruned.tell(Problem(notice.kind.value, notice.organization, notice.where, notice.reason))
 
     def _prove(self, raw_file: RawFile, pair: Pair) -> Digests | str:
         """The digests of what is at both ends, or why it is not proven to be equal."""
@@ -195,6 +203,8 @@ class Proving:
             return NOT_AT_TARGET
         try:
             found = proof_of(self._ends, raw_file, pair.source, pair.target)
+        except Interrupted:
+            raise
         except StoreError as error:
             return error.what
         return found[0] if not isinstance(found, str) else found
@@ -255,6 +265,8 @@ class ManifestOfRun:
         """Make the folder for this user alone. Raises MustStop."""
         try:
             self.folder.mkdir(mode=0o700, parents=True)
+            for folder in (self.folder.parent, self.folder.parent.parent):
+                sync_folder(folder)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
 
@@ -266,11 +278,16 @@ class ManifestOfRun:
         return _Writing(self.folder, organization)
 
     def rows(self, organization: str) -> Iterator[tuple[RawFile, Digests]]:
-        """What was written, in order."""
-        with (self.folder / f"{organization}{ROWS}").open(encoding="ascii") as lines:
-            for line in lines:
-                row = json.loads(line)
-                yield RawFile(organization, RawId(row["id"])), Digests(row["size"], row["sha256"], row["md5"])
+        """What was written, in order. Raises MustStop."""
+        path = self.folder / f"{organization}{ROWS}"
+        try:
+            with path.open(encoding="ascii") as lines:
+                for line in lines:
+                    row = json.loads(line)
+                    yield RawFile(organization, RawId(row["id"])), Digests(row["size"], row["sha256"], row["md5"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            said = error.strerror if isinstance(error, OSError) else "it is not what was written"
+            raise surprise(f"The manifest {path} cannot be read any more ({said}).") from error
 
 
 class _Writing:
@@ -294,12 +311,45 @@ class _Writing:
         except OSError as error:
             raise _unwritable(self._paths[0], error) from error
 
-    def __exit__(self, *_: object) -> None:
-        for file in self._files:
-            with file:
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Most rows reach the disk only here, and so do most errors of a full one."""
+        try:
+            for file in self._files:
                 file.flush()
                 os.fchmod(file.fileno(), 0o600)
                 os.fsync(file.fileno())
+            sync_folder(self._paths[0].parent)
+        except OSError as error:
+            if kind is None:
+                raise _unwritable(self._paths[0], error) from error
+        finally:
+            for file in self._files:
+                with suppress(OSError):
+                    file.close()
+
+
+@contextmanager
+def _readers() -> Iterator[ThreadPoolExecutor]:
+    """Threads that read; what none of them has begun with is not begun any more once an error ends it."""
+    pool = ThreadPoolExecutor(_READERS, thread_name_prefix="prove")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def batches(rows: Iterable[tuple[RawFile, Digests]]) -> Iterator[list[tuple[RawFile, Digests]]]:
+    """Rows in order, in batches of so many files and bytes."""
+    batch: list[tuple[RawFile, Digests]] = []
+    total = 0
+    for row in rows:
+        if batch and (len(batch) >= BATCH or total + row[1].size > BATCH_BYTES):
+            yield batch
+            batch, total = [], 0
+        batch.append(row)
+        total += row[1].size
+    if batch:
+        yield batch
 
 
 def _unwritable(path: Path, error: OSError) -> MustStop:
@@ -325,27 +375,23 @@ class Pruning:
 
     def run(self, manifest: ManifestOfRun, organizations: Iterable[str]) -> None:
         """Raises MustStop at the first surprise; what was deleted by then is counted."""
-        with ThreadPoolExecutor(_READERS, thread_name_prefix="prove") as pool:
+        with _readers() as pool:
             for organization in organizations:
-                rows = manifest.rows(organization)
-                is_first = True
-                while batch := list(itertools.islice(rows, BATCH)):
+                for number, batch in enumerate(batches(manifest.rows(organization))):
                     if self._stopping.is_set():
                         return
-                    proven = list(pool.map(self._proven, batch))
-                    if is_first:
-                        tried = min(range(len(proven)), key=lambda number: proven[number][1].size)
-                        self._try_one(proven[tried])
-                        proven[tried] = self._proven(batch[tried])  # it was away for a moment: its times changed
-                        is_first = False
-                    self._remove(organization, proven)
+                    with _surprising():
+                        if number == 0:
+                            self._refuse_same_place(batch[0][0])
+                        self._ends.settle()
+                    self._remove(organization, list(pool.map(self._proven, batch)))
         self._pruned.folders_removed = self._remover.remove_empty_folders()
 
     def _proven(self, row: tuple[RawFile, Digests]) -> tuple[RawFile, Entry]:
         """Prove again, at this moment. Raises MustStop for anything but what the first proof found."""
         raw_file, digests = row
         where = self._ends.source.describe(raw_file)
-        try:
+        with _surprising():
             found: tuple[Digests, Entry] | str | None = None
             if 0 < digests.size <= SMALL:
                 here, there = (
@@ -359,45 +405,52 @@ class Pruning:
                 if source is None or target is None:
                     raise surprise(f"{where} is not at the {'source' if source is None else 'target'} any more.")
                 found = proof_of(self._ends, raw_file, source, target)
-        except StoreError as error:
-            raise surprise(error.what) from error
         if isinstance(found, str):
             raise surprise(f"{where}: {found}.")
         if found[0].sha256 != digests.sha256:
             raise surprise(f"{where} is another content than this run proved a moment ago.")
         return raw_file, found[1]
 
-    def _try_one(self, one: tuple[RawFile, Entry]) -> None:
-        """Take one away and look whether the target still has it: two names for one place look like two equal places."""
-        raw_file, entry = one
+    def _refuse_same_place(self, raw_file: RawFile) -> None:
+        """Put a mark at the source and look whether the target has it: two names for one place look like two equal places."""
+        mark, take_away = self._remover.mark(raw_file)
         try:
-            bring_back = self._remover.hide(raw_file, entry)
-        except StoreError as error:
-            raise surprise(error.what) from error
-        try:
-            remains = self._ends.target.look(raw_file)
+            found = self._ends.target.look(mark)
         finally:
-            bring_back()
-        if remains is None or remains.size != entry.size:
+            take_away()
+        if found is not None:
             raise MustStop(
                 "same-place",
                 "Source and target are one place under two names.",
-                why=f"{self._ends.source.describe(raw_file)} was taken away, and the target did not have it any more; it is back.",
+                why=f"A mark was put at the source, {self._ends.source.describe(mark)}, and the target had it; it is removed.",
                 cure="Check --from and --to, the endpoints and the mounts. Nothing was deleted.",
             )
 
     def _remove(self, organization: str, proven: Sequence[tuple[RawFile, Entry]]) -> None:
         tally = self._pruned.organizations[organization]
         sizes = {raw_file: entry.size for raw_file, entry in proven}
+        before = tally.deleted.files
         fault: StoreError | None = None
-        for raw_file, error in self._remover.remove(proven):
-            if error is None:
-                tally.deleted.add(sizes[raw_file])
-                self._told(1)
-            else:
-                fault = fault or error
+        with _surprising():
+            for raw_file, error in self._remover.remove(proven):
+                if error is None:
+                    tally.deleted.add(sizes[raw_file])
+                else:
+                    fault = fault or error
+        self._told(tally.deleted.files - before)
         if fault is not None:
             raise surprise(fault.what) from fault
+
+
+@contextmanager
+def _surprising() -> Iterator[None]:
+    """What a store says now ends it; being asked to stop is no surprise."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except StoreError as error:
+        raise surprise(error.what) from error
 
 
 def surprise(what: str) -> MustStop:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from migrator.app.migrating import new_run_id
 from migrator.app.opening import held_ledger, patience_of, reading, throttle_of
 from migrator.app.options import Options, Stopping
 from migrator.app.planning import age_findings, first_look, refuse_idle_limits
-from migrator.errors import CannotStart, Interrupted, MigratorError, StoreError
+from migrator.errors import CannotStart, Interrupted, MigratorError, MustStop, StoreError
 from migrator.ledger import Ledger
 from migrator.model import Entry, Finding, FindingStatus
 from migrator.protocols import Source
 from migrator.prune import Ends, ManifestOfRun, Proving, Pruned, Pruning, ReadSmall, Remover
 from migrator.reports.prune import PruneReport
-from migrator.reports.report import MAX_DURATION
+from migrator.reports.report import MAX_DURATION, status_when_interrupted
 from migrator.settings import DiskLocation, Location, Locations
 from migrator.stores.disk import DiskSource
 from migrator.stores.disk_remover import DiskRemover
@@ -54,7 +54,13 @@ def prune(
         target = stack.enter_context(reading(locations.target, patience, throttle))
         prepared = first_look(locations, options, source, target)
         findings = (*prepared.findings, *_kept_versions(source, prepared.look.organizations, options))
-        ends = Ends(source=source, target=target, small_source=_small(source), small_target=_small(target))
+        ends = Ends(
+            source=source,
+            target=target,
+            small_source=_small(source),
+            small_target=_small(target),
+            settle=target.settle if isinstance(target, DiskSource) else lambda: None,
+        )
         written = None
         if wish.may_delete:
             ledger = stack.enter_context(held_ledger(locations, options))
@@ -73,7 +79,7 @@ def prune(
                 is_dry = False
                 remover = stack.enter_context(_remover(locations.source, source, run_id))
                 pruning = Pruning(ends, remover, proving.pruned, stopping=stopping.event, told=count("deleted"))
-                with _recorded(written[1], run_id, locations, proving.pruned):
+                with _recorded(written[1], run_id, locations, proving.pruned, stopping):
                     pruning.run(written[0], prepared.look.organizations)
         except Interrupted:
             pass
@@ -225,19 +231,23 @@ def _remover(location: Location, source: Source, run_id: str) -> Iterator[Remove
 
 
 @contextmanager
-def _recorded(ledger: Ledger, run_id: str, locations: Locations, pruned: Pruned) -> Iterator[None]:
+def _recorded(ledger: Ledger, run_id: str, locations: Locations, pruned: Pruned, stopping: Stopping) -> Iterator[None]:
     """`status` shows the run; what was finished is not relied on any more."""
     source, target = str(locations.source), str(locations.target)
     ledger.begin_run(run_id, "prune", source, target, settings_fingerprint="", started_at=time.time())
     for organization in pruned.organizations:
         ledger.forget_finished(organization)
-    status = 0
+
+    def end(status: int) -> None:
+        ledger.record_problems(run_id, pruned.problems)
+        ledger.end_run(run_id, exit_status=status, ended_at=time.time(), totals={})
+
     try:
         yield
-    except MigratorError as error:
-        status = error.exit_status
+    except BaseException as error:
+        status = error.exit_status if isinstance(error, MigratorError) else MustStop.exit_status
+        with suppress(MigratorError):  # what ended it is told, and not that the ledger has no room either
+            end(status_when_interrupted(stopping.signal) if isinstance(error, Interrupted) else status)
         raise
-    finally:
-        ledger.record_problems(run_id, pruned.problems)
-        status = status or int(bool(pruned.problems_total))
-        ledger.end_run(run_id, exit_status=status, ended_at=time.time(), totals={})
+    is_whole = not stopping.signal
+    end(int(bool(pruned.problems_total)) if is_whole else status_when_interrupted(stopping.signal))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -98,4 +99,5 @@ class _Shown:
         now = time.monotonic()
         if not self._quiet and now - self._told_at >= LINE_EVERY_SECONDS:
             self._told_at = now
-            click.echo(", ".join(f"{files(done)} {name}" for name, done in self._counts.items()), err=True)
+            with suppress(OSError):  # nobody reads it any more; the deletion that is under way is still counted
+                click.echo(", ".join(f"{files(done)} {name}" for name, done in self._counts.items()), err=True)

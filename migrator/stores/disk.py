@@ -29,6 +29,7 @@ from migrator.model import (
 )
 from migrator.naming import disk_path_of, is_organization
 from migrator.protocols import Promise
+from migrator.stores.durable import sync_filesystem
 from migrator.stores.folders import OpenFolders
 from migrator.stores.indexes import IndexFolders
 from migrator.stores.strays import OWN_TEMPORARY, disk_reason, is_index, kind_of
@@ -50,7 +51,7 @@ class DiskContent:
     def __init__(self, fd: int, raw_id: RawId, where: str) -> None:
         self._fd = fd
         self._where = where
-        self._opened = os.fstat(fd)
+        self._opened = _status(fd, where)
         if not stat.S_ISREG(self._opened.st_mode):
             raise Unreadable("not-a-file", f"{where} is {kind_of(self._opened.st_mode)}, not a file.")
         self._read = 0
@@ -71,10 +72,18 @@ class DiskContent:
         return data
 
     def finish(self) -> None:
-        now = os.fstat(self._fd)
+        now = _status(self._fd, self._where)
         same = _stamp(now) == _stamp(self._opened) and now.st_nlink > 0
         if not same or self._read != self._opened.st_size:
             raise SourceChanged("source-changed", f"{self._where} changed while it was read.")
+
+
+def _status(fd: int, where: str) -> os.stat_result:
+    """A server that keeps files may have forgotten an opened one (ESTALE). Raises StoreError."""
+    try:
+        return os.fstat(fd)
+    except OSError as error:
+        raise translate(error, where) from error
 
 
 def entry_of(raw_id: RawId, status: os.stat_result) -> Entry:
@@ -105,6 +114,16 @@ class DiskSource:
             os.close(self._root_fd)
             self._root_fd = -1
 
+    def settle(self) -> None:
+        """Bring everything here to the medium, whoever wrote it, and open each folder anew from here on. Raises StoreError."""
+        self._folders.forget()
+        if self._root_fd < 0:
+            return
+        try:
+            sync_filesystem(self._root_fd)
+        except OSError as error:
+            raise translate(error, str(self._root)) from error
+
     def describe(self, raw_file: RawFile) -> str:
         return f"{self._root}/{disk_path_of(raw_file)}"
 
@@ -121,7 +140,7 @@ class DiskSource:
         try:
             with self._opened(organization) as fd:
                 return length_for(self._estimated_files(organization, fd)) if fd is not None else 0
-        except StoreError:
+        except (OSError, StoreError):
             return 0  # the scan tells what cannot be read
 
     def _estimated_files(self, organization: str, fd: int) -> float:
@@ -162,8 +181,11 @@ class DiskSource:
         with self._opened(organization) as fd:
             if fd is None:
                 return True
-            with os.scandir(fd) as found:
-                return next(found, None) is None
+            try:
+                with os.scandir(fd) as found:
+                    return next(found, None) is None
+            except OSError as error:
+                raise translate(error, f"{self._root}/{organization}") from error
 
     def look(self, raw_file: RawFile) -> Entry | None:
         with self._opened(raw_file.organization) as organization:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from migrator.errors import StoreError
-from migrator.model import INDEX_LENGTH, Entry, RawFile
+from migrator.model import INDEX_LENGTH, Entry, RawFile, RawId
 from migrator.prune import changed
 from migrator.stores.disk import FOLDER_FLAGS, DiskSource, entry_of, translate
-from migrator.stores.strays import temporary_name
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DiskRemover:
-    """A data folder from which proven raw files are deleted. `run` marks what is hidden for a moment."""
+    """A data folder from which proven raw files are deleted. `run` tells its mark from another run's."""
 
     def __init__(self, root: Path, *, run: str) -> None:
         self._source = DiskSource(root)
@@ -28,33 +32,32 @@ class DiskRemover:
     def remove(self, proven: Sequence[tuple[RawFile, Entry]]) -> Iterator[tuple[RawFile, StoreError | None]]:
         for raw_file, entry in proven:
             try:
-                with _Folder(self._root, raw_file) as folder:
+                with self._opened(raw_file) as folder:
                     self._refuse_changed(folder, raw_file, entry)
                     os.unlink(raw_file.raw_id, dir_fd=folder)
             except StoreError as error:
                 yield raw_file, error
                 return
-            except OSError as error:
-                yield raw_file, translate(error, self._source.describe(raw_file))
-                return
             self._touched.add((raw_file.organization, raw_file.raw_id[:INDEX_LENGTH]))
             yield raw_file, None
 
-    def hide(self, raw_file: RawFile, entry: Entry) -> Callable[[], None]:
-        """Under a temporary name beside its own. Its change time is then another one: it is read again before it goes."""
-        hidden = temporary_name(raw_file.raw_id, self._run)
-        try:
-            with _Folder(self._root, raw_file) as folder:
-                self._refuse_changed(folder, raw_file, entry)
-                os.rename(raw_file.raw_id, hidden, src_dir_fd=folder, dst_dir_fd=folder)
-        except OSError as error:
-            raise translate(error, self._source.describe(raw_file)) from error
+    def mark(self, raw_file: RawFile) -> tuple[RawFile, Callable[[], None]]:
+        """An empty file in its index folder; on a disk without room, which is why it is pruned, another link to the raw file."""
+        mark = RawFile(raw_file.organization, RawId(f"{raw_file.raw_id}.{self._run}.mark-of-bytes-migrator"))
+        with self._opened(mark) as folder:
+            try:
+                os.close(os.open(mark.raw_id, _NEW, 0o600, dir_fd=folder))
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                names = raw_file.raw_id, mark.raw_id
+                os.link(*names, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
 
-        def bring_back() -> None:
-            with _Folder(self._root, raw_file) as folder:
-                os.rename(hidden, raw_file.raw_id, src_dir_fd=folder, dst_dir_fd=folder)
+        def take_away() -> None:
+            with self._opened(mark) as folder:
+                os.unlink(mark.raw_id, dir_fd=folder)
 
-        return bring_back
+        return mark, take_away
 
     def remove_empty_folders(self) -> int:
         removed = 0
@@ -63,6 +66,15 @@ class DiskRemover:
         for organization in sorted({organization for organization, _ in self._touched}):
             removed += _removed(self._root / organization)
         return removed
+
+    @contextmanager
+    def _opened(self, raw_file: RawFile) -> Iterator[int]:
+        """Its index folder. Raises StoreError for whatever is done in it."""
+        try:
+            with _Folder(self._root, raw_file) as folder:
+                yield folder
+        except OSError as error:
+            raise translate(error, self._source.describe(raw_file)) from error
 
     def _refuse_changed(self, folder: int, raw_file: RawFile, entry: Entry) -> None:
         status = os.stat(raw_file.raw_id, dir_fd=folder, follow_symlinks=False)

@@ -163,6 +163,22 @@ def test_two_names_for_one_place_are_found_out(scene: Scene) -> None:
     assert len(oracle.keys(scene.server.client(), scene.naming.bucket)) == ALL
 
 
+def test_two_names_for_one_place_are_found_out_where_all_is_large(scene: Scene) -> None:
+    client, bucket = scene.server.client(), scene.naming.bucket
+    for key in oracle.keys(client, bucket):
+        client.delete_object(Bucket=bucket, Key=key)
+    large = ends.key_of(scene.naming, "alpha", scene.paths()[0].name)
+    client.put_object(Bucket=bucket, Key=large, Body=bytes(17 << 20))
+    other = scene.server.endpoint_url.replace("127.0.0.1", "localhost")
+    env_file = ends.write_env_file(
+        scene.data.parent / "other.env", {"AWS_ENDPOINT_URL": other}, ends.settings(scene.naming)
+    )
+    words = ("prune", "--json", "--confirm", "1", "--from", scene.bucket, "--to", env_file)
+    told = command.run(*words, env=scene.server.env()).expect(3).json()
+    assert told["error"]["name"] == "same-place"
+    assert oracle.keys(client, bucket) == [large]
+
+
 def test_versions_are_said(moto: S3Server, fresh_names: FreshNames, tmp_path: Path) -> None:
     scene = Scene(moto, fresh_names, tmp_path)
     moto.client().put_bucket_versioning(Bucket=scene.naming.bucket, VersioningConfiguration={"Status": "Enabled"})

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from migrator.errors import StoreError
-from migrator.model import Entry, RawFile
+from migrator.model import Entry, RawFile, RawId
 from migrator.prune import changed
 from migrator.stores.s3.faults import translate
 from migrator.stores.s3.objects import Place
 from migrator.stores.s3.store import S3Source
+from migrator.stores.strays import PROBE_PREFIX
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _LOOKED_AT_ONCE = 8
-_LARGEST_HIDDEN = 16 << 20
 
 
 class S3Remover:
@@ -47,16 +48,12 @@ class S3Remover:
         for bucket, group in groupby(unchanged, key=lambda raw_file: self._source.place(raw_file).bucket):
             yield from self._delete(bucket, list(group))
 
-    def hide(self, raw_file: RawFile, entry: Entry) -> Callable[[], None]:
-        """Deleted, with its content in memory; brought back by writing it again."""
-        place = self._source.place(raw_file)
-        if entry.size > _LARGEST_HIDDEN:
-            return lambda: None
-        with self._source.open(raw_file, entry) as content:
-            data = content.read(entry.size)
-            content.finish()
-        self._call(place, "delete_object", {})
-        return lambda: self._call(place, "put_object", {"Body": data, "ContentMD5": _md5(data)})
+    def mark(self, raw_file: RawFile) -> tuple[RawFile, Callable[[], None]]:
+        """An empty object among this tool's probes, under a name that no cache on the way to another endpoint can know."""
+        mark = RawFile(raw_file.organization, RawId(f"{PROBE_PREFIX}mark-{secrets.token_hex(16)}"))
+        place = self._source.place(mark)
+        self._call(place, "put_object", {"Body": b"", "ContentMD5": _md5(b"")})
+        return mark, lambda: self._call(place, "delete_object", {})
 
     def remove_empty_folders(self) -> int:
         return 0
