@@ -119,8 +119,11 @@ class Pass:
         """Whether raw files are left out on purpose."""
         return bool(self.ages) or self.sample is not None
 
-    def survey(self, unit: Survey) -> Iterator[Event]:
-        """Find out how to cut an organization into shards, and tell the strays that no shard would meet."""
+    def survey(self, unit: Survey, overflow: Callable[[Told], None] | None = None) -> Iterator[Event]:
+        """Find out how to cut an organization into shards, and tell the strays that no shard would meet.
+
+        `overflow` takes them while they are met: they may be more than all raw files.
+        """
         organization = unit.organization
         empty = organization in self.refused or self.target.is_empty(organization)
         length = self.source.shard_length(organization)
@@ -138,9 +141,17 @@ class Pass:
             unit=unit.number,
         )
         if length or changed is not None:
+
+            def note(notice: Notice) -> None:
+                nonlocal told
+                told.note(notice)
+                if overflow is not None and len(told.problems) >= TOLD_AFTER_RESULTS:
+                    overflow(told)
+                    told = Told(organization=organization, unit=unit.number)
+
             looked_through = (self.source,) if empty or changed is not None else (self.source, self.target)
             for store in looked_through:
-                store.scan_strays(organization, told.note, length=length or 1)
+                store.scan_strays(organization, note, length=length or 1)
             yield told
 
     def _is_worth_parting(self, organization: str) -> bool:
@@ -261,12 +272,14 @@ class ShardPass:
         if known is None or not proof.may_rest_on(known):
             return False
         told, self._told = self._told, Told(organization=self._shard.organization, unit=self.unit)
+        overflow, self._overflow = self._overflow, None  # what is told cannot be taken back, and may have to be
         for pair in proof.watch(self._pairs(None)):
             if pair.source is not None:
                 for count in (self._told.tally[Outcome.PROVEN], self._told.tally.present_unseen):
                     count.add(pair.source.size)
             elif pair.target is not None:
                 self._note_extra(pair.target)
+        self._overflow = overflow
         if proof.state != known.state or self._told.tally.unreadable_folders:
             self._told = told
             proof.forget()
@@ -390,6 +403,7 @@ class ShardPass:
                 self._proof.is_whole = False
             self._open_folders.clear()  # none of this shard's folders is known to be whole
         self._told.note(notice)
+        self._relieve()
 
     def _tell_problem(self, result: Result) -> None:
         organization, raw_id = self._shard.organization, result.entry.raw_id

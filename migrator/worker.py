@@ -9,7 +9,7 @@ from migrator.errors import Interrupted, MigratorError, MustStop
 from migrator.line import Line
 from migrator.model import Step
 from migrator.pipeline import Pass, ShardPass
-from migrator.units import Ended, Survey, Unit
+from migrator.units import Ended, Survey, Told, Unit
 
 _SHARDS_OPEN = 3
 _STEPS_BEFORE_ANSWERS = 256
@@ -122,7 +122,7 @@ class Worker:
             return False
         try:
             if isinstance(unit, Survey):
-                for event in self._pass.survey(unit):
+                for event in self._pass.survey(unit, self._tell):
                     self._tell(event)
             else:
                 self._line.learn(unit.uploads)
@@ -159,9 +159,20 @@ class Worker:
     def _close_finished(self) -> None:
         for shard in [shard for shard in self._open if shard.exhausted and not shard.under_way]:
             self._open.remove(shard)
-            self._tell(shard.shard.tell() if shard.broken or self._error else shard.shard.finish())
+            self._tell(self._last_told(shard))
             self._tell(Ended(self._error, shard.shard.unit))
             self._error = None
+
+    def _last_told(self, shard: _Open) -> Told:
+        """A verification writes its sheets last: where that fails, what was counted is told all the same."""
+        try:
+            if not shard.broken and not self._error:
+                return shard.shard.finish()
+        except MigratorError as error:
+            self._fail(error)
+        except Exception as error:
+            self._fail(unexpected(error))
+        return shard.shard.tell()
 
 
 def unexpected(error: BaseException) -> MustStop:

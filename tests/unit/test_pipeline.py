@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migrator.ages import Ages
+from migrator.coordinator import Totals
 from migrator.errors import MustStop, Unavailable
 from migrator.model import (
     Fingerprint,
@@ -17,12 +18,14 @@ from migrator.model import (
     RawId,
     Shard,
 )
+from migrator.pipeline import TOLD_AFTER_RESULTS, Proofs
 from migrator.rehearse import Rehearse
-from migrator.rules import BY_CONTENT, BY_SIZE, Rules
+from migrator.rules import BY_CONTENT, BY_SIZE, PROOF, Rules
 from migrator.stopping import StopFlag
 from migrator.stores.memory import MemoryStore
+from migrator.verify import Level, Prove, Prover
 from tests.backends import raw_id
-from tests.fakes import Clock, FailingStore, Schedule, TellingStore
+from tests.fakes import Clock, FailingStore, Schedule, TellingStore, quick_patience
 from tests.passes import Remembered, counts, run_pass
 
 A, B, C, D = (raw_id(digits) for digits in ("0000", "0001", "abc0", "fff0"))
@@ -134,6 +137,36 @@ def test_strays_of_both_ends_are_counted_and_left() -> None:
     assert totals.overall().stray.bytes == 7
     assert sorted(problem.where for problem in totals.problems) == ["memory:org/README", "memory:org/fff.bak"]
     assert of(there) == {A: A.encode(), B: B.encode()}
+
+
+@pytest.mark.parametrize("names", ["README", "abc"])
+@pytest.mark.parametrize("end", ["source", "target"])
+def test_strays_are_told_while_they_are_met_however_many_they_are(names: str, end: str) -> None:
+    """Beside the index folders and in one; where nothing else is to be told, they would gather in memory."""
+    here, there, memory = store_with(A), store_with(A), Remembered()
+    for number in range(3 * TOLD_AFTER_RESULTS):
+        (here if end == "source" else there).add_stray("org", f"{names}-{number}", 1)
+    totals = run_pass(here, there, memory=memory)
+    assert totals.overall().stray.files == totals.problems_total == 3 * TOLD_AFTER_RESULTS
+    assert max(len(told.problems) for told in memory.told) <= TOLD_AFTER_RESULTS
+
+
+def test_a_shard_that_was_proven_and_changed_is_counted_once_whatever_lies_in_it() -> None:
+    here, there, memory = store_with(A, B), store_with(A, B), Remembered()
+    for number in range(2 * TOLD_AFTER_RESULTS):
+        there.add_stray("org", f"abc-{number}", 1)
+
+    def verify() -> Totals:
+        prove = Prove(Prover(here, there, Level.CONTENT), jobs=1, patience=quick_patience())
+        proofs = Proofs(key="key", rests_ns=0)
+        return run_pass(here, there, memory=memory, sink=prove, rules=PROOF, proofs=proofs)
+
+    assert counts(verify()) == {"proven": 2, "stray": 2 * TOLD_AFTER_RESULTS}
+    assert memory.shards
+    here.save(RawFile("org", C), b"new")
+    found = verify()
+    assert counts(found) == {"proven": 2, "missing": 1, "stray": 2 * TOLD_AFTER_RESULTS}
+    assert found.problems_total == 2 * TOLD_AFTER_RESULTS + 1
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,13 +12,15 @@ from hypothesis import strategies as st
 
 from migrator.errors import MigratorError, MustStop, Unavailable
 from migrator.line import Acknowledgements, Line
+from migrator.manifest import Sheets
 from migrator.model import Outcome, RawFile, Shard, Step, Tally
-from migrator.pipeline import Pass
+from migrator.pipeline import Pass, Proofs
 from migrator.protocols import Answer, Sink
-from migrator.rules import BY_CONTENT
+from migrator.rules import BY_CONTENT, PROOF
 from migrator.stopping import StopFlag
 from migrator.stores.memory import MemoryStore
 from migrator.units import Assignment, Ended, Event, Survey, Told, Unit
+from migrator.verify import Level, Prove, Prover
 from migrator.worker import Worker
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule, quick_patience
@@ -174,6 +177,33 @@ def test_what_was_counted_before_the_break_is_told() -> None:
     events = work(Units(units_of(0)), source_faults={("entry", 21): GONE})
     tally = tally_of(events)
     assert tally[Outcome.COPIED].files + tally[Outcome.PENDING].files == 20
+
+
+def test_a_sheet_that_cannot_be_written_ends_its_unit_too(tmp_path: Path) -> None:
+    """The last thing of a shard: the unit was off the worker's list by then, and nobody would have told that it ended."""
+    source, target, flag = made(), made(), StopFlag()
+    sink = Prove(Prover(source, target, Level.CONTENT), jobs=1, patience=quick_patience())
+    whole = Pass(
+        source=source,
+        target=target,
+        sink=sink,
+        rules=PROOF,
+        refused=frozenset(),
+        settle_ns=0,
+        stopping=flag,
+        remembers=False,
+        proofs=Proofs(key="key", rests_ns=0, sheets=Sheets(tmp_path / "gone")),
+    )
+    events: list[Event] = []
+    Worker(whole, Units(units_of()), Line(events.append, 0, Acknowledgements(1), flag)).run()
+    sink.close()
+    assert len(ends(events)) == 17
+    errors = {ended.error.name for ended in ends(events) if ended.error is not None}
+    assert errors == {"manifest-unwritable"}
+    tally = tally_of(events)
+    assert tally[Outcome.PROVEN].files > 0, "what was counted is told"
+    assert tally.discovered.files == FILES
+    assert not any(event.proven for event in events if isinstance(event, Told))
 
 
 _ERRORS = st.sampled_from([ODD, GONE, OVER])
