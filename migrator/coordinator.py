@@ -178,7 +178,15 @@ class Coordinator:
 
     def run(self, organizations: Iterable[str]) -> None:
         """Work through all organizations, or until `stopping` is set. Raises the first MigratorError, after taking down the rest."""
-        surveys = iter(organizations)
+        try:
+            self._work_through(iter(organizations))
+        except BaseException:
+            self._stopping.set()  # nobody takes anything down any more: who waits for an acknowledgement would wait for ever
+            raise
+        if self._error is not None:
+            raise self._error
+
+    def _work_through(self, surveys: Iterator[str]) -> None:
         while True:
             while self._under_way < self._engine.capacity:
                 unit = self._next_unit(surveys)
@@ -191,8 +199,6 @@ class Coordinator:
             self._take_event()
             for observer in self._observers:
                 observer.tick()
-        if self._error is not None:
-            raise self._error
 
     def bring(self, assignments: Iterable[Assignment]) -> None:
         """Work through these alone. Raises as `run`."""

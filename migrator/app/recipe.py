@@ -31,7 +31,7 @@ from migrator.transfer.careful import CarefulLane
 from migrator.transfer.sink import Transfer
 from migrator.units import Ended
 from migrator.verify import AgainstManifest, Level, Prove, Prover, Proves
-from migrator.worker import Units, Worker
+from migrator.worker import Units, Worker, unexpected
 
 MOST_CAREFUL_JOBS = 8
 """boto3 gets slower with more threads: 887 files a second with one, 462 with 64."""
@@ -120,10 +120,11 @@ def work_by_recipe(
             Worker(pass_of(recipe, source, target, sink, stopping), units, line).run()
             if not stopping.is_set():
                 clear()
-    except MigratorError as error:
+    except Exception as error:
         stopping.set()
+        told = error if isinstance(error, MigratorError) else unexpected(error)
         while (unit := units.take(wait=True)) is not None:
-            line.tell(Ended(error, unit.number))
+            line.tell(Ended(told, unit.number))
 
 
 def _opened_ends(

@@ -114,9 +114,9 @@ class Processes:
         if self._waiting:
             return self._waiting.popleft()
         dead = self._dead()
-        if dead is not None:
-            raise _worker_died(dead)
-        return None
+        if dead is None and self._readers:
+            return None
+        raise _worker_died(dead or 0)
 
     def acknowledge(self, event: UploadBegan) -> None:
         self._acknowledgements.acknowledge(event)

@@ -10,6 +10,7 @@ from migrator.line import Acknowledgements, Line
 from migrator.model import Finding
 from migrator.stopping import Flag
 from migrator.units import Event, Unit, UploadBegan
+from migrator.worker import unexpected
 
 UNITS_AHEAD = 4
 _EVENTS_WAITING = 64
@@ -40,8 +41,10 @@ class Threads:
         self._units = UnitsHere()
         self._events: queue.Queue[Event] = queue.Queue(_EVENTS_WAITING)
         self._acknowledgements = Acknowledgements(1)
-        line = Line(self._events.put, 0, self._acknowledgements, stopping)
-        self._thread = threading.Thread(target=work, args=(self._units, line), name="worker", daemon=True)
+        self._work = work
+        self._line = Line(self._events.put, 0, self._acknowledgements, stopping)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     @property
     def capacity(self) -> int:
@@ -59,16 +62,29 @@ class Threads:
     def __exit__(self, *_: object) -> None:
         self._units.queue.put(None)
         while self._thread.is_alive():
-            self.next_event(0.05)  # nobody listens any more: make room, so that the worker can end
+            self._event(0.05)  # nobody listens any more: make room, so that the worker can end
 
     def submit(self, unit: Unit) -> None:
         self._units.queue.put(unit)
 
     def next_event(self, timeout: float) -> Event | None:
+        is_over = not self._thread.is_alive()  # asked first: what it told last is there by then
+        event = self._event(timeout)
+        if event is None and is_over:
+            raise unexpected(self._error or RuntimeError("the worker ended before its units")) from self._error
+        return event
+
+    def acknowledge(self, event: UploadBegan) -> None:
+        self._acknowledgements.acknowledge(event)
+
+    def _event(self, timeout: float) -> Event | None:
         try:
             return self._events.get(timeout=timeout)
         except queue.Empty:
             return None
 
-    def acknowledge(self, event: UploadBegan) -> None:
-        self._acknowledgements.acknowledge(event)
+    def _run(self) -> None:
+        try:
+            self._work(self._units, self._line)
+        except BaseException as error:
+            self._error = error

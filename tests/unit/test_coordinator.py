@@ -182,6 +182,17 @@ def test_an_error_ends_the_run_after_the_rest_was_taken_down() -> None:
     assert len(memory.told) == len(engine.units) - 1
 
 
+def test_a_ledger_that_breaks_stops_the_workers() -> None:
+    class Broken(Remembered):
+        def record(self, told: Told) -> None:
+            raise MustStop("ledger-full", "Full.")
+
+    stopping = StopFlag()
+    with pytest.raises(MustStop, match="Full"):
+        run(Scripted(surveyed(1)), ["a"], Broken(), stopping)
+    assert stopping.is_set()
+
+
 def test_stopping_gives_out_no_more_and_waits_for_what_is_under_way() -> None:
     stopping = StopFlag()
 

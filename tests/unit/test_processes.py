@@ -121,6 +121,16 @@ def test_a_worker_that_breaks_is_told_by_its_status(capfd: pytest.CaptureFixture
         events_until(engine, lambda events: False)
 
 
+def test_workers_that_leave_their_units_end_the_run() -> None:
+    def leaves(units: UnitQueue, line: Line) -> None:
+        units.take(wait=True)
+
+    with Processes(leaves, workers=1, stopping=StopFlag()) as engine:
+        engine.submit(Survey("org"))
+        with pytest.raises(MustStop, match="status 0"):
+            events_until(engine, lambda events: False)
+
+
 def test_the_stop_flag_is_seen_in_both_directions() -> None:
     flag = StopFlag()
 
