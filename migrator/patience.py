@@ -66,15 +66,17 @@ class Patience:
 
         `is_request` false: the attempt makes requests of its own through this, in other threads too, and takes no turn itself.
         """
-        tries, first_failure = 0, 0.0
+        tries, first_failure, last_failure = 0, 0.0, 0.0
         while True:
             try:
                 with self._turn() if is_request else nullcontext():
                     answer = attempt()
             except Unavailable as error:
                 tries += 1
-                first_failure = first_failure or self._clock()
-                self._pause_or_give_up(error, tries, first_failure)
+                now = self._clock()
+                first_failure, last_failure = first_failure or now, last_failure or now
+                self._pause_or_give_up(error, tries, first_failure, last_failure)
+                last_failure = now
             except StoreError:
                 self._failures_in_a_row = 0  # an answer, if not the wished one: the server is there
                 raise
@@ -128,13 +130,14 @@ class Patience:
             if is_mine:
                 self._one.release()
 
-    def _pause_or_give_up(self, error: Unavailable, tries: int, first_failure: float) -> None:
+    def _pause_or_give_up(self, error: Unavailable, tries: int, first_failure: float, last_failure: float) -> None:
+        """Others succeed if one did since this call failed the last time: one success when a server just went is no sign of life."""
         self._failures_in_a_row += 1
         now = self._clock()
         last = self._last_success
         limit = self._at_first if last is None else self._seconds
         silent_since = max(first_failure, last if last is not None else self._began)
-        nothing_succeeds = last is None or last < first_failure
+        nothing_succeeds = last is None or last < last_failure
         if nothing_succeeds and now - silent_since >= limit:
             raise OutOfPatience(
                 error.name,
@@ -143,7 +146,7 @@ class Patience:
                 cure=error.cure
                 or "Check the endpoint and the server, then run the same command again: it goes on where it was.",
             ) from error
-        if last is not None and last >= first_failure and tries >= TRIES_WHILE_OTHERS_SUCCEED:
+        if not nothing_succeeds and tries >= TRIES_WHILE_OTHERS_SUCCEED:
             raise error
         pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 jitter, no secret
         if nothing_succeeds:

@@ -139,6 +139,40 @@ def test_a_success_elsewhere_begins_patience_anew() -> None:
     assert case.patience.run(attempt) == "done"
 
 
+def test_a_success_just_before_the_server_went_gives_nobody_up() -> None:
+    """What was under way when it went fails and succeeds in any order; then nothing does, until it comes back a minute later."""
+    case, tries = Case(), 0
+    began = case.clock()
+
+    def attempt() -> str:
+        nonlocal tries
+        tries += 1
+        if tries == 2:
+            case.patience.succeeded()  # another thread's, after this call failed the first time
+        if case.clock() - began < 60:
+            raise WENT
+        return "done"
+
+    assert case.patience.run(attempt) == "done"
+    assert tries > TRIES_WHILE_OTHERS_SUCCEED
+
+
+def test_patience_is_counted_from_the_last_success_elsewhere() -> None:
+    case, tries = Case(), 0
+    began = case.clock()
+
+    def attempt() -> str:
+        nonlocal tries
+        tries += 1
+        if tries == 2:
+            case.patience.succeeded()
+        raise WENT
+
+    with pytest.raises(MustStop):
+        case.patience.run(attempt)
+    assert 120 <= case.clock() - began <= 131
+
+
 @pytest.mark.parametrize(
     "error", [Vanished("a", "b"), NotTheSame("a", "b"), DENIED, StoreError("a", "b"), MustStop("a", "b")]
 )
