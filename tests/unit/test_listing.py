@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -147,6 +148,17 @@ def test_a_listing_may_begin_after_a_key(way: str) -> None:
         list(listed(server, way, after="org/9~"))
         assert "start-after=org%2F9~" in server.asked[0].path
         assert "prefix=org%2F" in server.asked[0].path
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("length", [1, 2])
+def test_strays_are_told_once_by_a_server_that_begins_every_listing_at_its_start(length: int) -> None:
+    """One that does not know `start-after`: going on behind each kind of digits would come to the other kind for ever."""
+    keys = ("org/!", f"org/{raw_id('00')}", "org/README", f"org/{raw_id('aa')}", "org/zzz")
+    with scripted(always(page(*keys))) as server, closing(S3Source(server.location(), quick_patience())) as source:
+        found: list[str] = []
+        source.scan_strays("org", lambda notice: found.append(notice.where), length=length)
+        assert found == ["s3://bucket/org/!", "s3://bucket/org/README", "s3://bucket/org/zzz"]
 
 
 @pytest.mark.parametrize(("etag", "clean"), [(None, None), ('"a"', "a"), ('W/"a"', "a"), ("", None), ('""', None)])

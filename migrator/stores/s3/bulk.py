@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 import pycurl
 
-from migrator.errors import MigratorError, NotTheSame, StoreError
+from migrator.errors import MigratorError, NotTheSame
 from migrator.model import Action, Entry, Outcome, RawFile, Result, Step
 from migrator.protocols import Answer, Receipt, Target
 from migrator.stores.disk import DiskSource
@@ -54,7 +54,7 @@ class Call(NamedTuple):
 
 
 class Job(Protocol):
-    """One direction of the lane: what to ask, and what to make of the answer. Whatever raises StoreError is declined."""
+    """One direction of the lane: what to ask, and what to make of the answer. Whatever raises a MigratorError is declined."""
 
     wire: Wire
     method: str
@@ -316,8 +316,8 @@ class BulkLane:
                 receipt = self._job.finish(raw_file, call, etag, request.body.getvalue())
             except NotTheSame:
                 step = self._job.damaged(step, etag)
-            except StoreError:
-                pass
+            except MigratorError:
+                pass  # the careful lane meets it too, and knows what it means
             else:
                 result = Result(call.entry, Outcome.COPIED)
                 self._ended.append(Stored(request.ticket, raw_file, result, receipt))

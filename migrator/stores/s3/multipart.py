@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,8 +23,10 @@ from migrator.stores.s3.listing import Retry
 from migrator.stores.s3.objects import Condition, Place, head
 from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.parts import PartLane
+from migrator.stores.s3.ranges import RangeReader
 from migrator.stores.s3.wire import Wire
-from migrator.transfer.integrity import etag_of_parts, is_plain_md5
+from migrator.throttle import Throttle
+from migrator.transfer.integrity import EtagCheck, etag_of_parts, is_plain_md5
 from migrator.transfer.parts import part_size_for, parts_in_flight
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class Means:
     lane: PartLane
     patience: Patience
     journal: Journal | None
+    throttle: Throttle
 
 
 class Upload:
@@ -340,7 +343,29 @@ class Upload:
             raise AlreadyThere("already-there", f"{self._place} exists by now.")
         if found.size != size or (answered != expected and self._abilities.etag_is_md5):
             raise NotTheSame("damaged-at-target", f"{self._place} was completed, and is not what was sent.")
+        if not (self._abilities.etag_is_md5 or self._abilities.checks_md5 or self._read_back(found) == expected):
+            raise NotTheSame("damaged-at-target", f"{self._place} was completed, and holds other bytes than were sent.")
         return found.etag or ""
+
+    def _read_back(self, found: Entry) -> str:
+        """The ETag that the parts of what is at the name would give; for servers that neither check nor tell an MD5."""
+        part_size = self._upload.part_size if self._upload is not None else part_size_for(found.size)
+        check = EtagCheck(found.etag, found.size, part_size)
+        reader = RangeReader(
+            self._client,
+            self._wire,
+            self._place,
+            found,
+            part_size=part_size,
+            first=None,
+            lane=self._lane,
+            patience=self._means.patience,
+            throttle=self._means.throttle,
+        )
+        with closing(reader):
+            while (read := reader.read(part_size))[0]:
+                check.update(*read)
+        return check.fingerprint
 
     def _completed(self, asked: Mapping[str, Any]) -> str | None:
         """The ETag that completing answered; None where the answer got lost and the object itself has to tell."""

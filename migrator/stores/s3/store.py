@@ -177,10 +177,12 @@ class S3Source:
     ) -> str | None:
         """Tell strays up to the first key that a shard holds; returns behind which key to go on, None at the end."""
         for found in list_objects(self._client, bucket, prefix, after=after, retry=self._retry, wire=self.wire):
+            if found.key <= after:
+                continue  # the server does not know `StartAfter`: these were met
             name = found.key[len(prefix) :]
             if len(name) >= length and set(name[:length]) <= _HEX:
                 behind = f"{prefix}{name[: length - 1]}{'9' if name[length - 1].isdigit() else 'f'}~"
-                if behind != after:
+                if behind > after:
                     return behind
             elif not name.startswith(PROBE_PREFIX):
                 notify(_stray(organization, bucket, found.key, name, found.size))
@@ -449,6 +451,7 @@ class S3Target(S3Source):
             lane=self._parts,
             patience=self._patience,
             journal=self._journal,
+            throttle=self._throttle,
         )
 
     def _copy(self, place: Place, origin: Place, entry: Entry) -> str:
