@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from migrator.ages import Ages
 from migrator.compare import ascending
-from migrator.errors import BucketMissing, MustStop, StoreError, Unavailable
+from migrator.errors import BucketMissing, Interrupted, MustStop, StoreError, Unavailable
 from migrator.model import Count, Entry, Notice, NoticeKind, Outcome, Problem, RawFile, RawId, Shard
 from migrator.naming import is_organization
 from migrator.proof import Ended, RecordProof, RecordProver
@@ -259,6 +259,8 @@ class Audit:
             self._proven(row, entry, proof.result())
 
     def _proven(self, row: Recorded, entry: Entry, proof: RecordProof) -> None:
+        if isinstance(proof.error, Interrupted):
+            return  # as those that were not come to
         if proof.ended is Ended.VANISHED:
             self._absent(row, self._elsewhere.look(row.raw_id), proof.reason)
             return

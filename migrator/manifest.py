@@ -213,23 +213,30 @@ class Manifest:
         self.tells_sizes = all(block.path.suffix == ROWS for block in self.blocks.values())
 
     def lines(self, organization: str, start: str = "") -> Iterator[Kept]:
-        """The organization's lines from the first raw id that is not below `start`."""
+        """The organization's lines from the first raw id that is not below `start`. Raises MustStop."""
         block = self.blocks.get(organization)
         if block is None:
             return
-        with block.path.open("rb") as lines:
-            position = _first_at(lines, block, start)
-            lines.seek(position)
-            while position < block.end:
-                line = lines.readline(_LONGEST_LINE + 1)
-                position += len(line)
-                kept = _read(block.path, line)
-                if isinstance(kept, str):
-                    raise MustStop(
-                        "manifest-changed", f"The manifest {block.path} is not any more what it was when this began."
-                    )
-                if kept.raw_file.raw_id >= start:
-                    yield kept
+        try:
+            with block.path.open("rb") as lines:
+                position = _first_at(lines, block, start)
+                lines.seek(position)
+                while position < block.end:
+                    line = lines.readline(_LONGEST_LINE + 1)
+                    position += len(line)
+                    kept = _read(block.path, line)
+                    if isinstance(kept, str) or kept.raw_file.organization != organization:
+                        raise MustStop(
+                            "manifest-changed",
+                            f"The manifest {block.path} is not any more what it was when this began.",
+                        )
+                    if kept.raw_file.raw_id >= start:
+                        yield kept
+        except OSError as error:
+            raise MustStop(
+                "manifest-unreadable",
+                f"The manifest {block.path} cannot be read any more: {error.strerror or error}.",
+            ) from error
 
 
 def _files(path: Path) -> list[Path]:

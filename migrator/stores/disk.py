@@ -169,7 +169,11 @@ class DiskSource:
                 return
             if not prefix:
                 self._scan_strays(organization, fd, notify)
-            for index in self._indexes.below(organization, fd, prefix):
+            try:
+                indexes = self._indexes.below(organization, fd, prefix)
+            except OSError as error:
+                raise translate(error, f"{self._root}/{organization}") from error
+            for index in indexes:
                 yield from self._scan_folder(fd, organization, index, notify)
 
     def scan_strays(self, organization: str, notify: Notify, *, length: int = 1) -> None:

@@ -36,18 +36,20 @@ from migrator.throttle import Throttle
 
 _CHUNK = 1 << 20
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_PARTIAL = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _BROKEN = (errno.EROFS, errno.EIO, errno.ENODEV, errno.ENXIO)
 _TRIED_OUT = [temporary_name("00000000-0000-0000-0000-000000000000", word) for word in ("probe", "named")]
 
 
 class DiskReceipt:
-    """A complete temporary file beside its final name."""
+    """A complete temporary file of `size` bytes beside its final name."""
 
-    __slots__ = ("mark", "replaces", "temporary")
+    __slots__ = ("mark", "replaces", "size", "temporary")
 
-    def __init__(self, temporary: str, mark: str, *, replaces: str | None) -> None:
+    def __init__(self, temporary: str, mark: str, size: int, *, replaces: str | None) -> None:
         self.temporary = temporary
         self.mark = mark
+        self.size = size
         self.replaces = replaces
 
 
@@ -119,11 +121,12 @@ class DiskTarget(DiskSource):
         try:
             mark = self._fill(fd, content)
         except BaseException:
-            os.unlink(temporary, dir_fd=folder)
+            with suppress(OSError):  # what failed first is told; the next run removes the rest
+                os.unlink(temporary, dir_fd=folder)
             raise
         finally:
             os.close(fd)
-        return DiskReceipt(temporary, mark, replaces=replaces)
+        return DiskReceipt(temporary, mark, content.entry.size, replaces=replaces)
 
     def _write_resumable(self, folder: int, raw_file: RawFile, content: Content, replaces: str | None) -> DiskReceipt:
         """As `_write_at_once`, but what arrived stays if the run is broken off, under a name that only this content has."""
@@ -131,16 +134,25 @@ class DiskTarget(DiskSource):
         fd = _open_partial(folder, temporary)
         try:
             _claim(fd, self.describe(raw_file))
+            self._refuse_another(folder, temporary, fd, raw_file)
             self._take_what_is_there(fd, content)
             mark = self._fill(fd, content)
         except (Interrupted, MustStop, Unavailable):
             raise
         except BaseException:
-            os.unlink(temporary, dir_fd=folder)
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=folder)
             raise
         finally:
             os.close(fd)
-        return DiskReceipt(temporary, mark, replaces=replaces)
+        return DiskReceipt(temporary, mark, content.entry.size, replaces=replaces)
+
+    def _refuse_another(self, folder: int, temporary: str, fd: int, raw_file: RawFile) -> None:
+        """What was opened may have got its final name before it was claimed: it is no temporary file any more."""
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(temporary, dir_fd=folder, follow_symlinks=False), os.fstat(fd)):
+                return
+        raise _taken(self.describe(raw_file))
 
     def _take_what_is_there(self, fd: int, content: Content) -> None:
         """Hand over whole units that an earlier run wrote; they are proven with the rest before anything is published."""
@@ -182,9 +194,25 @@ class DiskTarget(DiskSource):
             return AlreadyThere("already-there", f"{where} exists by now.")
         except OSError as error:
             return self._blocked(error, where)
+        except StoreError as error:  # it stays: whoever goes on with it, or the next run, has to find it
+            return error
         return None
 
     def _rename(self, folder: int, raw_file: RawFile, receipt: DiskReceipt) -> None:
+        if not is_partial(receipt.temporary):
+            self._rename_now(folder, raw_file, receipt)
+            return
+        fd = os.open(receipt.temporary, _PARTIAL, dir_fd=folder)
+        try:
+            where = self.describe(raw_file)
+            _claim(fd, where)
+            if os.fstat(fd).st_size != receipt.size:
+                raise _taken(where)
+            self._rename_now(folder, raw_file, receipt)
+        finally:
+            os.close(fd)
+
+    def _rename_now(self, folder: int, raw_file: RawFile, receipt: DiskReceipt) -> None:
         if receipt.replaces is None:
             rename_without_replacing(folder, receipt.temporary, raw_file.raw_id)
             return
@@ -209,13 +237,16 @@ class DiskTarget(DiskSource):
             )
         fault = translate(error, where)
         if isinstance(fault, StoreFull):
-            return StoreFull(fault.name, f"{fault.what} {self._room()}")
+            return StoreFull(fault.name, f"{fault.what} {self._room()}".strip())
         if isinstance(fault, Vanished):
             return Unreadable("target-blocked", f"{where} cannot be written ({said}).")
         return fault
 
     def _room(self) -> str:
-        room = os.fstatvfs(self._root_fd)
+        try:
+            room = os.fstatvfs(self._root_fd)
+        except OSError:
+            return ""  # how much there is does not matter to whoever is told why it ends
         return f"On that file system {room.f_bavail * room.f_frsize:,} bytes and {room.f_favail:,} inodes are free."
 
     def _sync(self) -> StoreError | None:
@@ -274,7 +305,7 @@ class DiskTarget(DiskSource):
 def _is_there(raw_id: str, folder: int) -> bool:
     try:
         os.stat(raw_id, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
+    except OSError:
         return False
     return True
 
@@ -284,9 +315,13 @@ def _claim(fd: int, where: str) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise Unavailable("partial-busy", f"{where} is being written by another worker of this run.") from error
+        raise _taken(where) from error
     except OSError:
         return  # a file system without locks
+
+
+def _taken(where: str) -> Unavailable:
+    return Unavailable("partial-busy", f"{where} is being written by another worker of this run.")
 
 
 def _open_partial(folder: int, temporary: str) -> int:
@@ -296,7 +331,7 @@ def _open_partial(folder: int, temporary: str) -> int:
         if is_partial(name) and name[1:37] == raw_id and name != temporary:
             os.unlink(name, dir_fd=folder)  # of another version of the source
     with suppress(FileNotFoundError):
-        fd = os.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        fd = os.open(temporary, _PARTIAL, dir_fd=folder)
         status = os.fstat(fd)
         if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid():
             return fd
@@ -317,21 +352,23 @@ def give_mode_and_owner(fd: int, mode: int, owner: tuple[int, int] | None) -> No
 
 def _make_root(root: Path, mode: int) -> None:
     """Make the data folder itself if it is missing; its parent must be there, so that a typing error makes no tree."""
-    if root.is_dir():
-        return
     try:
+        if root.is_dir():
+            return
         parent = os.stat(root.parent)
         root.mkdir(mode=0o700)
         fd = os.open(root, FOLDER_FLAGS)
+        owner = (parent.st_uid, parent.st_gid) if os.geteuid() == 0 else None
+        try:
+            give_mode_and_owner(fd, mode, owner)
+        finally:
+            os.close(fd)
     except OSError as error:
         raise CannotStart(
             "target-folder",
             f"The data folder {root} cannot be made ({os.strerror(error.errno or 0)}).",
             cure=f"Make {root.parent} first, or mount the volume that belongs there.",
         ) from error
-    owner = (parent.st_uid, parent.st_gid) if os.geteuid() == 0 else None
-    give_mode_and_owner(fd, mode, owner)
-    os.close(fd)
 
 
 @contextmanager

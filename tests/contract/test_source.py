@@ -26,7 +26,7 @@ from migrator.errors import (
 )
 from migrator.model import Entry, Notice, NoticeKind, RawFile, Shard, shards_of
 from migrator.patience import Patience
-from migrator.protocols import Source
+from migrator.protocols import Content, Source
 from migrator.settings import S3Access, S3Location, Secret
 from migrator.stores.disk import DiskSource
 from migrator.stores.s3.store import S3Source
@@ -593,3 +593,57 @@ def test_what_an_earlier_run_read_is_proven_with_the_rest(s3: S3Backend, honest:
         else:
             with pytest.raises(NotTheSame):
                 content.finish()
+
+
+# --- a disk that fails, or a server's that forgot an opened file ------------------------------------------------------
+
+
+def failing(number: int, *, at: int = 1) -> Any:
+    """Stands for a call of the system that fails the time of that number and ever after."""
+    calls = itertools.count(1)
+
+    def fail(original: Any) -> Any:
+        def called(*given: Any, **named: Any) -> Any:
+            if next(calls) >= at:
+                raise OSError(number, os.strerror(number))
+            return original(*given, **named)
+
+        return called
+
+    return fail
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.EACCES])
+@pytest.mark.parametrize("at", [1, 2])
+def test_an_opened_file_that_cannot_be_asked_for_its_state(
+    disk: DiskBackend, number: int, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw_file = fill(disk)[-1]
+    source = disk.source()
+    entry = source.look(raw_file)
+    assert entry is not None
+    with monkeypatch.context() as patched, contextlib.ExitStack() as opened:
+        patched.setattr(os, "fstat", failing(number, at=at)(os.fstat))
+        with pytest.raises(StoreError, match=os.strerror(number)):
+            read_and_finish(opened.enter_context(source.open(raw_file, entry)))
+
+
+def read_and_finish(content: Content) -> None:
+    content.read(MIB)
+    content.finish()
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.EACCES])
+def test_an_organization_that_cannot_be_listed(disk: DiskBackend, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(disk)
+    source = disk.source()
+    for call in ("listdir", "scandir", "fstat"):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, call, failing(number)(getattr(os, call)))
+            assert source.shard_length("org") == 0 or call == "scandir"
+            if call != "scandir":
+                with pytest.raises(StoreError, match=os.strerror(number)):
+                    list(source.scan(Shard("org", "0"), unheard))
+            else:
+                with pytest.raises(StoreError, match=os.strerror(number)):
+                    source.is_empty("org")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import random
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,21 +20,25 @@ from migrator.errors import (
     AlreadyThere,
     BucketMissing,
     CannotStart,
+    Interrupted,
     LedgerBusy,
     NotTheSame,
     SourceChanged,
     StoreError,
+    StoreFull,
     Unavailable,
     Unreadable,
     Vanished,
 )
-from migrator.model import Notice, RawFile, Shard
+from migrator.model import Entry, Notice, RawFile, Shard
 from migrator.naming import BucketPerOrganization, SingleBucket
 from migrator.protocols import Receipt, Target
-from migrator.stores.disk_target import held
+from migrator.stores import disk_target
+from migrator.stores.disk_target import DiskTarget, held
 from migrator.stores.memory import MemoryStore
 from migrator.stores.s3.abilities import Abilities
 from migrator.stores.s3.store import S3Target
+from migrator.stores.strays import partial_name
 from tests import corpus, oracle
 from tests.backends import Backend, DiskBackend, MemoryBackend, S3Backend, abilities_of, raw_id, state_of
 from tests.fakes import FailingContent, Schedule, quick_patience
@@ -581,3 +587,154 @@ def test_a_partial_file_that_somebody_altered_is_found_out(disk: DiskBackend) ->
         receipt = target.store(ONE, content)
     assert list(target.publish([(ONE, receipt)])) == [(ONE, None)]
     assert disk.state() == state_of({ONE: data})
+
+
+@pytest.mark.parametrize("then", ["goes on", "is killed"])
+def test_what_another_worker_goes_on_with_gets_no_name_before_it_is_whole(disk: DiskBackend, then: str) -> None:
+    """The first was given up, does not know it, and publishes what the second has cut back to whole units."""
+    data = content_of(5 * MIB + 1)
+    first = disk.target()
+    first.prepare("org")
+    origin = MemoryStore(resume_unit=MIB)
+    entry = origin.save(ONE, data)
+    with origin.open(ONE, entry) as content:
+        receipt = first.store(ONE, content)
+    seen: list[StoreError | None] = []
+
+    def publish() -> None:
+        seen.extend(error for _, error in first.publish([(ONE, receipt)]))
+        assert disk.state() == {}
+
+    second = DiskTarget(disk.root, folder_mode=corpus.FOLDER_MODE, file_mode=corpus.FILE_MODE, run="mine")
+    fault = Unavailable("broken-off", "It broke off.")
+    schedule = Schedule({("read", 1): publish if then == "goes on" else fault})
+    with origin.open(ONE, entry) as content:
+        if then == "goes on":
+            whole = second.store(ONE, FailingContent(content, schedule))
+        else:
+            with pytest.raises(Unavailable):
+                second.store(ONE, FailingContent(content, schedule))
+            publish()
+    if then == "is killed":
+        with origin.open(ONE, entry) as content:
+            whole = second.store(ONE, content)
+    [error] = seen
+    assert isinstance(error, Unavailable)
+    assert list(second.publish([(ONE, whole)])) == [(ONE, None)]
+    assert disk.state() == state_of({ONE: data})
+    assert disk.leftovers() == []
+    second.close()
+
+
+def test_what_got_its_name_before_it_was_claimed_is_left_alone(
+    disk: DiskBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second has it open when the first publishes it: cutting it back would cut a raw file."""
+    data = content_of(5 * MIB + 1)
+    first = disk.target()
+    first.prepare("org")
+    origin = MemoryStore(resume_unit=MIB)
+    entry = origin.save(ONE, data)
+    with origin.open(ONE, entry) as content:
+        receipt = first.store(ONE, content)
+    claim = disk_target._claim
+    answers: list[object] = []
+
+    def late(fd: int, where: str) -> None:
+        if not answers:
+            answers.append(None)
+            answers.extend(first.publish([(ONE, receipt)]))
+        claim(fd, where)
+
+    monkeypatch.setattr(disk_target, "_claim", late)
+    second = DiskTarget(disk.root, folder_mode=corpus.FOLDER_MODE, file_mode=corpus.FILE_MODE, run="mine")
+    schedule = Schedule({("read", 1): Unavailable("broken-off", "It broke off.")})
+    with origin.open(ONE, entry) as content, pytest.raises(Unavailable, match="another worker"):
+        second.store(ONE, FailingContent(content, schedule))
+    second.close()
+    assert answers[1:] == [(ONE, None)]
+    assert disk.state() == state_of({ONE: data})
+
+
+# --- errors in the way of errors -------------------------------------------------------------------------------------
+
+
+def refusing(number: int) -> Any:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+@pytest.mark.parametrize("unit", [0, MIB])
+@pytest.mark.parametrize("fault", [Interrupted("interrupted", "Stop."), NotTheSame("damaged", "It differs.")])
+def test_what_content_raises_comes_out_though_nothing_can_be_removed(
+    disk: DiskBackend, fault: StoreError, unit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that turned read-only meanwhile: being asked to stop is still no failure."""
+    target = disk.target()
+    target.prepare("org")
+    origin = MemoryStore(resume_unit=unit)
+    entry = origin.save(ONE, content_of(2 * MIB))
+    monkeypatch.setattr(os, "unlink", refusing(errno.EROFS))
+    with origin.open(ONE, entry) as content, pytest.raises(type(fault)):
+        target.store(ONE, FailingContent(content, Schedule({("read", 2): fault})))
+
+
+def test_one_that_cannot_be_looked_at_keeps_no_other_from_being_answered(disk: DiskBackend) -> None:
+    mine = copy(disk.target(), b"mine")
+    target = disk.target()
+    with opened(b"newer") as content:
+        newer = target.replace(ONE, content, mine.mark)
+    other = store(target, b"other", TWO)
+    looks = target.look
+
+    def look(raw_file: RawFile) -> Entry | None:
+        if raw_file == ONE:
+            raise Unreadable("unreadable", "It cannot be looked at.")
+        return looks(raw_file)
+
+    target.look = look  # type: ignore[method-assign]
+    answers = dict(target.publish([(ONE, newer), (TWO, other)]))
+    assert isinstance(answers[ONE], Unreadable)
+    assert answers[TWO] is None
+    assert disk.state() == state_of({ONE: b"mine", TWO: b"other"})
+
+
+def test_a_full_disk_is_told_though_it_does_not_say_how_full(
+    disk: DiskBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = disk.target()
+    target.prepare("org")
+    monkeypatch.setattr(os, "write", refusing(errno.ENOSPC))
+    monkeypatch.setattr(os, "fstatvfs", refusing(errno.ESTALE))
+    with pytest.raises(StoreFull), opened(b"x") as content:
+        target.store(ONE, content)
+
+
+@pytest.mark.parametrize("call", ["mkdir", "fchmod", "open", "stat"])
+def test_a_data_folder_that_cannot_be_made_is_told_as_that(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a share whose server takes root for nobody: what root makes there cannot be given to anyone."""
+    monkeypatch.setattr(os, call, refusing(errno.EPERM))
+    with pytest.raises(CannotStart) as caught, held(tmp_path / "new", corpus.FOLDER_MODE):
+        pass
+    assert caught.value.name == "target-folder"
+
+
+def test_a_leftover_beside_what_cannot_be_looked_at_stays(disk: DiskBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk.save(ONE, b"x")
+    partial = disk.path(ONE).with_name(partial_name(TWO.raw_id, "stamp"))
+    partial.write_bytes(b"part")
+    target = disk.target()
+    stat_ = os.stat
+
+    def fails(path: Any, **named: Any) -> Any:
+        if path == TWO.raw_id:
+            raise OSError(errno.EIO, "no")
+        return stat_(path, **named)
+
+    monkeypatch.setattr(os, "stat", fails)
+    assert [entry.raw_id for entry in target.scan(Shard("org"), lambda notice: None)] == [ONE.raw_id]
+    assert partial.exists()

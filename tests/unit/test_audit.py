@@ -9,13 +9,14 @@ import pytest
 
 from migrator.ages import ANY_AGE
 from migrator.audit import ALL_ALIKE, Audit, Kind, Places
-from migrator.errors import MustStop
+from migrator.errors import Interrupted, MustStop
 from migrator.model import RawFile, RawId
 from migrator.proof import Ended, RecordProver
 from migrator.recorded import Recorded
 from migrator.stopping import StopFlag
 from migrator.stores.memory import MemoryStore
 from migrator.units import Told
+from tests.fakes import FailingStore, Schedule
 from tests.postgres import secure_hash_of
 
 ENDED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -49,7 +50,7 @@ class Watched:
 
 
 def audit_of(
-    target: MemoryStore,
+    target: MemoryStore | FailingStore,
     source: MemoryStore | None = None,
     *,
     prover: RecordProver | None = None,
@@ -162,3 +163,17 @@ def test_one_that_vanishes_between_listing_and_reading_is_missing() -> None:
     prover = RecordProver(here, None, jobs=1)
     assert prover.begin(rows[0], gone).result().ended is Ended.VANISHED
     prover.close()
+
+
+def test_what_was_being_read_when_it_was_asked_to_stop_did_not_fail() -> None:
+    """It is as what was not come to: the next audit reads it."""
+    rows = sorted(row(number) for number in range(5))
+    fault = Interrupted("interrupted", "The run was asked to stop.")
+    target = FailingStore(store(*rows), Schedule({("open", 5): fault}))
+    prover = RecordProver(target, None, jobs=1)
+    work = audit_of(target, prover=prover)
+    work.run(rows, ["alpha"])
+    prover.close()
+    tally = work.audited.overall()
+    assert (tally.readable.files, tally.proven.files, tally.failed.files) == (4, 4, 0)
+    assert work.audited.problems_total == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import shutil
 import stat
 from pathlib import Path
 
@@ -120,6 +121,24 @@ def test_a_manifest_that_changes_while_it_is_used_ends_the_run(tmp_path: Path) -
     manifest = Manifest(path)
     path.write_text("x" * path.stat().st_size)
     with pytest.raises(MustStop, match="not any more"):
+        list(manifest.lines("alpha"))
+
+
+def test_a_manifest_that_becomes_another_while_it_is_used_ends_the_run(tmp_path: Path) -> None:
+    """Sound lines, and of another organization."""
+    written(tmp_path / "m", "alpha", "bravo", count=5)
+    path = tmp_path / "m" / "alpha.sha256"
+    manifest = Manifest(path)
+    (tmp_path / "m" / "bravo.sha256").replace(path)
+    with pytest.raises(MustStop, match="not any more"):
+        list(manifest.lines("alpha"))
+
+
+def test_a_manifest_that_is_taken_away_while_it_is_used_ends_the_run(tmp_path: Path) -> None:
+    written(tmp_path / "m", "alpha", count=5)
+    manifest = Manifest(tmp_path / "m")
+    shutil.rmtree(tmp_path / "m")
+    with pytest.raises(MustStop, match="cannot be read any more"):
         list(manifest.lines("alpha"))
 
 
