@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from migrator.ahead import CountAhead
 from migrator.app.options import Options
@@ -103,7 +103,8 @@ class Record:
         try:
             yield
         except MigratorError as error:
-            self.end(error.exit_status)
+            with suppress(MigratorError):  # a ledger that breaks may be what ended the run, and is not to hide what did
+                self.end(error.exit_status)
             raise
 
     def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
@@ -184,7 +185,8 @@ class ProofRecord(NoMemory, Record):
         try:
             yield
         except MigratorError as error:
-            self.end(error.exit_status)
+            with suppress(MigratorError):  # a ledger that breaks may be what ended the run, and is not to hide what did
+                self.end(error.exit_status)
             raise
 
     def proven(self, organization: str, prefix: str) -> ProvenShard | None:

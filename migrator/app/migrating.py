@@ -112,7 +112,9 @@ def migrate(
         try:
             _coordinate(engine, prepared, record, [*watch(ahead), *deadline], totals, stopping)
         except MigratorError as error:
-            record.keep(as_kept(report := report_now(error)))
+            report = report_now(error)
+            with suppress(MigratorError):  # where the ledger is what broke, the report is all that tells of the run
+                record.keep(as_kept(report))
             on_stopped(report)
             raise
         if stopping.event.is_set():
