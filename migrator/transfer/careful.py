@@ -178,9 +178,10 @@ class CarefulLane:
             return Answer(ticket, self.met_another(raw_file, copied))
 
     def _replace(self, ticket: object, raw_file: RawFile, step: Step, own_mark: str) -> Carried:
+        copied = Result(step.source, Outcome.COPIED)
         try:
             with self._source.open(raw_file, step.source) as content:
                 receipt = self._target.replace(raw_file, content, own_mark)
-                return Stored(ticket, raw_file, Result(content.entry, Outcome.COPIED), receipt)
-        except AlreadyThere:
-            return Answer(ticket, Result(step.source, Outcome.CONFLICT, DIFFERENT_CONTENT))
+                return Stored(ticket, raw_file, copied._replace(entry=content.entry), receipt)
+        except AlreadyThere:  # a try before this one, whose answer got lost, may have been carried out
+            return Answer(ticket, self.met_another(raw_file, copied))

@@ -96,6 +96,18 @@ def test_what_is_to_be_compared_is_compared(theirs: bytes, outcome: Outcome, rea
     assert here.schedule.calls["open"] == opened, "sizes that differ tell enough"
 
 
+def test_a_replacement_whose_answer_got_lost_is_no_conflict() -> None:
+    here, there = store_of(b"half and the rest"), store_of(b"half")
+    step = Step(Action.DIFFER, entry_of(here), entry_of(there), entry_of(there).mark)
+
+    def carried_out_and_refused() -> None:
+        there.save(ONE, b"half and the rest")
+        raise TAKEN
+
+    carried = carried_by(here, FailingStore(there, Schedule({("replace", 1): carried_out_and_refused})), step)
+    assert carried == Answer(TICKET, Result(step.source, Outcome.COPIED, mark=entry_of(there).mark))
+
+
 def test_a_different_size_that_is_not_ours_to_replace_is_a_conflict_and_nothing_is_read() -> None:
     here, there = FailingStore(store_of(b"content"), Schedule()), store_of(b"more content")
     source = here.look(ONE)
