@@ -345,6 +345,20 @@ def test_a_young_copy_is_provisional_and_replaced_when_it_has_grown() -> None:
     assert list(memory.folders) == [("org", "000")]
 
 
+def test_a_copy_that_is_met_again_while_it_is_young_is_still_ours() -> None:
+    """Settled too soon, what Bytes writes into it next would be a conflict."""
+    clock, memory = Clock(), Remembered()
+    here, there = store_with(clock=clock), MemoryStore(clock_ns=clock.ns)
+    here.save(RawFile("org", A), b"half")
+    run_pass(here, there, memory=memory, clock=clock, settle=30)
+    clock.advance(1)
+    assert counts(run_pass(here, there, memory=memory, clock=clock, settle=30)) == {"present": 1}
+    assert list(memory.copies) == [("org", A)]
+    here.save(RawFile("org", A), b"half and the rest")
+    assert counts(run_pass(here, there, memory=memory, clock=clock, settle=30)) == {"copied": 1}
+    assert of(there) == {A: b"half and the rest"}
+
+
 def test_equal_size_other_content_is_replaced_too_while_it_is_ours() -> None:
     clock, memory = Clock(), Remembered()
     here, there = store_with(clock=clock), MemoryStore(clock_ns=clock.ns)
