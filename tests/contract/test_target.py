@@ -26,6 +26,7 @@ from migrator.errors import (
     SourceChanged,
     StoreError,
     StoreFull,
+    TargetBroken,
     Unavailable,
     Unreadable,
     Vanished,
@@ -738,3 +739,28 @@ def test_a_leftover_beside_what_cannot_be_looked_at_stays(disk: DiskBackend, mon
     monkeypatch.setattr(os, "stat", fails)
     assert [entry.raw_id for entry in target.scan(Shard("org"), lambda notice: None)] == [ONE.raw_id]
     assert partial.exists()
+
+
+# --- durable in batches ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fails_at", [None, 1, 2])
+def test_content_is_durable_before_its_name_and_its_name_before_the_answer(
+    disk: DiskBackend, fails_at: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = disk.target()
+    receipts = [(ONE, store(target, b"one")), (TWO, store(target, b"two", TWO))]
+    visible: list[int] = []
+
+    def sync(fd: int) -> bool:
+        visible.append(len(disk.state()))
+        if len(visible) == fails_at:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return True
+
+    monkeypatch.setattr(disk_target, "sync_filesystem", sync)
+    answers = dict(target.publish(receipts))
+    assert visible[: fails_at or 2] == [0, 2][: fails_at or 2]
+    assert {type(fault) for fault in answers.values()} == {type(None) if fails_at is None else TargetBroken}
+    assert disk.leftovers() == []
+    assert (disk.state() == {}) == (fails_at == 1), "what may not be on the medium gets no name"

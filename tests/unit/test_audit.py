@@ -9,7 +9,7 @@ import pytest
 
 from migrator.ages import ANY_AGE
 from migrator.audit import ALL_ALIKE, Audit, Kind, Places
-from migrator.errors import Interrupted, MustStop
+from migrator.errors import Interrupted, MustStop, SourceChanged
 from migrator.model import RawFile, RawId
 from migrator.proof import Ended, RecordProver
 from migrator.recorded import Recorded
@@ -177,3 +177,17 @@ def test_what_was_being_read_when_it_was_asked_to_stop_did_not_fail() -> None:
     tally = work.audited.overall()
     assert (tally.readable.files, tally.proven.files, tally.failed.files) == (4, 4, 0)
     assert work.audited.problems_total == 0
+
+
+@pytest.mark.parametrize(("times", "proven", "failed"), [(1, 5, 0), (2, 4, 1)])
+def test_what_changes_while_it_is_read_is_read_once_more(times: int, proven: int, failed: int) -> None:
+    """What was read of it proves nothing."""
+    rows = sorted(row(number) for number in range(5))
+    fault = SourceChanged("source-changed", "It changed while it was read.")
+    at = {("finish", 3 + number): fault for number in range(times)}
+    prover = RecordProver(FailingStore(store(*rows), Schedule(at)), None, jobs=1)
+    work = audit_of(store(*rows), prover=prover)
+    work.run(rows, ["alpha"])
+    prover.close()
+    tally = work.audited.overall()
+    assert (tally.proven.files, tally.failed.files) == (proven, failed)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
+import re
 import shutil
 import stat
 from pathlib import Path
@@ -151,3 +153,82 @@ def test_what_one_of_two_workers_broke_off_is_not_what_the_other_proved(tmp_path
     assert sheets.holds(shard, digest)
     sheets.put_together("alpha", {"": digest})
     assert len((tmp_path / "m" / "alpha.sha256").read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize("kind", [".sha256", ".ndjson"])
+def test_a_raw_file_twice_is_refused(tmp_path: Path, kind: str) -> None:
+    written(tmp_path / "m", "alpha", count=3)
+    path = tmp_path / "m" / f"alpha{kind}"
+    first, *rest = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([first, first, *rest]))
+    with pytest.raises(SettingsError, match="do not ascend"):
+        Manifest(path)
+
+
+@pytest.mark.parametrize("size", ["true", "-1", "1.5", "null"])
+def test_a_size_that_is_none_is_refused(tmp_path: Path, size: str) -> None:
+    written(tmp_path / "m", "alpha", count=1)
+    path = tmp_path / "m" / "alpha.ndjson"
+    path.write_text(re.sub(r'"size": \d+', f'"size": {size}', path.read_text()))
+    with pytest.raises(SettingsError, match="tells no raw file"):
+        Manifest(path)
+
+
+def test_a_line_without_end_is_refused_and_not_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "endless.ndjson"
+    path.write_text("{" + " " * 1_000_000)
+    with pytest.raises(SettingsError, match="too long"):
+        Manifest(path)
+
+
+@pytest.mark.parametrize("kind", [".sha256", ".ndjson"])
+def test_a_sheet_that_was_cut_or_altered_is_not_held(tmp_path: Path, kind: str) -> None:
+    sheets, shard = Sheets(tmp_path / "m"), Shard("alpha", "0")
+    sheets.prepare()
+    digest = sheets.write(shard, rows_of("alpha", 3))
+    [sheet] = sheets.shared.glob(f"*{kind}")
+    sheet.write_bytes(sheet.read_bytes()[:-1])
+    assert not sheets.holds(shard, digest)
+
+
+def test_a_sheet_is_durable_before_it_has_its_name_and_its_name_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it is for this user alone, whatever lay there before."""
+    sheets = Sheets(tmp_path / "m")
+    sheets.prepare()
+    done: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def synced(fd: int) -> None:
+        done.append(f"sync {Path(os.readlink(f'/proc/self/fd/{fd}')).suffix or 'folder'}")
+        fsync(fd)
+
+    def replaced(self: Path, target: Path) -> Path:
+        done.append("name")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    before = os.umask(0)
+    try:
+        digest = sheets.write(Shard("alpha", ""), rows_of("alpha", 3))
+        left = tmp_path / "m" / ".alpha.sha256.part"
+        left.touch(0o666)
+        sheets.put_together("alpha", {"": digest})
+    finally:
+        os.umask(before)
+    assert done == ["sync .part", "name", "sync folder"] * 4
+    files = [path for path in (tmp_path / "m").rglob("*") if path.is_file()]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+
+
+def test_a_link_in_the_place_of_what_is_written_is_not_followed(tmp_path: Path) -> None:
+    sheets = Sheets(tmp_path / "m")
+    sheets.prepare()
+    digest = sheets.write(Shard("alpha", ""), rows_of("alpha", 3))
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / "m" / ".alpha.sha256.part").symlink_to(tmp_path / "precious")
+    with pytest.raises(MustStop):
+        sheets.put_together("alpha", {"": digest})
+    assert (tmp_path / "precious").read_bytes() == b"precious"

@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import migrator.prune
 from migrator.ages import ANY_AGE
 from migrator.errors import Interrupted, MustStop, StoreError
 from migrator.model import Digests, Entry, RawFile
-from migrator.prune import BATCH, BATCH_BYTES, Ends, ManifestOfRun, Proving, Pruning, WriteRow, batches
+from migrator.protocols import Source
+from migrator.prune import BATCH, BATCH_BYTES, Ends, ManifestOfRun, Proving, Pruning, ReadSmall, WriteRow, batches
 from migrator.stopping import StopFlag
 from migrator.stores import disk
 from migrator.stores.disk import DiskSource
@@ -64,6 +66,22 @@ def scene() -> tuple[MemoryStore, MemoryStore, Ends]:
     )
 
 
+def in_one_go(ends: Ends) -> Ends:
+    """The same ends with small raw files given at once, as disks and S3 do."""
+
+    def reader(store: Source) -> ReadSmall:
+        def read(raw_file: RawFile, size: int) -> tuple[bytes, Entry] | None:
+            entry = store.look(raw_file)
+            if entry is None:
+                return None
+            with store.open(raw_file, entry) as content:
+                return content.read(entry.size), entry
+
+        return read
+
+    return replace(ends, small_source=reader(ends.source), small_target=reader(ends.target))
+
+
 def proven(ends: Ends, folder: Path) -> tuple[Proving, ManifestOfRun]:
     proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
     manifest = ManifestOfRun(folder / "manifest")
@@ -85,9 +103,53 @@ def test_all_that_was_proven_goes(tmp_path: Path) -> None:
     assert proving.pruned.overall().deleted.files == len(RAW_FILES)
 
 
-@pytest.mark.parametrize("what", ["source altered", "target altered", "both altered", "target gone", "source gone"])
-def test_whatever_changed_after_the_first_proof_ends_it_before_its_batch_goes(what: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_is_not_the_same_is_kept_and_told_why(at_once: bool) -> None:
     source, target, ends = scene()
+    altered, shorter, empty, absent, unreadable = RAW_FILES[1:6]
+    target.save(altered, b"x" * 36)
+    target.save(shorter, b"x")
+    source.save(empty, b"")
+    target.delete(absent)
+    target.unreadable.add(unreadable)
+    ends = in_one_go(ends) if at_once else ends
+    if at_once:
+        ends = replace(ends, small_target=readable(ends.small_target, but=unreadable))
+    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+    proving.run(["org"], None)
+    reasons = {problem.raw_id: problem.reason for problem in proving.pruned.problems}
+    assert list(reasons) == [raw_file.raw_id for raw_file in (altered, shorter, empty, absent, unreadable)]
+    assert "the contents differ" in reasons[altered.raw_id]
+    assert "another size" in reasons[shorter.raw_id]
+    assert "another size" in reasons[empty.raw_id]
+    assert proving.pruned.overall().deletable.files == len(RAW_FILES) - 5
+    assert proving.pruned.kept_by == {"unproven": 4, "missing": 1}
+
+
+def readable(read: ReadSmall, *, but: RawFile) -> ReadSmall:
+    return lambda raw_file, size: None if raw_file == but else read(raw_file, size)
+
+
+def test_what_is_refused_is_kept_though_it_is_at_the_target(tmp_path: Path) -> None:
+    """A name that the target would not take is no name that Bytes reads there."""
+    _, target, ends = scene()
+    store = FailingStore(target, Schedule())
+    proving = Proving(
+        replace(ends, target=store), ages=ANY_AGE, refused=frozenset(["org"]), stopping=StopFlag(), told=lambda n: None
+    )
+    proving.run(["org"], None)
+    assert proving.pruned.kept_by == {"refused": len(RAW_FILES)}
+    assert proving.pruned.overall().deletable.files == 0
+    assert not store.schedule.calls, "nothing is asked of the target"
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("what", ["source altered", "target altered", "both altered", "target gone", "source gone"])
+def test_whatever_changed_after_the_first_proof_ends_it_before_its_batch_goes(
+    what: str, at_once: bool, tmp_path: Path
+) -> None:
+    source, target, ends = scene()
+    ends = in_one_go(ends) if at_once else ends
     proving, manifest = proven(ends, tmp_path)
     raw_file = RAW_FILES[6]
     for store, name in ((source, "source"), (target, "target")):
@@ -201,6 +263,59 @@ def test_what_a_remover_raises_ends_it_and_what_went_is_counted(tmp_path: Path) 
     assert proving.pruned.overall().deleted.files == 3
 
 
+def test_a_stop_between_batches_leaves_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrator.prune, "BATCH", 4)
+    source, _, ends = scene()
+    proving, manifest = proven(ends, tmp_path)
+    remover, stopping = Removes(source), StopFlag()
+
+    def told(count: int) -> None:
+        assert count == 4
+        stopping.set()
+
+    Pruning(ends, remover, proving.pruned, stopping=stopping, told=told).run(manifest, ["org"])
+    assert remover.removed == RAW_FILES[:4]
+    assert proving.pruned.overall().deleted.files == 4
+
+
+def test_a_stop_while_it_lists_ends_the_proof(tmp_path: Path) -> None:
+    _, _, ends = scene()
+    stopping = StopFlag()
+    stopping.set()
+    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=stopping, told=lambda count: None)
+    with pytest.raises(Interrupted):
+        proving.run(["org"], None)
+    assert proving.pruned.overall().discovered.files == 0
+
+
+def test_each_organization_is_tried_and_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them may be one place under two names, and the others not."""
+    monkeypatch.setattr(migrator.prune, "BATCH", 4)
+    source, target, ends = scene()
+    for raw_file in RAW_FILES:
+        for store in (source, target):
+            store.save(RawFile("other", raw_file.raw_id), b"x")
+    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+    manifest = ManifestOfRun(tmp_path / "manifest")
+    manifest.prepare()
+    proving.run(["org", "other"], manifest)
+    seen: list[tuple[str, int]] = []
+
+    class Marks(Removes):
+        def mark(self, raw_file: RawFile) -> tuple[RawFile, Callable[[], None]]:
+            seen.append((raw_file.organization, len(self.removed)))
+            return super().mark(raw_file)
+
+    settled: list[int] = []
+    remover = Marks(source)
+    ends = replace(ends, settle=lambda: settled.append(len(remover.removed)))
+    pruning = Pruning(ends, remover, proving.pruned, stopping=StopFlag(), told=lambda count: None)
+    pruning.run(manifest, ["org", "other"])
+    assert seen == [("org", 0), ("other", 10)]
+    assert settled == [0, 4, 8, 10, 14, 18], "before each batch"
+    assert source.contents() == {}
+
+
 # --- the target's medium ---------------------------------------------------------------------------------------------
 
 
@@ -259,6 +374,19 @@ def test_batches_have_every_row_once_and_none_is_too_large(sizes: list[int]) -> 
 def test_small_ones_come_in_batches_of_so_many() -> None:
     row = (RAW_FILES[0], Digests(1, "", ""))
     assert [len(batch) for batch in batches([row] * (2 * BATCH + 1))] == [BATCH, BATCH, 1]
+
+
+# --- bounds ----------------------------------------------------------------------------------------------------------
+
+
+def test_only_so_many_problems_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrator.prune, "PROBLEMS_SHOWN", 3)
+    _, target, ends = scene()
+    for raw_file in RAW_FILES:
+        target.delete(raw_file)
+    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+    proving.run(["org"], None)
+    assert (len(proving.pruned.problems), proving.pruned.problems_total) == (3, len(RAW_FILES))
 
 
 # --- the manifest ----------------------------------------------------------------------------------------------------
@@ -358,3 +486,21 @@ def test_a_manifest_that_cannot_be_read_any_more_ends_it(what: str, tmp_path: Pa
         prune(ends, remover, proving, manifest)
     assert caught.value.name == "prune-surprise"
     assert remover.removed == []
+
+
+def test_a_manifest_is_for_this_user_alone_and_never_over_another(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        _, _, ends = scene()
+        _, manifest = proven(ends, tmp_path)
+    finally:
+        os.umask(before)
+    assert manifest.folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in manifest.folder.iterdir()} == {0o600}
+    kept = (manifest.folder / "org.ndjson").read_bytes()
+    with pytest.raises(MustStop) as caught:
+        manifest.prepare()
+    assert caught.value.name == "manifest-unwritable"
+    with pytest.raises(MustStop), manifest.of("org"):
+        pass
+    assert (manifest.folder / "org.ndjson").read_bytes() == kept
