@@ -92,9 +92,10 @@ def work(
     units: Units,
     at: dict[tuple[str, int], Exception] | None = None,
     source_faults: dict[tuple[str, int], MigratorError] | None = None,
+    flag: StopFlag | None = None,
 ) -> list[Event]:
     """One worker's life; what it told."""
-    source, target, flag = FailingStore(made(), Schedule(source_faults or {})), MemoryStore(), StopFlag()
+    source, target, flag = FailingStore(made(), Schedule(source_faults or {})), MemoryStore(), flag or StopFlag()
     transfer = transfer_between(source, target, jobs=2, patience=quick_patience())
     whole = Pass(
         source=source,
@@ -171,6 +172,19 @@ def test_the_unexpected_is_told_in_words() -> None:
 def test_what_a_sink_ends_the_run_with_is_told_in_its_own_words(when: tuple[str, int]) -> None:
     events = work(Units(units_of()), {when: OVER})
     assert next(ended.error for ended in ends(events) if ended.error is not None) is OVER
+
+
+@pytest.mark.parametrize("fault", [("open", 3), ("entry", 3)])
+def test_what_ends_the_run_is_told_and_the_others_stop(fault: tuple[str, int]) -> None:
+    """With a raw file's answer, or out of a listing; what comes after it is pending."""
+    flag = StopFlag()
+    events = work(Units(units_of(0)), source_faults={fault: OVER}, flag=flag)
+    assert [ended.error for ended in ends(events) if ended.error is not None] == [OVER]
+    assert flag.is_set()
+    if fault[0] == "open":
+        tally = tally_of(events)
+        assert tally.discovered.files == FILES
+        assert tally[Outcome.PENDING].files > 0
 
 
 def test_what_was_counted_before_the_break_is_told() -> None:
