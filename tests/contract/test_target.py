@@ -764,3 +764,39 @@ def test_content_is_durable_before_its_name_and_its_name_before_the_answer(
     assert {type(fault) for fault in answers.values()} == {type(None) if fails_at is None else TargetBroken}
     assert disk.leftovers() == []
     assert (disk.state() == {}) == (fails_at == 1), "what may not be on the medium gets no name"
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "pipe", "of another user"])
+def test_what_only_looks_like_a_part_of_ours_is_not_written_to(disk: DiskBackend, kind: str, tmp_path: Path) -> None:
+    if kind == "of another user" and os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious" * MIB)
+    target = disk.target()
+    target.prepare("org")
+    origin = MemoryStore(resume_unit=MIB)
+    data = content_of(5 * MIB)
+    entry = origin.save(ONE, data)
+    with origin.open(ONE, entry) as content:
+        partial = disk.path(ONE).with_name(partial_name(ONE.raw_id, content.stamp))
+        partial.parent.mkdir()
+        if kind == "link":
+            partial.symlink_to(precious)
+        elif kind == "hard link":
+            os.link(precious, partial)
+        elif kind == "pipe":
+            os.mkfifo(partial)
+        else:
+            partial.write_bytes(data[:MIB])
+            os.chown(partial, 65534, 65534)
+        schedule = Schedule()
+        try:
+            receipt = target.store(ONE, FailingContent(content, schedule))
+        except StoreError:
+            assert kind == "link"
+        else:
+            assert schedule.calls["read"] == 6, "nothing was taken over"
+            assert list(target.publish([(ONE, receipt)])) == [(ONE, None)]
+            assert disk.state() == state_of({ONE: data})
+    assert precious.read_bytes() == b"precious" * MIB
+    assert precious.stat().st_nlink == 1
