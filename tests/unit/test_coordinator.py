@@ -9,9 +9,20 @@ import pytest
 
 from migrator.coordinator import PROBLEMS_SHOWN, Coordinator, Totals
 from migrator.errors import MustStop, Unavailable
-from migrator.model import Count, Fingerprint, FinishedFolder, Folder, Outcome, Problem, Provisional, Shard, Tally
+from migrator.model import (
+    Count,
+    Fingerprint,
+    FinishedFolder,
+    Folder,
+    Outcome,
+    Problem,
+    Provisional,
+    Shard,
+    Tally,
+    UnfinishedUpload,
+)
 from migrator.stopping import StopFlag
-from migrator.units import Assignment, Ended, Event, Survey, Surveyed, Told, Unit, UploadBegan
+from migrator.units import Assignment, Ended, Event, Survey, Surveyed, Told, Unit, UploadBegan, UploadEnded
 from tests.backends import raw_id
 from tests.passes import Remembered
 
@@ -180,6 +191,22 @@ def test_an_error_ends_the_run_after_the_rest_was_taken_down() -> None:
     assert stopping.is_set(), "the others have to hear of it"
     assert len(engine.units) <= 1 + 4 + 1
     assert len(memory.told) == len(engine.units) - 1
+
+
+def test_an_upload_is_acknowledged_once_it_is_written_down() -> None:
+    happened: list[str] = []
+
+    class Writing(Remembered):
+        def record_upload(self, event: UploadBegan | UploadEnded) -> None:
+            happened.append(f"written {type(event).__name__}")
+
+    class Acknowledging(Scripted):
+        def acknowledge(self, event: UploadBegan) -> None:
+            happened.append("acknowledged")
+
+    upload = UnfinishedUpload("a", raw_id("0001"), "bucket", "key", "id", 8, "stamp", 0.0)
+    run(Acknowledging(lambda unit: [UploadBegan(upload, 0, 1), UploadEnded(upload), ENDED]), ["a"], Writing())
+    assert happened == ["written UploadBegan", "acknowledged", "written UploadEnded"]
 
 
 def test_a_ledger_that_breaks_stops_the_workers() -> None:
