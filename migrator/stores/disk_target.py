@@ -202,7 +202,10 @@ class DiskTarget(DiskSource):
         if not is_partial(receipt.temporary):
             self._rename_now(folder, raw_file, receipt)
             return
-        fd = os.open(receipt.temporary, _PARTIAL, dir_fd=folder)
+        try:
+            fd = os.open(receipt.temporary, _PARTIAL, dir_fd=folder)
+        except PermissionError:  # Bytes' mode lets not even its owner write
+            fd = os.open(receipt.temporary, _PARTIAL & ~os.O_ACCMODE, dir_fd=folder)
         try:
             where = self.describe(raw_file)
             _claim(fd, where)
@@ -331,11 +334,15 @@ def _open_partial(folder: int, temporary: str) -> int:
         if is_partial(name) and name[1:37] == raw_id and name != temporary:
             os.unlink(name, dir_fd=folder)  # of another version of the source
     with suppress(FileNotFoundError):
-        fd = os.open(temporary, _PARTIAL, dir_fd=folder)
-        status = os.fstat(fd)
-        if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid():
-            return fd
-        os.close(fd)
+        try:
+            fd = os.open(temporary, _PARTIAL, dir_fd=folder)
+        except PermissionError:
+            pass  # whole, with a mode that lets nobody write: its run was killed before it got its name
+        else:
+            status = os.fstat(fd)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid():
+                return fd
+            os.close(fd)
         os.unlink(temporary, dir_fd=folder)
     return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
 

@@ -9,7 +9,7 @@ import random
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ from migrator.stores.s3.abilities import Abilities
 from migrator.stores.s3.store import S3Target
 from migrator.stores.strays import partial_name
 from tests import corpus, oracle
-from tests.backends import Backend, DiskBackend, MemoryBackend, S3Backend, abilities_of, raw_id, state_of
+from tests.backends import Backend, DiskBackend, MemoryBackend, S3Backend, abilities_of, as_nobody, raw_id, state_of
 from tests.fakes import FailingContent, Schedule, quick_patience
 from tests.scripted import Asked, Reply, error, scripted
 
@@ -764,6 +764,24 @@ def test_content_is_durable_before_its_name_and_its_name_before_the_answer(
     assert {type(fault) for fault in answers.values()} == {type(None) if fails_at is None else TargetBroken}
     assert disk.leftovers() == []
     assert (disk.state() == {}) == (fails_at == 1), "what may not be on the medium gets no name"
+
+
+@pytest.mark.parametrize("is_left", [False, True])
+def test_a_mode_that_lets_nobody_write_keeps_no_large_raw_file_from_its_name(tmp_path: Path, is_left: bool) -> None:
+    """`is_left`: one that was whole when its run was killed is not gone on with, and does not stand in the way."""
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 65534, -1)
+    origin = MemoryStore(resume_unit=MIB)
+    data = content_of(3 * MIB)
+    entry = origin.save(ONE, data)
+    with closing(DiskTarget(tmp_path, folder_mode=0o750, file_mode=0o440, run="mine")) as target, as_nobody():
+        target.prepare("org")
+        for _ in range(1 + is_left):
+            with origin.open(ONE, entry) as content:
+                receipt = target.store(ONE, content)
+        assert list(target.publish([(ONE, receipt)])) == [(ONE, None)]
+    [(path, mode)] = [(path, stat.S_IMODE(path.stat().st_mode)) for path in tmp_path.rglob("*") if path.is_file()]
+    assert (path.name, path.read_bytes(), mode) == (ONE.raw_id, data, 0o440)
 
 
 @pytest.mark.parametrize("kind", ["link", "hard link", "pipe", "of another user"])
