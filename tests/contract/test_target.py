@@ -188,8 +188,6 @@ def test_what_came_between_storing_and_publishing_is_not_replaced(backend: Backe
 
 @pytest.mark.parametrize("size", [3 * MIB, PARTS])
 def test_what_comes_while_content_is_read_is_not_replaced(backend: Backend, size: int) -> None:
-    if backend.kind.startswith("moto") and size == PARTS:
-        pytest.skip("moto completes uploads whatever the condition")
     target = backend.target()
     target.prepare("org")
     schedule = Schedule({("finish", 1): lambda: backend.save(ONE, b"another's")})

@@ -333,6 +333,8 @@ class Upload:
             **condition.headers(self._abilities),
         }
         expected = self._expected = etag_of_parts([part.md5 for part in sent])
+        # An upload takes minutes, and servers that honour a condition on a PUT ignore it here (moto), or may under load.
+        condition.check(self._retry(lambda: head(self._client, self._place, self._raw_id)), self._place)
         answered = self._retry(lambda: self._completed(asked))
         found = self._retry(lambda: head(self._client, self._place, self._raw_id))
         if found is None:
