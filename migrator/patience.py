@@ -58,18 +58,21 @@ class Patience:
         self._last_success: float | None = None
         self._began = clock()
         self._refusals = 0
+        self._refused_since = 0.0
         self._failures_in_a_row = 0
         self._one = threading.Lock()
 
     def run(self, attempt: Callable[[], T], *, is_request: bool = True) -> T:
         """Call until it succeeds. Raises the last error when trying on is pointless for this call, MustStop when for all.
 
-        `is_request` false: the attempt makes requests of its own through this, in other threads too, and takes no turn itself.
+        `is_request` false: the attempt is a raw file's whole way; it makes requests of its own through this, in other threads too,
+        and takes no turn itself.
         """
         tries, first_failure, last_failure = 0, 0.0, 0.0
         while True:
             try:
                 with self._turn() if is_request else nullcontext():
+                    began = self._clock()
                     answer = attempt()
             except Unavailable as error:
                 tries += 1
@@ -81,7 +84,7 @@ class Patience:
                 self._failures_in_a_row = 0  # an answer, if not the wished one: the server is there
                 raise
             else:
-                self.succeeded()
+                self.succeeded() if is_request else self.carried(began)
                 return answer
 
     def go_on(self) -> None:
@@ -90,10 +93,19 @@ class Patience:
             raise Interrupted("interrupted", "The run was asked to stop.")
 
     def succeeded(self) -> None:
-        """Something worked: the server is there, and lets us."""
+        """Something worked: the server is there. What else it lets us do it does not tell: who may list may not write."""
         self._last_success = self._clock()
-        self._refusals = 0
         self._failures_in_a_row = 0
+
+    def carried(self, began: float) -> None:
+        """A raw file that `began` then went all its way: what was refused before that is no right that all of them lack.
+
+        One that was under way already when the first was refused proves nothing of the kind, and a slow server ends many such.
+        """
+        self.succeeded()
+        with self._lock:
+            if began >= self._refused_since:
+                self._refusals = 0
 
     def failed(self, error: StoreError) -> None:
         """A raw file failed for good. Raises MustStop when the next ones can only fail likewise."""
@@ -107,6 +119,8 @@ class Patience:
         if not isinstance(error, (AccessDenied, BucketMissing, TargetBroken)):
             return
         with self._lock:
+            if not self._refusals:
+                self._refused_since = self._clock()
             self._refusals += 1
             refusals = self._refusals
         if refusals >= REFUSALS_IN_A_ROW:

@@ -29,6 +29,8 @@ class Stored(NamedTuple):
     raw_file: RawFile
     result: Result
     receipt: Receipt
+    began: float = 0.0
+    """When another lane began with it, as `time.monotonic()` tells."""
 
 
 Carried = Answer | Stored
@@ -78,9 +80,9 @@ class CarefulLane:
         self._small.shutdown(cancel_futures=True)
         self._large.shutdown(cancel_futures=True)
 
-    def others_succeed(self) -> None:
-        """Another lane carried something: the server is there, and what fails here is no reason to end the run."""
-        self._patience.succeeded()
+    def others_succeed(self, began: float) -> None:
+        """Another lane carried something that `began` then: the server is there, and what fails here is no reason to end the run."""
+        self._patience.carried(began)
 
     def met_another(self, raw_file: RawFile, copied: Result) -> Result:
         """The name was taken meanwhile: equal content is what was wanted, by whomever; other content is a conflict. Raises StoreError."""

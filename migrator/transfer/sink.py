@@ -95,7 +95,7 @@ class Transfer:
         wait = _SHORT_WAIT if self._careful.under_way else _WAIT
         for carried in self._bulk.carried(wait):
             if isinstance(carried, Stored):
-                self._careful.others_succeed()
+                self._careful.others_succeed(carried.began)
                 yield carried
             elif isinstance(carried, Answer):
                 yield carried

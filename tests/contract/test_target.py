@@ -201,6 +201,20 @@ def test_what_comes_while_content_is_read_is_not_replaced(backend: Backend, size
     assert backend.leftovers() == []
 
 
+def test_the_same_that_another_run_completes_meanwhile_leaves_no_upload_of_ours(backend: Backend) -> None:
+    """It has just the ETag that ours would have got."""
+    if not isinstance(backend, S3Backend):
+        pytest.skip("no two runs are in one folder at once")
+    data = content_of(PARTS)
+    target = backend.target()
+    target.prepare("org")
+    schedule = Schedule({("finish", 1): lambda: copy(backend.target(), data) and None})
+    with opened(data, schedule=schedule) as content, pytest.raises(AlreadyThere):
+        target.store(ONE, content)
+    assert backend.state() == state_of({ONE: data})
+    assert backend.leftovers() == []
+
+
 def test_another_target_of_the_same_place_cannot_replace_either(backend: Backend) -> None:
     copy(backend.target(), b"first")
     assert isinstance(try_to_copy(backend.target(), b"second"), AlreadyThere)

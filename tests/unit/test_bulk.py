@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
@@ -40,11 +41,14 @@ def test_what_storing_ends_with_is_left_to_the_careful_lane_and_no_answer_is_los
         source = stack.enter_context(closing(S3Source(server.location(), quick_patience())))
         assert source.wire is not None
         lane = stack.enter_context(closing(BulkLane(Download(source, target, source.wire), largest_window=FILES)))
+        began = time.monotonic()
         for number in range(FILES):
             entry = Entry(raw_id(f"{number:04x}"), len(DATA), MD5)
             lane.submit(number, "org", Step(Action.COPY, entry, None))
+        submitted = time.monotonic()
         carried = list(all_carried(lane))
     stored = [found.raw_file for found in carried if isinstance(found, Stored)]
+    assert all(began <= found.began <= submitted for found in carried if isinstance(found, Stored))
     declined = [RawFile(found[1], found[2].source.raw_id) for found in carried if not isinstance(found, Stored)]
     assert (len(stored), len(declined)) == (FILES - 1, 1)
     assert len({*stored, *declined}) == FILES

@@ -217,11 +217,50 @@ def test_refusals_in_a_row_end_the_run(error: StoreError) -> None:
     assert caught.value.cure == f"{error.cure} Then run the same command again."
 
 
-def test_a_success_between_refusals_begins_the_row_anew() -> None:
+def test_a_raw_file_that_is_carried_between_refusals_begins_the_row_anew() -> None:
     patience = Case().patience
     for _ in range(3 * REFUSALS_IN_A_ROW):
         patience.failed(DENIED)
-        patience.run(lambda: "fine")
+        patience.run(lambda: "fine", is_request=False)
+
+
+def test_what_was_under_way_when_the_first_was_refused_proves_nothing() -> None:
+    """A slow server ends it long after others were refused at once."""
+    case = Case()
+    before = case.clock()
+    case.clock.advance(1)
+    for _ in range(REFUSALS_IN_A_ROW - 1):
+        case.patience.failed(DENIED)
+        case.patience.carried(before)
+    with pytest.raises(MustStop, match="in a row"):
+        case.patience.failed(DENIED)
+
+
+def test_an_attempt_begins_anew_with_each_try() -> None:
+    """What failed in passing before a refusal, and went well after it, does prove something."""
+    case = Case()
+    answers = iter([WENT, "fine"])
+    for _ in range(REFUSALS_IN_A_ROW - 1):
+        case.patience.failed(DENIED)
+
+    def attempt() -> str:
+        answer = next(answers)
+        if isinstance(answer, MigratorError):
+            raise answer
+        return answer
+
+    case.patience.run(attempt, is_request=False)
+    case.patience.failed(DENIED)
+
+
+def test_a_request_that_works_between_refusals_does_not() -> None:
+    """Who may list may not write: pages of a listing come between, most where organizations are small."""
+    patience = Case().patience
+    for _ in range(REFUSALS_IN_A_ROW - 1):
+        patience.failed(DENIED)
+        patience.run(lambda: "a page")
+    with pytest.raises(MustStop, match="in a row"):
+        patience.failed(DENIED)
 
 
 @pytest.mark.parametrize("error", [Vanished("a", "b"), WENT, StoreError("a", "b")])

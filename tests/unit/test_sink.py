@@ -34,7 +34,7 @@ class Lane:
         self.has_room = True
         self.wants = True
         self.is_closed = False
-        self.successes = 0
+        self.successes: list[float] = []
 
     def takes(self, step: Step) -> bool:
         self.asked.append(step)
@@ -48,8 +48,8 @@ class Lane:
         carried, self.to_carry = self.to_carry, []
         yield from carried
 
-    def others_succeed(self) -> None:
-        self.successes += 1
+    def others_succeed(self, began: float) -> None:
+        self.successes.append(began)
 
     def close(self) -> None:
         self.is_closed = True
@@ -109,13 +109,13 @@ def test_what_the_bulk_lane_answers_stores_and_declines_goes_each_its_way(target
     careful, bulk = Lane(), Lane()
     answer = Answer(TICKET, Result(Entry(raw_id("1"), 7, 0), Outcome.PRESENT))
     declined = (TICKET, "org", Step(Action.COPY, Entry(raw_id("2"), 7, 0), None))
-    bulk.to_carry = [answer, declined, stored(target, RAW_FILES[0])]
+    bulk.to_carry = [answer, declined, stored(target, RAW_FILES[0])._replace(began=12.5)]
     transfer = Transfer(target, careful, bulk)  # type: ignore[arg-type]
     answers = list(transfer.answers(flush=True))
     assert answers[0] == answer
     assert [each.result.outcome for each in answers[1:]] == [Outcome.COPIED]
     assert careful.given == [declined]
-    assert careful.successes == 1, "what arrived; an answer may be about what is on disk, and proves no server"
+    assert careful.successes == [12.5], "what arrived; an answer may be about what is on disk, and proves no server"
     transfer.close()
 
 

@@ -174,7 +174,7 @@ class _Whole:
 class _Request:
     """A curl handle and what is under way on it."""
 
-    __slots__ = ("body", "call", "curl", "headers", "raw_file", "step", "ticket")
+    __slots__ = ("began", "body", "call", "curl", "headers", "raw_file", "step", "ticket")
 
     def __init__(self, curl: Any, method: str) -> None:
         self.curl = curl
@@ -190,6 +190,7 @@ class _Request:
             buffer.seek(0)
             buffer.truncate()
         self.ticket, self.raw_file, self.step, self.call = ticket, raw_file, step, call
+        self.began = time.monotonic()
 
 
 class BulkLane:
@@ -320,7 +321,7 @@ class BulkLane:
                 pass  # the careful lane meets it too, and knows what it means
             else:
                 result = Result(call.entry, Outcome.COPIED)
-                self._ended.append(Stored(request.ticket, raw_file, result, receipt))
+                self._ended.append(Stored(request.ticket, raw_file, result, receipt, request.began))
                 return True
         self._ended.append((request.ticket, raw_file.organization, step))
         return False

@@ -391,7 +391,7 @@ class Upload:
         SeaweedFS destroys an object whose leftover upload id is aborted after completion (its issue 10663): hence the look first.
         """
         with suppress(StoreError):
-            if not self._expected or self._is_not_there():
+            if not (self._expected and (self._completions or self._goes_on)) or self._is_not_there():
                 self._call("abort_multipart_upload", {"UploadId": self._id})
             self._forget()
 
