@@ -166,7 +166,7 @@ class Wire:
         is_content: bool = False,
     ) -> Answer | None:
         curl, signer = self._of_this_thread(route)
-        headers, body = io.BytesIO(), io.BytesIO()
+        headers, pieces = io.BytesIO(), list[bytes]()  # joined once: a buffer that grows is new memory each time
         payload = SHA256_OF_NOTHING if data is None else UNSIGNED
         lines = signer.headers(method, route.host, path, query=query, payload=payload, more=more or {})
         if data is None:
@@ -178,7 +178,7 @@ class Wire:
         curl.setopt(pycurl.URL, f"{route.origin}{path}{'?' if query else ''}{query}")
         curl.setopt(pycurl.HTTPHEADER, [*lines, *NO_HEADERS_OF_CURL])
         curl.setopt(pycurl.HEADERFUNCTION, headers.write)
-        curl.setopt(pycurl.WRITEFUNCTION, body.write)
+        curl.setopt(pycurl.WRITEFUNCTION, pieces.append)
         if self.throttle.is_on:
             self.throttle.pay(0, requests=1)
             curl.setopt(pycurl.NOPROGRESS, not is_content)
@@ -187,7 +187,9 @@ class Wire:
             curl.perform()
         except pycurl.error:
             return None
-        return Answer(curl.getinfo(pycurl.RESPONSE_CODE), headers.getvalue(), body.getvalue())
+        body = b"".join(pieces)
+        pieces.clear()  # the handle holds on to its function
+        return Answer(curl.getinfo(pycurl.RESPONSE_CODE), headers.getvalue(), body)
 
     def _of_this_thread(self, route: Route) -> tuple[Any, Signer]:
         kept: dict[str, tuple[Any, Signer]] = self._local.__dict__.setdefault("kept", {})
