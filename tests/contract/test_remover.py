@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +16,13 @@ from migrator.errors import SourceChanged, StoreError, Unavailable, Vanished
 from migrator.model import Entry, RawFile, Shard
 from migrator.prune import Remover
 from migrator.stores.disk_remover import DiskRemover
-from migrator.stores.s3.remove import S3Remover
+from migrator.stores.s3.remove import S3Remover, keeps_versions
 from migrator.stores.s3.store import S3Source
 from tests.backends import S3_KINDS, Backend, DiskBackend, S3Backend, raw_id, state_of
 from tests.conftest import FreshNames
 from tests.fakes import quick_patience
-from tests.scripted import Asked, Reply, error, scripted
-from tests.servers import Servers
+from tests.scripted import Asked, Reply, always, error, scripted
+from tests.servers import S3Server, Servers
 
 FILES = [RawFile("org", raw_id(digits)) for digits in ("0001", "0002", "abc0", "abc1")]
 CONTENTS = {raw_file: raw_file.raw_id.encode() for raw_file in FILES}
@@ -216,6 +218,13 @@ def test_only_folders_that_are_empty_go_and_only_those_it_emptied(filled: DiskBa
     assert filled.root.is_dir()
 
 
+def test_an_organization_that_is_empty_goes_and_the_data_folder_stays(filled: DiskBackend) -> None:
+    remover = DiskRemover(filled.root, run="mine")
+    list(remover.remove(entries(filled)))
+    assert remover.remove_empty_folders() == 3, "000, abc and their organization"
+    assert list(filled.root.iterdir()) == []
+
+
 # --- S3 --------------------------------------------------------------------------------------------------------------
 
 
@@ -280,3 +289,28 @@ def test_nothing_is_asked_for_when_one_looks_different(header: dict[str, str]) -
         source.close()
         assert isinstance(fault, SourceChanged)
         assert {asked.method for asked in server.asked} == {"HEAD"}
+
+
+def test_the_list_of_names_has_its_md5_which_older_servers_ask_for() -> None:
+    _, asked = answers_of(result(*map(deleted, FILES)), FILES)
+    [request] = [one for one in asked if one.method == "POST"]
+    assert request.headers["Content-MD5"] == base64.b64encode(hashlib.md5(request.body).digest()).decode()
+
+
+@pytest.mark.parametrize("kept", [(False, False), (True, False), (True, True)])
+def test_versions_and_locks_of_a_bucket_are_known(
+    moto: S3Server, fresh_names: FreshNames, kept: tuple[bool, bool]
+) -> None:
+    client, bucket = moto.client(), fresh_names.bucket
+    client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=kept[1])
+    if kept[0]:
+        client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    assert keeps_versions(client, bucket) == kept
+
+
+def test_a_server_that_fails_is_no_bucket_without_versions() -> None:
+    with scripted(always(error(503, "SlowDown"))) as server:
+        source = S3Source(server.location(), quick_patience())
+        with pytest.raises(Unavailable):
+            keeps_versions(source.client, "bucket")
+        source.close()

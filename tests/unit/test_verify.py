@@ -80,6 +80,17 @@ def test_equal_is_proven_and_everything_else_a_conflict(
     assert proof_of(*stores(here, there, etags=etags), level).outcome is expected
 
 
+@pytest.mark.parametrize("end", ["source", "target"])
+def test_equal_bytes_of_a_file_that_was_written_to_meanwhile_are_no_proof(end: str) -> None:
+    """At either end: what was read of it may never have been there at once."""
+    stores_of = dict(zip(("source", "target"), stores(b"abc", b"abc", etags=(False, False)), strict=True))
+    entries = {name: entry_at(store) for name, store in stores_of.items()}
+    changed = SourceChanged("source-changed", "It changed.")
+    ends = {**stores_of, end: FailingStore(stores_of[end], Schedule({("finish", 1): changed}))}
+    with pytest.raises(SourceChanged):
+        prove_content(ONE, ends["source"], entries["source"], ends["target"], entries["target"])
+
+
 def test_a_proof_by_content_has_the_digests_and_the_state_that_was_read() -> None:
     here, there = stores(b"abc", b"abc")
     proof = prove_content(ONE, here, entry_at(here), there, entry_at(there))
