@@ -27,7 +27,7 @@ class Gate:
     server: S3Server
     bytes_passed: int = 0
     requests: int = 0
-    connections: list[socket.socket] = field(default_factory=list)
+    connections: set[socket.socket] = field(default_factory=set)
     _hold: _Hold | None = None
     _drop: bool = False
     _seen: int = 0
@@ -100,7 +100,7 @@ def gate_before(server: S3Server, port: int = 0) -> Iterator[Gate]:
             gate.release()
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()
-            for connection in gate.connections:
+            for connection in list(gate.connections):
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
 
@@ -111,12 +111,24 @@ def _serve(listener: socket.socket, behind: tuple[str | None, int | None], gate:
             client, _ = listener.accept()
         except OSError:
             return
-        server = socket.create_connection((behind[0] or "", behind[1] or 0))
-        gate.connections += [client, server]
+        threading.Thread(target=_relay, args=(client, behind, gate), daemon=True).start()
+
+
+def _relay(client: socket.socket, behind: tuple[str | None, int | None], gate: Gate) -> None:
+    """Both directions, until both have ended: servers that end each connection after an answer would else use up all descriptors."""
+    with (
+        contextlib.suppress(OSError),
+        client,
+        socket.create_connection((behind[0] or "", behind[1] or 0)) as server,
+    ):
+        gate.connections |= {client, server}
         for one in (client, server):
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        threading.Thread(target=_pump, args=(client, server, gate.asked), daemon=True).start()
-        threading.Thread(target=_pump, args=(server, client, gate.answered), daemon=True).start()
+        back = threading.Thread(target=_pump, args=(server, client, gate.answered), daemon=True)
+        back.start()
+        _pump(client, server, gate.asked)
+        back.join()
+        gate.connections -= {client, server}
 
 
 def _pump(origin: socket.socket, destination: socket.socket, may_pass: Callable[[bytes], bool]) -> None:
