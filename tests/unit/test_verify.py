@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
@@ -23,7 +24,7 @@ from migrator.errors import (
 from migrator.model import Action, Digests, Entry, Outcome, RawFile, Result, Step
 from migrator.protocols import Answer, Promise
 from migrator.rules import PROOF, PROOF_BY_SIZE
-from migrator.stores.memory import MemoryStore
+from migrator.stores.memory import MemoryContent, MemoryStore
 from migrator.transfer.integrity import etag_of_parts, same_content
 from migrator.verify import Level, Proof, Prove, Prover, prove_content
 from tests.backends import raw_id
@@ -89,6 +90,24 @@ def test_equal_bytes_of_a_file_that_was_written_to_meanwhile_are_no_proof(end: s
     ends = {**stores_of, end: FailingStore(stores_of[end], Schedule({("finish", 1): changed}))}
     with pytest.raises(SourceChanged):
         prove_content(ONE, ends["source"], entries["source"], ends["target"], entries["target"])
+
+
+class GivesLess(MemoryStore):
+    """Its content ends before what it says of its size."""
+
+    @contextmanager
+    def open(self, raw_file: RawFile, entry: Entry) -> Iterator[MemoryContent]:
+        with super().open(raw_file, entry) as content:
+            content.entry = content.entry._replace(size=content.entry.size + 1)
+            yield content
+
+
+def test_equal_beginnings_of_a_longer_file_are_no_proof() -> None:
+    here, there = GivesLess(), GivesLess(etags=True)
+    for store in (here, there):
+        store.save(ONE, b"abc")
+    with pytest.raises(SourceChanged):
+        prove_content(ONE, here, entry_at(here), there, entry_at(there))
 
 
 def test_a_proof_by_content_has_the_digests_and_the_state_that_was_read() -> None:
