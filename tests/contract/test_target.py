@@ -31,7 +31,7 @@ from migrator.errors import (
     Unreadable,
     Vanished,
 )
-from migrator.model import Entry, Notice, RawFile, Shard
+from migrator.model import Entry, Notice, RawFile, Shard, UnfinishedUpload
 from migrator.naming import BucketPerOrganization, SingleBucket
 from migrator.protocols import Receipt, Target
 from migrator.stores import disk_target
@@ -577,6 +577,61 @@ def test_a_large_file_goes_on_where_it_was_if_it_is_still_the_same(disk: DiskBac
     assert disk.state() == state_of({ONE: data})
     assert disk.leftovers() == []
     assert again.calls["read"] == {None: 3, "longer": 7, "other": 6}[change]
+
+
+class Notebook:
+    """Uploads written down in memory, and each upload id in the order in which it was."""
+
+    def __init__(self) -> None:
+        self.kept: dict[RawFile, UnfinishedUpload] = {}
+        self.ids: list[str] = []
+
+    def unfinished(self, raw_file: RawFile) -> UnfinishedUpload | None:
+        return self.kept.get(raw_file)
+
+    def began(self, upload: UnfinishedUpload) -> None:
+        self.ids.append(upload.upload_id)
+        self.kept[RawFile(upload.organization, upload.raw_id)] = upload
+
+    def ended(self, upload: UnfinishedUpload) -> None:
+        del self.kept[RawFile(upload.organization, upload.raw_id)]
+
+
+@pytest.mark.parametrize("change", [None, "content", "part size"])
+def test_an_upload_goes_on_if_it_is_of_the_same_content_and_part_size(backend: Backend, change: str | None) -> None:
+    """The intent is written down before the server is asked, the id before the first part; what is of no use does not stay."""
+    if not isinstance(backend, S3Backend):
+        pytest.skip("uploads are S3's")
+    notebook, origin, data = Notebook(), MemoryStore(), content_of(PARTS)
+    abilities = abilities_of(backend.server)
+    target = S3Target(
+        backend.location,
+        quick_patience(),
+        abilities=abilities,
+        create_buckets=True,
+        wired=backend.is_wired,
+        journal=notebook,
+    )
+    target.prepare("org")
+    entry = origin.save(ONE, data)
+    schedule = Schedule({("read", 2): Unavailable("broken-off", "It broke off.")})
+    with closing(target):
+        with origin.open(ONE, entry) as content, pytest.raises(Unavailable):
+            target.store(ONE, FailingContent(content, schedule))
+        assert len(backend.leftovers()) == 1
+        assert notebook.ids == ["", notebook.kept[ONE].upload_id]
+        if change == "content":
+            data = data[::-1]
+            entry = origin.save(ONE, data)
+        if change == "part size":
+            notebook.kept[ONE] = notebook.kept[ONE]._replace(part_size=16 * MIB)
+        with origin.open(ONE, entry) as content:
+            receipt = target.store(ONE, content)
+        assert list(target.publish([(ONE, receipt)])) == [(ONE, None)]
+    assert backend.state() == state_of({ONE: data})
+    assert backend.leftovers() == []
+    assert notebook.kept == {}
+    assert len(notebook.ids) == (2 if change is None else 4)
 
 
 @pytest.mark.row(67)
