@@ -84,7 +84,10 @@ class Patience:
                 self._failures_in_a_row = 0  # an answer, if not the wished one: the server is there
                 raise
             else:
-                self.succeeded() if is_request else self.carried(began)
+                if is_request:
+                    self.succeeded()
+                else:
+                    self.carried(began)
                 return answer
 
     def go_on(self) -> None:

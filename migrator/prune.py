@@ -238,14 +238,23 @@ def proof_of(ends: Ends, raw_file: RawFile, source: Entry, target: Entry) -> tup
     """Read both ends in full, now: the digests and the source as it was read, or why they are no proof. Raises StoreError."""
     if source.size != target.size:
         return "the target holds another size under this name"
-    if 0 < source.size <= SMALL:
-        here, there = ends.small_source(raw_file, source.size), ends.small_target(raw_file, source.size)
-        if here is not None and there is not None and here[0] == there[0]:
-            return _digests(here[0]), here[1]
+    at_once = _proof_at_once(ends, raw_file, source.size)
+    if at_once is not None:
+        return at_once
     proof = prove_content(raw_file, ends.source, source, ends.target, target)
     if not proof.is_proven or proof.digests is None or proof.entry is None:
         return proof.reason or "the contents could not be proven to be equal"
     return proof.digests, proof.entry
+
+
+def _proof_at_once(ends: Ends, raw_file: RawFile, size: int) -> tuple[Digests, Entry] | None:
+    """A small raw file, read at both ends in one go; None for all that is not surely equal."""
+    if not 0 < size <= SMALL:
+        return None
+    here, there = ends.small_source(raw_file, size), ends.small_target(raw_file, size)
+    if here is None or there is None or here[0] != there[0]:
+        return None
+    return _digests(here[0]), here[1]
 
 
 def _digests(data: bytes) -> Digests:
@@ -392,14 +401,7 @@ class Pruning:
         raw_file, digests = row
         where = self._ends.source.describe(raw_file)
         with _surprising():
-            found: tuple[Digests, Entry] | str | None = None
-            if 0 < digests.size <= SMALL:
-                here, there = (
-                    self._ends.small_source(raw_file, digests.size),
-                    self._ends.small_target(raw_file, digests.size),
-                )
-                if here is not None and there is not None and here[0] == there[0]:
-                    found = _digests(here[0]), here[1]
+            found: tuple[Digests, Entry] | str | None = _proof_at_once(self._ends, raw_file, digests.size)
             if found is None:
                 source, target = self._ends.source.look(raw_file), self._ends.target.look(raw_file)
                 if source is None or target is None:

@@ -92,14 +92,13 @@ class Record:
     @contextmanager
     def running(self, command: str, locations: Locations, options: Options) -> Iterator[None]:
         """Between these, `status` shows the run; an error that ends it is written down too."""
-        self._ledger.begin_run(
-            self.run_id,
-            command,
-            str(locations.source),
-            str(locations.target),
-            settings_fingerprint=fingerprint_of(locations, options),
-            started_at=time.time(),
-        )
+        ends = str(locations.source), str(locations.target)
+        with self._begun(command, ends, fingerprint_of(locations, options)):
+            yield
+
+    @contextmanager
+    def _begun(self, command: str, ends: tuple[str, str], fingerprint: str) -> Iterator[None]:
+        self._ledger.begin_run(self.run_id, command, *ends, settings_fingerprint=fingerprint, started_at=time.time())
         try:
             yield
         except MigratorError as error:
@@ -181,13 +180,8 @@ class ProofRecord(NoMemory, Record):
     @contextmanager
     def begun(self, names: tuple[str, str], fingerprint: str) -> Iterator[None]:
         """Between these, `status` shows the run; an error that ends it is written down too."""
-        self._ledger.begin_run(self.run_id, "verify", *names, settings_fingerprint=fingerprint, started_at=time.time())
-        try:
+        with self._begun("verify", names, fingerprint):
             yield
-        except MigratorError as error:
-            with suppress(MigratorError):  # a ledger that breaks may be what ended the run, and is not to hide what did
-                self.end(error.exit_status)
-            raise
 
     def proven(self, organization: str, prefix: str) -> ProvenShard | None:
         found = self._ledger.proven(organization, prefix)

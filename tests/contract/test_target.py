@@ -657,23 +657,33 @@ def test_a_partial_file_that_somebody_altered_is_found_out(disk: DiskBackend) ->
     assert disk.state() == state_of({ONE: data})
 
 
-@pytest.mark.parametrize("then", ["goes on", "is killed"])
-def test_what_another_worker_goes_on_with_gets_no_name_before_it_is_whole(disk: DiskBackend, then: str) -> None:
-    """The first was given up, does not know it, and publishes what the second has cut back to whole units."""
-    data = content_of(5 * MIB + 1)
+def written_by_a_first_worker(disk: DiskBackend, data: bytes) -> tuple[DiskTarget, Receipt, MemoryStore, Entry]:
+    """All of a large file, not published yet; with the source that it came from."""
     first = disk.target()
     first.prepare("org")
     origin = MemoryStore(resume_unit=MIB)
     entry = origin.save(ONE, data)
     with origin.open(ONE, entry) as content:
-        receipt = first.store(ONE, content)
+        return first, first.store(ONE, content), origin, entry
+
+
+def another_worker(disk: DiskBackend) -> DiskTarget:
+    """Of the same run, in the same folder."""
+    return DiskTarget(disk.root, folder_mode=corpus.FOLDER_MODE, file_mode=corpus.FILE_MODE, run="mine")
+
+
+@pytest.mark.parametrize("then", ["goes on", "is killed"])
+def test_what_another_worker_goes_on_with_gets_no_name_before_it_is_whole(disk: DiskBackend, then: str) -> None:
+    """The first was given up, does not know it, and publishes what the second has cut back to whole units."""
+    data = content_of(5 * MIB + 1)
+    first, receipt, origin, entry = written_by_a_first_worker(disk, data)
     seen: list[StoreError | None] = []
 
     def publish() -> None:
         seen.extend(error for _, error in first.publish([(ONE, receipt)]))
         assert disk.state() == {}
 
-    second = DiskTarget(disk.root, folder_mode=corpus.FOLDER_MODE, file_mode=corpus.FILE_MODE, run="mine")
+    second = another_worker(disk)
     fault = Unavailable("broken-off", "It broke off.")
     schedule = Schedule({("read", 1): publish if then == "goes on" else fault})
     with origin.open(ONE, entry) as content:
@@ -699,12 +709,7 @@ def test_what_got_its_name_before_it_was_claimed_is_left_alone(
 ) -> None:
     """The second has it open when the first publishes it: cutting it back would cut a raw file."""
     data = content_of(5 * MIB + 1)
-    first = disk.target()
-    first.prepare("org")
-    origin = MemoryStore(resume_unit=MIB)
-    entry = origin.save(ONE, data)
-    with origin.open(ONE, entry) as content:
-        receipt = first.store(ONE, content)
+    first, receipt, origin, entry = written_by_a_first_worker(disk, data)
     claim = disk_target._claim
     answers: list[object] = []
 
@@ -715,7 +720,7 @@ def test_what_got_its_name_before_it_was_claimed_is_left_alone(
         claim(fd, where)
 
     monkeypatch.setattr(disk_target, "_claim", late)
-    second = DiskTarget(disk.root, folder_mode=corpus.FOLDER_MODE, file_mode=corpus.FILE_MODE, run="mine")
+    second = another_worker(disk)
     schedule = Schedule({("read", 1): Unavailable("broken-off", "It broke off.")})
     with origin.open(ONE, entry) as content, pytest.raises(Unavailable, match="another worker"):
         second.store(ONE, FailingContent(content, schedule))

@@ -118,7 +118,7 @@ class Upload:
         bring: Callable[[dict[int, Listed]], list[_Part]],
     ) -> str:
         """`bring` gets what is there already and answers all parts."""
-        condition.check(self._retry(lambda: head(self._client, self._place, self._raw_id)), self._place)
+        condition.check(self._found(), self._place)
         kept = self._go_on(stamp, part_size)
         if self._upload is None:
             self._upload = self._begin(stamp, part_size)
@@ -140,6 +140,10 @@ class Upload:
                 self._call("abort_multipart_upload", {"UploadId": self._id})
         self._forget()
         return etag
+
+    def _found(self) -> Entry | None:
+        """What is at the name now."""
+        return self._retry(lambda: head(self._client, self._place, self._raw_id))
 
     @property
     def _id(self) -> str:
@@ -334,9 +338,9 @@ class Upload:
         }
         expected = self._expected = etag_of_parts([part.md5 for part in sent])
         # An upload takes minutes, and servers that honour a condition on a PUT ignore it here (moto), or may under load.
-        condition.check(self._retry(lambda: head(self._client, self._place, self._raw_id)), self._place)
+        condition.check(self._found(), self._place)
         answered = self._retry(lambda: self._completed(asked))
-        found = self._retry(lambda: head(self._client, self._place, self._raw_id))
+        found = self._found()
         if found is None:
             raise NotTheSame("damaged-at-target", f"The server completed {self._place}, and it is not there.")
         if found.etag == expected and found.size == size:
@@ -391,7 +395,8 @@ class Upload:
         SeaweedFS destroys an object whose leftover upload id is aborted after completion (its issue 10663): hence the look first.
         """
         with suppress(StoreError):
-            if not (self._expected and (self._completions or self._goes_on)) or self._is_not_there():
+            was_perhaps_completed = self._expected and (self._completions or self._goes_on)
+            if not was_perhaps_completed or self._is_not_there():
                 self._call("abort_multipart_upload", {"UploadId": self._id})
             self._forget()
 
