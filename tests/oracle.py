@@ -79,10 +79,12 @@ def _folders(path: str) -> list[os.DirEntry[str]]:
 
 
 def _listed(path: str) -> list[os.DirEntry[str]]:
-    if not os.path.lexists(path):
+    """What is in a folder; nothing if it is gone, which a poll of a running command may meet."""
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except FileNotFoundError:
         return []
-    with os.scandir(path) as entries:
-        return sorted(entries, key=lambda entry: entry.name)
 
 
 def _hash_file(path: str, algorithm: str = "sha256") -> tuple[int, str]:

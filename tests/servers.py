@@ -345,7 +345,7 @@ def _supervisor_lives(home: Path) -> bool:
         pid = json.loads((home / "server.json").read_text())["supervisor"]
         with open(f"/proc/{pid}/stat") as stat:
             return stat.read().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it may end between opening and reading
         return False
 
 

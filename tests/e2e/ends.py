@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from collections.abc import Mapping
@@ -95,6 +96,15 @@ def findings(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def everything_below(root: Path) -> set[str]:
     """Every file, whatever its name, relative to the root."""
     return {os.path.relpath(os.path.join(folder, name), root) for folder, _, names in os.walk(root) for name in names}
+
+
+def sizes_below(root: Path) -> dict[str, int]:
+    """The size of every file, for polls of a running command: what is gone again between listing and looking is left out."""
+    sizes = {}
+    for name in everything_below(root):
+        with contextlib.suppress(FileNotFoundError):
+            sizes[name] = (root / name).stat().st_size
+    return sizes
 
 
 def raw_file_paths(root: Path) -> set[str]:

@@ -156,14 +156,7 @@ def test_killed_while_a_large_file_is_under_way(
 
 
 def _sizes_of_temporary_files(root: Path) -> list[int]:
-    sizes = []
-    for name in ends.everything_below(root):
-        if Path(name).name.startswith("."):
-            try:
-                sizes.append((root / name).stat().st_size)
-            except FileNotFoundError:
-                continue  # it has its final name by now
-    return sizes
+    return [size for name, size in ends.sizes_below(root).items() if Path(name).name.startswith(".")]
 
 
 @pytest.mark.row(1, 2)

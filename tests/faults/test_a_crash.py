@@ -104,12 +104,20 @@ def killed_in_the_middle(moved: ProxyBench, direction: str) -> None:
     def something_is_there() -> bool:
         if direction == "up":
             return first.is_set() and bool(moved.uploads())
-        return any((moved.fresh / name).stat().st_size for name in ends.everything_below(moved.fresh))
+        return any(ends.sizes_below(moved.fresh).values())
 
     with moved.start(direction) as process:
         assert process.wait_for(something_is_there), process.output_so_far()
         process.kill()
     moved.proxy.calm()
+
+
+def test_a_poll_leaves_out_a_file_that_is_removed_after_it_was_listed(tmp_path: Path) -> None:
+    (tmp_path / "here").write_bytes(b"content")
+    (tmp_path / "gone").symlink_to("nothing")  # listed, and not found by the look that follows
+    assert ends.everything_below(tmp_path) == {"here", "gone"}
+    assert ends.sizes_below(tmp_path) == {"here": 7}
+    assert oracle.disk_paths(tmp_path / "gone") == {}
 
 
 @pytest.mark.row(1, 51)

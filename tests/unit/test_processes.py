@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -224,8 +225,11 @@ def test_workers_die_with_their_parent() -> None:
 
 
 def children_of(number: int) -> list[int]:
-    tasks = Path(f"/proc/{number}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    found: list[int] = []
+    for task in Path(f"/proc/{number}/task").iterdir():
+        with contextlib.suppress(OSError):  # the thread may have ended since it was listed
+            found += [int(child) for child in (task / "children").read_text().split()]
+    return found
 
 
 @pytest.mark.row(1, 8)
