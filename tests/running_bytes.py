@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
+
+from tests import as_bytes
+from tests.oracle import RawFileName
 
 USERNAME, PASSWORD = "bytes-user", "NeverToBePrinted-api & + é"
 
@@ -18,10 +21,13 @@ USERNAME, PASSWORD = "bytes-user", "NeverToBePrinted-api & + é"
 class RunningBytes:
     """`contents` by raw id, `statuses` for those that it refuses, `broken` for those at which it breaks off.
 
-    `token_uses`: for how many requests a token holds; None for all.
+    With `place`, it reads the raw files `names` there as Bytes does, at each request, and `contents` is not used: 404 for a raw file that
+    is not on disk, 500 for whatever else Bytes cannot read. `token_uses`: for how many requests a token holds; None for all.
     """
 
     contents: dict[str, bytes] = field(default_factory=dict)
+    place: as_bytes.Place | None = None
+    names: Sequence[RawFileName] = ()
     statuses: dict[str, int] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     token_uses: int | None = None
@@ -65,6 +71,8 @@ def running_bytes(**what: Any) -> Iterator[RunningBytes]:
                 return self._answer(200, state.contents[raw_id], cut=True)
             if raw_id in state.statuses:
                 return self._answer(state.statuses[raw_id])
+            if state.place is not None:
+                return self._answer(*_read(state.place, state.names, raw_id))
             if raw_id not in state.contents:
                 return self._answer(404)
             return self._answer(200, state.contents[raw_id])
@@ -87,3 +95,14 @@ def running_bytes(**what: Any) -> Iterator[RunningBytes]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def _read(place: as_bytes.Place, names: Sequence[RawFileName], raw_id: str) -> tuple[int, bytes]:
+    """Status and body. The database names the organization of a raw id; without a row Bytes answers 404."""
+    name = next((name for name in names if name[1] == raw_id), None)
+    if name is None:
+        return 404, b"{}"
+    found = as_bytes.content(place, name)
+    if isinstance(found, as_bytes.Refused):
+        return (404 if found.name == "FileNotFoundError" else 500), b"{}"
+    return 200, found
