@@ -40,6 +40,7 @@ __all__ = [
     "Secret",
     "Setting",
     "endpoint_identity",
+    "is_aws",
     "settings_lines",
 ]
 
@@ -158,6 +159,11 @@ def endpoint_identity(url: str | None) -> str:
     shown_host = f"[{host}]" if ":" in host else host
     shown_port = "" if port == DEFAULT_PORTS[parts.scheme] else f":{port}"
     return f"{parts.scheme}://{shown_host}{shown_port}{parts.path.rstrip('/')}"
+
+
+def is_aws(url: str | None) -> bool:
+    """Return True for an endpoint at AWS itself; None is AWS' own default."""
+    return url is None or (urlsplit(url).hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9_./:@%+=,~{}-]*")

@@ -38,7 +38,7 @@ from migrator.ledger import Ledger
 from migrator.model import Finding, FindingStatus
 from migrator.patience import Patience
 from migrator.protocols import Source
-from migrator.settings import DiskLocation, Locations, S3Location, endpoint_identity
+from migrator.settings import DiskLocation, Locations, S3Access, S3Location, endpoint_identity, is_aws
 from migrator.settingslook import ALL_WELL, profile_finding
 from migrator.statefolder import is_running
 from migrator.stopping import Flag
@@ -293,10 +293,9 @@ def _try(
         for bucket in sorted(buckets, key=lambda one: one not in there):
             exists = bucket in there
             replays.append(replay(as_bytes, bucket, run_id, exists=exists, meanwhile=partial(meanwhile, bucket)))
-        access = location.access
-        found.findings.append(calls_finding(replays, endpoint=access.endpoint_url, region=access.region))
-        if any(one.is_already_there for one in replays):
-            found.nginx = nginx_lines(asker.endpoint_url, buckets)
+        found.findings.append(_calls_finding(location.access, replays))
+        if any(one.is_already_there for one in replays) and not is_aws(location.access.endpoint_url):
+            found.nginx = nginx_lines(asker.endpoint_url)
     if not seen and there and names.ABILITIES not in options.forced:
         meanwhile(next(bucket for bucket in buckets if bucket in there))
     if seen:
@@ -308,7 +307,7 @@ def _try(
 
 def _findings_of_a_run(known: _Known, buckets: Sequence[str]) -> Iterator[Finding]:
     if known.works:
-        yield calls_finding([Replay(bucket=one, calls=()) for one in buckets], endpoint=None, region=None)
+        yield calls_finding([Replay(bucket=one, calls=()) for one in buckets], endpoint=None)
     else:
         yield untried_finding()
     if known.abilities is not None:
@@ -319,6 +318,11 @@ def _findings_of_a_run(known: _Known, buckets: Sequence[str]) -> Iterator[Findin
 class _Known:
     works: bool = False
     abilities: Abilities | None = None
+
+
+def _calls_finding(access: S3Access, replays: Sequence[Replay]) -> Finding:
+    endpoint = None if is_aws(access.endpoint_url) else access.endpoint_url
+    return calls_finding(replays, endpoint=endpoint)
 
 
 def _calls_key(location: S3Location, bucket: str) -> str:
@@ -421,8 +425,7 @@ def try_bytes_calls(
                     break
     if not replays:
         return ()
-    access = location.access
-    return (calls_finding(replays, endpoint=access.endpoint_url, region=access.region),)
+    return (_calls_finding(location.access, replays),)
 
 
 def _first_one_then_more(buckets: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -6,20 +6,17 @@ import os
 from collections.abc import Mapping
 from contextlib import closing
 
-from migrator.app.policy import organizations_known
-from migrator.doctor.nginx import LISTEN, nginx_lines
+from migrator.doctor.nginx import nginx_lines, proxy_url
 from migrator.doctor.server import version_finding
 from migrator.errors import MigratorError, SettingsError
-from migrator.firstlook import look_at_bucket_names
 from migrator.model import FindingStatus
 from migrator.reports.runbook import Deployment, Runbook
-from migrator.settings import Location, Locations, S3Location, settings_lines
+from migrator.settings import Location, Locations, S3Location, is_aws, settings_lines
 from migrator.stores.s3.asking import Asker
 
 REFUSING_SERVERS = ("seaweedfs", "minio", "rclone")
 """As their ``Server`` header says; rclone's says AmazonS3, as AWS's own does."""
 _COMPOSE_FILES = ("docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.yaml")
-PROXY_URL = f"http://{LISTEN}"
 
 
 def runbook_of(
@@ -28,19 +25,21 @@ def runbook_of(
     *,
     words: tuple[str, ...],
     back: tuple[str, ...],
-    organizations: tuple[str, ...],
     bytes_version: str,
     can_verify: bool,
 ) -> Runbook:
     """Everything is filled in from the settings; a target on S3 is asked once what it is, and may be away. Writes nothing."""
     target = locations.target
     nginx: tuple[str, ...] = ()
+    endpoint: str | None = None
     may_need = False
     if isinstance(target, S3Location):
         refuses = _refuses_a_second_create(target)
         may_need = refuses is None
-        nginx = _nginx(target, organizations_known(locations, organizations)) if refuses else ()
-    proxied = ("--endpoint-url", PROXY_URL) if nginx and not isinstance(locations.source, S3Location) else ()
+        endpoint = target.access.endpoint_url
+        nginx = nginx_lines(endpoint) if refuses and endpoint else ()
+    through = proxy_url(endpoint) if endpoint and nginx else ""
+    proxied = ("--endpoint-url", through) if nginx and not isinstance(locations.source, S3Location) else ()
     version = version_finding(bytes_version) if bytes_version else None
     return Runbook(
         deployment=deployment,
@@ -48,10 +47,10 @@ def runbook_of(
         target=str(target),
         words=(*_without_endpoint(words, proxied), *proxied),
         back=(*_without_endpoint(back, proxied), *proxied),
-        settings=_settings(target, proxied=bool(nginx)),
+        settings=_settings(target, through),
         old_settings=settings_lines(locations.source),
         nginx=nginx,
-        proxy_url=PROXY_URL,
+        proxy_url=through,
         may_need_nginx=may_need,
         to_s3=isinstance(target, S3Location),
         can_verify=can_verify,
@@ -76,39 +75,35 @@ def guessed_deployment(environ: Mapping[str, str], folder: str, debian_files: tu
 
 
 def _refuses_a_second_create(location: S3Location) -> bool | None:
-    """Whether the server is one that is known to; None: it is not one that is known."""
+    """Return whether the server is one that is known to, and to work behind nginx; None where it is not a known one.
+
+    AWS takes the ``Host`` of a proxy for a bucket's name, so nginx's lines do not help there.
+    """
     endpoint = location.access.endpoint_url
-    if endpoint is None:
-        return location.access.region not in (None, "us-east-1")
+    if endpoint is None or is_aws(endpoint):
+        return False
     try:
         with closing(Asker(location.access)) as asker:
             answer = asker.ask("list_buckets", endpoint)
     except MigratorError:
         return None
     server = answer.headers.get("server", "").lower()
-    if any(name in server for name in REFUSING_SERVERS) or ("amazons3" in server and "amazonaws" not in endpoint):
+    if any(name in server for name in REFUSING_SERVERS) or "amazons3" in server:
         return True
     return None
 
 
-def _nginx(location: S3Location, organizations: tuple[str, ...]) -> tuple[str, ...]:
-    names = [(one, location.naming.bucket_of(one)) for one in organizations] or [("", location.naming.bucket_of(""))]
-    _, refused = look_at_bucket_names(names)
-    buckets = list(dict.fromkeys(bucket for one, bucket in names if one not in refused))
-    region = location.access.region or "us-east-1"
-    return nginx_lines(location.access.endpoint_url or f"https://s3.{region}.amazonaws.com", buckets) if buckets else ()
-
-
-def _settings(location: Location, *, proxied: bool) -> tuple[str, ...]:
+def _settings(location: Location, through: str) -> tuple[str, ...]:
+    """Return the lines for Bytes' env file; `through` is the proxy's URL, "" without one."""
     lines = settings_lines(location)
-    if not proxied:
+    if not through:
         return lines
     others = [
         line
         for line in lines
         if not line.startswith("AWS_ENDPOINT_URL=") and "remove the line AWS_ENDPOINT" not in line
     ]
-    return (*others, f"AWS_ENDPOINT_URL={PROXY_URL}")
+    return (*others, f"AWS_ENDPOINT_URL={through}")
 
 
 def _without_endpoint(words: tuple[str, ...], proxied: tuple[str, ...]) -> tuple[str, ...]:

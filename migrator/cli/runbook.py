@@ -49,7 +49,6 @@ def runbook(context: click.Context, /, **given: Any) -> int:
         deployment,
         words=_words(given, given["from_"], given["to"]),
         back=_words(given, given["to"], given["from_"]),
-        organizations=given["organizations"],
         bytes_version=checked_version(given["bytes_version"]),
         can_verify=_has_command(context, "verify"),
     )

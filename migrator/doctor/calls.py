@@ -37,6 +37,7 @@ class Replay:
     """Bytes' calls on one bucket, up to the first that failed.
 
     `made`: there was no such bucket before. `removed`: it is gone again. `left`: what could not be removed, as an ``s3://`` URL.
+    `is_denied`: the server says that the bucket exists, and answers 403 to HEAD on it.
     """
 
     bucket: str
@@ -44,6 +45,7 @@ class Replay:
     made: bool = False
     removed: bool = False
     left: tuple[str, ...] = ()
+    is_denied: bool = False
 
     @property
     def failed(self) -> Call | None:
@@ -53,10 +55,10 @@ class Replay:
     def is_already_there(self) -> bool:
         """Whether it is the known one: the server refuses to make a bucket that is there and ours."""
         failed = self.failed
-        return failed is not None and failed.status == 409 and failed.code in ALREADY_THERE
+        return failed is not None and failed.status == 409 and failed.code in ALREADY_THERE and not self.is_denied
 
 
-def calls_finding(replays: Sequence[Replay], *, endpoint: str | None, region: str | None) -> Finding:
+def calls_finding(replays: Sequence[Replay], *, endpoint: str | None) -> Finding:
     """Whether Bytes will work with these buckets; by the gravest answer. `endpoint` None is AWS."""
     broken = [replay for replay in replays if replay.failed is not None]
     beside = _what_is_left(replays)
@@ -70,7 +72,7 @@ def calls_finding(replays: Sequence[Replay], *, endpoint: str | None, region: st
     failed = first.failed
     assert failed is not None  # noqa: S101 - `broken` holds only these
     others = f" The same or the like on {_buckets(broken[1:])}." if broken[1:] else ""
-    why, cure = _why_and_cure(first, failed, endpoint=endpoint, region=region)
+    why, cure = _why_and_cure(first, failed, endpoint)
     return Finding(
         name=BYTES_CALLS,
         status=FindingStatus.ERROR,
@@ -113,9 +115,11 @@ def _what_is_left(replays: Sequence[Replay]) -> str:
     return told + (f" Could not be removed again: {', '.join(left)}." if left else "")
 
 
-def _why_and_cure(replay: Replay, failed: Call, *, endpoint: str | None, region: str | None) -> tuple[str, str]:
+def _why_and_cure(replay: Replay, failed: Call, endpoint: str | None) -> tuple[str, str]:
+    if replay.is_denied:
+        return _of_somebody_else()
     if replay.is_already_there:
-        return _already_there(endpoint, region)
+        return _already_there(endpoint)
     if failed.name in (CREATE, CREATE_AGAIN):
         return _not_made(failed)
     if failed.status == 411 or failed.code == "MissingContentLength":
@@ -133,19 +137,28 @@ def _why_and_cure(replay: Replay, failed: Call, *, endpoint: str | None, region:
     )
 
 
-def _already_there(endpoint: str | None, region: str | None) -> tuple[str, str]:
+def _of_somebody_else() -> tuple[str, str]:
+    return (
+        "The bucket exists, and the server answers 403 to HEAD: it belongs to somebody else, since all users of a server share its bucket"
+        " names; or this key has no right on it. A proxy that answers 200 does not change that.",
+        "Choose another S3_BUCKET or S3_BUCKET_PREFIX; if the bucket is yours, give this key the rights that"
+        " `bytes-migrator iam-policy --for bytes` prints.",
+    )
+
+
+def _already_there(endpoint: str | None) -> tuple[str, str]:
     why = (
         "Bytes creates the bucket anew each time, without a location, and this server refuses that for a bucket that is there already. "
         "Raw files that are all in place are unreadable then; one bucket or many makes no difference."
     )
-    if endpoint is None and region not in (None, "us-east-1"):
+    if endpoint is None:
         return why, (
-            "AWS answers 200 in us-east-1 only: use buckets there, with AWS_DEFAULT_REGION=us-east-1; or put a proxy with these nginx lines"
-            " before it (bytes-migrator doctor prints them); or stay on disk, until Bytes no longer creates its buckets each time."
+            "AWS answers 200 in us-east-1 only: use buckets there, with AWS_DEFAULT_REGION=us-east-1; or stay on disk, until Bytes no"
+            " longer creates its buckets each time. A proxy with a host name of its own does not help: AWS takes it for a bucket's name."
         )
     return why, (
         "No setting of SeaweedFS, MinIO or rclone changes that. Put nginx before the server, with the lines that bytes-migrator doctor"
-        " and runbook print for these buckets, and give Bytes its address as AWS_ENDPOINT_URL; or use a server that answers 200"
+        " and runbook print, and give Bytes its address as AWS_ENDPOINT_URL; or use a server that answers 200"
         " (Ceph RGW, AWS in us-east-1); or stay on disk, until Bytes no longer creates its buckets each time."
     )
 
@@ -166,11 +179,6 @@ def _not_made(failed: Call) -> tuple[str, str]:
         return (
             "Bytes creates buckets without a location, which this server takes in one region only.",
             "Set AWS_DEFAULT_REGION=us-east-1, for buckets there.",
-        )
-    if failed.code in ALREADY_THERE:
-        return (
-            "The bucket belongs to somebody else: names are shared by all users of a server.",
-            "Choose another S3_BUCKET or S3_BUCKET_PREFIX.",
         )
     return (
         "Bytes creates the bucket at every save and every read, also one that is there.",

@@ -177,34 +177,43 @@ def test_foreign_objects_rights_runs_ledgers_versions() -> None:
 
 
 CALLS = [
-    (CREATE_AGAIN, 409, "BucketAlreadyOwnedByYou", "http://s3", None, "nginx"),
-    (CREATE, 409, "BucketAlreadyExists", "http://s3", None, "nginx"),
-    (CREATE_AGAIN, 409, "BucketAlreadyOwnedByYou", None, "eu-west-1", "us-east-1"),
-    (CREATE, 403, "AccessDenied", "http://s3", None, "s3:CreateBucket"),
-    (CREATE, 400, "InvalidBucketName", "http://s3", None, "S3_BUCKET_PREFIX"),
-    (CREATE, 400, "IllegalLocationConstraintException", None, "eu-west-1", "AWS_DEFAULT_REGION"),
-    (PUT, 411, "MissingContentLength", "https://s3", None, "AWS_REQUEST_CHECKSUM_CALCULATION"),
-    (PUT, 403, "AccessDenied", "http://s3", None, "iam-policy --for bytes"),
-    (GET, 500, "InternalError", "http://s3", None, "stay on disk"),
-    (CREATE, 0, "unreachable", "http://s3", None, "stay on disk"),
+    (CREATE_AGAIN, 409, "BucketAlreadyOwnedByYou", "http://s3", "nginx"),
+    (CREATE, 409, "BucketAlreadyExists", "http://s3", "nginx"),
+    (CREATE_AGAIN, 409, "BucketAlreadyOwnedByYou", None, "us-east-1"),
+    (CREATE, 403, "AccessDenied", "http://s3", "s3:CreateBucket"),
+    (CREATE, 400, "InvalidBucketName", "http://s3", "S3_BUCKET_PREFIX"),
+    (CREATE, 400, "IllegalLocationConstraintException", None, "AWS_DEFAULT_REGION"),
+    (PUT, 411, "MissingContentLength", "https://s3", "AWS_REQUEST_CHECKSUM_CALCULATION"),
+    (PUT, 403, "AccessDenied", "http://s3", "iam-policy --for bytes"),
+    (GET, 500, "InternalError", "http://s3", "stay on disk"),
+    (CREATE, 0, "unreachable", "http://s3", "stay on disk"),
 ]
 
 
-@pytest.mark.parametrize(("name", "status", "code", "endpoint", "region", "cure"), CALLS)
-def test_bytes_calls(name: str, status: int, code: str, endpoint: str | None, region: str | None, cure: str) -> None:
+@pytest.mark.parametrize(("name", "status", "code", "endpoint", "cure"), CALLS)
+def test_bytes_calls(name: str, status: int, code: str, endpoint: str | None, cure: str) -> None:
     good = Replay(bucket="good", calls=FINE)
     bad = Replay(bucket="bad", calls=(*FINE[:1], Call(name, status, code, "words")))
-    assert_told(calls_finding([good], endpoint=endpoint, region=region), PASS)
-    found = calls_finding([good, bad], endpoint=endpoint, region=region)
+    assert_told(calls_finding([good], endpoint=endpoint), PASS)
+    found = calls_finding([good, bad], endpoint=endpoint)
     assert_told(found, ERROR)
     assert cure in found.cure
     assert "--force bytes-calls" in found.cure
     assert "the bucket bad" in found.seen
 
 
+@pytest.mark.parametrize("call", [Call(CREATE, 409, "BucketAlreadyExists"), Call(WAIT, 403, "403")])
+def test_a_bucket_of_somebody_else_is_not_cured_by_a_proxy(call: Call) -> None:
+    found = calls_finding([Replay(bucket="theirs", calls=(call,), is_denied=True)], endpoint="http://s3")
+    assert_told(found, ERROR)
+    assert "somebody else" in found.why
+    assert "nginx" not in found.cure
+    assert "Choose another S3_BUCKET" in found.cure
+
+
 def test_calls_that_were_not_tried_and_buckets_that_stay() -> None:
     assert_told(untried_finding(), WARNING)
-    kept = calls_finding([Replay(bucket="fresh", calls=FINE, made=True)], endpoint=None, region=None)
+    kept = calls_finding([Replay(bucket="fresh", calls=FINE, made=True)], endpoint=None)
     assert "left there" in kept.seen
     assert "fresh" in kept.seen
 
@@ -293,9 +302,19 @@ def test_secrets_that_others_may_read(tmp_path: Path) -> None:
     assert_told(named(look_at_settings({}, plain, ()), names.SECRETS_READABLE), PASS)
 
 
-def test_nginx_lines_name_just_these_buckets() -> None:
-    text = "\n".join(nginx_lines("https://s3.example.org", ["one.two", "three-four"]))
-    assert "PUT /(one\\.two|three-four)/?$" in text
-    assert "proxy_ssl_name s3.example.org;" in text
+NGINX = [
+    ("http://s3.example.org:8333", "PUT /[^/?]+/?$", "http://127.0.0.1:8334"),
+    ("https://s3.example.org/a.b-c/", "PUT /a\\.b-c/[^/?]+/?$", "http://127.0.0.1:8334/a.b-c"),
+]
+
+
+@pytest.mark.parametrize(("endpoint", "pattern", "through"), NGINX)
+def test_nginx_lines_are_for_buckets_of_every_name_below_the_endpoint(
+    endpoint: str, pattern: str, through: str
+) -> None:
+    text = "\n".join(nginx_lines(endpoint))
+    assert f'"~^{pattern}"' in text
+    assert f"AWS_ENDPOINT_URL={through} " in text
     assert "proxy_set_header Host $http_host;" in text
-    assert "proxy_ssl" not in "\n".join(nginx_lines("http://s3.example.org", ["x"]))
+    assert ("proxy_ssl_name s3.example.org;" in text) == endpoint.startswith("https")
+    assert "/a.b-c" not in text.partition("proxy_pass")[2]

@@ -26,12 +26,14 @@ def replay(
     """
     calls = _Calls(asker, bucket, f"{PROBE_PREFIX}{name}")
     is_fine = calls.make()
-    if calls.made and meanwhile is not None:
+    if calls.made and not calls.is_denied and meanwhile is not None:
         meanwhile()
     left = () if calls.remove_object() else (f"s3://{bucket}/{calls.key}",)
     made = calls.made and not exists
     removed = made and not is_fine and not left and calls.remove_bucket()
-    return Replay(bucket=bucket, calls=tuple(calls.answered), made=made, removed=removed, left=left)
+    return Replay(
+        bucket=bucket, calls=tuple(calls.answered), made=made, removed=removed, left=left, is_denied=calls.is_denied
+    )
 
 
 class _Calls:
@@ -41,12 +43,18 @@ class _Calls:
         self.key = key
         self.answered: list[Call] = []
         self.made = False
+        self.is_denied = False
         self._has_put = False
 
     def make(self) -> bool:
         """Up to the first that fails; whether none did."""
         self.made = self._went_well(CREATE, self._ask("create_bucket"))
-        if not self.made or not self._went_well(WAIT, self._wait()):
+        if not self.made:
+            self.is_denied = self.answered[-1].status == 409 and self._ask("head_bucket").status == 403
+            return False
+        waited = self._wait()
+        self.is_denied = waited.status == 403  # behind a proxy that answers 200 for every bucket that exists
+        if not self._went_well(WAIT, waited):
             return False
         self._has_put = True  # an answer that got lost may have been a success
         if not self._went_well(PUT, self._ask("put_object", Key=self.key, Body=_CONTENT)):
