@@ -69,7 +69,10 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Access:
-    """How to reach and sign for an S3 server; what is None, boto3 finds by its own chain in this process's environment."""
+    """How to reach and sign for an S3 server; what is None, boto3 finds by its own chain in this process's environment.
+
+    `addressing` ("path", "virtual") and `signs_payloads` come from no setting: they are what this program learned of the server.
+    """
 
     endpoint_url: str | None = None
     region: str | None = None
@@ -80,6 +83,8 @@ class S3Access:
     access_key_id: str | None = None
     secret_access_key: Secret | None = None
     session_token: Secret | None = None
+    addressing: str | None = None
+    signs_payloads: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

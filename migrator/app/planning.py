@@ -48,6 +48,8 @@ def first_look(
             exists = together([partial(target.bucket_exists, bucket) for bucket in wanted])
             there = tuple(bucket for bucket, is_there in zip(wanted, exists, strict=True) if is_there)
             to_create = tuple(bucket for bucket, is_there in zip(wanted, exists, strict=True) if not is_there)
+        given, locations = locations, adapted(locations, source, target)
+        findings += region_findings(given, locations)
         seen = Prepared(
             locations=locations,
             look=look,
@@ -58,6 +60,38 @@ def first_look(
         )
         more = first_findings(seen, options, source, target) if to_write else ()
         return replace(seen, findings=findings + more)
+
+
+def adapted(locations: Locations, source: Source, target: Source) -> Locations:
+    """The locations with what both stores learned of their servers, so that all that follows does right at once."""
+    return replace(
+        locations,
+        source=source.adapted if isinstance(source, S3Source) else locations.source,
+        target=target.adapted if isinstance(target, S3Source) else locations.target,
+    )
+
+
+def region_findings(given: Locations, now: Locations) -> tuple[Finding, ...]:
+    """Each end whose server named another region than the settings do."""
+    ends = ((given.source, now.source), (given.target, now.target))
+    told = [
+        (after, before.access.region)
+        for before, after in ends
+        if isinstance(before, S3Location)
+        and isinstance(after, S3Location)
+        and after.access.region != before.access.region
+    ]
+    return tuple(
+        Finding(
+            name="region-of-server",
+            status=FindingStatus.WARNING,
+            seen=f"The server of {location} wants requests signed for the region {location.access.region!r}, and says so itself;"
+            f" set is {region or 'none'!r}. The migration signs for that region.",
+            why="Bytes' client may not learn it from the server's answers.",
+            cure=f"Set AWS_DEFAULT_REGION={location.access.region} for Bytes too; it is in the settings that are printed at the end.",
+        )
+        for location, region in told
+    )
 
 
 def prepare_to_migrate(locations: Locations, options: Options, stopping: Stopping) -> Prepared:
@@ -150,7 +184,7 @@ def abilities_of(
     place = f"{endpoint_identity(location.access.endpoint_url)} {location.naming.bucket_of(movable[0])}"
     known = Abilities.from_dict(ledger.abilities(place, time.time()) or {})
     if known is not None:
-        return known, prepared
+        return known, _signing_payloads(prepared, location, known)
     patience = patience_of(options, stopping)
     opened = writing(
         location,
@@ -166,4 +200,11 @@ def abilities_of(
         known = target.probe(movable[0], ledger.path.stem) if isinstance(target, S3Target) else Abilities()
     ledger.save_abilities(place, known.as_dict(), time.time())
     made = location.naming.bucket_of(movable[0])
-    return known, replace(prepared, buckets_there=tuple(dict.fromkeys((*prepared.buckets_there, made))))
+    prepared = replace(prepared, buckets_there=tuple(dict.fromkeys((*prepared.buckets_there, made))))
+    return known, _signing_payloads(prepared, location, known)
+
+
+def _signing_payloads(prepared: Prepared, target: S3Location, known: Abilities) -> Prepared:
+    """Have all that follows sign content where the server insists on it: each worker would find it out anew."""
+    access = replace(target.access, signs_payloads=not known.unsigned_payload)
+    return replace(prepared, locations=replace(prepared.locations, target=replace(target, access=access)))

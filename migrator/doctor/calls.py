@@ -15,6 +15,19 @@ from migrator.model import Finding, FindingStatus
 
 CREATE, WAIT, PUT, GET, CREATE_AGAIN = "create", "wait", "put", "get", "create again"
 ALREADY_THERE = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists", "409")
+ADDRESSING_CODES = frozenset(
+    {
+        "SecondLevelDomainForbidden",
+        "VirtualHostDomainRequired",
+        "InvalidPathAccess",
+        "PathStyleDomainForbidden",
+        "PathStyleForbidden",
+    }
+)
+"""How servers refuse requests that have the bucket in the path (Alibaba OSS, Tencent COS, Volcengine TOS)."""
+REGION_CODES = frozenset(
+    {"AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect", "301", "307", "wrong-region"}
+)
 _BUCKETS_SHOWN = 10
 _ANSWERS_500 = "Bytes would answer HTTP 500 to every save and every read"
 
@@ -120,6 +133,16 @@ def _why_and_cure(replay: Replay, failed: Call, endpoint: str | None) -> tuple[s
         return _of_somebody_else()
     if replay.is_already_there:
         return _already_there(endpoint)
+    if failed.code in ADDRESSING_CODES:
+        return (
+            "Bytes' boto3 puts the bucket into the path of an endpoint that is set, and this server takes it in the host name only.",
+            "Give Bytes an AWS configuration file (AWS_CONFIG_FILE) with addressing_style = virtual in the section s3 of its profile.",
+        )
+    if failed.code in REGION_CODES:
+        return (
+            "The server wants requests signed for another region than the one that is set.",
+            "Set AWS_DEFAULT_REGION to the server's region, for Bytes too.",
+        )
     if failed.name in (CREATE, CREATE_AGAIN):
         return _not_made(failed)
     if failed.status == 411 or failed.code == "MissingContentLength":

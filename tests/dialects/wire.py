@@ -135,7 +135,9 @@ def _read(stream: object, connection: socket.socket) -> Request | None:
         body = _chunks(readline, read)
     else:
         body = read(int(headers.get("content-length", "0")))
-    parts = urlsplit(target)  # of a proxy, the whole URL is asked
+    parts = urlsplit(target)
+    if parts.netloc:  # a proxy is asked for a whole URL, and makes the Host header of it (RFC 9112, 3.2.2)
+        headers["host"] = parts.netloc.removesuffix(":80")
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     return Request(
         method=method,

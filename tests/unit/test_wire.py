@@ -66,6 +66,7 @@ def test_a_custom_endpoint_has_the_bucket_in_the_path_and_aws_in_the_name() -> N
         "http://127.0.0.1:8333",
         "127.0.0.1:8333",
         "/bucket/",
+        "us-east-1",
     )
     route = Wire(opened(region="eu-west-1")).route("bucket")
     assert route.host.startswith("bucket.s3.")

@@ -33,6 +33,7 @@ class Abilities:
     conditional_replace: bool = False
     etag_is_md5: bool = False
     checks_md5: bool = False
+    unsigned_payload: bool = True
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -60,6 +61,8 @@ class Abilities:
             missing.append(
                 "it does not check Content-MD5, so damage on the way is found after the write, and written again"
             )
+        if not self.unsigned_payload:
+            missing.append("it refuses content that is not signed, so each file's SHA-256 is computed and signed")
         return missing
 
 
@@ -95,9 +98,10 @@ def _md5(data: bytes) -> str:
 
 
 def _refuses(client: S3Client, bucket: str, key: str, condition: dict[str, str], expected: tuple[int, ...]) -> bool:
-    """Whether the server refuses the same content under this condition as it should."""
+    """Whether the server refuses the same content under this condition as it should. Content-MD5: object lock demands it."""
+    asked = {"ContentMD5": _md5(_CONTENT), **condition}
     try:
-        client.put_object(Bucket=bucket, Key=key, Body=_CONTENT, **condition)  # type: ignore[arg-type]
+        client.put_object(Bucket=bucket, Key=key, Body=_CONTENT, **asked)  # type: ignore[arg-type]
     except Exception as error:
         if status_of(error) in expected:
             return True

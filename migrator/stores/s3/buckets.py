@@ -22,7 +22,7 @@ def bucket_exists(client: S3Client, bucket: str) -> bool:
         fault = translate(error, f"s3://{bucket}")
         if isinstance(fault, (Vanished, BucketMissing)):
             return False
-        if isinstance(fault, AccessDenied):
+        if not fault.temporary:
             return _exists_by_listing(client, bucket)
         raise fault from error
     return True

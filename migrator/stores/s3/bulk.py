@@ -23,9 +23,9 @@ from migrator.protocols import Answer, Receipt, Target
 from migrator.stores.disk import DiskSource
 from migrator.stores.s3.objects import Place
 from migrator.stores.s3.pages import clean_etag
-from migrator.stores.s3.signing import UNSIGNED, Signer
+from migrator.stores.s3.signing import Signer
 from migrator.stores.s3.store import S3Receipt, S3Source, S3Target
-from migrator.stores.s3.wire import NO_HEADERS_OF_CURL, SHA256_OF_NOTHING, Route, Wire, encoded_key
+from migrator.stores.s3.wire import NO_HEADERS_OF_CURL, Route, Wire, encoded_key
 from migrator.transfer.careful import Stored
 from migrator.transfer.integrity import is_plain_md5
 from migrator.transfer.pace import Pace
@@ -174,10 +174,11 @@ class _Whole:
 class _Request:
     """A curl handle and what is under way on it."""
 
-    __slots__ = ("began", "body", "call", "curl", "headers", "raw_file", "step", "ticket")
+    __slots__ = ("began", "body", "call", "curl", "headers", "origin", "raw_file", "step", "ticket")
 
-    def __init__(self, curl: Any, method: str) -> None:
+    def __init__(self, curl: Any, method: str, origin: str) -> None:
         self.curl = curl
+        self.origin = origin
         self.body = io.BytesIO()
         self.headers = io.BytesIO()
         curl.setopt(pycurl.HEADERFUNCTION, self.headers.write)
@@ -203,7 +204,7 @@ class BulkLane:
         self._multi.setopt(pycurl.M_MAXCONNECTS, largest_window)
         self._idle: dict[str, list[_Request]] = {}
         self._requests: dict[Any, _Request] = {}
-        self._signers: dict[str, Signer] = {}
+        self._signers: dict[Route, Signer] = {}
         self._ended: deque[Carried] = deque()
         self._bytes = 0
         self._throttle = job.wire.throttle
@@ -272,15 +273,15 @@ class BulkLane:
         self._multi.add_handle(curl)
 
     def _headers(self, route: Route, path: str, call: Call) -> list[str]:
-        signer = self._signers.get(route.origin)
+        signer = self._signers.get(route)
         if signer is None:
-            signer = self._signers[route.origin] = self._job.wire.signer(route)
-        payload = UNSIGNED if call.method == "PUT" else SHA256_OF_NOTHING
+            signer = self._signers[route] = self._job.wire.signer(route)
+        payload = self._job.wire.payload_of(call.content if call.method == "PUT" else None)
         lines = signer.headers(call.method, route.host, path, payload=payload, more=call.more)
         return [*lines, *NO_HEADERS_OF_CURL]
 
     def _new_request(self, route: Route) -> _Request:
-        return _Request(self._job.wire.handle(route, 2 * LARGEST), self._job.method)
+        return _Request(self._job.wire.handle(route, 2 * LARGEST), self._job.method, route.origin)
 
     def _take_ended(self) -> None:
         waiting = 1
@@ -305,7 +306,7 @@ class BulkLane:
         call, raw_file = request.call, request.raw_file
         status = request.curl.getinfo(pycurl.RESPONSE_CODE) if answered else 0
         if answered:
-            self._idle[self._job.wire.route(call.place.bucket).origin].append(request)
+            self._idle[request.origin].append(request)
         else:
             request.curl.close()
         if not answered or status in _SLOW_DOWN:

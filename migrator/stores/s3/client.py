@@ -16,11 +16,13 @@ from botocore.exceptions import BotoCoreError
 from migrator import __version__
 from migrator.errors import SettingsError
 from migrator.settings import S3Access
+from migrator.stores.s3.adapting import Adapting
 from migrator.stores.s3.crawl import slice_body
 from migrator.stores.s3.faults import translate
 from migrator.throttle import Throttle
 
 if TYPE_CHECKING:
+    from botocore.config import _S3Dict
     from botocore.credentials import Credentials
     from mypy_boto3_s3 import S3Client
 
@@ -32,9 +34,10 @@ NEVER_SENT = "GetObjectTorrent"
 """A call on an object that nothing here makes: `wire` has it prepared and keeps it back, to see how botocore would send it."""
 
 
+_S3_CHOICES: _S3Dict = {"payload_signing_enabled": False}  # content carries Content-MD5, which is signed
 _OUR_CHOICES = Config(
     signature_version="s3v4",
-    s3={"payload_signing_enabled": False},  # every body carries Content-MD5, which is signed
+    s3=_S3_CHOICES,
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
 )
@@ -47,6 +50,7 @@ class Connection:
     client: S3Client
     credentials: Credentials | None
     ca_bundle: str | None
+    adapting: Adapting
     throttle: Throttle = field(default_factory=Throttle)
 
 
@@ -69,12 +73,12 @@ def connect(
     settings = _Settings(access, connect_timeout, read_timeout, tries, with_our_choices)
     with _as_settings_error(access):
         session = _session_for(access)
-        client = _taken_or_made(settings)
+        client, adapting = _taken_or_made(settings)
         ca_bundle = access.ca_bundle or session.get_config_variable("ca_bundle")
         throttle = throttle or Throttle()
         if throttle.is_on:
             _pay_for_requests(client, throttle)
-        return Connection(cast("S3Client", client), session.get_credentials(), ca_bundle, throttle)
+        return Connection(cast("S3Client", client), session.get_credentials(), ca_bundle, adapting, throttle)
 
 
 def make_ahead(accesses: Iterable[S3Access]) -> None:
@@ -87,7 +91,7 @@ def make_ahead(accesses: Iterable[S3Access]) -> None:
     for access in accesses:
         with _as_settings_error(access):
             settings = _Settings(access)
-            _made_ahead.append((settings, _made(settings)))
+            _made_ahead.append((settings, *_made(settings)))
 
 
 class _Settings(NamedTuple):
@@ -98,18 +102,18 @@ class _Settings(NamedTuple):
     with_our_choices: bool = True
 
 
-_made_ahead: list[tuple[_Settings, Any]] = []
+_made_ahead: list[tuple[_Settings, Any, Adapting]] = []
 
 
-def _taken_or_made(settings: _Settings) -> Any:
-    for position, (made_for, client) in enumerate(_made_ahead):
+def _taken_or_made(settings: _Settings) -> tuple[Any, Adapting]:
+    for position, (made_for, client, adapting) in enumerate(_made_ahead):
         if made_for == settings:
             del _made_ahead[position]
-            return client
+            return client, adapting
     return _made(settings)
 
 
-def _made(settings: _Settings) -> Any:
+def _made(settings: _Settings) -> tuple[Any, Adapting]:
     access = settings.access
     config = Config(
         retries={"mode": "standard", "total_max_attempts": settings.tries},
@@ -121,13 +125,18 @@ def _made(settings: _Settings) -> Any:
     )
     if settings.with_our_choices:
         config = config.merge(_OUR_CHOICES)
+        if access.addressing is not None:
+            chosen: Any = {**_S3_CHOICES, "addressing_style": access.addressing}
+            config = config.merge(Config(s3=chosen))
+    adapting = Adapting(access)
     client = _session_for(access).create_client(
         "s3", endpoint_url=access.endpoint_url, verify=access.ca_bundle or None, config=config
     )
     client.meta.events.register("before-send.s3", slice_body)
     if settings.with_our_choices:
         client.meta.events.register_last("before-call.s3", _send_small_bodies_at_once)
-    return client
+        adapting.attach(client)
+    return client, adapting
 
 
 @contextmanager
@@ -168,7 +177,7 @@ def _size_of(body: object) -> int:
 
 
 def _session_for(access: S3Access) -> botocore.session.Session:
-    return _session(replace(access, endpoint_url=None, ca_bundle=None))
+    return _session(replace(access, endpoint_url=None, ca_bundle=None, addressing=None, signs_payloads=False))
 
 
 @functools.lru_cache(maxsize=8)

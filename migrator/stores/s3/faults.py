@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from botocore import exceptions as boto
 from urllib3.exceptions import HTTPError
 
+from migrator.doctor.calls import ADDRESSING_CODES
 from migrator.errors import (
     AccessDenied,
     AlreadyThere,
@@ -44,6 +45,7 @@ _WRONG_REGION = {
     "AuthorizationHeaderMalformed",
     "IllegalLocationConstraintException",
 }
+_UNSUPPORTED = {"NotImplemented", "MethodNotAllowed", "NotSupported", "UnsupportedOperation", "XNotImplemented"}
 _OF_NO_OBJECT = {"ListBuckets", "ListObjectsV2", "ListMultipartUploads", "CreateBucket"}
 """Calls that S3 answers with 404 for a missing bucket alone, and then says so."""
 _REQUEST_ID = re.compile(r"[\w=+/.:-]{1,128}", re.ASCII)
@@ -110,8 +112,8 @@ def _from_answer(error: boto.ClientError, where: str) -> StoreError:
         return StoreFull("target-full", f"The server has no room for {where} ({code}).")
     if code in _DAMAGED:
         return NotTheSame("damaged-on-the-way", f"The server received other bytes for {where} than were sent ({code}).")
-    if code in _WRONG_REGION or status in (301, 307, 308):
-        return _wrong_region(code, where)
+    if code in ADDRESSING_CODES or code in _WRONG_REGION or status in (301, 307, 308):
+        return _addressing(code, where) if code in ADDRESSING_CODES else _wrong_region(code, where)
     if code in _DENIED or status in (401, 403):
         return AccessDenied(
             "access-denied",
@@ -179,6 +181,22 @@ def _wrong_region(code: str, where: str) -> StoreError:
         f"The server sends requests for {where} elsewhere ({code}).",
         why="The bucket is in another region, or the endpoint is another server's.",
         cure="Set AWS_DEFAULT_REGION (or --region) to the bucket's region and check AWS_ENDPOINT_URL.",
+    )
+
+
+def is_unsupported(error: BaseException) -> bool:
+    """Whether the server does not know this call at all: 501, 405, or a code that says so. `error` is boto3's, or what was made of it."""
+    cause = error if isinstance(error, boto.ClientError) else error.__cause__ or error
+    return status_of(cause) in (405, 501) or code_of(cause) in _UNSUPPORTED
+
+
+def _addressing(code: str, where: str) -> StoreError:
+    return StoreError(
+        "addressing",
+        f"The server takes no path-style requests, as for {where} ({code}).",
+        why="It wants the bucket's name in the host name (virtual-hosted addressing).",
+        cure="Use an endpoint with a host name under which its buckets' names resolve, and for Bytes addressing_style = virtual, in the"
+        " section s3 of the AWS configuration file.",
     )
 
 

@@ -10,6 +10,8 @@ from migrator.stores.s3.asking import Answer, Asker
 from migrator.stores.strays import PROBE_PREFIX
 
 _CONTENT = b"bytes-migrator looks what this server does with checksums\n"
+_MD5 = base64.b64encode(hashlib.md5(_CONTENT, usedforsecurity=False).digest()).decode()
+"""Sent with what has no other digest: object lock demands one."""
 _NAMES = ("a/é +%", "a-b/x")
 """In byte order "-" comes before "/", in the order of a folder tree it comes after."""
 
@@ -35,7 +37,7 @@ class _Look:
             told = self._ask("head_object", keys[0], ChecksumMode="ENABLED")
             refused = self._ask("put_object", keys[1], Body=_CONTENT, ChecksumSHA256=wrong)
             if not refused.is_fine:
-                self._ask("put_object", keys[1], Body=_CONTENT)
+                self._ask("put_object", keys[1], Body=_CONTENT, ContentMD5=_MD5)
             in_order = self._lists_in_order(keys)
             has_minimum = self._has_part_minimum()
         finally:

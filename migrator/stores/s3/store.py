@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,7 @@ class S3Source:
         connection = connect(location.access, throttle=throttle)
         self._throttle = connection.throttle
         self._client = connection.client
+        self._adapting = connection.adapting
         self.wire = Wire(connection) if wired and is_available() else None
         self._parts = PartLane(PARTS_IN_MEMORY)
         self._patience = patience
@@ -107,6 +109,11 @@ class S3Source:
         etag = clean_etag(answer.header("etag"))
         is_whole = answer.header("content-range") == f"bytes 0-{size - 1}/{size}"
         return (answer.body, Entry(raw_file.raw_id, size, etag)) if is_whole and etag is not None else None
+
+    @property
+    def adapted(self) -> S3Location:
+        """The location with what was learned of its server until now: its region, its addressing, whether it wants content signed."""
+        return replace(self.location, access=self._adapting.applied_to(self.location.access))
 
     @property
     def access(self) -> S3Access:
@@ -322,7 +329,8 @@ class S3Target(S3Source):
 
     def probe(self, organization: str, name: str) -> Abilities:
         """Look what the server can do, and use it from now on. Writes to the organization's bucket, which must exist."""
-        self.abilities = self._retry(lambda: probe(self._client, self.bucket_of(organization), name))
+        seen = self._retry(lambda: probe(self._client, self.bucket_of(organization), name))
+        self.abilities = replace(seen, unsigned_payload=not self._adapting.signs_payloads)
         return self.abilities
 
     def sent_of(self, upload: UnfinishedUpload) -> tuple[int, int] | None:
@@ -358,7 +366,7 @@ class S3Target(S3Source):
 
         Up to 5 GiB with an MD5 in one request; what was made in parts of a known size in the same parts, so that it gets the same ETag.
         """
-        if not self._copies_here or not isinstance(source, S3Source) or source.access != self.access:
+        if not self._copies_here or not isinstance(source, S3Source) or not _are_alike(source.access, self.access):
             return None
         place, origin = self.place(raw_file), source.place(raw_file)
         part_size = self._copied_in_parts_of(origin, entry)
@@ -476,6 +484,11 @@ class S3Target(S3Source):
             return False
         is_what_was_listed = entry.etag is not None and proves(self, raw_file, found, entry.etag)
         return is_what_was_listed or same_content(raw_file, source, entry, self, found)
+
+
+def _are_alike(one: S3Access, other: S3Access) -> bool:
+    """Whether both reach the same server with the same keys, whatever was learned of it through one of them."""
+    return replace(one, signs_payloads=False, addressing=None) == replace(other, signs_payloads=False, addressing=None)
 
 
 def _copies_conditionally(client: S3Client) -> bool:

@@ -6,6 +6,7 @@ It carries what goes right. Whatever is not a clean answer is left to boto3, whi
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import re
 import threading
@@ -17,6 +18,7 @@ from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 
 from migrator.errors import AccessDenied
+from migrator.settings import DEFAULT_PORTS
 from migrator.stores.s3.client import NEVER_SENT, Connection
 from migrator.stores.s3.crawl import CRAWL_BYTES, CRAWL_SECONDS
 from migrator.stores.s3.faults import translate
@@ -42,11 +44,12 @@ def is_available() -> bool:
 
 
 class Route(NamedTuple):
-    """How a bucket's objects are addressed: ``<origin><base><key>``, with this Host header."""
+    """How a bucket's objects are addressed: ``<origin><base><key>``, with this Host header, signed for this region."""
 
     origin: str
     host: str
     base: str
+    region: str
 
 
 class Answer(NamedTuple):
@@ -83,12 +86,15 @@ class Wire:
         self._ca_bundle = connection.ca_bundle or get_cert_path(True)
         self._credentials = connection.credentials
         self.throttle = connection.throttle
+        self._adapting = connection.adapting
         self._routes: dict[str, Route] = {}
-        self._region = ""
+        self._version = self._adapting.version
         self._local = threading.local()
 
     def route(self, bucket: str) -> Route:
         """Where botocore would send a request for this bucket."""
+        if self._version != self._adapting.version:
+            self._version, self._routes = self._adapting.version, {}
         known = self._routes.get(bucket)
         if known is None:
             request = self._request_for(bucket)
@@ -97,8 +103,8 @@ class Wire:
             match = _CREDENTIAL_SCOPE.search(
                 authorization.decode() if isinstance(authorization, bytes) else authorization
             )
-            self._region = match.group(1) if match else "us-east-1"
-            known = Route(f"{parts.scheme}://{parts.netloc}", parts.netloc, parts.path[:-1])
+            region = match.group(1) if match else "us-east-1"
+            known = Route(f"{parts.scheme}://{parts.netloc}", _host_sent(parts), parts.path[:-1], region)
             self._routes[bucket] = known
         return known
 
@@ -114,7 +120,13 @@ class Wire:
 
     def signer(self, route: Route) -> Signer:
         """A signer for the region that botocore would sign for."""
-        return Signer(self._keys, self._region)
+        return Signer(self._keys, route.region)
+
+    def payload_of(self, data: bytes | None) -> str:
+        """What is signed of a body (None for no body): its SHA-256 only where the server insists on it."""
+        if data is None:
+            return SHA256_OF_NOTHING
+        return hashlib.sha256(data).hexdigest() if self._adapting.signs_payloads else UNSIGNED
 
     def handle(self, route: Route, largest_body: int = _LARGEST_BODY) -> Any:
         """A curl handle with all that does not change from request to request; a longer body than `largest_body` is broken off."""
@@ -167,7 +179,7 @@ class Wire:
     ) -> Answer | None:
         curl, signer = self._of_this_thread(route)
         headers, pieces = io.BytesIO(), list[bytes]()  # joined once: a buffer that grows is new memory each time
-        payload = SHA256_OF_NOTHING if data is None else UNSIGNED
+        payload = self.payload_of(data)
         lines = signer.headers(method, route.host, path, query=query, payload=payload, more=more or {})
         if data is None:
             curl.setopt(pycurl.HTTPGET, 1)
@@ -192,10 +204,11 @@ class Wire:
         return Answer(curl.getinfo(pycurl.RESPONSE_CODE), headers.getvalue(), body)
 
     def _of_this_thread(self, route: Route) -> tuple[Any, Signer]:
-        kept: dict[str, tuple[Any, Signer]] = self._local.__dict__.setdefault("kept", {})
-        if route.origin not in kept:
-            kept[route.origin] = (self.handle(route), self.signer(route))
-        return kept[route.origin]
+        kept: dict[tuple[str, str], tuple[Any, Signer]] = self._local.__dict__.setdefault("kept", {})
+        place = (route.origin, route.region)
+        if place not in kept:
+            kept[place] = (self.handle(route), self.signer(route))
+        return kept[place]
 
     def _keys(self) -> Keys:
         if self._credentials is None:
@@ -219,6 +232,12 @@ class _Meter:
         if fresh > 0:
             self._throttle.pay(fresh)
         return 0
+
+
+def _host_sent(url: urllib.parse.SplitResult) -> str:
+    """The Host header that libcurl, as every client, sends for a URL: without the scheme's default port, so none may be signed."""
+    default = DEFAULT_PORTS.get(url.scheme)
+    return url.netloc.removesuffix(f":{default}") if url.port == default else url.netloc
 
 
 def encoded_key(key: str) -> str:
