@@ -65,3 +65,10 @@ def test_the_index_of_decisions_has_each_of_them_with_its_title_and_number() -> 
     expected = [f"- [{title}]({page.name})" for title, page in zip(titles, pages, strict=True)]
     listed = [line for line in (DECISIONS / "README.md").read_text().splitlines() if line.startswith("- ")]
     assert listed == expected
+
+
+@pytest.mark.parametrize("page", sorted(DECISIONS.glob("[0-9]*.md")), ids=lambda path: path.stem)
+def test_every_decision_has_its_date_and_its_status(page: Path) -> None:
+    assert re.fullmatch(
+        r"Date: 20\d\d-\d\d-\d\d\. Status: (accepted|superseded by \[)\S*.*\.", page.read_text().split("\n")[2]
+    )
