@@ -24,6 +24,7 @@ from migrator.errors import (
     StoreFull,
     TargetBroken,
     Unavailable,
+    Vanished,
 )
 from migrator.stopping import Flag, StopFlag
 
@@ -89,6 +90,31 @@ class Patience:
                 else:
                     self.carried(began)
                 return answer
+
+    def until(self, look: Callable[[], T | None], at_most: float | None = None) -> T | None:
+        """Look with growing pauses until there is something, for `--patience`, or for `at_most` seconds; None if there is nothing by then.
+
+        What was written may be seen late: refusals and temporary errors count as nothing yet. Raises the last one, or Interrupted.
+        """
+        over_at = self._clock() + min(self._seconds, at_most if at_most is not None else self._seconds)
+        pause = _FIRST_PAUSE
+        while True:
+            refusal: StoreError | None = None
+            try:
+                found = look()
+            except (AccessDenied, Vanished, Unavailable) as error:
+                found, refusal = None, error
+            if found is not None:
+                self.succeeded()
+                return found
+            left = over_at - self._clock()
+            if left <= 0 and refusal is not None:
+                raise refusal
+            if left <= 0:
+                return None
+            if self._stopping.wait(min(pause, left)):
+                raise Interrupted("interrupted", "The run was asked to stop.")
+            pause = min(2 * pause, _LONGEST_PAUSE / 2)
 
     def go_on(self) -> None:
         """Raise Interrupted if the run was asked to stop; called between the parts of large files."""

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from tests.dialects.memory import Memory, refused
+from tests.dialects.s3 import Serve
 from tests.dialects.wire import Answer, Request
 
-__all__ = ["ALL", "Answer", "Change", "Request", "Row", "Run", "answers", "refused", "turns"]
+__all__ = ["ALL", "Answer", "Change", "Request", "Row", "Run", "Serve", "answers", "refused", "turns"]
 
 Way = Literal["up", "down", "across"]
 Lane = Literal["bulk", "boto3"]
@@ -27,11 +28,11 @@ class Change(NamedTuple):
 
     `calls`: the names of S3's operations, parted by spaces, or ``*`` for all. `when`: which of these. `times`: only the first so many of
     them (0: all), counted for each key if `each_key`. `answer` is sent in place of the server's; a function is given the request and a way
-    to have it carried out (`serve`), and answers what is sent.
+    to have it carried out (`serve`), and answers what is sent; None leaves the request to the changes after this one.
     """
 
     calls: str
-    answer: Answer | Callable[[Request, Callable[[Request], Answer]], Answer]
+    answer: Answer | Callable[[Request, Serve], Answer | None]
     when: Callable[[Request], bool] = lambda request: True
     times: int = 0
     each_key: bool = False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import urlsplit
 
-from tests.dialects.rows import Change, Request, Row, answers, refused
+from tests.dialects.rows import Answer, Change, Request, Row, Serve, answers, refused, turns
 from tests.dialects.signatures import region_of
 
 
@@ -21,6 +23,55 @@ def is_not_for(region: str) -> Callable[[Request], bool]:
 def is_path_style(request: Request) -> bool:
     host = urlsplit(request.target).netloc or request.headers["host"]
     return bool(request.bucket) and not host.startswith(f"{request.bucket}.")
+
+
+def is_raw_file(request: Request) -> bool:
+    """Whether it is about a raw file, and not about one of the program's probes."""
+    return request.key.startswith("acme/")
+
+
+def is_conditional(request: Request) -> bool:
+    return "if-none-match" in request.headers or "if-match" in request.headers
+
+
+def real(request: Request) -> bool:
+    """Whether it is an upload of a raw file that exists: rights are looked at with one that does not."""
+    return is_raw_file(request) and request.query.get("uploadId", "").startswith("upload-")
+
+
+def lost(request: Request, serve: Serve) -> Answer:
+    """Carried out, and never answered."""
+    serve(request)
+    return Answer(hang_up=True)
+
+
+def carried_out_then(status: int, code: str) -> Callable[[Request, Serve], Answer]:
+    """Carried out, and answered with an error."""
+
+    def answer(request: Request, serve: Serve) -> Answer:
+        serve(request)
+        return refused(status, code)
+
+    return answer
+
+
+def ignoring_conditions(request: Request, serve: Serve) -> Answer:
+    """Carried out as if there were no condition."""
+    headers = {name: value for name, value in request.headers.items() if name not in ("if-none-match", "if-match")}
+    return serve.unchecked(replace(request, headers=headers))
+
+
+def late(written_by: str, status: int, looks: int, calls: str = "HeadObject") -> Change:
+    """What was written by an operation is seen late: the first `looks` by HEAD, or by other `calls`, are answered with this status."""
+
+    def answer(request: Request, serve: Serve) -> Answer | None:
+        asked = [one for one, _ in serve.memory.asked if one.key == request.key]
+        written = [place for place, one in enumerate(asked) if one.operation == written_by]
+        if not written or sum(one.operation in calls.split() for one in asked[written[0] :]) >= looks:
+            return None
+        return refused(status, "NoSuchKey" if status == 404 else "AccessDenied")
+
+    return Change(calls, answer, is_raw_file)
 
 
 def has_no_digest(request: Request) -> bool:
@@ -213,5 +264,230 @@ ROWS = (
         parts=True,
         untold=("ignores If-None-Match",),
         requests={"HeadObject": (0, 3)},
+    ),
+    Row(
+        name="copy-not-implemented",
+        met="gateways without server-side copies",
+        says="501 NotImplemented to CopyObject and UploadPartCopy.",
+        does="The bytes pass through this machine.",
+        changes=(answers("CopyObject UploadPartCopy", 501, "NotImplemented"),),
+        ways=("across",),
+        parts=True,
+        requests={"CopyObject": (1, 8), "UploadPartCopy": (0, 4)},
+    ),
+    Row(
+        name="copy-not-allowed",
+        met="proxies that allow some methods and headers only",
+        says="405 MethodNotAllowed to CopyObject and UploadPartCopy.",
+        does="The bytes pass through this machine.",
+        changes=(answers("CopyObject UploadPartCopy", 405, "MethodNotAllowed"),),
+        ways=("across",),
+        parts=True,
+    ),
+    Row(
+        name="copy-denied",
+        met="policies that deny requests with x-amz-copy-source",
+        says="403 AccessDenied to CopyObject and UploadPartCopy.",
+        does="The bytes pass through this machine.",
+        changes=(answers("CopyObject UploadPartCopy", 403, "AccessDenied"),),
+        ways=("across",),
+        parts=True,
+    ),
+    Row(
+        name="copy-invalid",
+        met="gateways before several stores",
+        says="400 InvalidRequest to CopyObject: the source cannot be copied.",
+        does="The bytes pass through this machine.",
+        changes=(answers("CopyObject UploadPartCopy", 400, "InvalidRequest"),),
+        ways=("across",),
+        parts=True,
+    ),
+    Row(
+        name="copy-parts-not-implemented",
+        met="SeaweedFS, `rclone serve s3`",
+        says="501 to UploadPartCopy, while CopyObject works.",
+        does="Copies small objects at the server, and large ones through this machine.",
+        changes=(answers("UploadPartCopy", 501, "NotImplemented"),),
+        ways=("across",),
+        lanes=("boto3",),
+        parts=True,
+        requests={"CopyObject": (3, 3), "PutObject": (0, 6)},
+    ),
+    Row(
+        name="copy-condition-not-implemented",
+        met="servers with conditional writes, and without conditional copies",
+        says="501 NotImplemented to CopyObject with If-None-Match.",
+        does="Looks whether the name is free, and copies without the condition.",
+        changes=(
+            answers("CopyObject", 501, "NotImplemented", when=lambda request: "if-none-match" in request.headers),
+        ),
+        ways=("across",),
+        lanes=("boto3",),
+        requests={"GetObject": (0, 1)},
+    ),
+    Row(
+        name="copy-etag-late",
+        met="stores that are consistent after some seconds",
+        says="A copied object is 404 to HEAD for a while, and the copy's answer has another ETag.",
+        does="Looks again until it is seen; nothing is copied twice.",
+        changes=(
+            late("CopyObject", 404, 3),
+            turns("CopyObject", lambda answer: replace(answer, body=re.sub(rb"[0-9a-f]{32}", b"0" * 32, answer.body))),
+        ),
+        ways=("across",),
+        lanes=("boto3",),
+        requests={"CopyObject": (3, 3)},
+    ),
+    Row(
+        name="complete-seen-late",
+        met="stores that are consistent after some seconds",
+        says="HEAD is 404 for some seconds after CompleteMultipartUpload; GET is right at once.",
+        does="Looks by GET too. No second upload, nothing aborted.",
+        changes=(late("CompleteMultipartUpload", 404, 4),),
+        parts=True,
+        requests={"CreateMultipartUpload": (1, 1), "UploadPart": (3, 3), "AbortMultipartUpload": (1, 1)},
+    ),
+    Row(
+        name="complete-forbidden-at-first",
+        met="a store whose HEAD was 403 for some seconds after completing",
+        says="HEAD is 403 for some seconds after CompleteMultipartUpload.",
+        does="Looks again until it is seen. No second upload, nothing aborted.",
+        changes=(late("CompleteMultipartUpload", 403, 4),),
+        parts=True,
+        requests={"CreateMultipartUpload": (1, 1), "UploadPart": (3, 3), "AbortMultipartUpload": (1, 1)},
+    ),
+    Row(
+        name="complete-shown-late-everywhere",
+        met="stores that are consistent after some seconds",
+        says="HEAD and GET are 404 for some seconds after CompleteMultipartUpload.",
+        does="Looks again within `--patience`. No second upload, nothing aborted.",
+        changes=(late("CompleteMultipartUpload", 404, 6, "HeadObject GetObject"),),
+        parts=True,
+        lanes=("bulk",),
+        requests={"CreateMultipartUpload": (1, 1), "UploadPart": (3, 3), "AbortMultipartUpload": (1, 1)},
+    ),
+    Row(
+        name="complete-answer-lost",
+        met="proxies with a shorter time limit than completing takes",
+        says="The answer to CompleteMultipartUpload is lost; asked again, the upload is unknown; the object shows later.",
+        does="Waits until the object is seen. No second upload, nothing aborted.",
+        changes=(
+            late("CompleteMultipartUpload", 404, 6, "HeadObject GetObject"),
+            Change("CompleteMultipartUpload", lost, real, times=1),
+        ),
+        parts=True,
+        requests={"CreateMultipartUpload": (1, 1), "UploadPart": (3, 3), "AbortMultipartUpload": (1, 1)},
+    ),
+    Row(
+        name="complete-gateway-timeout",
+        met="nginx and load balancers before a slow server",
+        says="504 to CompleteMultipartUpload, which is carried out; asked again, the upload is unknown.",
+        does="Waits until the object is seen. No second upload, nothing aborted.",
+        changes=(
+            late("CompleteMultipartUpload", 404, 6, "HeadObject GetObject"),
+            Change("CompleteMultipartUpload", carried_out_then(504, "GatewayTimeout"), real, times=1),
+        ),
+        parts=True,
+        lanes=("boto3",),
+        requests={"CreateMultipartUpload": (1, 1), "UploadPart": (3, 3), "AbortMultipartUpload": (1, 1)},
+    ),
+    Row(
+        name="complete-never-seen",
+        met="a server that takes longer to complete than `--patience`",
+        says="The answer to CompleteMultipartUpload is lost, and the object does not show.",
+        does="The file fails by that name; nothing is aborted or sent again. The next run finds what is complete by then.",
+        changes=(
+            late("CompleteMultipartUpload", 404, 10_000, "HeadObject GetObject"),
+            Change("CompleteMultipartUpload", lost, real, times=1),
+        ),
+        parts=True,
+        lanes=("bulk",),
+        options=("--patience", "1"),
+        outcomes={"copied": 3, "failed": 1},
+        status=1,
+        error="completed-not-seen",
+        requests={"CreateMultipartUpload": (1, 1), "UploadPart": (3, 3), "AbortMultipartUpload": (1, 1)},
+    ),
+    Row(
+        name="complete-condition-not-implemented",
+        met="servers that honour If-None-Match for PutObject alone",
+        says="501 NotImplemented to CompleteMultipartUpload with If-None-Match.",
+        does="Looks once more whether the name is free, and completes without the condition.",
+        changes=(
+            answers(
+                "CompleteMultipartUpload",
+                501,
+                "NotImplemented",
+                when=lambda request: "if-none-match" in request.headers,
+            ),
+        ),
+        parts=True,
+        requests={"CreateMultipartUpload": (1, 1), "UploadPart": (3, 3)},
+    ),
+    Row(
+        name="put-answer-lost",
+        met="connections that break",
+        says="The answers to PutObject are lost once for each object, and HEAD is 404 for a while.",
+        does="Sends again, is told that the name is taken, and looks until the object is seen: its own.",
+        changes=(
+            late("PutObject", 404, 4),
+            Change("PutObject", lost, is_raw_file, times=1, each_key=True),
+        ),
+        requests={"PutObject": (6, 16)},
+    ),
+    Row(
+        name="put-without-etag",
+        met="gateways that answer a PUT without an ETag",
+        says="200 to PutObject without an ETag, and HEAD is 404 for a while.",
+        does="Looks until the object is seen. Nothing is sent again.",
+        changes=(
+            late("PutObject", 404, 4),
+            turns("PutObject", lambda answer: answer.without("ETag"), when=is_raw_file),
+        ),
+        lanes=("boto3",),
+        check=lambda run: run.memory.count("PutObject") <= 8,
+    ),
+    Row(
+        name="no-conditions",
+        met="older SeaweedFS, `rclone serve s3`, older Ceph",
+        says="501 NotImplemented to any conditional write.",
+        does="Looks each name up before it is written; `server-abilities` says so once.",
+        changes=(answers("PutObject CompleteMultipartUpload CopyObject", 501, "NotImplemented", when=is_conditional),),
+        ways=("up", "across"),
+        parts=True,
+        error="server-abilities",
+    ),
+    Row(
+        name="conditions-ignored",
+        met="older MinIO, many gateways",
+        says="Conditional headers are ignored.",
+        does="Looks each name up before it is written; `server-abilities` says so once.",
+        changes=(Change("PutObject CompleteMultipartUpload CopyObject", ignoring_conditions, is_conditional),),
+        ways=("up", "across"),
+        error="server-abilities",
+        told=("ignores If-None-Match",),
+    ),
+    Row(
+        name="parts-not-listed",
+        met="gateways that do not list parts",
+        says="501 NotImplemented to ListParts and ListMultipartUploads.",
+        does="Uploads all the same; after an interruption the parts are sent again.",
+        changes=(answers("ListParts ListMultipartUploads", 501, "NotImplemented"),),
+        parts=True,
+    ),
+    Row(
+        name="attributes-not-known",
+        met="most servers but AWS",
+        says="501 NotImplemented to GetObjectAttributes, tags, versions, object lock and encryption settings.",
+        does="Nothing of it is needed.",
+        changes=(
+            answers(
+                "GetObjectAttributes GetObjectTagging GetBucketVersioning GetObjectLockConfiguration GetBucketEncryption",
+                501,
+                "NotImplemented",
+            ),
+        ),
+        ways=("up", "down", "across"),
+        requests={"GetObjectAttributes": (0, 0), "GetObjectTagging": (0, 0)},
     ),
 )

@@ -10,7 +10,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from tests.dialects.memory import Memory, refused
@@ -21,11 +21,25 @@ from tests.dialects.wire import Answer, HttpServer, Request
 from tests.servers import SECRET_MARK
 
 ACCESS_KEY, SECRET_KEY = "AKDIALECTS", f"{SECRET_MARK}-dialects"
-Dialect = Callable[[Request, Callable[[Request], Answer]], Answer]
-"""Answers a request; the second argument is the honest server, to be asked or not."""
 
 
-def honestly(request: Request, serve: Callable[[Request], Answer]) -> Answer:
+@dataclass(frozen=True)
+class Serve:
+    """The honest server, for a dialect to ask or not; `unchecked` takes a request that the dialect changed after it was signed."""
+
+    memory: Memory
+    checked: Callable[[Request], Answer]
+    unchecked: Callable[[Request], Answer]
+
+    def __call__(self, request: Request) -> Answer:
+        return self.checked(request)
+
+
+Dialect = Callable[[Request, Serve], Answer]
+"""Answers a request."""
+
+
+def honestly(request: Request, serve: Serve) -> Answer:
     """The dialect of S3 itself."""
     return serve(request)
 
@@ -48,7 +62,7 @@ class S3Server:
 
     def _answer(self, request: Request) -> Answer:
         request = addressed(request)
-        answer = self._dialect(request, self._serve)
+        answer = self._dialect(request, Serve(self.memory, self._serve, self._serve_unchecked))
         with self._lock:
             self.memory.asked.append((request, 0 if answer.hang_up else answer.status))
         return answer
@@ -60,6 +74,9 @@ class S3Server:
         given = request.headers.get("content-md5")
         if given is not None and given != base64.b64encode(hashlib.md5(request.body).digest()).decode():
             return refused(400, "BadDigest")
+        return self._serve_unchecked(request)
+
+    def _serve_unchecked(self, request: Request) -> Answer:
         serve = getattr(Served(self.memory), request.operation, None)
         with self._lock:
             answer: Answer = refused(501, "NotImplemented") if serve is None else serve(request)

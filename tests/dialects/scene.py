@@ -18,7 +18,7 @@ from typing import Any
 from migrator.cli.main import main
 from tests.dialects.memory import Memory
 from tests.dialects.rows import Change, Row, Way
-from tests.dialects.s3 import ACCESS_KEY, SECRET_KEY, Dialect, S3Server
+from tests.dialects.s3 import ACCESS_KEY, SECRET_KEY, Dialect, S3Server, Serve
 from tests.dialects.wire import Answer, Request
 
 SOURCE_BUCKET, TARGET_BUCKET = "old", "new"
@@ -45,7 +45,7 @@ def dialect_of(changes: tuple[Change, ...]) -> Dialect:
     met: Counter[tuple[int, str]] = Counter()
     lock = threading.Lock()
 
-    def answer(request: Request, serve: Callable[[Request], Answer]) -> Answer:
+    def answer(request: Request, serve: Serve) -> Answer:
         for number, change in enumerate(changes):
             is_meant = change.calls == "*" or request.operation in change.calls.split()
             if not (is_meant and change.when(request)):
@@ -54,8 +54,11 @@ def dialect_of(changes: tuple[Change, ...]) -> Dialect:
             with lock:
                 met[place] += 1
                 is_over = change.times and met[place] > change.times
-            if not is_over:
-                return change.answer if isinstance(change.answer, Answer) else change.answer(request, serve)
+            if is_over:
+                continue
+            answered = change.answer if isinstance(change.answer, Answer) else change.answer(request, serve)
+            if answered is not None:
+                return answered
         return serve(request)
 
     return answer

@@ -13,14 +13,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from migrator.errors import AlreadyThere, BucketMissing, NotTheSame, SourceChanged, StoreError, Unavailable, Vanished
+from migrator.errors import (
+    AccessDenied,
+    AlreadyThere,
+    BucketMissing,
+    NotTheSame,
+    SourceChanged,
+    StoreError,
+    Unavailable,
+    Vanished,
+)
 from migrator.model import Entry, RawFile, UnfinishedUpload
 from migrator.patience import Patience
 from migrator.protocols import Content, Journal
 from migrator.stores.s3.abilities import Abilities
-from migrator.stores.s3.faults import code_of, translate, tries_before
+from migrator.stores.s3.faults import code_of, is_unsupported, translate, tries_before
 from migrator.stores.s3.listing import Retry
-from migrator.stores.s3.objects import Condition, Place, head
+from migrator.stores.s3.objects import Condition, Place, head, head_or_get
 from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.parts import PartLane
 from migrator.stores.s3.ranges import RangeReader
@@ -37,7 +46,9 @@ _CLOCKS_APART = 900.0
 """Seconds by which the server's clock may differ: with more, it refuses every signature."""
 
 _COPIES_UNDER_WAY = 4
-_NOT_THERE = "upload-lost"
+_SECONDS_IF_LOST = 10.0
+"""How long to look for the object of an upload that the server does not know: a proxy may have repeated the request that completed it."""
+UPLOAD_LOST = "upload-lost"
 COPY_UNPROVEN = "copy-unproven"
 _LOST = ("NoSuchUpload", "NotImplemented")
 """Somebody aborted the upload, or the server does not let a part be sent again (`rclone serve s3`): it has to begin anew."""
@@ -90,6 +101,8 @@ class Upload:
         self._goes_on = False
         self._completions = 0
         self._is_left = False
+        self._may_be_completing = False
+        self._is_lost_surely = False
 
     def send(self, content: Content, condition: Condition) -> str:
         """Send what is not there yet and complete; returns the ETag. Raises AlreadyThere with nothing changed at the name."""
@@ -131,7 +144,7 @@ class Upload:
         except StoreError as error:
             if code_of(error.__cause__ or error) in _LOST:
                 self._abort()
-                raise NotTheSame(_NOT_THERE, f"The upload of {self._place} is not there any more.") from error
+                raise NotTheSame(UPLOAD_LOST, f"The upload of {self._place} is not there any more.") from error
             if self._means.journal is None or isinstance(error, Vanished) or error.name == COPY_UNPROVEN:
                 self._abort()  # nobody will go on with it
             raise
@@ -160,15 +173,26 @@ class Upload:
                 self._give_up_lost(known)
             return {}
         self._upload = known
-        if same_place and known.stamp == stamp and known.part_size == part_size:
-            parts = self._retry(lambda: list_parts(self._client, self._place, known.upload_id))
-            if parts is not None:
+        if same_place:
+            parts = self._listed(known)
+            if parts is not None and known.stamp == stamp and known.part_size == part_size:
                 self._goes_on = True
                 return parts
-        if same_place:
-            self._abort()
+            if parts is None:
+                self._forget()  # it became an object or was aborted: there is nothing to abort
+            else:
+                self._abort()
         self._upload = None
         return {}
+
+    def _listed(self, known: UnfinishedUpload) -> dict[int, Listed] | None:
+        """The parts of an earlier run's upload, None if it is gone; {} where the server does not list them, and all are sent again."""
+        try:
+            return self._retry(lambda: list_parts(self._client, self._place, known.upload_id))
+        except StoreError as error:
+            if isinstance(error, AccessDenied) or is_unsupported(error):
+                return {}
+            raise
 
     def _begin(self, stamp: str, part_size: int) -> UnfinishedUpload:
         """Begin: have the intent written down before the server is asked, and the id before the first part is sent."""
@@ -289,7 +313,7 @@ class Upload:
             try:
                 etag = self._over_wire(number, data, digest.digest()) or self._by_boto3(number, data, digest.digest())
             except NotTheSame as error:
-                if error.name == _NOT_THERE:
+                if error.name == UPLOAD_LOST:
                     raise
                 continue  # the server found the damage: this part again, and not the whole file
             if etag == digest.hexdigest() or not self._abilities.etag_is_md5:
@@ -320,7 +344,7 @@ class Upload:
             return self._call("upload_part", asked)
         except Unavailable as error:
             if self._is_lost():
-                raise NotTheSame(_NOT_THERE, f"The upload of {self._place} is not there any more.") from error
+                raise NotTheSame(UPLOAD_LOST, f"The upload of {self._place} is not there any more.") from error
             raise
 
     def _is_lost(self) -> bool:
@@ -339,10 +363,13 @@ class Upload:
         expected = self._expected = etag_of_parts([part.md5 for part in sent])
         # An upload takes minutes, and servers that honour a condition on a PUT ignore it here (moto), or may under load.
         condition.check(self._found(), self._place)
-        answered = self._retry(lambda: self._completed(asked))
-        found = self._found()
-        if found is None:
-            raise NotTheSame("damaged-at-target", f"The server completed {self._place}, and it is not there.")
+        try:
+            answered = self._retry(lambda: self._completed(asked, condition))
+        except Unavailable:
+            if not self._is_lost():
+                raise  # the upload is still there, and the next try goes on with it
+            answered = None
+        found = self._seen_at_last()
         if found.etag == expected and found.size == size:
             return expected
         if answered is None:  # refused, or the answer got lost: what is there may be anybody's
@@ -352,6 +379,26 @@ class Upload:
         if not (self._abilities.etag_is_md5 or self._abilities.checks_md5 or self._read_back(found) == expected):
             raise NotTheSame("damaged-at-target", f"{self._place} was completed, and holds other bytes than were sent.")
         return found.etag or ""
+
+    def _seen_at_last(self) -> Entry:
+        """What is at the name once it is seen. Completing can take minutes, and HEAD can be behind.
+
+        Raises StoreError if nothing is seen: nothing is aborted or sent again then, for the server may still be at it.
+        """
+        look = partial(head_or_get, self._client, self._place, self._raw_id)
+        found = self._means.patience.until(look, at_most=_SECONDS_IF_LOST if self._is_lost_surely else None)
+        if found is not None:
+            self._may_be_completing = False
+            return found
+        if self._is_lost_surely:
+            self._may_be_completing = False
+            raise NotTheSame(UPLOAD_LOST, f"The upload of {self._place} is not there any more.")
+        raise StoreError(
+            "completed-not-seen",
+            f"The server was told to complete {self._place}, and shows nothing there.",
+            why="It may still be at it: nothing was aborted.",
+            cure="Run the same command again later: what is complete by then counts as there, and what is not goes on.",
+        )
 
     def _read_back(self, found: Entry) -> str:
         """The ETag that the parts of what is at the name would give; for servers that neither check nor tell an MD5."""
@@ -373,27 +420,45 @@ class Upload:
                 check.update(*read)
         return check.fingerprint
 
-    def _completed(self, asked: Mapping[str, Any]) -> str | None:
-        """The ETag that completing answered; None where the answer got lost and the object itself has to tell."""
+    def _completed(self, asked: dict[str, Any], condition: Condition) -> str | None:
+        """The ETag that completing answered; None where the object itself has to tell: the answer got lost, or the name was taken."""
         self._completions += 1
+        self._may_be_completing = True
         try:
             return clean_etag(self._call("complete_multipart_upload", asked).get("ETag"))
-        except Vanished:
-            return None
+        except Unavailable:
+            raise
         except AlreadyThere as error:
             # Somebody else's object took the name, surely if no request of ours can have been executed before: then ours is left over.
-            self._is_left = self._completions == 1 and not self._goes_on and not tries_before(error.__cause__)
+            self._is_left = self._is_first_try(error)
+            self._may_be_completing = not self._is_left
             return None
         except StoreError as error:
-            if code_of(error.__cause__ or error) == "NoSuchUpload":
+            conditional = [name for name in ("IfNoneMatch", "IfMatch") if name in asked]
+            if conditional and is_unsupported(error):
+                for name in conditional:
+                    del asked[name]
+                condition.check(self._found(), self._place)
+                return self._completed(asked, condition)
+            if isinstance(error, Vanished) or code_of(error.__cause__ or error) == "NoSuchUpload":
+                self._is_lost_surely = self._is_first_try(error)
                 return None
-            raise
+            if self._is_first_try(error):
+                self._may_be_completing = False
+                raise
+            return None  # an earlier request may have completed it, after which this one makes no sense to the server
+
+    def _is_first_try(self, error: StoreError) -> bool:
+        """Whether no request before the one that failed can have completed the upload."""
+        return self._completions == 1 and not self._goes_on and not tries_before(error.__cause__)
 
     def _abort(self) -> None:
         """Give the parts back; only ever our own upload, which did not become an object.
 
         SeaweedFS destroys an object whose leftover upload id is aborted after completion (its issue 10663): hence the look first.
         """
+        if self._may_be_completing:
+            return
         with suppress(StoreError):
             was_perhaps_completed = self._expected and (self._completions or self._goes_on)
             if not was_perhaps_completed or self._is_not_there():

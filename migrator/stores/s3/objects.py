@@ -7,9 +7,19 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from migrator.errors import AlreadyThere, BucketMissing, NotTheSame, SourceChanged, StoreError, Unavailable, Vanished
+from migrator.errors import (
+    AccessDenied,
+    AlreadyThere,
+    BucketMissing,
+    NotTheSame,
+    SourceChanged,
+    StoreError,
+    Unavailable,
+    Vanished,
+)
 from migrator.model import Entry, RawId
 from migrator.stores.s3.abilities import Abilities
 from migrator.stores.s3.crawl import Watchdog, read_steadily
@@ -22,6 +32,8 @@ from migrator.transfer.integrity import EtagCheck
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
 
 _CHUNK = 1 << 20
 _REOPENINGS = 5
@@ -38,6 +50,12 @@ class Place:
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
+
+
+class Wait(Protocol):
+    """Looks again until there is something: `Patience.until`."""
+
+    def __call__(self, look: Callable[[], T | None]) -> T | None: ...
 
 
 class Reader(Protocol):
@@ -266,6 +284,27 @@ def head(client: S3Client, place: Place, raw_id: RawId) -> Entry | None:
     return Entry(raw_id, answer["ContentLength"], clean_etag(answer.get("ETag")), modified_ns, modified_ns)
 
 
+def head_or_get(client: S3Client, place: Place, raw_id: RawId) -> Entry | None:
+    """As `head`, for what was written a moment ago: some servers show an object to GET before HEAD knows it. Raises StoreError."""
+    try:
+        found, refusal = head(client, place, raw_id), None
+    except AccessDenied as error:
+        found, refusal = None, error
+    if found is not None:
+        return found
+    try:
+        answer = client.get_object(Bucket=place.bucket, Key=place.key, Range="bytes=0-0")
+        answer["Body"].close()
+    except Exception as error:
+        fault = translate(error, str(place))
+        if refusal is None and not fault.temporary:
+            return None
+        raise (refusal or fault) from error
+    total = (answer.get("ContentRange") or "").rpartition("/")[2]
+    size = int(total) if total.isdigit() else answer.get("ContentLength", -1)
+    return Entry(raw_id, size, clean_etag(answer.get("ETag")))
+
+
 def first_part_size(client: S3Client, place: Place) -> int | None:
     """Of how many bytes an object's first part was; None where the server does not tell. Raises StoreError."""
     try:
@@ -306,19 +345,21 @@ def put(
     abilities: Abilities,
     condition: Condition,
     throttle: Throttle,
+    wait: Wait,
 ) -> str:
     """Write a whole object and prove that it arrived; returns its ETag. Raises AlreadyThere with nothing written.
 
-    Proof, the strongest that the server offers: its ETag is the content's MD5; it refuses wrong Content-MD5; else reading back.
+    `wait` looks again until what was written is seen. Proof, the strongest that the server offers: its ETag is the content's MD5; it
+    refuses wrong Content-MD5; else reading back.
     """
     digest = hashlib.md5(data, usedforsecurity=False)
     for _ in range(_REWRITES):
-        etag = _put_once(client, place, raw_id, data, digest.digest(), abilities, condition)
+        etag = _put_once(client, place, raw_id, data, digest.digest(), abilities, condition, wait)
         if not abilities.etag_is_md5 and abilities.checks_md5:
             return etag or ""
         if abilities.etag_is_md5 and etag == digest.hexdigest():
             return etag
-        if _read_back(client, place, throttle) == digest.hexdigest():
+        if wait(lambda: _read_back(client, place, throttle)) == digest.hexdigest():
             return etag or ""
         condition = Condition(etag)  # what is there now is our own, and damaged: only that may be replaced
     raise NotTheSame(
@@ -336,6 +377,7 @@ def _put_once(
     md5: bytes,
     abilities: Abilities,
     condition: Condition,
+    wait: Wait,
 ) -> str | None:
     headers = condition.headers(abilities)
     if not headers:
@@ -355,7 +397,10 @@ def _put_once(
     except Exception as error:
         fault = translate(error, str(place))
         if isinstance(fault, AlreadyThere):
-            found = head(client, place, raw_id)  # a repeated request meets the object that its first try made
+            look = partial(
+                head_or_get, client, place, raw_id
+            )  # a repeated request meets the object that its first try made
+            found = wait(look) if condition.own_etag is None else look()
             if found is not None and _is_ours(found, data, md5):
                 return found.etag
         if isinstance(fault, Vanished) and condition.own_etag is not None:
@@ -363,10 +408,12 @@ def _put_once(
         raise fault from error
     etag = clean_etag(answer.get("ETag"))
     if etag is None:
-        found = head(client, place, raw_id)
+        found = wait(partial(head_or_get, client, place, raw_id))
         if found is None:
-            raise Unavailable(
-                "broken-answer", f"The answer to writing {place} says that it succeeded, and nothing is there."
+            raise StoreError(
+                "written-not-seen",
+                f"The server says that {place} is written, and shows nothing there.",
+                cure="Run the same command again later: what it shows by then counts as there.",
             )
         etag = found.etag
     return etag

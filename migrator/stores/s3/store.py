@@ -14,9 +14,12 @@ from migrator.errors import (
     AlreadyThere,
     BucketMissing,
     CannotStart,
+    Interrupted,
     NotTheSame,
     SourceChanged,
     StoreError,
+    StoreFull,
+    Vanished,
 )
 from migrator.model import (
     HEX_DIGITS,
@@ -40,10 +43,10 @@ from migrator.stores.prefetch import Prefetch
 from migrator.stores.s3.abilities import Abilities, probe
 from migrator.stores.s3.buckets import bucket_exists, buckets_with_prefix, create_bucket
 from migrator.stores.s3.client import connect
-from migrator.stores.s3.faults import translate
+from migrator.stores.s3.faults import is_unsupported, translate
 from migrator.stores.s3.listing import PAGE, list_folders, list_objects
 from migrator.stores.s3.multipart import (
-    COPY_UNPROVEN,
+    UPLOAD_LOST,
     Means,
     Unfinished,
     Upload,
@@ -52,7 +55,17 @@ from migrator.stores.s3.multipart import (
     list_uploads,
     lost_uploads,
 )
-from migrator.stores.s3.objects import BodyReader, Condition, Place, Reader, S3Content, first_part_size, head, put
+from migrator.stores.s3.objects import (
+    BodyReader,
+    Condition,
+    Place,
+    Reader,
+    S3Content,
+    first_part_size,
+    head,
+    head_or_get,
+    put,
+)
 from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.parts import PARTS_IN_MEMORY, PartLane
 from migrator.stores.s3.promises import promise_of
@@ -69,8 +82,6 @@ if TYPE_CHECKING:
 _HEX = frozenset(HEX_DIGITS)
 LARGEST_COPY = 5 << 30
 """CopyObject takes up to 5 GiB (AWS, "Copying objects")."""
-_COPIES_NO_PARTS = (COPY_UNPROVEN, "server-refused", "upload-lost")
-"""How a server fails that does not know UploadPartCopy, or that says nothing of what it copied, as SeaweedFS and `rclone serve s3`."""
 
 
 class S3Source:
@@ -326,6 +337,7 @@ class S3Target(S3Source):
         self._preparing = threading.Lock()
         self._copies_here = True
         self._copies_parts = True
+        self._copies_on_condition = abilities.conditional_create and _copies_conditionally(self._client)
 
     def probe(self, organization: str, name: str) -> Abilities:
         """Look what the server can do, and use it from now on. Writes to the organization's bucket, which must exist."""
@@ -378,21 +390,41 @@ class S3Target(S3Source):
                 answer = Upload(self._means(), place, raw_file).copy(origin, entry, part_size)
             else:
                 answer = self._retry(lambda: self._copy(place, origin, entry))
-        except AccessDenied:
-            self._copies_here = False  # reading may still be allowed: the bytes then pass through here
-            return None
         except AlreadyThere:
-            if self.look(raw_file) is None:  # the same answer as for a name that is taken
-                raise SourceChanged("source-changed", f"{origin} is another object than was listed.") from None
+            self._refuse_changed_source(raw_file, source, entry)
             raise
         except StoreError as error:
-            if part_size is None or error.name not in _COPIES_NO_PARTS:
+            if not self._passes_through_here(error, in_parts=part_size is not None):
                 raise
-            self._copies_parts = False
             return None
         if answer != entry.etag and not self._proven(raw_file, source, entry):
             raise NotTheSame("damaged-at-target", f"The server copied {origin} to {place}, and they differ.")
         return S3Receipt(answer)
+
+    def _refuse_changed_source(self, raw_file: RawFile, source: S3Source, entry: Entry) -> None:
+        """A copy is refused alike for a name that is taken and for a source that changed. Raises SourceChanged for the latter."""
+        if self.look(raw_file) is not None:
+            return
+        now = source.look(raw_file)
+        if now is None or now.etag != entry.etag:
+            raise SourceChanged("source-changed", f"{source.place(raw_file)} is another object than was listed.")
+        self._seen_at_last(raw_file)  # the name is taken, by a try before this one perhaps, and it shows late
+
+    def _seen_at_last(self, raw_file: RawFile) -> Entry | None:
+        """What is at the name once it is seen: what was written may show late."""
+        return self._patience.until(partial(head_or_get, self._client, self.place(raw_file), raw_file.raw_id))
+
+    def _passes_through_here(self, error: StoreError, *, in_parts: bool) -> bool:
+        """Whether the bytes pass through this machine instead; remembers what the server does not do, or not for us."""
+        if isinstance(error, (StoreFull, BucketMissing, Vanished, SourceChanged, Interrupted)):
+            return False
+        if error.temporary and error.name != UPLOAD_LOST:
+            return False
+        if in_parts:
+            self._copies_parts = False
+        if not in_parts or isinstance(error, AccessDenied):
+            self._copies_here = not (isinstance(error, AccessDenied) or is_unsupported(error))
+        return True
 
     def _copied_in_parts_of(self, origin: Place, entry: Entry) -> int | None:
         """In parts of how many bytes the server shall copy an object; None for one that goes in one request, or through here."""
@@ -447,7 +479,16 @@ class S3Target(S3Source):
         data = content.read(size)
         content.finish()
         etag = self._retry(
-            lambda: put(self._client, place, raw_file.raw_id, data, self.abilities, condition, self._throttle)
+            lambda: put(
+                self._client,
+                place,
+                raw_file.raw_id,
+                data,
+                self.abilities,
+                condition,
+                self._throttle,
+                self._patience.until,
+            )
         )
         return S3Receipt(etag)
 
@@ -463,9 +504,20 @@ class S3Target(S3Source):
         )
 
     def _copy(self, place: Place, origin: Place, entry: Entry) -> str:
+        """Copy in one request; returns the ETag. A server that does not take the condition is asked without it: it was looked before."""
         asked: dict[str, Any] = {}
-        if self.abilities.conditional_create and _copies_conditionally(self._client):
+        if self._copies_on_condition:
             asked["IfNoneMatch"] = "*"
+        try:
+            return self._copied(place, origin, entry, asked)
+        except StoreError as error:
+            if not asked or not is_unsupported(error):
+                raise
+        etag = self._copied(place, origin, entry, {})
+        self._copies_on_condition = False
+        return etag
+
+    def _copied(self, place: Place, origin: Place, entry: Entry, asked: dict[str, Any]) -> str:
         try:
             answer = self._client.copy_object(
                 Bucket=place.bucket,
@@ -479,7 +531,7 @@ class S3Target(S3Source):
         return clean_etag(answer.get("CopyObjectResult", {}).get("ETag")) or ""
 
     def _proven(self, raw_file: RawFile, source: Source, entry: Entry) -> bool:
-        found = self.look(raw_file)
+        found = self._seen_at_last(raw_file)
         if found is None or found.size != entry.size:
             return False
         is_what_was_listed = entry.etag is not None and proves(self, raw_file, found, entry.etag)
