@@ -20,8 +20,9 @@ from migrator.errors import (
 from migrator.model import Entry, RawFile, Shard
 from migrator.patience import Patience
 from migrator.stores.s3.client import connect
-from migrator.stores.s3.listing import list_folders, list_objects
-from migrator.stores.s3.pages import Listed, clean_etag
+from migrator.stores.s3.etags import clean_etag
+from migrator.stores.s3.listing import Lister
+from migrator.stores.s3.pages import Listed
 from migrator.stores.s3.store import S3Source
 from migrator.stores.s3.wire import Wire, is_available
 from tests.backends import raw_id
@@ -39,7 +40,7 @@ def listed(server: Scripted, way: str, *, seconds: float = 0, after: str = "") -
     patience = Patience(seconds=seconds, at_first=seconds, clock=clock, stopping=Waits(clock))
     connection = connect(server.location().access, tries=1)
     wire = Wire(connection) if way == "wire" else None
-    return list_objects(connection.client, "bucket", "org/", after=after, retry=patience.run, wire=wire)
+    return Lister(connection.client, patience.run, wire).objects("bucket", "org/", after=after)
 
 
 BROKEN: dict[str, Reply] = {
@@ -172,7 +173,7 @@ def test_folders_and_keys_beside_them() -> None:
     )
     with scripted(always(Reply(200, body))) as server:
         client = connect(server.location().access).client
-        found = list(list_folders(client, "bucket", retry=quick_patience().run))
+        found = list(Lister(client, quick_patience().run).folders("bucket"))
         assert found == [("a/", None), ("README", 3)]
         assert "delimiter=%2F" in server.asked[0].path
 
@@ -192,7 +193,9 @@ def test_folders_and_keys_beside_them() -> None:
     ],
 )
 def test_the_length_of_shards_is_told_from_one_page(keys: list[str], truncated: str, length: int) -> None:
-    with scripted(always(page(*(f"org/{key}" for key in keys), truncated=truncated, token="t"))) as server:
+    with scripted(
+        always(page(*(f"org/{key}" for key in keys), truncated=truncated, token="t" * (truncated == "true")))
+    ) as server:
         assert S3Source(server.location(), quick_patience()).shard_length("org") == length
         assert len(server.asked) == 1
 

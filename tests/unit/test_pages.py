@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.stores.s3.client import connect
-from migrator.stores.s3.pages import Listed, Page, clean_etag, read_page
+from migrator.stores.s3.etags import clean_etag
+from migrator.stores.s3.pages import Listed, Page, read_page
 from migrator.stores.s3.wire import Wire
 from tests import strategies
 from tests.backends import access_to
@@ -76,12 +77,16 @@ def keys_of(page: Page | None) -> list[str]:
 def test_a_page_of_seaweedfs() -> None:
     page = read_page(SEAWEEDFS.encode(), "one-bucket")
     assert page == Page(
-        [Listed("alpha/00a", 7, MD5, AT), Listed("alpha/gemeente & é", 0, f"{MD5}-3", AT)], "alpha/gemeente & é"
+        [Listed("alpha/00a", 7, MD5, AT), Listed("alpha/gemeente & é", 0, f"{MD5}-3", AT)],
+        "alpha/gemeente & é",
+        is_truncated=True,
+        key_count=2,
     )
 
 
 def test_a_page_of_moto() -> None:
-    assert read_page(MOTO.encode(), "one-bucket") == Page([Listed("alpha/00a", 7, MD5, AT + 500_000_000)], None)
+    page = read_page(MOTO.encode(), "one-bucket")
+    assert page == Page([Listed("alpha/00a", 7, MD5, AT + 500_000_000)], key_count=1)
 
 
 def test_a_page_of_rclone_has_neither_quotes_nor_a_count() -> None:
@@ -134,8 +139,6 @@ NO_PAGES = {
     "without a name": page_of().replace(b"<Name>bucket</Name>", b""),
     "without IsTruncated": page_of().replace(b"<IsTruncated>false</IsTruncated>", b""),
     "with an odd IsTruncated": page_of(truncated="perhaps"),
-    "truncated, without a token": page_of(truncated="true"),
-    "truncated, with an empty token": page_of(truncated="true", more="<NextContinuationToken></NextContinuationToken>"),
     "an object without a key": page_of(contents_of("a"), "<Contents><Size>3</Size></Contents>"),
     "an object without a size": page_of(contents_of("a"), "<Contents><Key>b</Key></Contents>"),
     "a size that is no number": page_of(contents_of("a").replace("<Size>3<", "<Size>x<")),
@@ -175,10 +178,29 @@ def test_an_empty_bucket_is_an_empty_page() -> None:
     assert read_page(page_of(), "bucket") == Page([], None)
 
 
-def test_the_token_of_the_last_page_leads_nowhere() -> None:
-    more = "<NextContinuationToken>left over</NextContinuationToken>"
-    assert read_page(page_of(more=more), "bucket") == Page([], None)
-    assert read_page(page_of(truncated="true", more=more), "bucket") == Page([], "left over")
+def test_a_page_is_told_as_the_server_tells_it() -> None:
+    """Whether a token beside ``IsTruncated=false`` leads anywhere is for the listing to find out."""
+    more = "<NextContinuationToken>left over</NextContinuationToken><KeyCount>7</KeyCount>"
+    assert read_page(page_of(more=more), "bucket") == Page([], "left over", key_count=7)
+    assert read_page(page_of(truncated="true"), "bucket") == Page([], is_truncated=True)
+    encoded = "<EncodingType>url</EncodingType><NextMarker>a+b%2Fc</NextMarker><NextContinuationToken></NextContinuationToken>"
+    assert read_page(page_of(more=encoded), "bucket") == Page([], marker="a b/c")
+
+
+def test_folders_are_read_in_either_form() -> None:
+    more = (
+        "<CommonPrefixes><Prefix>a+b/</Prefix></CommonPrefixes>"
+        "<CommonPrefixes><Prefix>c&amp;d/</Prefix><Prefix>e/</Prefix></CommonPrefixes>"
+    )
+    assert read_page(page_of(more=more), "bucket") == Page([], folders=("a+b/", "c&d/", "e/"))
+    page = read_page(page_of(more=f"<EncodingType>url</EncodingType>{more}"), "bucket")
+    assert page == Page([], folders=("a b/", "c&d/", "e/"))
+
+
+def test_control_characters_stay_in_a_key() -> None:
+    """Without them, what is no raw file would look like one."""
+    body = page_of(contents_of("a&#1;b&#x0A;"), contents_of("c\n"))
+    assert keys_of(read_page(body, "bucket")) == ["a\x01b\n", "c\n"]
 
 
 def test_entities_are_characters() -> None:

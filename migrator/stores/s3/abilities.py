@@ -13,8 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from migrator.errors import StoreError
+from migrator.stores.s3.etags import clean_etag, quoted
 from migrator.stores.s3.faults import status_of, translate
-from migrator.stores.s3.pages import clean_etag
 from migrator.stores.strays import PROBE_PREFIX
 from migrator.together import together
 
@@ -87,7 +87,7 @@ def probe(client: S3Client, bucket: str, name: str) -> Abilities:
             etag_is_md5=etag == hashlib.md5(_CONTENT, usedforsecurity=False).hexdigest(),
             checks_md5=checks_md5,
             conditional_create=keeps_what_is_there,
-            conditional_replace=keeps_another and not refuses({"IfMatch": f'"{etag}"'}, (412,)),
+            conditional_replace=keeps_another and not refuses({"IfMatch": quoted(etag or "")}, (412,)),
         )
     finally:
         _remove(client, bucket, key)

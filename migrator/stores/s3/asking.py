@@ -12,6 +12,7 @@ from migrator.errors import AccessDenied, NotTheSame, StoreError, Unavailable
 from migrator.settings import S3Access
 from migrator.stores.s3.client import connect
 from migrator.stores.s3.faults import code_of, status_of, translate
+from migrator.stores.s3.listing import REFUSED_V2
 
 SECONDS = 5.0
 """To connect, and for each wait for bytes of an answer."""
@@ -83,6 +84,27 @@ class Asker:
         else:
             answer = self._retry(lambda: _unless_temporary(_answer_to(call, where)))
         self.answers.append(answer)
+        return answer
+
+    def list_objects(self, where: str, **arguments: Any) -> Answer:
+        """Ask for the first page of a listing, by ListObjectsV2, or by ListObjects where the server refuses that and not this."""
+        answer = self.ask("list_objects_v2", where, **arguments)
+        if answer.status not in REFUSED_V2:
+            return answer
+        instead = self.ask("list_objects", where, **arguments)
+        return instead if instead.is_fine else answer
+
+    def list_buckets(self, where: str) -> Answer:
+        """Ask for the list of buckets, all of its pages: the last page's answer, or the first that failed, with the buckets of all."""
+        found: list[Any] = []
+        answer, tokens = self.ask("list_buckets", where), {""}
+        while answer.is_fine and "Buckets" in answer.data:
+            found += answer.data["Buckets"]
+            token = str(answer.data.get("ContinuationToken") or "")
+            if token in tokens:
+                return replace(answer, data={**answer.data, "Buckets": found})
+            tokens.add(token)
+            answer = self.ask("list_buckets", where, ContinuationToken=token)
         return answer
 
     def read(self, where: str, expected: bytes, **arguments: Any) -> Answer:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from migrator.errors import AccessDenied, BucketMissing, StoreError, Vanished
 from migrator.stores.s3.faults import code_of, translate
+from migrator.stores.s3.listing import Lister, Retry
+from migrator.stores.s3.paging import broken
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -31,12 +34,9 @@ def bucket_exists(client: S3Client, bucket: str) -> bool:
 def _exists_by_listing(client: S3Client, bucket: str) -> bool:
     """The answer to HEAD has no error code; one listing tells the true one, or that only HEAD is forbidden."""
     try:
-        client.list_objects_v2(Bucket=bucket, MaxKeys=1)
-    except Exception as error:
-        fault = translate(error, f"s3://{bucket}")
-        if isinstance(fault, (Vanished, BucketMissing)):
-            return False
-        raise fault from error
+        next(Lister(client, lambda ask: ask()).objects(bucket, "", page_size=1), None)
+    except (Vanished, BucketMissing):
+        return False
     return True
 
 
@@ -64,12 +64,38 @@ def create_bucket(client: S3Client, bucket: str, region: str | None) -> None:
         raise fault from error
 
 
-def buckets_with_prefix(client: S3Client, prefix: str) -> list[str]:
+def buckets_with_prefix(client: S3Client, prefix: str, retry: Retry) -> list[str]:
     """Names of our buckets that start with the prefix, ascending. Raises AccessDenied where listing buckets is forbidden."""
-    try:
-        answer = client.list_buckets()
-    except Exception as error:
-        raise translate(error, "the list of buckets") from error
-    if "Buckets" not in answer:
-        raise StoreError("listing-broken", "The answer to listing the buckets is no list of buckets.")
-    return sorted(found["Name"] for found in answer["Buckets"] if found["Name"].startswith(prefix))
+
+    def ask(**more: str) -> Mapping[str, Any]:
+        def once() -> Mapping[str, Any]:
+            try:
+                return client.list_buckets(**more)  # type: ignore[arg-type]
+            except Exception as error:
+                raise translate(error, "the list of buckets") from error
+
+        answer: Mapping[str, Any] = retry(once)
+        return answer
+
+    return sorted(name for name in all_buckets(ask) if name.startswith(prefix))
+
+
+def all_buckets(ask: Callable[..., Mapping[str, Any]]) -> list[str]:
+    """Return the names on all pages of ListBuckets, each once. `ask` makes the call, with ContinuationToken or without.
+
+    Raises StoreError for an answer that is no list of buckets, and for pages that lead nowhere.
+    """
+    names: dict[str, None] = {}
+    answer = ask()
+    tokens = {""}
+    while True:
+        if "Buckets" not in answer:
+            raise StoreError("listing-broken", "The answer to listing the buckets is no list of buckets.")
+        names.update(dict.fromkeys(found["Name"] for found in answer["Buckets"]))
+        token = str(answer.get("ContinuationToken") or "")
+        if not token:
+            return list(names)
+        if token in tokens:
+            raise broken("the buckets", "a page has a token for more, and it leads to a page that was there before")
+        tokens.add(token)
+        answer = ask(ContinuationToken=token)

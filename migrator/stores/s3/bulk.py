@@ -21,8 +21,8 @@ from migrator.errors import MigratorError, NotTheSame
 from migrator.model import Action, Entry, Outcome, RawFile, Result, Step
 from migrator.protocols import Answer, Receipt, Target
 from migrator.stores.disk import DiskSource
+from migrator.stores.s3.etags import clean_etag, quoted
 from migrator.stores.s3.objects import Place
-from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.signing import Signer
 from migrator.stores.s3.store import S3Receipt, S3Source, S3Target
 from migrator.stores.s3.wire import NO_HEADERS_OF_CURL, Route, Wire, encoded_key
@@ -134,7 +134,7 @@ class Download:
         return isinstance(self._target, DiskSource) and _has_md5(self._target, raw_file, step.source)
 
     def begin(self, raw_file: RawFile, step: Step) -> Call:
-        more = {"if-match": f'"{step.source.etag}"'}
+        more = {"if-match": quoted(step.source.etag or "")}
         return Call("GET", self._source.place(raw_file), b"", more, step.source.etag or "", step.source)
 
     def finish(self, raw_file: RawFile, call: Call, etag: str | None, body: bytes) -> Receipt:

@@ -19,6 +19,7 @@ from migrator.settings import S3Access
 from migrator.stores.s3.adapting import Adapting
 from migrator.stores.s3.crawl import slice_body
 from migrator.stores.s3.faults import translate
+from migrator.stores.s3.mending import mend_answer
 from migrator.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def _made(settings: _Settings) -> tuple[Any, Adapting]:
     client.meta.events.register("before-send.s3", slice_body)
     if settings.with_our_choices:
         client.meta.events.register_last("before-call.s3", _send_small_bodies_at_once)
+        client.meta.events.register("before-parse.s3", mend_answer)
         adapting.attach(client)
     return client, adapting
 

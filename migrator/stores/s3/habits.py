@@ -51,7 +51,7 @@ class _Look:
         )
 
     def _lists_in_order(self, keys: list[str]) -> bool | None:
-        answer = self._asker.ask("list_objects_v2", f"s3://{self._bucket}", Bucket=self._bucket, Prefix=self._prefix)
+        answer = self._asker.list_objects(f"s3://{self._bucket}", Bucket=self._bucket, Prefix=self._prefix)
         found = [one["Key"] for one in answer.data.get("Contents", ())]
         return found == sorted(keys, key=str.encode) if answer.is_fine else None
 

@@ -32,7 +32,7 @@ class ServerLook:
 
     def existing(self, buckets: Sequence[str]) -> tuple[frozenset[str], MigratorError | None]:
         """Which of these buckets are there; and what keeps us from asking anything, if something does."""
-        answer = self._asker.ask("list_buckets", self._endpoint)
+        answer = self._asker.list_buckets(self._endpoint)
         trouble = trouble_of(answer, self._endpoint)
         if trouble is not None:
             return frozenset(), trouble
@@ -51,7 +51,7 @@ class ServerLook:
 
     def rights_to_read(self, bucket: str, prefix: str = "") -> tuple[list[Right], Answer]:
         """ListBucket and GetObject on a bucket that is there, and the first page of its listing."""
-        listed = self._asker.ask("list_objects_v2", f"s3://{bucket}", Bucket=bucket, Prefix=prefix, MaxKeys=1000)
+        listed = self._asker.list_objects(f"s3://{bucket}", Bucket=bucket, Prefix=prefix, MaxKeys=1000)
         read = self._asker.ask("get_object", f"s3://{bucket}/{_KEY}", Bucket=bucket, Key=_KEY)
         return [
             Right("s3:ListBucket", bucket, _allowed(listed)),
@@ -59,7 +59,7 @@ class ServerLook:
         ], listed
 
     def rights_to_list(self, bucket: str) -> tuple[Right, Answer]:
-        listed = self._asker.ask("list_objects_v2", f"s3://{bucket}", Bucket=bucket, MaxKeys=1000)
+        listed = self._asker.list_objects(f"s3://{bucket}", Bucket=bucket, MaxKeys=1000)
         return Right("s3:ListBucket", bucket, _allowed(listed)), listed
 
     def rights_to_write(self, bucket: str) -> list[Right]:

@@ -27,10 +27,10 @@ from migrator.model import Entry, RawFile, UnfinishedUpload
 from migrator.patience import Patience
 from migrator.protocols import Content, Journal
 from migrator.stores.s3.abilities import Abilities
+from migrator.stores.s3.etags import clean_etag, quoted
 from migrator.stores.s3.faults import code_of, is_unsupported, translate, tries_before
 from migrator.stores.s3.listing import Retry
 from migrator.stores.s3.objects import Condition, Place, head, head_or_get
-from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.parts import PartLane
 from migrator.stores.s3.ranges import RangeReader
 from migrator.stores.s3.wire import Wire
@@ -280,7 +280,7 @@ class Upload:
                 "UploadId": self._id,
                 "PartNumber": piece.number,
                 "CopySource": {"Bucket": origin.bucket, "Key": origin.key},
-                "CopySourceIfMatch": f'"{entry.etag}"',
+                "CopySourceIfMatch": quoted(entry.etag or ""),
                 "CopySourceRange": f"bytes={piece.begin}-{piece.begin + piece.size - 1}",
             }
             answer = self._retry(lambda: self._call("upload_part_copy", asked))
@@ -354,7 +354,7 @@ class Upload:
             return False
 
     def _complete(self, sent: list[_Part], size: int, condition: Condition) -> str:
-        parts = [{"PartNumber": part.number, "ETag": f'"{part.etag}"'} for part in sent]
+        parts = [{"PartNumber": part.number, "ETag": quoted(part.etag)} for part in sent]
         asked = {
             "UploadId": self._id,
             "MultipartUpload": {"Parts": parts},

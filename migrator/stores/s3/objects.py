@@ -23,9 +23,9 @@ from migrator.errors import (
 from migrator.model import Entry, RawId
 from migrator.stores.s3.abilities import Abilities
 from migrator.stores.s3.crawl import Watchdog, read_steadily
+from migrator.stores.s3.etags import clean_etag, quoted
 from migrator.stores.s3.faults import translate
 from migrator.stores.s3.listing import Retry
-from migrator.stores.s3.pages import clean_etag
 from migrator.throttle import Throttle
 from migrator.transfer.behind import Behind
 from migrator.transfer.integrity import EtagCheck
@@ -239,7 +239,7 @@ def get_object(client: S3Client, place: Place, entry: Entry, byte_range: str | N
     """Open the object that was listed as `entry`, or a range of it. Raises SourceChanged where it is another one by now."""
     asked: dict[str, Any] = {"Range": byte_range} if byte_range else {}
     if entry.etag is not None:
-        asked["IfMatch"] = f'"{entry.etag}"'
+        asked["IfMatch"] = quoted(entry.etag)
     try:
         answer = client.get_object(Bucket=place.bucket, Key=place.key, **asked)
     except Exception as error:
@@ -327,7 +327,7 @@ class Condition:
         """The conditional header for servers that honour it; the caller looks first where this is empty."""
         if self.own_etag is None:
             return {"IfNoneMatch": "*"} if abilities.conditional_create else {}
-        return {"IfMatch": f'"{self.own_etag}"'} if abilities.conditional_replace else {}
+        return {"IfMatch": quoted(self.own_etag)} if abilities.conditional_replace else {}
 
     def check(self, found: Entry | None, place: Place) -> None:
         """Raise AlreadyThere if what was found does not allow the write."""

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from migrator.errors import AccessDenied, BucketMissing, StoreError, Vanished
 from migrator.protocols import Check, Promise
+from migrator.stores.s3.etags import clean_etag
 from migrator.stores.s3.faults import translate
 from migrator.stores.s3.objects import Place, is_opaque
-from migrator.stores.s3.pages import clean_etag
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

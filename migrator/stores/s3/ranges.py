@@ -12,9 +12,9 @@ from migrator.errors import Unavailable
 from migrator.model import Entry
 from migrator.patience import Patience
 from migrator.stores.s3.crawl import Watchdog, read_steadily
+from migrator.stores.s3.etags import clean_etag
 from migrator.stores.s3.faults import translate
 from migrator.stores.s3.objects import RANGE_START, Place, get_object, is_opaque
-from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.parts import PartLane
 from migrator.stores.s3.wire import Wire
 from migrator.throttle import Throttle

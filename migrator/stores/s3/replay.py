@@ -70,7 +70,7 @@ class _Calls:
 
     def remove_bucket(self) -> bool:
         """Remove the bucket if nothing is in it; whether it is gone."""
-        seen = self._ask("list_objects_v2", MaxKeys=1)
+        seen = self._asker.list_objects(f"s3://{self._bucket}", Bucket=self._bucket, MaxKeys=1)
         if not seen.is_fine or seen.data.get("Name") != self._bucket or seen.data.get("Contents"):
             return False
         return self._ask("delete_bucket").is_fine

@@ -43,8 +43,9 @@ from migrator.stores.prefetch import Prefetch
 from migrator.stores.s3.abilities import Abilities, probe
 from migrator.stores.s3.buckets import bucket_exists, buckets_with_prefix, create_bucket
 from migrator.stores.s3.client import connect
+from migrator.stores.s3.etags import clean_etag, quoted
 from migrator.stores.s3.faults import is_unsupported, translate
-from migrator.stores.s3.listing import PAGE, list_folders, list_objects
+from migrator.stores.s3.listing import PAGE, Lister, refuse_hidden_folder, refuse_hidden_keys
 from migrator.stores.s3.multipart import (
     UPLOAD_LOST,
     Means,
@@ -66,7 +67,6 @@ from migrator.stores.s3.objects import (
     head_or_get,
     put,
 )
-from migrator.stores.s3.pages import clean_etag
 from migrator.stores.s3.parts import PARTS_IN_MEMORY, PartLane
 from migrator.stores.s3.promises import promise_of
 from migrator.stores.s3.ranges import RangeReader
@@ -101,6 +101,7 @@ class S3Source:
         self._parts = PartLane(PARTS_IN_MEMORY)
         self._patience = patience
         self._retry = patience.run
+        self._lister = Lister(self._client, self._retry, self.wire)
 
     def close(self) -> None:
         self._parts.close()
@@ -127,6 +128,11 @@ class S3Source:
         return replace(self.location, access=self._adapting.applied_to(self.location.access))
 
     @property
+    def lists_by_v1(self) -> bool:
+        """Whether the server was found to know only the first version of the listing, ListObjects."""
+        return self._lister.by_v1
+
+    @property
     def access(self) -> S3Access:
         return self.location.access
 
@@ -149,7 +155,7 @@ class S3Source:
     def shard_length(self, organization: str) -> int:
         bucket, prefix = self._at(organization)
         seen, last = 0, ""
-        for found in list_objects(self._client, bucket, prefix, retry=self._retry, wire=self.wire):
+        for found in self._lister.objects(bucket, prefix):
             seen += 1
             last = found.key[len(prefix) :]
             if seen == PAGE:
@@ -176,13 +182,24 @@ class S3Source:
     def _scan(self, shard: Shard) -> Iterator[Entry | Notice]:
         bucket, prefix = self._at(shard.organization)
         cut = len(prefix)
-        found_objects = list_objects(self._client, bucket, prefix + shard.prefix, retry=self._retry, wire=self.wire)
-        for key, size, etag, modified_ns in found_objects:
+        is_empty = True
+        for key, size, etag, modified_ns in self._lister.objects(bucket, prefix + shard.prefix):
+            is_empty = False
             name = key[cut:]
             if is_raw_id(name):
                 yield Entry(RawId(name), size, etag, modified_ns, modified_ns)
             elif not name.startswith(PROBE_PREFIX):
                 yield _stray(shard.organization, bucket, key, name, size)
+        if is_empty:
+            self._refuse_hidden(shard)
+
+    def _refuse_hidden(self, shard: Shard) -> None:
+        """Raise StoreError if another listing names what the shard's own, which is empty, does not."""
+        bucket, prefix = self._at(shard.organization)
+        if shard.prefix:
+            refuse_hidden_keys(self._lister, bucket, prefix, shard.prefix)
+        elif prefix:
+            refuse_hidden_folder(self._lister, bucket, prefix)
 
     def scan_strays(self, organization: str, notify: Notify, *, length: int = 1) -> None:
         bucket, prefix = self._at(organization)
@@ -194,7 +211,7 @@ class S3Source:
         self, organization: str, bucket: str, prefix: str, after: str, length: int, notify: Notify
     ) -> str | None:
         """Tell strays up to the first key that a shard holds; returns behind which key to go on, None at the end."""
-        for found in list_objects(self._client, bucket, prefix, after=after, retry=self._retry, wire=self.wire):
+        for found in self._lister.objects(bucket, prefix, after=after):
             if found.key <= after:
                 continue  # the server does not know `StartAfter`: these were met
             name = found.key[len(prefix) :]
@@ -209,16 +226,20 @@ class S3Source:
     def is_empty(self, organization: str) -> bool:
         bucket, prefix = self._at(organization)
         try:
-            return (
-                next(list_objects(self._client, bucket, prefix, page_size=1, retry=self._retry, wire=self.wire), None)
-                is None
-            )
+            return next(self._lister.objects(bucket, prefix, page_size=1), None) is None
         except BucketMissing:
             return True
 
     def look(self, raw_file: RawFile) -> Entry | None:
         found: Entry | None = self._retry(lambda: head(self._client, self.place(raw_file), raw_file.raw_id))
         return found
+
+    def is_listed(self, raw_file: RawFile) -> bool:
+        place = self.place(raw_file)
+        try:
+            return self._lister.has(place.bucket, place.key) is not None
+        except BucketMissing:
+            return False
 
     def promise(self, raw_file: RawFile) -> Promise | None:
         promise: Promise = self._retry(lambda: promise_of(self._client, self.place(raw_file)))
@@ -262,7 +283,7 @@ class S3Source:
         if not self.bucket_exists(bucket):
             return
         found: list[str] = []
-        for name, size in list_folders(self._client, bucket, retry=self._retry):
+        for name, size in self._lister.folders(bucket):
             where = f"s3://{bucket}/{name}"
             if size is not None:
                 notify(Notice(NoticeKind.STRAY, where, "a key without an organization", "", size))
@@ -274,7 +295,7 @@ class S3Source:
 
     def _organizations_of(self, naming: BucketPerOrganization, notify: Notify) -> Iterator[str]:
         try:
-            buckets = self._retry(lambda: buckets_with_prefix(self._client, naming.prefix))
+            buckets = buckets_with_prefix(self._client, naming.prefix, self._retry)
         except AccessDenied as error:
             if error.name != "access-denied":
                 raise
@@ -458,7 +479,7 @@ class S3Target(S3Source):
         if isinstance(naming, SingleBucket):
             buckets = [naming.bucket]
         else:
-            buckets = self._retry(lambda: buckets_with_prefix(self._client, naming.prefix))
+            buckets = buckets_with_prefix(self._client, naming.prefix, self._retry)
         for bucket in buckets:
             for found in list_uploads(self._client, bucket, self._retry):
                 raw_file = naming.raw_file_at(bucket, found.key)
@@ -523,7 +544,7 @@ class S3Target(S3Source):
                 Bucket=place.bucket,
                 Key=place.key,
                 CopySource={"Bucket": origin.bucket, "Key": origin.key},
-                CopySourceIfMatch=f'"{entry.etag}"',
+                CopySourceIfMatch=quoted(entry.etag or ""),
                 **asked,
             )
         except Exception as error:

@@ -21,6 +21,7 @@ from migrator.errors import AccessDenied
 from migrator.settings import DEFAULT_PORTS
 from migrator.stores.s3.client import NEVER_SENT, Connection
 from migrator.stores.s3.crawl import CRAWL_BYTES, CRAWL_SECONDS
+from migrator.stores.s3.etags import quoted
 from migrator.stores.s3.faults import translate
 from migrator.stores.s3.signing import UNSIGNED, Keys, Signer
 from migrator.throttle import Throttle
@@ -155,7 +156,7 @@ class Wire:
         """Some bytes of an object that still has this ETag, None where it did not come to an answer."""
         more = {"range": f"bytes={start}-{start + length - 1}"}
         if etag is not None:
-            more["if-match"] = f'"{etag}"'
+            more["if-match"] = quoted(etag)
         route = self.route(bucket)
         return self._request("GET", route, f"{route.base}{encoded_key(key)}", more=more, is_content=True)
 
