@@ -116,6 +116,10 @@ class Source(Protocol):
         """The raw file's entry as it is at this moment, None where there is none."""
         ...
 
+    def is_listed(self, raw_file: RawFile) -> bool:
+        """Return whether a fresh listing shows the raw file, whatever `look` finds. Raises StoreError."""
+        ...
+
     def promise(self, raw_file: RawFile) -> Promise | None:
         """What the store says of the raw file's content at this moment; None where it says nothing (disk).
 

@@ -31,7 +31,7 @@ from enum import Enum
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from migrator.errors import Interrupted, MigratorError, NotTheSame, SourceChanged, StoreError, Vanished
+from migrator.errors import Interrupted, MigratorError, NotTheSame, SourceChanged, StoreError, Vanished, listed_and_gone
 from migrator.model import Digests, Entry, Outcome, RawFile, Result, Step
 from migrator.patience import Patience
 from migrator.pipeline import DIFFERENT_SIZE, NOT_AT_TARGET
@@ -213,8 +213,10 @@ class Prover:
         there: Entry | None = target
         for attempt in range(_TRIES):
             if here is None:
+                _refuse_listed(self.source, raw_file)
                 return Proof(Outcome.UNPROVEN, reason=GONE_AT_SOURCE, entry=source)
             if there is None:
+                _refuse_listed(self.target, raw_file)
                 return Proof(Outcome.MISSING, reason=NOT_AT_TARGET, entry=here)
             if here.size != there.size:
                 return Proof(Outcome.CONFLICT, reason=DIFFERENT_SIZE, entry=here)
@@ -311,6 +313,12 @@ def _proof_by_md5(data: bytes, etag: str | None, entry: Entry) -> Proof | None:
     return Proof(Outcome.PROVEN, OF_MD5, entry=entry)
 
 
+def _refuse_listed(store: Source, raw_file: RawFile) -> None:
+    """Raise StoreError for what is not found, where a fresh listing shows it all the same."""
+    if store.is_listed(raw_file):
+        raise listed_and_gone(store.describe(raw_file))
+
+
 class Proves(Protocol):
     """Proves single raw files, by whatever it holds them against. Used by any thread."""
 
@@ -348,6 +356,7 @@ class AgainstManifest:
         differing = ""
         for attempt in range(_TRIES):
             if there is None:
+                _refuse_listed(self._end, raw_file)
                 return Proof(Outcome.MISSING, reason=NOT_AT_TARGET, entry=source)
             try:
                 read = _read_alone(raw_file, self._end, there).digests

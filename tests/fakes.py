@@ -156,6 +156,10 @@ class FailingStore:
         self.schedule.meet("look")
         return self._store.look(raw_file)
 
+    def is_listed(self, raw_file: RawFile) -> bool:
+        self.schedule.meet("is_listed")
+        return self._store.is_listed(raw_file)
+
     def promise(self, raw_file: RawFile) -> Promise | None:
         self.schedule.meet("promise")
         return self._store.promise(raw_file)

@@ -206,6 +206,24 @@ class DiskSource:
                     raise translate(error, self.describe(raw_file)) from error
                 return entry_of(raw_file.raw_id, status)
 
+    def is_listed(self, raw_file: RawFile) -> bool:
+        with self._opened(raw_file.organization) as organization:
+            return organization is not None and self._is_named(
+                organization, raw_file.raw_id[:INDEX_LENGTH], raw_file.raw_id
+            )
+
+    def _is_named(self, organization: int, index: str, name: str) -> bool:
+        """Whether a fresh listing of an index folder names a file; of a folder that is listed and cannot be found, nobody knows."""
+        with self._opened_below(organization, index) as folder:
+            return folder is not None and name in self._names_in(folder)
+
+    def _names_in(self, folder: int) -> list[str]:
+        """The names in an opened folder at this moment."""
+        try:
+            return os.listdir(folder)
+        except OSError as error:
+            raise translate(error, str(self._root)) from error
+
     def promise(self, raw_file: RawFile) -> Promise | None:
         return None
 
@@ -257,9 +275,9 @@ class DiskSource:
         try:
             fd = os.open(index, FOLDER_FLAGS, dir_fd=parent)
         except OSError as error:
-            if error.errno not in _GONE:  # a link or file in a folder's place was told with the organization's strays
+            if error.errno not in _GONE or (error.errno == errno.ENOENT and index in self._names_in(parent)):
                 notify(self._unreadable(error, organization, index))
-            return
+            return  # a link or file in a folder's place was told with the organization's strays
         try:
             try:
                 names = sorted(os.listdir(fd))
@@ -273,6 +291,8 @@ class DiskSource:
                 try:
                     status = os.stat(name, dir_fd=fd, follow_symlinks=False)
                 except FileNotFoundError:
+                    if name in self._names_in(fd):  # listed still: whoever opens it finds out that it has not vanished
+                        yield Entry(RawId(name), 0)
                     continue
                 except OSError as error:  # a folder may be listed without being let into it
                     notify(self._unreadable(error, organization, index))
@@ -334,7 +354,7 @@ class DiskSource:
         try:
             fd = os.open(organization, FOLDER_FLAGS, dir_fd=self._root_fd) if self._root_fd >= 0 else None
         except OSError as error:
-            if error.errno not in _GONE:
+            if error.errno not in _GONE or (error.errno == errno.ENOENT and self._is_in_root(organization)):
                 notify(self._unreadable(error, organization))
             fd = None
         try:
@@ -342,6 +362,11 @@ class DiskSource:
         finally:
             if fd is not None:
                 os.close(fd)
+
+    def _is_in_root(self, organization: str) -> bool:
+        """Whether a fresh listing of the data folder names it."""
+        with self._opened(".") as fd:
+            return fd is not None and organization in self._names_in(fd)
 
     @contextmanager
     def _opened_below(self, parent: int, name: str) -> Iterator[int | None]:

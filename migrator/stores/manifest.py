@@ -52,6 +52,9 @@ class ManifestSource:
         kept = next(self._manifest.lines(raw_file.organization, raw_file.raw_id), None)
         return _entry_of(kept) if kept is not None and kept.raw_file == raw_file else None
 
+    def is_listed(self, raw_file: RawFile) -> bool:
+        return self.look(raw_file) is not None
+
     def promise(self, raw_file: RawFile) -> Promise | None:
         kept = next(self._manifest.lines(raw_file.organization, raw_file.raw_id), None)
         if kept is None or kept.raw_file != raw_file:

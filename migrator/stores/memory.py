@@ -205,6 +205,9 @@ class MemoryStore:
         kept = self._find(raw_file)
         return kept.entry if kept is not None else None
 
+    def is_listed(self, raw_file: RawFile) -> bool:
+        return self._find(raw_file) is not None
+
     def promise(self, raw_file: RawFile) -> Promise | None:
         return self.promises.get(raw_file)
 

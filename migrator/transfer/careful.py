@@ -8,7 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
-from migrator.errors import AlreadyThere, Interrupted, MigratorError, NotTheSame, SourceChanged, StoreError, Vanished
+from migrator.errors import (
+    AlreadyThere,
+    Interrupted,
+    MigratorError,
+    NotTheSame,
+    SourceChanged,
+    StoreError,
+    Vanished,
+    listed_and_gone,
+)
 from migrator.model import Action, Entry, Outcome, RawFile, Result, Step
 from migrator.patience import Patience
 from migrator.pipeline import DIFFERENT_SIZE
@@ -87,6 +96,8 @@ class CarefulLane:
     def met_another(self, raw_file: RawFile, copied: Result) -> Result:
         """The name was taken meanwhile: equal content is what was wanted, by whomever; other content is a conflict. Raises StoreError."""
         source, target = self._source.look(raw_file), self._target.look(raw_file)
+        if source is None and self._source.is_listed(raw_file):
+            raise listed_and_gone(self._source.describe(raw_file))
         if source is None:
             return copied._replace(outcome=Outcome.VANISHED, reason="deleted while it was copied")
         if target is None:
@@ -119,9 +130,11 @@ class CarefulLane:
             return Answer(ticket, Result(step.source, Outcome.PENDING, error.what), error)
 
     def _gone(self, ticket: object, raw_file: RawFile, step: Step, error: Vanished) -> Answer:
-        """A raw file has vanished only if the source says so; a folder or key that is missing at the target is a failure."""
+        """A raw file has vanished only if the source neither finds nor lists it; what is missing at the target is a failure."""
         try:
             if self._source.look(raw_file) is None:
+                if self._source.is_listed(raw_file):
+                    return self.failed(ticket, step.source, listed_and_gone(self._source.describe(raw_file)))
                 return Answer(ticket, Result(step.source, Outcome.VANISHED, error.what, code=error.name))
         except StoreError as fault:
             return self.failed(ticket, step.source, fault)

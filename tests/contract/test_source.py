@@ -385,6 +385,16 @@ def test_look(backend: Backend) -> None:
     assert source.look(raw_files[3]) is None
 
 
+def test_what_is_listed_is_told_freshly(backend: Backend) -> None:
+    raw_files = fill(backend)
+    source = backend.source()
+    assert source.is_listed(raw_files[3])
+    assert not source.is_listed(RawFile("org", raw_id("1234")))
+    assert not source.is_listed(RawFile("nobody", IDS[0]))
+    backend.delete(raw_files[3])
+    assert not source.is_listed(raw_files[3])
+
+
 def test_can_read(backend: Backend) -> None:
     [raw_file, *_] = fill(backend)
     assert backend.source().can_read(raw_file)

@@ -503,3 +503,30 @@ def test_closed_it_begins_nothing_more_and_ends_what_it_began(size: int, monkeyp
     lane.close()
     assert here.opened == [ONE]
     assert [carried.ticket for carried in lane.carried(0)] == [ONE]
+
+
+class Ghost(MemoryStore):
+    """Lists what it does not find."""
+
+    def is_listed(self, raw_file: RawFile) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("kind", [MemoryStore, Ghost])
+def test_what_is_not_found_has_vanished_only_if_it_is_not_listed_any_more(kind: type[MemoryStore]) -> None:
+    here = kind(etags=False)
+    carried = carried_by(here, store_of(None), Step(Action.COPY, entry_of(store_of(b"content")), None))
+    expected = (Outcome.FAILED, "listed-and-gone") if kind is Ghost else (Outcome.VANISHED, "vanished")
+    assert (carried.result.outcome, carried.result.code) == expected
+
+
+@pytest.mark.parametrize("kind", [MemoryStore, Ghost])
+def test_a_name_that_was_taken_of_what_is_not_found_has_vanished_only_if_it_is_not_listed(
+    kind: type[MemoryStore],
+) -> None:
+    here = kind(etags=False)
+    here.save(ONE, b"content")
+    there = FailingStore(store_of(None), Schedule({("store", 1): TAKEN}))
+    gone = FailingStore(here, Schedule({("look", 1): lambda: here.delete(ONE)}))
+    carried = carried_by(gone, there, Step(Action.COPY, entry_of(here), None))
+    assert carried.result.outcome is (Outcome.FAILED if kind is Ghost else Outcome.VANISHED)

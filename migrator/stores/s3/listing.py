@@ -33,7 +33,7 @@ REFUSED_V2 = (400, 403, 405, 501)
 
 
 class Lister:
-    """Lists one server's buckets, over the wire while its pages are clean; by boto3, which explains what is wrong, from the first that is not.
+    """Lists one server's buckets, over the wire while its pages are clean; by boto3 from the first that is not, which explains.
 
     A server without ListObjectsV2 is asked by ListObjects from then on: `by_v1`.
     """
@@ -50,7 +50,7 @@ class Lister:
             yield from page.objects
 
     def folders(self, bucket: str, prefix: str = "") -> Iterator[tuple[str, int | None]]:
-        """Yield the first parts of all keys behind a prefix, each once: ``("org/", None)`` for keys with a further slash, ``("key", size)`` else.
+        """Yield the first parts of all keys behind a prefix: ``("org/", None)``, once, where a slash follows, ``("key", size)`` else.
 
         A server that does not know the delimiter lists all keys: then their first parts are taken here.
         """

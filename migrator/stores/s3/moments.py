@@ -1,4 +1,4 @@
-"""Times in the forms that servers give them. S3 documents ISO 8601 in XML and RFC 7231 in headers; some servers send numbers, or nothing."""
+"""Times in the forms that servers give them. S3 documents ISO 8601 in XML and RFC 7231 in headers; some send numbers, or nothing."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Listed(NamedTuple):
 class Page(NamedTuple):
     """One page of a listing, as the server tells it.
 
-    `folders` are its common prefixes. `token` (ListObjectsV2) and `marker` (ListObjects) are what it gives to ask on with, None for nothing.
+    `folders` are its common prefixes. `token` (ListObjectsV2) and `marker` (ListObjects) are what it gives to ask on with.
     `is_truncated` is its word on whether there is more, `key_count` how many names it claims to have, None where it does not say.
     """
 
