@@ -71,7 +71,8 @@ class Secret:
 class S3Access:
     """How to reach and sign for an S3 server; what is None, boto3 finds by its own chain in this process's environment.
 
-    `addressing` ("path", "virtual") and `signs_payloads` come from no setting: they are what this program learned of the server.
+    `addressing` ("path", "virtual"), `signs_payloads` and `lists_by_v1` (only ListObjects is known) come from no setting: they are what this
+    program learned of the server.
     """
 
     endpoint_url: str | None = None
@@ -85,6 +86,7 @@ class S3Access:
     session_token: Secret | None = None
     addressing: str | None = None
     signs_payloads: bool = False
+    lists_by_v1: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,8 +48,10 @@ def first_look(
             exists = together([partial(target.bucket_exists, bucket) for bucket in wanted])
             there = tuple(bucket for bucket, is_there in zip(wanted, exists, strict=True) if is_there)
             to_create = tuple(bucket for bucket, is_there in zip(wanted, exists, strict=True) if not is_there)
+            if there:
+                target.is_empty(next(organization for organization, bucket in names if bucket in there))
         given, locations = locations, adapted(locations, source, target)
-        findings += region_findings(given, locations)
+        findings += region_findings(given, locations) + listing_findings(locations)
         seen = Prepared(
             locations=locations,
             look=look,
@@ -68,6 +70,21 @@ def adapted(locations: Locations, source: Source, target: Source) -> Locations:
         locations,
         source=source.adapted if isinstance(source, S3Source) else locations.source,
         target=target.adapted if isinstance(target, S3Source) else locations.target,
+    )
+
+
+def listing_findings(locations: Locations) -> tuple[Finding, ...]:
+    """Each server that knows only the first version of the listing."""
+    ends = dict.fromkeys(end for end in (locations.source, locations.target) if isinstance(end, S3Location))
+    return tuple(
+        Finding(
+            name="lists-by-v1",
+            status=FindingStatus.WARNING,
+            seen=f"The server of {end} refuses ListObjectsV2, or does not know it; it is listed by ListObjects.",
+            why="Nothing is lost by it: both list the same. Bytes lists nothing.",
+        )
+        for end in ends
+        if end.access.lists_by_v1
     )
 
 

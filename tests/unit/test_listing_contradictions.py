@@ -1,4 +1,4 @@
-"""Listings that contradict themselves: asked for once more, then refused; tokens are followed wherever they stand, repeated names are told once."""
+"""Listings that contradict themselves: asked for once more, then refused. Tokens are followed everywhere, repeated names are told once."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class S3Source:
         self._parts = PartLane(PARTS_IN_MEMORY)
         self._patience = patience
         self._retry = patience.run
-        self._lister = Lister(self._client, self._retry, self.wire)
+        self._lister = Lister(self._client, self._retry, self.wire, by_v1=location.access.lists_by_v1)
 
     def close(self) -> None:
         self._parts.close()
@@ -124,13 +124,9 @@ class S3Source:
 
     @property
     def adapted(self) -> S3Location:
-        """The location with what was learned of its server until now: its region, its addressing, whether it wants content signed."""
-        return replace(self.location, access=self._adapting.applied_to(self.location.access))
-
-    @property
-    def lists_by_v1(self) -> bool:
-        """Whether the server was found to know only the first version of the listing, ListObjects."""
-        return self._lister.by_v1
+        """The location with what was learned of its server until now: region, addressing, whether it wants content signed, how it lists."""
+        access = self._adapting.applied_to(self.location.access)
+        return replace(self.location, access=replace(access, lists_by_v1=self._lister.by_v1))
 
     @property
     def access(self) -> S3Access:
@@ -561,7 +557,8 @@ class S3Target(S3Source):
 
 def _are_alike(one: S3Access, other: S3Access) -> bool:
     """Whether both reach the same server with the same keys, whatever was learned of it through one of them."""
-    return replace(one, signs_payloads=False, addressing=None) == replace(other, signs_payloads=False, addressing=None)
+    here, there = (replace(end, signs_payloads=False, addressing=None, lists_by_v1=False) for end in (one, other))
+    return here == there
 
 
 def _copies_conditionally(client: S3Client) -> bool:
