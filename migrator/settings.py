@@ -71,7 +71,7 @@ class Secret:
 class S3Access:
     """How to reach and sign for an S3 server; what is None, boto3 finds by its own chain in this process's environment.
 
-    `addressing` ("path", "virtual"), `signs_payloads` and `lists_by_v1` (only ListObjects is known) come from no setting: they are what this
+    `addressing` ("path", "virtual"), `signs_payloads` and `lists_by_v1` come from no setting: they are what this
     program learned of the server.
     """
 
