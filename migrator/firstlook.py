@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from migrator.errors import CannotStart, MigratorError, SettingsError
@@ -18,7 +18,7 @@ from migrator.model import (
     Problem,
     Shard,
 )
-from migrator.naming import broken_bucket_rule, is_organization
+from migrator.naming import broken_bucket_rule, has_name_with_some_prefix, is_organization, is_sent_by_boto3
 from migrator.protocols import Source
 from migrator.units import problem_of
 
@@ -51,30 +51,88 @@ def look_at_source(source: Source, where: str, chosen: Sequence[str], *, allow_e
     )
 
 
-def look_at_bucket_names(buckets: Sequence[tuple[str, str]]) -> tuple[Finding, frozenset[str]]:
-    """Hold (organization, bucket) against S3's naming rules; also returns the organizations that cannot be named."""
-    broken = [(organization, bucket, rule) for organization, bucket in buckets if (rule := broken_bucket_rule(bucket))]
-    if not broken:
-        seen = (
-            f"All {len(buckets)} bucket names follow S3's rules."
-            if len(buckets) != 1
-            else "The bucket's name is valid."
-        )
+def look_at_bucket_names(
+    buckets: Sequence[tuple[str, str]], accepted: Collection[str] = ()
+) -> tuple[Finding, frozenset[str]]:
+    """Hold (organization, bucket) against S3's naming rules; also returns the organizations that can have no bucket.
+
+    `accepted`: buckets that the server has, or was seen to make. Servers without the rules take other names, and Bytes works there, as
+    long as its own client sends them.
+    """
+    names = dict.fromkeys(bucket for _, bucket in buckets)
+    rules = {bucket: rule for bucket in names if (rule := broken_bucket_rule(bucket))}
+    taken = [bucket for bucket in rules if bucket in accepted and is_sent_by_boto3(bucket)]
+    broken = {bucket: rule for bucket, rule in rules.items() if bucket not in taken}
+    also = f" {len(taken)} more break S3's rules, and this server has them." if broken and taken else ""
+    if not rules:
+        seen = f"All {len(names)} bucket names follow S3's rules." if len(names) != 1 else "The bucket's name is valid."
         return Finding(name="bucket-names", status=FindingStatus.PASS, seen=seen), frozenset()
-    shown = "; ".join(
-        f"{bucket!r} for {organization!r}: {rule}" for organization, bucket, rule in broken[:_NAMES_SHOWN]
-    )
-    more = f"; and {len(broken) - _NAMES_SHOWN} more" if len(broken) > _NAMES_SHOWN else ""
+    if not broken:
+        return _names_taken(taken, len(names)), frozenset()
+    refused = [(organization, bucket) for organization, bucket in buckets if bucket in broken]
     finding = Finding(
         name="bucket-names",
         status=FindingStatus.ERROR,
-        seen=f"{len(broken)} of {len(buckets)} bucket names are invalid: {shown}{more}.",
+        seen=f"{len(broken)} of {len(names)} bucket names are invalid: {_shown_names(refused, broken)}.{also}",
         why="Bytes computes these names itself: it would answer HTTP 500 for these organizations, and under any other name "
         "it would not find their raw files.",
-        cure="Set another S3_BUCKET_PREFIX, or one bucket for all: S3_BUCKET=<name> and BUCKET_PER_ORG=false. "
-        "To move the other organizations now and leave these out: --force bucket-names.",
+        cure=f"{names_cure(refused)} To move the other organizations now and leave these out: --force bucket-names.",
     )
-    return finding, frozenset(organization for organization, _, _ in broken)
+    return finding, frozenset(organization for organization, _ in refused)
+
+
+def names_cure(refused: Sequence[tuple[str, str]]) -> str:
+    """What helps (organization, bucket) with an invalid name: another prefix only where it is the prefix that breaks a rule."""
+    one_for_all = "S3_BUCKET=<name> and BUCKET_PER_ORG=false"
+    beyond = [organization for organization, _ in refused if not has_name_with_some_prefix(organization)]
+    if len({bucket for _, bucket in refused}) < len(refused) or not all(
+        bucket.endswith(one) for one, bucket in refused
+    ):
+        cure = "Set another S3_BUCKET: 3 to 63 lower-case letters, digits and hyphens."
+    elif not beyond:
+        cure = f"Set another S3_BUCKET_PREFIX, or one bucket for all: {one_for_all}."
+    else:
+        few = ", ".join(repr(one) for one in beyond[:_NAMES_SHOWN])
+        more = f" and {len(beyond) - _NAMES_SHOWN} more" if len(beyond) > _NAMES_SHOWN else ""
+        cure = f"Use one bucket for all: {one_for_all}. No S3_BUCKET_PREFIX helps {few}{more}."
+    if any(is_sent_by_boto3(bucket) for _, bucket in refused):
+        cure += " Some servers take such names all the same: bytes-migrator doctor --probe finds out."
+    return cure
+
+
+def _names_taken(taken: Sequence[str], total: int) -> Finding:
+    shown = ", ".join(repr(bucket) for bucket in taken[:_NAMES_SHOWN])
+    more = f" and {len(taken) - _NAMES_SHOWN} more" if len(taken) > _NAMES_SHOWN else ""
+    return Finding(
+        name="bucket-names",
+        status=FindingStatus.WARNING,
+        seen=f"{len(taken)} of {total} bucket names break S3's rules, and this server has them: {shown}{more}.",
+        why="Bytes works there. AWS, SeaweedFS, MinIO and Ceph refuse such names: a move to one of them needs others.",
+    )
+
+
+def _shown_names(refused: Sequence[tuple[str, str]], broken: Mapping[str, str]) -> str:
+    shown = []
+    for organization, bucket in refused[:_NAMES_SHOWN]:
+        unsent = "" if is_sent_by_boto3(bucket) else ", and Bytes' own S3 client sends no request for it"
+        shown.append(f"{bucket!r} for {organization!r}: {broken[bucket]}{unsent}")
+    more = f"; and {len(refused) - _NAMES_SHOWN} more" if len(refused) > _NAMES_SHOWN else ""
+    return "; ".join(shown) + more
+
+
+def as_forced(findings: Iterable[Finding], forced: frozenset[str]) -> tuple[Finding, ...]:
+    """The same findings; those that ``--force`` names, and that did not pass, are marked, so that every report shows them."""
+    return tuple(
+        replace(one, forced=True) if one.name in forced and one.status is not FindingStatus.PASS else one
+        for one in findings
+    )
+
+
+def not_looked_at(name: str, what: str) -> Finding:
+    """The finding in place of a look that ``--force`` left out; `what` begins the sentence."""
+    return Finding(
+        name=name, status=FindingStatus.WARNING, seen=f"{what} was not looked at, as --force {name} asks.", forced=True
+    )
 
 
 def refuse_errors(findings: Sequence[Finding], forced: frozenset[str]) -> None:

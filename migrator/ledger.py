@@ -231,8 +231,12 @@ class Ledger:
 
     def abilities(self, endpoint: str, now: float, max_age: float = 86400.0) -> dict[str, object] | None:
         """What a server was seen to do, unless that is older than `max_age` seconds or lies in the future."""
-        found = self._get("abilities", "", key_of(endpoint), lambda _, value: facts.read_abilities(value))
+        found = self.look(endpoint)
         return found[1] if found and 0 <= now - found[0] <= max_age else None
+
+    def look(self, name: str) -> tuple[float, dict[str, object]] | None:
+        """When something was looked at (seconds since the epoch), and what was seen; the same store as `save_abilities`."""
+        return self._get("abilities", "", key_of(name), lambda _, value: facts.read_abilities(value))
 
     def _change_run(self, run_id: str, change: Callable[[RunRow], RunRow]) -> None:
         with self.transaction():

@@ -76,7 +76,23 @@ def resolve_locations(
         target=target.location,
         settings=settings,
         findings=tuple(dict.fromkeys(findings + source.findings + target.findings + looked)),
+        bytes_reads=_where_bytes_reads(env_files, environ, debian_files),
     )
+
+
+def _where_bytes_reads(
+    env_files: Sequence[Path], environ: Mapping[str, str], debian_files: Sequence[Path]
+) -> Location | None:
+    """Where Bytes' own settings point, this command's options left aside; None where none of them names a place, or they are invalid."""
+    environment = environment_of(env_files, Overrides(), environ)
+    if not env_files:
+        environment = with_debian_files(environment, debian_files)[0]
+    if not any(environment.given(name) for name in (BUCKET, BUCKET_PREFIX, DATA_DIR)):
+        return None
+    try:
+        return active_locations(env_files, Overrides(), environ, debian_files)[0]
+    except SettingsError:
+        return None
 
 
 def resolve_end(

@@ -442,22 +442,28 @@ class FindingStatus(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A line of a first look: what was seen, why it matters, and the cure as a command or settings line."""
+    """A line of a first look: what was seen, why it matters, and the cure as a command or settings line.
+
+    `forced`: the run goes on in spite of it, as ``--force`` asks.
+    """
 
     name: str
     status: FindingStatus
     seen: str
     why: str = ""
     cure: str = ""
+    forced: bool = False
 
-    def as_dict(self) -> dict[str, str]:
-        return {
+    def as_dict(self) -> dict[str, str | bool]:
+        """``forced`` is there only where it is true."""
+        told: dict[str, str | bool] = {
             "name": self.name,
             "status": self.status.value,
             "seen": self.seen,
             "why": self.why,
             "cure": self.cure,
         }
+        return told | {"forced": True} if self.forced else told
 
 
 def shards_of(organization: str, length: int) -> Iterator[Shard]:

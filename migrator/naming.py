@@ -147,6 +147,24 @@ def broken_bucket_rule(bucket: str) -> str | None:
     return None
 
 
+_SENT_BY_BOTO3 = re.compile(r"[a-zA-Z0-9._-]{1,255}")
+_S3_EXPRESS = "--x-s3"
+
+
+def is_sent_by_boto3(bucket: str) -> bool:
+    """Whether Bytes' client sends requests for this bucket name at all; a server that would take another name never hears of it.
+
+    Source: botocore, ``handlers.validate_bucket_name``, which raises ParamValidationError; and its endpoint rules, by which a name that
+    ends with ``--x-s3`` is a directory bucket of S3 Express, for which it asks for a session first.
+    """
+    return _SENT_BY_BOTO3.fullmatch(bucket) is not None and not bucket.endswith(_S3_EXPRESS)
+
+
+def has_name_with_some_prefix(organization: str) -> bool:
+    """Whether a bucket for this organization alone can follow S3's rules, with the right S3_BUCKET_PREFIX."""
+    return broken_bucket_rule(f"raw-{organization}") is None
+
+
 def _looks_like_an_address(bucket: str) -> bool:
     try:
         ipaddress.IPv4Address(bucket)

@@ -142,12 +142,16 @@ class Overrides:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locations:
-    """Both ends of a run, every effective setting with its origin, and what to tell about them."""
+    """Both ends of a run, every effective setting with its origin, and what to tell about them.
+
+    `bytes_reads`: where Bytes' own settings point, None where none of them says so.
+    """
 
     source: Location
     target: Location
     settings: tuple[Setting, ...]
     findings: tuple[Finding, ...]
+    bytes_reads: Location | None = None
 
 
 DEFAULT_PORTS = {"http": 80, "https": 443}

@@ -1,22 +1,33 @@
 """Looks at both ends as the doctor does; `plan` and `migrate` look first too.
 
-Every look is left out whose findings are all forced. What writes comes last.
+A forced finding stays in the list, marked as forced. A look that asks a server is left out if its finding is forced, and that is said.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 
-from migrator.app.opening import as_refusal, held_ledger, patience_of, reading
+from migrator.app.bytescalls import (
+    Look,
+    finding_of,
+    forced_findings,
+    is_name_taken,
+    keep_for_a_run,
+    known_finding,
+    names_taken,
+    newest_looks,
+    works_finding,
+)
+from migrator.app.opening import as_refusal, reading
 from migrator.app.options import Options, Prepared
 from migrator.doctor import names
-from migrator.doctor.calls import Replay, calls_finding, untried_finding
+from migrator.doctor.calls import Replay, untried_finding
 from migrator.doctor.nginx import nginx_lines
 from migrator.doctor.rights import Right, rights_finding
 from migrator.doctor.room import disk_findings
@@ -32,25 +43,23 @@ from migrator.doctor.server import (
 from migrator.doctor.source import Sample, source_findings
 from migrator.doctor.words import failed, passed
 from migrator.doctor.writers import ledgers_finding, run_finding
-from migrator.errors import LedgerBusy, MigratorError, SettingsError
-from migrator.firstlook import SourceLook, look_at_bucket_names, look_at_source
+from migrator.errors import MigratorError, SettingsError
+from migrator.firstlook import SourceLook, as_forced, look_at_bucket_names, look_at_source, not_looked_at
 from migrator.ledger import Ledger
 from migrator.model import Finding, FindingStatus
+from migrator.naming import broken_bucket_rule, is_sent_by_boto3
 from migrator.patience import Patience
 from migrator.protocols import Source
-from migrator.settings import DiskLocation, Locations, S3Access, S3Location, endpoint_identity, is_aws
+from migrator.settings import DiskLocation, Locations, S3Location, endpoint_identity, is_aws
 from migrator.settingslook import ALL_WELL, profile_finding
 from migrator.statefolder import is_running
-from migrator.stopping import Flag
 from migrator.stores.disk_look import look_at_disk
 from migrator.stores.s3.abilities import Abilities, probe
 from migrator.stores.s3.asking import Asker
 from migrator.stores.s3.habits import look_at_habits
 from migrator.stores.s3.look import ServerLook, foreign
 from migrator.stores.s3.replay import replay
-from migrator.together import AT_ONCE, together
 
-_WORKS = {"works": True}
 _SAMPLE_SECONDS = 2.0
 _FIRST_SAMPLE_SECONDS = 0.15
 _NO_LOOK = SourceLook(organizations=(), problems=(), stray_bytes=0)
@@ -74,18 +83,16 @@ class Diagnosis:
     nginx: tuple[str, ...] = ()
     seconds: float = 0.0
     probed: bool = False
-    forced: frozenset[str] = frozenset()
 
     @property
     def exit_status(self) -> int:
-        worst = [one for one in self.findings if one.status is FindingStatus.ERROR and one.name not in self.forced]
-        return 1 if worst else 0
+        return 1 if any(one.status is FindingStatus.ERROR and not one.forced for one in self.findings) else 0
 
 
 def examine(locations: Locations, options: Options, wish: Wish, run_id: str) -> Diagnosis:
     """Look at everything. Writes nothing without `wish.probe`. Raises SettingsError for what cannot be meant."""
     began = time.monotonic()
-    found = Diagnosis(locations=locations, findings=list(locations.findings), probed=wish.probe, forced=options.forced)
+    found = Diagnosis(locations=locations, findings=list(locations.findings), probed=wish.probe)
     fired = {one.name for one in locations.findings}
     found.findings += [passed(name, seen) for name, seen in ALL_WELL.items() if name not in fired]
     if wish.bytes_version:
@@ -98,7 +105,7 @@ def examine(locations: Locations, options: Options, wish: Wish, run_id: str) -> 
             found.findings += _disk_target(locations.target, look, sample, _sample_of_disk(locations.target, look))
             found.buckets = [(one, None, None) for one in look.organizations]
     found.findings += _writers(locations, options)
-    found.findings = [one for one in found.findings if one.name not in options.forced or one.name == names.BUCKET_NAMES]
+    found.findings = list(as_forced(found.findings, options.forced))
     found.seconds = time.monotonic() - began
     return found
 
@@ -121,16 +128,16 @@ def first_findings(prepared: Prepared, options: Options, source: Source, target:
             there = sample_of(target, look.organizations, seconds=_FIRST_SAMPLE_SECONDS)
         found += _disk_target(locations.target, look, sample, there)
     found += rights.result()
-    return tuple(one for one in found if one.status is not FindingStatus.PASS and one.name not in options.forced)
+    return tuple(one for one in found if one.status is not FindingStatus.PASS)
 
 
 def _rights_to_write(prepared: Prepared, options: Options) -> list[Finding]:
     """On the first bucket that is there; what may be done on a bucket that is not shows when it is made."""
     location = prepared.locations.target
-    if not isinstance(location, S3Location) or names.RIGHTS_TARGET in options.forced:
+    if not isinstance(location, S3Location) or not prepared.buckets_there:
         return []
-    if not prepared.buckets_there:
-        return []
+    if names.RIGHTS_TARGET in options.forced:
+        return [not_looked_at(names.RIGHTS_TARGET, "What these credentials may do at the target")]
     with as_refusal(), closing(Asker(location.access)) as asker:
         rights = ServerLook(asker, str(location)).rights_to_write(prepared.buckets_there[0])
     return [rights_finding(names.RIGHTS_TARGET, rights, "migrate")]
@@ -232,17 +239,21 @@ def _s3_target(
     if asker is None:
         return
     pairs = [(one, location.naming.bucket_of(one)) for one in look.organizations]
-    finding, refused = look_at_bucket_names(pairs)
-    if pairs:
-        found.findings.append(finding)
-    buckets = list(dict.fromkeys(bucket for one, bucket in pairs if one not in refused))
+    names_sent = [one for one in dict.fromkeys(bucket for _, bucket in pairs) if is_sent_by_boto3(one)]
     server = ServerLook(asker, _endpoint(location))
-    there, trouble = server.existing(buckets)
+    there, trouble = server.existing(names_sent)
+    accepted = there | names_taken(newest_looks(options.state, location, names_sent))
+    _, refused = look_at_bucket_names(pairs, accepted)
+    buckets = list(dict.fromkeys(bucket for one, bucket in pairs if one not in refused))
+    if trouble is None and wish.probe and names.BUCKET_NAMES not in options.forced:
+        buckets += [one for one in names_sent if one not in buckets]  # the server may take them all the same
     found.buckets = [(one, bucket, None if trouble else bucket in there) for one, bucket in pairs]
     if trouble is None:
         _look_at_buckets(location, server, [bucket for bucket in buckets if bucket in there], found)
-        _try(location, options, buckets, there, asker, found, wish, run_id, stack)
+        accepted |= _try(location, options, buckets, there, asker, found, wish, run_id, stack)
         server.sample_latency(next((bucket for bucket in buckets if bucket in there), None))
+    if pairs:
+        found.findings.append(look_at_bucket_names(pairs, accepted)[0])
     found.findings += server_findings(server.seen(trouble))
 
 
@@ -274,13 +285,17 @@ def _try(
     wish: Wish,
     run_id: str,
     stack: ExitStack,
-) -> None:
-    """Bytes' calls and the server's abilities: by trying, where that was asked for, else by what a run has kept of them."""
+) -> frozenset[str]:
+    """Bytes' calls and the server's abilities: by trying, where that was asked for, else by what a run has kept of them.
+
+    Returns the buckets that were made or are there. A name that breaks S3's rules and that the server refuses has its own finding.
+    """
     if not buckets:
-        return
+        return frozenset()
     if not wish.probe:
-        found.findings += _findings_of_a_run(_known(found.locations, options, location, buckets), buckets)
-        return
+        known = newest_looks(options.state, location, buckets)
+        found.findings += _findings_of_earlier_looks(found.locations, options, location, buckets, known)
+        return frozenset()
     seen: list[tuple[Abilities, Habits]] = []
 
     def meanwhile(bucket: str) -> None:
@@ -288,12 +303,16 @@ def _try(
             seen.append((probe(asker.client, bucket, run_id), look_at_habits(asker, bucket, run_id)))
 
     replays: list[Replay] = []
-    if names.BYTES_CALLS not in options.forced:
+    if names.BYTES_CALLS in options.forced:
+        found.findings += forced_findings(newest_looks(options.state, location, buckets), location, buckets)
+    else:
         as_bytes = stack.enter_context(closing(Asker(location.access, like_bytes=True, answers=asker.answers)))
         for bucket in sorted(buckets, key=lambda one: one not in there):
             exists = bucket in there
             replays.append(replay(as_bytes, bucket, run_id, exists=exists, meanwhile=partial(meanwhile, bucket)))
-        found.findings.append(_calls_finding(location.access, replays))
+        replays = [one for one in replays if is_name_taken(one) or broken_bucket_rule(one.bucket) is None]
+        if replays:
+            found.findings.append(finding_of(replays, location))
         if any(one.is_already_there for one in replays) and not is_aws(location.access.endpoint_url):
             found.nginx = nginx_lines(asker.endpoint_url)
     if not seen and there and names.ABILITIES not in options.forced:
@@ -302,67 +321,33 @@ def _try(
         abilities, habits = seen[0]
         found.findings.append(abilities_finding(abilities.missing(), habits))
         found.findings += habit_findings(habits)
-    _keep(found.locations, options, location, replays, seen[0][0] if seen else None)
+    keep_for_a_run(found.locations, options, location, replays, seen[0][0] if seen else None)
+    return frozenset(one.bucket for one in replays if is_name_taken(one))
 
 
-def _findings_of_a_run(known: _Known, buckets: Sequence[str]) -> Iterator[Finding]:
-    if known.works:
-        yield calls_finding([Replay(bucket=one, calls=()) for one in buckets], endpoint=None)
+def _findings_of_earlier_looks(
+    locations: Locations, options: Options, location: S3Location, buckets: Sequence[str], known: Mapping[str, Look]
+) -> Iterator[Finding]:
+    """What a run or another probe found out: that Bytes' calls work within the last day, or that they failed, whenever it was."""
+    if names.BYTES_CALLS in options.forced:
+        yield from forced_findings(known, location, buckets)
     else:
-        yield untried_finding()
-    if known.abilities is not None:
-        yield abilities_finding(known.abilities.missing(), None)
+        yield known_finding(known, location) or works_finding(known, buckets) or untried_finding()
+    abilities = _abilities_known(locations, options, location, buckets[0])
+    if abilities is not None:
+        yield abilities_finding(abilities.missing(), None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    works: bool = False
-    abilities: Abilities | None = None
-
-
-def _calls_finding(access: S3Access, replays: Sequence[Replay]) -> Finding:
-    endpoint = None if is_aws(access.endpoint_url) else access.endpoint_url
-    return calls_finding(replays, endpoint=endpoint)
-
-
-def _calls_key(location: S3Location, bucket: str) -> str:
-    return f"{endpoint_identity(location.access.endpoint_url)} {bucket} Bytes' calls"
-
-
-def _known(locations: Locations, options: Options, location: S3Location, buckets: Sequence[str]) -> _Known:
-    """What the ledger has of the last day."""
+def _abilities_known(locations: Locations, options: Options, location: S3Location, bucket: str) -> Abilities | None:
+    """What the ledger has of the last day of the server's abilities."""
     source, target = locations.source.identity, locations.target.identity
-    ledger = Ledger.open_to_read(
-        options.state.ledger_path(source, target), source_identity=source, target_identity=target
-    )
+    path = options.state.ledger_path(source, target)
+    ledger = Ledger.open_to_read(path, source_identity=source, target_identity=target)
     if ledger is None:
-        return _Known()
+        return None
     with ledger:
-        now = time.time()
-        works = all(ledger.abilities(_calls_key(location, bucket), now) == _WORKS for bucket in buckets)
-        place = f"{endpoint_identity(location.access.endpoint_url)} {buckets[0]}"
-        return _Known(works, Abilities.from_dict(ledger.abilities(place, now) or {}))
-
-
-def _keep(
-    locations: Locations,
-    options: Options,
-    location: S3Location,
-    replays: Sequence[Replay],
-    abilities: Abilities | None,
-) -> None:
-    """Keep what was seen for the run that follows; a run that is under way keeps its own."""
-    try:
-        with held_ledger(locations, options) as ledger:
-            now = time.time()
-            for one in replays:
-                if one.failed is None:
-                    ledger.save_abilities(_calls_key(location, one.bucket), dict(_WORKS), now)
-            if abilities is not None and replays:
-                place = f"{endpoint_identity(location.access.endpoint_url)} {replays[0].bucket}"
-                ledger.save_abilities(place, abilities.as_dict(), now)
-    except LedgerBusy:
-        return
+        place = f"{endpoint_identity(location.access.endpoint_url)} {bucket}"
+        return Abilities.from_dict(ledger.abilities(place, time.time()) or {})
 
 
 # --- who else writes ---------------------------------------------------------------------------------------------------
@@ -390,46 +375,3 @@ def _writers(locations: Locations, options: Options) -> Iterator[Finding]:
         with other:
             others += [f"{run.source} to {run.target}" for run in other.runs(1) if ends & {run.source, run.target}]
     yield ledgers_finding(others)
-
-
-# --- the last look of a migration --------------------------------------------------------------------------------------
-
-
-def try_bytes_calls(
-    prepared: Prepared, options: Options, ledger: Ledger, run_id: str, stopping: Flag
-) -> tuple[Finding, ...]:
-    """Whether Bytes will work with the target's buckets, by trying: the last look before a run, for it writes.
-
-    What worked is kept for a day. Where it does not in one bucket, no further ones are tried.
-    """
-    location = prepared.locations.target
-    if not isinstance(location, S3Location) or names.BYTES_CALLS in options.forced:
-        return ()
-    replays: list[Replay] = []
-    with as_refusal():
-        asker = Asker(location.access, like_bytes=True, retry=patience_of(options, stopping).run)
-        with closing(asker):
-            there = frozenset(prepared.buckets_there)
-            untried = [
-                bucket  # those that are there first: they can be tried without making anything
-                for bucket in (*prepared.buckets_there, *prepared.buckets_to_create)
-                if ledger.abilities(_calls_key(location, bucket), time.time()) != _WORKS
-            ]
-            for some in _first_one_then_more(untried):
-                tried = together([partial(replay, asker, bucket, run_id, exists=bucket in there) for bucket in some])
-                replays += tried
-                for one in tried:
-                    if one.failed is None:
-                        ledger.save_abilities(_calls_key(location, one.bucket), dict(_WORKS), time.time())
-                if any(one.failed is not None for one in tried):
-                    break
-    if not replays:
-        return ()
-    return (_calls_finding(location.access, replays),)
-
-
-def _first_one_then_more(buckets: Sequence[str]) -> Iterator[Sequence[str]]:
-    """A server that refuses one bucket refuses all: not more than one is made in vain."""
-    yield buckets[:1]
-    for start in range(1, len(buckets), AT_ONCE):
-        yield buckets[start : start + AT_ONCE]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from migrator.ahead import CountAhead
-from migrator.app.doctor import try_bytes_calls
+from migrator.app.bytescalls import refusals_known, try_bytes_calls
 from migrator.app.elsewhere import Spread, key_findings
 from migrator.app.estimating import estimated
 from migrator.app.memory import Record, only_reading
@@ -24,7 +24,7 @@ from migrator.app.uploads import give_up_leftovers
 from migrator.coordinator import Coordinator, Engine, Memory, Observer, Totals
 from migrator.engines.threads import Threads
 from migrator.errors import MigratorError, MustStop
-from migrator.firstlook import refuse_errors
+from migrator.firstlook import as_forced, refuse_errors
 from migrator.ledger import Ledger
 from migrator.line import Line
 from migrator.model import Count, Finding, Outcome, Tally
@@ -62,7 +62,13 @@ def plan(locations: Locations, options: Options, watch: Watch, stopping: Stoppin
             spread = engine_of(recipe, options, prepared.look.organizations, throttle, stopping.event)
         with only_reading(locations, options) as memory, spread as engine:
             _coordinate(engine, prepared, memory, [*watch(None), *deadline], totals, stopping)
-            findings = (*prepared.findings, *key_findings(recipe, options), *engine.findings)
+            known = refusals_known(locations.target, prepared.buckets_there, locations, options)
+            findings = (
+                *prepared.findings,
+                *as_forced(known, options.forced),
+                *key_findings(recipe, options),
+                *engine.findings,
+            )
         estimate = None if stopping.event.is_set() else estimated(prepared, totals, source, target, memory.runs)
     seconds = time.monotonic() - started
     return report_of(
@@ -144,7 +150,7 @@ def _try_out_target(
     abilities, prepared = abilities_of(prepared, options, ledger, run_id, stopping.event)
     findings = (
         *prepared.findings,
-        *tried,
+        *as_forced(tried, options.forced),
         *ledger.findings,
         *disk_findings,
         *ability_findings(abilities),

@@ -122,7 +122,10 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """The first look's result: what would be moved, what was found, and which of the target's buckets are there or to be made."""
+    """The first look's result: what would be moved, what was found, and which of the target's buckets are there or to be made.
+
+    `is_part`: only some organizations, or an age, were asked for.
+    """
 
     locations: Locations
     look: SourceLook
@@ -130,6 +133,7 @@ class Prepared:
     refused: frozenset[str]
     buckets_to_create: tuple[str, ...]
     buckets_there: tuple[str, ...]
+    is_part: bool = False
 
 
 Watch = Callable[[CountAhead | None], Sequence[Observer]]

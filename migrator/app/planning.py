@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 from migrator.ages import Ages
+from migrator.app.bytescalls import names_taken, newest_looks
 from migrator.app.doctor import first_findings
 from migrator.app.opening import as_refusal, patience_of, reading, throttle_of, writing
 from migrator.app.options import Options, Prepared, Stopping
-from migrator.errors import CannotStart, SettingsError
-from migrator.firstlook import look_at_bucket_names, look_at_source, refuse_errors
+from migrator.errors import CannotStart, SettingsError, StoreError
+from migrator.firstlook import as_forced, look_at_bucket_names, look_at_source, refuse_errors
 from migrator.ledger import Ledger
 from migrator.model import (
     Finding,
     FindingStatus,
 )
+from migrator.naming import broken_bucket_rule, is_sent_by_boto3
 from migrator.protocols import Source
 from migrator.settings import Location, Locations, S3Location, endpoint_identity
 from migrator.stopping import Flag
@@ -42,7 +45,7 @@ def first_look(
         there: tuple[str, ...] = ()
         if isinstance(target, S3Source):
             names = [(organization, target.bucket_of(organization)) for organization in look.organizations]
-            finding, refused = look_at_bucket_names(names)
+            finding, refused = look_at_bucket_names(names, _taken_in_spite_of_rules(target, locations, options, names))
             findings += (finding,)
             wanted = list(dict.fromkeys(bucket for organization, bucket in names if organization not in refused))
             exists = together([partial(target.bucket_exists, bucket) for bucket in wanted])
@@ -59,9 +62,32 @@ def first_look(
             refused=refused,
             buckets_to_create=to_create,
             buckets_there=there,
+            is_part=bool(options.organizations or options.ages),
         )
         more = first_findings(seen, options, source, target) if to_write else ()
-        return replace(seen, findings=findings + more)
+        return replace(seen, findings=as_forced(findings + more, options.forced))
+
+
+def _taken_in_spite_of_rules(
+    target: S3Source, locations: Locations, options: Options, names: Sequence[tuple[str, str]]
+) -> frozenset[str]:
+    """Of buckets whose names break S3's rules: those that the server has, or that a look of `doctor --probe` made."""
+    odd = [bucket for bucket in dict.fromkeys(bucket for _, bucket in names) if broken_bucket_rule(bucket)]
+    sent = [bucket for bucket in odd if is_sent_by_boto3(bucket)]
+    if not sent or not isinstance(locations.target, S3Location):
+        return frozenset()
+
+    def is_there(bucket: str) -> bool:
+        try:
+            return target.bucket_exists(bucket)
+        except StoreError as error:
+            if error.temporary:
+                raise
+            return False  # servers refuse such a name in many ways; what else is wrong shows at the next bucket
+
+    exists = together([partial(is_there, bucket) for bucket in sent])
+    taken = names_taken(newest_looks(options.state, locations.target, sent))
+    return taken | {bucket for bucket, is_so in zip(sent, exists, strict=True) if is_so}
 
 
 def adapted(locations: Locations, source: Source, target: Source) -> Locations:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from migrator.app.options import Prepared, Stopping
+from migrator.app.steps import Steps, next_steps
 from migrator.coordinator import Totals
 from migrator.errors import MigratorError
 from migrator.estimate import Estimate
@@ -15,7 +17,7 @@ from migrator.model import (
     Tally,
 )
 from migrator.reports.report import Report, Row, Stopped
-from migrator.settings import Locations, S3Location, settings_lines
+from migrator.settings import Locations, S3Location
 
 
 def first_totals(prepared: Prepared) -> Totals:
@@ -42,15 +44,16 @@ def report_of(
     final: bool = True,
     error: MigratorError | None = None,
     estimate: Estimate | None = None,
+    steps: Steps = Steps.BY_TOTALS,
 ) -> Report:
-    """`seconds`: how long it took until now. `error` is what ended it early."""
+    """`seconds`: how long it took until now. `error` is what ended it early. `steps` of the switch are listed if nothing is in the way."""
     locations = prepared.locations
     buckets = buckets_of(locations)
     rows = tuple(
         Row(organization=organization, bucket=buckets(organization), tally=tally)
         for organization, tally in sorted(totals.organizations.items())
     )
-    return Report(
+    report = Report(
         command=command,
         run=run_id,
         source=str(locations.source),
@@ -61,7 +64,7 @@ def report_of(
         findings=prepared.findings if findings is None else findings,
         settings=locations.settings,
         buckets_to_create=prepared.buckets_to_create,
-        next_steps=() if dry_run or error is not None else next_steps(locations, stopping),
+        next_steps=(),
         seconds=seconds,
         counting_is_final=final or not stopping.event.is_set(),
         interrupted_by=stopping.signal,
@@ -70,6 +73,7 @@ def report_of(
         stopped=Stopped.by(error) if error is not None else None,
         estimate=estimate,
     )
+    return replace(report, next_steps=next_steps(report, locations, steps, is_part=prepared.is_part))
 
 
 def buckets_of(locations: Locations) -> Callable[[str], str | None]:
@@ -78,18 +82,3 @@ def buckets_of(locations: Locations) -> Callable[[str], str | None]:
         if isinstance(location, S3Location):
             return location.naming.bucket_of
     return lambda organization: None
-
-
-def next_steps(locations: Locations, stopping: Stopping) -> tuple[str, ...]:
-    """What the operator does after a migration."""
-    if stopping.signal:
-        return ("Run the same command again: it goes on where it was.",)
-    return (
-        "What to do next",
-        "  1. Stop Bytes, run the same command once more for what came in meanwhile, and go on if everything is accounted for.",
-        "  2. Give Bytes these settings:",
-        *(f"       {line}" for line in settings_lines(locations.target)),
-        "  3. Start Bytes and open some raw file in OpenKAT, an old one and a new one.",
-        "  To go back: put the old settings back and restart Bytes; nothing was removed from the source. What Bytes saved at the",
-        "  new place meanwhile comes back with the same command, with --from and --to swapped.",
-    )

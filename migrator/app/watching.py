@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from migrator.app.doctor import try_bytes_calls
+from migrator.app.bytescalls import try_bytes_calls
 from migrator.app.memory import Record
 from migrator.app.migrating import deadline_of, new_run_id
 from migrator.app.opening import held_ledger, patience_of, reading, throttle_of
@@ -18,9 +18,10 @@ from migrator.app.planning import abilities_of, ability_findings, lane_findings,
 from migrator.app.recipe import Recipe
 from migrator.app.reporting import first_totals, report_of
 from migrator.app.spreading import engine_of
+from migrator.app.steps import Steps
 from migrator.coordinator import Coordinator, Engine, Observer, Totals
 from migrator.errors import MigratorError, StoreError
-from migrator.firstlook import refuse_errors
+from migrator.firstlook import as_forced, refuse_errors
 from migrator.ledger import Ledger
 from migrator.model import Count, Entry, Finding, Outcome, Problem, RawFile
 from migrator.protocols import Source
@@ -69,10 +70,12 @@ def watch(
         ledger = stack.enter_context(held_ledger(locations, options))
         if isinstance(locations.target, DiskLocation):
             stack.enter_context(held(locations.target.root, locations.target.folder_mode))
-        refuse_errors(try_bytes_calls(prepared, options, ledger, run_id, stopping.event), options.forced)
+        tried = try_bytes_calls(prepared, options, ledger, run_id, stopping.event)
+        refuse_errors(tried, options.forced)
+        tried = as_forced(tried, options.forced)
         record = Record(ledger, run_id, first_totals(prepared), relies_on_finished=not options.full)
         stack.enter_context(record.running("watch", locations, options))
-        watching = _Watching(prepared, options, until, shows, has_word, stopping, ledger, record, run_id)
+        watching = _Watching(prepared, options, until, shows, has_word, stopping, ledger, record, run_id, tried)
         watched = watching.run()
         record.end(watched.exit_status)
     return watched
@@ -114,12 +117,14 @@ class _Watching:
         ledger: Ledger,
         record: Record,
         run_id: str,
+        tried: tuple[Finding, ...],
     ) -> None:
         self._prepared, self._options, self._until = prepared, options, until
         self._shows, self._has_word, self._stopping = shows, has_word, stopping
         self._ledger, self._record, self._run_id = ledger, record, run_id
         self._deadline: Sequence[Observer] = deadline_of(options, stopping)
-        self._findings: tuple[Finding, ...] = prepared.findings
+        self._tried = tried
+        self._findings: tuple[Finding, ...] = (*prepared.findings, *tried)
         self._began = self._active_at = self._passed_at = time.monotonic()
         self._totals = first_totals(prepared)
         self._lag = Lag()
@@ -160,9 +165,13 @@ class _Watching:
             self._prepared = prepare_to_migrate(self._prepared.locations, forced, self._stopping)
         prepared, locations = self._prepared, self._prepared.locations
         with ExitStack() as stack:
+            if not self._is_prepared:  # another organization may have brought a bucket that was not tried yet
+                tried = try_bytes_calls(prepared, options, self._ledger, self._run_id, flag)
+                self._tried = as_forced(tried, options.forced) or self._tried
             abilities, prepared = abilities_of(prepared, options, self._ledger, self._run_id, flag)
             self._findings = (
                 *prepared.findings,
+                *self._tried,
                 *self._ledger.findings,
                 *ability_findings(abilities),
                 *lane_findings(locations),
@@ -198,7 +207,7 @@ class _Watching:
                 self._active_at, self._is_unsettled = time.monotonic(), True
             idle = time.monotonic() - self._active_at
             if self._until.idle is not None and idle >= self._until.idle and self._is_idle(crew):
-                return self._watched(IDLE)
+                return self._watched(IDLE, Steps.ALL)
             if crew.lookout is not None and self._is_pass_due(idle):
                 self._whole_pass(crew)
             cost = time.process_time() - cpu if crew.lookout is not None else time.monotonic() - began
@@ -291,14 +300,16 @@ class _Watching:
                 break
         proven, unproven = self._prove(crew, copied.entries)
         ended_by = self._stopping.signal or STOPPED
-        watched = self._watched(ended_by)
+        is_proven = not unproven and not still_writes
+        watched = self._watched(ended_by, Steps.AFTER_THE_STOP if is_proven else Steps.NONE)
+        is_over = is_proven and watched.exit_status == 0
         return replace(
             watched,
             downtime_seconds=time.monotonic() - said_at,
             proven=proven,
             unproven=tuple(unproven),
             still_writes=still_writes,
-            settings_lines=settings_lines(self._prepared.locations.target),
+            settings_lines=settings_lines(self._prepared.locations.target) if is_over else (),
         )
 
     def _last_pass(self, crew: _Crew, observers: Sequence[Observer]) -> None:
@@ -351,7 +362,7 @@ class _Watching:
                     return
                 glance_at = time.monotonic() + Rest.SHORTEST
 
-    def _watched(self, ended_by: str) -> Watched:
+    def _watched(self, ended_by: str, steps: Steps = Steps.NONE) -> Watched:
         seconds = time.monotonic() - self._began
         report = report_of(
             "watch",
@@ -363,6 +374,7 @@ class _Watching:
             findings=self._findings,
             final=not self._stopping.event.is_set(),
             by_size=self._options.compare_by_size,
+            steps=steps,
         )
         return Watched(
             report=report,

@@ -10,7 +10,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from migrator.errors import CannotStart, MigratorError
-from migrator.model import Problem
+from migrator.model import Finding, Problem
 from migrator.reports.sentences import WHAT_NEXT
 from migrator.reports.words import moment, shown
 from migrator.units import Told
@@ -39,6 +39,14 @@ class Log:
 
     def tick(self) -> None:
         """Nothing to do between events."""
+
+
+def log_forced(findings: Iterable[Finding]) -> None:
+    """A log line for each finding that the run went on in spite of."""
+    for one in findings:
+        if one.forced:
+            event = {"event": "finding", **one.as_dict()}
+            _log.warning("forced [%s]: %s", one.name, _short(one.seen), extra={"event": event})
 
 
 @contextmanager

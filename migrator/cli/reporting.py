@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from migrator.app.options import Options
-from migrator.cli.logs import is_json, json_line, say
+from migrator.cli.logs import is_json, json_line, log_forced, say
 from migrator.coordinator import Observer
 from migrator.errors import MigratorError
 from migrator.reports.filelist import FileList
@@ -74,6 +74,7 @@ class Reporting:
                 say(self._given, f"warning: {shown(str(error))}")
         self._report = report
         self.exit_status = report.exit_status
+        log_forced(report.findings)
         return report
 
     def give_up(self) -> None:

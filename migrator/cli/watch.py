@@ -17,7 +17,7 @@ import click
 from migrator.app.planning import prepare_to_migrate
 from migrator.app.watching import Until
 from migrator.app.watching import watch as run_watch
-from migrator.cli.logs import Log, log_to
+from migrator.cli.logs import Log, log_forced, log_to
 from migrator.cli.migrate import ask, refuse_without_terminal
 from migrator.cli.options import (
     limit_options,
@@ -72,6 +72,7 @@ def watch(**given: Any) -> int:
             shows = _Shown(quiet=given["quiet"] or given["no_progress"], asks=until.stopped)
             watched = run_watch(prepared, options, until, shows, word.is_said, stopping)
             shows.close()
+            log_forced(watched.report.findings)
             click.echo(watch_as_json(watched) if given["as_json"] else watch_as_text(watched))
             return watched.exit_status
 

@@ -7,7 +7,8 @@ get. Any error of any of them is HTTP 500.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from typing import NamedTuple
 
 from migrator.doctor.names import BYTES_CALLS
@@ -92,6 +93,25 @@ def calls_finding(replays: Sequence[Replay], *, endpoint: str | None) -> Finding
         seen=f"{_ANSWERS_500}: to '{failed.name}' of the bucket {first.bucket} the server answers {_answer(failed)}.{others}{beside}",
         why=why,
         cure=f"{cure} To go on in spite of it: --force {BYTES_CALLS}.",
+    )
+
+
+def kept_finding(found: Finding, at: float) -> Finding:
+    """The same finding, as one of an earlier look at `at` (seconds since the epoch)."""
+    when = datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    again = " A new look: bytes-migrator doctor --probe." if found.status is FindingStatus.ERROR else ""
+    return replace(found, seen=f"{found.seen} Found out on {when}.{again}")
+
+
+def left_out_finding() -> Finding:
+    """Nothing is known of Bytes' calls, and ``--force`` leaves out trying them."""
+    return Finding(
+        name=BYTES_CALLS,
+        status=FindingStatus.WARNING,
+        seen=f"Bytes' own calls were not tried on these buckets, as --force {BYTES_CALLS} asks.",
+        why="SeaweedFS, MinIO, rclone and AWS outside us-east-1 refuse one of them, and Bytes then answers HTTP 500 to everything.",
+        cure="Find out before the switch: bytes-migrator doctor --probe",
+        forced=True,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from migrator.model import Finding, FindingStatus, Outcome, Problem
+from migrator.reports.ending import ending
 from migrator.reports.report import Report, Row
 from migrator.reports.sentences import KINDS, further, verdict
 from migrator.reports.words import fitted, number, plural, shown, size, table
@@ -18,7 +19,7 @@ _ALWAYS_SHOWN = {True: (Outcome.MISSING, Outcome.PRESENT), False: (Outcome.COPIE
 
 def report_as_text(report: Report) -> str:
     """What plan and migrate print at their end."""
-    return "\n".join(_lines(report))
+    return "\n".join((*body_lines(report), *ending(report)))
 
 
 def finding_lines(findings: tuple[Finding, ...]) -> Iterator[str]:
@@ -26,14 +27,16 @@ def finding_lines(findings: tuple[Finding, ...]) -> Iterator[str]:
     for finding in findings:
         if finding.status is FindingStatus.PASS:
             continue
-        yield f"{finding.status.value}: {shown(finding.seen)} [{finding.name}]"
+        forced = " (forced)" if finding.forced else ""
+        yield f"{finding.status.value}{forced}: {shown(finding.seen)} [{finding.name}]"
         if finding.why:
             yield f"  why:  {shown(finding.why)}"
         if finding.cure:
             yield f"  cure: {shown(finding.cure)}"
 
 
-def _lines(report: Report) -> Iterator[str]:
+def body_lines(report: Report) -> Iterator[str]:
+    """All of the report but its last lines, which are `ending`."""
     yield f"from  {shown(report.source)}"
     yield f"to    {shown(report.target)}"
     yield ""
@@ -43,11 +46,6 @@ def _lines(report: Report) -> Iterator[str]:
     yield from finding_lines(report.findings)
     yield verdict(report)
     yield from further(report)
-    if report.next_steps:
-        yield ""
-        if not (report.overall.is_clean or report.interrupted_by):
-            yield "First see to what is listed above: until then, Bytes would not find those raw files at the new place."
-        yield from map(shown, report.next_steps)
 
 
 def _organization_table(report: Report) -> Iterator[str]:

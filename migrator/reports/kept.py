@@ -127,7 +127,7 @@ def _findings(value: list[Any]) -> Iterable[Finding]:
         match each:
             case {"name": str(name), "status": str(status), "seen": str(seen), "why": str(why), "cure": str(cure)}:
                 known = next((found for found in FindingStatus if found.value == status), FindingStatus.WARNING)
-                yield Finding(name=name, status=known, seen=seen, why=why, cure=cure)
+                yield Finding(name=name, status=known, seen=seen, why=why, cure=cure, forced=each.get("forced") is True)
 
 
 def _stopped(value: object) -> Stopped | None:

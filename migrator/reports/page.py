@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from migrator.coordinator import GRAVEST_FIRST, reason_of
 from migrator.model import FindingStatus, Outcome, Problem
 from migrator.reports import charts
+from migrator.reports.ending import forced_lines, keeps_bytes_out
 from migrator.reports.report import Report, Row
 from migrator.reports.sentences import KINDS, WHAT_NEXT, estimate_lines, further, time_range, verdict
 from migrator.reports.words import duration, files, moment, number, plural, shown, size
@@ -57,6 +58,8 @@ def report_as_html(report: Report) -> str:
         script=script,
         verdict=verdict(report, "see below"),
         further=list(further(report)),
+        forced=list(forced_lines(report)),
+        keeps_out=keeps_bytes_out(report.findings),
         overall=overall,
         columns=columns,
         colours={outcome: _COLOURS.get(outcome, "bad") for outcome in Outcome},

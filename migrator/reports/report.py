@@ -106,7 +106,9 @@ class Report:
     @property
     def is_forbidden(self) -> bool:
         """A migration would not start. What `bucket-names` leaves out is counted as refused, and nothing where it holds no raw file."""
-        return any(one.status is FindingStatus.ERROR and one.name != BUCKET_NAMES for one in self.findings)
+        return any(
+            one.status is FindingStatus.ERROR and one.name != BUCKET_NAMES and not one.forced for one in self.findings
+        )
 
     @property
     def is_fine(self) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from migrator.model import Count, Problem
-from migrator.reports.console import report_as_text
+from migrator.reports.console import body_lines
+from migrator.reports.ending import ending
 from migrator.reports.json import as_json, report_as_dict
 from migrator.reports.report import Report
 from migrator.reports.words import duration, files, number, plural, shown, size
@@ -75,7 +76,7 @@ def watch_as_text(watched: Watched) -> str:
 
 
 def _lines(watched: Watched) -> Iterator[str]:
-    yield report_as_text(watched.report)
+    yield from body_lines(watched.report)
     yield ""
     yield (
         f"Watched for {duration(watched.seconds)}: {plural(watched.passes, 'pass').replace('passs', 'passes')}, "
@@ -88,11 +89,15 @@ def _lines(watched: Watched) -> Iterator[str]:
         yield f"The server was away for {duration(watched.away_seconds)}."
     for problem in watched.unproven:
         yield f"not proven: {shown(problem.where)}: {shown(problem.reason)}"
-    if watched.downtime_seconds is None:
-        return
+    if watched.downtime_seconds is not None:
+        yield from _last_pass_lines(watched)
+    yield from ending(watched.report)
+    if watched.exit_status != watched.report.exit_status:
+        yield "Do not give Bytes the new settings yet: see to what is listed above, and run the same command again."
+
+
+def _last_pass_lines(watched: Watched) -> Iterator[str]:
     yield f"What the last pass copied was read at both ends and is equal: {files(watched.proven.files)} ({size(watched.proven.bytes)})."
     if watched.still_writes:
         yield "warning: raw files still came in after Bytes was said to be stopped. Stop it, and run the same command again."
-    yield ""
-    yield f"Downtime so far: {duration(watched.downtime_seconds)}. Give Bytes these settings and start it:"
-    yield from (f"  {shown(line)}" for line in watched.settings_lines)
+    yield f"Downtime so far: {duration(watched.downtime_seconds or 0.0)}."

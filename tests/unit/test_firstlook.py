@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migrator.errors import AccessDenied, CannotStart, SettingsError
-from migrator.firstlook import look_at_bucket_names, look_at_source, refuse_errors
+from migrator.firstlook import look_at_bucket_names, look_at_source, names_cure, refuse_errors
 from migrator.model import Finding, FindingStatus, Notice, NoticeKind, RawFile
 from migrator.stores.memory import MemoryStore
 from tests.backends import raw_id
@@ -142,3 +142,48 @@ def test_only_errors_that_were_not_forced_refuse() -> None:
     with pytest.raises(CannotStart) as caught:
         refuse_errors([fine, warning, error], frozenset({"two"}))
     assert (caught.value.name, str(caught.value)) == ("three", "Bad. Because. Do this.")
+
+
+@pytest.mark.parametrize(
+    ("buckets", "accepted", "status", "refused", "words"),
+    [
+        ([("b_c", "raw-b_c"), ("a", "raw-a")], {"raw-b_c"}, "warning", set(), "1 of 2 bucket names break S3's rules"),
+        ([("a", "OpenKAT-a"), ("b", "OpenKAT-b")], {"OpenKAT-a"}, "error", {"b"}, "1 of 2 bucket names are invalid"),
+        ([("a", "My_Bucket"), ("b", "My_Bucket")], set(), "error", {"a", "b"}, "1 of 1 bucket names are invalid"),
+        ([("a", "My_Bucket"), ("b", "My_Bucket")], {"My_Bucket"}, "warning", set(), "1 of 1 bucket names break"),
+        (
+            [("éé", "raw-éé")],
+            {"raw-éé"},
+            "error",
+            {"éé"},
+            "own S3 client sends no request",
+        ),  # the server is never asked
+        ([("a", "r" * 256)], {"r" * 256}, "error", {"a"}, "own S3 client sends no request"),
+    ],
+)
+def test_a_server_that_has_the_bucket_decides_where_boto3_sends_the_name(
+    buckets: list[tuple[str, str]], accepted: set[str], status: str, refused: set[str], words: str
+) -> None:
+    finding, found = look_at_bucket_names(buckets, accepted)
+    assert (finding.status.value, found) == (status, refused)
+    assert words in finding.seen
+
+
+@pytest.mark.parametrize(
+    ("buckets", "says", "says_not"),
+    [
+        ([("a", "OpenKAT-a")], "another S3_BUCKET_PREFIX", "No S3_BUCKET_PREFIX helps"),
+        ([("b" * 32, "x" * 40 + "b" * 32)], "another S3_BUCKET_PREFIX", "No S3_BUCKET_PREFIX helps"),
+        ([("b_c", "raw-b_c")], "No S3_BUCKET_PREFIX helps 'b_c'", "Set another S3_BUCKET_PREFIX"),
+        ([("ends-", "raw-ends-")], "No S3_BUCKET_PREFIX helps 'ends-'", "Set another S3_BUCKET_PREFIX"),
+        ([("éé", "raw-éé")], "No S3_BUCKET_PREFIX helps 'éé'", "doctor --probe"),
+        ([("a", "OpenKAT-a"), ("b_c", "OpenKAT-b_c")], "No S3_BUCKET_PREFIX helps 'b_c'", "Set another"),
+        ([("a", "OpenKAT"), ("b", "OpenKAT")], "Set another S3_BUCKET:", "S3_BUCKET_PREFIX"),
+    ],
+)
+def test_another_prefix_is_a_cure_only_where_the_prefix_is_wrong(
+    buckets: list[tuple[str, str]], says: str, says_not: str
+) -> None:
+    cure = names_cure(buckets)
+    assert says in cure
+    assert says_not not in cure

@@ -1,6 +1,8 @@
 """Where Bytes looks for raw files, as tables; `tests/properties/test_naming_laws.py` holds the laws."""
 
 import pytest
+from botocore.exceptions import ParamValidationError
+from botocore.handlers import validate_bucket_name
 
 from migrator.model import RawFile, RawId
 from migrator.naming import (
@@ -9,6 +11,7 @@ from migrator.naming import (
     broken_bucket_rule,
     disk_path_of,
     is_organization,
+    is_sent_by_boto3,
     raw_file_at_disk_path,
 )
 
@@ -183,3 +186,36 @@ def test_defaults_of_bytes_make_invalid_names() -> None:
 
 def test_other_id_for_the_tables_is_a_raw_id() -> None:
     assert raw_file_at_disk_path(f"org/fff/{OTHER}") == RawFile("org", RawId(OTHER))
+
+
+NAMES = [
+    "OpenKAT-a",
+    "raw-b_c",
+    "raw-é",
+    "raw-²",
+    "r" * 64,
+    "r" * 255,
+    "r" * 256,
+    "ends-",
+    "a..b",
+    "10.0.0.1",
+    "a",
+    "",
+    "a b",
+    "a/b",
+]
+
+
+@pytest.mark.parametrize("bucket", NAMES)
+def test_boto3_sends_what_it_is_said_to_send(bucket: str) -> None:
+    """Held against botocore itself: what Bytes' client refuses never reaches a server, whatever that would take."""
+    try:
+        validate_bucket_name({"Bucket": bucket})
+    except ParamValidationError:
+        assert not is_sent_by_boto3(bucket)
+    else:
+        assert is_sent_by_boto3(bucket)
+
+
+def test_names_of_directory_buckets_are_not_sent_as_buckets() -> None:
+    assert not is_sent_by_boto3("raw-a--x-s3")
