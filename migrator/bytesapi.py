@@ -116,6 +116,15 @@ class BytesApi:
                 kind = _kind(error)
         return Asked(row, Reply.SILENT, 0, 0, f"Bytes did not answer, or broke off ({kind})")
 
+    def status_of_raws(self, raw_id: str) -> int:
+        """HTTP's status of ``GET /bytes/raws`` for one raw file; 0 where there was no answer. The content is not read."""
+        headers = {"Authorization": f"Bearer {self._token.reveal()}"}
+        try:
+            with self._request("GET", f"/bytes/raws?raw_ids={raw_id}&limit=1", None, headers) as answer:
+                return answer.status
+        except (OSError, HTTPException):
+            return 0
+
     @contextmanager
     def _request(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> Iterator[HTTPResponse]:
         """One request on a connection of its own: proxies and time-outs of kept ones cannot be mistaken for Bytes' answer."""

@@ -23,6 +23,7 @@ class RunningBytes:
 
     With `place`, it reads the raw files `names` there as Bytes does, at each request, and `contents` is not used: 404 for a raw file that
     is not on disk, 500 for whatever else Bytes cannot read. `token_uses`: for how many requests a token holds; None for all.
+    `raws_status`: the answer to ``GET /bytes/raws``, which Bytes cannot do on S3.
     """
 
     contents: dict[str, bytes] = field(default_factory=dict)
@@ -31,6 +32,7 @@ class RunningBytes:
     statuses: dict[str, int] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
     token_uses: int | None = None
+    raws_status: int = 500
     url: str = ""
     tokens: int = 0
     uses: int = 0
@@ -63,6 +65,8 @@ def running_bytes(**what: Any) -> Iterator[RunningBytes]:
             is_over = state.token_uses is not None and state.uses > state.token_uses
             if is_over or self.headers["Authorization"] != f"Bearer token-{state.tokens}":
                 return self._answer(401)
+            if self.path.startswith("/bytes/raws?"):
+                return self._answer(state.raws_status)
             folder, _, raw_id = self.path.rpartition("/")
             state.asked.append(raw_id)
             if folder != "/bytes/raw":

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 from migrator.ages import ANY_AGE, Ages
+from migrator.app.auditcalls import what_bytes_can_do
 from migrator.app.opening import patience_of, reading
 from migrator.app.options import Options, Stopping, Watch
 from migrator.audit import Audit, Audited, Kind, Places, Sample
@@ -18,7 +19,9 @@ from migrator.boxes import BoxOpener
 from migrator.bytesapi import Asked, BytesApi, Reply
 from migrator.coordinator import Observer
 from migrator.database import Wanted, dsn_of, is_dsn, reading_database
+from migrator.doctor.server import raws_finding
 from migrator.errors import CannotStart, SettingsError
+from migrator.firstlook import look_at_bucket_names, names_cure
 from migrator.model import Finding, FindingStatus, Problem
 from migrator.naming import broken_bucket_rule
 from migrator.proof import RecordProver
@@ -35,7 +38,7 @@ _READERS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditWish:
-    """What an audit was asked for. `sample` of how many raw files a running Bytes at `api` is asked for."""
+    """What an audit was asked for. `sample` of how many raw files a running Bytes at `api` is asked for. `probe`: try Bytes' calls."""
 
     database: str | None = None
     contents: bool = False
@@ -43,10 +46,11 @@ class AuditWish:
     sample: int = 0
     seed: int = 0
     ages: Ages = ANY_AGE
+    probe: bool = False
 
 
 def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Watch, stopping: Stopping) -> AuditReport:
-    """Compare rows and raw files. Writes nothing. Raises MigratorError."""
+    """Compare rows and raw files. Writes nothing without `wish.probe`. Raises MigratorError."""
     started = time.monotonic()
     named = settings.database(wish.database)
     opener = _opener(settings) if wish.contents else None
@@ -76,6 +80,8 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
     if not stopping.event.is_set():
         _refuse_unknown(audited, wanted.organizations, settings, is_part=bool(wish.ages))
     answers = _ask(api, sample, wish, audited, stopping) if api is not None and sample is not None else None
+    calls, called = what_bytes_can_do(settings, audited, options, probe=wish.probe and not stopping.event.is_set())
+    raws = _raws(api, answers, settings) if api is not None and answers is not None else ()
     return AuditReport(
         target=settings.target,
         source=settings.source,
@@ -84,7 +90,14 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
         ages=wish.ages.in_words(),
         rows=_rows_of(audited, settings.target),
         audited=audited,
-        findings=(*settings.findings, *findings, *_findings(audited, settings, contents=wish.contents)),
+        findings=(
+            *settings.findings,
+            *findings,
+            *_findings(audited, settings, contents=wish.contents),
+            *raws,
+            *called,
+        ),
+        calls=calls,
         settings=settings.settings,
         api=answers,
         seconds=time.monotonic() - started,
@@ -219,6 +232,19 @@ def _ask(api: BytesApi, sample: Sample, wish: AuditWish, audited: Audited, stopp
     return ApiAnswers(url=api.url, wanted=wish.sample, seed=wish.seed, asked=tuple(asked))
 
 
+def _raws(api: BytesApi, answers: ApiAnswers, settings: AuditSettings) -> tuple[Finding, ...]:
+    """Try the call that Bytes cannot do on S3, where it was asked for raw files there."""
+    if not isinstance(settings.target, S3Location) or not answers.asked:
+        return ()
+    status = api.status_of_raws(answers.asked[0].row.raw_id)
+    if status == 200:
+        return ()
+    found = raws_finding()
+    told = f"HTTP {status}" if status else "nothing"
+    seen = f"Bytes at {api.url} answered {told} to GET /bytes/raws."
+    return (replace(found, seen=seen if status != 500 else f"{seen} {found.seen}"),)
+
+
 def _findings(audited: Audited, settings: AuditSettings, *, contents: bool) -> Iterator[Finding]:
     tally, target = audited.overall(), settings.target
     if tally.rows.files and not (tally.readable.files or tally.orphaned.files):
@@ -241,10 +267,15 @@ def _findings(audited: Audited, settings: AuditSettings, *, contents: bool) -> I
             "names",
             f"{len(audited.unlistable)} of {len(audited.organizations)} organizations can have no place at {target}: {shown}.",
             "Bytes computes these names itself, and would answer HTTP 500 for these organizations.",
-            "Set another S3_BUCKET_PREFIX, or one bucket for all: S3_BUCKET=<name> and BUCKET_PER_ORG=false."
+            names_cure([(one, target.naming.bucket_of(one)) for one in audited.unlistable])
             if isinstance(target, S3Location)
             else "Look at these rows of boefje_meta: OpenKAT gives no such code.",
         )
+    if isinstance(target, S3Location):
+        listed = [(one, target.naming.bucket_of(one)) for one in audited.organizations if one not in audited.unlistable]
+        found, _ = look_at_bucket_names(listed, {bucket for _, bucket in listed})
+        if found.status is FindingStatus.WARNING:
+            yield found
     if audited.unreadable_folders:
         yield _warning(
             "folders-unreadable",

@@ -25,6 +25,7 @@ from migrator.statefolder import StateFolder
 from migrator.stopping import Flag
 from migrator.stores.s3.abilities import Abilities
 from migrator.stores.s3.asking import Asker
+from migrator.stores.s3.client import signer_of
 from migrator.stores.s3.replay import replay
 from migrator.together import AT_ONCE, together
 
@@ -39,12 +40,17 @@ class Look:
     replay: Replay
     at: float
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it was made within the last day: what worked then still counts."""
+        return 0 <= time.time() - self.at <= DAY
+
 
 def calls_key(location: S3Location, bucket: str) -> str:
     """The name of a look in the ledger: another region or another access key may get another answer."""
-    access = location.access
-    key_id = hashlib.sha256((access.access_key_id or access.profile or "").encode()).hexdigest()[:8]
-    return f"{endpoint_identity(access.endpoint_url)} {bucket} Bytes' calls in {access.region or '-'} by {key_id}"
+    region, key_id = signer_of(location.access)
+    signer = hashlib.sha256(key_id.encode()).hexdigest()[:8]
+    return f"{endpoint_identity(location.access.endpoint_url)} {bucket} Bytes' calls in {region or '-'} by {signer}"
 
 
 def try_bytes_calls(
@@ -70,7 +76,7 @@ def try_bytes_calls(
         asker = Asker(location.access, like_bytes=True, retry=patience_of(options, stopping).run)
         with closing(asker):
             there = frozenset(prepared.buckets_there)
-            untried = [bucket for bucket in buckets if not _works(known.get(bucket), time.time())]
+            untried = [bucket for bucket in buckets if not _works(known.get(bucket))]
             for some in _first_one_then_more(untried):
                 tried = together([partial(replay, asker, bucket, run_id, exists=bucket in there) for bucket in some])
                 replays += tried
@@ -106,8 +112,7 @@ def known_finding(known: Mapping[str, Look], location: S3Location) -> Finding | 
 
 def works_finding(known: Mapping[str, Look], buckets: Sequence[str]) -> Finding | None:
     """That Bytes' calls worked on all of these buckets within the last day, and since when; None where that is not known."""
-    now = time.time()
-    if not buckets or not all(_works(known.get(bucket), now) for bucket in buckets):
+    if not buckets or not all(_works(known.get(bucket)) for bucket in buckets):
         return None
     found = calls_finding([Replay(bucket=one, calls=()) for one in buckets], endpoint=None)
     return kept_finding(found, min(known[bucket].at for bucket in buckets))
@@ -199,8 +204,8 @@ def is_failing(findings: Sequence[Finding]) -> bool:
     return any(one.name == names.BYTES_CALLS and one.status is FindingStatus.ERROR for one in findings)
 
 
-def _works(look: Look | None, now: float) -> bool:
-    return look is not None and look.replay.failed is None and now - look.at <= DAY
+def _works(look: Look | None) -> bool:
+    return look is not None and look.replay.failed is None and look.is_fresh
 
 
 def _body_of(replay: Replay) -> dict[str, object]:

@@ -37,6 +37,7 @@ from migrator.doctor.server import (
     abilities_finding,
     foreign_finding,
     habit_findings,
+    raws_finding,
     server_findings,
     version_finding,
 )
@@ -100,6 +101,7 @@ def examine(locations: Locations, options: Options, wish: Wish, run_id: str) -> 
     with ExitStack() as stack:
         look, sample = _source(locations, options, found, stack)
         if isinstance(locations.target, S3Location):
+            found.findings.append(raws_finding())
             _s3_target(locations.target, options, look, found, wish, run_id, stack)
         else:
             found.findings += _disk_target(locations.target, look, sample, _sample_of_disk(locations.target, look))
@@ -122,6 +124,8 @@ def first_findings(prepared: Prepared, options: Options, source: Source, target:
     is_disk = isinstance(locations.source, DiskLocation)
     told = (names.EMPTY_FILES, names.SOURCE_IN_USE)
     found = [one for one in source_findings((), sample, is_disk=is_disk, now=time.time()) if one.name in told]
+    if isinstance(locations.target, S3Location):
+        found.append(raws_finding())
     if isinstance(locations.target, DiskLocation):
         there = Sample()
         if os.path.isdir(locations.target.root):

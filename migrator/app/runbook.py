@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import closing
 
 from migrator.doctor.nginx import nginx_lines, proxy_url
-from migrator.doctor.server import version_finding
+from migrator.doctor.server import raws_finding, version_finding
 from migrator.errors import MigratorError, SettingsError
 from migrator.model import FindingStatus
 from migrator.reports.runbook import Deployment, Runbook
@@ -41,6 +41,7 @@ def runbook_of(
     through = proxy_url(endpoint) if endpoint and nginx else ""
     proxied = ("--endpoint-url", through) if nginx and not isinstance(locations.source, S3Location) else ()
     version = version_finding(bytes_version) if bytes_version else None
+    raws = raws_finding()
     return Runbook(
         deployment=deployment,
         source=str(locations.source),
@@ -53,6 +54,7 @@ def runbook_of(
         proxy_url=through,
         may_need_nginx=may_need,
         to_s3=isinstance(target, S3Location),
+        lost_on_s3=f"{raws.seen} {raws.why} {raws.cure}",
         can_verify=can_verify,
         version=f"{version.seen} {version.why}" if version and version.status is not FindingStatus.PASS else "",
     )

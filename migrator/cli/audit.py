@@ -11,6 +11,7 @@ import click
 from migrator.app.auditing import AuditWish
 from migrator.app.auditing import audit as run_audit
 from migrator.auditsettings import resolve_audit
+from migrator.cli.doctor import confirm_probe
 from migrator.cli.logs import log_to
 from migrator.cli.options import (
     age_options,
@@ -48,6 +49,10 @@ _SAMPLE = 20
 @option("--sample", type=click.IntRange(1, 100_000), help=f"How many raw files --api asks for. Default: {_SAMPLE}.")
 @option("--seed", type=click.IntRange(0), help="Draws the same sample again. Default: another one each time.")
 @option("--jobs", type=click.IntRange(1, 64), help="At most so many contents are read at once. Default: 8.")
+@option(
+    "--probe", is_flag=True, help="Also try Bytes' own calls on each bucket with raw files; this writes a small object."
+)
+@option("--yes", is_flag=True, help="Do not ask before --probe; needed without a terminal.")
 @look_options
 def audit(**given: Any) -> int:
     """Ask Bytes' database which raw files there must be, and look which of them Bytes can read with these settings.
@@ -60,6 +65,8 @@ def audit(**given: Any) -> int:
       bytes-migrator audit --database rows.csv         without a way to the database
       bytes-migrator audit --api http://localhost:8002 --sample 100
     """
+    if given["probe"] and not given["yes"]:
+        confirm_probe("A small object is written to each bucket with raw files, and removed again. Go on?")
     with log_to(given):
         settings = resolve_audit(
             given["from_"],
@@ -89,4 +96,5 @@ def _wish(given: dict[str, Any]) -> AuditWish:
         sample=given["sample"] or _SAMPLE,
         seed=given["seed"] if given["seed"] is not None else secrets.randbelow(1_000_000),
         ages=ages_of(given),
+        probe=given["probe"],
     )

@@ -51,7 +51,9 @@ def doctor(**given: Any) -> int:
     locations = locations_of(given)
     wish = Wish(probe=given["probe"], bytes_version=checked_version(given["bytes_version"]))
     if wish.probe and not given["yes"]:
-        _ask()
+        confirm_probe(
+            "A small object is written to each target bucket and removed again; buckets that are missing are made. Go on?"
+        )
     options = Options(
         organizations=given["organizations"],
         allow_empty=given["allow_empty"],
@@ -75,18 +77,15 @@ def checked_version(version: str) -> str:
     return version
 
 
-def _ask() -> None:
+def confirm_probe(question: str) -> None:
+    """Ask before a probe writes; a bare return is a no. Raises SettingsError where nobody can be asked."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise SettingsError(
             "yes-missing",
             "There is no terminal to ask on, and --probe writes.",
             cure="Add --yes, or leave out --probe.",
         )
-    click.confirm(
-        "A small object is written to each target bucket and removed again; buckets that are missing are made. Go on?",
-        abort=True,
-        err=True,
-    )
+    click.confirm(question, abort=True, err=True)
 
 
 def _report_of(found: Diagnosis) -> DoctorReport:

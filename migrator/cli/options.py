@@ -98,6 +98,7 @@ _LOOK_OPTIONS = (
     _ORGANIZATION,
     option("--allow-empty", is_flag=True, help="A database without any raw file is no error."),
     _PATIENCE,
+    _STATE_DIR,
     *_TELLING,
 )
 _STATE_OPTIONS = (_STATE_DIR, _JSON)

@@ -216,7 +216,8 @@ def _not_made(failed: Call) -> tuple[str, str]:
     if failed.code == "InvalidBucketName":
         return (
             "The server does not take this bucket name, and Bytes knows no other.",
-            "Set another S3_BUCKET_PREFIX, or one bucket for all: S3_BUCKET=<name> and BUCKET_PER_ORG=false.",
+            "Use one bucket for all: S3_BUCKET=<name> and BUCKET_PER_ORG=false. Another S3_BUCKET_PREFIX helps only where it is the prefix"
+            " that the server does not take.",
         )
     if failed.code in ("IllegalLocationConstraintException", "InvalidLocationConstraint"):
         return (

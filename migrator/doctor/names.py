@@ -4,6 +4,7 @@ from __future__ import annotations
 
 BUCKET_NAMES = "bucket-names"
 BYTES_CALLS = "bytes-calls"
+BYTES_RAWS = "bytes-raws"
 BYTES_VERSION = "bytes-version"
 SERVER_REACHABLE = "server-reachable"
 CLOCK = "clock-skew"
@@ -50,6 +51,7 @@ _OF_SETTINGS = (
 )
 _OF_SERVERS = (
     BYTES_CALLS,
+    BYTES_RAWS,
     BYTES_VERSION,
     SERVER_REACHABLE,
     CLOCK,

@@ -190,6 +190,23 @@ def foreign_finding(where: Sequence[str], looked_at: int) -> Finding:
     )
 
 
+RAWS_LOST = "saved reports, the crisis room, and the deduplication of Docker boefjes call it; single raw files open, by GET /bytes/raw/<id>"
+
+
+def raws_finding() -> Finding:
+    """What no setting and no server changes in S3 mode.
+
+    Source: ``bytes/raw/raw_repository.py`` of Bytes 1.18 to 1.20: the S3 repository has no ``get_raws``. Its callers in OpenKAT are
+    ``rocky/reports/views/base.py``, ``rocky/crisis_room/views.py`` and ``boefjes/job_handler.py``.
+    """
+    return warned(
+        names.BYTES_RAWS,
+        "On S3, Bytes answers HTTP 500 to GET /bytes/raws, always.",
+        f"Bytes 1.18 to 1.20 cannot do this call on S3, whatever the server: {RAWS_LOST}.",
+        "If you need these, stay on disk, or ask OpenKAT for a version of Bytes that has this call on S3.",
+    )
+
+
 BYTES_SEEN = ((1, 18), (1, 20))
 
 

@@ -12,7 +12,7 @@ from migrator.model import Count, Finding
 from migrator.reports.console import finding_lines
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA, status_when_interrupted
-from migrator.reports.words import duration, files, number, plural, shown, size, table
+from migrator.reports.words import duration, files, moment, number, plural, shown, size, table
 from migrator.settings import DiskLocation, Location, Setting
 
 _ROWS_SHOWN = 40
@@ -55,8 +55,41 @@ class ApiAnswers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BytesCalls:
+    """What is known of Bytes' own calls on the buckets in which raw files are, counted in buckets.
+
+    `files_failing`: raw files in buckets where they fail. `found_out`: the oldest look's time (seconds since the epoch), None without one.
+    """
+
+    buckets: int
+    works: int
+    fails: int
+    files_failing: int
+    found_out: float | None
+    by_probe: bool
+
+    @property
+    def state(self) -> str:
+        """'works' and 'fails' are known; 'unknown': not all buckets were tried, and no call is known to fail."""
+        if self.fails:
+            return "fails"
+        return "works" if self.works == self.buckets else "unknown"
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "state": self.state,
+            "buckets": self.buckets,
+            "works": self.works,
+            "fails": self.fails,
+            "files_failing": self.files_failing,
+            "found_out": moment(self.found_out),
+            "by": ("probe" if self.by_probe else "ledger") if self.found_out is not None else None,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditReport:
-    """What an audit found. `ages` says in words which raw files were asked about, empty for all."""
+    """What an audit found. `ages` says in words which raw files were asked about, empty for all. `calls`: None on disk."""
 
     target: Location
     source: Location | None
@@ -70,6 +103,7 @@ class AuditReport:
     api: ApiAnswers | None
     seconds: float
     interrupted_by: str = ""
+    calls: BytesCalls | None = None
 
     @property
     def overall(self) -> AuditTally:
@@ -80,8 +114,9 @@ class AuditReport:
         """0 if every row is readable and nothing is altered, 1 if something was found; signals have their own."""
         if self.interrupted_by:
             return status_when_interrupted(self.interrupted_by)
-        api_is_clean = self.api is None or self.api.is_clean
-        return 0 if self.overall.is_clean and not self.audited.unreadable_folders and api_is_clean else 1
+        is_answered = self.api is None or self.api.is_clean
+        works = self.calls is None or self.calls.state != "fails"
+        return 0 if self.overall.is_clean and not self.audited.unreadable_folders and is_answered and works else 1
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------
@@ -112,6 +147,7 @@ def audit_as_json(report: AuditReport) -> str:
             else None,
             "unreadable_folders": report.audited.unreadable_folders,
             "api": _api_as_dict(report.api) if report.api is not None else None,
+            "bytes_calls": report.calls.as_dict() if report.calls is not None else None,
             "findings": [finding.as_dict() for finding in report.findings],
             "problems": [problem.as_dict() for problem in report.audited.first_problems(PROBLEMS_OF_A_KIND)],
             "problems_total": report.audited.problems_total,
@@ -153,13 +189,37 @@ def audit_as_text(report: AuditReport) -> str:
 
 
 def answer_in_words(report: AuditReport) -> str:
-    """The question that an audit answers first, in one line."""
+    """The question that an audit answers first, in one line: what is known of where raw files are, and of what Bytes can do there."""
     tally = report.overall
-    can = f"With these settings Bytes can read {number(tally.readable.files)} of {plural(tally.rows.files, 'raw file')}"
     if report.source is None:
-        return f"{can}; no other location was looked at."
+        return f"{_can(report)}; no other location was looked at."
     only = tally.elsewhere.files
-    return f"{can}; {number(only)} {'is' if only == 1 else 'are'} only {_place(report.source, report.target)}."
+    return f"{_can(report)}; {number(only)} {'is' if only == 1 else 'are'} only {_place(report.source, report.target)}."
+
+
+def _can(report: AuditReport) -> str:
+    tally, calls = report.overall, report.calls
+    there, rows = number(tally.readable.files), plural(tally.rows.files, "raw file")
+    if calls is None or calls.state == "works":
+        return f"With these settings Bytes can read {there} of {rows}"
+    looks = f"With these settings Bytes looks where {there} of {rows} are"
+    if calls.state == "fails":
+        return f"{looks}, and cannot read {number(calls.files_failing)} of them, for its own calls fail there"
+    if report.api is not None and report.api.asked and report.api.is_clean:
+        return f"{looks}, and the running Bytes answered for all {number(len(report.api.asked))} that it was asked for"
+    return f"{looks}; whether it can read them there was not tried"
+
+
+def _calls_sentence(calls: BytesCalls) -> str:
+    if calls.state == "works":
+        at = moment(calls.found_out) or ""
+        return f"Bytes' own calls worked on {plural(calls.buckets, 'bucket')}, at {at}."
+    if calls.state == "fails":
+        return f"Bytes' own calls fail on {number(calls.fails)} of {plural(calls.buckets, 'bucket')}: see [bytes-calls] above."
+    return (
+        f"Bytes' own calls were not tried on {number(calls.buckets - calls.works)} of {plural(calls.buckets, 'bucket')}, so nobody knows "
+        "whether it can read there: --probe tries them, and --api asks a running Bytes."
+    )
 
 
 def _place(source: Location, target: Location) -> str:
@@ -201,7 +261,8 @@ def _columns(report: AuditReport) -> list[str]:
 
 def _organization_table(report: AuditReport) -> Iterator[str]:
     columns = _columns(report)
-    rows = [["organization", "bucket", "rows", *columns]]
+    names = {"readable": "in place"}
+    rows = [["organization", "bucket", "rows", *(names.get(column, column) for column in columns)]]
     rows += [_cells(row, columns) for row in report.rows[:_ROWS_SHOWN]]
     if len(report.rows) > 1:
         rows.append(_cells(AuditRow(organization="all", bucket=None, tally=report.overall), columns))
@@ -250,6 +311,8 @@ def _last_sentences(report: AuditReport) -> Iterator[str]:
         )
     if report.api is not None:
         yield from _api_sentences(report.api)
+    if report.calls is not None:
+        yield _calls_sentence(report.calls)
     if report.interrupted_by:
         yield f"Nothing was written ({took})."
     elif report.exit_status == 0:

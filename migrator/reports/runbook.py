@@ -18,7 +18,8 @@ class Runbook:
     """What is filled in. `words`: the options that name the locations, as they were typed; `back`: the same, with ends swapped.
 
     `settings` and `old_settings` are lines for Bytes' env file. `nginx` are the cure's lines, empty where none is needed;
-    `may_need_nginx`: that is not known. `can_verify`: this program has that command. `version`: a warning on Bytes' version, or "".
+    `may_need_nginx`: that is not known. `can_verify`: this program has that command. `lost_on_s3`: what Bytes cannot do
+    there. `version`: a warning on Bytes' version, or "".
     """
 
     deployment: Deployment
@@ -32,6 +33,7 @@ class Runbook:
     proxy_url: str
     may_need_nginx: bool
     to_s3: bool
+    lost_on_s3: str
     can_verify: bool
     version: str
 
@@ -87,6 +89,9 @@ def _lines(book: Runbook) -> Iterator[str]:
     if book.version:
         yield ""
         yield f"**{book.version}**"
+    if book.to_s3:
+        yield ""
+        yield f"**Before you begin:** {shown(book.lost_on_s3)}"
     for number, (title, body) in enumerate(_steps(book, commands), 1):
         yield ""
         yield f"## {number}. {title}"

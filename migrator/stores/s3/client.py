@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -80,6 +80,22 @@ def connect(
         if throttle.is_on:
             _pay_for_requests(client, throttle)
         return Connection(cast("S3Client", client), session.get_credentials(), ca_bundle, adapting, throttle)
+
+
+def signer_of(access: S3Access) -> tuple[str, str]:
+    """The region and the access key id that requests are signed with, "" for what is not found.
+
+    Keys that end with their session are told by how they were got: their ids change from hour to hour.
+    """
+    with suppress(BotoCoreError, ValueError):
+        session = _session_for(access)
+        credentials = session.get_credentials()
+        region = str(session.get_config_variable("region") or "")
+        if credentials is None:
+            return region, ""
+        frozen = credentials.get_frozen_credentials()
+        return region, f"{credentials.method} {access.profile or ''}" if frozen.token else str(frozen.access_key)
+    return "", ""
 
 
 def make_ahead(accesses: Iterable[S3Access]) -> None:
