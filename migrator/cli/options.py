@@ -68,7 +68,7 @@ FORCE = option(
     multiple=True,
     type=click.Choice(FINDINGS),
     metavar="NAME",
-    help="Go on in spite of this finding, and leave its probe out (repeatable).",
+    help="Go on in spite of this finding; it stays in every report. A probe for it is left out (repeatable).",
 )
 _PATIENCE = option(
     "--patience",
