@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.ahead import CountAhead
+from migrator.app.bytescalls import refusals_known
 from migrator.app.elsewhere import key_findings
 from migrator.app.memory import ProofRecord
 from migrator.app.migrating import new_run_id
@@ -21,7 +22,7 @@ from migrator.app.reporting import buckets_of
 from migrator.app.spreading import engine_of
 from migrator.coordinator import Coordinator, Totals
 from migrator.errors import SettingsError
-from migrator.firstlook import SourceLook, look_at_source
+from migrator.firstlook import SourceLook, as_forced, look_at_source
 from migrator.manifest import Manifest, Sheets
 from migrator.model import Count, Finding, FindingStatus, Tally
 from migrator.pipeline import Proofs
@@ -94,7 +95,9 @@ def verify_both(locations: Locations, options: Options, asked: Asked, watch: Wat
     with reading(locations.source, patience) as source, reading(locations.target, patience) as target:
         prepared = first_look(locations, options, source, target, to_write=False)
         sample = _sample(source, prepared.look, options, asked, stopping)
-    seen = _Seen(ends=ends, look=prepared.look, findings=prepared.findings, refused=prepared.refused, sample=sample)
+    known = refusals_known(locations.target, prepared.buckets_there, locations, options)
+    findings = (*prepared.findings, *as_forced(known, options.forced))
+    seen = _Seen(ends=ends, look=prepared.look, findings=findings, refused=prepared.refused, sample=sample)
     return _verify(seen, options, asked, watch, stopping)
 
 

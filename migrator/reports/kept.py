@@ -84,6 +84,11 @@ def report_again(
     )
 
 
+def forced_in(kept: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of findings that the run went on in spite of."""
+    return tuple(one.name for one in _findings(_list(kept, "findings")) if one.forced)
+
+
 def _tally(row: Mapping[str, Mapping[str, int]]) -> Tally:
     tally = Tally()
     for outcome in Outcome:

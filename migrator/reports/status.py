@@ -10,6 +10,7 @@ from migrator.facts import RunRow
 from migrator.ledger import Ledger
 from migrator.model import Outcome, Problem
 from migrator.reports.json import as_json
+from migrator.reports.kept import forced_in
 from migrator.reports.report import SCHEMA
 from migrator.reports.words import duration, files, number, shown, size
 from migrator.statefolder import StateFolder, is_running
@@ -17,7 +18,7 @@ from migrator.statefolder import StateFolder, is_running
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairStatus:
-    """The runs between one pair of locations, newest first, and the problems of the newest."""
+    """The runs between one pair of locations, newest first; of the newest the problems, and the names of forced findings."""
 
     source: str
     target: str
@@ -26,6 +27,7 @@ class PairStatus:
     runs: tuple[RunRow, ...]
     problems: tuple[Problem, ...]
     problem_counts: dict[str, int]
+    forced: tuple[str, ...] = ()
 
 
 def read_status(state: StateFolder, *, runs: int, problems: int) -> tuple[PairStatus, ...]:
@@ -48,6 +50,7 @@ def read_status(state: StateFolder, *, runs: int, problems: int) -> tuple[PairSt
                         runs=rows,
                         problems=tuple(ledger.problems(newest.run_id, limit=problems)) if problems else (),
                         problem_counts=ledger.problem_counts(newest.run_id),
+                        forced=forced_in(ledger.report(newest.run_id) or {}),
                     )
                 )
     return tuple(found)
@@ -72,6 +75,7 @@ def _pair_as_dict(pair: PairStatus) -> dict[str, object]:
         "problems": [problem.as_dict() for problem in pair.problems],
         "problems_total": sum(pair.problem_counts.values()),
         "problems_by_kind": pair.problem_counts,
+        "forced": list(pair.forced),
     }
 
 
@@ -131,6 +135,8 @@ def _pair_lines(pair: PairStatus) -> Iterator[str]:
             yield from _left_lines(run)
     if pair.runs[0].ended_at is None and not pair.is_running:
         yield "  The last run was broken off. Run the same command again: it goes on where it was."
+    if pair.forced:
+        yield f"  forced: {', '.join(map(shown, pair.forced))} (bytes-migrator report tells what that leaves open)"
     for kind, count in pair.problem_counts.items():
         yield f"  {number(count)} {kind}"
     for problem in pair.problems:

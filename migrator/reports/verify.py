@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from migrator.model import Problem, Tally
 from migrator.reports.console import finding_lines
+from migrator.reports.ending import keeps_bytes_out
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA, Report, status_when_interrupted
 from migrator.reports.sentences import KINDS
@@ -119,6 +120,8 @@ def _lines(report: Verification) -> Iterator[str]:
     yield from _problem_lines(report)
     yield from finding_lines(report.findings)
     yield from _in_one_sentence(report)
+    for finding in keeps_bytes_out(report.findings):
+        yield f"This compares both ends. Bytes cannot read at the target until [{finding.name}] is cured: {shown(finding.seen)}"
     yield from map(shown, report.next_steps)
 
 

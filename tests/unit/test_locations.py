@@ -419,3 +419,25 @@ def test_locations_read_well() -> None:
     assert str(found.source) == "/data (disk)"
     assert str(found.target) == "s3://cyn-{organization} at http://127.0.0.1:8333"
     assert str(resolve("/data", "s3://cyn-{organization}").target) == "s3://cyn-{organization} at AWS"
+
+
+# --- where Bytes reads ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "options", "is_target"),
+    [
+        (("disk", "s3"), {**SINGLE, "BYTES_DATA_DIR": "/data"}, {}, True),
+        (("disk", "s3"), {**SINGLE, "BYTES_DATA_DIR": "/data"}, {"bucket": "another"}, False),
+        (("s3", "disk"), {**SINGLE, "BYTES_DATA_DIR": "/data"}, {}, False),
+        (("/old", "/data"), {"BYTES_DATA_DIR": "/data"}, {}, True),
+        (("/data", "/new"), {"BYTES_DATA_DIR": "/data"}, {}, False),
+        (("/old", "/data"), {}, {}, False),  # /data is Bytes' default, and nobody said that Bytes has it
+        (("/old", "s3://b/{organization}"), {"S3_BUCKET": "b", "BUCKET_PER_ORG": "maybe"}, {}, False),
+    ],
+)
+def test_where_bytes_own_settings_point(
+    words: tuple[str, str], environ: dict[str, str], options: dict[str, Any], is_target: bool
+) -> None:
+    found = resolve(*words, environ=environ, **options)
+    assert (found.bytes_reads is not None and found.bytes_reads.identity == found.target.identity) is is_target
