@@ -65,7 +65,8 @@ def _lines(report: DoctorReport) -> Iterator[str]:
     for status in _ORDER:
         for finding in report.findings:
             if finding.status is status:
-                yield f"{status.value + ':':8} {shown(finding.seen)} [{finding.name}]"
+                forced = " (forced)" if finding.forced else ""
+                yield f"{status.value + ':':8} {shown(finding.seen)} [{finding.name}]{forced}"
                 if status is not FindingStatus.PASS:
                     yield from _why_and_cure(finding)
     if report.nginx:
@@ -77,7 +78,7 @@ def _lines(report: DoctorReport) -> Iterator[str]:
         f"{plural(counts[FindingStatus.ERROR], 'error')}, {plural(counts[FindingStatus.WARNING], 'warning')}, "
         f"{counts[FindingStatus.PASS]} passed, in {duration(report.seconds)}."
     )
-    if counts[FindingStatus.ERROR]:
+    if any(one.status is FindingStatus.ERROR and not one.forced for one in report.findings):
         yield "migrate does not start while there is an error; --force NAME goes on in spite of the one of that name."
 
 

@@ -64,7 +64,7 @@ def test_where_bytes_calls_fail_no_raw_file_is_called_readable(
         assert "can read 6" not in unknown["answer"]
         assert ends.findings(unknown)["bytes-calls"]["status"] == "warning"
         assert "--probe" in scene.said()[-1] + scene.said()[-2]
-        command.run("doctor", "--to", "s3", "--probe", "--yes", env=scene.env).expect(1)
+        tried = command.run("doctor", "--json", "--to", "s3", "--probe", "--yes", env=scene.env).expect(1).json()
         known = scene.audit(status=1)
         assert (known["bytes_calls"]["state"], known["bytes_calls"]["by"]) == ("fails", "ledger")
         assert known["bytes_calls"]["files_failing"] == 6
@@ -72,6 +72,10 @@ def test_where_bytes_calls_fail_no_raw_file_is_called_readable(
         assert "Found out on " in ends.findings(known)["bytes-calls"]["seen"]
         planned = command.run("plan", "--json", "--to", "s3", env=scene.env).expect(1).json()
         assert ends.findings(planned)["bytes-calls"]["status"] == "error"
+        for document in (tried, planned):
+            assert ends.findings(document)["bytes-raws"]["status"] == "warning"
+        verified = command.run("verify", "--to", "s3", env=scene.env).expect(0).stdout.splitlines()
+        assert "Bytes cannot read at the target until [bytes-calls] is cured" in verified[-1]
 
 
 def test_a_probe_of_its_own_finds_out_and_asks_first(

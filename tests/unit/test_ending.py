@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from migrator.app.steps import Steps, next_steps
+from migrator.cli.logs import log_forced, log_to
 from migrator.firstlook import as_forced
 from migrator.model import Count, Finding, FindingStatus, Problem
 from migrator.reports.console import report_as_text
 from migrator.reports.json import report_as_dict
+from migrator.reports.kept import as_kept, forced_in
 from migrator.reports.page import report_as_html
 from migrator.reports.report import Report
 from migrator.reports.watch import IDLE, STOPPED, Watched, watch_as_text
@@ -103,6 +106,20 @@ def test_a_part_that_failed_is_not_called_copied() -> None:
     text = report_as_text(ended(report_of({"a": tally_of(copied=(2, 20), failed=(1, 1))}, findings=forced(BROKEN))))
     assert "Some of it is copied, and Bytes cannot read it there until" in text
     assert "Everything" not in text
+
+
+def test_a_forced_finding_is_in_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with log_to({"verbose": False, "log_file": path, "log_format": "json"}):
+        log_forced((*forced(BROKEN), NO_ROOM))
+    [line] = path.read_text().splitlines()
+    told = json.loads(line)
+    assert (told["event"], told["name"], told["forced"]) == ("finding", "bytes-calls", True)
+
+
+def test_a_report_that_is_told_again_still_has_it() -> None:
+    kept = as_kept(report_of(COPIED, findings=(*forced(BROKEN), NO_ROOM)))
+    assert forced_in(kept) == ("bytes-calls",)
 
 
 def watched(report: Report, ended_by: str, **more: object) -> Watched:
