@@ -72,6 +72,7 @@ def prune(
             ends, ages=options.ages, refused=prepared.refused, stopping=stopping.event, told=count("proven")
         )
         error: MigratorError | None = None
+        remover: Remover | None = None
         is_dry = True
         try:
             proving.run(prepared.look.organizations, written[0] if written else None)
@@ -96,11 +97,25 @@ def prune(
         target=str(locations.target),
         dry_run=is_dry,
         pruned=proving.pruned,
-        findings=(*findings, *_guard_findings(wish, proving.pruned)),
+        findings=(*findings, *_guard_findings(wish, proving.pruned), *_remover_findings(remover)),
         manifest=str(written[0].folder) if written and not is_dry else None,
         seconds=time.monotonic() - started,
         interrupted_by=stopping.signal,
         error=error,
+    )
+
+
+def _remover_findings(remover: Remover | None) -> tuple[Finding, ...]:
+    """What the server does not do, and what was done instead."""
+    if not isinstance(remover, S3Remover) or not remover.deletes_one_by_one:
+        return ()
+    return (
+        Finding(
+            name="server-abilities",
+            status=FindingStatus.WARNING,
+            seen="This server refuses DeleteObjects, so the raw files were deleted one by one.",
+            why="Nothing is lost by it; it costs requests and time.",
+        ),
     )
 
 

@@ -280,6 +280,50 @@ def test_a_server_that_fails_is_told_and_nothing_counts_as_deleted() -> None:
 
 
 @pytest.mark.parametrize(
+    "refusal",
+    [
+        error(501, "NotImplemented"),
+        error(405, "MethodNotAllowed"),
+        error(403, "AccessDenied"),
+        error(400, "MalformedXML"),
+    ],
+)
+def test_a_server_that_does_not_delete_many_at_once_is_asked_for_each(refusal: Reply) -> None:
+    def script(asked: Asked, number: int) -> Reply:
+        if asked.method == "HEAD":
+            return Reply(200, headers={"ETag": f'"{ETAG}"', "Content-Length": "36"})
+        return Reply(204) if asked.method == "DELETE" else refusal
+
+    with scripted(script) as server:
+        source = S3Source(server.location(), quick_patience())
+        remover = S3Remover(source)
+        proven = [(raw_file, Entry(raw_file.raw_id, 36, ETAG)) for raw_file in FILES]
+        told = dict(remover.remove(proven[:2])) | dict(remover.remove(proven[2:]))
+        source.close()
+    assert told == dict.fromkeys(FILES)
+    methods = [asked.method for asked in server.asked]
+    assert methods.count("DELETE") == len(FILES)
+    assert methods.count("POST") == 1, "asked once, and remembered"
+
+
+def test_deleting_one_by_one_ends_at_the_first_that_changed_since() -> None:
+    looks = iter([ETAG, ETAG, ETAG, "f" * 32])
+
+    def script(asked: Asked, number: int) -> Reply:
+        if asked.method == "HEAD":
+            return Reply(200, headers={"ETag": f'"{next(looks)}"', "Content-Length": "36"})
+        return Reply(204) if asked.method == "DELETE" else error(501, "NotImplemented")
+
+    with scripted(script) as server:
+        source = S3Source(server.location(), quick_patience())
+        told = dict(S3Remover(source).remove([(one, Entry(one.raw_id, 36, ETAG)) for one in FILES[:2]]))
+        source.close()
+    assert told[FILES[0]] is None
+    assert isinstance(told[FILES[1]], SourceChanged)
+    assert [asked.method for asked in server.asked].count("DELETE") == 1
+
+
+@pytest.mark.parametrize(
     "header", [{"ETag": '"other"', "Content-Length": "36"}, {"ETag": f'"{ETAG}"', "Content-Length": "35"}]
 )
 def test_nothing_is_asked_for_when_one_looks_different(header: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from migrator.errors import StoreError
+from migrator.errors import BucketMissing, StoreError
 from migrator.model import Entry, RawFile, RawId
 from migrator.prune import changed
 from migrator.stores.s3.faults import translate
@@ -31,6 +31,7 @@ class S3Remover:
         self._source = source
         self._client: S3Client = source.client
         self._client.meta.events.register("before-sign.s3.DeleteObjects", _with_md5)
+        self.deletes_one_by_one = False
 
     def close(self) -> None:
         """The store is its owner's."""
@@ -44,8 +45,8 @@ class S3Remover:
             if now is None or (now.size, now.etag) != (entry.size, entry.etag):
                 yield raw_file, changed(self._source.describe(raw_file))
                 return
-            unchanged.append(raw_file)
-        for bucket, group in groupby(unchanged, key=lambda raw_file: self._source.place(raw_file).bucket):
+            unchanged.append((raw_file, entry))
+        for bucket, group in groupby(unchanged, key=lambda one: self._source.place(one[0]).bucket):
             yield from self._delete(bucket, list(group))
 
     def mark(self, raw_file: RawFile) -> tuple[RawFile, Callable[[], None]]:
@@ -64,14 +65,23 @@ class S3Remover:
         except Exception as error:
             raise translate(error, str(place)) from error
 
-    def _delete(self, bucket: str, raw_files: list[RawFile]) -> Iterator[tuple[RawFile, StoreError | None]]:
-        by_key = {self._source.place(raw_file).key: raw_file for raw_file in raw_files}
+    def _delete(self, bucket: str, proven: list[tuple[RawFile, Entry]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        """Delete with one request; one by one at a server that refuses to delete many at once, remembered from then on."""
+        if self.deletes_one_by_one:
+            yield from self._delete_each(proven)
+            return
+        by_key = {self._source.place(raw_file).key: raw_file for raw_file, _ in proven}
         try:
             answer = self._client.delete_objects(
                 Bucket=bucket, Delete={"Objects": [{"Key": key} for key in by_key], "Quiet": False}
             )
         except Exception as error:
-            yield raw_files[0], translate(error, f"s3://{bucket}")
+            fault = translate(error, f"s3://{bucket}")
+            if fault.temporary or isinstance(fault, BucketMissing):
+                yield proven[0][0], fault
+                return
+            self.deletes_one_by_one = True  # what is refused as a whole deleted nothing
+            yield from self._delete_each(proven)
             return
         for told in answer.get("Deleted", ()):
             raw_file = by_key.pop(told.get("Key", ""), None)
@@ -89,6 +99,20 @@ class S3Remover:
                     "not-deleted", f"The server did not say whether it deleted {self._source.describe(raw_file)}."
                 ),
             )
+
+    def _delete_each(self, proven: Sequence[tuple[RawFile, Entry]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        """Look at each once more and delete it; ends at the first that is not as it was, or is not deleted."""
+        for raw_file, entry in proven:
+            try:
+                now = self._source.look(raw_file)
+                if now is None or (now.size, now.etag) != (entry.size, entry.etag):
+                    yield raw_file, changed(self._source.describe(raw_file))
+                    return
+                self._call(self._source.place(raw_file), "delete_object", {})
+            except StoreError as error:
+                yield raw_file, error
+                return
+            yield raw_file, None
 
 
 def _with_md5(request: Any, **_: Any) -> None:
