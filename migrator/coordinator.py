@@ -27,7 +27,7 @@ from migrator.model import (
     shards_of,
 )
 from migrator.stopping import Flag
-from migrator.units import Assignment, Ended, Event, Survey, Surveyed, Told, Unit, UploadBegan, UploadEnded
+from migrator.units import Assignment, Ended, Event, Learned, Survey, Surveyed, Told, Unit, UploadBegan, UploadEnded
 
 PROBLEMS_SHOWN = 1_000
 GRAVEST_FIRST = (
@@ -101,7 +101,8 @@ class Observer(Protocol):
 class Totals:
     """What a run has come to: counted for each organization, with the first problems. `beside` are strays beside the organizations.
 
-    `groups` counts problems of one kind and reason; reasons beyond the first 200 are counted together.
+    `learned` are fields of the target's abilities that turned out otherwise. `groups` counts problems of one kind and reason; reasons
+    beyond the first 200 are counted together.
     """
 
     organizations: dict[str, Tally] = field(default_factory=dict)
@@ -110,6 +111,7 @@ class Totals:
     groups: Counter[tuple[str, str]] = field(default_factory=Counter)
     shape: Shape = field(default_factory=Shape)
     course: Course = field(default_factory=Course)
+    learned: dict[str, int] = field(default_factory=dict)
     _first: dict[str, list[Problem]] = field(default_factory=dict)
 
     def add(self, told: Told) -> None:
@@ -226,6 +228,8 @@ class Coordinator:
             self._memory.record_upload(event)
             if isinstance(event, UploadBegan):
                 self._engine.acknowledge(event)
+        elif isinstance(event, Learned):
+            self._totals.learned[event.name] = event.value
         elif isinstance(event, Ended):
             self._under_way -= 1
             if event.error is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from migrator.errors import Interrupted
 from migrator.model import RawFile, UnfinishedUpload
 from migrator.stopping import Flag
-from migrator.units import Event, UploadBegan, UploadEnded
+from migrator.units import Event, Learned, UploadBegan, UploadEnded
 
 _NUMBER = struct.Struct("<Q")
 _LOOKED_EVERY = 0.002
@@ -70,3 +70,6 @@ class Line:
     def ended(self, upload: UnfinishedUpload) -> None:
         self._uploads.pop(RawFile(upload.organization, upload.raw_id), None)
         self.tell(UploadEnded(upload))
+
+    def learned(self, name: str, value: int) -> None:
+        self.tell(Learned(name, value))

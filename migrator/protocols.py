@@ -151,6 +151,10 @@ class Journal(Protocol):
         """The upload became an object, or was aborted."""
         ...
 
+    def learned(self, name: str, value: int) -> None:
+        """Report a field of the server's abilities that is not as it was believed to be."""
+        ...
+
 
 class Receipt(Protocol):
     """What `Target.store` hands to `Target.publish`."""

@@ -117,6 +117,13 @@ class UploadEnded(NamedTuple):
     upload: UnfinishedUpload
 
 
+class Learned(NamedTuple):
+    """An event: what a worker found out of the target's server, as a field of its abilities and the value."""
+
+    name: str
+    value: int
+
+
 class Ended(NamedTuple):
     """An event: a unit has come to its end; `error` is what ends the run, if anything."""
 
@@ -124,7 +131,7 @@ class Ended(NamedTuple):
     unit: int = 0
 
 
-Event = Surveyed | Told | UploadBegan | UploadEnded | Ended
+Event = Surveyed | Told | UploadBegan | UploadEnded | Learned | Ended
 
 
 def problem_of(notice: Notice) -> Problem:

@@ -16,7 +16,15 @@ from migrator.app.estimating import estimated
 from migrator.app.memory import Record, only_reading
 from migrator.app.opening import held_ledger, patience_of, reading, throttle_of
 from migrator.app.options import Deadline, EngineName, Options, Prepared, Stopping, Watch
-from migrator.app.planning import abilities_of, ability_findings, first_look, lane_findings, refuse_idle_limits
+from migrator.app.planning import (
+    abilities_of,
+    ability_findings,
+    first_look,
+    keep_learned,
+    lane_findings,
+    refuse_idle_limits,
+    with_learned,
+)
 from migrator.app.recipe import Recipe, pass_of
 from migrator.app.reporting import first_totals, report_of
 from migrator.app.spreading import engine_of
@@ -110,7 +118,11 @@ def migrate(
             prepared,
             totals,
             stopping,
-            lambda: (*prepared.findings, *key_findings(recipe, options), *engine.findings),
+            lambda: (
+                *with_learned(prepared.findings, abilities, totals),
+                *key_findings(recipe, options),
+                *engine.findings,
+            ),
             ahead,
             by_size=options.compare_by_size,
         )
@@ -127,6 +139,7 @@ def migrate(
             _count_what_is_left(totals, ahead, stopping)
         else:
             _give_up_leftovers(ledger, source, prepared, options, stopping)
+        keep_learned(prepared, ledger, abilities, totals)
         report = report_now()
         record.keep(as_kept(report))
         record.end(report.exit_status)

@@ -13,6 +13,7 @@ from migrator.app.bytescalls import names_taken, newest_looks
 from migrator.app.doctor import first_findings
 from migrator.app.opening import as_refusal, patience_of, reading, throttle_of, writing
 from migrator.app.options import Options, Prepared, Stopping
+from migrator.coordinator import Totals
 from migrator.errors import CannotStart, SettingsError, StoreError
 from migrator.firstlook import as_forced, look_at_bucket_names, look_at_source, refuse_errors
 from migrator.ledger import Ledger
@@ -224,7 +225,7 @@ def abilities_of(
     movable = [name for name in prepared.look.organizations if name not in prepared.refused]
     if not isinstance(location, S3Location) or not movable:
         return Abilities(), prepared
-    place = f"{endpoint_identity(location.access.endpoint_url)} {location.naming.bucket_of(movable[0])}"
+    place = _place_of(location, movable[0])
     known = Abilities.from_dict(ledger.abilities(place, time.time()) or {})
     if known is not None:
         return known, _signing_payloads(prepared, location, known)
@@ -245,6 +246,28 @@ def abilities_of(
     made = location.naming.bucket_of(movable[0])
     prepared = replace(prepared, buckets_there=tuple(dict.fromkeys((*prepared.buckets_there, made))))
     return known, _signing_payloads(prepared, location, known)
+
+
+def _place_of(location: S3Location, organization: str) -> str:
+    """What the ledger knows the server's abilities by."""
+    return f"{endpoint_identity(location.access.endpoint_url)} {location.naming.bucket_of(organization)}"
+
+
+def with_learned(findings: tuple[Finding, ...], abilities: Abilities, totals: Totals) -> tuple[Finding, ...]:
+    """The findings with what the run found out of the server's abilities, told once."""
+    if not totals.learned:
+        return findings
+    others = tuple(one for one in findings if one.name != "server-abilities")
+    return (*others, *ability_findings(abilities.with_learned(totals.learned)))
+
+
+def keep_learned(prepared: Prepared, ledger: Ledger, abilities: Abilities, totals: Totals) -> None:
+    """Keep what the run found out, so that the next one does right at once."""
+    location = prepared.locations.target
+    movable = [name for name in prepared.look.organizations if name not in prepared.refused]
+    if totals.learned and isinstance(location, S3Location) and movable:
+        known = abilities.with_learned(totals.learned)
+        ledger.save_abilities(_place_of(location, movable[0]), known.as_dict(), time.time())
 
 
 def _signing_payloads(prepared: Prepared, target: S3Location, known: Abilities) -> Prepared:

@@ -18,7 +18,7 @@ from migrator.errors import MigratorError
 from migrator.line import Acknowledgements, Line
 from migrator.model import UnfinishedUpload
 from migrator.stopping import Flag, StopFlag
-from migrator.units import Ended, Event, Survey, Told, Unit, UploadBegan, UploadEnded
+from migrator.units import Ended, Event, Learned, Survey, Told, Unit, UploadBegan, UploadEnded
 
 _LOOKED_EVERY = 0.5
 
@@ -153,7 +153,7 @@ class Station:
         self._work(self._stopping, self._units, self._line)
 
     def _tell(self, event: Event) -> None:
-        if isinstance(event, (UploadBegan, UploadEnded)):
+        if isinstance(event, (UploadBegan, UploadEnded, Learned)):
             self._say(Said("", event))
             return
         attempt = self._attempts.get(event.unit)

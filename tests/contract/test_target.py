@@ -593,6 +593,9 @@ class Notebook:
         self.ids.append(upload.upload_id)
         self.kept[RawFile(upload.organization, upload.raw_id)] = upload
 
+    def learned(self, name: str, value: int) -> None:
+        """What this journal is for are uploads."""
+
     def ended(self, upload: UnfinishedUpload) -> None:
         del self.kept[RawFile(upload.organization, upload.raw_id)]
 

@@ -273,6 +273,8 @@ ROWS = (
         changes=(answers("CopyObject UploadPartCopy", 501, "NotImplemented"),),
         ways=("across",),
         parts=True,
+        error="server-abilities",
+        told=("pass through this machine",),
         requests={"CopyObject": (1, 8), "UploadPartCopy": (0, 4)},
     ),
     Row(
@@ -474,6 +476,40 @@ ROWS = (
         does="Uploads all the same; after an interruption the parts are sent again.",
         changes=(answers("ListParts ListMultipartUploads", 501, "NotImplemented"),),
         parts=True,
+    ),
+    Row(
+        name="parts-few",
+        met="Scaleway (1,000 parts), and others with a limit of their own",
+        says="400 InvalidArgument to UploadPart with a number beyond the limit (2 in the test).",
+        does="Begins the upload anew in larger parts, and remembers the limit.",
+        changes=(
+            answers(
+                "UploadPart",
+                400,
+                "InvalidArgument",
+                "Part number must be an integer between 1 and 2, inclusive",
+                when=lambda request: int(request.query["partNumber"]) > 2,
+            ),
+        ),
+        parts=True,
+        error="server-abilities",
+        told=("at most 2 parts",),
+        check=lambda run: not run.memory.uploads,
+    ),
+    Row(
+        name="parts-few-at-completing",
+        met="gateways that count the parts at the end",
+        says="400 TooManyParts to CompleteMultipartUpload with more than one part.",
+        does="Begins the upload anew in larger parts, and remembers the limit.",
+        changes=(
+            answers(
+                "CompleteMultipartUpload", 400, "TooManyParts", when=lambda request: request.body.count(b"<Part>") > 1
+            ),
+        ),
+        parts=True,
+        lanes=("boto3",),
+        error="server-abilities",
+        check=lambda run: not run.memory.uploads,
     ),
     Row(
         name="attributes-not-known",

@@ -8,15 +8,16 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from migrator.errors import StoreError
 from migrator.stores.s3.etags import clean_etag, quoted
 from migrator.stores.s3.faults import status_of, translate
 from migrator.stores.strays import PROBE_PREFIX
 from migrator.together import together
+from migrator.transfer.parts import MOST_PARTS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -34,6 +35,9 @@ class Abilities:
     etag_is_md5: bool = False
     checks_md5: bool = False
     unsigned_payload: bool = True
+    copies: bool = True
+    copies_parts: bool = True
+    most_parts: int = MOST_PARTS
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -41,10 +45,16 @@ class Abilities:
     @classmethod
     def from_dict(cls, known: Mapping[str, object]) -> Abilities | None:
         """Abilities as they were kept; None for what an other version kept."""
-        names = {field.name for field in fields(cls)}
-        if set(known) != names or not all(isinstance(value, bool) for value in known.values()):
+        kinds = {field.name: type(field.default) for field in fields(cls)}
+        if set(known) != set(kinds) or not all(type(value) is kinds[name] for name, value in known.items()):
             return None
-        return cls(**{name: bool(value) for name, value in known.items()})
+        return cls(**known)  # type: ignore[arg-type]
+
+    def with_learned(self, learned: Mapping[str, int]) -> Abilities:
+        """These, and what a run found out."""
+        numbers = ("most_parts",)
+        changes: dict[str, Any] = {name: value if name in numbers else bool(value) for name, value in learned.items()}
+        return replace(self, **changes)
 
     def in_words(self) -> str:
         """What is missing and what is done instead; empty for a server that does it all."""
@@ -63,6 +73,14 @@ class Abilities:
             )
         if not self.unsigned_payload:
             missing.append("it refuses content that is not signed, so each file's SHA-256 is computed and signed")
+        if not self.copies:
+            missing.append(
+                "it does not copy objects, or not for these credentials, so the bytes pass through this machine"
+            )
+        elif not self.copies_parts:
+            missing.append("it does not copy in parts, so the bytes of large files pass through this machine")
+        if self.most_parts < MOST_PARTS:
+            missing.append(f"it takes at most {self.most_parts:,} parts of an upload, so parts are larger")
         return missing
 
 

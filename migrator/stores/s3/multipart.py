@@ -36,7 +36,7 @@ from migrator.stores.s3.ranges import RangeReader
 from migrator.stores.s3.wire import Wire
 from migrator.throttle import Throttle
 from migrator.transfer.integrity import EtagCheck, etag_of_parts, is_plain_md5
-from migrator.transfer.parts import part_size_for, parts_in_flight
+from migrator.transfer.parts import LARGEST_PART, part_size_for, parts_in_flight
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -50,6 +50,11 @@ _SECONDS_IF_LOST = 10.0
 """How long to look for the object of an upload that the server does not know: a proxy may have repeated the request that completed it."""
 UPLOAD_LOST = "upload-lost"
 COPY_UNPROVEN = "copy-unproven"
+PARTS_LIMITED = "parts-limited"
+_TOO_MANY_PARTS = ("InvalidArgument", "InvalidPartNumber", "TooManyParts", "MaxPartsExceeded", "LimitExceeded")
+"""How servers refuse a part's number, or the number of parts, where parts before it were taken. AWS: InvalidArgument."""
+_USUAL_LIMIT = 1_000
+"""Of servers that take fewer than 10,000 parts (Scaleway)."""
 _LOST = ("NoSuchUpload", "NotImplemented")
 """Somebody aborted the upload, or the server does not let a part be sent again (`rclone serve s3`): it has to begin anew."""
 
@@ -72,7 +77,10 @@ class _Range(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What uploads are made with. `journal` None: nothing is written down, and nothing can go on."""
+    """What uploads are made with. `journal` None: nothing is written down, and nothing can go on.
+
+    `limit_parts` is told how many parts the server takes, where it refuses more.
+    """
 
     client: S3Client
     wire: Wire | None
@@ -81,6 +89,7 @@ class Means:
     patience: Patience
     journal: Journal | None
     throttle: Throttle
+    limit_parts: Callable[[int], None]
 
 
 class Upload:
@@ -106,7 +115,14 @@ class Upload:
 
     def send(self, content: Content, condition: Condition) -> str:
         """Send what is not there yet and complete; returns the ETag. Raises AlreadyThere with nothing changed at the name."""
-        part_size = part_size_for(content.entry.size)
+        part_size = part_size_for(content.entry.size, self._abilities.most_parts)
+        if part_size > LARGEST_PART:
+            raise StoreError(
+                "parts-limited",
+                f"The server takes {self._abilities.most_parts} parts of {self._place}, which would be larger than 1 GiB.",
+                why="Some parts are in this machine's memory at once.",
+                cure="Raise the server's limit on the number of parts, or copy this file with a tool that sends it whole.",
+            )
 
         def send_parts(kept: dict[int, Listed]) -> list[_Part]:
             sent = self._send_parts(content, part_size, kept)
@@ -232,7 +248,7 @@ class Upload:
             self._means.journal.ended(self._upload)
 
     def _send_parts(self, content: Content, part_size: int, kept: dict[int, Listed]) -> list[_Part]:
-        in_flight = parts_in_flight(content.entry.size)
+        in_flight = parts_in_flight(content.entry.size, part_size)
         under_way: deque[Future[_Part]] = deque()
         sent: list[_Part] = []
         try:
@@ -313,7 +329,7 @@ class Upload:
             try:
                 etag = self._over_wire(number, data, digest.digest()) or self._by_boto3(number, data, digest.digest())
             except NotTheSame as error:
-                if error.name == UPLOAD_LOST:
+                if error.name in (UPLOAD_LOST, PARTS_LIMITED):
                     raise
                 continue  # the server found the damage: this part again, and not the whole file
             if etag == digest.hexdigest() or not self._abilities.etag_is_md5:
@@ -336,7 +352,17 @@ class Upload:
             "Body": data,
             "ContentMD5": base64.b64encode(md5).decode(),
         }
-        return clean_etag(self._retry(lambda: self._uploaded(asked)).get("ETag"))
+        try:
+            return clean_etag(self._retry(lambda: self._uploaded(asked)).get("ETag"))
+        except StoreError as error:
+            if number > 1 and code_of(error.__cause__ or error) in _TOO_MANY_PARTS:
+                raise self._limited(number - 1) from error
+            raise
+
+    def _limited(self, most: int) -> NotTheSame:
+        """The error after which the file is sent anew, in larger parts."""
+        self._means.limit_parts(most)
+        return NotTheSame(PARTS_LIMITED, f"The server takes {most} parts of {self._place} at most.")
 
     def _uploaded(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Send a part. A server that lost the upload may hang up or fail each time: then the list of parts tells."""
@@ -445,6 +471,9 @@ class Upload:
                 return None
             if self._is_first_try(error):
                 self._may_be_completing = False
+                sent = len(asked["MultipartUpload"]["Parts"])
+                if sent > 1 and code_of(error.__cause__ or error) in _TOO_MANY_PARTS:
+                    raise self._limited(_USUAL_LIMIT if sent > _USUAL_LIMIT else sent // 2) from error
                 raise
             return None  # an earlier request may have completed it, after which this one makes no sense to the server
 

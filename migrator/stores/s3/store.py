@@ -352,8 +352,6 @@ class S3Target(S3Source):
         self._create_buckets = create_buckets
         self._prepared = set(buckets_there)
         self._preparing = threading.Lock()
-        self._copies_here = True
-        self._copies_parts = True
         self._copies_on_condition = abilities.conditional_create and _copies_conditionally(self._client)
 
     def probe(self, organization: str, name: str) -> Abilities:
@@ -395,7 +393,7 @@ class S3Target(S3Source):
 
         Up to 5 GiB with an MD5 in one request; what was made in parts of a known size in the same parts, so that it gets the same ETag.
         """
-        if not self._copies_here or not isinstance(source, S3Source) or not _are_alike(source.access, self.access):
+        if not self.abilities.copies or not isinstance(source, S3Source) or not _are_alike(source.access, self.access):
             return None
         place, origin = self.place(raw_file), source.place(raw_file)
         part_size = self._copied_in_parts_of(origin, entry)
@@ -437,18 +435,25 @@ class S3Target(S3Source):
             return False
         if error.temporary and error.name != UPLOAD_LOST:
             return False
+        is_for_all = isinstance(error, AccessDenied) or is_unsupported(error)
         if in_parts:
-            self._copies_parts = False
-        if not in_parts or isinstance(error, AccessDenied):
-            self._copies_here = not (isinstance(error, AccessDenied) or is_unsupported(error))
+            self._learn("copies_parts", False)
+        elif is_for_all:
+            self._learn("copies", False)
         return True
+
+    def _learn(self, name: str, value: int) -> None:
+        """Remember what the server does not do, here and for the runs to come."""
+        self.abilities = self.abilities.with_learned({name: value})
+        if self._journal is not None:
+            self._journal.learned(name, value)
 
     def _copied_in_parts_of(self, origin: Place, entry: Entry) -> int | None:
         """In parts of how many bytes the server shall copy an object; None for one that goes in one request, or through here."""
-        if entry.size <= WHOLE_UP_TO or entry.etag is None or not self._copies_parts:
+        if entry.size <= WHOLE_UP_TO or entry.etag is None or not self.abilities.copies_parts:
             return None
         if is_plain_md5(entry.etag):
-            return part_size_for(entry.size) if entry.size > self._largest_copy else None
+            return part_size_for(entry.size, self.abilities.most_parts) if entry.size > self._largest_copy else None
         check = EtagCheck(entry.etag, entry.size)
         if check.only_part_size is not None:
             return check.only_part_size
@@ -518,6 +523,7 @@ class S3Target(S3Source):
             patience=self._patience,
             journal=self._journal,
             throttle=self._throttle,
+            limit_parts=partial(self._learn, "most_parts"),
         )
 
     def _copy(self, place: Place, origin: Place, entry: Entry) -> str:
