@@ -85,7 +85,7 @@ _OF_DISKS = (
     NAME_LENGTH,
 )
 
-KEEP_BYTES_OUT = (BUCKET_NAMES, BYTES_CALLS)
+KEEP_BYTES_OUT = (BUCKET_NAMES, BYTES_CALLS, SERVICE_USER)
 """Because of these, Bytes cannot read or save at the target, whatever was copied."""
 
 FINDINGS = (BUCKET_NAMES, *_OF_SETTINGS, *_OF_SERVERS, *_OF_DISKS, UNFINISHED_RUN, OTHER_LEDGERS)
