@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -73,7 +74,8 @@ class Tool(ABC):
             {"AWS_CA_BUNDLE": str(server.ca_bundle), "SSL_CERT_FILE": str(server.ca_bundle)} if server.ca_bundle else {}
         )
         keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY, "AWS_DEFAULT_REGION": "us-east-1"}
-        return {**keys, "AWS_EC2_METADATA_DISABLED": "true", **more}
+        owner = {"BYTES_MIGRATOR_OWNER": str(os.geteuid())}  # no Bytes is to read them, and an older version ignores it
+        return {**keys, "AWS_EC2_METADATA_DISABLED": "true", **owner, **more}
 
     @abstractmethod
     def upload(self, server: Server, folder: Path, bucket: str, state: Path) -> Words: ...

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from enum import Enum
 from itertools import groupby
 from operator import itemgetter
@@ -32,6 +33,7 @@ PROBLEMS_OF_A_KIND = 1_000
 ALL_ALIKE = 100
 """If so many contents in a row end alike, and none ended otherwise before, so would all others."""
 _TOLD_AFTER_ROWS = 2_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class Kind(Enum):
@@ -43,6 +45,7 @@ class Kind(Enum):
     UNDECODABLE = "undecodable"
     FAILED = "failed"
     MISSING = "missing"
+    CLOSED = "closed"
     ELSEWHERE = "elsewhere"
     UNREADABLE_FOLDER = "unreadable-folder"
     API = "api"
@@ -54,11 +57,13 @@ class Kind(Enum):
 class AuditTally:
     """What became of the rows of an organization, or of all.
 
+    `closed` are there, and Bytes' user may not read them.
     `unhashed`, `altered`, `undecodable`, `proven` and `failed` are parts of `readable`; `orphaned` stands outside. Bytes are of what was
     seen.
     """
 
     readable: Count = field(default_factory=Count)
+    closed: Count = field(default_factory=Count)
     elsewhere: Count = field(default_factory=Count)
     missing: Count = field(default_factory=Count)
     orphaned: Count = field(default_factory=Count)
@@ -70,9 +75,9 @@ class AuditTally:
 
     @property
     def rows(self) -> Count:
-        """Every row that was asked about: the sum of its three fates, by definition."""
+        """Every row that was asked about: the sum of its four fates, by definition."""
         total = Count()
-        for count in (self.readable, self.elsewhere, self.missing):
+        for count in (self.readable, self.closed, self.elsewhere, self.missing):
             total.merge(count)
         return total
 
@@ -83,12 +88,12 @@ class AuditTally:
     @property
     def is_clean(self) -> bool:
         """Every row is readable, and nothing is known to be other than it was recorded."""
-        bad = (self.elsewhere, self.missing, self.altered, self.undecodable, self.failed)
+        bad = (self.closed, self.elsewhere, self.missing, self.altered, self.undecodable, self.failed)
         return not any(count.files for count in bad)
 
     def as_dict(self) -> dict[str, dict[str, int]]:
         """The totals of ``--json``."""
-        names = ("rows", "readable", "elsewhere", "missing", "orphaned", "unhashed", "altered", "undecodable")
+        names = ("rows", "readable", "closed", "elsewhere", "missing", "orphaned", "unhashed", "altered", "undecodable")
         return {name: getattr(self, name).as_dict() for name in names}
 
 
@@ -101,6 +106,12 @@ class Audited:
     problems_total: int = 0
     unreadable_folders: int = 0
     unlistable: dict[str, str] = field(default_factory=dict)
+    missing_span: tuple[int, int] | None = None
+
+    def missing_between(self, ended_us: int) -> None:
+        """Widen the time between the first and the last scan whose raw file is missing, in microseconds since the epoch."""
+        first, last = self.missing_span or (ended_us, ended_us)
+        self.missing_span = (min(first, ended_us), max(last, ended_us))
 
     def overall(self) -> AuditTally:
         total = AuditTally()
@@ -152,12 +163,14 @@ class _UnderWay(NamedTuple):
 class Places:
     """Where to look: at `target`, and at `source` (None: nowhere) for what is not there.
 
-    `broken_rule` says why the target can have no place for an organization, None where it can.
+    `why_closed` says why Bytes' user may not read a raw file at the target, empty where it may; `broken_rule` why the target can have no
+    place for an organization, None where it can.
     """
 
     target: Source
     source: Source | None
     broken_rule: Callable[[str], str | None]
+    why_closed: Callable[[RawFile], str] = lambda raw_file: ""
 
 
 class Audit:
@@ -220,6 +233,10 @@ class Audit:
             self._sample.offer(row)
         if entry is None:
             self._absent(row, self._elsewhere.find(row.raw_id))
+        elif why := self._places.why_closed(RawFile(row.organization, row.raw_id)):
+            self._tally.closed.add(entry.size)
+            self._problem(Kind.CLOSED, row, why, entry.size)
+            self._count(entry.size)
         elif self._prover is None or not row.is_provable:
             self._readable(row, entry)
         else:
@@ -232,7 +249,9 @@ class Audit:
             self._problem(Kind.ELSEWHERE, row, "it is only at the other location", elsewhere.size)
         else:
             self._tally.missing.add(0)
-            self._problem(Kind.MISSING, row, why)
+            self._problem(Kind.MISSING, row, f"{why}; {_when(row)}")
+            if row.ended_us:
+                self.audited.missing_between(row.ended_us)
         self._count(0)
 
     def _readable(self, row: Recorded, entry: Entry) -> None:
@@ -353,6 +372,15 @@ class Audit:
         told, self._told = self._told, Told(organization=self._told.organization)
         self._told_rows = 0
         self._tell(told)
+
+
+def moment_of(ended_us: int) -> str:
+    """Microseconds since the epoch → '2026-01-02 03:04:05 UTC'."""
+    return (_EPOCH + timedelta(microseconds=ended_us)).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _when(row: Recorded) -> str:
+    return f"its scan ended {moment_of(row.ended_us)}" if row.ended_us else "its row has no time"
 
 
 class _Elsewhere:

@@ -55,6 +55,11 @@ class AuditSettings:
             cure=f"Give Bytes' settings by --env-file FILE, set {DB_URI}, or give --database rows.csv with an export.",
         )
 
+    @property
+    def says_encryption(self) -> bool:
+        """Whether the settings say how Bytes encrypts; its default is not to."""
+        return self.environment.get(MIDDLEWARE) is not None
+
     def box_keys(self) -> BoxKeys | None:
         """The keys where Bytes encrypts, None where it does not. Raises SettingsError for what Bytes would not start with."""
         setting = self.environment.get(MIDDLEWARE)

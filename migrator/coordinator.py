@@ -33,6 +33,7 @@ PROBLEMS_SHOWN = 1_000
 GRAVEST_FIRST = (
     *(outcome.value for outcome in (Outcome.CONFLICT, Outcome.FAILED)),
     NoticeKind.UNREADABLE_FOLDER.value,
+    NoticeKind.CLOSED.value,
     *(outcome.value for outcome in (Outcome.REFUSED, Outcome.PENDING, Outcome.VANISHED)),
     NoticeKind.STRAY.value,
     NoticeKind.LEFT_ALONE.value,
@@ -99,7 +100,8 @@ class Observer(Protocol):
 
 @dataclass(slots=True)
 class Totals:
-    """What a run has come to: counted for each organization, with the first problems. `beside` are strays beside the organizations.
+    """What a run has come to: counted for each organization, with the first problems. `beside` are strays beside the organizations,
+    `above` is what was counted of the location itself.
 
     `learned` are fields of the target's abilities that turned out otherwise. `groups` counts problems of one kind and reason; reasons
     beyond the first 200 are counted together.
@@ -107,6 +109,7 @@ class Totals:
 
     organizations: dict[str, Tally] = field(default_factory=dict)
     beside: Count = field(default_factory=Count)
+    above: Tally = field(default_factory=Tally)
     problems_total: int = 0
     groups: Counter[tuple[str, str]] = field(default_factory=Counter)
     shape: Shape = field(default_factory=Shape)
@@ -115,7 +118,10 @@ class Totals:
     _first: dict[str, list[Problem]] = field(default_factory=dict)
 
     def add(self, told: Told) -> None:
-        self.organizations.setdefault(told.organization, Tally()).merge(told.tally)
+        if told.organization:
+            self.organizations.setdefault(told.organization, Tally()).merge(told.tally)
+        else:
+            self.above.merge(told.tally)
         self.add_problems(told.problems)
         self.shape.merge(told.shape)
         self.course.add(told.tally)
@@ -142,6 +148,7 @@ class Totals:
         for tally in self.organizations.values():
             total.merge(tally)
         total.stray.merge(self.beside)
+        total.merge(self.above)
         return total
 
 
@@ -223,7 +230,7 @@ class Coordinator:
         if isinstance(event, Surveyed):
             self._surveyed.append(self._assignments(event))
         elif isinstance(event, Told):
-            self._take_down(event)
+            self.take_down(event)
         elif isinstance(event, (UploadBegan, UploadEnded)):
             self._memory.record_upload(event)
             if isinstance(event, UploadBegan):
@@ -236,7 +243,8 @@ class Coordinator:
                 self._error = self._error or event.error
                 self._stopping.set()
 
-    def _take_down(self, told: Told) -> None:
+    def take_down(self, told: Told) -> None:
+        """Write an event down, count it, and show it to the observers."""
         self._memory.record(told)
         self._totals.add(told)
         for observer in self._observers:

@@ -32,6 +32,15 @@ BYTES_DEFAULTS: Mapping[str, str] = {
     BUCKET_PER_ORG: "true",
 }
 DEFAULT_ORIGIN = "Bytes' default"
+OLD_NAMES: Mapping[str, str] = {
+    "ENCRYPTION_MIDDLEWARE": "BYTES_ENCRYPTION_MIDDLEWARE",
+    "HASHING_ALGORITHM": "BYTES_HASHING_ALGORITHM",
+    "KAT_PRIVATE_KEY_B64": "BYTES_PRIVATE_KEY_B64",
+    "VWS_PUBLIC_KEY_B64": "BYTES_PUBLIC_KEY_B64",
+}
+"""Older names that Bytes still reads, in any case, where the new name is not set at all (``BackwardsCompatibleEnvSettings`` in
+``bytes/config.py``): a new name that is set to nothing wins too."""
+_OLD_NAME_OF = {new: old for old, new in OLD_NAMES.items()}
 
 ENDPOINT_URL = "AWS_ENDPOINT_URL"
 ENDPOINT_URLS = ("AWS_ENDPOINT_URL_S3", ENDPOINT_URL)
@@ -68,7 +77,7 @@ def _known_name(name: str) -> str | None:
     upper = name.upper()
     if upper.startswith("BYTES_MIGRATOR_"):
         return None
-    if upper in BYTES_DEFAULTS or upper.startswith("BYTES_"):
+    if upper in BYTES_DEFAULTS or upper in OLD_NAMES or upper.startswith("BYTES_"):
         return upper
     return name if name.startswith("AWS_") else None
 
@@ -91,8 +100,9 @@ class Environment:
         return merged(self.files)
 
     def get(self, name: str) -> Setting | None:
-        """The setting that wins; None if only Bytes' default holds."""
-        return merged(self.layers).get(name)
+        """The setting that wins, by its new or its old name; None if only Bytes' default holds."""
+        together = merged(self.layers)
+        return together.get(name) or together.get(_OLD_NAME_OF.get(name, ""))
 
     def or_default(self, name: str) -> Setting:
         """The setting that wins, or Bytes' default."""

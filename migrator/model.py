@@ -160,6 +160,7 @@ class NoticeKind(Enum):
     STRAY = "stray"
     UNREADABLE_FOLDER = "unreadable-folder"
     LEFT_ALONE = "left-alone"
+    CLOSED = "closed"
 
 
 class Notice(NamedTuple):
@@ -287,13 +288,16 @@ class Tally:
     """Counted outcomes, of a shard, an organization or a run.
 
     `extra` (raw files only at the target) and `stray` stand outside `discovered`; `present_unseen` is the part of present that rests
-    on the ledger alone.
+    on the ledger alone. `closed` counts raw files and folders at a disk target that Bytes' user cannot use, `owner_corrected` those whose
+    owner or mode was set right, or in a dry run would be; a folder counts with 0 bytes.
     """
 
     outcomes: dict[Outcome, Count] = field(default_factory=lambda: {outcome: Count() for outcome in Outcome})
     extra: Count = field(default_factory=Count)
     stray: Count = field(default_factory=Count)
     present_unseen: Count = field(default_factory=Count)
+    closed: Count = field(default_factory=Count)
+    owner_corrected: Count = field(default_factory=Count)
     unreadable_folders: int = 0
 
     @property
@@ -313,6 +317,8 @@ class Tally:
         self.extra.merge(other.extra)
         self.stray.merge(other.stray)
         self.present_unseen.merge(other.present_unseen)
+        self.closed.merge(other.closed)
+        self.owner_corrected.merge(other.owner_corrected)
         self.unreadable_folders += other.unreadable_folders
 
     def taken_back(self) -> Tally:
@@ -323,13 +329,26 @@ class Tally:
         undoing.extra.take(self.extra)
         undoing.stray.take(self.stray)
         undoing.present_unseen.take(self.present_unseen)
+        undoing.closed.take(self.closed)
+        undoing.owner_corrected.take(self.owner_corrected)
         return undoing
 
     @property
     def is_clean(self) -> bool:
         """Everything is accounted for and nothing needs the operator."""
         bad = (Outcome.CONFLICT, Outcome.FAILED, Outcome.REFUSED, Outcome.PENDING)
-        return not self.unreadable_folders and not any(self.outcomes[outcome].files for outcome in bad)
+        is_open = not self.unreadable_folders and not self.closed.files
+        return is_open and not any(self.outcomes[outcome].files for outcome in bad)
+
+    @property
+    def beside(self) -> dict[str, Count]:
+        """What stands outside `discovered`, by the names of ``--json``."""
+        return {
+            "extra": self.extra,
+            "stray": self.stray,
+            "closed": self.closed,
+            "owner_corrected": self.owner_corrected,
+        }
 
     def as_dict(self) -> dict[str, dict[str, int]]:
         """The totals of ``--json``, in the order in which they are told."""
@@ -340,12 +359,15 @@ class Tally:
             "extra": self.extra.as_dict(),
             "stray": self.stray.as_dict(),
             "present_unseen": self.present_unseen.as_dict(),
+            "closed": self.closed.as_dict(),
+            "owner_corrected": self.owner_corrected.as_dict(),
         }
 
     @property
     def is_proven(self) -> bool:
-        """All raw files that were met are proven, and none may have been hidden."""
-        return not self.unreadable_folders and self.discovered.files == self.outcomes[Outcome.PROVEN].files
+        """All raw files that were met are proven, none may have been hidden, and Bytes' user can read them."""
+        is_open = not self.unreadable_folders and not self.closed.files
+        return is_open and self.discovered.files == self.outcomes[Outcome.PROVEN].files
 
     def as_proofs(self) -> dict[str, dict[str, int]]:
         """The totals of a verification: discovered = proven + unproven + conflict + missing + failed.
@@ -359,7 +381,12 @@ class Tally:
             for outcome in outcomes:
                 count.merge(self.outcomes[outcome])
             told[name] = count.as_dict()
-        beside = {"extra": self.extra, "stray": self.stray, "proven_earlier": self.present_unseen}
+        beside = {
+            "extra": self.extra,
+            "stray": self.stray,
+            "proven_earlier": self.present_unseen,
+            "closed": self.closed,
+        }
         return told | {name: count.as_dict() for name, count in beside.items()}
 
 

@@ -13,23 +13,27 @@ from migrator.ages import ANY_AGE, Ages
 from migrator.app.auditcalls import what_bytes_can_do
 from migrator.app.opening import patience_of, reading
 from migrator.app.options import Options, Stopping, Watch
-from migrator.audit import Audit, Audited, Kind, Places, Sample
-from migrator.auditsettings import AuditSettings
+from migrator.app.ownership import bytes_user, why_closed
+from migrator.audit import Audit, Audited, Kind, Places, Sample, moment_of
+from migrator.auditsettings import MIDDLEWARE, AuditSettings
 from migrator.boxes import BoxOpener
 from migrator.bytesapi import Asked, BytesApi, Reply
 from migrator.coordinator import Observer
 from migrator.database import Wanted, dsn_of, is_dsn, reading_database
+from migrator.doctor.room import access_findings
 from migrator.doctor.server import raws_finding
 from migrator.errors import CannotStart, SettingsError
 from migrator.firstlook import look_at_bucket_names, names_cure
-from migrator.model import Finding, FindingStatus, Problem
+from migrator.model import Finding, FindingStatus, Problem, Tally
 from migrator.naming import broken_bucket_rule
 from migrator.proof import RecordProver
 from migrator.protocols import Source
 from migrator.recorded import Recorded
 from migrator.reports.audit import ApiAnswers, AuditReport, AuditRow
+from migrator.reports.words import files, number
 from migrator.rowsfile import read_rows
-from migrator.settings import Location, S3Location
+from migrator.settings import DiskLocation, Location, S3Location
+from migrator.stores.disk_look import folders_above
 from migrator.units import Told
 
 _READERS = 8
@@ -67,7 +71,12 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
         if wish.contents:
             prover = stack.enter_context(closing(RecordProver(target, opener, jobs=options.jobs or _READERS)))
         work = Audit(
-            Places(target=target, source=source, broken_rule=lambda name: _broken_rule(settings.target, name)),
+            Places(
+                target=target,
+                source=source,
+                broken_rule=lambda name: _broken_rule(settings.target, name),
+                why_closed=stack.enter_context(why_closed(settings.target, options)),
+            ),
             prover=prover,
             sample=sample,
             ages=wish.ages,
@@ -96,9 +105,11 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
             *_findings(audited, settings, contents=wish.contents),
             *raws,
             *called,
+            *_owner_findings(audited, settings.target, options),
         ),
         calls=calls,
         settings=settings.settings,
+        first=_first_of_all(audited, settings, contents=wish.contents),
         api=answers,
         seconds=time.monotonic() - started,
         interrupted_by=stopping.signal,
@@ -128,7 +139,7 @@ def _wanted(wish: AuditWish, options: Options) -> Wanted:
     """The columns and organizations that are asked for of the database."""
     return Wanted(
         digests=wish.contents or bool(wish.api),
-        times=wish.contents or bool(wish.api) or bool(wish.ages),
+        times=True,  # a missing raw file is told with its time
         organizations=tuple(sorted(set(options.organizations))),
     )
 
@@ -254,6 +265,8 @@ def _findings(audited: Audited, settings: AuditSettings, *, contents: bool) -> I
             "Before a migration that is so; a volume that is not mounted and a wrong setting look just like it.",
             "Check the location before anything is concluded from this.",
         )
+    if tally.missing.files:
+        yield _missing_finding(audited)
     if settings.source is None and tally.missing.files:
         yield _warning(
             "no-other-location",
@@ -284,10 +297,46 @@ def _findings(audited: Audited, settings: AuditSettings, *, contents: bool) -> I
             "Run this as the user that Bytes runs as, or as root.",
         )
     if contents:
-        yield from _content_findings(audited)
+        yield from _content_findings(audited, settings)
 
 
-def _content_findings(audited: Audited) -> Iterator[Finding]:
+def _first_of_all(audited: Audited, settings: AuditSettings, *, contents: bool) -> str:
+    """What an operator has to know before any count is believed; empty for nothing."""
+    tally = audited.overall()
+    if not contents or settings.says_encryption or tally.proven.files or not tally.altered.files:
+        return ""
+    return (
+        f"Not one of {number(tally.altered.files)} contents is what Bytes recorded, and no setting says how Bytes encrypts ({MIDDLEWARE}). "
+        "Most likely they are encrypted, and not altered: give Bytes' own settings with --env-file FILE and run this again."
+    )
+
+
+def _missing_finding(audited: Audited) -> Finding:
+    span = audited.missing_span
+    when = f" Their scans ended between {moment_of(span[0])} and {moment_of(span[1])}." if span is not None else ""
+    return _warning(
+        "missing",
+        f"{files(audited.overall().missing.files)} of the database were found nowhere: lost, or never saved.{when}",
+        "Bytes writes the row before it saves the file, and keeps the row when saving fails: a full disk, or S3 that refused it.",
+        "Bytes' log of these times tells more: HTTP 500 for POST /bytes/raw is a failed save (journalctl -u kat-bytes, or docker compose "
+        "logs bytes). A backup from after these times tells whether there was a file. If it is lost for good, run the boefje again.",
+    )
+
+
+def _owner_findings(audited: Audited, target: Location, options: Options) -> Iterator[Finding]:
+    """What is to be told of owners and modes, but for what is well."""
+    user = bytes_user(target, options)
+    if user is None or not isinstance(target, DiskLocation) or not audited.overall().rows.files:
+        return
+    closed = audited.problems[Kind.CLOSED]
+    tally = Tally(closed=audited.overall().closed)
+    first = [problem.where for problem in closed]
+    for finding in access_findings(str(target.root), user, tally, first, (), folders_above(user, target.root)):
+        if finding.status is not FindingStatus.PASS:
+            yield finding
+
+
+def _content_findings(audited: Audited, settings: AuditSettings) -> Iterator[Finding]:
     tally = audited.overall()
     if tally.unhashed.files:
         yield _warning(
@@ -295,14 +344,15 @@ def _content_findings(audited: Audited) -> Iterator[Finding]:
             f"{tally.unhashed.files:,} raw files have no recorded digest, so nothing is known of their contents.",
             "Their rows have no secure_hash of Bytes', or no ended_at.",
         )
-    if tally.proven.files or tally.altered.files + tally.undecodable.files < 2:
+    only_altered = tally.altered.files and not settings.says_encryption
+    if tally.proven.files or (tally.altered.files + tally.undecodable.files < 2 and not only_altered):
         return
     if tally.altered.files:
         yield _warning(
             "nothing-matches",
             f"Not one of {tally.altered.files:,} contents is what Bytes recorded.",
             "That points at a setting rather than at damage: contents may be encrypted that were read as they are.",
-            "Check that BYTES_ENCRYPTION_MIDDLEWARE is what the running Bytes has.",
+            "Give BYTES_ENCRYPTION_MIDDLEWARE, BYTES_PRIVATE_KEY_B64 and BYTES_PUBLIC_KEY_B64 as the running Bytes has them.",
         )
     else:
         yield _warning(

@@ -26,6 +26,8 @@ from migrator.app.bytescalls import (
 )
 from migrator.app.opening import as_refusal, reading
 from migrator.app.options import Options, Prepared
+from migrator.app.ownership import Ownership, bytes_user
+from migrator.bytesuser import NO_USER
 from migrator.doctor import names
 from migrator.doctor.calls import Replay, untried_finding
 from migrator.doctor.nginx import nginx_lines
@@ -104,7 +106,11 @@ def examine(locations: Locations, options: Options, wish: Wish, run_id: str) -> 
             found.findings.append(raws_finding())
             _s3_target(locations.target, options, look, found, wish, run_id, stack)
         else:
-            found.findings += _disk_target(locations.target, look, sample, _sample_of_disk(locations.target, look))
+            there = _sample_of_disk(locations.target, look)
+            found.findings += _disk_target(locations.target, options, look, sample, there)
+            access = Ownership(locations.target, options, seconds=_SAMPLE_SECONDS)
+            access.look()
+            found.findings += access.findings(passed=True)
             found.buckets = [(one, None, None) for one in look.organizations]
     found.findings += _writers(locations, options)
     found.findings = list(as_forced(found.findings, options.forced))
@@ -130,7 +136,7 @@ def first_findings(prepared: Prepared, options: Options, source: Source, target:
         there = Sample()
         if os.path.isdir(locations.target.root):
             there = sample_of(target, look.organizations, seconds=_FIRST_SAMPLE_SECONDS)
-        found += _disk_target(locations.target, look, sample, there)
+        found += _disk_target(locations.target, options, look, sample, there)
     found += rights.result()
     return tuple(one for one in found if one.status is not FindingStatus.PASS)
 
@@ -211,9 +217,12 @@ def _asker(location: S3Location, found: Diagnosis, stack: ExitStack) -> Asker | 
 # --- a target on disk --------------------------------------------------------------------------------------------------
 
 
-def _disk_target(location: DiskLocation, look: SourceLook, sample: Sample, there: Sample) -> Iterator[Finding]:
+def _disk_target(
+    location: DiskLocation, options: Options, look: SourceLook, sample: Sample, there: Sample
+) -> Iterator[Finding]:
     """`there` is the sample of what the folder has already."""
-    seen = look_at_disk(location.root, folder_mode=location.folder_mode, file_mode=location.file_mode)
+    user = bytes_user(location, options) or NO_USER
+    seen = look_at_disk(location.root, folder_mode=location.folder_mode, file_mode=location.file_mode, user=user)
     yield from disk_findings(seen, need_of(sample, there) if look.organizations else None)
 
 

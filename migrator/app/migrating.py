@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
@@ -16,6 +16,7 @@ from migrator.app.estimating import estimated
 from migrator.app.memory import Record, only_reading
 from migrator.app.opening import held_ledger, patience_of, reading, throttle_of
 from migrator.app.options import Deadline, EngineName, Options, Prepared, Stopping, Watch
+from migrator.app.ownership import Ownership
 from migrator.app.planning import (
     abilities_of,
     ability_findings,
@@ -68,11 +69,13 @@ def plan(locations: Locations, options: Options, watch: Watch, stopping: Stoppin
             spread = Threads(partial(_work_through, whole), stopping=stopping.event)
         else:
             spread = engine_of(recipe, options, prepared.look.organizations, throttle, stopping.event)
+        access = Ownership(locations.target, options, corrects=True, writes=False, stopping=stopping.event)
         with only_reading(locations, options) as memory, spread as engine:
-            _coordinate(engine, prepared, memory, [*watch(None), *deadline], totals, stopping)
+            _coordinate(engine, prepared, memory, [*watch(None), *deadline], totals, stopping, access.events())
             known = refusals_known(locations.target, prepared.buckets_there, locations, options)
             findings = (
                 *prepared.findings,
+                *access.findings(),
                 *as_forced(known, options.forced),
                 *key_findings(recipe, options),
                 *engine.findings,
@@ -103,6 +106,7 @@ def migrate(
     with ExitStack() as stack:
         ledger = stack.enter_context(held_ledger(locations, options))
         abilities, prepared = _try_out_target(prepared, options, ledger, run_id, stopping, stack)
+        access = Ownership(locations.target, options, corrects=True, stopping=stopping.event)
         record = Record(ledger, run_id, totals, relies_on_finished=not options.full)
         stack.enter_context(record.running("migrate", locations, options))
         ledger.record_problems(run_id, prepared.look.problems)
@@ -120,6 +124,7 @@ def migrate(
             stopping,
             lambda: (
                 *with_learned(prepared.findings, abilities, totals),
+                *access.findings(),
                 *key_findings(recipe, options),
                 *engine.findings,
             ),
@@ -128,7 +133,7 @@ def migrate(
         )
         record.keep(as_kept(report_now()))
         try:
-            _coordinate(engine, prepared, record, [*watch(ahead), *deadline], totals, stopping)
+            _coordinate(engine, prepared, record, [*watch(ahead), *deadline], totals, stopping, access.events())
         except MigratorError as error:
             report = report_now(error)
             with suppress(MigratorError):  # where the ledger is what broke, the report is all that tells of the run
@@ -156,8 +161,8 @@ def _try_out_target(
     locations = prepared.locations
     disk_findings: tuple[Finding, ...] = ()
     if isinstance(locations.target, DiskLocation):
-        stack.enter_context(held(locations.target.root, locations.target.folder_mode))
-        disk_findings = try_out(locations.target.root)
+        stack.enter_context(held(locations.target.root, locations.target.folder_mode, prepared.owner))
+        disk_findings = try_out(locations.target.root, prepared.owner)
     tried = try_bytes_calls(prepared, options, ledger, run_id, stopping.event)
     refuse_errors(tried, options.forced)
     abilities, prepared = abilities_of(prepared, options, ledger, run_id, stopping.event)
@@ -221,10 +226,14 @@ def _coordinate(
     observers: Sequence[Observer],
     totals: Totals,
     stopping: Stopping,
+    beforehand: Iterable[Told],
 ) -> None:
+    """`beforehand` are events of what was done before the first unit."""
     coordinator = Coordinator(engine=engine, memory=memory, observers=observers, totals=totals, stopping=stopping.event)
     for observer in observers:
         observer.told(Told(organization="", problems=list(prepared.look.problems)))
+    for told in beforehand:
+        coordinator.take_down(told)
     coordinator.run(prepared.look.organizations)
 
 

@@ -71,8 +71,12 @@ def writing(
     journal: Journal | None = None,
     throttle: Throttle | None = None,
     source: End | None = None,
+    owner: tuple[int, int] | None = None,
 ) -> Iterator[Target]:
-    """A store that can be written, closed at the end. `source` is where content comes from: on S3, bytes are counted there."""
+    """A store that can be written, closed at the end. `source` is where content comes from: on S3, bytes are counted there.
+
+    `owner`: user and group id of what is written to a disk, as `DiskTarget` has it.
+    """
     store: DiskTarget | S3Target
     if isinstance(location, DiskLocation):
         mark = run_id.rpartition("-")[2]
@@ -82,6 +86,7 @@ def writing(
             file_mode=location.file_mode,
             run=mark,
             throttle=throttle if isinstance(source, DiskLocation) else None,
+            owner=owner,
         )
     else:
         store = S3Target(

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from migrator.ages import ANY_AGE, Ages
 from migrator.ahead import CountAhead
+from migrator.bytesuser import BytesUser
 from migrator.coordinator import Observer
 from migrator.engines.places import is_loopback
 from migrator.errors import SettingsError
@@ -39,6 +40,7 @@ class Options:
     """What a command was asked to do, besides the locations. Times in seconds; `jobs` 0 lets the lanes find their own number.
 
     `lists_extra`: tell each raw file that is only at the target by name, for a list of files.
+    `owner` is whom Bytes runs as at a target on disk, None where nobody said so.
     `engine` None is the command's own; `scheduler` is a Dask scheduler's address, without which Dask runs on this machine.
     """
 
@@ -56,6 +58,7 @@ class Options:
     lists_extra: bool = False
     engine: EngineName | None = None
     scheduler: str = ""
+    owner: BytesUser | None = None
     state: StateFolder = field(default_factory=StateFolder.default)
 
 
@@ -125,6 +128,7 @@ class Prepared:
     """The first look's result: what would be moved, what was found, and which of the target's buckets are there or to be made.
 
     `is_part`: only some organizations, or an age, were asked for.
+    `owner`: user and group id of what is written to a disk; None for whoever writes it, or the data folder's owner.
     """
 
     locations: Locations
@@ -134,6 +138,7 @@ class Prepared:
     buckets_to_create: tuple[str, ...]
     buckets_there: tuple[str, ...]
     is_part: bool = False
+    owner: tuple[int, int] | None = None
 
 
 Watch = Callable[[CountAhead | None], Sequence[Observer]]

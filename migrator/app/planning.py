@@ -13,7 +13,9 @@ from migrator.app.bytescalls import names_taken, newest_looks
 from migrator.app.doctor import first_findings
 from migrator.app.opening import as_refusal, patience_of, reading, throttle_of, writing
 from migrator.app.options import Options, Prepared, Stopping
+from migrator.app.ownership import bytes_user, owner_for
 from migrator.coordinator import Totals
+from migrator.doctor.names import SERVICE_USER
 from migrator.errors import CannotStart, SettingsError, StoreError
 from migrator.firstlook import as_forced, look_at_bucket_names, look_at_source, refuse_errors
 from migrator.ledger import Ledger
@@ -64,6 +66,7 @@ def first_look(
             buckets_to_create=to_create,
             buckets_there=there,
             is_part=bool(options.organizations or options.ages),
+            owner=None if SERVICE_USER in options.forced else owner_for(bytes_user(locations.target, options)),
         )
         more = first_findings(seen, options, source, target) if to_write else ()
         return replace(seen, findings=as_forced(findings + more, options.forced))

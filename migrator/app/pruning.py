@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from migrator.app.migrating import new_run_id
 from migrator.app.opening import held_ledger, patience_of, reading, throttle_of
 from migrator.app.options import Options, Stopping
+from migrator.app.ownership import Ownership, bytes_user
 from migrator.app.planning import age_findings, first_look, refuse_idle_limits
 from migrator.errors import CannotStart, Interrupted, MigratorError, MustStop, StoreError
+from migrator.firstlook import refuse_errors
 from migrator.ledger import Ledger
 from migrator.model import Entry, Finding, FindingStatus
 from migrator.protocols import Source
@@ -54,6 +56,7 @@ def prune(
         target = stack.enter_context(reading(locations.target, patience, throttle))
         prepared = first_look(locations, options, source, target)
         findings = (*prepared.findings, *_kept_versions(source, prepared.look.organizations, options))
+        findings += _refuse_closed(locations, options, wish, stopping)
         ends = Ends(
             source=source,
             target=target,
@@ -117,6 +120,15 @@ def _remover_findings(remover: Remover | None) -> tuple[Finding, ...]:
             why="Nothing is lost by it; it costs requests and time.",
         ),
     )
+
+
+def _refuse_closed(locations: Locations, options: Options, wish: PruneWish, stopping: Stopping) -> tuple[Finding, ...]:
+    """What was found of owners and modes at the target. Raises CannotStart where Bytes' user is known to be kept out of the only copies."""
+    found = Ownership(locations.target, options, stopping=stopping.event).look()
+    user = bytes_user(locations.target, options)
+    if wish.may_delete and user is not None and user.uid is not None:
+        refuse_errors(found, options.forced)
+    return found
 
 
 def _counting(

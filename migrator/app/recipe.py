@@ -69,6 +69,7 @@ class Recipe:
     tells_copied: bool = False
     spread: bool = False
     proving: Proving | None = None
+    owner: tuple[int, int] | None = None
 
     @staticmethod
     def of(
@@ -90,6 +91,7 @@ class Recipe:
             ages=options.ages,
             limits=options.limits,
             lists_extra=options.lists_extra,
+            owner=prepared.owner,
         )
 
     def travelling(self) -> Recipe:
@@ -150,6 +152,7 @@ def _opened_ends(
             journal=line,
             throttle=throttle,
             source=recipe.source,
+            owner=recipe.owner,
         )
     )
     careful = CarefulLane(source, target, jobs=min(recipe.jobs, MOST_CAREFUL_JOBS), patience=patience)

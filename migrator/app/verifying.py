@@ -16,6 +16,7 @@ from migrator.app.memory import ProofRecord
 from migrator.app.migrating import new_run_id
 from migrator.app.opening import End, as_refusal, held_ledger_of, patience_of, reading, throttle_of
 from migrator.app.options import MOST_JOBS, Options, Stopping, Watch
+from migrator.app.ownership import Ownership
 from migrator.app.planning import first_look
 from migrator.app.recipe import Proving, Recipe
 from migrator.app.reporting import buckets_of
@@ -164,8 +165,11 @@ def _verify(seen: _Seen, options: Options, asked: Asked, watch: Watch, stopping:
         coordinator = Coordinator(
             engine=engine, memory=record, observers=watch(ahead), totals=totals, stopping=stopping.event
         )
+        access = Ownership(ends.target, options, stopping=stopping.event)
+        for told in access.events():
+            coordinator.take_down(told)
         coordinator.run(look.organizations)
-        found_here = (*ledger.findings, *key_findings(recipe, options), *engine.findings)
+        found_here = (*ledger.findings, *access.findings(), *key_findings(recipe, options), *engine.findings)
         if not stopping.event.is_set():
             _end_whole(record, sheets, look)
         report = _report_of(seen, asked, record, totals, found_here, time.monotonic() - started, stopping)

@@ -14,6 +14,7 @@ from migrator.app.memory import Record
 from migrator.app.migrating import deadline_of, new_run_id
 from migrator.app.opening import held_ledger, patience_of, reading, throttle_of
 from migrator.app.options import Options, Prepared, Stopping
+from migrator.app.ownership import Ownership
 from migrator.app.planning import abilities_of, ability_findings, lane_findings, prepare_to_migrate
 from migrator.app.recipe import Recipe
 from migrator.app.reporting import first_totals, report_of
@@ -23,12 +24,12 @@ from migrator.coordinator import Coordinator, Engine, Observer, Totals
 from migrator.errors import MigratorError, StoreError
 from migrator.firstlook import as_forced, refuse_errors
 from migrator.ledger import Ledger
-from migrator.model import Count, Entry, Finding, Outcome, Problem, RawFile
+from migrator.model import Count, Entry, Finding, Outcome, Problem, RawFile, Tally
 from migrator.protocols import Source
 from migrator.reports.watch import IDLE, STOPPED, Watched
 from migrator.settings import DiskLocation, settings_lines
 from migrator.stopping import InnerFlag
-from migrator.stores.disk_target import held
+from migrator.stores.disk_target import held, try_out
 from migrator.units import Told
 from migrator.verify import prove_content
 from migrator.watch import Lag, Lookout, Rest
@@ -69,7 +70,9 @@ def watch(
         locations = prepared.locations
         ledger = stack.enter_context(held_ledger(locations, options))
         if isinstance(locations.target, DiskLocation):
-            stack.enter_context(held(locations.target.root, locations.target.folder_mode))
+            stack.enter_context(held(locations.target.root, locations.target.folder_mode, prepared.owner))
+            found = try_out(locations.target.root, prepared.owner)
+            prepared = replace(prepared, findings=(*prepared.findings, *found))
         tried = try_bytes_calls(prepared, options, ledger, run_id, stopping.event)
         refuse_errors(tried, options.forced)
         tried = as_forced(tried, options.forced)
@@ -135,6 +138,8 @@ class _Watching:
         self._said_at: float | None = None
         self._away_since: float | None = None
         self._is_prepared = True
+        self._access: Ownership | None = None
+        self._let_in: dict[str, Tally] = {}
 
     def run(self) -> Watched:
         wait = _FIRST_WAIT
@@ -259,7 +264,9 @@ class _Watching:
             crew.lookout.remember(organizations)
         observers = [crew.lookout] if crew.lookout is not None else []
         self._totals = totals
-        self._coordinator(crew, totals, observers).run(organizations)
+        coordinator = self._coordinator(crew, totals, observers)
+        self._let_bytes_in(coordinator, totals)
+        coordinator.run(organizations)
         tally = totals.overall()
         self._passes += 1
         self._passed_at = time.monotonic()
@@ -271,6 +278,24 @@ class _Watching:
         self._is_unsettled = is_young or bool(tally[Outcome.FAILED].files or tally[Outcome.PENDING].files)
         self._lag.files = tally[Outcome.FAILED].files + tally[Outcome.PENDING].files
         return tally[Outcome.COPIED].files
+
+    def _let_bytes_in(self, coordinator: Coordinator, totals: Totals, *, again: bool = False) -> None:
+        """Look at owners and modes at a target on disk before the first pass, and `again` before a last one; count what was found."""
+        is_done = self._access is not None and not again
+        earlier, self._let_in = self._let_in, {}
+        for name, tally in earlier.items():
+            counted = self._let_in.setdefault(name, Tally())
+            counted.owner_corrected.merge(tally.owner_corrected)
+            if is_done:
+                counted.closed.merge(tally.closed)
+            totals.add(Told(organization=name, tally=counted))
+        if is_done:
+            return
+        location = self._prepared.locations.target
+        self._access = Ownership(location, self._options, corrects=True, stopping=self._stopping.event)
+        for told in self._access.events():
+            coordinator.take_down(told)
+            self._let_in.setdefault(told.organization, Tally()).merge(told.tally)
 
     def _coordinator(self, crew: _Crew, totals: Totals, observers: Sequence[Observer]) -> Coordinator:
         """After the first pass, which compares as it was asked to, what has one size at both ends is not read again."""
@@ -318,7 +343,9 @@ class _Watching:
         if crew.lookout is not None:
             crew.lookout.remember(self._prepared.look.organizations)
         self._totals = totals
-        self._coordinator(crew, totals, observers).run(self._prepared.look.organizations)
+        coordinator = self._coordinator(crew, totals, observers)
+        self._let_bytes_in(coordinator, totals, again=True)
+        coordinator.run(self._prepared.look.organizations)
         self._passes += 1
 
     def _prove(self, crew: _Crew, copied: Sequence[tuple[str, Entry]]) -> tuple[Count, list[Problem]]:
@@ -371,7 +398,7 @@ class _Watching:
             self._totals,
             seconds,
             self._stopping,
-            findings=self._findings,
+            findings=(*self._findings, *(self._access.findings() if self._access is not None else ())),
             final=not self._stopping.event.is_set(),
             by_size=self._options.compare_by_size,
             steps=steps,

@@ -21,6 +21,7 @@ from migrator.cli.options import (
     option,
     options_of,
     overrides_of,
+    owner_option,
 )
 from migrator.cli.progress import watching
 from migrator.cli.signals import draining
@@ -32,6 +33,7 @@ _SAMPLE = 20
 
 @click.command(short_help="Compare with Bytes' database: what is readable, elsewhere, missing, altered.")
 @location_options
+@owner_option
 @age_options
 @option(
     "--database",

@@ -11,7 +11,16 @@ import click
 from migrator.app.doctor import Diagnosis, Wish, examine
 from migrator.app.migrating import new_run_id
 from migrator.app.options import Options
-from migrator.cli.options import FORCE, location_options, locations_of, option, state_folder, state_options
+from migrator.cli.options import (
+    FORCE,
+    location_options,
+    locations_of,
+    option,
+    owner_of,
+    owner_option,
+    state_folder,
+    state_options,
+)
 from migrator.errors import SettingsError
 from migrator.reports.doctor import DoctorReport, doctor_as_json, doctor_as_text
 
@@ -25,6 +34,7 @@ VERSION = option(
 
 @click.command(short_help="Find out beforehand what stands in the way, and whether Bytes will work there.")
 @location_options
+@owner_option
 @option("--organization", "organizations", multiple=True, metavar="NAME", help="Only this one (repeatable).")
 @option("--allow-empty", is_flag=True, help="An empty source is no error.")
 @FORCE
@@ -58,6 +68,7 @@ def doctor(**given: Any) -> int:
         organizations=given["organizations"],
         allow_empty=given["allow_empty"],
         forced=frozenset(given["forced"]),
+        owner=owner_of(given),
         state=state_folder(given["state_dir"]),
     )
     found = examine(locations, options, wish, new_run_id())

@@ -20,6 +20,7 @@ from migrator.cli.options import (
     locations_of,
     option,
     options_of,
+    owner_option,
     report_options,
     run_options,
     transfer_options,
@@ -35,6 +36,7 @@ from migrator.reports.words import plural, shown
 
 @click.command(short_help="Copy what is missing at the target; go on after an interruption.")
 @location_options
+@owner_option
 @run_options
 @age_options
 @engine_options

@@ -13,6 +13,7 @@ import click
 
 from migrator.ages import Ages
 from migrator.app.options import EngineName, Options, engine_and_scheduler
+from migrator.bytesuser import BytesUser, user_named
 from migrator.doctor.names import FINDINGS
 from migrator.errors import SettingsError
 from migrator.limits import Limits, bandwidth_of, requests_of, seconds_of
@@ -183,6 +184,19 @@ _ENGINE_OPTIONS = (
 )
 
 
+_OWNER_OPTION = (
+    option(
+        "--owner",
+        metavar="USER[:GROUP]",
+        help="Whom Bytes runs as, for raw files on disk: kat, or 1000:1000 (default: the data folder's owner, if that is not root).",
+    ),
+)
+
+
+def owner_option(command: Command) -> Command:
+    return _with(_OWNER_OPTION, command)
+
+
 def state_options(command: Command) -> Command:
     return _with(_STATE_OPTIONS, command)
 
@@ -280,7 +294,13 @@ def options_of(given: dict[str, Any]) -> Options:
         state=state_folder(given.get("state_dir")),
         full=given.get("full", False),
         limits=limits_of(given),
+        owner=owner_of(given),
     )
+
+
+def owner_of(given: dict[str, Any]) -> BytesUser | None:
+    """Whom Bytes runs as. Raises SettingsError for nobody that is known here."""
+    return user_named(given["owner"]) if given.get("owner") is not None else None
 
 
 def limits_of(given: dict[str, Any]) -> Limits:

@@ -14,6 +14,7 @@ from migrator.cli.options import (
     location_options,
     locations_of,
     options_of,
+    owner_option,
     report_options,
     run_options,
 )
@@ -27,6 +28,7 @@ from migrator.reports.report import Report
 
 @click.command()
 @location_options
+@owner_option
 @run_options
 @age_options
 @engine_options

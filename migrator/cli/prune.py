@@ -21,6 +21,7 @@ from migrator.cli.options import (
     option,
     options_of,
     overrides_of,
+    owner_option,
     run_options,
 )
 from migrator.cli.progress import LINE_EVERY_SECONDS
@@ -33,6 +34,7 @@ from migrator.reports.words import files, number, size
 
 @click.command(short_help="Delete raw files at the source that the target proves to have.")
 @location_options
+@owner_option
 @run_options
 @age_options
 @limit_options

@@ -17,6 +17,7 @@ from migrator.cli.options import (
     locations_of,
     option,
     options_of,
+    owner_option,
     run_options,
 )
 from migrator.cli.progress import watching
@@ -28,6 +29,7 @@ from migrator.verify import Level
 
 @click.command(short_help="Prove that both ends hold the same; write or check a manifest.")
 @location_options
+@owner_option
 @run_options
 @age_options
 @engine_options

@@ -25,6 +25,7 @@ from migrator.cli.options import (
     locations_of,
     option,
     options_of,
+    owner_option,
     run_options,
     transfer_options,
 )
@@ -41,6 +42,7 @@ from migrator.watch import Lag
 
 @click.command(short_help="Keep the target up to date while Bytes runs, up to the switch.")
 @location_options
+@owner_option
 @run_options
 @transfer_options
 @limit_options

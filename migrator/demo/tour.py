@@ -191,6 +191,9 @@ class _Tour:
             "PYTHONPATH": str(Path(migrator.__file__).parent.parent),
             "BYTES_MIGRATOR_STATE_DIR": str(self._folder / STATE),
             "AWS_EC2_METADATA_DISABLED": "true",
+            "BYTES_MIGRATOR_OWNER": str(
+                os.geteuid()
+            ),  # no Bytes reads the sample; as root, its user would have to be named
             **NO_AWS_FILES,
         }
 

@@ -30,6 +30,9 @@ READ_ONLY = "read-only"
 DISK_SPACE = "disk-space"
 DISK_INODES = "disk-inodes"
 SERVICE_USER = "service-user"
+FOLDERS_ABOVE = "folders-above"
+CLOSED = "closed-to-bytes"
+ACCESS_LISTS = "access-lists"
 UMASK = "umask"
 FILE_SYSTEM = "file-system"
 NAME_LENGTH = "name-length"
@@ -80,6 +83,9 @@ _OF_DISKS = (
     DISK_SPACE,
     DISK_INODES,
     SERVICE_USER,
+    FOLDERS_ABOVE,
+    CLOSED,
+    ACCESS_LISTS,
     UMASK,
     FILE_SYSTEM,
     NAME_LENGTH,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from migrator.bytesuser import NO_USER, READ, SAVE, SERVICE_NAME, BytesUser, user_exists
 from migrator.doctor import names
-from migrator.doctor.words import failed, passed, warned
-from migrator.model import Finding
+from migrator.doctor.words import failed, passed, some_of, warned
+from migrator.model import Finding, Tally
 
 SPARE = 1.05
 """Five percent more than is needed: file systems slow down and fragment when they are full."""
@@ -29,8 +30,7 @@ class Need:
 class DiskSeen:
     """What was seen of a data folder, or of where it will be made. `free_inodes` None: the file system has no fixed number.
 
-    `owner` is the user id that what is written will belong to, None if that cannot be told; `is_root`: this program may give files away.
-    `closed_to_owner`: the folder on the way that this owner cannot pass, "" for none.
+    `user` is whom Bytes runs as; `owner` and `group` are the ids that what is written will belong to.
     """
 
     path: str
@@ -43,9 +43,9 @@ class DiskSeen:
     file_system: str = ""
     is_network: bool = False
     ignores_case: bool = False
-    owner: int | None = None
-    is_root: bool = False
-    closed_to_owner: str = ""
+    user: BytesUser = NO_USER
+    owner: int = 0
+    group: int = 0
     umask: int = 0
     folder_mode: int = 0o740
     file_mode: int = 0o640
@@ -118,34 +118,87 @@ def _room(seen: DiskSeen, need: Need) -> Iterator[Finding]:
 
 
 def _service_user(seen: DiskSeen) -> Finding:
-    if seen.owner == 0:
-        cure = f"install -d -o kat -g kat -m 750 {seen.path}" if not seen.exists else f"chown kat:kat {seen.path}"
-        return warned(
+    user = seen.user
+    if user.uid is None:
+        return failed(
             names.SERVICE_USER,
-            f"What is written to {seen.path} will belong to root.",
-            "Bytes runs as the user kat (Debian) or user id 1000 (containers), and its modes let nobody else in.",
-            f"{cure}     (containers: 1000:1000). Files get the data folder's owner.",
+            f"What is written to {seen.path} would belong to root, and Bytes could not read it.",
+            "Bytes runs as the user kat (Debian) or as user id 1000 (containers), and its modes let nobody else in.",
+            f"Name Bytes' user: {_owner_options()}. Or give it the data folder first: install -d -o USER -g GROUP -m 750 {seen.path}",
         )
-    if seen.closed_to_owner:
-        return warned(
-            names.SERVICE_USER,
-            f"User id {seen.owner}, to whom the files will belong, cannot pass {seen.closed_to_owner}.",
-            "Bytes could not read a single file.",
-            f"chmod o+x {seen.closed_to_owner}",
-        )
-    missing = [
+    closed = [
         word
-        for mode, bit, word in ((seen.folder_mode, 0o700, "folders"), (seen.file_mode, 0o600, "files"))
-        if mode & bit != bit
+        for mode, wanted, word in ((seen.folder_mode, SAVE, "folders"), (seen.file_mode, READ, "files"))
+        if not user.would(seen.owner, seen.group, mode, wanted)
     ]
-    if missing:
-        return warned(
+    if not closed:
+        return passed(names.SERVICE_USER, f"Files will belong to user id {seen.owner}, and Bytes reads them as {user}.")
+    if seen.owner != user.uid:
+        return failed(
             names.SERVICE_USER,
-            f"The modes for {' and '.join(missing)} ({seen.folder_mode:o}, {seen.file_mode:o}) do not let their own owner in.",
-            "Bytes could not read what is written.",
-            "Set BYTES_FOLDER_PERMISSION=740 and BYTES_FILE_PERMISSION=640",
+            f"What is written to {seen.path} would belong to user id {seen.owner}, and Bytes runs as {user}.",
+            f"The modes of folders and files ({seen.folder_mode:o}, {seen.file_mode:o}) do not let Bytes in. "
+            "Only root can give files away.",
+            f"Run this as root, or as {user}; if Bytes runs as another user, name it with --owner.",
         )
-    return passed(names.SERVICE_USER, f"Files will belong to user id {seen.owner}, who can read them.")
+    return failed(
+        names.SERVICE_USER,
+        f"The modes for {' and '.join(closed)} ({seen.folder_mode:o}, {seen.file_mode:o}) do not let their own owner in.",
+        "Bytes could not read what is written, or not save beside it.",
+        "Set BYTES_FOLDER_PERMISSION=740 and BYTES_FILE_PERMISSION=640",
+    )
+
+
+def _owner_options() -> str:
+    """The options that are likely here: `kat` only where that user exists."""
+    return f"--owner {SERVICE_NAME}" if user_exists(SERVICE_NAME) else "--owner 1000:1000"
+
+
+def access_findings(
+    path: str, user: BytesUser, tally: Tally, first: Sequence[str], lists: Sequence[str], above: str
+) -> Iterator[Finding]:
+    """What a look at owners and modes found in a data folder.
+
+    `first` are closed places, `lists` folders with access lists, `above` is a closed folder above the data folder.
+    """
+    closed = tally.closed.files
+    if closed:
+        who = f"{user}" if user.uid is not None else "a user that is not root"
+        yield failed(
+            names.CLOSED,
+            f"Bytes cannot use {closed:,} raw files and folders at {path}: {some_of(first)}.",
+            f"Their owner or mode, or a folder above them, keeps {who} out.",
+            f"As root, `bytes-migrator migrate` with --owner {user.uid if user.uid is not None else '1000:1000'} sets them right. "
+            "If Bytes runs as another user, name that one with --owner.",
+        )
+    else:
+        yield passed(names.CLOSED, f"Owners and modes at {path} let {user} in.")
+    if lists:
+        yield warned(
+            names.ACCESS_LISTS,
+            f"Folders at {path} have access lists (ACLs): {some_of(lists)}.",
+            "This program reads owner and mode only, so Bytes' user may have more or fewer rights than it says.",
+            f"Look with: getfacl {lists[0]}",
+        )
+    yield from folder_above_findings(path, user, above)
+
+
+def folder_above_findings(path: str, user: BytesUser, above: str) -> Iterator[Finding]:
+    """`above`: the first folder on the way to the data folder that Bytes' user cannot pass, empty for none."""
+    if not above:
+        yield passed(names.FOLDERS_ABOVE, f"{user} can pass the folders above {path}.")
+        return
+    seen = f"{user} cannot pass {above}, a folder above {path}."
+    cure = f"chmod o+x {above}; or use another data folder."
+    if user.is_local:
+        yield failed(names.FOLDERS_ABOVE, seen, "Bytes could not read a single raw file.", cure)
+    else:
+        yield warned(
+            names.FOLDERS_ABOVE,
+            seen,
+            "Bytes could not read a single raw file, unless it runs in a container in which the data folder is mounted.",
+            f"Without such a container: {cure}",
+        )
 
 
 def _umask(seen: DiskSeen) -> Finding:

@@ -23,7 +23,8 @@ _HEADINGS = {
     Kind.API: "not answered rightly by the running Bytes",
     Kind.UNREADABLE_FOLDER: "folders that cannot be read: what they hold was not seen",
     Kind.ELSEWHERE: "only at the other location: Bytes cannot read them with these settings",
-    Kind.MISSING: "missing: Bytes knows of them, and they were found nowhere",
+    Kind.CLOSED: "closed: they are there, and their owner or mode keeps Bytes' user out",
+    Kind.MISSING: "missing: lost, or never saved: Bytes writes the row first",
     Kind.FAILED: "whose content could not be read to its end: neither proven nor altered",
     Kind.UNDECODABLE: "undecodable: Bytes cannot decrypt them",
     Kind.ALTERED: "altered: not what Bytes recorded",
@@ -89,7 +90,11 @@ class BytesCalls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditReport:
-    """What an audit found. `ages` says in words which raw files were asked about, empty for all. `calls`: None on disk."""
+    """What an audit found.
+
+    `first` has to be said before any count, empty for nothing. `ages` says in words which raw files were asked about, empty for all.
+    `calls`: None on disk.
+    """
 
     target: Location
     source: Location | None
@@ -104,6 +109,7 @@ class AuditReport:
     seconds: float
     interrupted_by: str = ""
     calls: BytesCalls | None = None
+    first: str = ""
 
     @property
     def overall(self) -> AuditTally:
@@ -137,7 +143,7 @@ def audit_as_json(report: AuditReport) -> str:
             "ages": report.ages or None,
             "seconds": round(report.seconds, 3),
             "interrupted_by": report.interrupted_by or None,
-            "answer": answer_in_words(report),
+            "answer": " ".join(part for part in (report.first, answer_in_words(report)) if part),
             "organizations": [
                 {"organization": row.organization, "bucket": row.bucket, **row.tally.as_dict()} for row in report.rows
             ],
@@ -230,6 +236,9 @@ def _place(source: Location, target: Location) -> str:
 
 
 def _lines(report: AuditReport) -> Iterator[str]:
+    if report.first:
+        yield report.first
+        yield ""
     yield answer_in_words(report)
     if report.interrupted_by:
         yield f"Stopped by {report.interrupted_by}: this is what had been looked at by then."
@@ -253,7 +262,7 @@ def _columns(report: AuditReport) -> list[str]:
     overall = report.overall
     rare = ("unhashed", "altered", "undecodable", "failed")
     contents = ("proven", "altered", "undecodable") if report.contents else ()
-    always = ["readable", "elsewhere", "missing", "orphaned"]
+    always = ["readable", *(["closed"] if overall.closed.files else []), "elsewhere", "missing", "orphaned"]
     return always + [
         name for name in ("proven", *rare) if name in contents or (name in rare and getattr(overall, name).files)
     ]

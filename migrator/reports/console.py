@@ -52,12 +52,12 @@ def _organization_table(report: Report) -> Iterator[str]:
     overall = report.overall
     columns = [outcome for outcome in Outcome if outcome in _ALWAYS_SHOWN[report.dry_run] or overall[outcome].files]
     head = [*_FIRST_COLUMNS, *(outcome.value for outcome in columns)]
-    beside = [(name, count) for name, count in (("extra", overall.extra), ("stray", overall.stray)) if count.files]
-    rows = [[*head, *(name for name, _ in beside)]]
-    rows += [_cells(row, columns, [name for name, _ in beside]) for row in report.rows[:_ROWS_SHOWN]]
+    beside = [name for name, count in overall.beside.items() if count.files]
+    rows = [[*head, *(name.replace("_", " ") for name in beside)]]
+    rows += [_cells(row, columns, beside) for row in report.rows[:_ROWS_SHOWN]]
     if len(report.rows) > 1:
         total = Row(organization="all", bucket=None, tally=overall)
-        rows.append(_cells(total, columns, [name for name, _ in beside]))
+        rows.append(_cells(total, columns, beside))
     lines = table(rows, left=2)
     yield lines[0]
     yield from lines[1 : len(lines) - 1]
@@ -69,7 +69,7 @@ def _organization_table(report: Report) -> Iterator[str]:
 
 def _cells(row: Row, columns: list[Outcome], beside: list[str]) -> list[str]:
     discovered = row.tally.discovered
-    counts = {"extra": row.tally.extra, "stray": row.tally.stray}
+    counts = row.tally.beside
     return [
         fitted(shown(row.organization), _NAME_WIDTH),
         fitted(shown(row.bucket or "-"), _BUCKET_WIDTH),
@@ -97,7 +97,11 @@ def _problem_lines(report: Report) -> Iterator[str]:
 def _problem_counts(report: Report, kinds: dict[str, list[Problem]]) -> Iterator[tuple[str, int]]:
     """How many of each kind there are, listed one by one or not."""
     overall = report.overall
-    beside = {"stray": overall.stray.files, "unreadable-folder": overall.unreadable_folders}
+    beside = {
+        "stray": overall.stray.files,
+        "closed": overall.closed.files,
+        "unreadable-folder": overall.unreadable_folders,
+    }
     for kind in KINDS:
         outcome = next((outcome for outcome in Outcome if outcome.value == kind), None)
         counted = overall[outcome].files if outcome else beside.get(kind, 0)

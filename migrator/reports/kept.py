@@ -17,7 +17,7 @@ from migrator.reports.report import Report, Row, Stopped
 from migrator.settings import Setting
 
 _MOST_DIGITS, _MOST_DAYS = 64, 100_000
-_BESIDE = ("extra", "stray", "present_unseen")
+_BESIDE = ("extra", "stray", "closed", "owner_corrected", "present_unseen")
 
 
 def as_kept(report: Report) -> dict[str, object]:
@@ -29,6 +29,7 @@ def as_kept(report: Report) -> dict[str, object]:
         "buckets": {row.organization: row.bucket for row in report.rows if row.bucket is not None},
         "unreadable": {row.organization: row.tally.unreadable_folders for row in report.rows},
         "beside": [totals.beside.files, totals.beside.bytes],
+        "above": [totals.above.closed.files, totals.above.owner_corrected.files],
         "findings": [finding.as_dict() for finding in report.findings],
         "settings": [[setting.name, setting.shown, setting.origin] for setting in report.settings],
         "buckets_to_create": list(report.buckets_to_create),
@@ -107,6 +108,9 @@ def _fill(totals: Totals, kept: Mapping[str, Any]) -> None:
     match kept.get("beside"):
         case [int(files), int(size)] if _is_count(files) and _is_count(size):
             totals.beside.merge(Count(files, size))
+    match kept.get("above"):
+        case [int(closed), int(corrected)] if _is_count(closed) and _is_count(corrected):
+            totals.above.closed.files, totals.above.owner_corrected.files = closed, corrected
     groups = {(kind, reason): count for kind, reason, count in _rows(kept, "groups", str, str, int) if _is_count(count)}
     if groups:
         totals.groups = Counter(groups)

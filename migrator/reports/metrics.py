@@ -34,6 +34,7 @@ class MetricsFile(Collector):
         self._path = path
         self._command = command
         self._tallies: dict[str, Tally] = {}
+        self._above = Tally()
         self._errors: Counter[str] = Counter()
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -54,8 +55,8 @@ class MetricsFile(Collector):
             ) from error
 
     def told(self, told: Told) -> None:
-        if told.organization:
-            self._tallies.setdefault(told.organization, Tally()).merge(told.tally)
+        tally = self._tallies.setdefault(told.organization, Tally()) if told.organization else self._above
+        tally.merge(told.tally)
         self._errors.update(problem.code or problem.kind for problem in told.problems if problem.kind in _ERRORS)
 
     def tick(self) -> None:
@@ -71,6 +72,7 @@ class MetricsFile(Collector):
         if report is not None:
             self._run = report.run
             self._tallies = {row.organization: row.tally for row in report.rows}
+            self._above = report.totals.above
             moved = [sum(count) for count in zip(*(_moved(row.tally) for row in report.rows), strict=True)] or [0, 0]
             seconds = max(report.seconds, 1e-3)
             self._rate = (moved[0] / seconds, moved[1] / seconds)
@@ -87,6 +89,9 @@ class MetricsFile(Collector):
             self._rate[0],
         )
         yield _gauge("bytes_per_second", "Bytes of these.", self._rate[1])
+        for kind, words in _OF_OWNERS.items():
+            counts = [tally.beside[kind].files for tally in (*self._tallies.values(), self._above)]
+            yield _gauge(kind, words, sum(counts))
         errors = GaugeMetricFamily(
             f"{PREFIX}_errors", "Raw files that failed or conflict, by class of error.", labels=["class"]
         )
@@ -136,6 +141,10 @@ class MetricsFile(Collector):
             _log.warning("the metrics file cannot be written: %s", error.strerror)
 
 
+_OF_OWNERS = {
+    "closed": "Raw files and folders at a target on disk that Bytes' user cannot use.",
+    "owner_corrected": "Raw files and folders at a target on disk whose owner or mode was set right for Bytes' user.",
+}
 _ERRORS = frozenset({Outcome.FAILED.value, Outcome.CONFLICT.value, Outcome.REFUSED.value})
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from migrator.coordinator import GRAVEST_FIRST, reason_of
-from migrator.model import FindingStatus, Outcome, Problem
+from migrator.model import FindingStatus, NoticeKind, Outcome, Problem
 from migrator.reports import charts
 from migrator.reports.ending import forced_lines, keeps_bytes_out
 from migrator.reports.report import Report, Row
@@ -64,7 +64,7 @@ def report_as_html(report: Report) -> str:
         columns=columns,
         colours={outcome: _COLOURS.get(outcome, "bad") for outcome in Outcome},
         parts=_parts(report),
-        beside=[(name, count) for name, count in (("extra", overall.extra), ("stray", overall.stray)) if count.files],
+        beside=[(name, count) for name, count in overall.beside.items() if count.files],
         state_of=functools.partial(_state, dry_run=report.dry_run),
         charts_across=[charts.by_organization(report, "bytes"), charts.by_organization(report, "files")],
         charts_up=[
@@ -105,6 +105,8 @@ def _state(row: Row, *, dry_run: bool) -> tuple[str, str]:
             return f"{number(tally[outcome].files)} {outcome.value}", "bad"
     if tally.unreadable_folders:
         return plural(tally.unreadable_folders, "unreadable folder"), "bad"
+    if tally.closed.files:
+        return f"{number(tally.closed.files)} closed to Bytes", "bad"
     if tally[Outcome.PENDING].files:
         return "not finished", "todo"
     if tally[Outcome.MISSING].files:
@@ -123,6 +125,7 @@ def _sections(report: Report) -> Iterator[Section]:
     for kind in sorted(kinds, key=lambda kind: GRAVEST_FIRST.index(kind) if kind in GRAVEST_FIRST else -1):
         groups = tuple((reason, count) for (of, reason), count in totals.groups.most_common() if of == kind)
         counted = next((overall[outcome].files for outcome in Outcome if outcome.value == kind), 0)
+        counted = overall.closed.files if kind == NoticeKind.CLOSED.value else counted
         total = max(sum(count for _, count in groups), counted)
         names = KINDS.get(kind, (kind, kind))
         yield Section(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from migrator.estimate import Estimate
-from migrator.model import Outcome, Tally
+from migrator.model import Count, Outcome, Tally
 from migrator.reports.report import MAX_DURATION, Report
 from migrator.reports.words import duration, files, number, plural, shown, size
 
@@ -17,6 +18,10 @@ KINDS = {
     "unreadable-folder": (
         "folder cannot be read: what it holds was not counted",
         "folders cannot be read: what they hold was not counted",
+    ),
+    "closed": (
+        "raw file or folder that Bytes' user cannot use: owner or mode keeps it out",
+        "raw files and folders that Bytes' user cannot use: owner or mode keeps it out",
     ),
     "pending": ("pending: the run ended before it came to this", "pending: the run ended before it came to these"),
     "failed": ("failed", "failed"),
@@ -34,6 +39,7 @@ WHAT_NEXT = {
     "refused": "not copied; needs another bucket name, or one bucket for all",
     "vanished": "nothing to do: it was deleted at the source",
     "unreadable-folder": "give the right to read it, run again",
+    "closed": "run `migrate` as root with --owner USER (kat, or 1000:1000): it sets owner and mode right",
     "stray": "left where it is: Bytes does not read it",
     "left-alone": "nothing to do: no raw file of Bytes lies in it",
     "extra": "left where it is: Bytes may have saved it there",
@@ -64,6 +70,11 @@ def verdict(report: Report, see: str = "see above") -> str:
     discovered = tally.discovered
     if report.nothing_to_do:
         return f"Nothing to copy: all {files(discovered.files)} ({size(discovered.bytes)}) are at the target already ({took})."
+    if only_closed(tally):
+        return (
+            f"Everything is at the target, and Bytes cannot use all of it, {see}: owner or mode keeps its user out of "
+            f"{number(tally.closed.files)} raw files and folders (in {took})."
+        )
     if tally.is_clean:
         return (
             f"Everything is accounted for: {files(discovered.files)} ({size(discovered.bytes)}), "
@@ -75,6 +86,9 @@ def verdict(report: Report, see: str = "see above") -> str:
 def further(report: Report) -> Iterator[str]:
     """What else has to be said at the end."""
     tally = report.overall
+    if tally.owner_corrected.files:
+        corrected = f"{number(tally.owner_corrected.files)} raw files and folders at the target kept Bytes' user out: owner or mode"
+        yield f"{corrected} would be set right." if report.dry_run else f"{corrected} was set right."
     if report.dry_run:
         yield from _further_of_plan(report)
     elif tally.present_unseen.files:
@@ -82,6 +96,11 @@ def further(report: Report) -> Iterator[str]:
             f"{number(tally.present_unseen.files)} of the present ones lie in folders that are unchanged since an earlier run "
             "finished them, and were not looked at again."
         )
+
+
+def only_closed(tally: Tally) -> bool:
+    """Whether nothing else is wrong than that Bytes' user cannot use what lies at the target."""
+    return bool(tally.closed.files) and replace(tally, closed=Count()).is_clean
 
 
 def identity(tally: Tally) -> str:

@@ -10,15 +10,15 @@ from migrator.reports.console import finding_lines
 from migrator.reports.ending import keeps_bytes_out
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA, Report, status_when_interrupted
-from migrator.reports.sentences import KINDS
+from migrator.reports.sentences import KINDS, only_closed
 from migrator.reports.words import duration, files, number, shown, size, table
 
 _ROWS_SHOWN = 40
 _PROBLEMS_SHOWN = 20
-_COUNTED = ("proven", "unproven", "conflict", "missing", "failed", "extra", "stray")
+_COUNTED = ("proven", "unproven", "conflict", "missing", "failed", "extra", "stray", "closed")
 _ALWAYS_SHOWN = frozenset({"proven", "missing"})
 _KINDS = {
-    **{kind: KINDS[kind] for kind in ("stray", "left-alone", "unreadable-folder")},
+    **{kind: KINDS[kind] for kind in ("stray", "left-alone", "unreadable-folder", "closed")},
     "unproven": 2 * ("unproven: nothing says that they differ, and nothing proves that they are the same",),
     "refused": (
         "missing: its organization can have no valid bucket at the target",
@@ -188,6 +188,11 @@ def _in_one_sentence(report: Verification) -> Iterator[str]:
             f"Proven at level {report.level}: all {files(discovered['files'])} ({size(discovered['bytes'])}), in {took}."
             if discovered["files"]
             else f"There was nothing to prove (in {took})."
+        )
+    elif only_closed(report.overall) and discovered["files"] == proven["files"]:
+        yield (
+            f"Proven at level {report.level}: all {files(discovered['files'])}. But Bytes cannot use {number(told['closed']['files'])} raw "
+            f"files and folders at the target, see above: owner or mode keeps its user out (in {took})."
         )
     else:
         counted = " + ".join(f"{number(told[name]['files'])} {name}" for name in _COUNTED[:5] if told[name]["files"])

@@ -7,6 +7,7 @@ import re
 import stat
 from pathlib import Path
 
+from migrator.bytesuser import NO_USER, PASS, BytesUser
 from migrator.doctor.room import DiskSeen
 from migrator.statefolder import NETWORK_FILE_SYSTEMS, file_system_of
 
@@ -14,16 +15,25 @@ _IGNORES_CASE = re.compile(r"v?fat|msdos|exfat|ntfs3?|fuseblk|hfs(plus)?|apfs")
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
-def look_at_disk(root: Path, *, folder_mode: int, file_mode: int, mountinfo: Path = _MOUNTS) -> DiskSeen:
-    """What is known of the folder, or of the one above it where it is yet to be made."""
+_CONTAINERS = re.compile(r"/(docker|containers/storage|kubelet/pods/[^/]+)/(volumes|overlay2?)/")
+"""Places of container engines: what lies there is mounted into containers, where no folder above it counts."""
+
+
+def look_at_disk(
+    root: Path, *, folder_mode: int, file_mode: int, user: BytesUser = NO_USER, mountinfo: Path = _MOUNTS
+) -> DiskSeen:
+    """What is known of the folder, or of the one above it where it is yet to be made. `user` is whom Bytes runs as."""
     exists = os.path.isdir(root)
     place = root if exists else root.parent
     trouble = _trouble(root, place, exists=exists)
     if trouble:
         return DiskSeen(path=str(root), exists=exists, trouble=trouble)
     space, status = os.statvfs(place), os.stat(place)
-    is_root = os.geteuid() == 0
-    owner = (status.st_uid if exists else 0) if is_root else os.geteuid()
+    owner, group = os.geteuid(), os.getegid()
+    if owner == 0 and user.uid is not None:
+        owner, group = user.uid, user.gid
+    elif exists and status.st_mode & stat.S_ISGID:
+        group = status.st_gid
     kind = file_system_of(place, mountinfo) or ""
     return DiskSeen(
         path=str(root),
@@ -35,9 +45,9 @@ def look_at_disk(root: Path, *, folder_mode: int, file_mode: int, mountinfo: Pat
         file_system=kind,
         is_network=bool(NETWORK_FILE_SYSTEMS.fullmatch(kind)),
         ignores_case=bool(_IGNORES_CASE.fullmatch(kind)) or _finds_other_case(place),
+        user=user,
         owner=owner,
-        is_root=is_root,
-        closed_to_owner=_closed_to(owner, place),
+        group=group,
         umask=_umask(),
         folder_mode=folder_mode,
         file_mode=file_mode,
@@ -65,16 +75,17 @@ def _finds_other_case(place: Path) -> bool:
         return False
 
 
-def _closed_to(owner: int, place: Path) -> str:
-    """The first folder from the root on that this user cannot pass; groups are not known here and given the benefit of the doubt."""
-    if owner == 0:
+def folders_above(user: BytesUser, root: Path) -> str:
+    """The first folder above the data folder that this user cannot pass; empty for none, and where it belongs to a container engine."""
+    real = Path(os.path.realpath(root))
+    if user.uid in (None, 0) or _CONTAINERS.search(f"{real}/"):
         return ""
-    real = Path(os.path.realpath(place))
-    for folder in (*reversed(real.parents), real):
-        mode = os.stat(folder)
-        bit = stat.S_IXUSR if mode.st_uid == owner else stat.S_IXGRP | stat.S_IXOTH
-        if not mode.st_mode & bit:
-            return str(folder)
+    for folder in reversed(real.parents):
+        try:
+            if not user.may(os.stat(folder), PASS):
+                return str(folder)
+        except OSError:
+            return ""
     return ""
 
 

@@ -54,24 +54,31 @@ class DiskReceipt:
 
 
 class DiskTarget(DiskSource):
-    """A data folder opened for writing, with Bytes' modes and, as root, the data folder's owner.
+    """A data folder opened for writing, with Bytes' modes and, as root, `owner` (user and group id) or else the data folder's owner.
 
-    `run` marks this run's temporary files; those of other runs are leftovers and removed when met. The caller holds the lock that
-    makes that true. `throttle` limits the bytes written, where nothing on their way has been counted yet.
+    Raises CannotStart where raw files could not get that owner. `run` marks this run's temporary files; those of other runs are leftovers
+    and removed when met. The caller holds the lock that makes that true. `throttle` limits the bytes written, where nothing on their way
+    has been counted yet.
     """
 
     def __init__(
-        self, root: Path, *, folder_mode: int, file_mode: int, run: str, throttle: Throttle | None = None
+        self,
+        root: Path,
+        *,
+        folder_mode: int,
+        file_mode: int,
+        run: str,
+        throttle: Throttle | None = None,
+        owner: tuple[int, int] | None = None,
     ) -> None:
         super().__init__(root)
         self._throttle = throttle or Throttle()
         self._folder_mode = folder_mode
         self._file_mode = file_mode
         self._run = run
-        owner = os.fstat(self._root_fd)
         self._partials: list[tuple[RawFile, str]] = []
         self._folders_are_missing = False
-        self._owner = (owner.st_uid, owner.st_gid) if os.geteuid() == 0 else None
+        self._owner = _owner_to_give(os.fstat(self._root_fd), owner)
 
     def prepare(self, organization: str) -> None:
         try:
@@ -347,6 +354,20 @@ def _open_partial(folder: int, temporary: str) -> int:
     return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
 
 
+def _owner_to_give(root: os.stat_result, owner: tuple[int, int] | None) -> tuple[int, int] | None:
+    """None: whoever makes a file is its owner already. Raises CannotStart."""
+    if os.geteuid() == 0:
+        return owner or (root.st_uid, root.st_gid)
+    if owner is not None and owner[0] != os.geteuid():  # a worker on another machine
+        raise CannotStart(
+            "owner-not-possible",
+            f"Raw files must belong to user id {owner[0]}, and this process runs as user id {os.geteuid()}.",
+            why="Only root can give files away.",
+            cure="Run it, and each worker, as root or as that user.",
+        )
+    return None
+
+
 def give_mode_and_owner(fd: int, mode: int, owner: tuple[int, int] | None) -> None:
     """Set a new folder's mode, whatever the umask, and its owner; a setgid bit that it inherited stays."""
     status = os.fstat(fd)
@@ -357,7 +378,7 @@ def give_mode_and_owner(fd: int, mode: int, owner: tuple[int, int] | None) -> No
         os.fchmod(fd, wanted)
 
 
-def _make_root(root: Path, mode: int) -> None:
+def _make_root(root: Path, mode: int, given: tuple[int, int] | None) -> None:
     """Make the data folder itself if it is missing; its parent must be there, so that a typing error makes no tree."""
     try:
         if root.is_dir():
@@ -365,7 +386,7 @@ def _make_root(root: Path, mode: int) -> None:
         parent = os.stat(root.parent)
         root.mkdir(mode=0o700)
         fd = os.open(root, FOLDER_FLAGS)
-        owner = (parent.st_uid, parent.st_gid) if os.geteuid() == 0 else None
+        owner = (given or (parent.st_uid, parent.st_gid)) if os.geteuid() == 0 else None
         try:
             give_mode_and_owner(fd, mode, owner)
         finally:
@@ -379,12 +400,14 @@ def _make_root(root: Path, mode: int) -> None:
 
 
 @contextmanager
-def held(root: Path, folder_mode: int) -> Iterator[None]:
+def held(root: Path, folder_mode: int, owner: tuple[int, int] | None = None) -> Iterator[None]:
     """Make the data folder if it is missing, and keep every other run out of it, whatever its source, until the block ends.
+
+    `owner`: user and group id of a new data folder; None for the owner of the folder above it.
 
     Raises LedgerBusy, and CannotStart where the folder cannot be made.
     """
-    _make_root(root, folder_mode)
+    _make_root(root, folder_mode, owner)
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         _lock(fd, root)
@@ -393,15 +416,15 @@ def held(root: Path, folder_mode: int) -> Iterator[None]:
         os.close(fd)
 
 
-def try_out(root: Path) -> tuple[Finding, ...]:
-    """Prove that raw files can be published here, and bring to the medium what an earlier run left in memory.
+def try_out(root: Path, owner: tuple[int, int] | None = None) -> tuple[Finding, ...]:
+    """Prove that raw files can be published here and, as root, get their `owner`; make durable what an earlier run left in memory.
 
     An earlier run may have been killed between giving names and making them durable: what this one finds has to be durable before it
     counts as present. The caller holds the lock. Raises CannotStart.
     """
     fd = os.open(root, FOLDER_FLAGS & ~os.O_NOFOLLOW)
     try:
-        _publish_nothing(fd)
+        _publish_nothing(fd, root, owner if os.geteuid() == 0 else None)
         is_synced = sync_filesystem(fd)
     except OSError as error:
         raise CannotStart(
@@ -425,19 +448,43 @@ def try_out(root: Path) -> tuple[Finding, ...]:
     )
 
 
-def _publish_nothing(fd: int) -> None:
-    """An empty file gets a temporary name, then another as raw files get theirs, and is removed."""
+def _publish_nothing(fd: int, root: Path, owner: tuple[int, int] | None) -> None:
+    """An empty file gets a temporary name and its owner, then another name as raw files get theirs, and is removed."""
     for name in _TRIED_OUT:
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=fd)
     probe, named = _TRIED_OUT
-    os.close(os.open(probe, _NEW, 0o600, dir_fd=fd))
+    new = os.open(probe, _NEW, 0o600, dir_fd=fd)
+    try:
+        _try_owner(new, root, owner)
+    except CannotStart:
+        os.unlink(probe, dir_fd=fd)
+        raise
+    finally:
+        os.close(new)
     try:
         rename_without_replacing(fd, probe, named)
     except OSError:
         os.unlink(probe, dir_fd=fd)
         raise
     os.unlink(named, dir_fd=fd)
+
+
+def _try_owner(fd: int, root: Path, owner: tuple[int, int] | None) -> None:
+    said = ""
+    if owner is not None and os.fstat(fd).st_uid != owner[0]:
+        try:
+            os.fchown(fd, *owner)
+        except OSError as error:
+            said = os.strerror(error.errno or 0)
+    if owner is None or os.fstat(fd).st_uid == owner[0]:
+        return
+    raise CannotStart(
+        "owner-not-kept",
+        f"Files in {root} cannot be given to user id {owner[0]} ({said or 'the file system keeps another owner'}).",
+        why="Bytes could not read them. A share that takes root for nobody (root_squash), or a file system without owners, answers so.",
+        cure="Run this as that user, or mount the file system so that files belong to it. To copy all the same: --force service-user.",
+    )
 
 
 def _lock(fd: int, root: Path) -> None:

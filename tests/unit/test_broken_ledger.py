@@ -10,6 +10,7 @@ from migrator.app.memory import ProofRecord
 from migrator.app.migrating import migrate
 from migrator.app.options import EngineName, Options, Stopping
 from migrator.app.planning import prepare_to_migrate
+from migrator.bytesuser import BytesUser
 from migrator.coordinator import Totals
 from migrator.errors import MigratorError, MustStop
 from migrator.ledger import Ledger
@@ -39,7 +40,10 @@ def test_the_report_of_a_run_whose_ledger_broke_is_given_with_what_broke_first(
     corpus.make_store(tmp_path / "from", {"alpha": 5}, sizes=20)
     here, there = (DiskLocation(root=tmp_path / name, folder_mode=0o740, file_mode=0o640) for name in ("from", "to"))
     locations = Locations(source=here, target=there, settings=(), findings=())
-    options, stopping = Options(engine=EngineName.LOCAL, state=StateFolder(tmp_path / "state")), Stopping()
+    options, stopping = (
+        Options(engine=EngineName.LOCAL, owner=BytesUser(uid=0), state=StateFolder(tmp_path / "state")),
+        Stopping(),
+    )
     prepared = prepare_to_migrate(locations, options, stopping)
     reports: list[Report] = []
 

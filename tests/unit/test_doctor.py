@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from migrator.bytesuser import NO_USER, BytesUser
 from migrator.doctor import names
 from migrator.doctor.calls import CREATE, CREATE_AGAIN, GET, PUT, WAIT, Call, Replay, calls_finding, untried_finding
 from migrator.doctor.nginx import nginx_lines
@@ -36,7 +37,15 @@ from migrator.stores.memory import MemoryStore
 PASS, WARNING, ERROR = FindingStatus.PASS, FindingStatus.WARNING, FindingStatus.ERROR
 GOOD = ServerSeen(endpoint="http://s3", skew=0.0, latencies=(0.001,) * 20, versioning="", locked=False, encryption="")
 DISK = DiskSeen(
-    path="/data", exists=True, free_bytes=10**9, free_inodes=10**6, owner=1000, umask=0o022, file_system="ext4"
+    path="/data",
+    exists=True,
+    free_bytes=10**9,
+    free_inodes=10**6,
+    user=BytesUser(uid=1000, gid=1000, groups=frozenset((1000, 77))),
+    owner=1000,
+    group=1000,
+    umask=0o022,
+    file_system="ext4",
 )
 NEED = Need(files=1000, bytes=10**6, folders=100, exact=True)
 FINE = tuple(Call(name, 200) for name in (CREATE, WAIT, PUT, GET, CREATE_AGAIN))
@@ -94,9 +103,13 @@ DISKS = [
     (names.DISK_INODES, {"free_inodes": 1155}, PASS),
     (names.DISK_INODES, {"free_inodes": None}, PASS),
     (names.SERVICE_USER, {}, PASS),
-    (names.SERVICE_USER, {"owner": 0}, WARNING),
-    (names.SERVICE_USER, {"closed_to_owner": "/root"}, WARNING),
-    (names.SERVICE_USER, {"file_mode": 0o040}, WARNING),
+    (names.SERVICE_USER, {"user": NO_USER, "owner": 0, "group": 0}, ERROR),
+    (names.SERVICE_USER, {"owner": 4321, "group": 4321}, ERROR),
+    (names.SERVICE_USER, {"owner": 4321, "group": 77}, ERROR),
+    (names.SERVICE_USER, {"owner": 4321, "group": 77, "folder_mode": 0o770}, PASS),
+    (names.SERVICE_USER, {"file_mode": 0o040}, ERROR),
+    (names.SERVICE_USER, {"folder_mode": 0o500}, ERROR),
+    (names.SERVICE_USER, {"user": BytesUser(uid=0), "owner": 0, "group": 0}, PASS),
     (names.UMASK, {}, PASS),
     (names.UMASK, {"umask": 0o277}, ERROR),
     (names.FILE_SYSTEM, {}, PASS),

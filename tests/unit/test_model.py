@@ -85,6 +85,8 @@ def test_merging_adds_every_count() -> None:
         counts.extra.add(1)
         counts.stray.add(2)
         counts.present_unseen.add(3)
+        counts.closed.add(4)
+        counts.owner_corrected.add(5)
         counts.unreadable_folders += 1
     one.merge(other)
     assert {outcome: one[outcome].files for outcome in Outcome if one[outcome].files} == {
@@ -93,6 +95,7 @@ def test_merging_adds_every_count() -> None:
         Outcome.PENDING: 4,
     }
     assert (one.extra, one.stray, one.present_unseen) == (Count(2, 2), Count(2, 4), Count(2, 6))
+    assert (one.closed, one.owner_corrected) == (Count(2, 8), Count(2, 10))
     assert one.unreadable_folders == 2
     assert other[Outcome.COPIED].files == 1
 
@@ -119,14 +122,19 @@ def test_strays_and_extra_alone_are_clean_and_an_unreadable_folder_is_not() -> N
     made.extra.add(1)
     made.stray.add(1)
     assert made.is_clean
+    made.owner_corrected.add(1)
+    assert made.is_clean
     made.unreadable_folders = 1
+    assert not made.is_clean
+    made.unreadable_folders = 0
+    made.closed.add(1)
     assert not made.is_clean
 
 
 def test_totals_name_every_outcome_in_files_and_bytes() -> None:
     told = tally(copied=2, present=1).as_dict()
     outcomes = {outcome.value for outcome in MIGRATION_OUTCOMES}
-    assert set(told) == {"discovered", *outcomes, "extra", "stray", "present_unseen"}
+    assert set(told) == {"discovered", *outcomes, "extra", "stray", "present_unseen", "closed", "owner_corrected"}
     assert told["discovered"] == {"files": 3, "bytes": 30}
     assert told["copied"] == {"files": 2, "bytes": 20}
     assert all(set(count) == {"files", "bytes"} for count in told.values())
@@ -147,6 +155,7 @@ def test_the_totals_of_a_verification_add_up_whatever_happened() -> None:
         "extra": 0,
         "stray": 0,
         "proven_earlier": 1,
+        "closed": 0,
     }
     assert not made.is_proven
     assert tally(proven=3).is_proven
@@ -156,6 +165,9 @@ def test_the_totals_of_a_verification_add_up_whatever_happened() -> None:
     unread = tally(proven=3)
     unread.unreadable_folders = 1
     assert not unread.is_proven
+    closed = tally(proven=3)
+    closed.closed.add(1)
+    assert not closed.is_proven
 
 
 def test_two_tallies_share_no_counts() -> None:

@@ -37,7 +37,15 @@ KEYS = {
     "exit_status",
 }
 PROBLEM = {"kind", "organization", "id", "where", "reason", "bytes", "target", "code", "request_id"}
-TOTALS = {"discovered", "extra", "stray", "present_unseen", *(outcome.value for outcome in MIGRATION_OUTCOMES)}
+TOTALS = {
+    "discovered",
+    "extra",
+    "stray",
+    "present_unseen",
+    "closed",
+    "owner_corrected",
+    *(outcome.value for outcome in MIGRATION_OUTCOMES),
+}
 
 
 @given(reports())
