@@ -88,20 +88,29 @@ class AuditSettings:
 
     def login(self) -> tuple[str, Secret]:
         """Bytes' user and password. Raises SettingsError."""
-        missing = self._missing(USERNAME, PASSWORD)
-        if missing:
-            raise SettingsError(
-                "api-login-missing",
-                f"{missing} not set.",
-                why="--api asks a running Bytes, which wants its login.",
-                cure="Give Bytes' own settings by --env-file FILE.",
-            )
-        return self.environment.given(USERNAME) or "", Secret(self.environment.given(PASSWORD) or "")
+        return login_of(self.environment)
 
     def _missing(self, *names: str) -> str:
-        """Those that are not set, as a sentence begins: "A and B are"; empty where all are set."""
-        missing = [name for name in names if self.environment.given(name) is None]
-        return f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'}" if missing else ""
+        return _missing(self.environment, *names)
+
+
+def login_of(environment: Environment) -> tuple[str, Secret]:
+    """Return Bytes' user and password. Raises SettingsError."""
+    missing = _missing(environment, USERNAME, PASSWORD)
+    if missing:
+        raise SettingsError(
+            "api-login-missing",
+            f"{missing} not set.",
+            why="--api asks a running Bytes, which wants its login.",
+            cure="Give Bytes' own settings by --env-file FILE.",
+        )
+    return environment.given(USERNAME) or "", Secret(environment.given(PASSWORD) or "")
+
+
+def _missing(environment: Environment, *names: str) -> str:
+    """Those that are not set, as a sentence begins: "A and B are"; empty where all are set."""
+    missing = [name for name in names if environment.given(name) is None]
+    return f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'}" if missing else ""
 
 
 def resolve_audit(

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from migrator.ages import Ages
+from migrator.audit import Sample
 from migrator.compare import compare
 from migrator.errors import Interrupted, MustStop, SourceChanged, StoreError
 from migrator.manifest import ROWS, SUMS, Row, sync_folder
@@ -39,6 +40,7 @@ from migrator.model import (
 )
 from migrator.pipeline import NO_VALID_NAME, NOT_AT_TARGET, admitted
 from migrator.protocols import Source
+from migrator.recorded import Recorded
 from migrator.stopping import Flag
 from migrator.verify import BOTH_READ, prove_content
 
@@ -48,11 +50,27 @@ BATCH = 500
 BATCH_BYTES = 1 << 30
 """And bytes: what was proven hours ago is not proven at this moment. A larger raw file is a batch alone."""
 SMALL = 1 << 20
+ASKED = 20
+"""Raw files that are asked for at once."""
+FIRST = 100
+"""Deleted raw files after which they are asked for."""
 _READERS = 8
 _AHEAD = 64
 
 ReadSmall = Callable[[RawFile, int], "tuple[bytes, Entry] | None"]
 """Content and state of a raw file of so many bytes in one go; None where that did not go well and the careful way has to look."""
+
+
+class Asks(Protocol):
+    """Asks whether raw files can be read, where they have to be read. Raises MigratorError at the first one that cannot."""
+
+    def before(self, raw_files: Sequence[RawFile]) -> None:
+        """Ask for raw files of which none was deleted yet."""
+        ...
+
+    def after(self, raw_files: Sequence[RawFile]) -> None:
+        """Ask for raw files that were deleted at the source."""
+        ...
 
 
 class Remover(Protocol):
@@ -131,6 +149,8 @@ class Ends:
     """Both ends as they are read; `small_source` and `small_target` give small raw files in one go.
 
     `settle` brings what lies at the target to its medium, where it may still be in this machine's memory alone. Raises StoreError.
+    `is_one_folder` says whether the part of the source that a raw file is in is the target's, too, as far as can be known without
+    writing. `still_held` raises MustStop if another run could delete at either end by now; called before each batch of an organization.
     """
 
     source: Source
@@ -138,14 +158,49 @@ class Ends:
     small_source: ReadSmall
     small_target: ReadSmall
     settle: Callable[[], None] = lambda: None
+    folder_of: Callable[[RawFile], str] = lambda raw_file: raw_file.organization
+    """Names the part of the source that could be the target's under another name: a mount can lead there from any index folder."""
+    is_one_folder: Callable[[RawFile], bool] = lambda raw_file: False
+    still_held: Callable[[str], None] = lambda organization: None
+    read_by_bytes: Sequence[tuple[str, Source]] = ()
+    """Where Bytes reads, in words and as a store, if that may be the source under another name."""
+
+
+class _Folders:
+    """The parts of the source that were met, of which the last one may come again."""
+
+    def __init__(self, ends: Ends) -> None:
+        self._ends = ends
+        self._last = ""
+
+    def is_new(self, raw_file: RawFile) -> bool:
+        folder = self._ends.folder_of(raw_file)
+        is_new, self._last = folder != self._last, folder
+        return is_new
+
+    def refuse_one(self, raw_file: RawFile) -> None:
+        """Raise MustStop where the part that this raw file is in is one place under two names."""
+        if self._ends.is_one_folder(raw_file):
+            raise _same_place(
+                f"{self._ends.source.describe(raw_file)} and {self._ends.target.describe(raw_file)} are in one and the same folder."
+            )
 
 
 class Proving:
     """Goes through everything once, and writes down what could go. `manifest` None: nothing is written, it is only counted."""
 
     def __init__(
-        self, ends: Ends, *, ages: Ages, refused: frozenset[str], stopping: Flag, told: Callable[[int], None]
+        self,
+        ends: Ends,
+        *,
+        ages: Ages,
+        refused: frozenset[str],
+        stopping: Flag,
+        told: Callable[[int], None],
+        sample: Sample | None = None,
     ) -> None:
+        """`sample` is offered each raw file that could go."""
+        self._sample = sample
         self._ends = ends
         self._ages = ages
         self._refused = refused
@@ -155,13 +210,17 @@ class Proving:
 
     def run(self, organizations: Iterable[str], manifest: ManifestOfRun | None) -> None:
         """Raises MigratorError."""
+        folders = _Folders(self._ends)
         with _readers() as pool:
             for organization in organizations:
                 self.pruned.organizations[organization] = Tally()
                 with ExitStack() as stack:
                     write = stack.enter_context(manifest.of(organization)) if manifest is not None else None
                     for pair, future in self._proofs(pool, organization):
-                        self._count(RawFile(organization, pair.raw_id), pair, future, write)
+                        raw_file = RawFile(organization, pair.raw_id)
+                        if pair.target is not None and folders.is_new(raw_file):
+                            folders.refuse_one(raw_file)
+                        self._count(raw_file, pair, future, write)
 
     def _proofs(
         self, pool: ThreadPoolExecutor, organization: str
@@ -229,6 +288,8 @@ class Proving:
                 self.pruned.keep(raw_file, source, "unproven", where, found)
             else:
                 tally.deletable.add(source.size)
+                if self._sample is not None:
+                    self._sample.offer(Recorded(*raw_file))
                 if write is not None:
                     write(Row(raw_file, found, self._ends.target.describe(raw_file), time.time(), BOTH_READ))
         self._told(1)
@@ -347,12 +408,14 @@ def _readers() -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def batches(rows: Iterable[tuple[RawFile, Digests]]) -> Iterator[list[tuple[RawFile, Digests]]]:
-    """Rows in order, in batches of so many files and bytes."""
+def batches(
+    rows: Iterable[tuple[RawFile, Digests]], most: Callable[[], int] = lambda: BATCH
+) -> Iterator[list[tuple[RawFile, Digests]]]:
+    """Rows in order, in batches of so many bytes and at most so many files, which is asked for each row."""
     batch: list[tuple[RawFile, Digests]] = []
     total = 0
     for row in rows:
-        if batch and (len(batch) >= BATCH or total + row[1].size > BATCH_BYTES):
+        if batch and (len(batch) >= most() or total + row[1].size > BATCH_BYTES):
             yield batch
             batch, total = [], 0
         batch.append(row)
@@ -374,8 +437,18 @@ class Pruning:
     """Deletes what the manifest names: each batch is proven once more, and goes at once."""
 
     def __init__(
-        self, ends: Ends, remover: Remover, pruned: Pruned, *, stopping: Flag, told: Callable[[int], None]
+        self,
+        ends: Ends,
+        remover: Remover,
+        pruned: Pruned,
+        *,
+        stopping: Flag,
+        told: Callable[[int], None],
+        asks: Asks | None = None,
     ) -> None:
+        """`asks` is asked for some of the first hundred raw files once they are deleted, or of all where there are fewer."""
+        self._asks = asks
+        self._gone: list[RawFile] = []
         self._ends = ends
         self._remover = remover
         self._pruned = pruned
@@ -384,17 +457,32 @@ class Pruning:
 
     def run(self, manifest: ManifestOfRun, organizations: Iterable[str]) -> None:
         """Raises MustStop at the first surprise; what was deleted by then is counted."""
+        folders = _Folders(self._ends)
         with _readers() as pool:
             for organization in organizations:
-                for number, batch in enumerate(batches(manifest.rows(organization))):
+                for batch in batches(manifest.rows(organization), self._most):
                     if self._stopping.is_set():
                         return
                     with _surprising():
-                        if number == 0:
-                            self._refuse_same_place(batch[0][0])
+                        self._ends.still_held(organization)
+                        for raw_file in filter(folders.is_new, (raw_file for raw_file, _ in batch)):
+                            folders.refuse_one(raw_file)
+                            self._refuse_same_place(raw_file)
                         self._ends.settle()
                     self._remove(organization, list(pool.map(self._proven, batch)))
+                    if len(self._gone) >= FIRST:
+                        self._ask()
+        self._ask()
         self._pruned.folders_removed = self._remover.remove_empty_folders()
+
+    def _most(self) -> int:
+        return BATCH if self._asks is None else FIRST - len(self._gone)
+
+    def _ask(self) -> None:
+        """Ask for a sample of what went first; once."""
+        if self._asks is not None:
+            self._asks.after(self._gone[:: max(1, len(self._gone) // ASKED)][:ASKED])
+            self._asks = None
 
     def _proven(self, row: tuple[RawFile, Digests]) -> tuple[RawFile, Entry]:
         """Prove again, at this moment. Raises MustStop for anything but what the first proof found."""
@@ -418,14 +506,19 @@ class Pruning:
         mark, take_away = self._remover.mark(raw_file)
         try:
             found = self._ends.target.look(mark)
+            read_at = next((words for words, store in self._ends.read_by_bytes if store.look(mark) is not None), None)
         finally:
             take_away()
-        if found is not None:
+        if read_at is not None:
             raise MustStop(
-                "same-place",
-                "Source and target are one place under two names.",
-                why=f"A mark was put at the source, {self._ends.source.describe(mark)}, and the target had it; it is removed.",
-                cure="Check --from and --to, the endpoints and the mounts. Nothing was deleted.",
+                "bytes-reads-the-source",
+                f"Bytes' settings say {read_at}, which is the source under another name.",
+                why=f"A mark was put at the source, {self._ends.source.describe(mark)}, and was there; it is removed.",
+                cure="Switch Bytes to the other place first, look that it works, and give its new settings here (--env-file).",
+            )
+        if found is not None:
+            raise _same_place(
+                f"A mark was put at the source, {self._ends.source.describe(mark)}, and the target had it; it is removed."
             )
 
     def _remove(self, organization: str, proven: Sequence[tuple[RawFile, Entry]]) -> None:
@@ -437,6 +530,8 @@ class Pruning:
             for raw_file, error in self._remover.remove(proven):
                 if error is None:
                     tally.deleted.add(sizes[raw_file])
+                    if self._asks is not None:
+                        self._gone.append(raw_file)
                 else:
                     fault = fault or error
         self._told(tally.deleted.files - before)
@@ -453,6 +548,15 @@ def _surprising() -> Iterator[None]:
         raise
     except StoreError as error:
         raise surprise(error.what) from error
+
+
+def _same_place(why: str) -> MustStop:
+    return MustStop(
+        "same-place",
+        "Source and target are one place under two names.",
+        why=why,
+        cure="Check --from and --to, the endpoints and the mounts. Nothing was deleted in that place.",
+    )
 
 
 def surprise(what: str) -> MustStop:

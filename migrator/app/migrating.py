@@ -17,6 +17,7 @@ from migrator.app.memory import Record, only_reading
 from migrator.app.opening import held_ledger, patience_of, reading, throttle_of
 from migrator.app.options import Deadline, EngineName, Options, Prepared, Stopping, Watch
 from migrator.app.ownership import Ownership
+from migrator.app.places import held_to_copy
 from migrator.app.planning import (
     abilities_of,
     ability_findings,
@@ -43,7 +44,7 @@ from migrator.rehearse import Rehearse
 from migrator.reports.kept import as_kept
 from migrator.reports.report import MAX_DURATION, Report
 from migrator.settings import DiskLocation, Locations, S3Location
-from migrator.stores.disk_target import held, try_out
+from migrator.stores.disk_target import try_out
 from migrator.stores.s3.abilities import Abilities
 from migrator.stores.s3.store import S3Target
 from migrator.units import Told
@@ -160,8 +161,8 @@ def _try_out_target(
     """
     locations = prepared.locations
     disk_findings: tuple[Finding, ...] = ()
+    stack.enter_context(held_to_copy(locations, prepared.owner))
     if isinstance(locations.target, DiskLocation):
-        stack.enter_context(held(locations.target.root, locations.target.folder_mode, prepared.owner))
         disk_findings = try_out(locations.target.root, prepared.owner)
     tried = try_bytes_calls(prepared, options, ledger, run_id, stopping.event)
     refuse_errors(tried, options.forced)

@@ -14,6 +14,7 @@ from migrator.app.doctor import first_findings
 from migrator.app.opening import as_refusal, patience_of, reading, throttle_of, writing
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.ownership import bytes_user, owner_for
+from migrator.app.places import ground_of, refuse_held
 from migrator.coordinator import Totals
 from migrator.doctor.names import SERVICE_USER
 from migrator.errors import CannotStart, SettingsError, StoreError
@@ -148,6 +149,8 @@ def prepare_to_migrate(locations: Locations, options: Options, stopping: Stoppin
     opened = reading(locations.source, patience, throttle), reading(locations.target, patience, throttle)
     with opened[0] as source, opened[1] as target:
         prepared = first_look(locations, options, source, target)
+        with as_refusal():
+            refuse_held(ground_of(prepared, source, target, patience))
     refuse_errors(prepared.findings, options.forced)
     if prepared.buckets_to_create and not options.create_buckets:
         raise CannotStart(

@@ -5,22 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 
+from migrator.app.bytesreads import AsksBytes, have_same_names, reading_findings, refuse_unknown
 from migrator.app.migrating import new_run_id
-from migrator.app.opening import held_ledger, patience_of, reading, throttle_of
+from migrator.app.opening import as_refusal, held_ledger, patience_of, reading, throttle_of
 from migrator.app.options import Options, Stopping
 from migrator.app.ownership import Ownership, bytes_user
+from migrator.app.places import Check, Ground, break_lock, ground_of, held_to_prune, mark_findings
 from migrator.app.planning import age_findings, first_look, refuse_idle_limits
-from migrator.errors import CannotStart, Interrupted, MigratorError, MustStop, StoreError
+from migrator.app.prunewish import PruneWish, guard_findings, is_confirmed
+from migrator.audit import Sample
+from migrator.errors import Interrupted, LedgerBusy, MigratorError, MustStop, StoreError
 from migrator.firstlook import refuse_errors
 from migrator.ledger import Ledger
-from migrator.model import Entry, Finding, FindingStatus
+from migrator.model import INDEX_LENGTH, Entry, Finding, FindingStatus, RawFile
 from migrator.protocols import Source
-from migrator.prune import Ends, ManifestOfRun, Proving, Pruned, Pruning, ReadSmall, Remover
+from migrator.prune import ASKED, Ends, ManifestOfRun, Proving, Pruned, Pruning, ReadSmall, Remover
 from migrator.reports.prune import PruneReport
 from migrator.reports.report import MAX_DURATION, status_when_interrupted
 from migrator.settings import DiskLocation, Location, Locations
+from migrator.statefolder import is_running, lock_path
 from migrator.stores.disk import DiskSource
 from migrator.stores.disk_remover import DiskRemover
 from migrator.stores.s3.remove import S3Remover, keeps_versions
@@ -29,83 +33,176 @@ from migrator.stores.s3.store import S3Source
 _SMALL = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PruneWish:
-    """What was asked for. `confirmed` is the number of files that shall go; None asks `confirm`, or is a dry run without it."""
-
-    confirmed: int | None
-    max_delete: int
-    active: tuple[Location, ...]
-    confirm: Callable[[Pruned], int | None] | None = None
-
-    @property
-    def may_delete(self) -> bool:
-        return self.confirmed is not None or self.confirm is not None
-
-
 def prune(
     locations: Locations, options: Options, wish: PruneWish, told: Callable[[str, int], None], stopping: Stopping
 ) -> PruneReport:
     """Prove, and delete what is proven if the number is confirmed. Raises MigratorError where nothing was deleted."""
     started, run_id = time.monotonic(), new_run_id()
     refuse_idle_limits(locations, options)
-    _refuse_active(locations, wish.active)
+    refuse_unknown(wish.place, options)
     patience, throttle = patience_of(options, stopping.event), throttle_of(options, stopping.event)
     with ExitStack() as stack:
         source = stack.enter_context(reading(locations.source, patience, throttle))
         target = stack.enter_context(reading(locations.target, patience, throttle))
-        prepared = first_look(locations, options, source, target)
-        findings = (*prepared.findings, *_kept_versions(source, prepared.look.organizations, options))
-        findings += _refuse_closed(locations, options, wish, stopping)
-        ends = Ends(
+        prepared = first_look(locations, options, source, target, to_write=False)
+        ground = ground_of(prepared, source, target, patience)
+        findings = _first_findings(ground, prepared.findings, options, wish, stopping)
+        if wish.api is not None:
+            wish.api.sign_in()
+        run = _Run(run_id, ground, options, wish, stopping, _counting(told, started, options, stopping))
+        error = run.go(stack)
+    return PruneReport(
+        run=run_id,
+        source=str(locations.source),
+        target=str(locations.target),
+        dry_run=run.is_dry,
+        pruned=run.pruned,
+        findings=(*findings, *guard_findings(wish, run.pruned), *_remover_findings(run.remover)),
+        manifest=str(run.manifest.folder) if run.manifest and not run.is_dry else None,
+        seconds=time.monotonic() - started,
+        interrupted_by=stopping.signal,
+        error=error,
+    )
+
+
+class _Run:
+    """One run, once both ends were looked at: the proof of everything, and what follows it."""
+
+    def __init__(
+        self,
+        run_id: str,
+        ground: Ground,
+        options: Options,
+        wish: PruneWish,
+        stopping: Stopping,
+        count: Callable[[str], Callable[[int], None]],
+    ) -> None:
+        self._run_id, self._ground, self._options, self._wish = run_id, ground, options, wish
+        self._stopping, self._count = stopping, count
+        self._asks = AsksBytes(wish.api) if wish.api is not None else None
+        self.is_dry = True
+        self.manifest: ManifestOfRun | None = None
+        self.pruned = Pruned()
+        self.remover: Remover | None = None
+
+    def go(self, stack: ExitStack) -> MigratorError | None:
+        """Prove and delete; returns what ended it once something may be deleted. Raises MigratorError before."""
+        ledger, check = None, None
+        if self._wish.may_delete:
+            ledger = stack.enter_context(held_ledger(self._ground.locations, self._options))
+            _refuse_running(self._ground, self._options)
+            check = stack.enter_context(held_to_prune(self._ground, self._run_id, self._wish.command, self._stopping))
+            self.manifest = ManifestOfRun(self._options.state.path / "manifests" / self._run_id)
+            self.manifest.prepare()
+        try:
+            ends = stack.enter_context(_ends(self._ground, self._wish, self._options, check))
+            self._prove(ends)
+            if ledger is not None and is_confirmed(self._wish, self.pruned, self.pruned.overall().deletable.files):
+                self.is_dry = False
+                self._delete(ends, ledger, stack)
+        except Interrupted:
+            return None
+        except MigratorError as error:
+            if self.is_dry:
+                raise
+            return error
+        finally:
+            if self.manifest is not None and self.is_dry:
+                self.manifest.discard()  # nothing went
+        return None
+
+    def _prove(self, ends: Ends) -> None:
+        sample = Sample(ASKED, 0) if self._asks is not None else None
+        proving = Proving(
+            ends,
+            ages=self._options.ages,
+            refused=self._ground.refused,
+            stopping=self._stopping.event,
+            told=self._count("proven"),
+            sample=sample,
+        )
+        self.pruned = proving.pruned
+        proving.run(self._ground.organizations, self.manifest)
+        if self._asks is not None and sample is not None:
+            self._asks.before([RawFile(row.organization, row.raw_id) for row in sample.rows()])
+
+    def _delete(self, ends: Ends, ledger: Ledger, stack: ExitStack) -> None:
+        locations = self._ground.locations
+        self.remover = stack.enter_context(_remover(locations.source, self._ground.source, self._run_id))
+        pruning = Pruning(
+            ends,
+            self.remover,
+            self.pruned,
+            stopping=self._stopping.event,
+            told=self._count("deleted"),
+            asks=self._asks,
+        )
+        if self.manifest is not None:
+            with _recorded(ledger, self._run_id, locations, self.pruned, self._stopping):
+                pruning.run(self.manifest, self._ground.organizations)
+
+
+def _first_findings(
+    ground: Ground, seen: tuple[Finding, ...], options: Options, wish: PruneWish, stopping: Stopping
+) -> tuple[Finding, ...]:
+    """What is known before everything is read. Raises MigratorError for what forbids to delete."""
+    closed = _refuse_closed(ground.locations, options, wish, stopping)
+    read = reading_findings(ground.locations, wish.place, ground.organizations, options)
+    with as_refusal():
+        if wish.break_lock is not None:
+            break_lock(ground, wish.break_lock)
+        marks = () if wish.may_delete else mark_findings(ground, wish.command)
+    return (*seen, *closed, *read, *marks, *_kept_versions(ground.source, ground.organizations, options))
+
+
+def _refuse_running(ground: Ground, options: Options) -> None:
+    """Raise LedgerBusy where another run of this state folder reads or writes one of the ends: no mark shows a migration of buckets."""
+    ends = {ground.locations.source.identity, ground.locations.target.identity}
+    mine = lock_path(options.state.ledger_path(ground.locations.source.identity, ground.locations.target.identity))
+    for path in options.state.ledgers():
+        if lock_path(path) == mine or not is_running(path):
+            continue
+        ledger = Ledger.open_to_read(path)
+        if ledger is None:
+            continue  # damaged, or not made yet
+        with ledger:
+            found = ends & {ledger.source_identity, ledger.target_identity}
+        if found:
+            raise LedgerBusy(
+                "ledger-busy",
+                f"Another run uses {' and '.join(sorted(found))}.",
+                why=f"The lock of its ledger {path} is held.",
+                cure="Wait until it has ended, or look with `bytes-migrator status` what it does.",
+            )
+
+
+@contextmanager
+def _ends(ground: Ground, wish: PruneWish, options: Options, check: Check | None) -> Iterator[Ends]:
+    """Both ends as they are read, and where Bytes reads if that may be the source by another name of its server."""
+    source, target, locations = ground.source, ground.target, ground.locations
+    both = isinstance(locations.source, DiskLocation) and isinstance(locations.target, DiskLocation)
+    with ExitStack() as stack:
+        read = []
+        for location in wish.place.locations if wish.may_delete else ():
+            if location.identity == locations.target.identity:
+                continue  # the target is looked at anyway
+            if have_same_names(locations.source, location, ground.organizations):
+                read.append((str(location), stack.enter_context(reading(location, ground.patience))))
+        yield Ends(
             source=source,
             target=target,
             small_source=_small(source),
             small_target=_small(target),
             settle=target.settle if isinstance(target, DiskSource) else lambda: None,
+            folder_of=_index_folder if both else lambda raw_file: raw_file.organization,
+            is_one_folder=ground.is_one_folder,
+            still_held=check or (lambda organization: None),
+            read_by_bytes=tuple(read),
         )
-        written = None
-        if wish.may_delete:
-            ledger = stack.enter_context(held_ledger(locations, options))
-            manifest = ManifestOfRun(options.state.path / "manifests" / run_id)
-            manifest.prepare()
-            written = manifest, ledger
-        count = _counting(told, started, options, stopping)
-        proving = Proving(
-            ends, ages=options.ages, refused=prepared.refused, stopping=stopping.event, told=count("proven")
-        )
-        error: MigratorError | None = None
-        remover: Remover | None = None
-        is_dry = True
-        try:
-            proving.run(prepared.look.organizations, written[0] if written else None)
-            if written and _is_confirmed(wish, proving.pruned, proving.pruned.overall().deletable.files):
-                is_dry = False
-                remover = stack.enter_context(_remover(locations.source, source, run_id))
-                pruning = Pruning(ends, remover, proving.pruned, stopping=stopping.event, told=count("deleted"))
-                with _recorded(written[1], run_id, locations, proving.pruned, stopping):
-                    pruning.run(written[0], prepared.look.organizations)
-        except Interrupted:
-            pass
-        except MigratorError as caught:
-            if is_dry:
-                raise
-            error = caught
-        finally:
-            if written and is_dry:
-                written[0].discard()  # nothing went
-    return PruneReport(
-        run=run_id,
-        source=str(locations.source),
-        target=str(locations.target),
-        dry_run=is_dry,
-        pruned=proving.pruned,
-        findings=(*findings, *_guard_findings(wish, proving.pruned), *_remover_findings(remover)),
-        manifest=str(written[0].folder) if written and not is_dry else None,
-        seconds=time.monotonic() - started,
-        interrupted_by=stopping.signal,
-        error=error,
-    )
+
+
+def _index_folder(raw_file: RawFile) -> str:
+    return f"{raw_file.organization}/{raw_file.raw_id[:INDEX_LENGTH]}"
 
 
 def _remover_findings(remover: Remover | None) -> tuple[Finding, ...]:
@@ -146,56 +243,6 @@ def _counting(
         return counted
 
     return count
-
-
-def _is_confirmed(wish: PruneWish, pruned: Pruned, number: int) -> bool:
-    if not number and not wish.confirmed:
-        return False
-    if number > wish.max_delete:
-        raise CannotStart(
-            "too-many-to-delete",
-            f"{number:,} files would be deleted, more than --max-delete {wish.max_delete:,} allows.",
-            why="The guard is there for a wrong location or a filter that was forgotten.",
-            cure=f"Take fewer by --organization or --older-than, or allow it with --max-delete {number}. Nothing was deleted.",
-        )
-    confirmed = wish.confirmed
-    if confirmed is None and wish.confirm is not None:
-        confirmed = wish.confirm(pruned)
-        if confirmed is None:
-            return False
-    if confirmed != number:
-        raise CannotStart(
-            "confirm-differs",
-            f"{confirmed:,} files were confirmed, and {number:,} would be deleted.",
-            why="The number stands for having seen what goes. Something changed since, or it is a wrong one.",
-            cure=f"Look once more without --confirm; then --confirm {number}. Nothing was deleted.",
-        )
-    return True
-
-
-def _guard_findings(wish: PruneWish, pruned: Pruned) -> tuple[Finding, ...]:
-    number = pruned.overall().deletable.files
-    if number <= wish.max_delete:
-        return ()
-    return (
-        Finding(
-            name="too-many-to-delete",
-            status=FindingStatus.WARNING,
-            seen=f"{number:,} files could be deleted, more than --max-delete {wish.max_delete:,} allows.",
-            cure=f"Take fewer by --organization or --older-than, or allow it with --max-delete {number}.",
-        ),
-    )
-
-
-def _refuse_active(locations: Locations, active: tuple[Location, ...]) -> None:
-    for location in active:
-        if location.identity == locations.source.identity:
-            raise CannotStart(
-                "bytes-reads-the-source",
-                f"Bytes' settings still point at {locations.source}.",
-                why="Bytes would find none of the raw files that are deleted there.",
-                cure="Switch Bytes to the other place first, look that it works, and give its new settings here (--env-file).",
-            )
 
 
 def _kept_versions(source: Source, organizations: tuple[str, ...], options: Options) -> Iterator[Finding]:

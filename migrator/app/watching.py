@@ -15,6 +15,7 @@ from migrator.app.migrating import deadline_of, new_run_id
 from migrator.app.opening import held_ledger, patience_of, reading, throttle_of
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.ownership import Ownership
+from migrator.app.places import held_to_copy
 from migrator.app.planning import abilities_of, ability_findings, lane_findings, prepare_to_migrate
 from migrator.app.recipe import Recipe
 from migrator.app.reporting import first_totals, report_of
@@ -29,7 +30,7 @@ from migrator.protocols import Source
 from migrator.reports.watch import IDLE, STOPPED, Watched
 from migrator.settings import DiskLocation, settings_lines
 from migrator.stopping import InnerFlag
-from migrator.stores.disk_target import held, try_out
+from migrator.stores.disk_target import try_out
 from migrator.units import Told
 from migrator.verify import prove_content
 from migrator.watch import Lag, Lookout, Rest
@@ -69,8 +70,8 @@ def watch(
     with ExitStack() as stack:
         locations = prepared.locations
         ledger = stack.enter_context(held_ledger(locations, options))
+        stack.enter_context(held_to_copy(locations, prepared.owner))
         if isinstance(locations.target, DiskLocation):
-            stack.enter_context(held(locations.target.root, locations.target.folder_mode, prepared.owner))
             found = try_out(locations.target.root, prepared.owner)
             prepared = replace(prepared, findings=(*prepared.findings, *found))
         tried = try_bytes_calls(prepared, options, ledger, run_id, stopping.event)

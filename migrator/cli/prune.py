@@ -10,8 +10,11 @@ from typing import Any
 
 import click
 
-from migrator.app.pruning import PruneWish
+from migrator.app.prunewish import PruneWish
 from migrator.app.pruning import prune as run_prune
+from migrator.auditsettings import login_of
+from migrator.bytesapi import BytesApi
+from migrator.bytesplace import bytes_place
 from migrator.cli.logs import log_to
 from migrator.cli.options import (
     age_options,
@@ -26,7 +29,6 @@ from migrator.cli.options import (
 )
 from migrator.cli.progress import LINE_EVERY_SECONDS
 from migrator.cli.signals import draining, same_command
-from migrator.locations import active_locations
 from migrator.prune import Pruned
 from migrator.reports.prune import prune_as_json, prune_as_text
 from migrator.reports.words import files, number, size
@@ -47,6 +49,16 @@ from migrator.reports.words import files, number, size
     metavar="N",
     help="Delete nothing at all if more files than this would go.",
 )
+@option(
+    "--api",
+    metavar="URL",
+    help="Ask a running Bytes there for a sample, before the first deletion and after a hundred.",
+)
+@option(
+    "--break-lock",
+    metavar="RUN",
+    help="Remove the marks of this run of prune first: it was killed, and holds a bucket or folder since.",
+)
 @option("--yes", is_flag=True, help="Do not ask: without --confirm, only say what would go.")
 def prune(**given: Any) -> int:
     """Delete raw files at the source that are at the target with the same content, read at both ends at that moment.
@@ -55,16 +67,21 @@ def prune(**given: Any) -> int:
 
     \b
     Examples:
-      bytes-migrator prune --from disk --to s3
+      bytes-migrator prune --from /var/lib/kat-bytes --to s3                  Debian: Bytes' settings are known
+      bytes-migrator prune --from /mnt/old-data --to s3 --env-file .env        elsewhere: the settings that Bytes has now
       bytes-migrator prune --from disk --to s3 --older-than 90d --confirm 19980
     """
     with log_to(given), draining(given) as stopping:
         locations, options = locations_of(given), options_of(given)
+        place = bytes_place(given["env_files"], overrides_of(given), os.environ)
         asks = given["confirm"] is None and not given["yes"] and not given["as_json"] and _is_terminal()
         wish = PruneWish(
             confirmed=given["confirm"],
             max_delete=given["max_delete"],
-            active=active_locations(given["env_files"], overrides_of(given), os.environ),
+            place=place,
+            api=BytesApi(given["api"], *login_of(place.environment)) if given["api"] else None,
+            break_lock=given["break_lock"],
+            command=same_command(),
             confirm=_ask if asks else None,
         )
         report = run_prune(locations, options, wish, _Shown(quiet=given["quiet"] or given["no_progress"]), stopping)

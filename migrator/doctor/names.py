@@ -41,6 +41,7 @@ OTHER_LEDGERS = "other-ledgers"
 SETTING_NAMES = "setting-names"
 PROFILE_ONLY = "profile-only"
 SECRETS_READABLE = "secrets-readable"
+BYTES_MAY_READ = "bytes-may-read-the-source"
 
 _OF_SETTINGS = (
     "bucket-per-org-default",
@@ -94,4 +95,4 @@ _OF_DISKS = (
 KEEP_BYTES_OUT = (BUCKET_NAMES, BYTES_CALLS, SERVICE_USER)
 """Because of these, Bytes cannot read or save at the target, whatever was copied."""
 
-FINDINGS = (BUCKET_NAMES, *_OF_SETTINGS, *_OF_SERVERS, *_OF_DISKS, UNFINISHED_RUN, OTHER_LEDGERS)
+FINDINGS = (BUCKET_NAMES, *_OF_SETTINGS, *_OF_SERVERS, *_OF_DISKS, UNFINISHED_RUN, OTHER_LEDGERS, BYTES_MAY_READ)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from migrator.naming import BucketPerOrganization, SingleBucket
 
-Purpose = Literal["migrate", "verify", "reverse", "bytes"]
-PURPOSES: tuple[Purpose, ...] = ("migrate", "verify", "reverse", "bytes")
+Purpose = Literal["migrate", "verify", "reverse", "prune", "bytes"]
+PURPOSES: tuple[Purpose, ...] = ("migrate", "verify", "reverse", "prune", "bytes")
 PROBES = ".bytes-migrator-probe/*"
+LOCKS = ".bytes-migrator-lock/*"
 
 _READ_BUCKET = ("s3:ListBucket",)
 _READ_OBJECTS = ("s3:GetObject",)
 _WRITE_BUCKET = ("s3:CreateBucket", "s3:ListBucket")
 _WRITE_OBJECTS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject")
+_MARKS = ("s3:DeleteObject", "s3:PutObject")
+_VERSIONS = ("s3:GetBucketObjectLockConfiguration", "s3:GetBucketVersioning")
 _BYTES_OBJECTS = ("s3:GetObject", "s3:PutObject")
 
 
@@ -63,10 +66,23 @@ def _statements(purpose: Purpose, end: S3End) -> list[dict[str, object]]:
             _allow("TargetProbes", ("s3:DeleteObject",), [f"{bucket}/{PROBES}" for bucket in buckets]),
         ]
     found = [_allow(f"{role}Buckets", _READ_BUCKET, buckets), _allow(f"{role}RawFiles", _READ_OBJECTS, objects)]
+    if purpose == "prune":
+        found += _to_prune(role, end, buckets)
     is_source = not end.is_target or purpose == "reverse"
     if is_source and isinstance(end.naming, BucketPerOrganization):
         found.append(_allow("FindOrganizations", ("s3:ListAllMyBuckets",), ["*"]))
     return found
+
+
+def _to_prune(role: str, end: S3End, buckets: Sequence[str]) -> Iterator[dict[str, object]]:
+    """Marks at both ends; at the source also the deletion of raw files, and what is known of versions and locks."""
+    own = [LOCKS]
+    if not end.is_target:  # the mark that finds one place under two names lies beside an organization's raw files
+        own.append(f"*/{PROBES}" if isinstance(end.naming, SingleBucket) else PROBES)
+    yield _allow(f"{role}Marks", _MARKS, [f"{bucket}/{keys}" for bucket in buckets for keys in own])
+    if not end.is_target:
+        yield _allow("SourceVersions", _VERSIONS, buckets)
+        yield _allow("DeleteRawFiles", ("s3:DeleteObject",), [f"{bucket}/*" for bucket in buckets])
 
 
 def _allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> dict[str, object]:

@@ -32,7 +32,7 @@ from migrator.protocols import Promise
 from migrator.stores.durable import sync_filesystem
 from migrator.stores.folders import OpenFolders
 from migrator.stores.indexes import IndexFolders
-from migrator.stores.strays import OWN_TEMPORARY, disk_reason, is_index, kind_of
+from migrator.stores.strays import LOCK_FILE, OWN_TEMPORARY, disk_reason, is_index, kind_of
 
 FILES_PER_SHARD = 4_000
 
@@ -319,6 +319,8 @@ class DiskSource:
     def _tell_stray(
         self, notify: Notify, parts: tuple[str, ...], fd: int, organization: str, *, is_folder: bool = False
     ) -> None:
+        if parts == (LOCK_FILE,):
+            return  # the mark of a run of prune
         if OWN_TEMPORARY.fullmatch(parts[-1]):
             self._met_own_temporary(parts, fd)
             return

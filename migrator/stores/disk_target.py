@@ -18,7 +18,6 @@ from migrator.errors import (
     AlreadyThere,
     CannotStart,
     Interrupted,
-    LedgerBusy,
     MustStop,
     StoreError,
     StoreFull,
@@ -30,6 +29,7 @@ from migrator.errors import (
 from migrator.model import INDEX_LENGTH, Entry, Finding, FindingStatus, RawFile, RawId
 from migrator.protocols import Content, Receipt, Source
 from migrator.stores.disk import FOLDER_FLAGS, DiskSource, translate
+from migrator.stores.disk_lock import Hold, folders_held
 from migrator.stores.durable import rename_without_replacing, sync_filesystem
 from migrator.stores.strays import OWN_TEMPORARY, is_partial, partial_name, temporary_name
 from migrator.throttle import Throttle
@@ -378,7 +378,7 @@ def give_mode_and_owner(fd: int, mode: int, owner: tuple[int, int] | None) -> No
         os.fchmod(fd, wanted)
 
 
-def _make_root(root: Path, mode: int, given: tuple[int, int] | None) -> None:
+def make_root(root: Path, mode: int, given: tuple[int, int] | None) -> None:
     """Make the data folder itself if it is missing; its parent must be there, so that a typing error makes no tree."""
     try:
         if root.is_dir():
@@ -407,13 +407,9 @@ def held(root: Path, folder_mode: int, owner: tuple[int, int] | None = None) -> 
 
     Raises LedgerBusy, and CannotStart where the folder cannot be made.
     """
-    _make_root(root, folder_mode, owner)
-    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        _lock(fd, root)
+    make_root(root, folder_mode, owner)
+    with folders_held([Hold(root=root, alone=True)]):
         yield
-    finally:
-        os.close(fd)
 
 
 def try_out(root: Path, owner: tuple[int, int] | None = None) -> tuple[Finding, ...]:
@@ -485,16 +481,3 @@ def _try_owner(fd: int, root: Path, owner: tuple[int, int] | None) -> None:
         why="Bytes could not read them. A share that takes root for nobody (root_squash), or a file system without owners, answers so.",
         cure="Run this as that user, or mount the file system so that files belong to it. To copy all the same: --force service-user.",
     )
-
-
-def _lock(fd: int, root: Path) -> None:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise LedgerBusy(
-            "target-busy",
-            f"Another run writes to {root}.",
-            cure="Wait until it has ended: `bytes-migrator status` shows it.",
-        ) from error
-    except OSError:
-        return  # a file system without locks; the ledger's own lock still keeps runs of these two locations apart

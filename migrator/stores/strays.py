@@ -86,12 +86,19 @@ def name_reason(name: str) -> str:
 
 PROBE_PREFIX = ".bytes-migrator-probe/"
 """Keys of this tool's own probes begin with this; Bytes can never take one for a raw file."""
+LOCK_PREFIX = ".bytes-migrator-lock/"
+"""Keys of the marks with which `prune` holds a bucket begin with this."""
+OWN_PREFIXES = (PROBE_PREFIX, LOCK_PREFIX)
+LOCK_FILE = ".bytes-migrator-lock"
+"""The file with which `prune` holds a data folder whose file system has no locks between machines."""
 
 
 def key_reason(rest: str) -> str:
     """Why the object whose key goes on with `rest` after the organization's prefix is no raw file, in words."""
     if rest.startswith(PROBE_PREFIX):
         return "a probe of this tool that could not be removed"
+    if rest.startswith(LOCK_PREFIX):
+        return "the mark of a run of prune"
     folder, slash, name = rest.rpartition("/")
     if slash and is_raw_id(name) and name.startswith(folder.rpartition("/")[2]) and is_index(folder.rpartition("/")[2]):
         return "with an index folder in its key, as a copy of the data folder by another tool leaves it: Bytes never looks there"

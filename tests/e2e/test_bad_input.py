@@ -514,7 +514,7 @@ def test_two_sources_at_once_do_not_write_to_one_data_folder(scene: Scene) -> No
             done = command.run("migrate", "--yes", "--json", "--from", scene.data, "--to", fresh).expect(4)
     finally:
         os.close(descriptor)
-    assert_told(done, "target-busy", (str(fresh),))
+    assert_told(done, "place-busy", (str(fresh),))
 
 
 def test_status_of_nothing_is_no_error(scene: Scene) -> None:

@@ -143,3 +143,36 @@ def test_bytes(enforced: Enforced, fresh_names: FreshNames, data: Path) -> None:
         with pytest.raises(ClientError) as refused:
             like_bytes(enforced.user(without(policy, action)))
         assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+
+
+def test_prune(enforced: Enforced, fresh_names: FreshNames, data: Path, tmp_path: Path) -> None:
+    """From a bucket: each right that is missing keeps everything, but those without which only a warning is missing."""
+    naming = ends.single(fresh_names)
+    corpus.make_store(data, {"alpha": 3})
+    enforced.enforce(False)
+    settings = {**enforced.server.env(), **ends.settings(naming)}
+    command.run(*ends.MIGRATE, "--from", data, "--to", "s3", env=settings).expect(0)
+    words = ("--from", ends.template(naming), "--to", data)
+    policy = policy_for("prune", words, settings)
+    for statement in policy["Statement"]:
+        if statement["Sid"] == "DeleteRawFiles":  # moto wants of the bucket what S3 wants of the keys in the list
+            statement["Resource"] += [one.removesuffix("/*") for one in statement["Resource"]]
+    reads_disk = {"BYTES_DATA_DIR": str(data)}
+    prune = ("prune", "--json", *words, "--confirm", "3", "--patience", "1", "--state-dir", tmp_path / "state")
+    for number, action in enumerate(actions_of(policy)):
+        lesser = enforced.user(without(policy, action))
+        done = command.run(*prune[:-1], tmp_path / f"s{number}", env={**reads_disk, **lesser})
+        if action.startswith("s3:GetBucket"):
+            assert done.status == 0, (action, done.json().get("error"))
+            enforced.enforce(False)
+            command.run(*ends.MIGRATE, "--from", data, "--to", "s3", env=settings).expect(0)
+        else:
+            assert done.status == 3, (action, done)
+            assert done.json().get("totals", {}).get("deleted", {"files": 0})["files"] == 0
+            assert len([key for key in oracle.keys(_unbound(enforced), naming.bucket) if key.startswith("alpha/")]) >= 3
+            for key in oracle.keys(_unbound(enforced), naming.bucket):  # marks that could not be removed again
+                if ".bytes-migrator-" in key:
+                    _unbound(enforced).delete_object(Bucket=naming.bucket, Key=key)
+    whole = command.run(*prune, env={**reads_disk, **enforced.user(policy)}).expect(0).json()
+    assert ends.files(whole)["deleted"] == 3
+    assert oracle.keys(_unbound(enforced), naming.bucket) == []

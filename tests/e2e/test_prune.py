@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,12 @@ class Scene:
     def prune(self, *more: str, status: int = 0, env: dict[str, str] | None = None, back: bool = False) -> Any:
         source, target = (self.bucket, self.data) if back else (self.data, self.bucket)
         words = ("prune", "--json", "--from", source, "--to", target, *more)
-        return command.run(*words, env={**self.server.env(), **(env or {})}).expect(status).json()
+        settings = env if env is not None else self.switched(back=back)
+        return command.run(*words, env={**self.server.env(), **settings}).expect(status).json()
+
+    def switched(self, *, back: bool = False) -> dict[str, str]:
+        """Bytes' settings after the switch: it reads at the target."""
+        return {"BYTES_DATA_DIR": str(self.data)} if back else ends.settings(self.naming)
 
     def paths(self) -> list[Path]:
         return sorted(Path(path) for path in oracle.disk_paths(self.data).values())
@@ -115,7 +122,7 @@ def test_while_bytes_reads_the_source_nothing_goes(how: str, scene: Scene, tmp_p
         told = scene.prune("--confirm", str(ALL), status=3, env=setting)
     else:
         path = ends.write_env_file(tmp_path / "bytes.env", setting)
-        told = scene.prune("--confirm", str(ALL), "--env-file", str(path), status=3)
+        told = scene.prune("--confirm", str(ALL), "--env-file", str(path), status=3, env={})
     assert told["error"]["name"] == "bytes-reads-the-source"
     assert len(scene.paths()) == ALL
     switched = {**setting, **ends.settings(scene.naming)}
@@ -158,7 +165,7 @@ def test_two_names_for_one_place_are_found_out(scene: Scene) -> None:
         scene.data.parent / "other.env", {"AWS_ENDPOINT_URL": other}, ends.settings(scene.naming)
     )
     words = ("prune", "--json", "--confirm", str(ALL), "--from", scene.bucket, "--to", env_file)
-    told = command.run(*words, env=scene.server.env()).expect(3).json()
+    told = command.run(*words, env={**scene.server.env(), **scene.switched(back=True)}).expect(3).json()
     assert told["error"]["name"] == "same-place"
     assert len(oracle.keys(scene.server.client(), scene.naming.bucket)) == ALL
 
@@ -174,7 +181,7 @@ def test_two_names_for_one_place_are_found_out_where_all_is_large(scene: Scene) 
         scene.data.parent / "other.env", {"AWS_ENDPOINT_URL": other}, ends.settings(scene.naming)
     )
     words = ("prune", "--json", "--confirm", "1", "--from", scene.bucket, "--to", env_file)
-    told = command.run(*words, env=scene.server.env()).expect(3).json()
+    told = command.run(*words, env={**scene.server.env(), **scene.switched(back=True)}).expect(3).json()
     assert told["error"]["name"] == "same-place"
     assert oracle.keys(client, bucket) == [large]
 
@@ -189,3 +196,93 @@ def test_versions_are_said(moto: S3Server, fresh_names: FreshNames, tmp_path: Pa
 def test_without_a_terminal_and_a_number_nothing_goes_whatever_is_said(scene: Scene) -> None:
     assert scene.prune("--yes")["dry_run"]
     assert len(scene.paths()) == ALL
+
+
+# --- held at the place ----------------------------------------------------------------------------------------------
+
+
+LOCKS = ".bytes-migrator-lock/"
+
+
+def marks(scene: Scene) -> list[str]:
+    listed = scene.server.client().list_objects_v2(Bucket=scene.naming.bucket, Prefix=LOCKS)
+    return [found["Key"] for found in listed.get("Contents", ())]
+
+
+def test_a_kill_leaves_a_mark_that_every_run_reports_and_the_told_command_removes(scene: Scene, tmp_path: Path) -> None:
+    """Each run has a state folder of its own, as root and kat have, or two machines."""
+    words = ("prune", "--json", "--from", scene.bucket, "--to", str(scene.data))
+    env = {**scene.server.env(), **scene.switched(back=True)}
+    slowly = ("--confirm", str(ALL), "--bandwidth", "1kB/s", "--state-dir", str(tmp_path / "killed"))
+    with command.start(*words, *slowly, env=env) as process:
+        assert process.wait_for(lambda: len(marks(scene)) == 2)
+        process.kill()
+    again = (*words, "--state-dir", str(tmp_path / "again"))
+    told = command.run(*again, "--confirm", str(ALL), env=env).expect(4).json()["error"]
+    assert told["name"] == "place-busy"
+    assert "ago" in told["what"]
+    assert "was killed" in told["why"]
+    assert scene.bucket.split("/")[2] in told["what"]
+    looked = command.run(*again, env=env).expect(0).json()
+    assert ends.findings(looked)["place-busy"]["cure"].startswith("Wait")
+    copy = (*ends.MIGRATE, "--from", scene.bucket, "--to", tmp_path / "third", "--state-dir", tmp_path / "third state")
+    assert command.run(*copy, env=env).expect(4).json()["error"]["name"] == "place-busy"
+    removes = shlex.split(told["cure"].partition("remove its mark: bytes-migrator ")[2])
+    assert removes[-2] == "--break-lock"
+    assert files(command.run(*removes, env=env).expect(0).json())["deleted"] == ALL
+    assert oracle.keys(scene.server.client(), scene.naming.bucket) == []
+    assert marks(scene) == []
+
+
+@pytest.mark.parametrize("on_s3", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_two_at_once_in_opposite_directions_lose_nothing(scene: Scene, tmp_path: Path, on_s3: bool) -> None:
+    other = tmp_path / "other"
+    scene.migrate(scene.data, other)
+    places = (scene.bucket, f"s3://{scene.naming.bucket}-b/{{organization}}") if on_s3 else (scene.data, other)
+    if on_s3:
+        scene.migrate(scene.data, places[1])
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    env = {**scene.server.env(), "BYTES_DATA_DIR": str(elsewhere)}
+
+    def start(number: int) -> command.Process:
+        end = ("--from", places[number], "--to", places[1 - number], "--state-dir", tmp_path / f"state{number}")
+        return command.start("prune", "--json", *end, "--confirm", str(ALL), env=env)
+
+    with start(0) as one, start(1) as two:
+        ended = [process.finish() for process in (one, two)]
+    assert any(done.status == 0 for done in ended), ended
+    assert all(done.status in (0, 3, 4) for done in ended), ended
+    if on_s3:
+        left = [
+            {tuple(key.rsplit("/", 1)) for key in oracle.keys(scene.server.client(), scene.naming.bucket + suffix)}
+            for suffix in ("", "-b")
+        ]
+    else:
+        left = [set(oracle.disk_paths(place)) for place in (scene.data, other)]
+    assert len(left[0] | left[1]) == ALL
+
+
+def test_one_that_only_looks_writes_no_mark(moto: S3Server, fresh_names: FreshNames, tmp_path: Path) -> None:
+    """The bucket keeps versions, so that a mark that was removed again would be seen."""
+    scene = Scene(moto, fresh_names, tmp_path)
+    client = moto.client()
+    client.put_bucket_versioning(Bucket=scene.naming.bucket, VersioningConfiguration={"Status": "Enabled"})
+    scene.prune(back=True)
+    found = client.list_object_versions(Bucket=scene.naming.bucket)
+    assert len(found["Versions"]) == ALL
+    assert "DeleteMarkers" not in found
+
+
+@pytest.mark.parametrize("words", [ends.MIGRATE, ("watch", "--yes", "--json", "--until-idle", "1")])
+def test_a_copy_holds_the_folder_that_it_reads(scene: Scene, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """So no prune begins there meanwhile; and none that began there is run over."""
+    descriptor = os.open(scene.data, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        done = command.run(
+            *words, "--from", scene.data, "--to", scene.bucket, "--state-dir", tmp_path / "mine", env=scene.server.env()
+        ).expect(4)
+    finally:
+        os.close(descriptor)
+    assert done.json()["error"]["name"] == "place-busy"

@@ -87,7 +87,7 @@ def test_marked_secrets_come_out_nowhere(moto: S3Server, fresh_names: FreshNames
         ("audit", "--to", settings, "--level", "content", "--api", "http://127.0.0.1:9"),
         ("status", "--json"),
         ("uploads", "--to", settings),
-        ("prune", *ends),
+        ("prune", *ends, "--env-file", settings),
         ("runbook", *ends),
         ("iam-policy", *ends, "--for", "migrate"),
         ("migrate", "--from", settings, "--to", tmp_path / "no" / "such" / "parent", "--yes"),

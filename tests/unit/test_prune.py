@@ -504,3 +504,103 @@ def test_a_manifest_is_for_this_user_alone_and_never_over_another(tmp_path: Path
     with pytest.raises(MustStop), manifest.of("org"):
         pass
     assert (manifest.folder / "org.ndjson").read_bytes() == kept
+
+
+# --- folders, marks and a running Bytes ------------------------------------------------------------------------------
+
+
+def test_each_folder_that_could_be_mounted_is_tried_and_each_batch_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("migrator.prune.BATCH", 4)
+    source, _, ends = scene()
+    proving, manifest = proven(ends, tmp_path)
+    marked: list[str] = []
+    held: list[int] = []
+
+    class Marks(Removes):
+        def mark(self, raw_file: RawFile) -> tuple[RawFile, Callable[[], None]]:
+            marked.append(raw_file.raw_id[:4])
+            return super().mark(raw_file)
+
+    remover = Marks(source)
+    in_pairs = {name: str(number // 2) for number, name in enumerate(RAW_FILES)}
+    ends = replace(
+        ends, folder_of=in_pairs.__getitem__, still_held=lambda organization: held.append(len(remover.removed))
+    )
+    prune(ends, remover, proving, manifest)
+    assert marked == [f"{number:04}" for number in (0, 2, 4, 6, 8)]
+    assert held == [0, 4, 8]
+
+
+def test_a_folder_that_is_both_ends_is_found_before_anything_is_proven_of_it(tmp_path: Path) -> None:
+    _, _, ends = scene()
+    ends = replace(ends, folder_of=lambda raw_file: raw_file.raw_id, is_one_folder=lambda one: one == RAW_FILES[7])
+    with pytest.raises(MustStop) as caught:
+        proven(ends, tmp_path)
+    assert caught.value.name == "same-place"
+
+
+def test_a_place_that_is_not_held_any_more_ends_it(tmp_path: Path) -> None:
+    source, _, ends = scene()
+    proving, manifest = proven(ends, tmp_path)
+
+    def lost(organization: str) -> None:
+        raise MustStop("mark-lost", "The mark is gone.")
+
+    remover = Removes(source)
+    with pytest.raises(MustStop) as caught:
+        prune(replace(ends, still_held=lost), remover, proving, manifest)
+    assert caught.value.name == "mark-lost"
+    assert remover.removed == []
+
+
+def test_a_place_that_bytes_reads_under_another_name_is_found_by_the_mark(tmp_path: Path) -> None:
+    source, target, ends = scene()
+    proving, manifest = proven(ends, tmp_path)
+    remover = Removes(source)
+    with pytest.raises(MustStop, match="a proxy") as caught:
+        prune(replace(ends, read_by_bytes=(("a proxy", source),)), remover, proving, manifest)
+    assert caught.value.name == "bytes-reads-the-source"
+    assert remover.removed == []
+    prune(replace(ends, read_by_bytes=(("another", target),)), remover, proving, manifest)
+    assert len(remover.removed) == len(RAW_FILES)
+
+
+class AsksNobody:
+    """Notes what it is asked for, and refuses the raw files that it is told to."""
+
+    def __init__(self, refuses: frozenset[RawFile] = frozenset()) -> None:
+        self.refuses = refuses
+        self.asked: list[tuple[int, list[RawFile]]] = []
+        self.removed: list[RawFile] = []
+
+    def before(self, raw_files: Sequence[RawFile]) -> None:
+        raise AssertionError("asked by the caller")
+
+    def after(self, raw_files: Sequence[RawFile]) -> None:
+        self.asked.append((len(self.removed), list(raw_files)))
+        if self.refuses & set(raw_files):
+            raise MustStop("bytes-misses-deleted-files", "It is not answered.")
+
+
+@pytest.mark.parametrize(("first", "stops"), [(6, False), (6, True), (100, False), (100, True)])
+def test_bytes_is_asked_once_after_the_first_ones_or_all_if_fewer(
+    first: int, stops: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("migrator.prune.BATCH", 4)
+    monkeypatch.setattr("migrator.prune.FIRST", first)
+    source, _, ends = scene()
+    proving, manifest = proven(ends, tmp_path)
+    remover = Removes(source)
+    asks = AsksNobody(frozenset(RAW_FILES[:1]) if stops else frozenset())
+    asks.removed = remover.removed
+    pruning = Pruning(ends, remover, proving.pruned, stopping=StopFlag(), told=lambda count: None, asks=asks)
+    if stops:
+        with pytest.raises(MustStop, match="not answered"):
+            pruning.run(manifest, ["org"])
+    else:
+        pruning.run(manifest, ["org"])
+    asked_at = min(first, len(RAW_FILES))
+    assert asks.asked == [(asked_at, RAW_FILES[:asked_at])]
+    assert len(remover.removed) == (asked_at if stops else len(RAW_FILES))

@@ -12,7 +12,7 @@ from migrator.doctor.server import SAMPLES, ServerSeen
 from migrator.errors import MigratorError, StoreError
 from migrator.naming import BucketPerOrganization, SingleBucket
 from migrator.stores.s3.asking import Answer, Asker
-from migrator.stores.strays import PROBE_PREFIX
+from migrator.stores.strays import OWN_PREFIXES, PROBE_PREFIX
 from migrator.together import together
 
 _NO_UPLOAD = "0" * 32
@@ -127,7 +127,7 @@ class ServerLook:
 def foreign(listed: Answer, naming: SingleBucket | BucketPerOrganization, bucket: str) -> tuple[list[str], int]:
     """What in a page of a listing is no raw file, as ``s3://`` URLs, and how many objects there were."""
     keys = [found["Key"] for found in listed.data.get("Contents", ())]
-    ours = [key for key in keys if not key.startswith(PROBE_PREFIX)]
+    ours = [key for key in keys if not key.startswith(OWN_PREFIXES)]
     return [f"s3://{bucket}/{key}" for key in ours if naming.raw_file_at(bucket, key) is None], len(ours)
 
 

@@ -71,7 +71,7 @@ from migrator.stores.s3.parts import PARTS_IN_MEMORY, PartLane
 from migrator.stores.s3.promises import promise_of
 from migrator.stores.s3.ranges import RangeReader
 from migrator.stores.s3.wire import Wire, is_available
-from migrator.stores.strays import PROBE_PREFIX, key_reason
+from migrator.stores.strays import OWN_PREFIXES, key_reason
 from migrator.throttle import Throttle
 from migrator.transfer.integrity import EtagCheck, has_parts_of, is_plain_md5, proves, same_content
 from migrator.transfer.parts import LARGEST_OBJECT, SMALLEST_OF_S3, SMALLEST_PART, WHOLE_UP_TO, part_size_for
@@ -184,7 +184,7 @@ class S3Source:
             name = key[cut:]
             if is_raw_id(name):
                 yield Entry(RawId(name), size, etag, modified_ns, modified_ns)
-            elif not name.startswith(PROBE_PREFIX):
+            elif not name.startswith(OWN_PREFIXES):
                 yield _stray(shard.organization, bucket, key, name, size)
         if is_empty:
             self._refuse_hidden(shard)
@@ -215,7 +215,7 @@ class S3Source:
                 behind = f"{prefix}{name[: length - 1]}{'9' if name[length - 1].isdigit() else 'f'}~"
                 if behind > after:
                     return behind
-            elif not name.startswith(PROBE_PREFIX):
+            elif not name.startswith(OWN_PREFIXES):
                 notify(_stray(organization, bucket, found.key, name, found.size))
         return None
 
@@ -285,7 +285,7 @@ class S3Source:
                 notify(Notice(NoticeKind.STRAY, where, "a key without an organization", "", size))
             elif is_organization(name.removesuffix("/")):
                 found.append(name.removesuffix("/"))
-            elif name != PROBE_PREFIX:
+            elif name not in OWN_PREFIXES:
                 notify(Notice(NoticeKind.STRAY, where, "not an organization's code (lower-case slug)"))
         yield from sorted(found)  # a listing has "a-b/" before "a/", or the other way round
 
