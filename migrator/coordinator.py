@@ -9,7 +9,7 @@ from itertools import chain, groupby, islice
 from typing import Protocol
 
 from migrator.course import Course
-from migrator.errors import MigratorError
+from migrator.errors import MigratorError, MustStop
 from migrator.model import (
     Count,
     FinishedFolder,
@@ -27,7 +27,19 @@ from migrator.model import (
     shards_of,
 )
 from migrator.stopping import Flag
-from migrator.units import Assignment, Ended, Event, Learned, Survey, Surveyed, Told, Unit, UploadBegan, UploadEnded
+from migrator.units import (
+    Assignment,
+    Closed,
+    Ended,
+    Event,
+    Learned,
+    Survey,
+    Surveyed,
+    Told,
+    Unit,
+    UploadBegan,
+    UploadEnded,
+)
 
 PROBLEMS_SHOWN = 1_000
 GRAVEST_FIRST = (
@@ -184,6 +196,9 @@ class Coordinator:
         self._surveyed: deque[Iterator[Assignment]] = deque()
         self._error: MigratorError | None = None
         self._under_way = 0
+        self._surveyed_names: set[str] = set()
+        self._closed: dict[str, MigratorError] = {}
+        self._are_all_known = False
 
     def run(self, organizations: Iterable[str]) -> None:
         """Work through all organizations, or until `stopping` is set. Raises the first MigratorError, after taking down the rest."""
@@ -223,7 +238,12 @@ class Coordinator:
                 return assignment
             self._surveyed.popleft()
         organization = next(surveys, None)
-        return None if organization is None else Survey(organization, self._memory.finished(organization, ""))
+        if organization is None:
+            self._are_all_known = True
+            self._stop_if_all_are_closed()
+            return None
+        self._surveyed_names.add(organization)
+        return Survey(organization, self._memory.finished(organization, ""))
 
     def _take_event(self) -> None:
         event = self._engine.next_event(_EVENT_WAIT)
@@ -237,11 +257,24 @@ class Coordinator:
                 self._engine.acknowledge(event)
         elif isinstance(event, Learned):
             self._totals.learned[event.name] = event.value
+        elif isinstance(event, Closed):
+            self._closed[event.organization] = event.error
+            self._stop_if_all_are_closed()
         elif isinstance(event, Ended):
             self._under_way -= 1
             if event.error is not None:
                 self._error = self._error or event.error
                 self._stopping.set()
+
+    def _stop_if_all_are_closed(self) -> None:
+        """Where each organization's bucket refuses, the run cannot do anything: by the error of the first."""
+        known = self._surveyed_names if self._are_all_known else frozenset()
+        if known and known <= set(self._closed) and self._error is None:
+            first = next(iter(self._closed.values()))
+            many = len(self._closed)
+            why = f"{first.why} This holds for all {many} buckets.".strip() if many > 1 else first.why
+            self._error = MustStop(first.name, first.what, why=why, cure=first.cure)
+            self._stopping.set()
 
     def take_down(self, told: Told) -> None:
         """Write an event down, count it, and show it to the observers."""
@@ -266,6 +299,7 @@ class Coordinator:
             target_is_empty=surveyed.target_is_empty,
             only=only,
             by_size=self._by_size,
+            denied=surveyed.denied,
             provisional=self._memory.provisional(shard.organization, shard.prefix),
             uploads=self._memory.uploads(shard.organization, shard.prefix),
             proven=self._memory.proven(shard.organization, shard.prefix),

@@ -7,6 +7,7 @@
     ├── CannotStart          (3)   nothing was moved: a place, a right or a server is missing
     ├── MustStop             (3)   the run ended early; its ledger says where to go on
     │   └── OutOfPatience          nothing has succeeded for too long; later it may
+    ├── BucketClosed               one organization's bucket refuses; the others go on
     ├── LedgerBusy           (4)   another run holds the ledger of these two locations
     └── StoreError           (3)   a store did not do what was asked; becomes an outcome, or one of the above
         ├── Vanished               the raw file was there when it was listed, and is not any more
@@ -15,8 +16,10 @@
         ├── NotTheSame             bytes that arrived are not the bytes that were sent
         ├── AlreadyThere           the name at the target is taken
         ├── AccessDenied           the credentials do not allow this call
+        ├── Archived               the object has to be restored from an archive first
         ├── BucketMissing          the bucket does not exist
         ├── StoreFull              no space, no inodes, no quota
+        │   └── BucketFull         one bucket's quota is used up; others may have room
         ├── TargetBroken           the target's medium cannot be written: read-only, or it fails
         ├── Interrupted            the run was asked to stop; the raw file is pending
         └── Unavailable            server or network failed; trying again may help
@@ -78,6 +81,10 @@ class OutOfPatience(MustStop):
     temporary = True
 
 
+class BucketClosed(MigratorError):
+    """The bucket of one organization refuses what is needed, again and again. Its raw files fail by that name; other buckets go on."""
+
+
 class LedgerBusy(MigratorError):
     """Another run holds the ledger of these two locations."""
 
@@ -85,9 +92,13 @@ class LedgerBusy(MigratorError):
 
 
 class StoreError(MigratorError):
-    """A store did not do what was asked. `request_id` is what the server's own log knows the request by, where it said so."""
+    """A store did not do what was asked. `request_id` is what the server's own log knows the request by, where it said so.
+
+    `bucket` is the bucket that was asked for; "" for a disk and for calls on a whole server.
+    """
 
     request_id: str = ""
+    bucket: str = ""
 
 
 class Vanished(StoreError):
@@ -128,12 +139,20 @@ class AccessDenied(StoreError):
     """The credentials, or the user's rights, do not allow this."""
 
 
+class Archived(StoreError):
+    """The object is in an archive class: it cannot be read before it was restored. Nothing is wrong with rights or with other objects."""
+
+
 class BucketMissing(StoreError):
     """The bucket does not exist."""
 
 
 class StoreFull(StoreError):
     """No space, no inodes or no quota is left."""
+
+
+class BucketFull(StoreFull):
+    """The quota of one bucket, or of its owner, is used up; other buckets may have room."""
 
 
 class TargetBroken(StoreError):

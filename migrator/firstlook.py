@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from migrator.errors import CannotStart, MigratorError, SettingsError
+from migrator.errors import AccessDenied, CannotStart, MigratorError, SettingsError
 from migrator.model import (
     HEX_DIGITS,
     INDEX_LENGTH,
@@ -41,7 +41,7 @@ def look_at_source(source: Source, where: str, chosen: Sequence[str], *, allow_e
         organizations = _chosen(source, where, chosen)
     else:
         organizations = tuple(source.organizations(notices.append))
-    if not allow_empty and not any(_holds_any(source, organization) for organization in organizations):
+    if not allow_empty and not _hold_any(source, organizations):
         raise _too_deep(where) if _are_index_folders(organizations) else _empty(where)
     strays = [notice for notice in notices if notice.kind is NoticeKind.STRAY]
     return SourceLook(
@@ -144,13 +144,23 @@ def refuse_errors(findings: Sequence[Finding], forced: frozenset[str]) -> None:
 
 def _chosen(source: Source, where: str, chosen: Sequence[str]) -> tuple[str, ...]:
     for name in chosen:
-        if not is_organization(name) or source.is_empty(name):
+        if not is_organization(name) or _is_surely_empty(source, name, alone=len(chosen) == 1):
             raise SettingsError(
                 "organization-unknown",
                 f"There is no organization {name!r} at {where}.",
                 cure=_known_names(source, name),
             )
     return tuple(sorted(set(chosen)))
+
+
+def _is_surely_empty(source: Source, name: str, *, alone: bool) -> bool:
+    """A bucket that may not be listed is none that is empty: where others are left, its refusal is told with what they come to."""
+    try:
+        return source.is_empty(name)
+    except AccessDenied:
+        if alone:
+            raise
+        return False
 
 
 def _known_names(source: Source, name: str) -> str:
@@ -162,6 +172,22 @@ def _known_names(source: Source, name: str) -> str:
     hint = f"Did you mean {near[0]!r}? " if near else ""
     more = ", …" if len(known) > _NAMES_SHOWN else ""
     return f"{hint}It has: {', '.join(known[:_NAMES_SHOWN])}{more}." if known else "It has no organizations at all."
+
+
+def _hold_any(source: Source, organizations: Sequence[str]) -> bool:
+    """Whether one of them has a raw file. Raises AccessDenied where all that might have one refuse."""
+    refused: AccessDenied | None = None
+    for organization in organizations:
+        try:
+            if _holds_any(source, organization):
+                return True
+        except AccessDenied as error:
+            if len(organizations) == 1:
+                raise
+            refused = refused or error
+    if refused is not None:
+        raise refused
+    return False
 
 
 def _holds_any(source: Source, organization: str) -> bool:

@@ -164,13 +164,17 @@ class NoticeKind(Enum):
 
 
 class Notice(NamedTuple):
-    """Something in a location that is no raw file, or that hides raw files from us. `where` is its full path or URL."""
+    """Something in a location that is no raw file, or that hides raw files from us. `where` is its full path or URL.
+
+    `code` is the name of the error that hides them, if there was one.
+    """
 
     kind: NoticeKind
     where: str
     reason: str
     organization: str = ""
     size: int = 0
+    code: str = ""
 
 
 Notify = Callable[[Notice], None]

@@ -10,12 +10,15 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 from migrator.errors import (
     AccessDenied,
+    BucketClosed,
+    BucketFull,
     BucketMissing,
     Interrupted,
     MustStop,
@@ -50,7 +53,10 @@ class Patience:
         at_first: float = AT_FIRST,
         clock: Callable[[], float] = time.monotonic,
         stopping: Flag | None = None,
+        parted: bool = False,
     ) -> None:
+        """`parted`: organizations have buckets of their own, so what one bucket refuses says nothing of the others."""
+        self._parted = parted
         self._seconds = seconds
         self._at_first = min(seconds, at_first)
         self._clock = clock
@@ -58,16 +64,17 @@ class Patience:
         self._lock = threading.Lock()
         self._last_success: float | None = None
         self._began = clock()
-        self._refusals = 0
-        self._refused_since = 0.0
+        self._refusals: Counter[str] = Counter()
+        self._refused_since: dict[str, float] = {}
+        self._closed: dict[str, StoreError] = {}
         self._failures_in_a_row = 0
         self._one = threading.Lock()
 
-    def run(self, attempt: Callable[[], T], *, is_request: bool = True) -> T:
+    def run(self, attempt: Callable[[], T], *, is_request: bool = True, organization: str = "") -> T:
         """Call until it succeeds. Raises the last error when trying on is pointless for this call, MustStop when for all.
 
-        `is_request` false: the attempt is a raw file's whole way; it makes requests of its own through this, in other threads too,
-        and takes no turn itself.
+        `is_request` false: the attempt is the whole way of a raw file of `organization`; it makes requests of its own through this, in
+        other threads too, and takes no turn itself.
         """
         tries, first_failure, last_failure = 0, 0.0, 0.0
         while True:
@@ -88,7 +95,7 @@ class Patience:
                 if is_request:
                     self.succeeded()
                 else:
-                    self.carried(began)
+                    self.carried(began, organization)
                 return answer
 
     def until(self, look: Callable[[], T | None], at_most: float | None = None) -> T | None:
@@ -126,39 +133,61 @@ class Patience:
         self._last_success = self._clock()
         self._failures_in_a_row = 0
 
-    def carried(self, began: float) -> None:
+    def carried(self, began: float, organization: str = "") -> None:
         """A raw file that `began` then went all its way: what was refused before that is no right that all of them lack.
 
         One that was under way already when the first was refused proves nothing of the kind, and a slow server ends many such.
         """
         self.succeeded()
+        place = self._place(organization)
+        if not self._refusals[place]:
+            return
         with self._lock:
-            if began >= self._refused_since:
-                self._refusals = 0
+            if began >= self._refused_since.get(place, 0.0):
+                self._refusals[place] = 0
 
-    def failed(self, error: StoreError) -> None:
-        """A raw file failed for good. Raises MustStop when the next ones can only fail likewise."""
+    def closed(self, organization: str) -> StoreError | None:
+        """Why nothing more is asked of this organization's bucket; None while it is not known to refuse everything."""
+        return self._closed.get(organization)
+
+    def failed(self, error: StoreError, organization: str = "") -> None:
+        """A raw file failed for good. Raises when the next ones can only fail likewise: MustStop, or BucketClosed where those are the
+        ones of this organization alone.
+        """
         if isinstance(error, StoreFull):
+            if isinstance(error, BucketFull) and self._parted:
+                raise self._close(organization, error)
             raise MustStop(
                 error.name,
                 error.what,
-                why="Nothing more fits there.",
-                cure="Make room, then run the same command again.",
+                why=error.why or "Nothing more fits there.",
+                cure=error.cure or "Make room, then run the same command again.",
             ) from error
         if not isinstance(error, (AccessDenied, BucketMissing, TargetBroken)):
             return
+        place = self._place(organization)
         with self._lock:
-            if not self._refusals:
-                self._refused_since = self._clock()
-            self._refusals += 1
-            refusals = self._refusals
+            if not self._refusals[place]:
+                self._refused_since[place] = self._clock()
+            self._refusals[place] += 1
+            refusals = self._refusals[place]
         if refusals >= REFUSALS_IN_A_ROW:
+            if self._parted and not isinstance(error, TargetBroken):
+                raise self._close(organization, error)
             raise MustStop(
                 error.name,
                 error.what,
-                why=f"{refusals} raw files in a row were refused like this.",
+                why=f"{error.why} {refusals} raw files in a row were refused like this.".strip(),
                 cure=f"{error.cure} Then run the same command again.".strip(),
             ) from error
+
+    def _place(self, organization: str) -> str:
+        """By what refusals are counted: all together where they share a bucket."""
+        return organization if self._parted else ""
+
+    def _close(self, organization: str, error: StoreError) -> BucketClosed:
+        self._closed[organization] = error
+        return BucketClosed(error.name, error.what, why=error.why, cure=error.cure)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

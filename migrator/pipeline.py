@@ -10,13 +10,14 @@ import hashlib
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Protocol
 
 from migrator.ages import ANY_AGE, Ages
 from migrator.compare import compare, verdict_of
+from migrator.errors import AccessDenied, MustStop
 from migrator.manifest import Row, Sheets
 from migrator.model import (
     INDEX_LENGTH,
@@ -42,7 +43,7 @@ from migrator.model import (
 from migrator.protocols import Sink, Source
 from migrator.rules import BY_SIZE, REFUSE, Rules
 from migrator.stopping import Flag
-from migrator.units import Assignment, Event, Survey, Surveyed, Told
+from migrator.units import Assignment, Closed, Denial, Event, Survey, Surveyed, Told
 
 TOLD_AFTER_RESULTS = 500
 TOLD_AFTER_SECONDS = 0.5
@@ -92,8 +93,8 @@ class Pass:
     `settle_ns`: a raw file that changed less than this ago may still be written to. `remembers`: a ledger is kept, so the state of index
     folders matters. `refusal` are the rules for organizations without a valid name at the target. `tells_copied`: name each raw file that
     was copied. `ages`: which raw files of the source count, `sample`: which of those; where any is left out, nothing is extra and no
-    folder is finished. `lists_extra`: each raw file that is only at the target is told by name. `spread`: many workers
-    want their part of each organization.
+    folder is finished. `parted`: organizations have buckets of their own; `denied` are those whose buckets refuse. `lists_extra`: each raw
+    file that is only at the target is told by name. `spread`: many workers want their part of each organization.
     """
 
     source: Source
@@ -111,6 +112,8 @@ class Pass:
     spread: bool = False
     refusal: Rules = field(default_factory=lambda: REFUSE)
     lists_extra: bool = False
+    parted: bool = False
+    denied: Mapping[str, Denial] = field(default_factory=dict)
     clock_ns: Callable[[], int] = time.time_ns
     pick: Callable[[Sequence[Shard]], Shard] = random.choice
 
@@ -125,7 +128,9 @@ class Pass:
         `overflow` takes them while they are met: they may be more than all raw files.
         """
         organization = unit.organization
-        empty = organization in self.refused or self.target.is_empty(organization)
+        empty, denied = self._look_at_target(organization)
+        if denied is not None:
+            yield Closed(organization, MustStop(denied.name, denied.reason), unit.number)
         length = self.source.shard_length(organization)
         if self.spread and not length and self._is_worth_parting(organization):
             length = 1
@@ -138,6 +143,7 @@ class Pass:
             target_is_empty=empty,
             ledger_holds=holds,
             changed=changed,
+            denied=denied,
             unit=unit.number,
         )
         if length or changed is not None:
@@ -153,6 +159,17 @@ class Pass:
             for store in looked_through:
                 store.scan_strays(organization, note, length=length or 1)
             yield told
+
+    def _look_at_target(self, organization: str) -> tuple[bool, Denial | None]:
+        """Whether nothing of it is at the target; and why nothing can be, where its bucket alone refuses."""
+        if organization in self.refused or organization in self.denied:
+            return True, self.denied.get(organization)
+        try:
+            return self.target.is_empty(organization), None
+        except AccessDenied as error:
+            if not self.parted:
+                raise
+            return True, Denial(error.name, str(error))
 
     def _is_worth_parting(self, organization: str) -> bool:
         """Whether the first raw files are many, or large: found with one page of a listing, or a few folders."""
@@ -325,7 +342,7 @@ class ShardPass:
         rules = BY_SIZE if self._assignment.by_size else self._pass.rules
         rules = self._pass.refusal if self._shard.organization in self._pass.refused else rules
         provisional = self._assignment.provisional
-        stopping = self._pass.stopping
+        stopping, denied = self._pass.stopping, self._assignment.denied
         for pair in pairs:
             source, target = pair.source, pair.target
             if source is None:
@@ -335,6 +352,10 @@ class ShardPass:
             if stopping.is_set():
                 self._told.tally[Outcome.PENDING].add(source.size)
                 self._leave_open(pair.raw_id)
+                continue
+            if denied is not None:
+                self.count(Result(source, Outcome.FAILED, denied.reason, code=denied.name))
+                self._relieve()
                 continue
             action = rules[verdict_of(pair)]
             if action in _BY_LISTINGS:

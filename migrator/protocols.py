@@ -202,7 +202,7 @@ class Target(Source, Protocol):
 
 
 class Answer(NamedTuple):
-    """A sink's answer to one step. `stop` is what ends the run; such a raw file is pending."""
+    """A sink's answer to one step. `stop` is what ends the run; such a raw file is pending. A BucketClosed ends only its organization's."""
 
     ticket: object
     result: Result

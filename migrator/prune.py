@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -42,6 +42,7 @@ from migrator.pipeline import NO_VALID_NAME, NOT_AT_TARGET, admitted
 from migrator.protocols import Source
 from migrator.recorded import Recorded
 from migrator.stopping import Flag
+from migrator.units import Denial
 from migrator.verify import BOTH_READ, prove_content
 
 PROBLEMS_SHOWN = 1_000
@@ -198,12 +199,14 @@ class Proving:
         stopping: Flag,
         told: Callable[[int], None],
         sample: Sample | None = None,
+        denied: Mapping[str, Denial] | None = None,
     ) -> None:
-        """`sample` is offered each raw file that could go."""
+        """`sample` is offered each raw file that could go. `denied`: organizations whose bucket at the target refuses, so all is kept."""
         self._sample = sample
         self._ends = ends
         self._ages = ages
         self._refused = refused
+        self._denied = denied or {}
         self._stopping = stopping
         self._told = told
         self.pruned = Pruned()
@@ -230,7 +233,7 @@ class Proving:
         for pair in self._pairs(organization):
             if self._stopping.is_set():
                 raise Interrupted("interrupted", "The run was asked to stop.")
-            can = pair.target is not None and organization not in self._refused
+            can = pair.target is not None and organization not in self._refused and organization not in self._denied
             ahead.append((pair, pool.submit(self._prove, RawFile(organization, pair.raw_id), pair) if can else None))
             if len(ahead) >= _AHEAD:
                 yield ahead.popleft()
@@ -246,7 +249,11 @@ class Proving:
             yield from (pair for pair in compare(source, target) if pair.source is not None)
 
     def _target_entries(self, shard: Shard) -> Iterable[Entry]:
-        if shard.organization in self._refused or self._ends.target.is_empty(shard.organization):
+        if (
+            shard.organization in self._refused
+            or shard.organization in self._denied
+            or self._ends.target.is_empty(shard.organization)
+        ):
             return ()
         return self._ends.target.scan(shard, lambda notice: None)
 
@@ -281,6 +288,8 @@ class Proving:
             kind, reason = ("refused", NO_VALID_NAME) if pair.target is not None else ("missing", NOT_AT_TARGET)
             if raw_file.organization in self._refused:
                 kind, reason = "refused", NO_VALID_NAME
+            elif raw_file.organization in self._denied:
+                kind, reason = "refused", self._denied[raw_file.organization].reason
             self.pruned.keep(raw_file, source, kind, where, reason)
         else:
             found = future.result()

@@ -24,6 +24,13 @@ from migrator.model import (
 )
 
 
+class Denial(NamedTuple):
+    """Why an organization's bucket cannot be used while those of others can: an error's name, and its words."""
+
+    name: str
+    reason: str
+
+
 class Survey(NamedTuple):
     """A unit: find out how to cut an organization into shards, and whether what the ledger calls finished is still there.
 
@@ -40,7 +47,8 @@ class Assignment:
     """A unit: a shard, and what the ledger knows of it.
 
     `only` these of its index folders; None for all of it. `entries`: these raw files of the source, met already, and nothing is listed at
-    either end. `by_size`: what is at both ends with one size needs no look at its content. `number` as in `Survey`.
+    either end. `by_size`: what is at both ends with one size needs no look at its content. `denied`: all of its raw files fail by this.
+    `number` as in `Survey`.
     """
 
     shard: Shard
@@ -51,6 +59,7 @@ class Assignment:
     provisional: Mapping[RawId, Provisional] = field(default_factory=dict)
     uploads: tuple[UnfinishedUpload, ...] = ()
     proven: ProvenShard | None = None
+    denied: Denial | None = None
     number: int = 0
 
 
@@ -62,7 +71,8 @@ class Surveyed:
     """An event: the organization's shards, by the length of their prefixes.
 
     `ledger_holds`: a look at the target found what the ledger says of finished folders; else all has to be compared anew.
-    `changed`: the index folders that are not as they were when they were finished; None for all of them.
+    `changed`: the index folders that are not as they were when they were finished; None for all of them. `denied`: why nothing can be
+    written there or read.
     """
 
     organization: str
@@ -70,6 +80,7 @@ class Surveyed:
     target_is_empty: bool
     ledger_holds: bool = True
     changed: tuple[Folder, ...] | None = None
+    denied: Denial | None = None
     unit: int = 0
 
 
@@ -131,9 +142,19 @@ class Ended(NamedTuple):
     unit: int = 0
 
 
-Event = Surveyed | Told | UploadBegan | UploadEnded | Learned | Ended
+class Closed(NamedTuple):
+    """An event: the bucket of this organization refuses everything; it ends the run once that holds for all of them."""
+
+    organization: str
+    error: MigratorError
+    unit: int = 0
+
+
+Event = Surveyed | Told | UploadBegan | UploadEnded | Learned | Closed | Ended
 
 
 def problem_of(notice: Notice) -> Problem:
     """What the operator is told of a notice."""
-    return Problem(notice.kind.value, notice.organization, notice.where, notice.reason, "", notice.size)
+    return Problem(
+        notice.kind.value, notice.organization, notice.where, notice.reason, "", notice.size, code=notice.code
+    )

@@ -31,11 +31,21 @@ from enum import Enum
 from functools import partial
 from typing import NamedTuple, Protocol
 
-from migrator.errors import Interrupted, MigratorError, NotTheSame, SourceChanged, StoreError, Vanished, listed_and_gone
+from migrator.errors import (
+    BucketClosed,
+    Interrupted,
+    MigratorError,
+    NotTheSame,
+    SourceChanged,
+    StoreError,
+    Vanished,
+    listed_and_gone,
+)
 from migrator.model import Digests, Entry, Outcome, RawFile, Result, Step
 from migrator.patience import Patience
 from migrator.pipeline import DIFFERENT_SIZE, NOT_AT_TARGET
 from migrator.protocols import Answer, Check, Content, Promise, Source
+from migrator.transfer.careful import failed_by
 from migrator.transfer.integrity import CHUNK, EtagCheck, candidates, is_of_parts, is_plain_md5, refuse_changed
 
 SMALL = 1 << 20
@@ -426,12 +436,14 @@ class Prove:
     def _carry(self, ticket: object, raw_file: RawFile, source: Entry, target: Entry) -> None:
         """The boundary of one raw file: whatever happens here becomes its outcome, or ends the run."""
         try:
+            closed = self._patience.closed(raw_file.organization)
             attempt = partial(self._prover.prove, raw_file, source, target)
-            answer = Answer(ticket, _result(source, self._patience.run(attempt, is_request=False)))
+            run = partial(self._patience.run, is_request=False, organization=raw_file.organization)
+            answer = Answer(ticket, failed_by(closed, source) if closed else _result(source, run(attempt)))
         except Interrupted as error:
             answer = Answer(ticket, Result(source, Outcome.PENDING, error.what))
         except StoreError as error:
-            answer = self._failed(ticket, source, error)
+            answer = self._failed(ticket, raw_file, source, error)
         except MigratorError as error:
             answer = Answer(ticket, Result(source, Outcome.PENDING, error.what), error)
         except Exception as error:
@@ -439,12 +451,14 @@ class Prove:
             answer = Answer(ticket, Result(source, Outcome.FAILED, reason, code="unexpected"))
         self._done.put(answer)
 
-    def _failed(self, ticket: object, source: Entry, error: StoreError) -> Answer:
+    def _failed(self, ticket: object, raw_file: RawFile, source: Entry, error: StoreError) -> Answer:
         try:
-            self._patience.failed(error)
+            self._patience.failed(error, raw_file.organization)
+        except BucketClosed as closed:
+            return Answer(ticket, failed_by(error, source), closed)
         except MigratorError as stop:
             return Answer(ticket, Result(source, Outcome.PENDING, error.what), stop)
-        return Answer(ticket, Result(source, Outcome.FAILED, error.what, code=error.name, request_id=error.request_id))
+        return Answer(ticket, failed_by(error, source))
 
 
 def _result(source: Entry, proof: Proof) -> Result:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol, cast
 
-from migrator.errors import Interrupted, MigratorError, MustStop
+from migrator.errors import AccessDenied, BucketClosed, Interrupted, MigratorError, MustStop
 from migrator.line import Line
-from migrator.model import Step
+from migrator.model import Notice, NoticeKind, Step
 from migrator.pipeline import Pass, ShardPass
-from migrator.units import Ended, Survey, Told, Unit
+from migrator.units import Closed, Ended, Survey, Told, Unit
 
 _SHARDS_OPEN = 3
 _STEPS_BEFORE_ANSWERS = 256
@@ -103,7 +103,8 @@ class Worker:
             return None
         except MigratorError as error:
             shard.broken = True
-            self._fail(error)
+            if not self._closes(error, shard.shard.organization, shard.shard.unit):
+                self._fail(error)
             return None
         except Exception as error:
             shard.broken = True
@@ -131,7 +132,9 @@ class Worker:
         except Interrupted:
             self._tell(Ended(unit=unit.number))
         except MigratorError as error:
-            self._tell(Ended(error, unit.number))
+            organization = unit.organization if isinstance(unit, Survey) else unit.shard.organization
+            is_closed = self._closes(error, organization, unit.number)
+            self._tell(Ended(None if is_closed else error, unit.number))
         except Exception as error:
             self._tell(Ended(unexpected(error), unit.number))
         else:
@@ -145,11 +148,25 @@ class Worker:
             shard = cast("_Open", ticket)
             shard.under_way -= 1
             shard.shard.count(result)
-            if stop is not None:
+            if isinstance(stop, BucketClosed):
+                self._tell(Closed(shard.shard.organization, stop, shard.shard.unit))
+            elif stop is not None:
                 self._fail(stop)
             if shard.shard.is_time_to_tell:
                 self._tell(shard.shard.tell())
         self._close_finished()
+
+    def _closes(self, error: MigratorError, organization: str, unit: int) -> bool:
+        """Whether a listing was refused in a bucket that only this organization has: it is told as unreadable, and the others go on."""
+        if not (self._pass.parted and isinstance(error, AccessDenied)):
+            return False
+        where = f"s3://{error.bucket}" if error.bucket else organization
+        notice = Notice(NoticeKind.UNREADABLE_FOLDER, where, str(error), organization, code=error.name)
+        told = Told(organization=organization, unit=unit)
+        told.note(notice)
+        self._tell(told)
+        self._tell(Closed(organization, error, unit))
+        return True
 
     def _fail(self, error: MigratorError) -> None:
         """The run is over: no more steps here, and whoever coordinates has to know."""

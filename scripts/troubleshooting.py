@@ -25,6 +25,8 @@ KINDS = {
     "NotTheSame": "The reason of one raw file; it is tried again by itself, and never counted as copied.",
     "AlreadyThere": "The reason of one raw file; nothing was overwritten.",
     "AccessDenied": "The reason of one raw file, or of the whole run where nothing else succeeds.",
+    "Archived": "The reason of one raw file; the others go on.",
+    "BucketFull": "The reason of a bucket's raw files; the others go on. Stops the run where no other bucket is left.",
     "BucketMissing": "The reason of one raw file, or of the whole run.",
     "StoreFull": "Stops the run; the same command goes on where it was.",
     "Interrupted": "The run was asked to stop; the raw file is pending, and the same command goes on.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 
 from migrator.app.bytescalls import Look, keep_for_a_run, known_finding, newest_looks
 from migrator.app.opening import as_refusal
@@ -60,8 +60,13 @@ def what_bytes_can_do(
 def _tried(settings: AuditSettings, target: S3Location, buckets: Sequence[str], options: Options) -> dict[str, Look]:
     """Try Bytes' calls now, and keep what came of it where a migration between these locations would look for it."""
     name = uuid.uuid4().hex[:12]
-    with as_refusal(), closing(Asker(target.access, like_bytes=True)) as asker:
-        replays = [replay(asker, bucket, name, exists=True) for bucket in buckets]
+    with as_refusal(), ExitStack() as stack:
+        asker = stack.enter_context(closing(Asker(target.access, like_bytes=True)))
+
+        def ours() -> Asker:
+            return stack.enter_context(closing(Asker(target.access)))
+
+        replays = [replay(asker, bucket, name, exists=True, ours=ours) for bucket in buckets]
     if settings.source is not None:
         ends = Locations(source=settings.source, target=target, settings=(), findings=())
         with suppress(MigratorError):  # the audit's answer does not depend on it

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,6 +17,7 @@ from migrator.app.opening import as_refusal, held_ledger, patience_of
 from migrator.app.options import Options, Prepared
 from migrator.doctor import names
 from migrator.doctor.calls import ALREADY_THERE, CREATE, Call, Replay, calls_finding, kept_finding, left_out_finding
+from migrator.doctor.denied import denials_by, denied_findings, refusal_of
 from migrator.errors import LedgerBusy
 from migrator.ledger import Ledger
 from migrator.model import Finding, FindingStatus
@@ -28,6 +29,7 @@ from migrator.stores.s3.asking import Asker
 from migrator.stores.s3.client import signer_of
 from migrator.stores.s3.replay import replay
 from migrator.together import AT_ONCE, together
+from migrator.units import Denial
 
 DAY = 86_400.0
 """Seconds for which a look that went well is not made again."""
@@ -55,37 +57,61 @@ def calls_key(location: S3Location, bucket: str) -> str:
 
 def try_bytes_calls(
     prepared: Prepared, options: Options, ledger: Ledger, run_id: str, stopping: Flag
-) -> tuple[Finding, ...]:
+) -> tuple[tuple[Finding, ...], dict[str, Denial]]:
     """Whether Bytes will work with the target's buckets, by trying: the last look before a run, for it writes.
 
-    What worked is not tried again for a day. Where it does not in one bucket, no further ones are tried. Under ``--force bytes-calls``
-    nothing is tried, and the finding says what an earlier look found out, or that nothing is known.
+    Returns findings, and the organizations whose bucket alone refuses these credentials. What worked is not tried again for a day. Where a
+    server refuses a bucket for another reason, or all of them, no further ones are tried. Under ``--force bytes-calls`` nothing is tried,
+    and the finding says what an earlier look found out, or that nothing is known.
     """
     location = prepared.locations.target
     if not isinstance(location, S3Location):
-        return ()
+        return (), {}
     buckets = (
         *prepared.buckets_there,
         *prepared.buckets_to_create,
     )  # those that are there can be tried without making anything
     known = looks_in(ledger, location, buckets)
     if names.BYTES_CALLS in options.forced:
-        return forced_findings(known, location, buckets)
+        return forced_findings(known, location, buckets), {}
+    untried = [bucket for bucket in buckets if not _works(known.get(bucket))]
+    replays = _replays(location, options, untried, frozenset(prepared.buckets_there), run_id, stopping)
+    keep_looks(ledger, location, replays)
+    refused = {one.bucket: refusal_of(one) for one in replays if one.is_for_rights}
+    are_all_refused = len(refused) == len(replays) and len(untried) == len(buckets)
+    if not refused or not prepared.parted or are_all_refused:
+        return ((finding_of(replays, location),) if replays else ()), {}
+    others = [one for one in replays if not one.is_for_rights]
+    found = (finding_of(others, location),) if others else ()
+    pairs = [(one, location.naming.bucket_of(one)) for one in prepared.look.organizations]
+    return (*denied_findings(refused), *found), denials_by(refused, pairs)
+
+
+def _replays(
+    location: S3Location,
+    options: Options,
+    buckets: Sequence[str],
+    there: frozenset[str],
+    run_id: str,
+    stopping: Flag,
+) -> list[Replay]:
+    retry = patience_of(options, stopping).run
     replays: list[Replay] = []
-    with as_refusal():
-        asker = Asker(location.access, like_bytes=True, retry=patience_of(options, stopping).run)
-        with closing(asker):
-            there = frozenset(prepared.buckets_there)
-            untried = [bucket for bucket in buckets if not _works(known.get(bucket))]
-            for some in _first_one_then_more(untried):
-                tried = together([partial(replay, asker, bucket, run_id, exists=bucket in there) for bucket in some])
-                replays += tried
-                keep_looks(ledger, location, tried)
-                if any(one.failed is not None for one in tried):
-                    break
-    if not replays:
-        return ()
-    return (finding_of(replays, location),)
+    with as_refusal(), ExitStack() as stack:
+        asker = stack.enter_context(closing(Asker(location.access, like_bytes=True, retry=retry)))
+
+        def ours() -> Asker:
+            return stack.enter_context(closing(Asker(location.access, retry=retry)))
+
+        for some in _first_one_then_more(buckets):
+            replays += together(
+                [partial(replay, asker, bucket, run_id, exists=bucket in there, ours=ours) for bucket in some]
+            )
+            failed = [one for one in replays if one.failed is not None]
+            is_for_all = len(failed) == len(replays) and len(replays) > 1
+            if is_for_all or not all(one.is_for_rights for one in failed):
+                break
+    return replays
 
 
 def finding_of(replays: Sequence[Replay], location: S3Location) -> Finding:
@@ -209,17 +235,10 @@ def _works(look: Look | None) -> bool:
 
 
 def _body_of(replay: Replay) -> dict[str, object]:
-    failed = replay.failed
-    if failed is None:
+    if not replay.failures:
         return {"works": True}
-    return {
-        "works": False,
-        "call": failed.name,
-        "status": failed.status,
-        "code": failed.code,
-        "words": failed.words[:500],
-        "denied": replay.is_denied,
-    }
+    calls = [[call.name, call.status, call.code, call.words[:500]] for call in replay.failures]
+    return {"works": False, "calls": calls, "denied": replay.is_denied}
 
 
 def _look_of(bucket: str, at: float, body: Mapping[str, object]) -> Look | None:
@@ -227,9 +246,13 @@ def _look_of(bucket: str, at: float, body: Mapping[str, object]) -> Look | None:
     match body:
         case {"works": True}:
             return Look(Replay(bucket=bucket, calls=()), at)
-        case {"works": False, "call": str(call), "status": int(status), "code": str(code), "words": str(words)} if code:
-            calls = (Call(call, status, code, words),)
-            return Look(Replay(bucket=bucket, calls=calls, is_denied=body.get("denied") is True), at)
+        case {"works": False, "calls": [*kept]}:
+            calls = tuple(
+                Call(*one)
+                for one in kept
+                if isinstance(one, list) and [type(part) for part in one] == [str, int, str, str] and one[2]
+            )
+            return Look(Replay(bucket=bucket, calls=calls, is_denied=body.get("denied") is True), at) if calls else None
     return None
 
 

@@ -30,6 +30,7 @@ from migrator.app.ownership import Ownership, bytes_user
 from migrator.bytesuser import NO_USER
 from migrator.doctor import names
 from migrator.doctor.calls import Replay, untried_finding
+from migrator.doctor.denied import denials_by, denied_findings, refusals_in
 from migrator.doctor.nginx import nginx_lines
 from migrator.doctor.rights import Right, rights_finding
 from migrator.doctor.room import disk_findings
@@ -62,9 +63,12 @@ from migrator.stores.s3.asking import Asker
 from migrator.stores.s3.habits import look_at_habits
 from migrator.stores.s3.look import ServerLook, foreign
 from migrator.stores.s3.replay import replay
+from migrator.together import together
+from migrator.units import Denial
 
 _SAMPLE_SECONDS = 2.0
 _FIRST_SAMPLE_SECONDS = 0.15
+_BUCKETS_ASKED = 100
 _NO_LOOK = SourceLook(organizations=(), problems=(), stray_bytes=0)
 
 
@@ -118,10 +122,13 @@ def examine(locations: Locations, options: Options, wish: Wish, run_id: str) -> 
     return found
 
 
-def first_findings(prepared: Prepared, options: Options, source: Source, target: Source) -> tuple[Finding, ...]:
+def first_findings(
+    prepared: Prepared, options: Options, source: Source, target: Source
+) -> tuple[tuple[Finding, ...], dict[str, Denial]]:
     """What `plan` and `migrate` look at besides, before anything is written: half a second at most on a local server.
 
-    What passed is left out, and so is what is told elsewhere in a report: strays and folders that cannot be read.
+    Returns the findings, and the organizations on whose bucket alone a right is missing. What passed is left out, and so is what is told
+    elsewhere in a report: strays and folders that cannot be read.
     """
     locations, look = prepared.locations, prepared.look
     with ThreadPoolExecutor(1, thread_name_prefix="look") as beside:
@@ -137,20 +144,32 @@ def first_findings(prepared: Prepared, options: Options, source: Source, target:
         if os.path.isdir(locations.target.root):
             there = sample_of(target, look.organizations, seconds=_FIRST_SAMPLE_SECONDS)
         found += _disk_target(locations.target, options, look, sample, there)
-    found += rights.result()
-    return tuple(one for one in found if one.status is not FindingStatus.PASS)
+    of_rights, denied = rights.result()
+    found += of_rights
+    return tuple(one for one in found if one.status is not FindingStatus.PASS), denied
 
 
-def _rights_to_write(prepared: Prepared, options: Options) -> list[Finding]:
-    """On the first bucket that is there; what may be done on a bucket that is not shows when it is made."""
+def _rights_to_write(prepared: Prepared, options: Options) -> tuple[list[Finding], dict[str, Denial]]:
+    """On the buckets that are there; what may be done on a bucket that is not shows when it is made."""
     location = prepared.locations.target
     if not isinstance(location, S3Location) or not prepared.buckets_there:
-        return []
+        return [], {}
     if names.RIGHTS_TARGET in options.forced:
-        return [not_looked_at(names.RIGHTS_TARGET, "What these credentials may do at the target")]
+        return [not_looked_at(names.RIGHTS_TARGET, "What these credentials may do at the target")], {}
     with as_refusal(), closing(Asker(location.access)) as asker:
-        rights = ServerLook(asker, str(location)).rights_to_write(prepared.buckets_there[0])
-    return [rights_finding(names.RIGHTS_TARGET, rights, "migrate")]
+        rights = _rights_by_bucket(ServerLook(asker, str(location)), prepared.buckets_there)
+    refusing = refusals_in(rights)
+    if not refusing or (len(refusing) == len(rights) and not prepared.buckets_to_create):
+        return [rights_finding(names.RIGHTS_TARGET, [one for some in rights.values() for one in some], "migrate")], {}
+    pairs = [(one, location.naming.bucket_of(one)) for one in prepared.look.organizations]
+    return list(denied_findings(refusing)), denials_by(refusing, pairs)
+
+
+def _rights_by_bucket(server: ServerLook, buckets: Sequence[str]) -> dict[str, list[Right]]:
+    """What may be written, for each of the first 100 buckets."""
+    asked = buckets[:_BUCKETS_ASKED]
+    found = together([partial(server.rights_to_write, bucket) for bucket in asked])
+    return dict(zip(asked, found, strict=True))
 
 
 # --- the source --------------------------------------------------------------------------------------------------------
@@ -282,7 +301,7 @@ def _look_at_buckets(location: S3Location, server: ServerLook, there: Sequence[s
         odd, count = foreign(listed, location.naming, bucket)
         strange += odd
         objects += count
-    rights += server.rights_to_write(there[0])
+    rights += [right for some in _rights_by_bucket(server, there).values() for right in some]
     server.settings_of(there[0])
     found.findings.append(rights_finding(names.RIGHTS_TARGET, rights, "migrate"))
     found.findings.append(foreign_finding(strange, objects))
@@ -322,7 +341,10 @@ def _try(
         as_bytes = stack.enter_context(closing(Asker(location.access, like_bytes=True, answers=asker.answers)))
         for bucket in sorted(buckets, key=lambda one: one not in there):
             exists = bucket in there
-            replays.append(replay(as_bytes, bucket, run_id, exists=exists, meanwhile=partial(meanwhile, bucket)))
+            tried = replay(
+                as_bytes, bucket, run_id, exists=exists, ours=lambda: asker, meanwhile=partial(meanwhile, bucket)
+            )
+            replays.append(tried)
         replays = [one for one in replays if is_name_taken(one) or broken_bucket_rule(one.bucket) is None]
         if replays:
             found.findings.append(finding_of(replays, location))

@@ -155,7 +155,7 @@ def _look_at_manifest(manifest: Manifest) -> None:
 def _signs(recipe: Recipe, organizations: Sequence[str], stopping: Flag, stack: ExitStack) -> Signs:
     patience = Patience(seconds=recipe.patience, stopping=stopping)
     beacons = [stack.enter_context(_beacon(folder, recipe.run_id)) for folder in _filled_folders(recipe)]
-    asked = [organization for organization in organizations if organization not in recipe.refused]
+    asked = [one for one in organizations if one not in recipe.refused and one not in recipe.denied]
     looks_at_target = isinstance(recipe.target, DiskLocation) and not recipe.writes
     return Signs(
         at_source=_first_raw_files(recipe.source, organizations, patience),

@@ -30,7 +30,7 @@ def estimated(
     prepared: Prepared, totals: Totals, source: Source, target: Source, runs: Sequence[RunRow]
 ) -> Estimate | None:
     """What the migration would cost; None where there is nobody to move. Asks a few requests more, and writes nothing."""
-    movable = [name for name in prepared.look.organizations if name not in prepared.refused]
+    movable = prepared.movable
     if not movable:
         return None
     from_s3 = isinstance(prepared.locations.source, S3Location)

@@ -164,8 +164,9 @@ def _try_out_target(
     stack.enter_context(held_to_copy(locations, prepared.owner))
     if isinstance(locations.target, DiskLocation):
         disk_findings = try_out(locations.target.root, prepared.owner)
-    tried = try_bytes_calls(prepared, options, ledger, run_id, stopping.event)
+    tried, denied = try_bytes_calls(prepared, options, ledger, run_id, stopping.event)
     refuse_errors(tried, options.forced)
+    prepared = replace(prepared, denied={**prepared.denied, **denied})
     abilities, prepared = abilities_of(prepared, options, ledger, run_id, stopping.event)
     findings = (
         *prepared.findings,

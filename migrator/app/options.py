@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import urlsplit
@@ -17,11 +17,12 @@ from migrator.errors import SettingsError
 from migrator.firstlook import SourceLook
 from migrator.limits import Limits
 from migrator.model import Finding
+from migrator.naming import BucketPerOrganization
 from migrator.reports.report import MAX_DURATION
-from migrator.settings import Locations
+from migrator.settings import Locations, S3Location
 from migrator.statefolder import StateFolder
 from migrator.stopping import StopFlag
-from migrator.units import Told
+from migrator.units import Denial, Told
 
 MOST_JOBS = 512
 """Requests under way at once if nobody says otherwise: an upper bound, below which the lanes find their own number."""
@@ -129,6 +130,7 @@ class Prepared:
 
     `is_part`: only some organizations, or an age, were asked for.
     `owner`: user and group id of what is written to a disk; None for whoever writes it, or the data folder's owner.
+    `denied` are organizations whose bucket at the target refuses, while those of others do not.
     """
 
     locations: Locations
@@ -139,6 +141,23 @@ class Prepared:
     buckets_there: tuple[str, ...]
     is_part: bool = False
     owner: tuple[int, int] | None = None
+    denied: Mapping[str, Denial] = field(default_factory=dict)
+
+    @property
+    def movable(self) -> list[str]:
+        """The organizations that have a bucket at the target, or can have one."""
+        return [one for one in self.look.organizations if one not in self.refused and one not in self.denied]
+
+    @property
+    def parted(self) -> bool:
+        """Whether organizations have buckets of their own at either end, so that one that refuses says nothing of the others."""
+        ends = (self.locations.source, self.locations.target)
+        return are_parted(ends) and len(self.look.organizations) > 1
+
+
+def are_parted(ends: Iterable[object]) -> bool:
+    """Whether one of these locations has a bucket for each organization."""
+    return any(isinstance(end, S3Location) and isinstance(end.naming, BucketPerOrganization) for end in ends)
 
 
 Watch = Callable[[CountAhead | None], Sequence[Observer]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from migrator.stores.disk_target import make_root
 from migrator.stores.s3.lock import BucketLock, marks_in, remove_marks
 from migrator.stores.s3.store import S3Source
 from migrator.together import together
+from migrator.units import Denial
 
 _PRUNE = "bytes-migrator prune with the same --from and --to, and"
 
@@ -48,7 +49,10 @@ def held_to_copy(locations: Locations, owner: tuple[int, int] | None = None) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """Both ends as stores, and what is between them: the organizations that the run is about, those with no valid name at the target."""
+    """Both ends as stores, and what is between them: the organizations that the run is about, those with no valid name at the target.
+
+    `denied` are those whose bucket at the target refuses while others do not.
+    """
 
     locations: Locations
     source: Source
@@ -56,6 +60,7 @@ class Ground:
     organizations: tuple[str, ...]
     refused: frozenset[str]
     patience: Patience
+    denied: Mapping[str, Denial] = field(default_factory=dict)
 
     def roots(self) -> list[Path]:
         ends = (self.locations.source, self.locations.target)
@@ -106,6 +111,7 @@ def ground_of(prepared: Prepared, source: Source, target: Source, patience: Pati
         target=target,
         organizations=prepared.look.organizations,
         refused=prepared.refused,
+        denied=prepared.denied,
         patience=patience,
     )
 

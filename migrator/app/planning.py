@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -16,8 +17,9 @@ from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.ownership import bytes_user, owner_for
 from migrator.app.places import ground_of, refuse_held
 from migrator.coordinator import Totals
+from migrator.doctor.denied import denials_by, denied_findings
 from migrator.doctor.names import SERVICE_USER
-from migrator.errors import CannotStart, SettingsError, StoreError
+from migrator.errors import AccessDenied, CannotStart, SettingsError, StoreError
 from migrator.firstlook import as_forced, look_at_bucket_names, look_at_source, refuse_errors
 from migrator.ledger import Ledger
 from migrator.model import (
@@ -32,6 +34,7 @@ from migrator.stores.s3.abilities import Abilities
 from migrator.stores.s3.store import S3Source, S3Target
 from migrator.stores.s3.wire import is_available
 from migrator.together import together
+from migrator.units import Denial
 
 
 def first_look(
@@ -46,17 +49,25 @@ def first_look(
         findings: tuple[Finding, ...] = locations.findings + age_findings(locations.source, options.ages)
         refused: frozenset[str] = frozenset()
         to_create: tuple[str, ...] = ()
+        denied: dict[str, Denial] = {}
         there: tuple[str, ...] = ()
         if isinstance(target, S3Source):
             names = [(organization, target.bucket_of(organization)) for organization in look.organizations]
             finding, refused = look_at_bucket_names(names, _taken_in_spite_of_rules(target, locations, options, names))
             findings += (finding,)
             wanted = list(dict.fromkeys(bucket for organization, bucket in names if organization not in refused))
-            exists = together([partial(target.bucket_exists, bucket) for bucket in wanted])
-            there = tuple(bucket for bucket, is_there in zip(wanted, exists, strict=True) if is_there)
-            to_create = tuple(bucket for bucket, is_there in zip(wanted, exists, strict=True) if not is_there)
-            if there:
-                target.is_empty(next(organization for organization, bucket in names if bucket in there))
+            exists = together([partial(_exists_or_denied, target, bucket) for bucket in wanted])
+            answers = dict(zip(wanted, exists, strict=True))
+            refusing = {bucket: error for bucket, error in answers.items() if isinstance(error, AccessDenied)}
+            if refusing and len(refusing) == len(wanted):
+                raise next(iter(refusing.values()))
+            there = tuple(bucket for bucket, is_there in answers.items() if is_there is True)
+            to_create = tuple(bucket for bucket, is_there in answers.items() if is_there is False)
+            denied = denials_by(refusing, names)
+            findings += denied_findings(refusing)
+            with suppress(AccessDenied):  # one that may not be listed is told with what its organization comes to
+                if there:
+                    target.is_empty(next(organization for organization, bucket in names if bucket in there))
         given, locations = locations, adapted(locations, source, target)
         findings += region_findings(given, locations) + listing_findings(locations)
         seen = Prepared(
@@ -66,11 +77,14 @@ def first_look(
             refused=refused,
             buckets_to_create=to_create,
             buckets_there=there,
+            denied=denied,
             is_part=bool(options.organizations or options.ages),
             owner=None if SERVICE_USER in options.forced else owner_for(bytes_user(locations.target, options)),
         )
-        more = first_findings(seen, options, source, target) if to_write else ()
-        return replace(seen, findings=as_forced(findings + more, options.forced))
+        if not to_write:
+            return replace(seen, findings=as_forced(findings, options.forced))
+        more, no_right = first_findings(seen, options, source, target)
+        return replace(seen, findings=as_forced(findings + more, options.forced), denied={**denied, **no_right})
 
 
 def _taken_in_spite_of_rules(
@@ -161,6 +175,13 @@ def prepare_to_migrate(locations: Locations, options: Options, stopping: Stoppin
     return prepared
 
 
+def _exists_or_denied(target: S3Source, bucket: str) -> bool | AccessDenied:
+    try:
+        return target.bucket_exists(bucket)
+    except AccessDenied as error:
+        return error
+
+
 def age_findings(source: Location, ages: Ages) -> tuple[Finding, ...]:
     """What a filter by age leaves out, and by which time."""
     if not ages:
@@ -228,7 +249,7 @@ def abilities_of(
     No worker makes that bucket a second time: where the server lost it meanwhile, the run ends rather than to go on in an empty one.
     """
     location = prepared.locations.target
-    movable = [name for name in prepared.look.organizations if name not in prepared.refused]
+    movable = prepared.movable
     if not isinstance(location, S3Location) or not movable:
         return Abilities(), prepared
     place = _place_of(location, movable[0])

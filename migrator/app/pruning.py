@@ -117,6 +117,7 @@ class _Run:
             ends,
             ages=self._options.ages,
             refused=self._ground.refused,
+            denied=self._ground.denied,
             stopping=self._stopping.event,
             told=self._count("proven"),
             sample=sample,

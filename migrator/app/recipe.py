@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -29,7 +29,7 @@ from migrator.stores.s3.abilities import Abilities
 from migrator.throttle import Throttle
 from migrator.transfer.careful import CarefulLane
 from migrator.transfer.sink import Transfer
-from migrator.units import Ended
+from migrator.units import Denial, Ended
 from migrator.verify import AgainstManifest, Level, Prove, Prover, Proves
 from migrator.worker import Units, Worker, unexpected
 
@@ -70,6 +70,8 @@ class Recipe:
     spread: bool = False
     proving: Proving | None = None
     owner: tuple[int, int] | None = None
+    parted: bool = False
+    denied: Mapping[str, Denial] = field(default_factory=dict)
 
     @staticmethod
     def of(
@@ -92,6 +94,8 @@ class Recipe:
             limits=options.limits,
             lists_extra=options.lists_extra,
             owner=prepared.owner,
+            parted=prepared.parted,
+            denied=prepared.denied,
         )
 
     def travelling(self) -> Recipe:
@@ -114,7 +118,7 @@ def work_by_recipe(
 ) -> None:
     """The whole life of a worker. `looked_before`: both ends answered this very machine, so one that is silent now may come back."""
     at_first = recipe.patience if looked_before else AT_FIRST
-    patience = Patience(seconds=recipe.patience, at_first=at_first, stopping=stopping)
+    patience = Patience(seconds=recipe.patience, at_first=at_first, stopping=stopping, parted=recipe.parted)
     try:
         with ExitStack() as stack:
             source = stack.enter_context(reading(recipe.source, patience, throttle))
@@ -187,6 +191,8 @@ def pass_of(recipe: Recipe, source: Source, target: Source, sink: Sink, stopping
         lists_extra=recipe.lists_extra,
         tells_copied=recipe.tells_copied,
         spread=recipe.spread,
+        parted=recipe.parted,
+        denied=recipe.denied,
     )
     proving = recipe.proving
     if proving is None:

@@ -11,9 +11,11 @@ from migrator.app.steps import Steps, next_steps
 from migrator.coordinator import Totals
 from migrator.errors import MigratorError
 from migrator.estimate import Estimate
+from migrator.firstlook import SourceLook
 from migrator.model import (
     Count,
     Finding,
+    NoticeKind,
     Tally,
 )
 from migrator.reports.report import Report, Row, Stopped
@@ -22,11 +24,19 @@ from migrator.settings import Locations, S3Location
 
 def first_totals(prepared: Prepared) -> Totals:
     """Starts with every organization, so that those without raw files have their row too, and with what lies beside them."""
-    totals = Totals(organizations={organization: Tally() for organization in prepared.look.organizations})
-    totals.add_problems(prepared.look.problems)
-    strays = [problem for problem in prepared.look.problems if problem.kind == "stray"]
+    return totals_of(prepared.look)
+
+
+def totals_of(look: SourceLook) -> Totals:
+    """What the first look alone has met: organizations, strays beside them, and buckets that refuse."""
+    totals = Totals(organizations={organization: Tally() for organization in look.organizations})
+    totals.add_problems(look.problems)
+    for problem in look.problems:
+        if problem.kind == NoticeKind.UNREADABLE_FOLDER.value and problem.organization:
+            totals.organizations.setdefault(problem.organization, Tally()).unreadable_folders += 1
+    strays = [problem for problem in look.problems if problem.kind == NoticeKind.STRAY.value]
     if strays:
-        totals.beside.merge(Count(len(strays), prepared.look.stray_bytes))
+        totals.beside.merge(Count(len(strays), look.stray_bytes))
     return totals
 
 

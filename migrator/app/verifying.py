@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from migrator.ahead import CountAhead
@@ -15,17 +15,17 @@ from migrator.app.elsewhere import key_findings
 from migrator.app.memory import ProofRecord
 from migrator.app.migrating import new_run_id
 from migrator.app.opening import End, as_refusal, held_ledger_of, patience_of, reading, throttle_of
-from migrator.app.options import MOST_JOBS, Options, Stopping, Watch
+from migrator.app.options import MOST_JOBS, Options, Stopping, Watch, are_parted
 from migrator.app.ownership import Ownership
 from migrator.app.planning import first_look
 from migrator.app.recipe import Proving, Recipe
-from migrator.app.reporting import buckets_of
+from migrator.app.reporting import buckets_of, totals_of
 from migrator.app.spreading import engine_of
 from migrator.coordinator import Coordinator, Totals
 from migrator.errors import SettingsError
 from migrator.firstlook import SourceLook, as_forced, look_at_source
 from migrator.manifest import Manifest, Sheets
-from migrator.model import Count, Finding, FindingStatus, Tally
+from migrator.model import Finding, FindingStatus
 from migrator.pipeline import Proofs
 from migrator.protocols import Source
 from migrator.reports.report import Row
@@ -33,6 +33,7 @@ from migrator.reports.verify import Resumed, Verification
 from migrator.rules import AGAINST_SUMS, PROOF, PROOF_BY_SIZE, Rules
 from migrator.sample import Sample, draw
 from migrator.settings import DiskLocation, Location, Locations, S3Location, Setting
+from migrator.units import Denial
 from migrator.verify import Level
 
 RELIED_UPON_SECONDS = 7 * 86_400.0
@@ -75,6 +76,7 @@ class _Seen:
     look: SourceLook
     findings: tuple[Finding, ...]
     refused: frozenset[str]
+    denied: Mapping[str, Denial] = field(default_factory=dict)
     sample: Sample | None
 
 
@@ -97,8 +99,14 @@ def verify_both(locations: Locations, options: Options, asked: Asked, watch: Wat
         prepared = first_look(locations, options, source, target, to_write=False)
         sample = _sample(source, prepared.look, options, asked, stopping)
     known = refusals_known(locations.target, prepared.buckets_there, locations, options)
-    findings = (*prepared.findings, *as_forced(known, options.forced))
-    seen = _Seen(ends=ends, look=prepared.look, findings=findings, refused=prepared.refused, sample=sample)
+    seen = _Seen(
+        ends=ends,
+        look=prepared.look,
+        findings=(*prepared.findings, *as_forced(known, options.forced)),
+        refused=prepared.refused,
+        denied=prepared.denied,
+        sample=sample,
+    )
     return _verify(seen, options, asked, watch, stopping)
 
 
@@ -145,7 +153,7 @@ def what_it_proves(level: Level, locations: Locations) -> str:
 def _verify(seen: _Seen, options: Options, asked: Asked, watch: Watch, stopping: Stopping) -> Verification:
     started, run_id = time.monotonic(), new_run_id()
     ends, look, sample = seen.ends, seen.look, seen.sample
-    totals = _first_totals(look)
+    totals = totals_of(look)
     sheets = Sheets(asked.manifest) if asked.manifest is not None else None
     proofs = Proofs(key=_key(ends, options, asked, sample), rests_ns=int(_RESTS_SECONDS * 1e9), sheets=sheets)
     with ExitStack() as stack:
@@ -186,6 +194,8 @@ def _recipe_of(seen: _Seen, options: Options, asked: Asked, run_id: str, proofs:
         jobs=options.jobs or MOST_JOBS,
         patience=options.patience,
         ages=options.ages,
+        parted=are_parted((seen.ends.source, seen.ends.target)) and len(seen.look.organizations) > 1,
+        denied=seen.denied,
         proving=Proving(level=asked.level, rules=seen.ends.rules, sample=seen.sample, proofs=proofs),
     )
 
@@ -257,15 +267,6 @@ def _sample_findings(sample: Sample | None) -> tuple[Finding, ...]:
             "target (extra) was not counted.",
         ),
     )
-
-
-def _first_totals(look: SourceLook) -> Totals:
-    totals = Totals(organizations={organization: Tally() for organization in look.organizations})
-    totals.add_problems(look.problems)
-    strays = [problem for problem in look.problems if problem.kind == "stray"]
-    if strays:
-        totals.beside.merge(Count(len(strays), look.stray_bytes))
-    return totals
 
 
 def _key(ends: _Ends, options: Options, asked: Asked, sample: Sample | None) -> str:

@@ -74,9 +74,9 @@ def watch(
         if isinstance(locations.target, DiskLocation):
             found = try_out(locations.target.root, prepared.owner)
             prepared = replace(prepared, findings=(*prepared.findings, *found))
-        tried = try_bytes_calls(prepared, options, ledger, run_id, stopping.event)
+        tried, denied = try_bytes_calls(prepared, options, ledger, run_id, stopping.event)
         refuse_errors(tried, options.forced)
-        tried = as_forced(tried, options.forced)
+        tried, prepared = as_forced(tried, options.forced), replace(prepared, denied={**prepared.denied, **denied})
         record = Record(ledger, run_id, first_totals(prepared), relies_on_finished=not options.full)
         stack.enter_context(record.running("watch", locations, options))
         watching = _Watching(prepared, options, until, shows, has_word, stopping, ledger, record, run_id, tried)
@@ -172,7 +172,8 @@ class _Watching:
         prepared, locations = self._prepared, self._prepared.locations
         with ExitStack() as stack:
             if not self._is_prepared:  # another organization may have brought a bucket that was not tried yet
-                tried = try_bytes_calls(prepared, options, self._ledger, self._run_id, flag)
+                tried, denied = try_bytes_calls(prepared, options, self._ledger, self._run_id, flag)
+                prepared = replace(prepared, denied={**prepared.denied, **denied})
                 self._tried = as_forced(tried, options.forced) or self._tried
             abilities, prepared = abilities_of(prepared, options, self._ledger, self._run_id, flag)
             self._findings = (

@@ -26,7 +26,7 @@ from migrator.units import Told
 
 LOG_FILE_BYTES = 50_000_000
 """Then FILE becomes FILE.1, of which there is one: 100 MB in all."""
-_LONGEST = 500
+_LONGEST, _LONGEST_REASON = 500, 1_500
 _log = logging.getLogger("migrator")
 
 
@@ -97,7 +97,7 @@ def _line(problem: Problem) -> str:
     request = f" (request {problem.request_id})" if problem.request_id else ""
     next_step = f"; next: {WHAT_NEXT[problem.kind]}" if problem.kind in WHAT_NEXT else ""
     who = f" {_short(name)}" if name else ""
-    return f"{problem.kind}{who}: {_short(problem.where)}{to}: {_short(problem.reason)}{code}{request}{next_step}"
+    return f"{problem.kind}{who}: {_short(problem.where)}{to}: {_cut(shown(problem.reason), _LONGEST_REASON)}{code}{request}{next_step}"
 
 
 def _event(problem: Problem) -> dict[str, object]:
@@ -113,7 +113,7 @@ def _event(problem: Problem) -> dict[str, object]:
         "key": _cut(key) or None,
         "request_id": problem.request_id or None,
         "code": problem.code or None,
-        "reason": _cut(problem.reason),
+        "reason": _cut(problem.reason, _LONGEST_REASON),
         "next": WHAT_NEXT.get(problem.kind),
     }
 
@@ -122,8 +122,8 @@ def _short(text: str) -> str:
     return _cut(shown(text))
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+def _cut(text: str, most: int = _LONGEST) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 class _Json(logging.Formatter):

@@ -6,7 +6,7 @@ get. Any error of any of them is HTTP 500.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import NamedTuple
@@ -30,7 +30,6 @@ REGION_CODES = frozenset(
     {"AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect", "301", "307", "wrong-region"}
 )
 _BUCKETS_SHOWN = 10
-_ANSWERS_500 = "Bytes would answer HTTP 500 to every save and every read"
 
 
 class Call(NamedTuple):
@@ -48,7 +47,7 @@ class Call(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """Bytes' calls on one bucket, up to the first that failed.
+    """Bytes' calls on one bucket, as far as one that failed left the next one a meaning.
 
     `made`: there was no such bucket before. `removed`: it is gone again. `left`: what could not be removed, as an ``s3://`` URL.
     `is_denied`: the server says that the bucket exists, and answers 403 to HEAD on it.
@@ -66,10 +65,23 @@ class Replay:
         return next((call for call in self.calls if not call.is_fine), None)
 
     @property
+    def failures(self) -> tuple[Call, ...]:
+        """Every call that Bytes would fail on."""
+        return tuple(call for call in self.calls if not call.is_fine)
+
+    @property
+    def is_for_rights(self) -> bool:
+        """Whether nothing but these credentials' rights on this bucket is in the way."""
+        return bool(self.failures) and all(call.status in (401, 403) for call in self.failures)
+
+    @property
     def is_already_there(self) -> bool:
         """Whether it is the known one: the server refuses to make a bucket that is there and ours."""
-        failed = self.failed
-        return failed is not None and failed.status == 409 and failed.code in ALREADY_THERE and not self.is_denied
+        return not self.is_denied and any(_is_already_there(call) for call in self.failures)
+
+
+def _is_already_there(call: Call) -> bool:
+    return call.status == 409 and call.code in ALREADY_THERE
 
 
 def calls_finding(replays: Sequence[Replay], *, endpoint: str | None) -> Finding:
@@ -82,17 +94,16 @@ def calls_finding(replays: Sequence[Replay], *, endpoint: str | None) -> Finding
             status=FindingStatus.PASS,
             seen=f"Bytes' own calls work on {_buckets(replays)}.{beside}",
         )
-    first = broken[0]
-    failed = first.failed
-    assert failed is not None  # noqa: S101 - `broken` holds only these
-    others = f" The same or the like on {_buckets(broken[1:])}." if broken[1:] else ""
-    why, cure = _why_and_cure(first, failed, endpoint)
+    told = "; ".join(
+        f"to {calls} of {_buckets(some)} the server answers {answer}" for calls, answer, some in _failures(broken)
+    )
+    cures = list(dict.fromkeys(_why_and_cure(one, call, endpoint) for one in broken for call in one.failures))
     return Finding(
         name=BYTES_CALLS,
         status=FindingStatus.ERROR,
-        seen=f"{_ANSWERS_500}: to '{failed.name}' of the bucket {first.bucket} the server answers {_answer(failed)}.{others}{beside}",
-        why=why,
-        cure=f"{cure} To go on in spite of it: --force {BYTES_CALLS}.",
+        seen=f"Bytes would answer HTTP 500 to {_what_fails(broken)}: {told}.{beside}",
+        why=_one_after_the_other([why for why, _ in cures]),
+        cure=f"{_one_after_the_other([cure for _, cure in cures])} To go on in spite of it: --force {BYTES_CALLS}.",
     )
 
 
@@ -113,6 +124,32 @@ def left_out_finding() -> Finding:
         cure="Find out before the switch: bytes-migrator doctor --probe",
         forced=True,
     )
+
+
+def _failures(broken: Sequence[Replay]) -> Iterator[tuple[str, str, list[Replay]]]:
+    """Each answer that Bytes fails on, once: to which calls, and on which buckets."""
+    buckets: dict[str, dict[str, Replay]] = {}
+    calls: dict[str, dict[str, None]] = {}
+    for replay in broken:
+        for call in replay.failures:
+            buckets.setdefault(_answer(call), {})[replay.bucket] = replay
+            calls.setdefault(_answer(call), {})[f"'{call.name}'"] = None
+    for answer, found in buckets.items():
+        yield " and ".join(calls[answer]), answer, list(found.values())
+
+
+def _what_fails(broken: Sequence[Replay]) -> str:
+    """Saving is create, wait and put; reading is create, wait and get."""
+    failing = {call.name for replay in broken for call in replay.failures}
+    if failing == {PUT}:
+        return "every save"
+    return "every read" if failing == {GET} else "every save and every read"
+
+
+def _one_after_the_other(texts: Sequence[str]) -> str:
+    if len(texts) == 1:
+        return texts[0]
+    return " ".join(f"({number}) {text}" for number, text in enumerate(dict.fromkeys(texts), 1))
 
 
 def untried_finding() -> Finding:
@@ -151,7 +188,7 @@ def _what_is_left(replays: Sequence[Replay]) -> str:
 def _why_and_cure(replay: Replay, failed: Call, endpoint: str | None) -> tuple[str, str]:
     if replay.is_denied:
         return _of_somebody_else()
-    if replay.is_already_there:
+    if _is_already_there(failed):
         return _already_there(endpoint)
     if failed.code in ADDRESSING_CODES:
         return (

@@ -11,7 +11,19 @@ from dataclasses import replace
 
 from migrator.errors import MigratorError
 from migrator.model import RawFile, Shape, Tally, UnfinishedUpload
-from migrator.units import Assignment, Ended, Event, Learned, Survey, Surveyed, Told, Unit, UploadBegan, UploadEnded
+from migrator.units import (
+    Assignment,
+    Closed,
+    Ended,
+    Event,
+    Learned,
+    Survey,
+    Surveyed,
+    Told,
+    Unit,
+    UploadBegan,
+    UploadEnded,
+)
 
 
 class Order:
@@ -84,7 +96,7 @@ class Orders:
         """What an attempt told, as it is to be passed on: sums and facts at once, all else and a survey's answer at the unit's end."""
         if isinstance(event, (UploadBegan, UploadEnded)):
             return self._take_upload(event)
-        if isinstance(event, Learned):
+        if isinstance(event, (Learned, Closed)):
             return [event]
         order = self._by_attempt.get(attempt)
         if isinstance(event, Told):

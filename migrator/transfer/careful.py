@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from migrator.errors import (
     AlreadyThere,
+    BucketClosed,
     Interrupted,
     MigratorError,
     NotTheSame,
@@ -47,6 +48,11 @@ Carried = Answer | Stored
 
 def _unexpected(entry: Entry, error: Exception) -> Result:
     return Result(entry, Outcome.FAILED, f"unexpected {type(error).__name__}: {error}", code="unexpected")
+
+
+def failed_by(error: StoreError, entry: Entry) -> Result:
+    """The end of a raw file that failed for good: what happened, why, and what to do, under the error's name."""
+    return Result(entry, Outcome.FAILED, str(error), code=error.name, request_id=error.request_id)
 
 
 class CarefulLane:
@@ -89,9 +95,13 @@ class CarefulLane:
         self._small.shutdown(cancel_futures=True)
         self._large.shutdown(cancel_futures=True)
 
-    def others_succeed(self, began: float) -> None:
+    def others_succeed(self, began: float, organization: str) -> None:
         """Another lane carried something that `began` then: the server is there, and what fails here is no reason to end the run."""
-        self._patience.carried(began)
+        self._patience.carried(began, organization)
+
+    def is_closed(self, organization: str) -> bool:
+        """Whether the organization's bucket is known to refuse everything: its raw files fail here, without a request."""
+        return self._patience.closed(organization) is not None
 
     def met_another(self, raw_file: RawFile, copied: Result) -> Result:
         """The name was taken meanwhile: equal content is what was wanted, by whomever; other content is a conflict. Raises StoreError."""
@@ -118,6 +128,9 @@ class CarefulLane:
         self._done.put(carried)
 
     def _carry_or_explain(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
+        closed = self._patience.closed(raw_file.organization)
+        if closed is not None:
+            return Answer(ticket, failed_by(closed, step.source))
         try:
             return self._carry_with_tries(ticket, raw_file, step)
         except Vanished as error:
@@ -125,7 +138,7 @@ class CarefulLane:
         except Interrupted as error:
             return Answer(ticket, Result(step.source, Outcome.PENDING, error.what))
         except StoreError as error:
-            return self.failed(ticket, step.source, error)
+            return self.failed(ticket, raw_file, step.source, error)
         except MigratorError as error:
             return Answer(ticket, Result(step.source, Outcome.PENDING, error.what), error)
 
@@ -134,32 +147,35 @@ class CarefulLane:
         try:
             if self._source.look(raw_file) is None:
                 if self._source.is_listed(raw_file):
-                    return self.failed(ticket, step.source, listed_and_gone(self._source.describe(raw_file)))
+                    return self.failed(ticket, raw_file, step.source, listed_and_gone(self._source.describe(raw_file)))
                 return Answer(ticket, Result(step.source, Outcome.VANISHED, error.what, code=error.name))
         except StoreError as fault:
-            return self.failed(ticket, step.source, fault)
+            return self.failed(ticket, raw_file, step.source, fault)
         except MigratorError as stop:
             return Answer(ticket, Result(step.source, Outcome.PENDING, stop.what), stop)
-        return self.failed(ticket, step.source, error)
+        return self.failed(ticket, raw_file, step.source, error)
 
-    def failed(self, ticket: object, entry: Entry, error: StoreError) -> Answer:
-        """The answer for a raw file that failed for good, and whether that ends the run."""
+    def failed(self, ticket: object, raw_file: RawFile, entry: Entry, error: StoreError) -> Answer:
+        """The answer for a raw file that failed for good, and whether that ends the run, or all of its organization."""
         try:
-            self._patience.failed(error)
+            self._patience.failed(error, raw_file.organization)
+        except BucketClosed as closed:
+            return Answer(ticket, failed_by(error, entry), closed)
         except MigratorError as stop:
             return Answer(ticket, Result(entry, Outcome.PENDING, error.what), stop)
-        return Answer(ticket, Result(entry, Outcome.FAILED, error.what, code=error.name, request_id=error.request_id))
+        return Answer(ticket, failed_by(error, entry))
 
     def _carry_with_tries(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
+        run = partial(self._patience.run, is_request=False, organization=raw_file.organization)
         for _ in range(_TRIES - 1):
             try:
-                return self._patience.run(partial(self._carry_once, ticket, raw_file, step), is_request=False)
+                return run(partial(self._carry_once, ticket, raw_file, step))
             except (SourceChanged, NotTheSame):
                 fresh = self._source.look(raw_file)
                 if fresh is None:
                     raise Vanished("vanished", f"{self._source.describe(raw_file)} is not there any more.") from None
                 step = step._replace(source=fresh)
-        return self._patience.run(partial(self._carry_once, ticket, raw_file, step), is_request=False)
+        return run(partial(self._carry_once, ticket, raw_file, step))
 
     def _carry_once(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
         if step.action is Action.COPY:

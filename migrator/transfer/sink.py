@@ -58,7 +58,7 @@ class Transfer:
         return self._careful.has_room and (self._bulk is None or self._bulk.has_room)
 
     def submit(self, ticket: object, organization: str, step: Step) -> None:
-        if self._bulk is not None and self._bulk.takes(step):
+        if self._bulk is not None and not self._careful.is_closed(organization) and self._bulk.takes(step):
             self._bulk.submit(ticket, organization, step)
         else:
             self._careful.submit(ticket, organization, step)
@@ -95,7 +95,7 @@ class Transfer:
         wait = _SHORT_WAIT if self._careful.under_way else _WAIT
         for carried in self._bulk.carried(wait):
             if isinstance(carried, Stored):
-                self._careful.others_succeed(carried.began)
+                self._careful.others_succeed(carried.began, carried.raw_file.organization)
                 yield carried
             elif isinstance(carried, Answer):
                 yield carried
@@ -128,7 +128,7 @@ class Transfer:
 
     def _kept_back(self, stored: Stored, error: StoreError) -> Answer:
         if not isinstance(error, AlreadyThere):
-            return self._careful.failed(stored.ticket, stored.result.entry, error)
+            return self._careful.failed(stored.ticket, stored.raw_file, stored.result.entry, error)
         try:
             return Answer(stored.ticket, self._careful.met_another(stored.raw_file, stored.result))
         except MigratorError as fault:

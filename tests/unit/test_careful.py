@@ -275,9 +275,9 @@ class Asked(Patience):
         super().__init__(clock=clock, stopping=Waits(clock))
         self.as_request: list[bool] = []
 
-    def run(self, attempt: Callable[[], T], *, is_request: bool = True) -> T:
+    def run(self, attempt: Callable[[], T], *, is_request: bool = True, organization: str = "") -> T:
         self.as_request.append(is_request)
-        return super().run(attempt, is_request=is_request)
+        return super().run(attempt, is_request=is_request, organization=organization)
 
 
 class Opened(MemoryStore):

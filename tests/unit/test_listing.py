@@ -115,7 +115,7 @@ def test_errors_come_out_and_tell_no_secret(way: str, reply: Reply, kind: type[M
     with scripted(always(reply)) as server, pytest.raises(kind) as caught:
         list(listed(server, way))
     assert SECRET_MARK not in str(caught.value)
-    assert "text of the server" not in str(caught.value)
+    assert "The server's words: 'text of the server'" in str(caught.value)
 
 
 @each_way

@@ -9,6 +9,8 @@ import pytest
 
 from migrator.errors import (
     AccessDenied,
+    BucketClosed,
+    BucketFull,
     BucketMissing,
     Interrupted,
     MigratorError,
@@ -16,6 +18,7 @@ from migrator.errors import (
     NotTheSame,
     StoreError,
     StoreFull,
+    TargetBroken,
     Unavailable,
     Vanished,
 )
@@ -29,10 +32,12 @@ DENIED = AccessDenied("access-denied", "No right.", cure="Get one.")
 class Case:
     """Patience, its clock, and the pauses that it made."""
 
-    def __init__(self, seconds: float = 120, at_first: float = 10) -> None:
+    def __init__(self, seconds: float = 120, at_first: float = 10, *, parted: bool = False) -> None:
         self.clock = Clock()
         self.stopping = Waits(self.clock)
-        self.patience = Patience(seconds=seconds, at_first=at_first, clock=self.clock, stopping=self.stopping)
+        self.patience = Patience(
+            seconds=seconds, at_first=at_first, clock=self.clock, stopping=self.stopping, parted=parted
+        )
 
     @property
     def pauses(self) -> list[float]:
@@ -267,6 +272,52 @@ def test_other_failures_never_do(error: StoreError) -> None:
     patience = Case().patience
     for _ in range(3 * REFUSALS_IN_A_ROW):
         patience.failed(error)
+
+
+# --- organizations with buckets of their own --------------------------------------------------------------------------
+
+
+def test_a_bucket_that_refuses_closes_only_its_organization() -> None:
+    patience = Case(parted=True).patience
+    for _ in range(REFUSALS_IN_A_ROW - 1):
+        patience.failed(DENIED, "b1")
+        patience.run(lambda: "fine", is_request=False, organization="acme")
+    assert patience.closed("b1") is None
+    with pytest.raises(BucketClosed) as caught:
+        patience.failed(DENIED, "b1")
+    assert (caught.value.name, caught.value.cure) == (DENIED.name, DENIED.cure)
+    assert patience.closed("b1") is DENIED
+    assert patience.closed("acme") is None
+
+
+def test_what_is_carried_in_a_bucket_begins_its_row_anew() -> None:
+    patience = Case(parted=True).patience
+    for _ in range(3 * REFUSALS_IN_A_ROW):
+        patience.failed(DENIED, "b1")
+        patience.run(lambda: "fine", is_request=False, organization="b1")
+
+
+@pytest.mark.parametrize(
+    ("error", "parted", "stop"),
+    [
+        (BucketFull("target-full", "No room."), True, BucketClosed),
+        (BucketFull("target-full", "No room."), False, MustStop),
+        (StoreFull("target-full", "No room."), True, MustStop),
+    ],
+)
+def test_a_quota_of_one_bucket_closes_it_at_once_and_a_full_server_ends_the_run(
+    error: StoreFull, parted: bool, stop: type[MigratorError]
+) -> None:
+    with pytest.raises(stop):
+        Case(parted=parted).patience.failed(error, "b1")
+
+
+def test_a_broken_medium_is_the_same_for_all_organizations() -> None:
+    patience = Case(parted=True).patience
+    for _ in range(REFUSALS_IN_A_ROW - 1):
+        patience.failed(TargetBroken("target-broken", "It fails."), "b1")
+    with pytest.raises(MustStop):
+        patience.failed(TargetBroken("target-broken", "It fails."), "b1")
 
 
 @pytest.mark.row(34, 47)

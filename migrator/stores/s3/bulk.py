@@ -37,7 +37,8 @@ _BYTES_UNDER_WAY = 32 << 20
 _ENDED_AT_MOST = 256
 _ETAG = re.compile(rb"(?im)^etag:[ \t]*([^\r\n]*)")
 _OK = 200
-_SLOW_DOWN = (429, 503)
+_SLOW_DOWN = (408, 425, 429)
+"""Beside these, every status from 500 on asks for fewer requests at a time."""
 
 Carried = Stored | Answer | tuple[object, str, Step]
 
@@ -309,7 +310,7 @@ class BulkLane:
             self._idle[request.origin].append(request)
         else:
             request.curl.close()
-        if not answered or status in _SLOW_DOWN:
+        if not answered or status in _SLOW_DOWN or status >= 500:
             self._pace.throttled()
         step = request.step
         if status == _OK:

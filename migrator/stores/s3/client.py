@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import functools
 import io
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import urlsplit
 
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from migrator import __version__
 from migrator.errors import SettingsError
-from migrator.settings import S3Access
+from migrator.settings import DEFAULT_PORTS, S3Access
 from migrator.stores.s3.adapting import Adapting
+from migrator.stores.s3.answered import BODY_SIZE, HOST_SENT
 from migrator.stores.s3.crawl import slice_body
 from migrator.stores.s3.faults import translate
 from migrator.stores.s3.mending import mend_answer
+from migrator.stores.s3.ownsettings import (
+    credentials_not_given,
+    fault_of_helper,
+    fault_of_settings,
+    no_credentials,
+    refuse_ca_bundle,
+)
 from migrator.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -49,7 +59,7 @@ class Connection:
     """A client, and what the bulk lane needs to sign and to reach the server just as it does."""
 
     client: S3Client
-    credentials: Credentials | None
+    credentials: Credentials
     ca_bundle: str | None
     adapting: Adapting
     throttle: Throttle = field(default_factory=Throttle)
@@ -69,17 +79,22 @@ def connect(
     Without `with_our_choices` it signs and adds checksums by boto3's own defaults, which are Bytes'.
 
     boto3's default checksums make a chunked body of a PUT over HTTPS, which Ceph, MinIO's gateway and rclone answer with 411.
-    Raises SettingsError for a profile that does not exist, AccessDenied for broken credential settings.
+    Raises SettingsError for what is wrong on this machine (profile, files, sign-in, credentials), before S3 is asked anything; Unavailable
+    where credentials come from a service that cannot be reached.
     """
     settings = _Settings(access, connect_timeout, read_timeout, tries, with_our_choices)
     with _as_settings_error(access):
         session = _session_for(access)
+        credentials = _credentials_of(session)
         client, adapting = _taken_or_made(settings)
         ca_bundle = access.ca_bundle or session.get_config_variable("ca_bundle")
-        throttle = throttle or Throttle()
-        if throttle.is_on:
-            _pay_for_requests(client, throttle)
-        return Connection(cast("S3Client", client), session.get_credentials(), ca_bundle, adapting, throttle)
+    if ca_bundle and client.meta.endpoint_url.startswith("https:"):
+        refuse_ca_bundle(ca_bundle)
+    throttle = throttle or Throttle()
+    if throttle.is_on:
+        _pay_for_requests(client, throttle)
+    _note_what_was_sent(client, credentials)
+    return Connection(cast("S3Client", client), credentials, ca_bundle, adapting, throttle)
 
 
 def signer_of(access: S3Access) -> tuple[str, str]:
@@ -161,14 +176,62 @@ def _made(settings: _Settings) -> tuple[Any, Adapting]:
 def _as_settings_error(access: S3Access) -> Iterator[None]:
     try:
         yield
+    except (BotoCoreError, OSError) as error:
+        raise fault_of_settings(error) or translate(error, access.endpoint_url or "AWS") from error
     except ValueError as error:
         raise SettingsError(
             "endpoint-invalid",
             "AWS_ENDPOINT_URL is no URL that S3 could be at.",
             cure="It looks like https://s3.example.org or http://127.0.0.1:8333.",
         ) from error
-    except BotoCoreError as error:
-        raise _from_settings(error, access) from error
+
+
+def _credentials_of(session: botocore.session.Session) -> Credentials:
+    """The session's credentials, had now: helpers, sign-ins and token files that fail are told before anything else is tried."""
+    try:
+        credentials = session.get_credentials()
+        if credentials is not None:
+            credentials.get_frozen_credentials()
+    except ClientError as error:  # of the service that gives them out, such as STS
+        raise credentials_not_given(error) from error
+    except (BotoCoreError, OSError) as error:
+        if (known := fault_of_settings(error)) is None:
+            raise translate(error, "the credentials") from error
+        raise known from error
+    except Exception as error:
+        raise fault_of_helper(error) from error
+    if credentials is None:
+        raise no_credentials()
+    return credentials
+
+
+def _note_what_was_sent(client: Any, credentials: Credentials) -> None:
+    """Keep with an error answer what explains it, and take out of the server's words what must not be shown."""
+
+    def begin(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        parts = urlsplit(str(params.get("url", "")))
+        is_default = parts.port == DEFAULT_PORTS.get(parts.scheme)
+        context[BODY_SIZE] = _size_of(params.get("body"))
+        context[HOST_SENT] = parts.hostname if is_default else parts.netloc
+
+    def end(parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        error = parsed.get("Error")
+        if not error:
+            return
+        metadata = parsed.setdefault("ResponseMetadata", {})
+        metadata |= {name: context.get(name) for name in (BODY_SIZE, HOST_SENT)}
+        if error.get("Message"):
+            error["Message"] = _without_secrets(str(error["Message"]), credentials)
+
+    client.meta.events.register("before-call.s3", begin)
+    client.meta.events.register("after-call.s3", end)
+
+
+def _without_secrets(text: str, credentials: Credentials) -> str:
+    frozen = credentials.get_frozen_credentials()
+    for secret in (frozen.secret_key, frozen.token):
+        text = text.replace(secret, "…") if secret else text
+    return text
 
 
 def _pay_for_requests(client: Any, throttle: Throttle) -> None:
@@ -195,12 +258,16 @@ def _size_of(body: object) -> int:
 
 
 def _session_for(access: S3Access) -> botocore.session.Session:
-    return _session(replace(access, endpoint_url=None, ca_bundle=None, addressing=None, signs_payloads=False))
+    environment = frozenset(
+        (name, value) for name, value in os.environ.items() if name.startswith("AWS_") or name == "HOME"
+    )
+    plain = replace(access, endpoint_url=None, ca_bundle=None, addressing=None, signs_payloads=False)
+    return _session(plain, environment)
 
 
 @functools.lru_cache(maxsize=8)
-def _session(access: S3Access) -> botocore.session.Session:
-    """The session for these settings: botocore's own, as boto3 would add nothing but 0.05 s of start-up.
+def _session(access: S3Access, environment: frozenset[tuple[str, str]]) -> botocore.session.Session:
+    """The session for these settings and this `environment`: botocore's own, as boto3 would add nothing but 0.05 s of start-up.
 
     Kept, for reading botocore's service model takes 0.1 s: forked workers find it in memory, and so does the other end where only
     the server differs, which is the client's own affair.
@@ -217,13 +284,3 @@ def _session(access: S3Access) -> botocore.session.Session:
         token = access.session_token.reveal() if access.session_token is not None else None
         session.set_credentials(access.access_key_id, access.secret_access_key.reveal(), token)
     return session
-
-
-def _from_settings(error: BotoCoreError, access: S3Access) -> Exception:
-    if type(error).__name__ == "ProfileNotFound":
-        return SettingsError(
-            "profile-missing",
-            f"The profile {access.profile!r} is in no AWS configuration file of this user.",
-            cure="Set AWS_PROFILE (or --profile) to one that `aws configure list-profiles` names, or unset it.",
-        )
-    return translate(error, access.endpoint_url or "AWS")

@@ -39,11 +39,10 @@ class ServerLook:
         if answer.is_fine and "Buckets" not in answer.data:
             return frozenset(), not_s3(self._endpoint, answer.headers.get("content-type", ""))
         there = {found["Name"] for found in answer.data.get("Buckets", ())}
-        found = there & set(buckets)
-        if not there and buckets and self._head(buckets[0]):
-            # The list leaves out what these credentials may use all the same.
-            found = {bucket for bucket in buckets if bucket == buckets[0] or self._head(bucket)}
-        return frozenset(found), None
+        unlisted = [bucket for bucket in buckets if bucket not in there]  # the list has only what is this account's own
+        answers = together([partial(self._head, bucket) for bucket in unlisted])
+        more = {bucket for bucket, is_there in zip(unlisted, answers, strict=True) if is_there}
+        return frozenset((there & set(buckets)) | more), None
 
     def _head(self, bucket: str) -> bool:
         answer = self._asker.ask("head_bucket", f"s3://{bucket}", Bucket=bucket)

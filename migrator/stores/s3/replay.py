@@ -5,6 +5,8 @@ This writes: an object that Bytes can never take for a raw file, and a bucket wh
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import time
 from collections.abc import Callable
 
@@ -13,18 +15,26 @@ from migrator.stores.s3.asking import SECONDS, Answer, Asker
 from migrator.stores.strays import PROBE_PREFIX
 
 _CONTENT = b"bytes-migrator looks whether Bytes can save and read here\n"
+_CONTENT_MD5 = base64.b64encode(hashlib.md5(_CONTENT, usedforsecurity=False).digest()).decode()
 _LOOKS_EVERY = 0.25
 
 
 def replay(
-    asker: Asker, bucket: str, name: str, *, exists: bool, meanwhile: Callable[[], None] | None = None
+    asker: Asker,
+    bucket: str,
+    name: str,
+    *,
+    exists: bool,
+    ours: Callable[[], Asker],
+    meanwhile: Callable[[], None] | None = None,
 ) -> Replay:
     """Make Bytes' calls on a bucket and clean up after them; `asker` should be `like_bytes`. `meanwhile` runs while the bucket is there.
 
+    `ours` opens an asker by this program's own choices: it puts an object where Bytes' way fails, so that reading is tried all the same.
     A bucket that was made here is removed again only if Bytes' calls fail in it: nobody saves there by Bytes' way then. One in which they
     work stays, for SeaweedFS removes a bucket with all that somebody may have saved in it by now.
     """
-    calls = _Calls(asker, bucket, f"{PROBE_PREFIX}{name}")
+    calls = _Calls(asker, ours, bucket, f"{PROBE_PREFIX}{name}")
     is_fine = calls.make()
     if calls.made and not calls.is_denied and meanwhile is not None:
         meanwhile()
@@ -37,36 +47,51 @@ def replay(
 
 
 class _Calls:
-    def __init__(self, asker: Asker, bucket: str, key: str) -> None:
+    def __init__(self, asker: Asker, ours: Callable[[], Asker], bucket: str, key: str) -> None:
         self._asker = asker
+        self._ours = ours
         self._bucket = bucket
         self.key = key
         self.answered: list[Call] = []
         self.made = False
         self.is_denied = False
         self._has_put = False
+        self._is_there = False
 
     def make(self) -> bool:
-        """Up to the first that fails; whether none did."""
-        self.made = self._went_well(CREATE, self._ask("create_bucket"))
-        if not self.made:
-            self.is_denied = self.answered[-1].status == 409 and self._ask("head_bucket").status == 403
+        """All of them, as far as one that failed leaves the next one a meaning; whether none did."""
+        created = self._ask("create_bucket")
+        self.made = self._went_well(CREATE, created)
+        if not self.made and not created.status:
             return False
-        waited = self._wait()
-        self.is_denied = waited.status == 403  # behind a proxy that answers 200 for every bucket that exists
-        if not self._went_well(WAIT, waited):
-            return False
+        waited = self._wait() if self.made else self._ask("head_bucket")
+        self.is_denied = waited.status == 403 and (self.made or created.status == 409)
+        if not self.made and not waited.is_fine:
+            return False  # there is no bucket for what follows, or it is somebody else's
+        if self._went_well(WAIT, waited):
+            self._save_and_read()
+            if self.made:
+                self._went_well(CREATE_AGAIN, self._ask("create_bucket"))
+        return all(call.is_fine for call in self.answered)
+
+    def _save_and_read(self) -> None:
+        """Put and get; where Bytes' way to put fails, this program's own puts what is read then."""
         self._has_put = True  # an answer that got lost may have been a success
-        if not self._went_well(PUT, self._ask("put_object", Key=self.key, Body=_CONTENT)):
-            return False
-        return self._went_well(GET, self._get()) and self._went_well(CREATE_AGAIN, self._ask("create_bucket"))
+        put = self._ask("put_object", Key=self.key, Body=_CONTENT)
+        self._is_there = self._went_well(PUT, put)
+        if put.status and not self._is_there:
+            where = f"s3://{self._bucket}/{self.key}"
+            by_us = {"Key": self.key, "Body": _CONTENT, "ContentMD5": _CONTENT_MD5}
+            self._is_there = self._ours().ask("put_object", where, Bucket=self._bucket, **by_us).is_fine
+        if self._is_there:
+            self._went_well(GET, self._get())
 
     def remove_object(self) -> bool:
         """Whether the object is gone, or never was there."""
         if not self._has_put:
             return True
         answer = self._ask("delete_object", Key=self.key)
-        return answer.is_fine or answer.status == 404 or self.answered[-1].name == PUT
+        return answer.is_fine or answer.status == 404 or not self._is_there
 
     def remove_bucket(self) -> bool:
         """Remove the bucket if nothing is in it; whether it is gone."""

@@ -300,12 +300,24 @@ class S3Source:
                 "These credentials may not list buckets, so the organizations cannot be found out.",
                 cure="Name them: --organization NAME for each, or allow s3:ListAllMyBuckets.",
             ) from error
+        found, refused = 0, None
         for bucket in buckets:
             organization = naming.organization_of(bucket)
-            if organization is not None and self._holds_raw_files(organization):
+            try:
+                is_ours = organization is not None and self._holds_raw_files(organization)
+            except AccessDenied as error:
+                if error.name != "access-denied" or organization is None:
+                    raise
+                refused = refused or error
+                notify(_closed_bucket(bucket, organization, error))
+                continue
+            if is_ours and organization is not None:
+                found += 1
                 yield organization
             else:
                 notify(Notice(NoticeKind.LEFT_ALONE, f"s3://{bucket}", "no raw file lies in this bucket"))
+        if refused is not None and not found:
+            raise refused
 
     def _holds_raw_files(self, organization: str) -> bool:
         return any(
@@ -315,6 +327,11 @@ class S3Source:
 
 def _stray(organization: str, bucket: str, key: str, name: str, size: int) -> Notice:
     return Notice(NoticeKind.STRAY, f"s3://{bucket}/{key}", key_reason(name), organization, size)
+
+
+def _closed_bucket(bucket: str, organization: str, error: AccessDenied) -> Notice:
+    reason = f"{error} If it is no bucket of Bytes, name the organizations with --organization."
+    return Notice(NoticeKind.UNREADABLE_FOLDER, f"s3://{bucket}", reason, organization, code=error.name)
 
 
 class S3Receipt:

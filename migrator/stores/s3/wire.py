@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 
-from migrator.errors import AccessDenied
 from migrator.settings import DEFAULT_PORTS
 from migrator.stores.s3.client import NEVER_SENT, Connection
 from migrator.stores.s3.crawl import CRAWL_BYTES, CRAWL_SECONDS
@@ -212,8 +211,6 @@ class Wire:
         return kept[place]
 
     def _keys(self) -> Keys:
-        if self._credentials is None:
-            raise AccessDenied("no-credentials", "There are no credentials for the S3 server.")
         try:
             frozen = self._credentials.get_frozen_credentials()
         except Exception as error:
