@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+from migrator.endpoints import checked_endpoint, checked_region, refuse_broken_key
 from migrator.envfile import Setting
 from migrator.environment import (
     ACCESS_KEY_ID,
@@ -29,11 +29,10 @@ from migrator.environment import (
     Environment,
     Layer,
     merged,
-    refuse_unexpanded,
 )
 from migrator.errors import SettingsError
 from migrator.model import Finding, FindingStatus
-from migrator.settings import DEFAULT_PORTS, S3Access, Secret
+from migrator.settings import S3Access, Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +49,7 @@ def resolve_access(environment: Environment) -> ResolvedAccess:
     endpoint = _endpoint(environment)
     region = _region(environment)
     keys, profile = _identity(environment)
-    explicit = merged((*environment.files, environment.options))
-    files = {name: _given(explicit, name) for name in (CA_BUNDLE, CONFIG_FILE, SHARED_CREDENTIALS_FILE)}
+    files = {name: _unless_of_process(environment, name) for name in (CA_BUNDLE, CONFIG_FILE, SHARED_CREDENTIALS_FILE)}
     access = S3Access(
         endpoint_url=checked_endpoint(endpoint) if endpoint else None,
         region=region.value if region else None,
@@ -74,6 +72,12 @@ def _given(layer: Layer, name: str) -> Setting | None:
     return setting if setting and setting.value else None
 
 
+def _unless_of_process(environment: Environment, name: str) -> Setting | None:
+    """The setting that wins; None where the process environment gives it, for boto3 takes it from there by itself."""
+    setting = _given(merged(environment.layers), name)
+    return None if setting is environment.process.get(name) else setting
+
+
 def _first(layer: Layer, names: tuple[str, ...]) -> Setting | None:
     return next((setting for name in names if (setting := _given(layer, name))), None)
 
@@ -87,23 +91,24 @@ def _secret(setting: Setting | None) -> Secret | None:
 
 
 def _endpoint(environment: Environment) -> Setting | None:
-    """The option, else what the files say, else what the process environment says."""
+    """The option, else what the files say, else what the process environment says, else what the Debian package's files say."""
     if ENDPOINT_URL in environment.options:
         return environment.options[ENDPOINT_URL]
     files = environment.from_files
     if found := _first(files, ENDPOINT_URLS):
         return found
-    ignored = _given(environment.process, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+    beneath = merged((*environment.package, environment.process))
+    ignored = _given(beneath, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
     if ignored and ignored.value.lower() == "true":
         return None
-    outer = _first(environment.process, ENDPOINT_URLS)
+    outer = _first(environment.process, ENDPOINT_URLS) or _first(beneath, ENDPOINT_URLS)
     emptied = next((files[name] for name in ENDPOINT_URLS if name in files), None)
     if outer and emptied:
         raise SettingsError(
             "endpoint-emptied",
             f"{emptied.name} is set to nothing ({emptied.origin}), but {outer.name} is set ({outer.origin}).",
-            why="It cannot be told whether AWS itself is meant or the endpoint of the environment.",
-            cure=f"Unset {outer.name} in the environment, or write the URL, for AWS https://s3.<region>.amazonaws.com",
+            why="It cannot be told whether AWS itself is meant or the other endpoint.",
+            cure=f"Remove {outer.name} there, or write the URL, for AWS https://s3.<region>.amazonaws.com",
         )
     return outer
 
@@ -117,13 +122,16 @@ def _region(environment: Environment) -> Setting | None:
             why="boto3 takes the empty value for a region's name and fails, here as in Bytes.",
             cure=f"Unset {REGION} or give it a value, for example {REGION}=eu-west-1",
         )
+    if setting:
+        checked_region(setting)
     return setting
 
 
 def _identity(environment: Environment) -> tuple[dict[str, Setting], Setting | None]:
     """Keys and profile, as far as boto3 would not find the same ones by itself.
 
-    The option ``--profile`` comes before all keys; keys in env files before a profile in env files; either before the process environment.
+    The option ``--profile`` comes before all keys; keys in env files before a profile in env files; either before the process environment,
+    which is left to boto3; that before keys, then a profile, in the Debian package's files.
     """
     if option := _given(environment.options, PROFILE):
         return {}, option
@@ -131,8 +139,14 @@ def _identity(environment: Environment) -> tuple[dict[str, Setting], Setting | N
     for layer in reversed(environment.files):
         if keys := _keys_of(layer):
             return keys, profile
-    if profile is None:
-        _keys_of(environment.process)
+    if profile is not None:
+        return {}, profile
+    if _keys_of(environment.process) or _first(environment.process, PROFILES):
+        return {}, None
+    profile = _first(merged(environment.package), PROFILES)
+    for layer in reversed(environment.package):
+        if keys := _keys_of(layer):
+            return keys, profile
     return {}, profile
 
 
@@ -151,7 +165,10 @@ def _keys_of(layer: Layer) -> dict[str, Setting]:
             cure=f"Set {missing} where {there.name} is set, or remove {there.name} to use a profile or role.",
         )
     token = _first(layer, SESSION_TOKENS)
-    return {setting.name: setting for setting in (key, secret, token) if setting}
+    found = [setting for setting in (key, secret, token) if setting]
+    for setting in found:
+        refuse_broken_key(setting)
+    return {setting.name: setting for setting in found}
 
 
 def _left_to_boto3(environment: Environment) -> Iterator[Setting]:
@@ -165,7 +182,7 @@ def _left_to_boto3(environment: Environment) -> Iterator[Setting]:
 def _findings(environment: Environment) -> Iterator[Finding]:
     lost = [
         setting
-        for layer in environment.files
+        for layer in (*environment.package, *environment.files)
         for setting in layer.values()
         if _is_lost(setting, layer, environment.process)
     ]
@@ -198,33 +215,3 @@ def _is_lost(setting: Setting, layer: Layer, process: Layer) -> bool:
     if name in CARRIED_OVER or name == IGNORED_REGION or name.startswith(f"{ENDPOINT_URL}_"):
         return False
     return name not in process or process[name].value != setting.value
-
-
-def checked_endpoint(setting: Setting) -> str:
-    """The endpoint URL, if it is one that boto3 takes and that may be shown."""
-    url = setting.value
-    refuse_unexpanded(setting)
-    why = ""
-    try:
-        parts = urlsplit(url)
-        if "@" in parts.netloc:
-            raise SettingsError(
-                "endpoint-with-login",
-                f"{setting.name} ({setting.origin}) holds a login before the host name.",
-                why="It would show in reports and logs, and S3 servers do not use it.",
-                cure=f"Take it out of the URL; keys go into {ACCESS_KEY_ID} and {SECRET_ACCESS_KEY}.",
-            )
-        if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.port == 0:
-            why = "It does not begin with http:// or https:// and a host name."
-        elif parts.query or parts.fragment or any(character.isspace() for character in url):
-            why = "It holds a '?', a '#' or a space."
-    except ValueError:
-        why = "Its host or port cannot be understood."
-    if why:
-        raise SettingsError(
-            "endpoint-not-a-url",
-            f"{setting.name}={setting.shown} ({setting.origin}) is no endpoint URL.",
-            why=why,
-            cure="Write it like https://s3.example.org or http://127.0.0.1:8333",
-        )
-    return url

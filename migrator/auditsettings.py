@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from migrator.envfile import Setting, read_env_file
@@ -124,12 +124,10 @@ def resolve_audit(
 ) -> AuditSettings:
     """Resolve both locations and Bytes' environment; nothing is opened but the named env files. Raises SettingsError."""
     environment = environment_of(env_files, overrides, environ)
-    findings: tuple[Finding, ...] = ()
-    if not env_files:
-        environment, findings = with_debian_files(environment, debian_files)
+    environment, findings = with_debian_files(environment, debian_files)
     asked = to if to is not None else _where_settings_point(environment)
-    target = end_of(asked, environment)
-    word, source = _other_end(from_, asked, target, environment)
+    target = end_of(asked, environment, debian_files)
+    word, source = _other_end(from_, asked, target, environment, debian_files)
     present = [end for end in (source, target) if end is not None]
     refuse_idle_options(overrides, [word, asked], [end.location for end in present])
     return AuditSettings(
@@ -145,10 +143,12 @@ def _where_settings_point(environment: Environment) -> str:
     return "s3" if uses_s3(environment) else "disk"
 
 
-def _other_end(from_: str | None, asked: str, target: End, environment: Environment) -> tuple[str, End | None]:
+def _other_end(
+    from_: str | None, asked: str, target: End, environment: Environment, debian_files: Sequence[Path]
+) -> tuple[str, End | None]:
     """The location named by --from; else the first that the settings name and that is another place, if there is one."""
     if from_ is not None:
-        source = end_of(from_, environment)
+        source = end_of(from_, environment, debian_files)
         refuse_same_place(source.location, target.location)
         return from_, source
     for word in dict.fromkeys((_where_settings_point(environment), "disk", "s3")):
@@ -169,7 +169,5 @@ def _with_env_file(environment: Environment, asked: str, *, beneath: bool = Fals
         return environment
     layer = layer_of(read_env_file(Path(asked)))
     if beneath:
-        return Environment(
-            process={**layer, **environment.process}, files=environment.files, options=environment.options
-        )
-    return Environment(process=environment.process, files=(*environment.files, layer), options=environment.options)
+        return replace(environment, package=(layer, *environment.package))
+    return replace(environment, files=(*environment.files, layer))

@@ -37,8 +37,7 @@ def bytes_place(
     """Read Bytes' settings: environment, env files, or the Debian package's. Raises SettingsError for those that Bytes cannot use."""
     given = environment_of(env_files, overrides, environ)
     alone = Environment(process=given.process, files=given.files, options={})
-    if not env_files:
-        alone = with_debian_files(alone, debian_files)[0]
+    alone = with_debian_files(alone, debian_files)[0]
     # only Bytes has a database's URI: with it, the default data folder is what Bytes reads
     is_known = any(alone.given(name) for name in (DATA_DIR, DB_URI)) or uses_s3(alone)
     return BytesPlace(

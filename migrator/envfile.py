@@ -16,10 +16,10 @@ from pathlib import Path
 from dotenv.parser import Binding, parse_stream
 
 from migrator.errors import SettingsError
+from migrator.hiding import HIDDEN, without_secrets
 
 SYSTEMD_SUFFIXES = (".conf", ".defaults")
 ENV_FILE_SUFFIXES = (".env", *SYSTEMD_SUFFIXES)
-HIDDEN = "***"
 
 _LARGEST_FILE = 1024 * 1024
 """Bytes; more is no env file but a mistyped path, and would be read into memory."""
@@ -39,9 +39,11 @@ class Setting:
 
     @property
     def shown(self) -> str:
-        """The value for people: ``***`` for secrets and for URLs that carry a login."""
-        hide = self.value and (_HAS_SECRET.search(self.name) or _HAS_LOGIN.search(self.value))
-        return HIDDEN if hide else self.value
+        """The value for people: ``***`` for secrets and for URLs that carry a login or a signature."""
+        hide = (
+            _HAS_SECRET.search(self.name) or _HAS_LOGIN.search(self.value) or without_secrets(self.value) != self.value
+        )
+        return HIDDEN if hide and self.value else self.value
 
     def as_dict(self) -> dict[str, str]:
         """As reports show it in JSON."""
@@ -51,11 +53,24 @@ class Setting:
         return f"Setting(name={self.name!r}, value={self.shown!r}, origin={self.origin!r})"
 
 
+def is_secret(name: str) -> bool:
+    """Whether a setting of this name is never shown."""
+    return _HAS_SECRET.search(name) is not None
+
+
 def read_env_file(path: Path) -> list[Setting]:
     """Read an env file in the syntax that its name tells: systemd's for .conf and .defaults, else dotenv's."""
-    text = _text_of(path)
-    parse = _systemd_settings if path.name.endswith(SYSTEMD_SUFFIXES) else _dotenv_settings
-    settings = []
+    text, has_mark = _text_of(path)
+    is_systemd = syntax_of(path) in SYSTEMD_SUFFIXES
+    parse = _systemd_settings if is_systemd else _dotenv_settings
+    settings: list[Setting] = []
+    if has_mark and is_systemd and not text.startswith(("#", ";", "\n", "\r")):
+        raise SettingsError(
+            "env-file-byte-order-mark",
+            f"{path} begins with a byte order mark.",
+            why="systemd ignores the setting behind it, so Bytes never gets it.",
+            cure=rf"sed -i '1s/^\xEF\xBB\xBF//' {path}",
+        )
     for line, name, value in parse(path, text):
         if not _NAME.fullmatch(name):
             raise _bad_line(path, line, "It does not begin with a variable's name.")
@@ -63,7 +78,13 @@ def read_env_file(path: Path) -> list[Setting]:
     return settings
 
 
-def _text_of(path: Path) -> str:
+def syntax_of(path: Path) -> str:
+    """The suffix that tells a file's syntax, ".env" where none does: a copy such as ``bytes.conf.before`` is read as the file was."""
+    return next((suffix for suffix in reversed(path.suffixes) if suffix in ENV_FILE_SUFFIXES), ".env")
+
+
+def _text_of(path: Path) -> tuple[str, bool]:
+    """The file's text without a byte order mark, and whether it begins with one."""
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)
@@ -91,7 +112,7 @@ def _text_of(path: Path) -> str:
         raise _not_text(path, f"Line {line} is not UTF-8 text.") from None
     if "\0" in text:
         raise _not_text(path, f"Line {_line_at(text, text.index(chr(0)))} has a NUL character.")
-    return text
+    return text, content.startswith(b"\xef\xbb\xbf")
 
 
 def _not_text(path: Path, why: str) -> SettingsError:
@@ -125,6 +146,31 @@ def _dotenv_settings(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
         if binding.value is None:
             raise _bad_line(path, line, "It has no '='.")
         yield line, binding.key, binding.value
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A setting of a dotenv file as it is written: its line, and what stands behind the ``=``."""
+
+    setting: Setting
+    line: int
+    written: str
+    is_exported: bool
+
+
+def written_lines(text: str) -> Iterator[Written]:
+    """The settings of a dotenv file; lines that cannot be understood are left out."""
+    for line, binding in _dotenv_bindings(text):
+        if binding.error or binding.key is None or binding.value is None:
+            continue
+        before, _, written = binding.original.string.partition("=")
+        is_exported = before.split()[:1] == ["export"]
+        yield Written(Setting(binding.key, binding.value, ""), line, written.strip(), is_exported)
+
+
+def systemd_value(written: str) -> str | None:
+    """What systemd reads as the value of what stands behind an ``=``; None where a quote is never closed."""
+    return _systemd_value(written, 0)[0]
 
 
 def _dotenv_bindings(text: str) -> Iterator[tuple[int, Binding]]:

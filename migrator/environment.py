@@ -1,5 +1,5 @@
 """Bytes' environment as frozen values: layers of settings, and what they say about data folder and bucket names. Pure, but for the
-Debian package's files, which are read where no setting is given.
+Debian package's files, which are read wherever they exist.
 
 Facts about Bytes' settings: ``bytes/config.py`` and ``bytes/raw/file_raw_repository.py`` of Bytes 1.18 to 1.20. What ``AWS_*`` say is
 read in ``access.py``.
@@ -8,8 +8,9 @@ read in ``access.py``.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from migrator.envfile import Setting, read_env_file
@@ -84,15 +85,16 @@ def _known_name(name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """The layers of one Bytes' settings: defaults < process environment < each file in order < options."""
+    """The layers of one Bytes' settings: defaults < Debian package's files < process environment < each file in order < options."""
 
+    package: tuple[Layer, ...] = ()
     process: Layer = field(default_factory=dict)
     files: tuple[Layer, ...] = ()
     options: Layer = field(default_factory=dict)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        return (self.process, *self.files, self.options)
+        return (*self.package, self.process, *self.files, self.options)
 
     @property
     def from_files(self) -> Layer:
@@ -153,7 +155,20 @@ def s3_naming(environment: Environment) -> SingleBucket | BucketPerOrganization 
             cure=f"Give {setting.name} a value, or set {other} if the other way of naming was meant.",
         )
     refuse_unexpanded(setting)
+    _refuse_url(setting)
     return BucketPerOrganization(setting.value) if for_each else SingleBucket(setting.value)
+
+
+def _refuse_url(setting: Setting) -> None:
+    """A bucket's name becomes part of all that is shown."""
+    if not re.search(r"[@/?:]", setting.value):
+        return
+    raise SettingsError(
+        "bucket-name-url",
+        f"{setting.name} ({setting.origin}) is no bucket's name: it has '/', ':', '?' or '@' in it.",
+        why="Bytes takes the value as it is for the name, or for its beginning. It is not shown here, since it may hold a login.",
+        cure=f"Give {setting.name} the name alone; the server is AWS_ENDPOINT_URL, keys are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+    )
 
 
 def uses_s3(environment: Environment) -> bool:
@@ -215,6 +230,13 @@ def data_dir(environment: Environment) -> Path:
     """The data folder; a relative one is relative to where Bytes was started, which nobody here knows."""
     setting = environment.or_default(DATA_DIR)
     refuse_unexpanded(setting)
+    if any(character < " " or character == "\x7f" for character in setting.value):
+        raise SettingsError(
+            "data-dir-characters",
+            f"{DATA_DIR} ({setting.origin}) holds a line feed or another control character.",
+            why="Bytes takes it as part of the folder's name. `echo` adds a line feed to what becomes a secret or a file.",
+            cure=f"Set {DATA_DIR} anew without it.",
+        )
     if setting.value.startswith("/"):
         return Path(setting.value)
     raise SettingsError(
@@ -240,43 +262,43 @@ DEBIAN_FILES = (Path("/usr/lib/kat/bytes.defaults"), Path("/etc/kat/bytes.conf")
 """Where OpenKAT's Debian package keeps Bytes' settings; its systemd unit reads them in this order."""
 
 
+def beneath(path: Path, debian_files: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the existing files that the package's systemd unit reads before this one; none where it is not one of the package's."""
+    for position, one in enumerate(debian_files):
+        if os.path.exists(one) and os.path.samefile(one, path):
+            return tuple(before for before in debian_files[:position] if os.path.exists(before))
+    return ()
+
+
 def with_debian_files(environment: Environment, paths: Sequence[Path]) -> tuple[Environment, tuple[Finding, ...]]:
-    """Read a Debian installation's settings, unless others are given."""
-    reason = _first_given(environment)
-    if reason is not None:
-        there = [path for path in paths if os.path.isfile(path)]
-        return environment, (_not_read(there, reason),) if there else ()
+    """Lay a Debian installation's settings beneath all others. Files that do not exist are left out.
+
+    Raises SettingsError for one that cannot be read or understood: without it, nobody knows where Bytes looks.
+    """
     read = {path: layer for path in paths if (layer := _debian_layer(path)) is not None}
     if not read:
         return environment, ()
-    finding = Finding(
-        name="debian-settings",
-        status=FindingStatus.PASS,
-        seen=f"Bytes' settings are read from {' and '.join(map(str, read))}.",
-        why="No other settings were given, and these are the ones of the Debian package.",
-    )
-    return Environment(process=environment.process, files=tuple(read.values()), options=environment.options), (finding,)
+    package = tuple(read.values())
+    return replace(environment, package=package), (_debian_finding(list(read), merged(package), environment.process),)
 
 
-def _first_given(environment: Environment) -> Setting | None:
-    layers = (environment.process, environment.options)
-    ours = (
-        setting
-        for layer in layers
-        for name, setting in layer.items()
-        if name in CARRIED_OVER or not name.startswith("AWS_")
-    )
-    return next(ours, None)
-
-
-def _not_read(paths: Sequence[Path], reason: Setting) -> Finding:
+def _debian_finding(paths: Sequence[Path], package: Layer, process: Layer) -> Finding:
+    """What was read, and which of it this process's own environment replaces: Bytes' service does not see that one."""
     shown = " and ".join(map(str, paths))
+    replaced = [name for name, setting in package.items() if name in process and process[name].value != setting.value]
+    if not replaced:
+        return Finding(
+            name="debian-settings",
+            status=FindingStatus.PASS,
+            seen=f"Bytes' settings are read from {shown}.",
+            why="These are the files of the Debian package.",
+        )
     return Finding(
         name="debian-settings",
         status=FindingStatus.WARNING,
-        seen=f"{shown} of the Debian package are not read.",
-        why=f"They are read only where no setting is given, and {reason.name} is ({reason.origin}).",
-        cure="To use them, add " + " ".join(f"--env-file {path}" for path in paths),
+        seen=f"{', '.join(replaced)} of the environment replaces what {shown} says.",
+        why="Bytes' service reads these files, and does not see the environment of this command.",
+        cure=f"To use Bytes' own settings: unset {' '.join(replaced)}",
     )
 
 
@@ -292,5 +314,5 @@ def _debian_layer(path: Path) -> dict[str, Setting] | None:
             "debian-settings-unreadable",
             f"Bytes' settings in {path} cannot be read.",
             why=error.why,
-            cure="Run this as root or as the user kat, or give the settings by --env-file FILE.",
+            cure="Run this as root or as the user kat; or name both locations without the words disk and s3: by a path or an env file.",
         ) from error

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from migrator.access import resolve_access
+from migrator.endpoints import refuse_bucket_in_endpoint
 from migrator.envfile import ENV_FILE_SUFFIXES, Setting, read_env_file
 from migrator.environment import (
     BUCKET,
@@ -18,11 +19,13 @@ from migrator.environment import (
     DATA_DIR,
     DEBIAN_FILES,
     ENDPOINT_URL,
+    ENDPOINT_URLS,
     FILE_PERMISSION,
     FOLDER_PERMISSION,
     PROFILE,
     REGION,
     Environment,
+    beneath,
     bucket_per_organization,
     data_dir,
     layer_of,
@@ -32,10 +35,11 @@ from migrator.environment import (
     with_debian_files,
 )
 from migrator.errors import SettingsError
+from migrator.hiding import has_login
 from migrator.model import Finding, FindingStatus
 from migrator.naming import BucketPerOrganization, SingleBucket
 from migrator.settings import DiskLocation, Location, Locations, Naming, Overrides, S3Location
-from migrator.settingslook import look_at_settings
+from migrator.settingslook import look_at_settings, refuse_mistyped_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +64,14 @@ def resolve_locations(
     words = _both_words(from_, to)
     environment = environment_of(env_files, overrides, environ)
     findings: tuple[Finding, ...] = ()
-    if not env_files and {"disk", "s3"} & set(words):
+    if set(_OTHER_WORD) & set(words):
         environment, findings = with_debian_files(environment, debian_files)
-    try:
-        source, target = (end_of(word, environment) for word in words)
-    except SettingsError as error:
-        raise _with_what_was_not_read(error, findings) from error
+    source, target = (end_of(word, environment, debian_files) for word in words)
     refuse_idle_options(overrides, words, (source.location, target.location))
     refuse_same_place(source.location, target.location)
     settings = tuple(dict.fromkeys(source.settings + target.settings))
-    read = [(path, read_env_file(path)) for path in dict.fromkeys((*env_files, *_env_files_among(words)))]
+    package = [path for path in debian_files if environment.package and os.path.exists(path)]
+    read = [(path, read_env_file(path)) for path in dict.fromkeys((*package, *env_files, *_env_files_among(words)))]
     looked = tuple(one for one in look_at_settings(environ, read, settings) if one.status is not FindingStatus.PASS)
     return Locations(
         source=source.location,
@@ -84,9 +86,10 @@ def _where_bytes_reads(
     env_files: Sequence[Path], environ: Mapping[str, str], debian_files: Sequence[Path]
 ) -> Location | None:
     """Where Bytes' own settings point, this command's options left aside; None where none of them names a place, or they are invalid."""
-    environment = environment_of(env_files, Overrides(), environ)
-    if not env_files:
-        environment = with_debian_files(environment, debian_files)[0]
+    try:
+        environment = with_debian_files(environment_of(env_files, Overrides(), environ), debian_files)[0]
+    except SettingsError:
+        return None
     if not any(environment.given(name) for name in (BUCKET, BUCKET_PREFIX, DATA_DIR)):
         return None
     try:
@@ -106,12 +109,9 @@ def resolve_end(
     """Resolve one end, as both of them: for commands that look at one only."""
     environment = environment_of(env_files, overrides, environ)
     findings: tuple[Finding, ...] = ()
-    if not env_files and word in ("disk", "s3"):
+    if word in _OTHER_WORD:
         environment, findings = with_debian_files(environment, debian_files)
-    try:
-        end = end_of(word, environment)
-    except SettingsError as error:
-        raise _with_what_was_not_read(error, findings) from error
+    end = end_of(word, environment, debian_files)
     refuse_idle_options(overrides, (word, word), (end.location, end.location))
     return Locations(
         source=end.location,
@@ -131,10 +131,8 @@ def active_locations(
 
     Raises SettingsError for settings with which Bytes looks nowhere.
     """
-    given = environment_of(env_files, overrides, environ)
-    alone = Environment(process=given.process, files=given.files, options={})
-    if not env_files:
-        alone, given = (with_debian_files(each, debian_files)[0] for each in (alone, given))
+    given, _ = with_debian_files(environment_of(env_files, overrides, environ), debian_files)
+    alone = replace(given, options={})
     found = []
     for environment in (alone, given) if given.options else (alone,):
         naming = s3_naming(environment)
@@ -154,20 +152,8 @@ def environment_of(env_files: Sequence[Path], overrides: Overrides, environ: Map
 
 def _env_files_among(words: Sequence[str]) -> list[Path]:
     return [
-        Path(word)
-        for word in words
-        if word not in _OTHER_WORD and not word.startswith("s3://") and os.path.isfile(word)
+        Path(word) for word in words if word not in _OTHER_WORD and not _looks_like_a_url(word) and os.path.isfile(word)
     ]
-
-
-def _with_what_was_not_read(error: SettingsError, findings: Sequence[Finding]) -> SettingsError:
-    """Settings that are missing may be in files that were left unread, which the operator would otherwise not be told."""
-    left = next((finding for finding in findings if finding.status is FindingStatus.WARNING), None)
-    if left is None or error.name != "s3-not-set":
-        return error
-    return SettingsError(
-        error.name, error.what, why=f"{error.why} {left.seen} {left.why}", cure=f"{left.cure} Or: {error.cure}"
-    )
 
 
 _OTHER_WORD = {"disk": "s3", "s3": "disk"}
@@ -195,17 +181,17 @@ def _both_words(from_: str | None, to: str | None) -> tuple[str, str]:
     return (other, given) if missing == "--from" else (given, other)
 
 
-def end_of(word: str, environment: Environment) -> End:
+def end_of(word: str, environment: Environment, debian_files: Sequence[Path] = DEBIAN_FILES) -> End:
     """What a word or template, an env file or a path stands for. Raises SettingsError."""
     if word == "disk":
         bucket_per_organization(environment)
         return _disk_end(data_dir(environment), environment)
     if word == "s3":
         return _s3_word_end(environment)
-    if word.lower().startswith("s3://"):
+    if _looks_like_a_url(word):
         return _s3_end(_template(word), environment)
     if os.path.isfile(word):
-        return _env_file_end(Path(word), environment)
+        return _env_file_end(Path(word), environment, debian_files)
     return _disk_end(_folder(word), environment)
 
 
@@ -220,6 +206,9 @@ def _disk_end(root: Path, environment: Environment) -> End:
 
 def _s3_end(naming: Naming, environment: Environment) -> End:
     resolved = resolve_access(environment)
+    for setting in resolved.settings:
+        if setting.name in ENDPOINT_URLS:
+            refuse_bucket_in_endpoint(naming, setting)
     return End(S3Location(naming=naming, access=resolved.access), resolved.settings, resolved.findings)
 
 
@@ -269,13 +258,19 @@ def _refuse_option_that_names_nothing(naming: Naming, environment: Environment) 
     )
 
 
-def _env_file_end(path: Path, environment: Environment) -> End:
-    """Where Bytes would look with this file: its own names from the file alone, ``AWS_*`` falling back to the process environment."""
+def _env_file_end(path: Path, environment: Environment, debian_files: Sequence[Path]) -> End:
+    """Where Bytes would look with this file: its own names from the file alone, ``AWS_*`` falling back to the process environment.
+
+    Beneath the Debian package's settings file lie the package's defaults, as its systemd unit reads them. Raises SettingsError for a file
+    that does not say where Bytes will store.
+    """
+    paths = [*beneath(path, debian_files), path]
     alone = Environment(
         process={name: setting for name, setting in environment.process.items() if name.startswith("AWS_")},
-        files=(layer_of(read_env_file(path)),),
+        files=tuple(layer_of(read_env_file(each)) for each in paths),
         options={name: setting for name, setting in environment.options.items() if name.startswith("AWS_")},
     )
+    refuse_mistyped_place(path, alone, [setting for each in paths for setting in read_env_file(each)])
     naming = s3_naming(alone)
     return _disk_end(data_dir(alone), alone) if naming is None else _configured_s3_end(naming, alone)
 
@@ -284,7 +279,20 @@ _SINGLE_TEMPLATE = re.compile(r"s3://([^/{}]+)/\{organization\}")
 _EACH_TEMPLATE = re.compile(r"s3://([^/{}]+)\{organization\}")
 
 
+def _looks_like_a_url(word: str) -> bool:
+    """Whether a word is meant as a template or URL, well written or not: never a folder's path."""
+    return word.lower().startswith(("s3:", "s3//")) or "://" in word or "{organization}" in word
+
+
 def _template(word: str) -> Naming:
+    if has_login(word) or "?" in word:
+        raise SettingsError(
+            "location-with-login",
+            "A location holds a login or a signature, which is not shown here.",
+            why="A location names buckets only; what is in it shows in reports, logs and the list of processes.",
+            cure="Write s3://bucket/{organization}, with keys as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in an env file."
+            " Replace a key that was typed here: it is in the shell's history.",
+        )
     if match := _SINGLE_TEMPLATE.fullmatch(word):
         return SingleBucket(match.group(1))
     if match := _EACH_TEMPLATE.fullmatch(word):

@@ -13,19 +13,31 @@ from pathlib import Path
 
 from migrator.doctor import names
 from migrator.doctor.words import passed, some_of, warned
-from migrator.envfile import HIDDEN, Setting
+from migrator.envfile import Setting
+from migrator.envform import form_finding
 from migrator.environment import (
+    BUCKET,
+    BUCKET_PER_ORG,
+    BUCKET_PREFIX,
     BYTES_DEFAULTS,
     CARRIED_OVER,
+    DATA_DIR,
+    ENDPOINT_URLS,
     IGNORED_REGION,
     PROFILES,
+    Environment,
+    bucket_per_organization,
+    uses_s3,
 )
+from migrator.errors import SettingsError
+from migrator.hiding import HIDDEN
 from migrator.model import Finding
 
 ALL_WELL = {
     names.SETTING_NAMES: "No setting has a name that looks mistyped.",
     names.PROFILE_ONLY: "No setting comes from a profile of this user alone.",
     names.SECRETS_READABLE: "No env file with secrets can be read by everybody.",
+    names.ENV_FILE_FORM: "systemd, Docker Compose and kubectl read every env file alike, and each ends with a newline.",
     "bucket-per-org-default": "BUCKET_PER_ORG is set, or S3_BUCKET is not: the buckets are named as the settings read.",
     "default-bucket-name": "The buckets have names of their own, not Bytes' default with its upper case.",
     "aws-region-ignored": "The region is not set by AWS_REGION alone, which boto3 ignores.",
@@ -52,6 +64,7 @@ DEPRECATED = {
 _MEANT = (*BYTES_DEFAULTS, *CARRIED_OVER, IGNORED_REGION)
 _FAMILIES = ("S3_", "AWS_", "BUCKET_")
 _NEAR = 0.88
+_ALIKE = 0.65
 _SECRETS = ("SECRET", "PASSWORD", "PRIVATE_KEY")
 
 
@@ -63,6 +76,7 @@ def look_at_settings(
     all_settings += [setting for _, settings in read for setting in settings]
     yield _names(all_settings)
     yield _profile(used)
+    yield form_finding([path for path, _ in read]) or passed(names.ENV_FILE_FORM, ALL_WELL[names.ENV_FILE_FORM])
     yield _secrets([path for path, settings in read if any(_is_secret(one) for one in settings)])
 
 
@@ -94,6 +108,51 @@ def _meant(name: str) -> str:
         return ""
     near = difflib.get_close_matches(upper, _MEANT, n=1, cutoff=_NEAR)
     return near[0] if near and near[0] not in PROFILES else ""
+
+
+def refuse_mistyped_place(path: Path, environment: Environment, settings: Sequence[Setting]) -> None:
+    """Raise SettingsError for an env file, given as a location, that does not say where Bytes will store.
+
+    `settings` are all that the file sets, `environment` has it as its files. One name that is nearly one of Bytes' makes Bytes store
+    elsewhere, by a default: the wrong place, with nothing that fails.
+    """
+    place = _names_of_the_place(environment)
+    given = {name for layer in environment.files for name in layer}
+    for setting in settings:
+        meant = _meant(setting.name)
+        if meant in place and meant not in given and setting.value:
+            raise SettingsError(
+                "env-file-name-mistyped",
+                f"{path} sets {setting.name} ({setting.origin}), which neither Bytes nor boto3 reads.",
+                why=f"{meant} is probably meant; without it, Bytes stores in another place than this file seems to say.",
+                cure=f"Rename {setting.name} to {meant}, or remove it from the file.",
+            )
+    if uses_s3(environment) or DATA_DIR in given:
+        return
+    closest = _closest([setting.name for setting in settings])
+    raise SettingsError(
+        "env-file-without-place",
+        f"{path} does not say where Bytes stores raw files.",
+        why=f"Neither {BUCKET}, {BUCKET_PREFIX} nor {DATA_DIR} has a value in it.{closest}",
+        cure=f"Set {DATA_DIR} for a disk; {BUCKET} and {BUCKET_PER_ORG}=false for one bucket; {BUCKET_PREFIX} and {BUCKET_PER_ORG}=true"
+        " for a bucket for each organization. Or name the folder by its path.",
+    )
+
+
+def _names_of_the_place(environment: Environment) -> tuple[str, ...]:
+    """The settings that decide, with the others as they are, where Bytes stores."""
+    if not uses_s3(environment):
+        return (BUCKET, BUCKET_PREFIX, DATA_DIR)
+    return (BUCKET_PREFIX if bucket_per_organization(environment) else BUCKET, BUCKET_PER_ORG, *ENDPOINT_URLS)
+
+
+def _closest(names: Sequence[str]) -> str:
+    """A sentence on the name that comes closest to one that would say it; "" where none does."""
+    for name in names:
+        near = difflib.get_close_matches(name.upper(), (BUCKET, BUCKET_PREFIX, DATA_DIR), n=1, cutoff=_ALIKE)
+        if near:
+            return f" {name} is set to nothing." if name.upper() == near[0] else f" It has {name}: is {near[0]} meant?"
+    return ""
 
 
 FILES_OF_A_USER = ("shared-credentials-file", "config-file", "custom-process", "sso", "login", "assume-role")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
 
 from migrator.doctor.nginx import nginx_lines, proxy_url
 from migrator.doctor.server import raws_finding, version_finding
+from migrator.envform import form_finding
 from migrator.errors import MigratorError, SettingsError
 from migrator.model import FindingStatus
 from migrator.reports.runbook import Deployment, Runbook
@@ -25,10 +27,14 @@ def runbook_of(
     *,
     words: tuple[str, ...],
     back: tuple[str, ...],
+    env_files: Sequence[Path],
     bytes_version: str,
     can_verify: bool,
 ) -> Runbook:
-    """Everything is filled in from the settings; a target on S3 is asked once what it is, and may be away. Writes nothing."""
+    """Everything is filled in from the settings; a target on S3 is asked once what it is, and may be away. Writes nothing.
+
+    `env_files` are those whose lines are pasted, and the one that they are pasted into; files that do not exist are left out.
+    """
     target = locations.target
     nginx: tuple[str, ...] = ()
     endpoint: str | None = None
@@ -40,6 +46,7 @@ def runbook_of(
         nginx = nginx_lines(endpoint) if refuses and endpoint else ()
     through = proxy_url(endpoint) if endpoint and nginx else ""
     proxied = ("--endpoint-url", through) if nginx and not isinstance(locations.source, S3Location) else ()
+    form = form_finding(env_files)
     version = version_finding(bytes_version) if bytes_version else None
     raws = raws_finding()
     return Runbook(
@@ -56,6 +63,7 @@ def runbook_of(
         to_s3=isinstance(target, S3Location),
         lost_on_s3=f"{raws.seen} {raws.why} {raws.cure}",
         can_verify=can_verify,
+        form=(f"{form.seen} {form.why}", form.cure) if form else None,
         version=f"{version.seen} {version.why}" if version and version.status is not FindingStatus.PASS else "",
     )
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -19,9 +22,10 @@ from typing import Any
 import click
 
 from migrator.errors import CannotStart, MigratorError
+from migrator.hiding import without_secrets
 from migrator.model import Finding, Problem
 from migrator.reports.sentences import WHAT_NEXT
-from migrator.reports.words import moment, shown
+from migrator.reports.words import moment, plural, shown
 from migrator.units import Told
 
 LOG_FILE_BYTES = 50_000_000
@@ -73,6 +77,8 @@ def log_to(given: dict[str, Any]) -> Iterator[None]:
         for handler in list(_log.handlers):
             _log.removeHandler(handler)
             handler.close()
+            if isinstance(handler, _LogFile) and handler.lost:
+                say(given, f"warning: {shown(handler.what_is_lost())}")
 
 
 def is_json(given: dict[str, Any]) -> bool:
@@ -81,7 +87,13 @@ def is_json(given: dict[str, Any]) -> bool:
 
 def say(given: dict[str, Any], text: str, **event: object) -> None:
     """Words for whoever watches, on stderr; as an event where the log is JSON."""
-    click.echo(json_line("message", message=text.strip(), **event) if is_json(given) else text, err=True)
+    to_stderr(json_line("message", message=text.strip(), **event) if is_json(given) else text)
+
+
+def to_stderr(text: str, *, newline: bool = True) -> None:
+    """Words for whoever watches. Where they cannot be written (a full disk, a closed pipe) the run goes on without them."""
+    with suppress(OSError):
+        click.echo(text, err=True, nl=newline)
 
 
 def json_line(event: str, **more: object) -> str:
@@ -133,18 +145,60 @@ class _Json(logging.Formatter):
         event = dict(getattr(record, "event", None) or {"event": "message", "message": _cut(record.getMessage())})
         if record.exc_info:
             event["traceback"] = self.formatException(record.exc_info)
-        return json_line(str(event.pop("event")), level=record.levelname.lower(), **event)
+        return without_secrets(json_line(str(event.pop("event")), level=record.levelname.lower(), **event))
+
+
+class _Text(logging.Formatter):
+    """Words, without the secrets of URLs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record))
 
 
 def _formatter(given: dict[str, Any]) -> logging.Formatter:
-    return _Json() if is_json(given) else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    return _Json() if is_json(given) else _Text("%(asctime)s %(levelname)s %(message)s")
+
+
+class _LogFile(RotatingFileHandler):
+    """A log file for its owner alone. It never ends a run: lines that cannot be written are counted, and told at the end."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError."""
+        self.lost = 0
+        self._reason = ""
+        super().__init__(path, maxBytes=LOG_FILE_BYTES, backupCount=1, encoding="utf-8", errors="backslashreplace")
+
+    def _open(self) -> TextIOWrapper:
+        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            with suppress(PermissionError):  # somebody else's file, which this user may write
+                os.fchmod(descriptor, 0o600)
+        return TextIOWrapper(open(descriptor, "ab"), encoding=self.encoding, errors=self.errors)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        self._note(sys.exc_info()[1])
+        stream, self.stream = self.stream, None  # the next line opens the file anew
+        with suppress(OSError, ValueError):  # what is still in its buffer is lost
+            if stream is not None:
+                stream.close()
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except OSError as error:
+            self._note(error)
+
+    def _note(self, error: BaseException | None) -> None:
+        self.lost += 1
+        self._reason = self._reason or getattr(error, "strerror", None) or type(error).__name__
+
+    def what_is_lost(self) -> str:
+        return f"{plural(self.lost, 'line')} could not be written to the log file {self.baseFilename} ({self._reason})."
 
 
 def _log_file(path: Path) -> logging.Handler:
     try:
-        return RotatingFileHandler(
-            path, maxBytes=LOG_FILE_BYTES, backupCount=1, encoding="utf-8", errors="backslashreplace"
-        )
+        return _LogFile(path)
     except OSError as error:
         raise CannotStart(
             "log-file",

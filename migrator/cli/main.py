@@ -13,10 +13,14 @@ import click
 
 from migrator import __version__
 from migrator.cli.options import PREFIX
+from migrator.envfile import is_secret
 from migrator.errors import MigratorError, SettingsError
+from migrator.hiding import HIDDEN, without_secrets
 from migrator.reports.json import error_as_json
 from migrator.reports.words import shown
 
+SHORTEST_SECRET = 8
+"""Characters; a shorter value is also found in other words."""
 COMMANDS = (
     "doctor",
     "plan",
@@ -76,6 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo("Stopped before anything was done.", err=True)
         status = 130
     except click.ClickException as error:
+        vars(error)["message"] = _without_secrets(error.message)  # click declares it final
         error.show()
         status = error.exit_code
         _tell_as_json(SettingsError("usage", error.format_message()), given)
@@ -89,7 +94,16 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(status)
 
 
+def _without_secrets(text: str) -> str:
+    """The text without logins and signatures in URLs, and without the values of this environment's secrets."""
+    for name, value in os.environ.items():
+        if len(value) >= SHORTEST_SECRET and is_secret(name):
+            text = text.replace(value, HIDDEN)
+    return without_secrets(text)
+
+
 def _tell(error: MigratorError, arguments: list[str]) -> int:
+    error.what, error.why, error.cure = map(_without_secrets, (error.what, error.why, error.cure))
     _tell_as_json(error, arguments)
     if _wants_json_log(arguments):
         from migrator.cli.logs import json_line  # noqa: PLC0415 only this case needs it

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import click
 from tqdm import tqdm
 
 from migrator.ahead import CountAhead
 from migrator.app.options import Watch
-from migrator.cli.logs import Log, is_json, json_line, say
+from migrator.cli.logs import Log, is_json, json_line, say, to_stderr
 from migrator.coordinator import Observer
 from migrator.model import Count
 from migrator.reports.words import duration, number, shown, size
@@ -209,7 +208,7 @@ class Lines:
         now = self._clock()
         if now >= self._due_at:
             self._due_at = now + self.every
-            click.echo(self._line(now), err=True)
+            to_stderr(self._line(now))
 
     def _line(self, now: float) -> str:
         return f"after {duration(now - self._progress.began)}: {self._progress}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from migrator.app.options import Options
-from migrator.cli.logs import is_json, json_line, log_forced, say
+from migrator.cli.logs import is_json, json_line, log_forced, say, to_stderr
 from migrator.coordinator import Observer
 from migrator.errors import MigratorError
 from migrator.reports.filelist import FileList
@@ -86,10 +86,12 @@ class Reporting:
         """The run is over, however it ended."""
         self.give_up()
         if self._metrics is not None:
-            self._metrics.end(exit_status, self._report)
+            trouble = self._metrics.end(exit_status, self._report)
+            if trouble:
+                say(self._given, f"warning: {shown(trouble)}")
         if is_json(self._given):
             run = self._report.run if self._report else None
-            click.echo(json_line("ended", exit_status=exit_status, run=run or None), err=True)
+            to_stderr(json_line("ended", exit_status=exit_status, run=run or None))
         if self._given["on_finish"]:
             self._call(self._given["on_finish"], exit_status)
 

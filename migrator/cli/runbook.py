@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from migrator.app.runbook import guessed_deployment, runbook_of
 from migrator.cli.doctor import VERSION, checked_version
 from migrator.cli.options import location_options, locations_of, option
 from migrator.environment import DEBIAN_FILES
-from migrator.reports.runbook import DEPLOYMENTS, runbook_as_markdown, tool_words
+from migrator.reports.runbook import DEPLOYMENTS, Deployment, runbook_as_markdown, tool_words
 
 _NAMED = {
     "data_dir": "--data-dir",
@@ -49,11 +50,19 @@ def runbook(context: click.Context, /, **given: Any) -> int:
         deployment,
         words=_words(given, given["from_"], given["to"]),
         back=_words(given, given["to"], given["from_"]),
+        env_files=_env_files(given, deployment),
         bytes_version=checked_version(given["bytes_version"]),
         can_verify=_has_command(context, "verify"),
     )
     click.echo(runbook_as_markdown(book), nl=False)
     return 0
+
+
+def _env_files(given: dict[str, Any], deployment: Deployment) -> tuple[Path, ...]:
+    """Bytes' own settings file, and the files that are given."""
+    own = {"debian": (DEBIAN_FILES[-1],), "compose": (Path(".env"),), "kubernetes": ()}
+    words = [Path(word) for word in (given["from_"], given["to"]) if word and os.path.isfile(word)]
+    return (*own[deployment], *given["env_files"], *words)
 
 
 def _has_command(context: click.Context, name: str) -> bool:

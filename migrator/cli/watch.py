@@ -17,7 +17,7 @@ import click
 from migrator.app.planning import prepare_to_migrate
 from migrator.app.watching import Until
 from migrator.app.watching import watch as run_watch
-from migrator.cli.logs import Log, log_forced, log_to
+from migrator.cli.logs import Log, log_forced, log_to, to_stderr
 from migrator.cli.migrate import ask, refuse_without_terminal
 from migrator.cli.options import (
     limit_options,
@@ -151,7 +151,7 @@ class _Shown(Log):
 
     def close(self) -> None:
         if self._on_terminal and not self._quiet and self._last:
-            click.echo("", err=True)
+            to_stderr("")
 
     def _show(self, text: str) -> None:
         now = time.monotonic()
@@ -163,10 +163,10 @@ class _Shown(Log):
             return
         self._told_at, self._last = now, text
         if self._on_terminal:
-            click.echo(f"\r\x1b[K{shown(text)}", err=True, nl=False)
+            to_stderr(f"\r\x1b[K{shown(text)}", newline=False)
         else:
-            click.echo(shown(text), err=True)
+            to_stderr(shown(text))
 
     def _line(self, text: str) -> None:
         self.close()
-        click.echo(text, err=True)
+        to_stderr(text)

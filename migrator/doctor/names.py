@@ -42,6 +42,7 @@ SETTING_NAMES = "setting-names"
 PROFILE_ONLY = "profile-only"
 SECRETS_READABLE = "secrets-readable"
 BYTES_MAY_READ = "bytes-may-read-the-source"
+ENV_FILE_FORM = "env-file-form"
 
 _OF_SETTINGS = (
     "bucket-per-org-default",
@@ -52,6 +53,7 @@ _OF_SETTINGS = (
     SETTING_NAMES,
     PROFILE_ONLY,
     SECRETS_READABLE,
+    ENV_FILE_FORM,
 )
 _OF_SERVERS = (
     BYTES_CALLS,

@@ -49,7 +49,11 @@ class FileList:
         """Make the lists durable, and give them their names; answers their digests. Raises MustStop."""
         if self._error is not None:
             self.give_up()
-            raise MustStop("report-unwritable", f"The file list could not be written ({self._error.strerror}).")
+            raise MustStop(
+                "report-unwritable",
+                f"The report's file list could not be written ({self._error.strerror}), so there is no report.",
+                cure="Make room or give the right, then: bytes-migrator report RUN",
+            )
         self._stack.close()
         return tuple(Evidence(name=each.name, sha256=each.digest.hexdigest(), lines=each.lines) for each in self._lists)
 

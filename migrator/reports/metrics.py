@@ -45,6 +45,7 @@ class MetricsFile(Collector):
         self._last = (0, 0)
         self._rate = (0.0, 0.0)
         self._last_success = _last_success_in(path)
+        self._trouble = ""
         try:
             write_to_textfile(str(path), self._registry)
         except OSError as error:
@@ -65,8 +66,11 @@ class MetricsFile(Collector):
             self._measure(now)
             self._write()
 
-    def end(self, exit_status: int, report: Report | None) -> None:
-        """The last state, which stays until the next run. Of a run that never began, only that it failed."""
+    def end(self, exit_status: int, report: Report | None) -> str:
+        """Write the last state, which stays until the next run. Of a run that never began, only that it failed.
+
+        Returns what keeps the file from being written, "" where it was.
+        """
         now = time.time()
         self._ended = (now, exit_status)
         if report is not None:
@@ -79,6 +83,7 @@ class MetricsFile(Collector):
         if exit_status == 0:
             self._last_success = now
         self._write()
+        return f"The metrics file {self._path} could not be written ({self._trouble})." if self._trouble else ""
 
     def collect(self) -> Iterator[Metric]:
         """Called by prometheus_client."""
@@ -138,7 +143,10 @@ class MetricsFile(Collector):
         try:
             write_to_textfile(str(self._path), self._registry)
         except OSError as error:
-            _log.warning("the metrics file cannot be written: %s", error.strerror)
+            self._trouble = error.strerror or type(error).__name__
+            _log.warning("the metrics file cannot be written: %s", self._trouble)
+        else:
+            self._trouble = ""
 
 
 _OF_OWNERS = {

@@ -19,7 +19,8 @@ class Runbook:
 
     `settings` and `old_settings` are lines for Bytes' env file. `nginx` are the cure's lines, empty where none is needed;
     `may_need_nginx`: that is not known. `can_verify`: this program has that command. `lost_on_s3`: what Bytes cannot do
-    there. `version`: a warning on Bytes' version, or "".
+    there. `version`: a warning on Bytes' version, or "". `form`: what is odd about the env files' form, and the command
+    that mends it.
     """
 
     deployment: Deployment
@@ -35,6 +36,7 @@ class Runbook:
     to_s3: bool
     lost_on_s3: str
     can_verify: bool
+    form: tuple[str, str] | None
     version: str
 
 
@@ -172,17 +174,31 @@ def _nginx(book: Runbook) -> list[str]:
 def _settings(book: Runbook, commands: _Commands) -> list[str]:
     """The keys are named and never printed."""
     return [
+        *_form(book),
         *_block(
             f"cp -p {commands.file} {commands.file}.before-migration"
             if "/" in commands.file or "." in commands.file[:1]
             else "kubectl get secret,configmap -o yaml > before-migration.yaml && chmod 600 before-migration.yaml"
         ),
-        "Then these lines, in place of those of the same names:",
+        "Then these lines, each on a line of its own and without `export`, in place of those of the same names:",
         "",
         "```",
         *map(shown, book.settings),
         "```",
     ]
+
+
+def _form(book: Runbook) -> list[str]:
+    """What to mend in the env files before anything is pasted."""
+    if book.form is None:
+        return []
+    seen, cure = book.form
+    first = [shown(seen), ""]
+    return (
+        [*first, *_block(shown(cure))]
+        if cure.startswith("sed ") and " Then: " not in cure
+        else [*first, f"First: {shown(cure)}", ""]
+    )
 
 
 def _back(book: Runbook, commands: _Commands) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from migrator.errors import SettingsError
-from migrator.locations import resolve_locations
+from migrator.locations import active_locations, resolve_locations
 from migrator.naming import BucketPerOrganization, SingleBucket
 from migrator.settings import DiskLocation, Location, Locations, Overrides, S3Access, S3Location
 
@@ -232,12 +232,12 @@ def test_an_env_file_is_the_location_that_bytes_would_use(tmp_path: Path) -> Non
 
 def test_bytes_settings_of_an_env_file_come_from_it_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("bare").write_text("BYTES_FILE_PERMISSION=600\n")
+    Path("bare").write_text("BYTES_FILE_PERMISSION=600\nBYTES_DATA_DIR=/bare\n")
     Path("bucket").write_text("S3_BUCKET=x\nBUCKET_PER_ORG=off\n")
     environ = {**EACH, "BYTES_DATA_DIR": "/env", "AWS_ENDPOINT_URL": "http://env", "AWS_DEFAULT_REGION": "eu-west-1"}
     extra = write(tmp_path / "extra.env", {"BYTES_DATA_DIR": "/extra", "AWS_ENDPOINT_URL": "http://extra"})
     found = resolve("bare", "bucket", environ=environ, env_files=[extra], region="eu-north-1")
-    assert root_of(found.source) == "/data"
+    assert root_of(found.source) == "/bare"
     assert naming_of(found.target) == SingleBucket("x")
     assert access_of(found.target).endpoint_url == "http://env"
     assert access_of(found.target).region == "eu-north-1"
@@ -335,7 +335,7 @@ def debian(tmp_path: Path) -> list[Path]:
     ]
 
 
-def test_debian_settings_are_read_where_nothing_else_is_given(tmp_path: Path) -> None:
+def test_debian_settings_are_read_for_the_words_disk_and_s3(tmp_path: Path) -> None:
     found = resolve(
         to="s3", environ={"PATH": "/bin", "AWS_PAGER": "", "BYTES_MIGRATOR_JOBS": "4"}, debian_files=debian(tmp_path)
     )
@@ -350,31 +350,221 @@ def test_one_debian_file_is_enough(tmp_path: Path) -> None:
     assert naming_of(found.target) == SingleBucket("old")
 
 
-@pytest.mark.parametrize("given", [{"environ": {"AWS_PROFILE": "p"}}, {"region": "eu-west-1"}])
-def test_debian_settings_that_are_passed_over_are_told(tmp_path: Path, given: dict[str, Any]) -> None:
+OTHERS: list[dict[str, Any]] = [
+    {"environ": {"AWS_CA_BUNDLE": "/etc/ssl/ca.pem"}},
+    {"environ": {"AWS_PROFILE": "p"}},
+    {"environ": {"S3_BUCKET_PREFIX": "x-"}},
+    {"region": "eu-west-1"},
+    {"endpoint_url": "http://host"},
+]
+
+
+@pytest.mark.parametrize("given", OTHERS)
+def test_no_other_setting_keeps_debian_settings_from_being_read(tmp_path: Path, given: dict[str, Any]) -> None:
+    found = resolve("disk", "s3://b/{organization}", debian_files=debian(tmp_path), **given)
+    assert root_of(found.source) == "/var/lib/kat-bytes"
+    assert findings(found)["debian-settings"] == "pass"
+
+
+def test_every_layer_replaces_those_beneath_it_and_each_value_knows_its_file(tmp_path: Path) -> None:
     files = debian(tmp_path)
-    found = resolve("disk", "s3://b/{organization}", debian_files=files, **given)
+    own = write(tmp_path / "own.env", {"S3_BUCKET": "file"})
+
+    def bucket(**given: Any) -> tuple[object, str]:
+        found = resolve("/a", "s3", debian_files=files, **given)
+        return naming_of(found.target), {one.name: one.origin for one in found.settings}["S3_BUCKET"]
+
+    assert bucket() == (SingleBucket("new"), f"{files[1]} line 1")
+    environ = {"S3_BUCKET": "env"}
+    assert bucket(environ=environ) == (SingleBucket("env"), "environment")
+    assert bucket(environ=environ, env_files=[own]) == (SingleBucket("file"), f"{own} line 1")
+    assert bucket(environ=environ, env_files=[own], bucket="opt") == (SingleBucket("opt"), "--bucket")
+
+
+def test_an_environment_that_replaces_debian_settings_is_told(tmp_path: Path) -> None:
+    files = debian(tmp_path)
+    assert findings(resolve(to="s3", environ={"S3_BUCKET": "new"}, debian_files=files)) == {"debian-settings": "pass"}
+    found = resolve(to="s3", environ={"BYTES_DATA_DIR": "/data"}, debian_files=files)
     assert root_of(found.source) == "/data"
-    assert findings(found)["debian-settings"] == "warning"
-    assert f"--env-file {files[1]}" in found.findings[0].cure
+    assert findings(found) == {"debian-settings": "warning"}
+    assert "BYTES_DATA_DIR" in found.findings[0].seen
+    assert found.findings[0].cure.endswith("unset BYTES_DATA_DIR")
 
 
-def test_debian_settings_do_not_matter_otherwise(tmp_path: Path) -> None:
+DEBIAN_ACCESS = {
+    "AWS_ENDPOINT_URL": "http://debian",
+    "AWS_ACCESS_KEY_ID": "DK",
+    "AWS_SECRET_ACCESS_KEY": "DS",
+    "AWS_CA_BUNDLE": "/debian.pem",
+}
+PROCESS_KEYS = {"AWS_ACCESS_KEY_ID": "PK", "AWS_SECRET_ACCESS_KEY": "PS"}
+ACCESS: list[tuple[dict[str, str], dict[str, Any], tuple[str | None, ...]]] = [
+    # environment, options; endpoint, key (None: boto3 finds it), CA bundle (None: boto3 finds it)
+    ({}, {}, ("http://debian", "DK", "/debian.pem")),
+    ({"AWS_ENDPOINT_URL": "http://env"}, {}, ("http://env", "DK", "/debian.pem")),
+    (PROCESS_KEYS, {}, ("http://debian", None, "/debian.pem")),
+    ({"AWS_PROFILE": "p"}, {}, ("http://debian", None, "/debian.pem")),
+    ({"AWS_CA_BUNDLE": "/env.pem"}, {}, ("http://debian", "DK", None)),
+    ({}, {"endpoint_url": "http://opt", "ca_bundle": "/opt.pem"}, ("http://opt", "DK", "/opt.pem")),
+]
+
+
+@pytest.mark.parametrize(("environ", "options", "expected"), ACCESS)
+def test_access_has_the_same_order(
+    tmp_path: Path, environ: dict[str, str], options: dict[str, Any], expected: tuple[str | None, ...]
+) -> None:
+    files = [write(tmp_path / "bytes.conf", {**SINGLE, **DEBIAN_ACCESS})]
+    access = access_of(resolve("/a", "s3", environ=environ, debian_files=files, **options).target)
+    assert (access.endpoint_url, access.access_key_id, access.ca_bundle) == expected
+
+
+def test_locations_that_are_named_by_path_env_file_or_template_stand_alone(tmp_path: Path) -> None:
     files = debian(tmp_path)
     own = write(tmp_path / "own.env", SINGLE)
     for found in (
         resolve("/a", "s3://b/{organization}", debian_files=files),
-        resolve("/a", "s3", env_files=[own], debian_files=files),
+        resolve("/a", str(own), debian_files=files),
         resolve("/a", "s3", environ=SINGLE, debian_files=[tmp_path / "gone.conf"]),
     ):
         assert findings(found) == {}
+    beside = resolve("disk", str(own), debian_files=files)
+    assert (root_of(beside.source), naming_of(beside.target)) == ("/var/lib/kat-bytes", SingleBucket("b"))
 
 
 def test_debian_settings_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bytes.conf").mkdir()
-    cure = refused("debian-settings-unreadable", None, "s3", debian_files=[tmp_path / "bytes.conf"]).cure
-    assert "root" in cure
-    assert "--env-file" in cure
+    for given in ({}, {"environ": SINGLE}, {"env_files": [write(tmp_path / "own.env", SINGLE)]}):
+        cure = refused("debian-settings-unreadable", None, "s3", debian_files=[tmp_path / "bytes.conf"], **given).cure
+        assert "root" in cure
+        assert "env file" in cure
+    resolve("/a", str(tmp_path / "own.env"), debian_files=[tmp_path / "bytes.conf"])
+
+
+def test_where_bytes_looks_is_known_from_debian_settings_whatever_else_is_given(tmp_path: Path) -> None:
+    extra = write(tmp_path / "extra.env", {"AWS_DEFAULT_REGION": "eu-west-1"})
+    files = [write(tmp_path / "bytes.conf", {"BYTES_DATA_DIR": "/srv/bytes"})]
+    for env_files, environ in (((), {}), ((extra,), {}), ((), {"AWS_PROFILE": "p"})):
+        (found,) = active_locations(env_files, Overrides(), environ, files)
+        assert root_of(found) == "/srv/bytes"
+
+
+# --- an env file as a location says where ---
+
+SAYS: list[tuple[str, str | None, str]] = [
+    # the file's text; the error's name, None where it says where; what the error names
+    ("S3_BUCKETT=b\nBUCKET_PER_ORG=false\n", "env-file-name-mistyped", "S3_BUCKET"),
+    ("BYTES_DATA_DIR=/data\nS3_BUCKETT=b\n", "env-file-name-mistyped", "S3_BUCKET"),
+    ("BYTES_DATA_DIRR=/srv\n", "env-file-name-mistyped", "BYTES_DATA_DIR"),
+    ("S3_BUCKET_NAME=b\n", "env-file-name-mistyped", "S3_BUCKET"),
+    ("S3_BUCKET=b\nBUCKET_PER_ORGG=false\n", "env-file-name-mistyped", "BUCKET_PER_ORG"),
+    ("S3_BUCKET=b\nBUCKET_PER_ORG=false\nAWS_ENDPOINT_URLL=http://h\n", "env-file-name-mistyped", "AWS_ENDPOINT_URL"),
+    ("S3_BUCKET_PREFFIX=p-\nS3_BUCKET=b\nBUCKET_PER_ORG=true\n", "env-file-name-mistyped", "S3_BUCKET_PREFIX"),
+    ("", "env-file-without-place", "BYTES_DATA_DIR"),
+    ("# S3_BUCKET=b\n", "env-file-without-place", "S3_BUCKET"),
+    ("POSTGRES_USER=me\nTZ=UTC\n", "env-file-without-place", "S3_BUCKET"),
+    ("S3_BUCKET=\nBUCKET_PER_ORG=false\n", "env-file-without-place", "S3_BUCKET is set to nothing"),
+    ("BUCKET_PER_ORG=false\nAWS_ENDPOINT_URL=http://h\n", "env-file-without-place", "S3_BUCKET"),
+    ("BUCKET=b\nBUCKET_PER_ORG=false\n", "env-file-without-place", "is S3_BUCKET meant?"),
+    ("DATA_DIR=/srv\n", "env-file-without-place", "is BYTES_DATA_DIR meant?"),
+    ("BYTES_DATA_DIR=/data\n", None, ""),
+    ("bytes_data_dir=/data\nPOSTGRES_USER=me\n", None, ""),
+    ("BYTES_DATA_DIR=/data\nS3_BUCKET=\nAWS_ENDPOINT_URLL=x\n", None, ""),
+    ("S3_BUCKET=b\nBUCKET_PER_ORG=false\nS3_BUCKET_PREFFIX=p-\n", None, ""),
+    ("S3_BUCKET=b\nS3_BUCKET_NAME=b\nBUCKET_PER_ORG=false\n", None, ""),
+    ("s3_bucket=b\nbucket_per_org=false\n", None, ""),
+]
+
+
+@pytest.mark.parametrize("end", ["from", "to"])
+@pytest.mark.parametrize(("text", "name", "words"), SAYS)
+def test_an_env_file_as_a_location_says_where_bytes_stores(
+    tmp_path: Path, end: str, text: str, name: str | None, words: str
+) -> None:
+    path = tmp_path / "new.env"
+    path.write_text(text)
+    ends = (str(path), "/elsewhere") if end == "from" else ("/elsewhere", str(path))
+    environ = {"BYTES_DATA_DIR": "/env", "S3_BUCKET": "env"}
+    if name is None:
+        resolve(*ends, environ=environ)
+    else:
+        error = refused(name, *ends, environ=environ)
+        assert str(path) in error.what
+        assert words in f"{error.what} {error.why} {error.cure}"
+
+
+def test_the_package_s_defaults_count_beneath_its_settings_file_alone(tmp_path: Path) -> None:
+    files = debian(tmp_path)
+    files[1].write_text("BYTES_LOG_CFG=/etc/kat/log\n")
+    link = tmp_path / "link.conf"
+    link.symlink_to(files[1])
+    for path in (files[1], link):
+        assert naming_of(resolve("/a", str(path), debian_files=files).target) == SingleBucket("old")
+    refused("env-file-without-place", "/a", str(files[1]), debian_files=[files[1]])
+    other = tmp_path / "other.conf"
+    other.write_bytes(files[1].read_bytes())
+    refused("env-file-without-place", "/a", str(other), debian_files=files)
+
+
+MISTYPED = [
+    "s3:/bucket/{organization}",
+    "s3//bucket/{organization}",
+    "./{organization}",
+    "https://host/bucket",
+    "s3:bucket/x",
+]
+
+
+@pytest.mark.parametrize("word", MISTYPED)
+def test_a_mistyped_template_or_a_url_is_no_folder(word: str) -> None:
+    refused("location-template", "/a", word)
+
+
+LOGINS = ["s3://AK:hunter2@raws/{organization}", "s3://AK:hunter2/x@raws", "S3://hunter2@raws-{organization}"]
+LOGINS += [
+    "https://raws.s3.example.org/k?X-Amz-Signature=hunter2",
+    "http://me:hunter2@host/raws",
+    "s3://raws/{organization}?sig=hunter2",
+]
+
+
+@pytest.mark.parametrize("word", LOGINS)
+def test_a_location_with_a_login_or_a_signature_is_not_shown(word: str) -> None:
+    for words in ((word, "/a"), ("/a", word)):
+        assert "hunter2" not in str(refused("location-with-login", *words))
+
+
+@pytest.mark.parametrize("value", ["AK:hunter2@raws", "s3://AK:hunter2@raws", "raws?sig=hunter2", "http://host/raws"])
+@pytest.mark.parametrize("name", ["S3_BUCKET", "S3_BUCKET_PREFIX"])
+def test_a_bucket_s_name_that_is_a_url_is_not_shown(name: str, value: str) -> None:
+    environ = {name: value, "BUCKET_PER_ORG": str(name == "S3_BUCKET_PREFIX")}
+    assert "hunter2" not in str(refused("bucket-name-url", None, "s3", environ=environ))
+
+
+@pytest.mark.parametrize("value", ["/data\n", "/da\rta"])
+def test_a_data_folder_with_a_control_character_is_refused(value: str) -> None:
+    refused("data-dir-characters", "disk", "/other", environ={"BYTES_DATA_DIR": value})
+
+
+AT_AN_END = [
+    ({"AWS_ENDPOINT_URL": "http://b.s3.example.org"}, "endpoint-with-bucket"),
+    ({"AWS_ENDPOINT_URL_S3": "http://host/b"}, "endpoint-with-bucket"),
+    ({"AWS_ENDPOINT_URL": "http://s3_server"}, "endpoint-host"),
+    ({"AWS_DEFAULT_REGION": "dc_one"}, "region-invalid"),
+    ({"AWS_ACCESS_KEY_ID": "A\n", "AWS_SECRET_ACCESS_KEY": "S"}, "aws-key-characters"),
+]
+
+
+@pytest.mark.parametrize(("values", "name"), AT_AN_END)
+@pytest.mark.parametrize("word", ["s3", "s3://b/{organization}", "file"])
+def test_settings_that_boto3_refuses_are_refused_at_every_kind_of_end(
+    tmp_path: Path, word: str, values: dict[str, str], name: str
+) -> None:
+    if word == "file":
+        path = tmp_path / "new.env"
+        path.write_text("".join(f"{key}='{value}'\n" for key, value in {**SINGLE, **values}.items()))
+        refused(name, "/a", str(path))
+    else:
+        refused(name, "/a", word, environ={**SINGLE, **values})
 
 
 # --- identity ---
