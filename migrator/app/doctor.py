@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from migrator.app.bytescalls import (
@@ -41,6 +41,7 @@ from migrator.doctor.server import (
     foreign_finding,
     habit_findings,
     raws_finding,
+    region_finding,
     server_findings,
     version_finding,
 )
@@ -280,6 +281,9 @@ def _s3_target(
     if trouble is None and wish.probe and names.BUCKET_NAMES not in options.forced:
         buckets += [one for one in names_sent if one not in buckets]  # the server may take them all the same
     found.buckets = [(one, bucket, None if trouble else bucket in there) for one, bucket in pairs]
+    told = asker.adapted(location.access).region
+    if told is not None and told != location.access.region:
+        found.findings.append(region_finding(str(location), told, location.access.region))
     if trouble is None:
         _look_at_buckets(location, server, [bucket for bucket in buckets if bucket in there], found)
         accepted |= _try(location, options, buckets, there, asker, found, wish, run_id, stack)
@@ -332,13 +336,16 @@ def _try(
 
     def meanwhile(bucket: str) -> None:
         if not seen and names.ABILITIES not in options.forced:
-            seen.append((probe(asker.client, bucket, run_id), look_at_habits(asker, bucket, run_id)))
+            abilities = probe(asker.client, bucket, run_id)
+            abilities = replace(abilities, unsigned_payload=not asker.adapted(location.access).signs_payloads)
+            seen.append((abilities, look_at_habits(asker, bucket, run_id)))
 
     replays: list[Replay] = []
     if names.BYTES_CALLS in options.forced:
         found.findings += forced_findings(newest_looks(options.state, location, buckets), location, buckets)
     else:
-        as_bytes = stack.enter_context(closing(Asker(location.access, like_bytes=True, answers=asker.answers)))
+        access = asker.adapted(location.access)  # as the printed settings will have it
+        as_bytes = stack.enter_context(closing(Asker(access, like_bytes=True, answers=asker.answers)))
         for bucket in sorted(buckets, key=lambda one: one not in there):
             exists = bucket in there
             tried = replay(

@@ -19,6 +19,7 @@ from migrator.app.places import ground_of, refuse_held
 from migrator.coordinator import Totals
 from migrator.doctor.denied import denials_by, denied_findings
 from migrator.doctor.names import SERVICE_USER
+from migrator.doctor.server import region_finding
 from migrator.errors import AccessDenied, CannotStart, SettingsError, StoreError
 from migrator.firstlook import as_forced, look_at_bucket_names, look_at_source, refuse_errors
 from migrator.ledger import Ledger
@@ -143,17 +144,7 @@ def region_findings(given: Locations, now: Locations) -> tuple[Finding, ...]:
         and isinstance(after, S3Location)
         and after.access.region != before.access.region
     ]
-    return tuple(
-        Finding(
-            name="region-of-server",
-            status=FindingStatus.WARNING,
-            seen=f"The server of {location} wants requests signed for the region {location.access.region!r}, and says so itself;"
-            f" set is {region or 'none'!r}. The migration signs for that region.",
-            why="Bytes' client may not learn it from the server's answers.",
-            cure=f"Set AWS_DEFAULT_REGION={location.access.region} for Bytes too; it is in the settings that are printed at the end.",
-        )
-        for location, region in told
-    )
+    return tuple(region_finding(str(location), location.access.region or "", region) for location, region in told)
 
 
 def prepare_to_migrate(locations: Locations, options: Options, stopping: Stopping) -> Prepared:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from migrator.doctor import names
 from migrator.doctor.words import failed, passed, some_of, warned
 from migrator.errors import MigratorError
-from migrator.model import Finding
+from migrator.model import Finding, FindingStatus
 
 SKEW_TOLD_FROM = 60.0
 SKEW_REFUSED_FROM = 900.0
@@ -175,6 +175,18 @@ def abilities_finding(lacking: Sequence[str], habits: Habits | None) -> Finding:
         names.ABILITIES,
         f"This server lacks some protections that S3 has: {'; '.join(told)}.",
         "Nothing is lost by it; it costs requests and time.",
+    )
+
+
+def region_finding(where: str, told: str, given: str | None) -> Finding:
+    """The server named another region than the settings do: `told` instead of `given`."""
+    return Finding(
+        name="region-of-server",
+        status=FindingStatus.WARNING,
+        seen=f"The server of {where} wants requests signed for the region {told!r}, and says so itself; set is {given or 'none'!r}."
+        " The migration signs for that region.",
+        why="Bytes' client may not learn it from the server's answers.",
+        cure=f"Set AWS_DEFAULT_REGION={told} for Bytes too; it is in the settings that are printed at the end.",
     )
 
 

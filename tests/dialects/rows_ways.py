@@ -158,6 +158,40 @@ ROWS = (
         bytes_calls=True,
     ),
     Row(
+        name="region-told-doctor",
+        met="Garage, MinIO with MINIO_REGION, and other servers with a region of their own",
+        says="400 AuthorizationHeaderMalformed with the right region for requests that are signed for another one.",
+        does="`doctor` agrees with `migrate`: it names the region, and tries Bytes' calls with it.",
+        changes=(
+            answers(
+                "*", 400, "AuthorizationHeaderMalformed", more="<Region>garage</Region>", when=is_not_for("garage")
+            ),
+        ),
+        lanes=("bulk",),
+        command="doctor",
+        options=("--probe", "--yes"),
+        bytes_calls=True,
+        outcomes={},
+        error="region-of-server",
+        told=("AWS_DEFAULT_REGION=garage", "Bytes' own calls work"),
+    ),
+    Row(
+        name="region-told-verify",
+        met="Garage, MinIO with MINIO_REGION, and other servers with a region of their own",
+        says="400 AuthorizationHeaderMalformed with the right region for requests that are signed for another one.",
+        does="`verify` reads with the region that the server names.",
+        changes=(
+            answers(
+                "*", 400, "AuthorizationHeaderMalformed", more="<Region>garage</Region>", when=is_not_for("garage")
+            ),
+        ),
+        lanes=("bulk",),
+        command="verify",
+        options=("--engine", "local"),
+        there=(0, 1, 2),
+        outcomes={},
+    ),
+    Row(
         name="region-told-in-words",
         met="servers and proxies that name the region in the message alone",
         says="400 AuthorizationHeaderMalformed: the region 'us-east-1' is wrong; expecting 'eu-west-1'.",

@@ -68,6 +68,7 @@ class Asker:
             access, connect_timeout=SECONDS, read_timeout=SECONDS, tries=1, with_our_choices=not like_bytes
         )
         self.client = connection.client
+        self._adapting = connection.adapting
         self._retry = retry
         self.credentials_from = getattr(connection.credentials, "method", "")
         self.endpoint_url = connection.client.meta.endpoint_url
@@ -75,6 +76,10 @@ class Asker:
 
     def close(self) -> None:
         self.client.close()
+
+    def adapted(self, access: S3Access) -> S3Access:
+        """The settings with what was learned of the server by asking it."""
+        return self._adapting.applied_to(access)
 
     def ask(self, operation: str, where: str, **arguments: Any) -> Answer:
         """Call one operation of boto3's client, such as ``head_bucket``, on `where` (an ``s3://`` URL). Never raises for an answer."""

@@ -596,7 +596,14 @@ def give_up(client: S3Client, upload: UnfinishedUpload) -> None:
     SeaweedFS destroys an object whose leftover upload id is aborted after completion (its issue 10663): hence the look first.
     """
     place = Place(upload.bucket, upload.key)
-    parts = list_parts(client, place, upload.upload_id)
+    try:
+        parts = list_parts(client, place, upload.upload_id)
+    except StoreError as error:
+        if not (isinstance(error, AccessDenied) or is_unsupported(error)):
+            raise
+        if head(client, place, upload.raw_id) is not None:
+            return  # whether the object came of this upload cannot be found out
+        parts = {}
     if parts is None:
         return
     found = head(client, place, upload.raw_id)

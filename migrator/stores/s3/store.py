@@ -385,7 +385,14 @@ class S3Target(S3Source):
 
     def told_apart(self, upload: UnfinishedUpload) -> tuple[UnfinishedUpload, ...]:
         """The upload itself; of a mere intent, what the server began by it, if anything. Raises StoreError."""
-        return (upload,) if upload.upload_id else tuple(lost_uploads(self._client, upload, self._retry))
+        if upload.upload_id:
+            return (upload,)
+        try:
+            return tuple(lost_uploads(self._client, upload, self._retry))
+        except StoreError as error:
+            if isinstance(error, AccessDenied) or is_unsupported(error):
+                return ()  # nobody can find out; it would be an entry in a list, without any part
+            raise
 
     def give_up(self, upload: UnfinishedUpload) -> None:
         """Abort an upload of ours. Raises StoreError."""
