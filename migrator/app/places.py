@@ -13,7 +13,7 @@ from pathlib import Path
 
 from migrator.app.opening import as_refusal
 from migrator.app.options import Prepared, Stopping
-from migrator.errors import CannotStart, LedgerBusy, MustStop, StoreError
+from migrator.errors import AccessDenied, CannotStart, LedgerBusy, MustStop, StoreError
 from migrator.lockmark import BREAK_LOCK, LockMark, busy
 from migrator.model import Finding, FindingStatus, RawFile
 from migrator.naming import disk_path_of
@@ -22,7 +22,7 @@ from migrator.protocols import Source
 from migrator.settings import DiskLocation, Locations
 from migrator.stores.disk_lock import FolderMark, Hold, folders_held, mark_in, remove_mark
 from migrator.stores.disk_target import make_root
-from migrator.stores.s3.lock import BucketLock, marks_in, remove_marks
+from migrator.stores.s3.lock import BucketLock, Found, marks_in, remove_marks
 from migrator.stores.s3.store import S3Source
 from migrator.together import together
 from migrator.units import Denial
@@ -84,24 +84,35 @@ class Ground:
             if isinstance(store, S3Source):
                 at_target = store is self.target
                 names = [only] if only is not None else self.organizations
-                held = [name for name in names if not (at_target and name in self.refused)]
+                held = [name for name in names if not (at_target and (name in self.refused or name in self.denied))]
                 found += [(store, bucket) for bucket in dict.fromkeys(map(store.bucket_of, held))]
         return found
 
     def marks(self) -> list[tuple[str, LockMark]]:
-        """Where a run of prune has put its mark, and the mark. Raises StoreError."""
-        asked = [partial(marks_in, store.client, bucket, self.patience.run) for store, bucket in self.buckets()]
-        answers = together(asked)
+        """Where a run of prune has put its mark, and the mark. Raises StoreError.
+
+        One bucket of several that may not be listed is passed over: neither is anything written there, nor relied on.
+        """
+        buckets = self.buckets()
+        answers = together(
+            [partial(self._marks_in, store, bucket, may_refuse=len(buckets) > 1) for store, bucket in buckets]
+        )
         found = [
-            (f"s3://{bucket}", one.mark)
-            for (_, bucket), marks in zip(self.buckets(), answers, strict=True)
-            for one in marks
+            (f"s3://{bucket}", one.mark) for (_, bucket), marks in zip(buckets, answers, strict=True) for one in marks
         ]
         for root in self.roots():
             mark = _mark_in(root)
             if mark is not None:
                 found.append((str(root), mark))
         return list(dict.fromkeys(found))
+
+    def _marks_in(self, store: S3Source, bucket: str, *, may_refuse: bool) -> list[Found]:
+        try:
+            return marks_in(store.client, bucket, self.patience.run)
+        except AccessDenied:
+            if not may_refuse:
+                raise
+            return []
 
 
 def ground_of(prepared: Prepared, source: Source, target: Source, patience: Patience) -> Ground:
