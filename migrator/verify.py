@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import hashlib
 import queue
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
@@ -53,6 +53,8 @@ SMALL = 1 << 20
 _TRIES = 3
 _AT_ONCE_ANSWERS = 512
 _WAIT = 0.05
+SAMPLED = 100
+"""Raw files of an organization, in each worker, that are looked at where proofs would rest on a listing alone."""
 
 NO_DIGEST = "its ETag is no digest that could be recomputed here, and no checksum is stored that could: --level content reads both ends"
 ENCRYPTED = (
@@ -391,8 +393,11 @@ class AgainstManifest:
 class Prove:
     """The sink of `verify`: small raw files on disk are proven as they come, all others in `jobs` threads."""
 
-    def __init__(self, prover: Proves, *, jobs: int, patience: Patience) -> None:
+    def __init__(self, prover: Proves, *, jobs: int, patience: Patience, asked: Source | None = None) -> None:
+        """Begin; `asked` is the end whose listing alone would be believed: `SAMPLED` raw files of each organization are looked at there."""
         self._prover = prover
+        self._asked = asked
+        self._sampled: Counter[str] = Counter()
         self._patience = patience
         self._window = jobs * 2
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="prove")
@@ -410,12 +415,14 @@ class Prove:
         if target is None:
             self._at_once.append(Answer(ticket, Result(step.source, Outcome.MISSING, NOT_AT_TARGET)))
             return
-        proof = self._prover.at_once(raw_file, step.source, target)
+        looks = self._asked is not None and self._sampled[organization] < SAMPLED
+        self._sampled[organization] += looks
+        proof = None if looks else self._prover.at_once(raw_file, step.source, target)
         if proof is not None:
             self._at_once.append(Answer(ticket, _result(step.source, proof)))
             return
         self._under_way += 1
-        self._pool.submit(self._carry, ticket, raw_file, step.source, target)
+        self._pool.submit(self._carry, ticket, raw_file, step.source, target, looks=looks)
 
     def answers(self, *, flush: bool) -> Iterator[Answer]:
         waits = not self._at_once
@@ -433,11 +440,19 @@ class Prove:
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def _carry(self, ticket: object, raw_file: RawFile, source: Entry, target: Entry) -> None:
+    def _look_and_prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
+        """As the prover, of what the end that is asked finds. Raises StoreError."""
+        if self._asked is not None and self._asked.look(raw_file) is None:
+            _refuse_listed(self._asked, raw_file)
+            return Proof(Outcome.MISSING, reason=NOT_AT_TARGET, entry=source)
+        return self._prover.at_once(raw_file, source, target) or self._prover.prove(raw_file, source, target)
+
+    def _carry(self, ticket: object, raw_file: RawFile, source: Entry, target: Entry, *, looks: bool) -> None:
         """The boundary of one raw file: whatever happens here becomes its outcome, or ends the run."""
         try:
             closed = self._patience.closed(raw_file.organization)
-            attempt = partial(self._prover.prove, raw_file, source, target)
+            prove = self._look_and_prove if looks else self._prover.prove
+            attempt = partial(prove, raw_file, source, target)
             run = partial(self._patience.run, is_request=False, organization=raw_file.organization)
             answer = Answer(ticket, failed_by(closed, source) if closed else _result(source, run(attempt)))
         except Interrupted as error:

@@ -142,7 +142,9 @@ def _opened_ends(
         if recipe.proving is None:
             return read, Rehearse(source), _nothing
         prover = _prover(recipe.proving, source, read)
-        prove = Prove(prover, jobs=min(recipe.jobs, MOST_CAREFUL_JOBS), patience=patience)
+        rests_on_listing = recipe.proving.level is Level.ETAG and not isinstance(recipe.source, Manifest)
+        asked = read if rests_on_listing and isinstance(recipe.target, S3Location) else None
+        prove = Prove(prover, jobs=min(recipe.jobs, MOST_CAREFUL_JOBS), patience=patience, asked=asked)
         stack.callback(prove.close)
         return read, prove, _nothing
     target = stack.enter_context(

@@ -34,7 +34,7 @@ from migrator.rules import AGAINST_SUMS, PROOF, PROOF_BY_SIZE, Rules
 from migrator.sample import Sample, draw
 from migrator.settings import DiskLocation, Location, Locations, S3Location, Setting
 from migrator.units import Denial
-from migrator.verify import Level
+from migrator.verify import SAMPLED, Level
 
 RELIED_UPON_SECONDS = 7 * 86_400.0
 """A shard that was proven longer ago is read again, whatever the listings say."""
@@ -144,6 +144,11 @@ def what_it_proves(level: Level, locations: Locations) -> str:
     if not any(on_s3):
         return f"disks keep no digests, so {both_read}"
     unseen = "Damage that a server did to what it stores, unnoticed by itself, is not seen: --level content reads it."
+    if on_s3[1]:
+        unseen += (
+            f" Up to {SAMPLED} raw files of each organization (all, where it has no more) were also asked for at the target, by HEAD;"
+            " that the others can be read there rests on its listing."
+        )
     if all(on_s3):
         return f"both servers keep the same digest, or what was read at the source has the digest that the target's server keeps. {unseen}"
     read, keeper = ("source", "target") if on_s3[1] else ("target", "source")

@@ -36,7 +36,6 @@ LARGEST = 1 << 20
 _BYTES_UNDER_WAY = 32 << 20
 _ENDED_AT_MOST = 256
 _ETAG = re.compile(rb"(?im)^etag:[ \t]*([^\r\n]*)")
-_OK = 200
 _SLOW_DOWN = (408, 425, 429)
 """Beside these, every status from 500 on asks for fewer requests at a time."""
 
@@ -313,7 +312,7 @@ class BulkLane:
         if not answered or status in _SLOW_DOWN or status >= 500:
             self._pace.throttled()
         step = request.step
-        if status == _OK:
+        if 200 <= status < 300:  # some servers answer 201, 202 or 204; what it proves is looked at below
             etag = _etag_in(request.headers.getvalue())
             try:
                 receipt = self._job.finish(raw_file, call, etag, request.body.getvalue())

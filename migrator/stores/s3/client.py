@@ -167,7 +167,9 @@ def _made(settings: _Settings) -> tuple[Any, Adapting]:
     client.meta.events.register("before-send.s3", slice_body)
     if settings.with_our_choices:
         client.meta.events.register_last("before-call.s3", _send_small_bodies_at_once)
-        client.meta.events.register("before-parse.s3", mend_answer)
+        client.meta.events.register_first(
+            "before-parse.s3", mend_answer
+        )  # botocore calls XML that it cannot read a 500
         adapting.attach(client)
     return client, adapting
 

@@ -32,6 +32,10 @@ REFUSED_V2 = (400, 403, 405, 501)
 """How servers refuse ``list-type=2`` that know only the first version of the listing, or policies and proxies that allow only that."""
 
 
+_UNREADABLE = (TypeError, KeyError, AttributeError)
+"""What botocore trips over in answers that are XML and not S3's."""
+
+
 class Lister:
     """Lists one server's buckets, over the wire while its pages are clean; by boto3 from the first that is not, which explains.
 
@@ -152,7 +156,7 @@ class Lister:
         try:
             answer = self._client.list_objects_v2(**_common(question), **more)
         except Exception as error:
-            refusal = translate(error, str(question))
+            refusal = _no_listing(question) if isinstance(error, _UNREADABLE) else translate(error, str(question))
             is_unknown = code_of(error) in ("NotImplemented", "MethodNotAllowed") or status_of(error) in REFUSED_V2
             if refusal.temporary or onward.token or not is_unknown:
                 raise refusal from error
@@ -176,7 +180,9 @@ class Lister:
         try:
             answer = self._client.list_objects(**_common(question), **more)
         except Exception as error:
-            raise translate(error, str(question)) from error
+            raise (
+                _no_listing(question) if isinstance(error, _UNREADABLE) else translate(error, str(question))
+            ) from error
         return _page_of(answer, question)
 
 
@@ -220,6 +226,15 @@ def _common(question: Question) -> dict[str, Any]:
     return asked | ({"Delimiter": question.delimiter} if question.delimiter else {})
 
 
+def _no_listing(question: Question) -> Unavailable:
+    return Unavailable(
+        "listing-broken",
+        f"The answer to listing {question} is no listing of that bucket.",
+        why="A proxy or another service may have answered in the server's place.",
+        cure="Check AWS_ENDPOINT_URL and what stands between this machine and the server.",
+    )
+
+
 def _page_of(answer: Mapping[str, Any], question: Question) -> Page:
     """The page as this program reads it; where its XML is of another form, as boto3 does. Raises Unavailable for what is none."""
     page = read_page(answer.get(RAW_PAGE, b""), question.bucket)
@@ -228,12 +243,7 @@ def _page_of(answer: Mapping[str, Any], question: Question) -> Page:
     found = answer.get("Contents", ())
     is_listing = answer.get("Name") == question.bucket and isinstance(answer.get("IsTruncated"), bool)
     if not is_listing or not all("Key" in one and "Size" in one for one in found):
-        raise Unavailable(
-            "listing-broken",
-            f"The answer to listing {question} is no listing of that bucket.",
-            why="A proxy or another service may have answered in the server's place.",
-            cure="Check AWS_ENDPOINT_URL and what stands between this machine and the server.",
-        )
+        raise _no_listing(question)
     return Page(
         objects=[
             Listed(one["Key"], one["Size"], clean_etag(one.get("ETag")), nanoseconds_of(one.get("LastModified")))

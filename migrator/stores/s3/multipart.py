@@ -343,7 +343,7 @@ class Upload:
             return None
         query = {"partNumber": str(number), "uploadId": self._id}
         answer = self._wire.put_part(self._place.bucket, self._place.key, query, data, md5)
-        return clean_etag(answer.header("etag")) if answer is not None and answer.status == 200 else None
+        return clean_etag(answer.header("etag")) if answer is not None and 200 <= answer.status < 300 else None
 
     def _by_boto3(self, number: int, data: bytes, md5: bytes) -> str | None:
         asked = {

@@ -25,7 +25,7 @@ from migrator.stores.s3.abilities import Abilities
 from migrator.stores.s3.crawl import Watchdog, read_steadily
 from migrator.stores.s3.etags import clean_etag, quoted
 from migrator.stores.s3.faults import translate
-from migrator.stores.s3.listing import Retry
+from migrator.stores.s3.listing import Lister, Retry
 from migrator.throttle import Throttle
 from migrator.transfer.behind import Behind
 from migrator.transfer.integrity import EtagCheck
@@ -250,12 +250,34 @@ def get_object(client: S3Client, place: Place, entry: Entry, byte_range: str | N
     etag = clean_etag(answer.get("ETag"))
     if entry.etag is not None and etag is not None and etag != entry.etag:
         raise changed(place)
+    _refuse_unpacked(answer, place, entry, etag)
     match = RANGE_START.match(answer.get("ContentRange") or "bytes 0-")
     return Got(
         body=answer["Body"],
         start=int(match.group(1)) if match else entry.size,
         length=answer.get("ContentLength", entry.size),
         is_opaque=is_opaque(answer.get("ServerSideEncryption"), answer.get("SSECustomerAlgorithm")),
+    )
+
+
+def _refuse_unpacked(answer: Any, place: Place, entry: Entry, etag: str | None) -> None:
+    """Raise StoreError for an object that is still the listed one, by its ETag, and is answered with another length.
+
+    Google Cloud Storage does so with objects that are stored as gzip ("decompressive transcoding").
+    """
+    ranged = (answer.get("ContentRange") or "").rpartition("/")[2]
+    total = int(ranged) if ranged.isdigit() else answer.get("ContentLength") if not ranged else None
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    is_marked = headers.get("warning", "").startswith("214") and "content-encoding" not in headers
+    if (total is None or total == entry.size) and not is_marked:
+        return
+    if entry.etag is None or etag != entry.etag:
+        raise changed(place)
+    raise StoreError(
+        "unpacked-on-the-way",
+        f"{place} is listed with {entry.size:,} bytes and answered with another length, under the same ETag.",
+        why="The server or a proxy changes contents on the way: objects stored with Content-Encoding gzip are unpacked.",
+        cure="Have it give objects as they are stored (for Google Cloud Storage: set Cache-Control no-transform on this object).",
     )
 
 
@@ -277,11 +299,27 @@ def head(client: S3Client, place: Place, raw_id: RawId) -> Entry | None:
         if isinstance(fault, (Vanished, BucketMissing)):
             return None
         raise fault from error
-    if "ContentLength" not in answer:
-        raise Unavailable("broken-answer", f"The answer about {place} has no length.")
     modified = answer.get("LastModified")
     modified_ns = int(modified.timestamp() * 1e9) if modified else 0
-    return Entry(raw_id, answer["ContentLength"], clean_etag(answer.get("ETag")), modified_ns, modified_ns)
+    size, etag = answer.get("ContentLength"), clean_etag(answer.get("ETag"))
+    if size is None or etag is None:
+        size, etag = _as_listed(client, place, size, etag)
+    return Entry(raw_id, size, etag, modified_ns, modified_ns)
+
+
+def _as_listed(client: S3Client, place: Place, size: int | None, etag: str | None) -> tuple[int, str | None]:
+    """Size and ETag, from the listing where HEAD does not tell them. Raises StoreError where neither tells the size."""
+    listed = None
+    try:
+        listed = Lister(client, lambda ask: ask()).has(place.bucket, place.key)
+    except StoreError:
+        if size is None:
+            raise
+    if listed is None or (size is not None and listed.size != size):
+        if size is None:
+            raise Unavailable("broken-answer", f"The answer about {place} has no length.")
+        return size, etag
+    return listed.size, etag or listed.etag
 
 
 def head_or_get(client: S3Client, place: Place, raw_id: RawId) -> Entry | None:

@@ -78,11 +78,12 @@ def _first_part(client: S3Client, place: Place) -> int | None:
         return None
     if answer is None or int(answer.get("PartsCount", 0)) < 1:
         return None
-    return int(answer["ContentLength"])
+    size = answer.get("ContentLength")
+    return int(size) if size is not None else None
 
 
 def _stored_check(answer: Mapping[str, Any], part_size: int | None) -> tuple[str, Callable[[], Check] | None]:
-    size = int(answer["ContentLength"])
+    size = int(answer.get("ContentLength", SLOWLY_UP_TO + 1))
     for name, make in _digests(size).items():
         value = answer.get(f"Checksum{name}")
         if not isinstance(value, str):
