@@ -17,6 +17,10 @@ def _is_flat(request: Request) -> bool:
     return "delimiter" not in request.query
 
 
+def _is_of_acme(request: Request) -> bool:
+    return _is_flat(request) and request.query.get("prefix", "") == "acme/"
+
+
 def _is_by_folders(request: Request) -> bool:
     return request.query.get("delimiter") == "/" and not request.query.get("prefix")
 
@@ -486,7 +490,7 @@ _FORMS = (
             met="other programs that write to the bucket",
             says=f"The listing has a key {words}.",
             does="Lists it as a stray; the raw files are copied.",
-            changes=(turns("ListObjectsV2", _with_key(key), when=_is_flat),),
+            changes=(turns("ListObjectsV2", _with_key(key), when=_is_of_acme),),
             ways=("down",),
             outcomes={"copied": ALL, "stray": 1},
             lanes=("bulk",) if name in ("with-raw-control-characters", "with-references") else ("bulk", "boto3"),
