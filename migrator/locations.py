@@ -73,13 +73,24 @@ def resolve_locations(
     package = [path for path in debian_files if environment.package and os.path.exists(path)]
     read = [(path, read_env_file(path)) for path in dict.fromkeys((*package, *env_files, *_env_files_among(words)))]
     looked = tuple(one for one in look_at_settings(environ, read, settings) if one.status is not FindingStatus.PASS)
+    bytes_reads = _where_bytes_reads(env_files, environ, debian_files)
+    is_known = bytes_reads is not None or not (_looks_like_a_url(words[0]) and _is_folder(words[1]))
     return Locations(
         source=source.location,
-        target=target.location,
+        target=target.location if is_known else _not_for_bytes(target.location),
         settings=settings,
         findings=tuple(dict.fromkeys(findings + source.findings + target.findings + looked)),
-        bytes_reads=_where_bytes_reads(env_files, environ, debian_files),
+        bytes_reads=bytes_reads,
     )
+
+
+def _is_folder(word: str) -> bool:
+    """Return whether the word is a folder, written out: no word, template or env file."""
+    return word not in _OTHER_WORD and not _looks_like_a_url(word) and not os.path.isfile(word)
+
+
+def _not_for_bytes(location: Location) -> Location:
+    return replace(location, is_for_bytes=False) if isinstance(location, DiskLocation) else location
 
 
 def _where_bytes_reads(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 from urllib.parse import urlsplit
@@ -91,11 +91,15 @@ class S3Access:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskLocation:
-    """A data folder, and the modes that Bytes gives to what it makes there."""
+    """A data folder, and the modes that Bytes gives to what it makes there.
+
+    `is_for_bytes` False: nothing says that Bytes will read there. It may be a copy for other eyes, so owners are its maker's business.
+    """
 
     root: Path
     folder_mode: int
     file_mode: int
+    is_for_bytes: bool = field(default=True, compare=False)
 
     @property
     def identity(self) -> str:

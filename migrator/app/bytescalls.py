@@ -227,7 +227,10 @@ def keep_for_a_run(
 
 def is_failing(findings: Sequence[Finding]) -> bool:
     """Whether Bytes' calls are known to fail."""
-    return any(one.name == names.BYTES_CALLS and one.status is FindingStatus.ERROR for one in findings)
+    return any(
+        one.name == names.BYTES_ANSWERS or (one.name == names.BYTES_CALLS and one.status is FindingStatus.ERROR)
+        for one in findings
+    )
 
 
 def _works(look: Look | None) -> bool:

@@ -243,6 +243,7 @@ def _disk_target(
     """`there` is the sample of what the folder has already."""
     user = bytes_user(location, options) or NO_USER
     seen = look_at_disk(location.root, folder_mode=location.folder_mode, file_mode=location.file_mode, user=user)
+    seen = replace(seen, is_for_bytes=location.is_for_bytes)
     yield from disk_findings(seen, need_of(sample, there) if look.organizations else None)
 
 

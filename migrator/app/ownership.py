@@ -25,11 +25,15 @@ def bytes_user(location: Location, options: Options) -> BytesUser | None:
     """Whom Bytes runs as: ``--owner``, else the data folder's owner, else whoever runs this. None where the location is not a disk.
 
     `NO_USER` where only root is known: as root, with a data folder of root's, or one that is yet to be made below a folder of root's.
+    None there too if nothing says that Bytes will read this folder.
     """
     if not isinstance(location, DiskLocation):
         return None
-    if options.owner is not None:
-        return options.owner
+    user = options.owner or _guessed_user(location)
+    return user if user.uid is not None or location.is_for_bytes else None
+
+
+def _guessed_user(location: DiskLocation) -> BytesUser:
     is_there = os.path.isdir(location.root)
     try:
         status = os.stat(location.root if is_there else location.root.parent)

@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import NamedTuple
 
-from migrator.doctor.names import BYTES_CALLS
+from migrator.doctor.names import BYTES_ANSWERS, BYTES_CALLS
 from migrator.model import Finding, FindingStatus
 
 CREATE, WAIT, PUT, GET, CREATE_AGAIN = "create", "wait", "put", "get", "create again"
+UNREADABLE_ANSWER = "answer-unreadable"
+"""The code of a call that the server carried out, and whose answer boto3 cannot read."""
 ALREADY_THERE = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists", "409")
 ADDRESSING_CODES = frozenset(
     {
@@ -97,6 +99,8 @@ def calls_finding(replays: Sequence[Replay], *, endpoint: str | None) -> Finding
     told = "; ".join(
         f"to {calls} of {_buckets(some)} the server answers {answer}" for calls, answer, some in _failures(broken)
     )
+    if all(call.code == UNREADABLE_ANSWER for replay in broken for call in replay.failures):
+        return _unreadable(broken, told + "." + beside)
     cures = list(dict.fromkeys(_why_and_cure(one, call, endpoint) for one in broken for call in one.failures))
     return Finding(
         name=BYTES_CALLS,
@@ -104,6 +108,18 @@ def calls_finding(replays: Sequence[Replay], *, endpoint: str | None) -> Finding
         seen=f"Bytes would answer HTTP 500 to {_what_fails(broken)}: {told}.{beside}",
         why=_one_after_the_other([why for why, _ in cures]),
         cure=f"{_one_after_the_other([cure for _, cure in cures])} To go on in spite of it: --force {BYTES_CALLS}.",
+    )
+
+
+def _unreadable(broken: Sequence[Replay], told: str) -> Finding:
+    """A warning, for the server did what it was asked: another boto3 than this program's may read the answer."""
+    words = next(call.words for replay in broken for call in replay.failures)
+    return Finding(
+        name=BYTES_ANSWERS,
+        status=FindingStatus.WARNING,
+        seen=f"Bytes would answer HTTP 500 to {_what_fails(broken)}: {told}",
+        why=f"The server carries these calls out, and answers in a form that boto3 does not read: {words}",
+        cure="Have the server, or the proxy before it, send the headers as S3 does, Last-Modified above all; or choose another server.",
     )
 
 

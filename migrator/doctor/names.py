@@ -4,6 +4,7 @@ from __future__ import annotations
 
 BUCKET_NAMES = "bucket-names"
 BYTES_CALLS = "bytes-calls"
+BYTES_ANSWERS = "bytes-answers"
 BYTES_RAWS = "bytes-raws"
 BYTES_VERSION = "bytes-version"
 SERVER_REACHABLE = "server-reachable"
@@ -57,6 +58,7 @@ _OF_SETTINGS = (
 )
 _OF_SERVERS = (
     BYTES_CALLS,
+    BYTES_ANSWERS,
     BYTES_RAWS,
     BYTES_VERSION,
     SERVER_REACHABLE,
@@ -94,7 +96,7 @@ _OF_DISKS = (
     NAME_LENGTH,
 )
 
-KEEP_BYTES_OUT = (BUCKET_NAMES, BYTES_CALLS, SERVICE_USER)
+KEEP_BYTES_OUT = (BUCKET_NAMES, BYTES_CALLS, BYTES_ANSWERS, SERVICE_USER)
 """Because of these, Bytes cannot read or save at the target, whatever was copied."""
 
 FINDINGS = (BUCKET_NAMES, *_OF_SETTINGS, *_OF_SERVERS, *_OF_DISKS, UNFINISHED_RUN, OTHER_LEDGERS, BYTES_MAY_READ)

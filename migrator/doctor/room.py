@@ -30,7 +30,7 @@ class Need:
 class DiskSeen:
     """What was seen of a data folder, or of where it will be made. `free_inodes` None: the file system has no fixed number.
 
-    `user` is whom Bytes runs as; `owner` and `group` are the ids that what is written will belong to.
+    `user` is whom Bytes runs as; `owner` and `group` are the ids that what is written will belong to. `is_for_bytes` as in `DiskLocation`.
     """
 
     path: str
@@ -49,6 +49,7 @@ class DiskSeen:
     umask: int = 0
     folder_mode: int = 0o740
     file_mode: int = 0o640
+    is_for_bytes: bool = True
 
 
 def disk_findings(seen: DiskSeen, need: Need | None) -> Iterator[Finding]:
@@ -120,7 +121,8 @@ def _room(seen: DiskSeen, need: Need) -> Iterator[Finding]:
 def _service_user(seen: DiskSeen) -> Finding:
     user = seen.user
     if user.uid is None:
-        return failed(
+        told = failed if seen.is_for_bytes else warned
+        return told(
             names.SERVICE_USER,
             f"What is written to {seen.path} would belong to root, and Bytes could not read it.",
             "Bytes runs as the user kat (Debian) or as user id 1000 (containers), and its modes let nobody else in.",

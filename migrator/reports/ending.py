@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from migrator.doctor.names import BYTES_CALLS, KEEP_BYTES_OUT
+from migrator.doctor.names import BYTES_ANSWERS, BYTES_CALLS, KEEP_BYTES_OUT, SERVICE_USER
 from migrator.model import Finding, FindingStatus
 from migrator.reports.report import Report
 from migrator.reports.words import shown
@@ -15,7 +15,8 @@ def keeps_bytes_out(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(
         one
         for one in findings
-        if one.name in KEEP_BYTES_OUT and (one.forced or one.status is FindingStatus.ERROR)
+        if one.name in KEEP_BYTES_OUT
+        and (one.forced or one.status is FindingStatus.ERROR or one.name in (SERVICE_USER, BYTES_ANSWERS))
         if one.status is not FindingStatus.PASS
     )
 
@@ -49,9 +50,9 @@ def forced_lines(report: Report) -> Iterator[str]:
 
 def _keeps_out(report: Report, finding: Finding) -> Iterator[str]:
     by = f"forced by --force {finding.name}" if finding.forced else f"[{finding.name}]"
-    if finding.name == BYTES_CALLS:
+    if finding.name in (BYTES_CALLS, BYTES_ANSWERS):
         done = _what_was_done(report)
-        if finding.status is FindingStatus.ERROR:
+        if finding.status is FindingStatus.ERROR or finding.name == BYTES_ANSWERS:
             yield f"{done}, and Bytes cannot read it there until this is cured, {by}: {shown(finding.seen)}"
         else:
             yield f"{done}, and Bytes cannot read it there until its own calls work on these buckets, which nobody tried, {by}."

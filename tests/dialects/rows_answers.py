@@ -444,6 +444,17 @@ _FORMS = (
             ("no-date", "yesterday", "yesterday"),
         )
     ),
+    Row(
+        name="modified-empty-for-bytes",
+        met="gateways before other stores",
+        says="`Last-Modified` is empty: boto3, as Bytes uses it, does not read such an answer.",
+        does="Copies, and says in the last lines that Bytes would answer HTTP 500 (`bytes-answers`).",
+        changes=_modified("", ""),
+        error="bytes-answers",
+        told=("Last-Modified above all",),
+        lanes=("bulk",),
+        bytes_calls=True,
+    ),
     *(
         Row(
             name=f"put-{status}",

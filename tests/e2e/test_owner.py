@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from migrator.cli.main import main
 from tests import as_bytes, corpus, oracle
 from tests.as_bytes import UID
 from tests.command import Completed
+from tests.dialects.memory import Memory
+from tests.dialects.s3 import S3Server
+from tests.dialects.scene import environment_of
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 OWNER = ("--owner", f"{UID}:{UID}")
@@ -40,7 +43,7 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "target"
 
 
-def run(command: str, source: Path, target: Path, *words: str) -> Completed:
+def run(command: str, source: Path | str, target: Path | str, *words: str) -> Completed:
     """The command in this process; its document, status and messages."""
     out, err = io.StringIO(), io.StringIO()
     yes = ("--yes",) if command in ("migrate", "watch") else ()
@@ -287,3 +290,44 @@ def test_prune_deletes_nothing_while_bytes_is_kept_out_of_the_target(source: Pat
     refused = run("prune", source, target, *OWNER, "--confirm", "9", "--json").expect(3)
     assert refused.json()["error"]["name"] == "closed-to-bytes"
     assert len(oracle.disk_paths(source)) == 9
+
+
+# --- a folder of which nothing says that Bytes will read there ---------------------------------------------------------
+
+
+@pytest.fixture
+def on_s3(source: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The same raw files in a bucket; gives its template."""
+    memory = Memory()
+    for (organization, raw_id), path in oracle.disk_paths(source).items():
+        memory.put("raws", f"{organization}/{raw_id}", Path(path).read_bytes())
+    with S3Server(memory).running() as server:
+        for name, value in environment_of(server).items():
+            monkeypatch.setenv(name, value or "")
+        yield "s3://raws/{organization}"
+
+
+def test_as_root_a_copy_that_nothing_calls_bytes_own_is_made_and_its_last_lines_say_who_owns_it(
+    on_s3: str, target: Path
+) -> None:
+    done = run("migrate", on_s3, target, *LOCAL).expect(0)
+    last = done.stdout.rstrip().splitlines()[-3:]
+    assert "Bytes cannot read or save at the target until this is cured, [service-user]" in last[0]
+    assert "--owner" in last[1]
+    assert "Give Bytes these settings" not in done.stdout
+    assert run("verify", on_s3, target, "--json").expect(0).json()["totals"]["closed"]["files"] == 0
+    run("migrate", on_s3, target, *OWNER, *LOCAL).expect(0)
+    assert owners(target) == {(UID, UID)}
+
+
+@pytest.mark.parametrize("word", ["s3", "disk", "template"])
+def test_as_root_a_folder_is_taken_for_bytes_own_as_soon_as_a_setting_of_bytes_is_given(
+    word: str, on_s3: str, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"BYTES_DATA_DIR": str(target)} if word == "disk" else {"S3_BUCKET": "raws", "BUCKET_PER_ORG": "false"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    ends = {"s3": ("s3", str(target)), "disk": (on_s3, "disk"), "template": (on_s3, str(target))}[word]
+    refused = run("migrate", ends[0], ends[1], "--json", *LOCAL).expect(3)
+    assert refused.json()["error"]["name"] == "service-user"
+    assert not target.exists()

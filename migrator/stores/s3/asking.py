@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from migrator.doctor.calls import UNREADABLE_ANSWER
 from migrator.errors import AccessDenied, NotTheSame, StoreError, Unavailable
 from migrator.settings import S3Access
 from migrator.stores.s3.client import connect
@@ -153,7 +154,13 @@ def _failed(error: Exception, where: str, seconds: float) -> Answer:
         error = RecursionError()
     fault = translate(error, where)
     kind = type(error).__name__
-    if kind == "ResponseParserError":
+    if (
+        type(error) is ValueError
+    ):  # botocore's parser, of a header or element that it cannot read, such as an empty Last-Modified
+        fault = StoreError(
+            UNREADABLE_ANSWER, f"boto3 cannot read the server's answer to a question on {where}.", why=str(error)
+        )
+    elif kind == "ResponseParserError":
         fault = StoreError("not-s3", f"The answer to a question on {where} is not S3's.")
     elif "Timeout" in kind:
         fault = Unavailable(
