@@ -23,7 +23,7 @@ from bench.servers import ACCESS_KEY, SECRET_KEY, Server, delayed, null_sink
 from migrator.app.memory import Record
 from migrator.coordinator import Coordinator, Totals
 from migrator.ledger import Ledger
-from migrator.model import Fingerprint, FinishedFolder, Outcome, Shard
+from migrator.model import FinishedFolder, Outcome, Shard
 from migrator.stopping import StopFlag
 from migrator.units import Ended, Event, Survey, Surveyed, Told, Unit, UploadBegan
 from tests.dask_cluster import cluster
@@ -118,8 +118,19 @@ class Pretended:
         told = Told(organization=shard.organization)
         told.tally[Outcome.COPIED].files += self._files
         told.tally[Outcome.COPIED].bytes += self._files * 13_000
-        state = Fingerprint(int(shard.prefix, 16) + 10**8, time.time_ns(), time.time_ns())
-        told.finished.append(FinishedFolder(shard.organization, shard.prefix, state, self._files, self._files * 13_000))
+        digest = f"{int(shard.prefix, 16):08}"
+        told.finished.append(
+            FinishedFolder(
+                organization=shard.organization,
+                prefix=shard.prefix,
+                newest_ns=time.time_ns(),
+                source=digest,
+                target=digest,
+                is_own=True,
+                files=self._files,
+                bytes=self._files * 13_000,
+            )
+        )
         return told
 
 

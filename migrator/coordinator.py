@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, groupby, islice
+from itertools import chain, islice
 from typing import Protocol
 
 from migrator.course import Course
@@ -13,7 +13,6 @@ from migrator.errors import MigratorError, MustStop
 from migrator.model import (
     Count,
     FinishedFolder,
-    Folder,
     NoticeKind,
     Outcome,
     Problem,
@@ -116,7 +115,8 @@ class Totals:
     `above` is what was counted of the location itself.
 
     `learned` are fields of the target's abilities that turned out otherwise. `groups` counts problems of one kind and reason; reasons
-    beyond the first 200 are counted together.
+    beyond the first 200 are counted together. `samples` is how many shards of the target were listed as a sample, `sampled_of` among
+    how many.
     """
 
     organizations: dict[str, Tally] = field(default_factory=dict)
@@ -127,6 +127,8 @@ class Totals:
     shape: Shape = field(default_factory=Shape)
     course: Course = field(default_factory=Course)
     learned: dict[str, int] = field(default_factory=dict)
+    samples: int = 0
+    sampled_of: int = 0
     _first: dict[str, list[Problem]] = field(default_factory=dict)
 
     def add(self, told: Told) -> None:
@@ -137,6 +139,12 @@ class Totals:
         self.add_problems(told.problems)
         self.shape.merge(told.shape)
         self.course.add(told.tally)
+
+    def sampled(self, surveyed: Surveyed) -> None:
+        """Take down what a survey looked at; where the whole target is listed after it, it was no sample."""
+        if surveyed.sample_of and not surveyed.lists_target:
+            self.samples += 1
+            self.sampled_of += surveyed.sample_of
 
     def add_problems(self, problems: Sequence[Problem]) -> None:
         self.problems_total += len(problems)
@@ -184,15 +192,15 @@ class Coordinator:
         observers: Sequence[Observer],
         totals: Totals,
         stopping: Flag,
-        by_size: bool = False,
+        lists_target: bool = False,
     ) -> None:
-        """`by_size`: what is at both ends with one size counts as present, whatever the workers' rules say."""
+        """`lists_target`: list all of the target, also where the ledger knows the source to be finished and unchanged."""
         self._engine = engine
         self._memory = memory
         self._observers = observers
         self._totals = totals
         self._stopping = stopping
-        self._by_size = by_size
+        self._lists_target = lists_target
         self._surveyed: deque[Iterator[Assignment]] = deque()
         self._error: MigratorError | None = None
         self._under_way = 0
@@ -243,11 +251,12 @@ class Coordinator:
             self._stop_if_all_are_closed()
             return None
         self._surveyed_names.add(organization)
-        return Survey(organization, self._memory.finished(organization, ""))
+        return Survey(organization, self._memory.finished(organization, ""), lists_target=self._lists_target)
 
     def _take_event(self) -> None:
         event = self._engine.next_event(_EVENT_WAIT)
         if isinstance(event, Surveyed):
+            self._totals.sampled(event)
             self._surveyed.append(self._assignments(event))
         elif isinstance(event, Told):
             self.take_down(event)
@@ -286,19 +295,15 @@ class Coordinator:
     def _assignments(self, surveyed: Surveyed) -> Iterator[Assignment]:
         if not surveyed.ledger_holds:
             self._memory.forget_finished(surveyed.organization)
-        if surveyed.changed is None:
-            for shard in shards_of(surveyed.organization, surveyed.length):
-                yield self._assignment(shard, surveyed, None)
-            return
-        for prefix, folders in groupby(surveyed.changed, key=lambda folder: folder.prefix[: surveyed.length]):
-            yield self._assignment(Shard(surveyed.organization, prefix), surveyed, tuple(folders))
+        for shard in shards_of(surveyed.organization, surveyed.length):
+            yield self._assignment(shard, surveyed)
 
-    def _assignment(self, shard: Shard, surveyed: Surveyed, only: tuple[Folder, ...] | None) -> Assignment:
+    def _assignment(self, shard: Shard, surveyed: Surveyed) -> Assignment:
         return Assignment(
             shard=shard,
             target_is_empty=surveyed.target_is_empty,
-            only=only,
-            by_size=self._by_size,
+            finished=self._memory.finished(shard.organization, shard.prefix),
+            lists_target=surveyed.lists_target,
             denied=surveyed.denied,
             provisional=self._memory.provisional(shard.organization, shard.prefix),
             uploads=self._memory.uploads(shard.organization, shard.prefix),

@@ -15,7 +15,6 @@ from typing import TypeGuard
 from migrator.model import (
     HEX_DIGITS,
     INDEX_LENGTH,
-    Fingerprint,
     FinishedFolder,
     NoticeKind,
     Outcome,
@@ -32,7 +31,8 @@ END_OF_TIME = 253402300800.0  # the year 10000, which no calendar of Python can 
 PROBLEM_KINDS = frozenset(kind.value for kind in (*Outcome, *NoticeKind))
 
 _NUMBER = "(0|[1-9a-f][0-9a-f]*)"
-_FINISHED = re.compile(rf"{_NUMBER} {_NUMBER} (?!-0)-?{_NUMBER} {_NUMBER} {_NUMBER}", re.ASCII)
+_DIGEST = "([A-Za-z0-9+/]{8})"
+_FINISHED = re.compile(rf"{_NUMBER} {_DIGEST}{_DIGEST}([=-]) {_NUMBER} {_NUMBER}", re.ASCII)
 
 Totals = dict[str, dict[str, dict[str, int]]]
 """Organization → what was counted → files and bytes: `Tally.as_dict` of each organization."""
@@ -105,24 +105,29 @@ def read_binding(value: object) -> tuple[str, str] | None:
 
 
 def finished_body(folder: FinishedFolder) -> object:
-    """Hexadecimal numbers in one text, the change time as its distance from the modification time: there are 4,096 for an organization."""
-    inode, modified, changed = folder.fingerprint
-    return f"{inode:x} {modified:x} {changed - modified:x} {folder.files:x} {folder.bytes:x}"
+    """One text, with hexadecimal numbers: there are 4,096 of them for an organization."""
+    own = "=" if folder.is_own else "-"
+    return f"{folder.newest_ns:x} {folder.source}{folder.target}{own} {folder.files:x} {folder.bytes:x}"
 
 
 def read_finished(organization: str, prefix: str, value: object) -> FinishedFolder | None:
-    """Also of a list of decimal numbers, as earlier versions wrote it."""
-    if len(prefix) != INDEX_LENGTH or not set(prefix) <= set(HEX_DIGITS):
+    """None too of the forms of earlier versions: times of the folder, which do not tell that a file in it was written to."""
+    if len(prefix) != INDEX_LENGTH or not set(prefix) <= set(HEX_DIGITS) or not isinstance(value, str):
         return None
-    if isinstance(value, str):
-        if not _FINISHED.fullmatch(value):
-            return None
-        inode, modified, after, files, size = (int(number, 16) for number in value.split(" "))
-        value = [inode, modified, modified + after, files, size]
-    match value:
-        case [int(inode), int(modified), int(changed), int(files), int(size)] if _are_counts(value):
-            return FinishedFolder(organization, prefix, Fingerprint(inode, modified, changed), files, size)
-    return None
+    found = _FINISHED.fullmatch(value)
+    if found is None:
+        return None
+    newest, source, target, own, files, size = found.groups()
+    return FinishedFolder(
+        organization=organization,
+        prefix=prefix,
+        newest_ns=int(newest, 16),
+        source=source,
+        target=target,
+        is_own=own == "=",
+        files=int(files, 16),
+        bytes=int(size, 16),
+    )
 
 
 def proven_body(shard: ProvenShard) -> object:

@@ -169,6 +169,12 @@ class Ledger:
         rows = self._read("finished", organization, partial(facts.read_finished, organization), start=prefix)
         return {row.prefix: row for row in rows}
 
+    def forget_folders(self, folders: Iterable[tuple[str, str]]) -> None:
+        """Forget finished folders, each named by organization and prefix."""
+        with self.transaction():
+            for organization, prefix in folders:
+                self._delete("finished", key_of(organization), [key_of(prefix)])
+
     def forget_finished(self, organization: str | None = None) -> None:
         """Forget the finished folders of one organization, or of all."""
         with self.transaction():

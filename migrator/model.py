@@ -38,6 +38,7 @@ class Entry(NamedTuple):
 
     `size` in bytes. `etag` without quotes, None on disk or where the server lists none. `modified_ns` is the modification time on
     disk and ``LastModified`` on S3; `changed_ns` is the inode's change time (equal to `modified_ns` on S3), which no tool can set back.
+    `inode` is 0 where there is none.
     """
 
     raw_id: RawId
@@ -45,6 +46,7 @@ class Entry(NamedTuple):
     etag: str | None = None
     modified_ns: int = 0
     changed_ns: int = 0
+    inode: int = 0
 
     @property
     def mark(self) -> str:
@@ -95,7 +97,8 @@ class Action(Enum):
 class Step(NamedTuple):
     """One raw file of the source and what is to be done with it.
 
-    `own_mark` is the mark of a provisional copy of ours at the target; a different content under that mark is ours to replace.
+    `own_mark` is the mark of a copy of ours at the target. Under that mark it may be replaced, if it is a beginning of the raw file as it
+    is now: that was still being written when it was copied.
     """
 
     action: Action
@@ -105,7 +108,7 @@ class Step(NamedTuple):
 
     @property
     def may_replace(self) -> bool:
-        """What is at the target is a provisional copy of ours, and still as we left it."""
+        """What is at the target is a copy of ours, and still as we left it."""
         return self.own_mark is not None and self.target is not None and self.target.mark == self.own_mark
 
 
@@ -182,7 +185,7 @@ Notify = Callable[[Notice], None]
 
 
 class Fingerprint(NamedTuple):
-    """The state of an index folder: any file that comes, goes or is renamed changes it. Times in ns."""
+    """The state of an index folder: any file that comes, goes or is renamed changes it; a file that is written to does not. Times in ns."""
 
     inode: int
     modified_ns: int
@@ -197,11 +200,18 @@ class Folder(NamedTuple):
 
 
 class FinishedFolder(NamedTuple):
-    """An index folder all of whose raw files are known to be at the target."""
+    """An index folder whose raw files were found, or copied, at the target: those that had changed by `newest_ns`, and no later.
+
+    `source` and `target` are digests of these raw files at both ends: see `migrator/finished.py`. `is_own`: this program wrote
+    all of them at the target. On S3, what an index folder is on disk are the raw ids with the same first three characters.
+    """
 
     organization: str
     prefix: str
-    fingerprint: Fingerprint
+    newest_ns: int
+    source: str
+    target: str
+    is_own: bool
     files: int
     bytes: int
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import chain, islice
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from itertools import chain, groupby, islice
+from typing import NamedTuple, Protocol
 
 from migrator.ages import ANY_AGE, Ages
 from migrator.compare import compare, verdict_of
 from migrator.errors import AccessDenied, MustStop
+from migrator.finished import FolderWork, holds, index_of, parted
 from migrator.manifest import Row, Sheets
 from migrator.model import (
     INDEX_LENGTH,
@@ -25,7 +26,6 @@ from migrator.model import (
     Count,
     Entry,
     FinishedFolder,
-    Folder,
     Notice,
     NoticeKind,
     Outcome,
@@ -41,7 +41,7 @@ from migrator.model import (
     shards_of,
 )
 from migrator.protocols import Sink, Source
-from migrator.rules import BY_SIZE, REFUSE, Rules
+from migrator.rules import REFUSE, Rules
 from migrator.stopping import Flag
 from migrator.units import Assignment, Closed, Denial, Event, Survey, Surveyed, Told
 
@@ -53,6 +53,8 @@ DIFFERENT_SIZE = "the target holds another size under this name"
 NOT_AT_TARGET = "it is not at the target"
 NO_VALID_NAME = "the organization has no valid bucket name at the target"
 EXTRA = "extra"
+RESTED_NS = 2_000_000_000
+"""A file that changed less than this before it was listed may change again within one tick of the file system's clock, unseen."""
 _LISTED_ONE_BY_ONE = 8
 _UNREMARKABLE = frozenset({Outcome.COPIED, Outcome.PRESENT, Outcome.MISSING, Outcome.PROVEN})
 _MOVED = frozenset({Outcome.COPIED, Outcome.MISSING})
@@ -90,11 +92,11 @@ class Proofs:
 class Pass:
     """What all units of a run share.
 
-    `settle_ns`: a raw file that changed less than this ago may still be written to. `remembers`: a ledger is kept, so the state of index
-    folders matters. `refusal` are the rules for organizations without a valid name at the target. `tells_copied`: name each raw file that
-    was copied. `ages`: which raw files of the source count, `sample`: which of those; where any is left out, nothing is extra and no
-    folder is finished. `parted`: organizations have buckets of their own; `denied` are those whose buckets refuse. `lists_extra`: each raw
-    file that is only at the target is told by name. `spread`: many workers want their part of each organization.
+    `settle_ns`: a raw file that changed less than this ago may still be written to. `remembers`: a ledger is kept, so which index folders
+    are finished matters. `refusal` are the rules for organizations without a valid name at the target. `tells_copied`: name each raw
+    file that was copied. `ages`: which raw files of the source count, `sample`: which of those; where any is left out, nothing is extra
+    and no folder is finished. `parted`: organizations have buckets of their own; `denied` are those whose buckets refuse. `lists_extra`:
+    each raw file that is only at the target is told by name. `spread`: many workers want their part of each organization.
     """
 
     source: Source
@@ -134,19 +136,14 @@ class Pass:
         length = self.source.shard_length(organization)
         if self.spread and not length and self._is_worth_parting(organization):
             length = 1
-        holds = not unit.finished or (not empty and self._still_holds(unit, length))
-        told = Told(organization=organization, unit=unit.number)
-        changed = self._changed(unit, told) if unit.finished and holds and not self.ages else None
-        yield Surveyed(
-            organization=organization,
-            length=length,
-            target_is_empty=empty,
-            ledger_holds=holds,
-            changed=changed,
-            denied=denied,
-            unit=unit.number,
+        surveyed = Surveyed(
+            organization=organization, length=length, target_is_empty=empty, denied=denied, unit=unit.number
         )
-        if length or changed is not None:
+        if unit.finished:
+            surveyed = self._with_sample(unit, surveyed)
+        yield surveyed
+        if length:
+            told = Told(organization=organization, unit=unit.number)
 
             def note(notice: Notice) -> None:
                 nonlocal told
@@ -155,9 +152,8 @@ class Pass:
                     overflow(told)
                     told = Told(organization=organization, unit=unit.number)
 
-            looked_through = (self.source,) if empty or changed is not None else (self.source, self.target)
-            for store in looked_through:
-                store.scan_strays(organization, note, length=length or 1)
+            for store in (self.source, self.target) if surveyed.lists_target and not empty else (self.source,):
+                store.scan_strays(organization, note, length=length)
             yield told
 
     def _look_at_target(self, organization: str) -> tuple[bool, Denial | None]:
@@ -171,6 +167,32 @@ class Pass:
                 raise
             return True, Denial(error.name, str(error))
 
+    def _with_sample(self, unit: Survey, surveyed: Surveyed) -> Surveyed:
+        """A quick look at one shard, another one each time: is the target as the ledger says of the folders that are finished?
+
+        Where the sample would be the whole organization, or the target has more there than the source, all of the target is listed.
+        """
+        if surveyed.target_is_empty:
+            return replace(surveyed, ledger_holds=False)
+        if unit.lists_target or self.ages or not surveyed.length:
+            return surveyed
+        shards = list(shards_of(unit.organization, surveyed.length))
+        found = self._look_at_sample(unit.finished, self.pick(shards))
+        return replace(
+            surveyed, ledger_holds=found.holds, lists_target=not found.holds or found.has_extra, sample_of=len(shards)
+        )
+
+    def _look_at_sample(self, finished: Mapping[str, FinishedFolder], shard: Shard) -> _Sample:
+        has_extra = False
+        source, target = (store.scan(shard, lambda notice: None) for store in (self.source, self.target))
+        for prefix, group in groupby(compare(source, target), index_of):
+            pairs = list(group)
+            has_extra = has_extra or any(pair.source is None for pair in pairs)
+            folder = finished.get(prefix)
+            if folder is not None and not _target_holds(folder, pairs):
+                return _Sample(holds=False, has_extra=has_extra)
+        return _Sample(holds=True, has_extra=has_extra)
+
     def _is_worth_parting(self, organization: str) -> bool:
         """Whether the first raw files are many, or large: found with one page of a listing, or a few folders."""
         size = 0
@@ -181,25 +203,28 @@ class Pass:
                 return True
         return False
 
-    def _changed(self, unit: Survey, told: Told) -> tuple[Folder, ...] | None:
-        """The index folders that are not as the ledger knows them, with one stat for each; the others' files are counted, unseen."""
-        changed = []
-        folders = self.source.folders(Shard(unit.organization))
-        for folder in folders:
-            known = unit.finished.get(folder.prefix)
-            if known is None or known.fingerprint != folder.fingerprint:
-                changed.append(folder)
-                continue
-            for count in (told.tally[Outcome.PRESENT], told.tally.present_unseen):
-                count.merge(Count(known.files, known.bytes))
-        return tuple(changed) if len(changed) < len(folders) else None
 
-    def _still_holds(self, unit: Survey, length: int) -> bool:
-        """A quick look at one shard of the target, another one each time: does it have what the ledger says was finished?"""
-        shard = self.pick(list(shards_of(unit.organization, length)))
-        found = Counter(entry.raw_id[:INDEX_LENGTH] for entry in self.target.scan(shard, lambda notice: None))
-        claimed = (folder for prefix, folder in unit.finished.items() if prefix.startswith(shard.prefix))
-        return all(found[folder.prefix] >= folder.files for folder in claimed)
+class _Sample(NamedTuple):
+    """What a quick look found: `holds` as the ledger says, `has_extra` raw files that the source does not have."""
+
+    holds: bool
+    has_extra: bool
+
+
+def _target_holds(folder: FinishedFolder, pairs: Sequence[Pair]) -> bool:
+    """False if the target lacks what this folder was finished with; True too where the source changed, which a pass finds."""
+    parts = parted(folder, [pair.source for pair in pairs if pair.source is not None])
+    if parts is None:
+        return True
+    return holds(folder, (pair.target for pair in pairs if pair.source and pair.source.changed_ns <= folder.newest_ns))
+
+
+class _Known(Enum):
+    """What an earlier run tells of a raw file: nothing; that it is at the target, and neither end changed; that an end changed."""
+
+    NOTHING = "nothing"
+    UNCHANGED = "unchanged"
+    CHANGED = "changed"
 
 
 class ShardPass:
@@ -214,30 +239,26 @@ class ShardPass:
         self._assignment = assignment
         self._shard = assignment.shard
         self._young_after = whole.clock_ns() - whole.settle_ns
+        self._rested_before = min(self._young_after, whole.clock_ns() - RESTED_NS)
         self._told = Told(organization=self._shard.organization, unit=assignment.number)
         self._told_at = time.monotonic()
         self._results = 0
-        only = assignment.only
-        folders = only if only is not None else self._all_folders()
-        self._open_folders = {folder.prefix: _FolderCount(folder) for folder in folders}
-        self._has_folders = bool(folders)
+        self._folders: dict[str, FolderWork] = {}
+        self._may_finish = (
+            whole.remembers
+            and not whole.is_partial
+            and assignment.entries is None
+            and assignment.shard.organization not in whole.refused
+        )
+        self._finished = assignment.finished if self._may_finish else {}
         self.organization = self._shard.organization
         self.unit = assignment.number
         self._proof = _ShardProof(whole.proofs, assignment, whole.clock_ns()) if whole.proofs is not None else None
         if self._proof is not None and self._rests_on_earlier(self._proof):
             self.steps: Iterator[Step] = iter(())
             return
-        if assignment.entries is not None:
-            pairs = self._given(assignment.entries)
-        else:
-            pairs = self._pairs(None if only is None else [folder.prefix for folder in only])
-        self.steps = self._steps(pairs if self._proof is None else self._proof.watch(pairs))
-
-    def _all_folders(self) -> Sequence[Folder]:
-        """Those that this pass may find to be finished."""
-        whole = self._pass
-        matters = whole.remembers and not whole.ages and self._assignment.entries is None
-        return whole.source.folders(self._shard) if matters else ()
+        pairs = self._pairs() if assignment.entries is None else self._given(assignment.entries)
+        self.steps = self._steps(self._judged(pairs if self._proof is None else self._proof.watch(pairs)))
 
     def _given(self, entries: Iterable[Entry]) -> Iterator[Pair]:
         """Raw files that are new at the source, or were copied while they were young: then what we left at the target is known."""
@@ -249,6 +270,11 @@ class ShardPass:
 
     def count(self, result: Result) -> None:
         """Take down how a raw file ended."""
+        folder = self._folders.get(index_of(result.entry))
+        self._count(result, is_own=folder is not None and folder.was_own)
+
+    def _count(self, result: Result, *, is_own: bool) -> None:
+        """`is_own`: if it was there already, this program had written it."""
         entry, outcome = result.entry, result.outcome
         self._results += 1
         self._told.tally.outcomes[outcome].add(entry.size)
@@ -257,10 +283,10 @@ class ShardPass:
             self._tell_problem(result)
         if outcome is Outcome.COPIED and self._pass.tells_copied:
             self._told.copied.append(entry)
-        if self._has_folders or self._assignment.entries is not None:
-            self._count_in_folder(result)
-        elif self._proof is not None:
+        if self._proof is not None:
             self._count_proof(self._proof, result)
+        elif self._pass.remembers:
+            self._remember(result, is_own=is_own or outcome is Outcome.COPIED)
 
     @property
     def is_time_to_tell(self) -> bool:
@@ -276,9 +302,10 @@ class ShardPass:
 
     def finish(self) -> Told:
         """The last event: all steps were given out and all answers counted."""
-        for folder in self._open_folders.values():
-            if folder.finished and folder.is_settled(self._young_after):
-                self._told.finished.append(folder.as_finished(self._shard.organization))
+        for folder in self._folders.values() if self._may_finish else ():
+            finished = folder.finished(self._shard.organization)
+            if finished is not None:
+                self._told.finished.append(finished)
         if self._proof is not None:
             self._proof.finish(self._told)
         return self.tell()
@@ -290,7 +317,7 @@ class ShardPass:
             return False
         told, self._told = self._told, Told(organization=self._shard.organization, unit=self.unit)
         overflow, self._overflow = self._overflow, None  # what is told cannot be taken back, and may have to be
-        for pair in proof.watch(self._pairs(None)):
+        for pair in proof.watch(self._pairs()):
             if pair.source is not None:
                 for count in (self._told.tally[Outcome.PROVEN], self._told.tally.present_unseen):
                     count.add(pair.source.size)
@@ -313,41 +340,96 @@ class ShardPass:
             where = self._pass.target.describe(raw_file)
             proof.rows.append(Row(raw_file, result.digests, where, time.time(), result.mark))
 
-    def _pairs(self, only: Sequence[str] | None) -> Iterator[Pair]:
-        source = self._scan(self._pass.source, only, one_by_one=True)
-        if self._pass.ages:
-            source = admitted(source, self._pass.ages)
-        if self._pass.sample is not None:
-            takes = self._pass.sample.takes(self._shard.organization)
+    def _pairs(self) -> Iterator[Pair]:
+        whole, assignment = self._pass, self._assignment
+        if self._may_finish and not assignment.lists_target and not assignment.target_is_empty:
+            return self._pairs_of_changed_folders()
+        source = whole.source.scan(self._shard, self._notify)
+        if whole.ages:
+            source = admitted(source, whole.ages)
+        if whole.sample is not None:
+            takes = whole.sample.takes(self._shard.organization)
             source = (entry for entry in source if takes(entry.raw_id))
-            if not self._assignment.target_is_empty:
-                return _with_source(compare(source, self._scan(self._pass.target, only, one_by_one=False)))
-        if self._assignment.target_is_empty:
+        if assignment.target_is_empty:
             return compare(source, ())
-        few = only is not None and len(only) <= _LISTED_ONE_BY_ONE
-        return compare(source, self._scan(self._pass.target, only, one_by_one=few))
+        pairs = compare(source, whole.target.scan(self._shard, self._notify))
+        return pairs if whole.sample is None else _with_source(pairs)
 
-    def _scan(self, store: Source, only: Sequence[str] | None, *, one_by_one: bool) -> Iterator[Entry]:
-        """The shard's entries, or those in some of its index folders: listed each for itself, or picked from the whole listing."""
-        organization = self._shard.organization
-        if only is None:
-            return store.scan(self._shard, self._notify)
-        if one_by_one:
-            return chain.from_iterable(store.scan(Shard(organization, index), self._notify) for index in only)
-        wanted = frozenset(only)
-        return (entry for entry in store.scan(self._shard, self._notify) if entry.raw_id[:INDEX_LENGTH] in wanted)
+    def _pairs_of_changed_folders(self) -> Iterator[Pair]:
+        """Count the folders whose raw files are as they were when they were finished, with one stat each; list the others at the target."""
+        opened: list[Entry] = []
+        for prefix, group in groupby(self._pass.source.scan(self._shard, self._notify), index_of):
+            entries = list(group)
+            folder = self._finished.get(prefix)
+            parts = parted(folder, entries) if folder is not None else None
+            if folder is None or parts is None or parts.others:
+                opened += entries
+                continue
+            for count in (self._told.tally[Outcome.PRESENT], self._told.tally.present_unseen):
+                count.merge(Count(folder.files, folder.bytes))
+        if opened:
+            yield from compare(opened, self._target_of(list(dict.fromkeys(map(index_of, opened)))))
 
-    def _steps(self, pairs: Iterable[Pair]) -> Iterator[Step]:
-        """What needs the sink; what is decided by the listings alone is counted on the way."""
-        rules = BY_SIZE if self._assignment.by_size else self._pass.rules
-        rules = self._pass.refusal if self._shard.organization in self._pass.refused else rules
-        provisional = self._assignment.provisional
-        stopping, denied = self._pass.stopping, self._assignment.denied
+    def _target_of(self, prefixes: Sequence[str]) -> Iterator[Entry]:
+        """What the target has of these index folders: listed each for itself, or picked from the whole listing."""
+        target = self._pass.target
+        if len(prefixes) <= _LISTED_ONE_BY_ONE:
+            shards = (Shard(self._shard.organization, prefix) for prefix in prefixes)
+            return chain.from_iterable(target.scan(shard, self._notify) for shard in shards)
+        wanted = frozenset(prefixes)
+        return (entry for entry in target.scan(self._shard, self._notify) if index_of(entry) in wanted)
+
+    def _judged(self, pairs: Iterable[Pair]) -> Iterator[tuple[Pair, _Known]]:
+        """Each pair with what an earlier run tells of it; the pairs of a folder that was finished are gathered for that."""
+        if not self._finished:
+            for pair in pairs:
+                yield pair, _Known.NOTHING
+            return
+        for prefix, group in groupby(pairs, index_of):
+            folder = self._finished.get(prefix)
+            if folder is not None:
+                yield from self._judged_folder(folder, list(group))
+                continue
+            for pair in group:
+                yield pair, _Known.NOTHING
+
+    def _judged_folder(self, folder: FinishedFolder, pairs: Sequence[Pair]) -> Iterator[tuple[Pair, _Known]]:
+        work = self._work_in(folder.prefix)
+        newest = folder.newest_ns
+        parts = parted(folder, [pair.source for pair in pairs if pair.source is not None])
+        if parts is None:
+            known = None
+            at_both_ends = (pair.target for pair in pairs if pair.source is not None)
+            work.was_own = folder.is_own and holds(folder, at_both_ends)
+        else:
+            known = _Known.UNCHANGED
+            work.is_open = bool(parts.others)  # else it stays finished as it is
+            if not holds(folder, (pair.target for pair in pairs if pair.source and pair.source.changed_ns <= newest)):
+                known, work.is_open = _Known.CHANGED, True
+                self._told.outdated.append((self._shard.organization, folder.prefix))
         for pair in pairs:
+            if pair.source is None:
+                yield pair, _Known.NOTHING
+            elif known is None:
+                yield pair, _Known.CHANGED
+            else:
+                yield pair, known if pair.source.changed_ns <= newest else _Known.NOTHING
+
+    def _steps(self, pairs: Iterable[tuple[Pair, _Known]]) -> Iterator[Step]:
+        """What needs the sink; what is decided by the listings alone is counted on the way."""
+        rules = self._pass.refusal if self._shard.organization in self._pass.refused else self._pass.rules
+        stopping, denied = self._pass.stopping, self._assignment.denied
+        for pair, known in pairs:
             source, target = pair.source, pair.target
             if source is None:
                 if target is not None and not self._pass.is_partial:
                     self._note_extra(target)
+                continue
+            if self._may_finish and self._is_settled(source):
+                self._work_in(index_of(source)).scanned(source)
+            if known is _Known.UNCHANGED and target is not None:
+                is_own = self._finished[index_of(source)].is_own
+                self._count(Result(source, Outcome.PRESENT, mark=target.mark), is_own=is_own)
                 continue
             if stopping.is_set():
                 self._told.tally[Outcome.PENDING].add(source.size)
@@ -362,18 +444,36 @@ class ShardPass:
                 self.count(Result(source, *_BY_LISTINGS[action]))
                 self._relieve()
                 continue
-            own = provisional.get(pair.raw_id)
-            if action is Action.ACCEPT:
-                if own is None:
-                    self.count(Result(source, Outcome.PRESENT))
+            own_mark = self._own_mark(pair)
+            if action is Action.ACCEPT and target is not None:
+                if own_mark is None and known is _Known.NOTHING:
+                    self.count(Result(source, Outcome.PRESENT, mark=target.mark))
                     continue
-                action = Action.COMPARE  # copied while it was still young: its size alone does not tell
-            step = Step(action, source, target, own.mark if own else None)
+                action = Action.COMPARE  # it may have changed since it was copied: its size alone does not tell
+            step = Step(action, source, target, own_mark)
             if action is Action.DIFFER and not step.may_replace:
                 self.count(Result(source, Outcome.CONFLICT, DIFFERENT_SIZE))
                 self._relieve()
             else:
                 yield step
+
+    def _own_mark(self, pair: Pair) -> str | None:
+        """The mark of this program's copy: of one that was made while the raw file was young, or of one in a folder of its own."""
+        provisional = self._assignment.provisional.get(pair.raw_id)
+        if provisional is not None:
+            return provisional.mark
+        folder = self._folders.get(index_of(pair))
+        return pair.target.mark if folder is not None and folder.was_own and pair.target is not None else None
+
+    def _work_in(self, prefix: str) -> FolderWork:
+        work = self._folders.get(prefix)
+        if work is None:
+            work = self._folders[prefix] = FolderWork(prefix)
+        return work
+
+    def _is_settled(self, entry: Entry) -> bool:
+        """Whether any later change will show in the entry; objects are written whole, and their ETags tell."""
+        return entry.etag is not None or entry.changed_ns <= self._rested_before
 
     def _note_extra(self, target: Entry) -> None:
         self._told.tally.extra.add(target.size)
@@ -397,32 +497,38 @@ class ShardPass:
         if self._overflow and len(self._told.extra) + len(self._told.problems) >= TOLD_AFTER_RESULTS:
             self._overflow(self.tell())
 
-    def _count_in_folder(self, result: Result) -> None:
+    def _remember(self, result: Result, *, is_own: bool) -> None:
         """Only a data folder can show a raw file that is still growing; objects are written whole."""
         entry, outcome, organization = result.entry, result.outcome, self._shard.organization
-        young = entry.changed_ns > self._young_after
+        young = entry.etag is None and entry.changed_ns > self._young_after
+        provisional = self._assignment.provisional.get(entry.raw_id)
         if young and outcome is Outcome.COPIED:
             self._told.provisional.append(
                 Provisional(organization, entry.raw_id, entry.size, entry.changed_ns, result.mark)
             )
-        elif not young and outcome in _AT_TARGET and entry.raw_id in self._assignment.provisional:
+        elif not young and outcome in _AT_TARGET and provisional is not None:
             self._told.settled.append((organization, entry.raw_id))
-        folder = self._open_folders.get(entry.raw_id[:INDEX_LENGTH])
-        if folder is not None:
-            folder.count(entry.size, finished=not young and outcome in _AT_TARGET)
+        if not self._may_finish or not self._is_settled(entry):
+            return
+        folder = self._work_in(index_of(entry))
+        if outcome in _AT_TARGET:
+            is_own = is_own or (provisional is not None and provisional.mark == result.mark)
+            folder.at_target(entry, result.mark, is_own=is_own)
+        else:
+            folder.is_open = False
 
     def _leave_open(self, raw_id: RawId) -> None:
         if self._proof is not None:
             self._proof.is_whole = False
-        folder = self._open_folders.get(raw_id[:INDEX_LENGTH])
+        folder = self._folders.get(raw_id[:INDEX_LENGTH])
         if folder is not None:
-            folder.finished = False
+            folder.is_open = False
 
     def _notify(self, notice: Notice) -> None:
         if notice.kind is NoticeKind.UNREADABLE_FOLDER:
             if self._proof is not None:
                 self._proof.is_whole = False
-            self._open_folders.clear()  # none of this shard's folders is known to be whole
+            self._may_finish = False  # none of this shard's folders is known to be whole
         self._told.note(notice)
         self._relieve()
 
@@ -444,8 +550,8 @@ class ShardPass:
         )
 
 
-_LISTED_AT_SOURCE = "<%s %s %s %s %s\n"
-_LISTED_AT_TARGET = ">%s %s %s %s %s\n"
+_LISTED_AT_SOURCE = "<%s %s %s %s %s %s\n"
+_LISTED_AT_TARGET = ">%s %s %s %s %s %s\n"
 """All fields of an entry."""
 
 
@@ -515,28 +621,3 @@ def _with_source(pairs: Iterable[Pair]) -> Iterator[Pair]:
 def admitted(entries: Iterable[Entry], ages: Ages) -> Iterator[Entry]:
     """The entries of raw files whose modification time (`LastModified` on S3) is meant."""
     return (entry for entry in entries if ages.admits(entry.modified_ns / 1e9))
-
-
-class _FolderCount:
-    """An index folder that is being worked through."""
-
-    __slots__ = ("_bytes", "_files", "_folder", "finished")
-
-    def __init__(self, folder: Folder) -> None:
-        self._folder = folder
-        self._files = 0
-        self._bytes = 0
-        self.finished = True
-
-    def count(self, size: int, *, finished: bool) -> None:
-        self._files += 1
-        self._bytes += size
-        self.finished = self.finished and finished
-
-    def is_settled(self, young_after: int) -> bool:
-        """Whether the folder's own state is old enough that any later change will show in it."""
-        fingerprint = self._folder.fingerprint
-        return max(fingerprint.modified_ns, fingerprint.changed_ns) <= young_after
-
-    def as_finished(self, organization: str) -> FinishedFolder:
-        return FinishedFolder(organization, self._folder.prefix, self._folder.fingerprint, self._files, self._bytes)

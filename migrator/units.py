@@ -10,7 +10,6 @@ from migrator.errors import MigratorError
 from migrator.model import (
     Entry,
     FinishedFolder,
-    Folder,
     Notice,
     NoticeKind,
     Problem,
@@ -32,30 +31,32 @@ class Denial(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """A unit: find out how to cut an organization into shards, and whether what the ledger calls finished is still there.
+    """A unit: find out how to cut an organization into shards, and whether a sample of what the ledger calls finished is still there.
 
-    `number` is the engine's: events carry it, so that an engine that may give a unit out twice can tell whose they are.
+    `lists_target`: all of the target is to be listed, and no sample is taken. `number` is the engine's: events carry it, so that an engine
+    that may give a unit out twice can tell whose they are.
     """
 
     organization: str
     finished: Mapping[str, FinishedFolder] = {}
     number: int = 0
+    lists_target: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
     """A unit: a shard, and what the ledger knows of it.
 
-    `only` these of its index folders; None for all of it. `entries`: these raw files of the source, met already, and nothing is listed at
-    either end. `by_size`: what is at both ends with one size needs no look at its content. `denied`: all of its raw files fail by this.
-    `number` as in `Survey`.
+    `finished` are its index folders that an earlier run finished. `lists_target`: the target is listed for them too, whether or not they
+    changed at the source. `entries`: these raw files of the source, met already, and nothing is listed at either end. `denied`: all of
+    its raw files fail by this. `number` as in `Survey`.
     """
 
     shard: Shard
     target_is_empty: bool
-    only: tuple[Folder, ...] | None = None
+    finished: Mapping[str, FinishedFolder] = field(default_factory=dict)
+    lists_target: bool = True
     entries: tuple[Entry, ...] | None = None
-    by_size: bool = False
     provisional: Mapping[RawId, Provisional] = field(default_factory=dict)
     uploads: tuple[UnfinishedUpload, ...] = ()
     proven: ProvenShard | None = None
@@ -70,16 +71,17 @@ Unit = Survey | Assignment
 class Surveyed:
     """An event: the organization's shards, by the length of their prefixes.
 
-    `ledger_holds`: a look at the target found what the ledger says of finished folders; else all has to be compared anew.
-    `changed`: the index folders that are not as they were when they were finished; None for all of them. `denied`: why nothing can be
-    written there or read.
+    `ledger_holds`: a sample of the target was as the ledger says of finished folders; else all has to be compared anew. `lists_target`: a
+    sample is not enough this time. `sample_of`: among how many shards the sample was one; 0 if none was taken. `denied`: why
+    nothing can be written there or read.
     """
 
     organization: str
     length: int
     target_is_empty: bool
     ledger_holds: bool = True
-    changed: tuple[Folder, ...] | None = None
+    lists_target: bool = True
+    sample_of: int = 0
     denied: Denial | None = None
     unit: int = 0
 
@@ -88,7 +90,8 @@ class Surveyed:
 class Told:
     """An event: what has happened in an organization since the last one. `extra` and `copied` are told only where somebody lists them.
 
-    Of a verification: `proven` shards, those `relied_upon` that an earlier run proved, and the digests of `sheets` by prefix.
+    `outdated` are folders that an earlier run finished and that the target does not have as they were then. Of a verification: `proven`
+    shards, those `relied_upon` that an earlier run proved, and the digests of `sheets` by prefix.
     """
 
     organization: str
@@ -97,6 +100,7 @@ class Told:
     extra: list[Problem] = field(default_factory=list)
     shape: Shape = field(default_factory=Shape)
     finished: list[FinishedFolder] = field(default_factory=list)
+    outdated: list[tuple[str, str]] = field(default_factory=list)
     provisional: list[Provisional] = field(default_factory=list)
     settled: list[tuple[str, RawId]] = field(default_factory=list)
     proven: list[ProvenShard] = field(default_factory=list)

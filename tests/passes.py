@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from migrator.ages import ANY_AGE, Ages
 from migrator.coordinator import Coordinator, Observer, Totals
 from migrator.line import Acknowledgements, Line
-from migrator.model import FinishedFolder, Outcome, ProvenShard, Provisional, RawId, UnfinishedUpload
+from migrator.model import FinishedFolder, Outcome, ProvenShard, Provisional, RawId, Shard, UnfinishedUpload
 from migrator.patience import Patience
 from migrator.pipeline import Pass, Proofs
 from migrator.protocols import Sink, Source, Target
@@ -21,6 +22,20 @@ from migrator.transfer.sink import Transfer
 from migrator.units import Event, Told, Unit, UploadBegan, UploadEnded
 from migrator.worker import Worker
 from tests.fakes import SECOND_NS, Clock, quick_patience
+
+
+def finished_folder(organization: str, prefix: str, number: int = 1) -> FinishedFolder:
+    """What a ledger may have of a folder, with digests that no folder has."""
+    return FinishedFolder(
+        organization=organization,
+        prefix=prefix,
+        newest_ns=17 * 10**17 + number,
+        source=f"{number:08}",
+        target=f"{number:+08}",
+        is_own=number % 2 == 0,
+        files=number,
+        bytes=number * number,
+    )
 
 
 @dataclass
@@ -56,6 +71,8 @@ class Remembered:
 
     def record(self, told: Told) -> None:
         self.told.append(told)
+        for folder in told.outdated:
+            self.folders.pop(folder, None)
         self.folders.update({(row.organization, row.prefix): row for row in told.finished})
         self.copies.update({(row.organization, row.raw_id): row for row in told.provisional})
         for key in told.settled:
@@ -121,6 +138,8 @@ def run_pass(
     ages: Ages = ANY_AGE,
     sample: Sample | None = None,
     proofs: Proofs | None = None,
+    lists_target: bool = False,
+    pick: Callable[[Sequence[Shard]], Shard] = itemgetter(-1),
 ) -> Totals:
     """One run from end to end. Raises what ends it; `totals` then has what was told."""
     totals = totals if totals is not None else Totals()
@@ -139,6 +158,7 @@ def run_pass(
         sample=sample,
         proofs=proofs,
         remembers=proofs is None,
+        pick=pick,
     )
     organizations = list(source.organizations(lambda notice: None))
     coordinator = Coordinator(
@@ -147,6 +167,7 @@ def run_pass(
         observers=observers,
         totals=totals,
         stopping=stopping,
+        lists_target=lists_target,
     )
     try:
         coordinator.run(organizations)

@@ -130,6 +130,7 @@ class Record:
     def record(self, told: Told) -> None:
         with self._ledger.transaction():
             self._ledger.record_problems(self.run_id, told.problems)
+            self._ledger.forget_folders(told.outdated)
             self._ledger.record_finished(told.finished)
             self._ledger.record_provisional(told.provisional)
             self._ledger.settle_provisional(told.settled)

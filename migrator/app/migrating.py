@@ -108,7 +108,7 @@ def migrate(
         ledger = stack.enter_context(held_ledger(locations, options))
         abilities, prepared = _try_out_target(prepared, options, ledger, run_id, stopping, stack)
         access = Ownership(locations.target, options, corrects=True, stopping=stopping.event)
-        record = Record(ledger, run_id, totals, relies_on_finished=not options.full)
+        record = Record(ledger, run_id, totals, relies_on_finished=not options.reread)
         stack.enter_context(record.running("migrate", locations, options))
         ledger.record_problems(run_id, prepared.look.problems)
         recipe = Recipe.of(prepared, options, run_id=run_id, abilities=abilities)
@@ -134,7 +134,11 @@ def migrate(
         )
         record.keep(as_kept(report_now()))
         try:
-            _coordinate(engine, prepared, record, [*watch(ahead), *deadline], totals, stopping, access.events())
+            lists_target = options.full or not isinstance(locations.source, DiskLocation)
+            observers = [*watch(ahead), *deadline]
+            _coordinate(
+                engine, prepared, record, observers, totals, stopping, access.events(), lists_target=lists_target
+            )
         except MigratorError as error:
             report = report_now(error)
             with suppress(MigratorError):  # where the ledger is what broke, the report is all that tells of the run
@@ -229,9 +233,18 @@ def _coordinate(
     totals: Totals,
     stopping: Stopping,
     beforehand: Iterable[Told],
+    *,
+    lists_target: bool = True,
 ) -> None:
     """`beforehand` are events of what was done before the first unit."""
-    coordinator = Coordinator(engine=engine, memory=memory, observers=observers, totals=totals, stopping=stopping.event)
+    coordinator = Coordinator(
+        engine=engine,
+        memory=memory,
+        observers=observers,
+        totals=totals,
+        stopping=stopping.event,
+        lists_target=lists_target,
+    )
     for observer in observers:
         observer.told(Told(organization="", problems=list(prepared.look.problems)))
     for told in beforehand:

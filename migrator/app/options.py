@@ -40,7 +40,8 @@ class EngineName(str, Enum):
 class Options:
     """What a command was asked to do, besides the locations. Times in seconds; `jobs` 0 lets the lanes find their own number.
 
-    `lists_extra`: tell each raw file that is only at the target by name, for a list of files.
+    `full`: list all of the target. `reread`: rely on nothing that earlier runs finished. `lists_extra`: tell each raw file that is only
+    at the target by name, for a list of files.
     `owner` is whom Bytes runs as at a target on disk, None where nobody said so.
     `engine` None is the command's own; `scheduler` is a Dask scheduler's address, without which Dask runs on this machine.
     """
@@ -55,6 +56,7 @@ class Options:
     patience: float = 120.0
     ages: Ages = ANY_AGE
     full: bool = False
+    reread: bool = False
     limits: Limits = field(default_factory=Limits)
     lists_extra: bool = False
     engine: EngineName | None = None

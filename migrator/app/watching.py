@@ -77,7 +77,7 @@ def watch(
         tried, denied = try_bytes_calls(prepared, options, ledger, run_id, stopping.event)
         refuse_errors(tried, options.forced)
         tried, prepared = as_forced(tried, options.forced), replace(prepared, denied={**prepared.denied, **denied})
-        record = Record(ledger, run_id, first_totals(prepared), relies_on_finished=not options.full)
+        record = Record(ledger, run_id, first_totals(prepared), relies_on_finished=True)
         stack.enter_context(record.running("watch", locations, options))
         watching = _Watching(prepared, options, until, shows, has_word, stopping, ledger, record, run_id, tried)
         watched = watching.run()
@@ -299,15 +299,17 @@ class _Watching:
             coordinator.take_down(told)
             self._let_in.setdefault(told.organization, Tally()).merge(told.tally)
 
-    def _coordinator(self, crew: _Crew, totals: Totals, observers: Sequence[Observer]) -> Coordinator:
-        """After the first pass, which compares as it was asked to, what has one size at both ends is not read again."""
+    def _coordinator(
+        self, crew: _Crew, totals: Totals, observers: Sequence[Observer], *, is_last: bool = False
+    ) -> Coordinator:
+        """A pass that is the last one lists all of the target, and so does each one from S3, whose listing is all there is to see."""
         return Coordinator(
             engine=crew.engine,
             memory=self._record,
             observers=[self._lag, self._shows, *observers, *self._deadline],
             totals=totals,
             stopping=crew.stopping,
-            by_size=self._passes > 0,
+            lists_target=is_last or crew.lookout is None,
         )
 
     def _last(self, crew: _Crew) -> Watched:
@@ -345,7 +347,7 @@ class _Watching:
         if crew.lookout is not None:
             crew.lookout.remember(self._prepared.look.organizations)
         self._totals = totals
-        coordinator = self._coordinator(crew, totals, observers)
+        coordinator = self._coordinator(crew, totals, observers, is_last=True)
         self._let_bytes_in(coordinator, totals, again=True)
         coordinator.run(self._prepared.look.organizations)
         self._passes += 1

@@ -42,7 +42,10 @@ from migrator.reports.words import plural, shown
 @engine_options
 @report_options
 @transfer_options
-@option("--full", is_flag=True, help="Compare folders too that an earlier run finished and that are unchanged since.")
+@option(
+    "--full", is_flag=True, help="List all of the target, not a sample; read what differs or changed. For the last run."
+)
+@option("--reread", is_flag=True, help="As --full, and read every raw file again, whatever earlier runs found.")
 @limit_options
 @option("--dry-run", is_flag=True, help="The same as `plan`.")
 @option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")

@@ -292,7 +292,8 @@ def options_of(given: dict[str, Any]) -> Options:
         patience=given["patience"],
         ages=ages_of(given),
         state=state_folder(given.get("state_dir")),
-        full=given.get("full", False),
+        full=given.get("full", False) or given.get("reread", False),
+        reread=given.get("reread", False),
         limits=limits_of(given),
         owner=owner_of(given),
     )

@@ -119,8 +119,13 @@ class Orders:
 
     def _take_told(self, order: Order | None, told: Told) -> list[Event]:
         if order is None:  # of an attempt that does not count any more: what it copied is there all the same
-            facts = Told(organization=told.organization, provisional=told.provisional, copied=told.copied)
-            return [facts] if told.provisional or told.copied else []
+            facts = Told(
+                organization=told.organization,
+                outdated=told.outdated,
+                provisional=told.provisional,
+                copied=told.copied,
+            )
+            return [facts] if told.outdated or told.provisional or told.copied else []
         order.tally.merge(told.tally)
         order.shape.merge(told.shape)
         _hold(order.held, told)
@@ -130,6 +135,7 @@ class Orders:
                 tally=told.tally,
                 shape=told.shape,
                 finished=told.finished,
+                outdated=told.outdated,
                 provisional=told.provisional,
                 settled=told.settled,
                 copied=told.copied,

@@ -39,6 +39,7 @@ def report_as_dict(report: Report) -> dict[str, object]:
             {"organization": row.organization, "bucket": row.bucket, **row.tally.as_dict()} for row in report.rows
         ],
         "totals": report.overall.as_dict(),
+        "target_sample": {"checked": totals.samples, "of": totals.sampled_of} if totals.sampled_of else None,
         "unreadable_folders": report.overall.unreadable_folders,
         "buckets_to_create": list(report.buckets_to_create),
         "estimate": report.estimate.as_dict() if report.estimate else None,

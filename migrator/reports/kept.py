@@ -39,6 +39,7 @@ def as_kept(report: Report) -> dict[str, object]:
         "interrupted_by": report.interrupted_by,
         "compared_by": report.compared_by,
         "stopped": [*report.stopped.as_dict().values(), report.stopped.exit_status] if report.stopped else None,
+        "target_sample": [totals.samples, totals.sampled_of],
         "groups": [[*group, count] for group, count in totals.groups.items()],
         "shape": [sorted(each.items()) for each in (shape.sizes, shape.moved, shape.days)],
         "course": [course.seconds_per_step, [[s.files, s.moved, s.bytes, s.errors] for s in course.steps]],
@@ -111,6 +112,9 @@ def _fill(totals: Totals, kept: Mapping[str, Any]) -> None:
     match kept.get("above"):
         case [int(closed), int(corrected)] if _is_count(closed) and _is_count(corrected):
             totals.above.closed.files, totals.above.owner_corrected.files = closed, corrected
+    match kept.get("target_sample"):
+        case [int(checked), int(among)] if _is_count(checked) and _is_count(among):
+            totals.samples, totals.sampled_of = checked, among
     groups = {(kind, reason): count for kind, reason, count in _rows(kept, "groups", str, str, int) if _is_count(count)}
     if groups:
         totals.groups = Counter(groups)

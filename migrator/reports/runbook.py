@@ -116,7 +116,7 @@ def _steps(book: Runbook, commands: _Commands) -> Iterator[tuple[str, list[str]]
     yield (
         "Copy the rest",
         [
-            *_block(_tool("migrate", *book.words, "--yes")),
+            *_block(_tool("migrate", *book.words, "--full", "--yes")),
             "Went well: `Everything is accounted for` or `Nothing to copy`.",
         ],
     )
@@ -205,7 +205,7 @@ def _back(book: Runbook, commands: _Commands) -> list[str]:
     return [
         "Nothing was removed from the old place. What Bytes saved at the new one meanwhile has to come back first:",
         "",
-        *_block(commands.stop, _tool("migrate", *book.back, "--yes")),
+        *_block(commands.stop, _tool("migrate", *book.back, "--full", "--yes")),
         f"Then the old settings, in {commands.file}:",
         "",
         "```",

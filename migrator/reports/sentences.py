@@ -92,10 +92,17 @@ def further(report: Report) -> Iterator[str]:
     if report.dry_run:
         yield from _further_of_plan(report)
     elif tally.present_unseen.files:
-        yield (
-            f"{number(tally.present_unseen.files)} of the present ones lie in folders that are unchanged since an earlier run "
-            "finished them, and were not looked at again."
-        )
+        yield from _unseen(report, tally.present_unseen.files)
+
+
+def _unseen(report: Report, unseen: int) -> Iterator[str]:
+    """What was not looked at, and how small the sample was."""
+    yield f"{files(unseen)} did not change at the source since an earlier run found or copied them at the target."
+    samples, among = report.totals.samples, report.totals.sampled_of
+    checked = (
+        f"This run checked {number(samples)} of {plural(among, 'part')} of the target, as a sample." if among else ""
+    )
+    yield f"{checked} `migrate --full` lists all of it: take that for the last run.".lstrip()
 
 
 def only_closed(tally: Tally) -> bool:

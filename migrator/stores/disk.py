@@ -87,7 +87,7 @@ def _status(fd: int, where: str) -> os.stat_result:
 
 
 def entry_of(raw_id: RawId, status: os.stat_result) -> Entry:
-    return Entry(raw_id, status.st_size, None, status.st_mtime_ns, status.st_ctime_ns)
+    return Entry(raw_id, status.st_size, None, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
@@ -298,7 +298,7 @@ class DiskSource:
                     notify(self._unreadable(error, organization, index))
                     return
                 if stat.S_ISREG(status.st_mode):
-                    yield Entry(RawId(name), status.st_size, None, status.st_mtime_ns, status.st_ctime_ns)
+                    yield entry_of(RawId(name), status)
                 else:
                     self._tell_stray(notify, (organization, index, name), fd, organization)
         finally:

@@ -23,13 +23,14 @@ from migrator.model import Action, Entry, Outcome, RawFile, Result, Step
 from migrator.patience import Patience
 from migrator.pipeline import DIFFERENT_SIZE
 from migrator.protocols import Answer, Receipt, Source, Target
-from migrator.transfer.integrity import same_content
+from migrator.transfer.integrity import beginning, same_content
 from migrator.transfer.parts import WHOLE_UP_TO
 
 _TRIES = 3
 _LARGE_AT_ONCE = 2
 
 DIFFERENT_CONTENT = "the target holds other content under this name"
+CHANGED_SINCE = "the source was changed after it was copied, and the copy is not its beginning"
 
 
 class Stored(NamedTuple):
@@ -180,17 +181,21 @@ class CarefulLane:
     def _carry_once(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
         if step.action is Action.COPY:
             return self._copy(ticket, raw_file, step)
-        if step.action is Action.COMPARE and self._holds_same(raw_file, step):
-            return Answer(ticket, Result(step.source, Outcome.PRESENT))
-        if step.may_replace and step.target is not None:
-            return self._replace(ticket, raw_file, step, step.target.mark)
-        reason = DIFFERENT_CONTENT if step.action is Action.COMPARE else DIFFERENT_SIZE
-        return Answer(ticket, Result(step.source, Outcome.CONFLICT, reason))
+        target = step.target
+        if target is None:
+            return Answer(ticket, Result(step.source, Outcome.CONFLICT, DIFFERENT_SIZE))
+        if self._holds_same(raw_file, step.source, target):
+            return Answer(ticket, Result(step.source, Outcome.PRESENT, mark=target.mark))
+        if not step.may_replace:
+            reason = DIFFERENT_CONTENT if step.source.size == target.size else DIFFERENT_SIZE
+            return Answer(ticket, Result(step.source, Outcome.CONFLICT, reason))
+        begins = beginning(raw_file, self._source, step.source, self._target, target)
+        if begins is None:
+            return Answer(ticket, Result(step.source, Outcome.CONFLICT, CHANGED_SINCE))
+        return self._replace(ticket, raw_file, step._replace(source=begins), target.mark, only=begins)
 
-    def _holds_same(self, raw_file: RawFile, step: Step) -> bool:
-        if step.target is None or step.target.size != step.source.size:
-            return False
-        return same_content(raw_file, self._source, step.source, self._target, step.target)
+    def _holds_same(self, raw_file: RawFile, source: Entry, target: Entry) -> bool:
+        return source.size == target.size and same_content(raw_file, self._source, source, self._target, target)
 
     def _copy(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
         self._target.prepare(raw_file.organization)
@@ -208,10 +213,17 @@ class CarefulLane:
                 return self._replace(ticket, raw_file, step, step.own_mark or "")
             return Answer(ticket, self.met_another(raw_file, copied))
 
-    def _replace(self, ticket: object, raw_file: RawFile, step: Step, own_mark: str) -> Carried:
+    def _replace(
+        self, ticket: object, raw_file: RawFile, step: Step, own_mark: str, only: Entry | None = None
+    ) -> Carried:
+        """Put the raw file over a copy of ours; `only` in the state in which the copy was compared with it."""
         copied = Result(step.source, Outcome.COPIED)
         try:
             with self._source.open(raw_file, step.source) as content:
+                if only is not None and content.entry != only:
+                    raise SourceChanged(
+                        "source-changed", f"{self._source.describe(raw_file)} changed while it was compared."
+                    )
                 receipt = self._target.replace(raw_file, content, own_mark)
                 return Stored(ticket, raw_file, copied._replace(entry=content.entry), receipt)
         except AlreadyThere:  # a try before this one, whose answer got lost, may have been carried out

@@ -140,6 +140,35 @@ def same_content(raw_file: RawFile, source: Source, source_entry: Entry, target:
         return False
 
 
+def beginning(
+    raw_file: RawFile, source: Source, source_entry: Entry, target: Source, target_entry: Entry
+) -> Entry | None:
+    """The source as it was opened, if what the target has is a beginning of it and shorter; None if it is not. Raises StoreError."""
+    size = target_entry.size
+    if size >= source_entry.size:
+        return None
+    with source.open(raw_file, source_entry) as whole:
+        if whole.entry.size <= size:
+            return None
+        if is_plain_md5(target_entry.etag) and _md5_of(whole, size) == target_entry.etag:
+            return whole.entry
+    with source.open(raw_file, source_entry) as whole, target.open(raw_file, target_entry) as copy:
+        while there := copy.read(CHUNK):
+            if whole.read(len(there)) != there:
+                return None
+        copy.finish()
+        return whole.entry
+
+
+def _md5_of(content: Content, size: int) -> str:
+    """The digest of the first `size` bytes."""
+    digest = hashlib.md5(usedforsecurity=False)
+    while size and (data := content.read(min(CHUNK, size))):
+        digest.update(data)
+        size -= len(data)
+    return digest.hexdigest()
+
+
 def refuse_changed(raw_file: RawFile, store: Source, content: Content) -> None:
     """Raise SourceChanged if the raw file is not any more what was opened: what was read of it proves no difference then."""
     now, then = store.look(raw_file), content.entry

@@ -26,7 +26,7 @@ HOSTILE = (
 )
 NEXT_STEPS = (
     "What to do next",
-    "  1. Stop Bytes, run the same command once more for what came in meanwhile, and go on if everything is accounted for.",
+    "  1. Stop Bytes, run the same command once more with --full for what came in meanwhile, and go on if everything is accounted for.",
     "  2. Give Bytes these settings:",
     "       S3_BUCKET=openkat-raw-files",
     "       BUCKET_PER_ORG=false",

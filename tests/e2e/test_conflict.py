@@ -216,17 +216,14 @@ def test_somebody_elses_object_is_not_replaced_although_the_source_grew(
 
 @pytest.mark.row(19)
 def test_a_settled_file_that_changed_is_a_conflict(server: S3Server, fresh_names: FreshNames, data: Path) -> None:
-    """With ``--settle 0`` nothing is young: what changes afterwards was edited, and that is for the operator to judge.
-
-    Its folder tells nothing of it, so while that is finished and unchanged the file is not looked at, and that is said.
-    """
+    """With ``--settle 0`` nothing is young: what changes afterwards was edited, and that is for the operator to judge."""
     naming = ends.single(fresh_names)
     path = corpus.add_raw_file(data, "alpha", b"as it was saved", RAW_ID)
     words = ("--from", data, "--to", ends.template(naming), "--settle", "0")
     command.run(*MIGRATE, *words, env=server.env()).expect(0)
     os.truncate(path, 3)
-    unseen = command.run(*MIGRATE, *words, env=server.env()).expect(0).json()
-    assert ends.files(unseen) == {"discovered": 1, "present": 1, "present_unseen": 1}
+    alone = command.run(*MIGRATE, *words, env=server.env()).expect(1).json()
+    assert ends.files(alone) == {"discovered": 1, "conflict": 1}
     corpus.add_raw_file(data, "alpha", b"one more in that folder", RAW_ID[:-1] + "0")
     document = command.run(*MIGRATE, *words, env=server.env()).expect(1).json()
     assert ends.files(document) == {"discovered": 2, "copied": 1, "conflict": 1}

@@ -18,7 +18,7 @@ from migrator.pipeline import DIFFERENT_SIZE
 from migrator.protocols import Answer, Content, Receipt, Source
 from migrator.stores.memory import MemoryStore
 from migrator.transfer import careful
-from migrator.transfer.careful import DIFFERENT_CONTENT, CarefulLane, Carried, Stored
+from migrator.transfer.careful import CHANGED_SINCE, DIFFERENT_CONTENT, CarefulLane, Carried, Stored
 from migrator.transfer.parts import WHOLE_UP_TO
 from tests.backends import raw_id
 from tests.fakes import Clock, FailingStore, Fault, Schedule, Waits, quick_patience
@@ -84,7 +84,7 @@ def test_what_is_not_our_own_any_more_is_not_replaced() -> None:
     [
         (b"content", Outcome.PRESENT, "", 1),
         (b"CONTENT", Outcome.CONFLICT, DIFFERENT_CONTENT, 1),
-        (b"contents", Outcome.CONFLICT, DIFFERENT_CONTENT, 0),
+        (b"contents", Outcome.CONFLICT, DIFFERENT_SIZE, 0),
     ],
 )
 def test_what_is_to_be_compared_is_compared(theirs: bytes, outcome: Outcome, reason: str, opened: int) -> None:
@@ -92,7 +92,8 @@ def test_what_is_to_be_compared_is_compared(theirs: bytes, outcome: Outcome, rea
     source = here.look(ONE)
     assert source is not None
     carried = carried_by(here, there, Step(Action.COMPARE, source, entry_of(there)))
-    assert carried == Answer(TICKET, Result(source, outcome, reason))
+    mark = entry_of(there).mark if outcome is Outcome.PRESENT else ""
+    assert carried == Answer(TICKET, Result(source, outcome, reason, mark=mark))
     assert here.schedule.calls["open"] == opened, "sizes that differ tell enough"
 
 
@@ -118,12 +119,41 @@ def test_a_different_size_that_is_not_ours_to_replace_is_a_conflict_and_nothing_
     assert here.schedule.calls["open"] == 0
 
 
-def test_a_copy_of_ours_that_holds_the_same_by_now_stays_and_another_is_replaced() -> None:
-    for theirs, outcome in ((b"content", Outcome.PRESENT), (b"CONTENT", Outcome.COPIED)):
-        here, there = store_of(b"content"), store_of(theirs)
-        carried = carried_by(here, there, Step(Action.COMPARE, entry_of(here), entry_of(there), entry_of(there).mark))
-        assert carried.result == Result(entry_of(here), outcome)
-        assert isinstance(carried, Stored) is (outcome is Outcome.COPIED)
+@pytest.mark.parametrize("etags", [True, False])
+@pytest.mark.parametrize(
+    ("theirs", "outcome"),
+    [
+        (b"content", Outcome.PRESENT),
+        (b"", Outcome.COPIED),
+        (b"cont", Outcome.COPIED),
+        (b"CONTENT", Outcome.CONFLICT),
+        (b"CONT", Outcome.CONFLICT),
+        (b"contents", Outcome.CONFLICT),
+    ],
+)
+@pytest.mark.parametrize("action", [Action.COMPARE, Action.DIFFER])
+def test_a_copy_of_ours_is_replaced_only_if_it_is_a_beginning_of_what_is_there_now(
+    action: Action, theirs: bytes, outcome: Outcome, etags: bool
+) -> None:
+    here, there = store_of(b"content"), MemoryStore(etags=etags)
+    there.save(ONE, theirs)
+    carried = carried_by(here, there, Step(action, entry_of(here), entry_of(there), entry_of(there).mark))
+    mark = entry_of(there).mark if outcome is Outcome.PRESENT else ""
+    reason = CHANGED_SINCE if outcome is Outcome.CONFLICT else ""
+    assert carried.result == Result(entry_of(here), outcome, reason, mark=mark)
+    assert isinstance(carried, Stored) is (outcome is Outcome.COPIED)
+
+
+def test_a_raw_file_that_is_rewritten_after_its_beginning_was_compared_replaces_nothing() -> None:
+    here, there = store_of(b"half and the rest"), store_of(b"half")
+
+    def rewritten() -> None:
+        here.save(ONE, b"something else, longer")
+
+    changing = FailingStore(here, Schedule({("open", 3): rewritten}))
+    carried = carried_by(changing, there, Step(Action.DIFFER, entry_of(here), entry_of(there), entry_of(there).mark))
+    assert carried == Answer(TICKET, Result(entry_of(here), Outcome.CONFLICT, CHANGED_SINCE))
+    assert there.contents() == {ONE: b"half"}
 
 
 def test_what_arrived_damaged_is_ours_to_replace_if_it_is_still_as_we_left_it() -> None:
@@ -301,10 +331,10 @@ def test_it_is_opened_as_it_was_listed_and_after_a_change_as_it_was_looked_at() 
     then = entry_of(here)._replace(size=3)
     changing = FailingStore(here, Schedule({("finish", 1): CHANGED}))
     assert carried_by(changing, store_of(None), Step(Action.COPY, then, None)).result.outcome is Outcome.COPIED
-    there = store_of(b"half")
+    there = store_of(b"co")
     replacing = Step(Action.DIFFER, then, entry_of(there), entry_of(there).mark)
     assert carried_by(here, there, replacing).result == Result(entry_of(here), Outcome.COPIED), "as it was read"
-    assert here.opened == [then, entry_of(here), then]
+    assert here.opened == [then, entry_of(here), then, then, entry_of(here)]
 
 
 @pytest.mark.parametrize("failures", [0, 1, 2])

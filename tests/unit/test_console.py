@@ -136,8 +136,11 @@ def test_an_organization_without_bucket_and_present_ones_that_were_not_seen() ->
     tally = tally_of(present=(3, 30))
     tally.present_unseen.merge(Count(2, 20))
     row = Row(organization="alpha", bucket=None, tally=tally)
-    text = report_as_text(report_of({"alpha": tally}, rows=(row,), totals=Totals(organizations={"alpha": tally})))
-    assert "2 of the present ones" in text
+    totals = Totals(organizations={"alpha": tally}, samples=1, sampled_of=16)
+    text = report_as_text(report_of({"alpha": tally}, rows=(row,), totals=totals))
+    assert "2 files did not change at the source since an earlier run found or copied them at the target." in text
+    assert "This run checked 1 of 16 parts of the target, as a sample." in text
+    assert "`migrate --full` lists all of it" in text
     assert Outcome.PRESENT.value in text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -11,9 +12,6 @@ from migrator.coordinator import PROBLEMS_SHOWN, Coordinator, Totals
 from migrator.errors import MustStop, Unavailable
 from migrator.model import (
     Count,
-    Fingerprint,
-    FinishedFolder,
-    Folder,
     Outcome,
     Problem,
     Provisional,
@@ -24,7 +22,7 @@ from migrator.model import (
 from migrator.stopping import StopFlag
 from migrator.units import Assignment, Ended, Event, Survey, Surveyed, Told, Unit, UploadBegan, UploadEnded
 from tests.backends import raw_id
-from tests.passes import Remembered
+from tests.passes import Remembered, finished_folder
 
 ENDED = Ended()
 
@@ -136,29 +134,44 @@ def test_assignments_carry_what_is_remembered_of_their_shard() -> None:
     found = {unit.shard: unit for unit in engine.units if isinstance(unit, Assignment)}
     assert found[Shard("a", "a")].provisional == {copy.raw_id: copy}
     assert found[Shard("a", "b")].provisional == {}
-    assert all(unit.target_is_empty and unit.only is None for unit in found.values())
+    assert all(unit.target_is_empty and not unit.finished for unit in found.values())
 
 
-@pytest.mark.parametrize(("length", "shards"), [(0, [""]), (1, ["0", "a"]), (2, ["0a", "a0", "ab"])])
-def test_only_shards_with_changed_folders_are_given_out(length: int, shards: list[str]) -> None:
-    changed = tuple(Folder(prefix, Fingerprint(1, 2, 3)) for prefix in ("0aa", "0ab", "a01", "abc"))
+@pytest.mark.parametrize(("length", "prefix"), [(0, ""), (1, "a"), (2, "ab")])
+@pytest.mark.parametrize("lists_target", [True, False])
+def test_assignments_carry_the_finished_folders_of_their_shard(length: int, prefix: str, lists_target: bool) -> None:
+    folders = {("a", name): finished_folder("a", name) for name in ("0aa", "abc", "abd")}
 
     def answer(unit: Unit) -> list[Event]:
         if isinstance(unit, Survey):
-            return [Surveyed(organization="a", length=length, target_is_empty=False, changed=changed), ENDED]
+            survey = Surveyed(organization="a", length=length, target_is_empty=False, lists_target=lists_target)
+            return [survey, ENDED]
         return [told("a"), ENDED]
 
     engine = Scripted(answer)
-    run(engine, ["a"])
-    given = [unit for unit in engine.units if isinstance(unit, Assignment)]
-    assert [unit.shard.prefix for unit in given] == shards
-    assert [folder for unit in given for folder in unit.only or ()] == list(changed)
-    assert all(folder.prefix.startswith(unit.shard.prefix) for unit in given for folder in unit.only or ())
+    run(engine, ["a"], Remembered(dict(folders)))
+    given = {unit.shard.prefix: unit for unit in engine.units if isinstance(unit, Assignment)}
+    assert len(given) == 16**length
+    assert all(unit.lists_target is lists_target for unit in given.values())
+    assert sum(len(unit.finished) for unit in given.values()) == len(folders)
+    assert given[prefix].finished["abc"] == folders["a", "abc"]
+
+
+@pytest.mark.parametrize(("lists_target", "expected"), [(True, (0, 0)), (False, (2, 32))])
+def test_totals_tell_of_how_many_parts_a_sample_was_looked_at(lists_target: bool, expected: tuple[int, int]) -> None:
+    def answer(unit: Unit) -> list[Event]:
+        if isinstance(unit, Survey):
+            survey = Surveyed(organization=unit.organization, length=1, target_is_empty=False, sample_of=16)
+            return [replace(survey, lists_target=lists_target), ENDED]
+        return [told(unit.shard.organization), ENDED]
+
+    totals, _ = run(Scripted(answer), ["a", "b"])
+    assert (totals.samples, totals.sampled_of) == expected
 
 
 @pytest.mark.parametrize("holds", [True, False])
 def test_what_the_target_does_not_hold_any_more_is_forgotten(holds: bool) -> None:
-    folder = FinishedFolder("a", "abc", Fingerprint(1, 2, 3), 4, 5)
+    folder = finished_folder("a", "abc")
     memory = Remembered({("a", "abc"): folder, ("b", "abc"): folder})
 
     def answer(unit: Unit) -> list[Event]:
@@ -171,7 +184,7 @@ def test_what_the_target_does_not_hold_any_more_is_forgotten(holds: bool) -> Non
     engine = Scripted(answer)
     run(engine, ["a"], memory)
     [assignment] = [unit for unit in engine.units if isinstance(unit, Assignment)]
-    assert assignment.only is None
+    assert assignment.finished == ({"abc": folder} if holds else {})
     assert memory.folders.keys() == ({("a", "abc"), ("b", "abc")} if holds else {("b", "abc")})
 
 

@@ -149,13 +149,13 @@ def test_a_sink_that_breaks_ends_every_unit_once(when: tuple[str, int], error: E
     assert tally_of(events).discovered.files <= FILES
 
 
-@pytest.mark.parametrize("method", ["scan", "entry", "folders", "shard_length"])
+@pytest.mark.parametrize("method", ["scan", "entry", "shard_length"])
 @pytest.mark.parametrize("nth", [1, 5])
 def test_a_source_that_breaks_ends_every_unit_once(method: str, nth: int) -> None:
     units = Units(units_of())
     events = work(units, source_faults={(method, nth): GONE})
     assert len(ends(events)) == units.taken == 17
-    if nth == 1 or method in ("scan", "entry", "folders"):
+    if nth == 1 or method in ("scan", "entry"):
         assert next(ended.error for ended in ends(events) if ended.error is not None) is GONE
     assert tally_of(events).discovered.files <= FILES
 

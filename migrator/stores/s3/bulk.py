@@ -226,7 +226,8 @@ class BulkLane:
         try:
             if step.action is Action.COMPARE:
                 same = self._job.holds_same(raw_file, step)
-                present = Answer(ticket, Result(step.source, Outcome.PRESENT))
+                mark = step.target.mark if step.target is not None else ""
+                present = Answer(ticket, Result(step.source, Outcome.PRESENT, mark=mark))
                 self._ended.append(present if same else (ticket, organization, step))
                 return
             self._send(self._job.begin(raw_file, step), ticket, raw_file, step)
