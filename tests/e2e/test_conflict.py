@@ -186,11 +186,25 @@ def test_a_young_file_that_grew_after_it_was_copied_is_copied_anew(
     oracle.assert_same_contents(oracle.disk_state(data), oracle.s3_state(server.client(), naming))
 
 
-def test_a_young_file_of_equal_size_and_new_content_is_copied_anew_on_disk_too(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("now", [b"full", b"whole"], ids=["the same size", "longer"])
+def test_a_young_file_whose_copy_is_no_beginning_of_it_is_a_conflict_on_disk_too(
+    now: bytes, data: Path, tmp_path: Path
+) -> None:
     growing = corpus.add_raw_file(data, "alpha", b"0000", RAW_ID)
     fresh = tmp_path / "fresh"
     command.run(*MIGRATE, "--from", data, "--to", fresh).expect(0)
-    growing.write_bytes(b"full")
+    before = oracle.disk_state(fresh)
+    growing.write_bytes(now)
+    document = command.run(*MIGRATE, "--from", data, "--to", fresh).expect(1).json()
+    assert ends.files(document) == {"discovered": 1, "conflict": 1}
+    oracle.assert_same(before, oracle.disk_state(fresh))
+
+
+def test_a_young_file_that_grew_is_copied_anew_on_disk_too(data: Path, tmp_path: Path) -> None:
+    growing = corpus.add_raw_file(data, "alpha", b"0000", RAW_ID)
+    fresh = tmp_path / "fresh"
+    command.run(*MIGRATE, "--from", data, "--to", fresh).expect(0)
+    growing.write_bytes(b"0000 and more")
     document = command.run(*MIGRATE, "--from", data, "--to", fresh).expect(0).json()
     assert ends.files(document) == {"discovered": 1, "copied": 1}
     oracle.assert_same(oracle.disk_state(data), oracle.disk_state(fresh))
