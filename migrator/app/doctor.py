@@ -358,8 +358,9 @@ def _try(
             found.findings.append(finding_of(replays, location))
         if any(one.is_already_there for one in replays) and not is_aws(location.access.endpoint_url):
             found.nginx = nginx_lines(asker.endpoint_url)
-    if not seen and there and names.ABILITIES not in options.forced:
-        meanwhile(next(bucket for bucket in buckets if bucket in there))
+    open_to_us = there - {one.bucket for one in replays if one.is_denied}
+    if not seen and open_to_us and names.ABILITIES not in options.forced:
+        meanwhile(next(bucket for bucket in buckets if bucket in open_to_us))
     if seen:
         abilities, habits = seen[0]
         found.findings.append(abilities_finding(abilities.missing(), habits))

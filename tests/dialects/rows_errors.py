@@ -701,7 +701,11 @@ def _own(
         does="Says so at once with exit status 2, before any request."
         if status == 2
         else "Told apart from other failures; exit status 3 once `--patience` ends.",
-        environment={"AWS_EC2_METADATA_DISABLED": "true", **environment},
+        environment={
+            "AWS_EC2_METADATA_DISABLED": "true",
+            **({"S3_BUCKET": "new", "BUCKET_PER_ORG": "false"} if command == "prune" else {}),
+            **environment,
+        },
         command=command,
         options=QUICK if command in ("plan", "migrate") and status == 3 else (),
         lanes=("boto3",),

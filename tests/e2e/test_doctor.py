@@ -94,7 +94,7 @@ def test_without_probe_nothing_is_written_and_bytes_calls_stay_open(
 def test_it_asks_little(
     is_there: bool, server: S3Server, naming: oracle.Naming, data: Path, record_property: Any
 ) -> None:
-    """Under 40 requests and 6 for each bucket, the writing probe included."""
+    """Under 40 requests and 8 for each bucket, the rights on each and the writing probe included."""
     corpus.make_store(data, EIGHT)
     buckets = {ends.bucket_of(naming, organization) for organization in EIGHT}
     if is_there:
@@ -106,7 +106,7 @@ def test_it_asks_little(
             document = command.run(*words, env=settings_of(proxy.server, naming, data)).json()
             assert document["findings"]
             record_property("requests", len(proxy.seen.log))
-            assert len(proxy.seen.log) < 40 + 6 * len(buckets), proxy.seen.log
+            assert len(proxy.seen.log) < 40 + 8 * len(buckets), proxy.seen.log
 
 
 def test_what_it_found_to_work_is_used_by_the_migration(moto: S3Server, fresh_names: FreshNames, data: Path) -> None:

@@ -284,8 +284,11 @@ def test_nothing_else_is_given_away(kind: str, source: Path, target: Path, tmp_p
     as_bytes.assert_reads(as_bytes.OnDisk(target), oracle.disk_state(source))
 
 
-def test_prune_deletes_nothing_while_bytes_is_kept_out_of_the_target(source: Path, target: Path) -> None:
+def test_prune_deletes_nothing_while_bytes_is_kept_out_of_the_target(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run("migrate", source, target, *OWNER, *LOCAL).expect(0)
+    monkeypatch.setenv("BYTES_DATA_DIR", str(target))
     os.chown(one_raw_file(target), 0, 0)
     refused = run("prune", source, target, *OWNER, "--confirm", "9", "--json").expect(3)
     assert refused.json()["error"]["name"] == "closed-to-bytes"

@@ -133,10 +133,14 @@ def test_faults_on_the_way_to_s3_leave_whole_objects(
 ) -> None:
     with proxy_before(request.getfixturevalue(kind), *rules) as proxy:
         moved = bench(proxy, fresh_names, data, lane)
-        done = moved.up()
+        done = moved.up("--patience", "5")
         assert set(proxy.seen.faults) == {rule.name for rule in rules}
+        if done.status:  # what the server calls written and does not show is not sent again by the same run
+            assert {one["code"] for one in done.json()["problems"]} == {"written-not-seen"}
+            moved.up().expect(0)
+        else:
+            all_copied(done)
         moved.assert_all_in_bucket()
-        all_copied(done)
 
 
 @pytest.mark.row(37, 38, 39)
@@ -178,10 +182,15 @@ def test_a_broken_listing_of_the_target_is_no_empty_target(
         moved = bench(proxy, fresh_names, data, each_lane)
         moved.fill()
         before = oracle.s3_snapshot(proxy.client(), fresh_names.bucket)
-        document = moved.up("--patience", "0.5").expect(3).json()
+        done = moved.up("--patience", "0.5")
+        if name == "one name twice":  # what a server repeats is left out: the listing has all names all the same
+            assert ends.files(done.expect(0).json()) == {"discovered": FILES, "present": FILES}
+            assert oracle.s3_snapshot(proxy.client(), fresh_names.bucket) == before
+            return
+        document = done.expect(3).json()
         assert document["error"]["name"] in ("listing-broken", "listing-out-of-order", "server-failed")
         assert proxy.seen.faults["listing"] > 0
-        if name not in ("out of order", "one name twice"):  # which is noticed only after some names were compared
+        if name != "out of order":  # which is noticed only after some names were compared
             assert proxy.seen.requests["PUT"] <= 5, "something beside the first look's own object was written"
         assert oracle.s3_snapshot(proxy.client(), fresh_names.bucket) == before
 

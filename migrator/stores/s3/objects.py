@@ -273,7 +273,7 @@ def _refuse_unpacked(answer: Any, place: Place, entry: Entry, etag: str | None) 
         return
     if entry.etag is None or etag != entry.etag:
         raise changed(place)
-    raise StoreError(
+    raise NotTheSame(  # tried again, for a proxy that breaks one answer looks the same
         "unpacked-on-the-way",
         f"{place} is listed with {entry.size:,} bytes and answered with another length, under the same ETag.",
         why="The server or a proxy changes contents on the way: objects stored with Content-Encoding gzip are unpacked.",
