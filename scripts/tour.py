@@ -14,8 +14,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from migrator.demo.sample import make_up
-from migrator.demo.server import s3_server
+from migrator.app.demo.sample import make_up
+from migrator.app.demo.server import s3_server
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "tour.md"

@@ -14,15 +14,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from migrator.model import RawFile, RawId
-from migrator.naming import BucketPerOrganization, SingleBucket
-from migrator.protocols import Source, Target
-from migrator.settings import S3Access, S3Location, Secret
-from migrator.stores.disk import DiskSource
-from migrator.stores.disk_target import DiskTarget, held
+from migrator.config.settings import S3Access, S3Location, Secret
+from migrator.core.entities import RawFile, RawId
+from migrator.core.naming import BucketPerOrganization, SingleBucket
+from migrator.core.protocols import Source, Target
+from migrator.stores.disk.source import DiskSource
+from migrator.stores.disk.target import DiskTarget, held
 from migrator.stores.memory import MemoryStore
-from migrator.stores.s3.abilities import Abilities
-from migrator.stores.s3.store import S3Source, S3Target
+from migrator.stores.s3.capabilities import Abilities
+from migrator.stores.s3.source import S3Source, S3Target
 from tests import corpus, oracle
 from tests.conftest import FreshNames
 from tests.fakes import quick_patience

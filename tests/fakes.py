@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from migrator.errors import MigratorError, StoreError
-from migrator.model import Entry, Folder, Notice, Notify, RawFile, Shard
-from migrator.patience import Patience
-from migrator.protocols import Content, Promise, Receipt, Source, Target
+from migrator.core.entities import Entry, Folder, RawFile, Shard
+from migrator.core.errors import MigratorError, StoreError
+from migrator.core.outcomes import Notice, Notify
+from migrator.core.protocols import Content, Promise, Receipt, Source, Target
+from migrator.transfer.retry import Patience
 
 SECOND_NS = 1_000_000_000
 

@@ -7,20 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from migrator.ages import ANY_AGE, Ages
-from migrator.coordinator import Coordinator, Observer, Totals
-from migrator.line import Acknowledgements, Line
-from migrator.model import FinishedFolder, Outcome, ProvenShard, Provisional, RawId, Shard, UnfinishedUpload
-from migrator.patience import Patience
-from migrator.pipeline import Pass, Proofs
-from migrator.protocols import Sink, Source, Target
-from migrator.rules import BY_CONTENT, Rules
-from migrator.sample import Sample
-from migrator.stopping import Flag, StopFlag
-from migrator.transfer.careful import CarefulLane
-from migrator.transfer.sink import Transfer
-from migrator.units import Event, Told, Unit, UploadBegan, UploadEnded
-from migrator.worker import Worker
+from migrator.checks.sample import Sample
+from migrator.config.time_filter import ANY_AGE, Ages
+from migrator.core.cancellation import Flag, StopFlag
+from migrator.core.entities import FinishedFolder, ProvenShard, Provisional, RawId, Shard, UnfinishedUpload
+from migrator.core.outcomes import Outcome
+from migrator.core.protocols import Sink, Source, Target
+from migrator.sync.channel import Acknowledgements, Line
+from migrator.sync.coordinator import Coordinator, Observer, Totals
+from migrator.sync.messages import Event, Told, Unit, UploadBegan, UploadEnded
+from migrator.sync.rules import BY_CONTENT, Rules
+from migrator.sync.shard_pass import Pass, Proofs
+from migrator.sync.worker import Worker
+from migrator.transfer.batch_sink import Transfer
+from migrator.transfer.file_copier import CarefulLane
+from migrator.transfer.retry import Patience
 from tests.fakes import SECOND_NS, Clock, quick_patience
 
 

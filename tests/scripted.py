@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from migrator.naming import SingleBucket
-from migrator.settings import S3Access, S3Location, Secret
+from migrator.config.settings import S3Access, S3Location, Secret
+from migrator.core.naming import SingleBucket
 from tests.servers import SECRET_MARK
 
 

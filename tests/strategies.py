@@ -7,7 +7,7 @@ import uuid
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from migrator.model import Entry, RawFile, RawId
+from migrator.core.entities import Entry, RawFile, RawId
 
 _LOWER_LETTERS_AND_DIGITS = st.characters(categories=["Ll", "Lo", "Lm", "Nd"]).filter(
     lambda letter: letter == letter.lower()

@@ -9,32 +9,33 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from migrator.ages import ANY_AGE, Ages
-from migrator.app.auditcalls import what_bytes_can_do
-from migrator.app.opening import patience_of, reading
+from migrator.app.audit_bytes_calls import what_bytes_can_do
 from migrator.app.options import Options, Stopping, Watch
 from migrator.app.ownership import bytes_user, why_closed
-from migrator.audit import Audit, Audited, Kind, Places, Sample, moment_of
-from migrator.auditsettings import MIDDLEWARE, AuditSettings
-from migrator.boxes import BoxOpener
-from migrator.bytesapi import Asked, BytesApi, Reply
-from migrator.coordinator import Observer
-from migrator.database import Wanted, dsn_of, is_dsn, reading_database
-from migrator.doctor.room import access_findings
+from migrator.app.store_factory import patience_of, reading
+from migrator.checks.audit.audit import Audit, Audited, Kind, Places, Sample, moment_of
+from migrator.checks.audit.bytes_api import Asked, BytesApi, Reply
+from migrator.checks.audit.content_check import RecordProver
+from migrator.checks.audit.database import Wanted, dsn_of, is_dsn, reading_database
+from migrator.checks.audit.exported_rows import read_rows
+from migrator.checks.audit.nacl import BoxOpener
+from migrator.checks.audit.records import Recorded
+from migrator.checks.audit.settings import MIDDLEWARE, AuditSettings
+from migrator.config.settings import DiskLocation, Location, S3Location
+from migrator.config.time_filter import ANY_AGE, Ages
+from migrator.core.errors import CannotStart, SettingsError
+from migrator.core.naming import broken_bucket_rule
+from migrator.core.outcomes import Finding, FindingStatus, Problem
+from migrator.core.protocols import Source
+from migrator.core.tally import Tally
+from migrator.doctor.disk_checks import access_findings
 from migrator.doctor.server import raws_finding
-from migrator.errors import CannotStart, SettingsError
-from migrator.firstlook import look_at_bucket_names, names_cure
-from migrator.model import Finding, FindingStatus, Problem, Tally
-from migrator.naming import broken_bucket_rule
-from migrator.proof import RecordProver
-from migrator.protocols import Source
-from migrator.recorded import Recorded
-from migrator.reports.audit import ApiAnswers, AuditReport, AuditRow
-from migrator.reports.words import files, number
-from migrator.rowsfile import read_rows
-from migrator.settings import DiskLocation, Location, S3Location
-from migrator.stores.disk_look import folders_above
-from migrator.units import Told
+from migrator.reports.formatting import files, number
+from migrator.reports.text.audit import ApiAnswers, AuditReport, AuditRow
+from migrator.stores.disk.preflight import folders_above
+from migrator.sync.coordinator import Observer
+from migrator.sync.messages import Told
+from migrator.sync.preflight import look_at_bucket_names, names_cure
 
 _READERS = 8
 """Contents under way at once: boto3 gets slower with more threads, and a disk is no faster."""

@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from migrator.app.bytescalls import (
+from migrator.app.bytes_calls import (
     Look,
     finding_of,
     forced_findings,
@@ -24,16 +24,25 @@ from migrator.app.bytescalls import (
     newest_looks,
     works_finding,
 )
-from migrator.app.opening import as_refusal, reading
 from migrator.app.options import Options, Prepared
 from migrator.app.ownership import Ownership, bytes_user
-from migrator.bytesuser import NO_USER
-from migrator.doctor import names
-from migrator.doctor.calls import Replay, untried_finding
-from migrator.doctor.denied import denials_by, denied_findings, refusals_in
+from migrator.app.store_factory import as_refusal, reading
+from migrator.config.checks import ALL_WELL, profile_finding
+from migrator.config.settings import DiskLocation, Locations, S3Location, endpoint_identity, is_aws
+from migrator.core.concurrency import together
+from migrator.core.errors import MigratorError, SettingsError
+from migrator.core.naming import broken_bucket_rule, is_sent_by_boto3
+from migrator.core.outcomes import Denial, Finding, FindingStatus
+from migrator.core.protocols import Source
+from migrator.doctor import finding_names
+from migrator.doctor.bytes_calls import Replay, untried_finding
+from migrator.doctor.bytes_user import NO_USER
+from migrator.doctor.denied_buckets import denials_by, denied_findings, refusals_in
+from migrator.doctor.disk_checks import disk_findings
+from migrator.doctor.findings import failed, passed
+from migrator.doctor.ledger_checks import ledgers_finding, run_finding
 from migrator.doctor.nginx import nginx_lines
 from migrator.doctor.rights import Right, rights_finding
-from migrator.doctor.room import disk_findings
 from migrator.doctor.sampling import need_of, sample_of
 from migrator.doctor.server import (
     Habits,
@@ -46,26 +55,16 @@ from migrator.doctor.server import (
     version_finding,
 )
 from migrator.doctor.source import Sample, source_findings
-from migrator.doctor.words import failed, passed
-from migrator.doctor.writers import ledgers_finding, run_finding
-from migrator.errors import MigratorError, SettingsError
-from migrator.firstlook import SourceLook, as_forced, look_at_bucket_names, look_at_source, not_looked_at
-from migrator.ledger import Ledger
-from migrator.model import Finding, FindingStatus
-from migrator.naming import broken_bucket_rule, is_sent_by_boto3
-from migrator.patience import Patience
-from migrator.protocols import Source
-from migrator.settings import DiskLocation, Locations, S3Location, endpoint_identity, is_aws
-from migrator.settingslook import ALL_WELL, profile_finding
-from migrator.statefolder import is_running
-from migrator.stores.disk_look import look_at_disk
-from migrator.stores.s3.abilities import Abilities, probe
-from migrator.stores.s3.asking import Asker
-from migrator.stores.s3.habits import look_at_habits
-from migrator.stores.s3.look import ServerLook, foreign
-from migrator.stores.s3.replay import replay
-from migrator.together import together
-from migrator.units import Denial
+from migrator.ledger.directory import is_running
+from migrator.ledger.ledger import Ledger
+from migrator.stores.disk.preflight import look_at_disk
+from migrator.stores.s3.capabilities import Abilities, probe
+from migrator.stores.s3.probes.bytes_calls import replay
+from migrator.stores.s3.probes.client import Asker
+from migrator.stores.s3.probes.preflight import ServerLook, foreign
+from migrator.stores.s3.probes.quirks import look_at_habits
+from migrator.sync.preflight import SourceLook, as_forced, look_at_bucket_names, look_at_source, not_looked_at
+from migrator.transfer.retry import Patience
 
 _SAMPLE_SECONDS = 2.0
 _FIRST_SAMPLE_SECONDS = 0.15
@@ -136,7 +135,7 @@ def first_findings(
         rights = beside.submit(_rights_to_write, prepared, options)
         sample = sample_of(source, look.organizations, seconds=_FIRST_SAMPLE_SECONDS)
     is_disk = isinstance(locations.source, DiskLocation)
-    told = (names.EMPTY_FILES, names.SOURCE_IN_USE)
+    told = (finding_names.EMPTY_FILES, finding_names.SOURCE_IN_USE)
     found = [one for one in source_findings((), sample, is_disk=is_disk, now=time.time()) if one.name in told]
     if isinstance(locations.target, S3Location):
         found.append(raws_finding())
@@ -155,13 +154,15 @@ def _rights_to_write(prepared: Prepared, options: Options) -> tuple[list[Finding
     location = prepared.locations.target
     if not isinstance(location, S3Location) or not prepared.buckets_there:
         return [], {}
-    if names.RIGHTS_TARGET in options.forced:
-        return [not_looked_at(names.RIGHTS_TARGET, "What these credentials may do at the target")], {}
+    if finding_names.RIGHTS_TARGET in options.forced:
+        return [not_looked_at(finding_names.RIGHTS_TARGET, "What these credentials may do at the target")], {}
     with as_refusal(), closing(Asker(location.access)) as asker:
         rights = _rights_by_bucket(ServerLook(asker, str(location)), prepared.buckets_there)
     refusing = refusals_in(rights)
     if not refusing or (len(refusing) == len(rights) and not prepared.buckets_to_create):
-        return [rights_finding(names.RIGHTS_TARGET, [one for some in rights.values() for one in some], "migrate")], {}
+        return [
+            rights_finding(finding_names.RIGHTS_TARGET, [one for some in rights.values() for one in some], "migrate")
+        ], {}
     pairs = [(one, location.naming.bucket_of(one)) for one in prepared.look.organizations]
     return list(denied_findings(refusing)), denials_by(refusing, pairs)
 
@@ -190,7 +191,7 @@ def _source(locations: Locations, options: Options, found: Diagnosis, stack: Exi
     except SettingsError:
         raise
     except MigratorError as error:
-        found.findings.append(failed(names.SOURCE, error.what, error.why, error.cure))
+        found.findings.append(failed(finding_names.SOURCE, error.what, error.why, error.cure))
         return _NO_LOOK, Sample(exact=False)
     is_disk = isinstance(locations.source, DiskLocation)
     found.findings += source_findings(look.problems, sample, is_disk=is_disk, now=time.time())
@@ -212,7 +213,7 @@ def _rights_to_read(location: S3Location, look: SourceLook, asker: Asker) -> Fin
     rights: list[Right] = []
     for bucket in dict.fromkeys(map(location.naming.bucket_of, look.organizations[:1])):
         rights += server.rights_to_read(bucket)[0]
-    return rights_finding(names.RIGHTS_SOURCE, rights, "reverse")
+    return rights_finding(finding_names.RIGHTS_SOURCE, rights, "reverse")
 
 
 def _endpoint(location: S3Location) -> str:
@@ -226,11 +227,11 @@ def _asker(location: S3Location, found: Diagnosis, stack: ExitStack) -> Asker | 
     except SettingsError:
         raise
     except MigratorError as error:
-        found.findings.append(failed(names.SERVER_REACHABLE, error.what, error.why, error.cure))
+        found.findings.append(failed(finding_names.SERVER_REACHABLE, error.what, error.why, error.cure))
         return None
     by_files = profile_finding(asker.credentials_from)
     if by_files is not None:
-        found.findings = [one for one in found.findings if one.name != names.PROFILE_ONLY] + [by_files]
+        found.findings = [one for one in found.findings if one.name != finding_names.PROFILE_ONLY] + [by_files]
     return asker
 
 
@@ -279,7 +280,7 @@ def _s3_target(
     accepted = there | names_taken(newest_looks(options.state, location, names_sent))
     _, refused = look_at_bucket_names(pairs, accepted)
     buckets = list(dict.fromkeys(bucket for one, bucket in pairs if one not in refused))
-    if trouble is None and wish.probe and names.BUCKET_NAMES not in options.forced:
+    if trouble is None and wish.probe and finding_names.BUCKET_NAMES not in options.forced:
         buckets += [one for one in names_sent if one not in buckets]  # the server may take them all the same
     found.buckets = [(one, bucket, None if trouble else bucket in there) for one, bucket in pairs]
     told = asker.adapted(location.access).region
@@ -308,7 +309,7 @@ def _look_at_buckets(location: S3Location, server: ServerLook, there: Sequence[s
         objects += count
     rights += [right for some in _rights_by_bucket(server, there).values() for right in some]
     server.settings_of(there[0])
-    found.findings.append(rights_finding(names.RIGHTS_TARGET, rights, "migrate"))
+    found.findings.append(rights_finding(finding_names.RIGHTS_TARGET, rights, "migrate"))
     found.findings.append(foreign_finding(strange, objects))
 
 
@@ -336,13 +337,13 @@ def _try(
     seen: list[tuple[Abilities, Habits]] = []
 
     def meanwhile(bucket: str) -> None:
-        if not seen and names.ABILITIES not in options.forced:
+        if not seen and finding_names.ABILITIES not in options.forced:
             abilities = probe(asker.client, bucket, run_id)
             abilities = replace(abilities, unsigned_payload=not asker.adapted(location.access).signs_payloads)
             seen.append((abilities, look_at_habits(asker, bucket, run_id)))
 
     replays: list[Replay] = []
-    if names.BYTES_CALLS in options.forced:
+    if finding_names.BYTES_CALLS in options.forced:
         found.findings += forced_findings(newest_looks(options.state, location, buckets), location, buckets)
     else:
         access = asker.adapted(location.access)  # as the printed settings will have it
@@ -359,7 +360,7 @@ def _try(
         if any(one.is_already_there for one in replays) and not is_aws(location.access.endpoint_url):
             found.nginx = nginx_lines(asker.endpoint_url)
     open_to_us = there - {one.bucket for one in replays if one.is_denied}
-    if not seen and open_to_us and names.ABILITIES not in options.forced:
+    if not seen and open_to_us and finding_names.ABILITIES not in options.forced:
         meanwhile(next(bucket for bucket in buckets if bucket in open_to_us))
     if seen:
         abilities, habits = seen[0]
@@ -373,7 +374,7 @@ def _findings_of_earlier_looks(
     locations: Locations, options: Options, location: S3Location, buckets: Sequence[str], known: Mapping[str, Look]
 ) -> Iterator[Finding]:
     """What a run or another probe found out: that Bytes' calls work within the last day, or that they failed, whenever it was."""
-    if names.BYTES_CALLS in options.forced:
+    if finding_names.BYTES_CALLS in options.forced:
         yield from forced_findings(known, location, buckets)
     else:
         yield known_finding(known, location) or works_finding(known, buckets) or untried_finding()

@@ -11,13 +11,14 @@ from itertools import islice
 from pathlib import Path
 
 from migrator.app.options import Prepared
-from migrator.coordinator import Totals
-from migrator.errors import MigratorError
-from migrator.estimate import Estimate, Measured, Rates, Space, Work, estimate_of
-from migrator.facts import RunRow
-from migrator.model import Outcome, RawFile, Shard
-from migrator.protocols import Source
-from migrator.settings import DiskLocation, Location, S3Location
+from migrator.config.settings import DiskLocation, Location, S3Location
+from migrator.core.entities import RawFile, Shard
+from migrator.core.errors import MigratorError
+from migrator.core.outcomes import Outcome
+from migrator.core.protocols import Source
+from migrator.ledger.records import RunRow
+from migrator.reports.estimate import Estimate, Measured, Rates, Space, Work, estimate_of
+from migrator.sync.coordinator import Totals
 
 _REQUESTS_TIMED = 5
 _FILES_READ = 20

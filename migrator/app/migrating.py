@@ -9,15 +9,13 @@ from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
 
-from migrator.ahead import CountAhead
-from migrator.app.bytescalls import refusals_known, try_bytes_calls
-from migrator.app.elsewhere import Spread, key_findings
+from migrator.app.bytes_calls import refusals_known, try_bytes_calls
+from migrator.app.dask_setup import Spread, key_findings
+from migrator.app.engine_factory import engine_of
 from migrator.app.estimating import estimated
-from migrator.app.memory import Record, only_reading
-from migrator.app.opening import held_ledger, patience_of, reading, throttle_of
 from migrator.app.options import Deadline, EngineName, Options, Prepared, Stopping, Watch
 from migrator.app.ownership import Ownership
-from migrator.app.places import held_to_copy
+from migrator.app.place_locks import held_to_copy
 from migrator.app.planning import (
     abilities_of,
     ability_findings,
@@ -27,28 +25,31 @@ from migrator.app.planning import (
     refuse_idle_limits,
     with_learned,
 )
-from migrator.app.recipe import Recipe, pass_of
 from migrator.app.reporting import first_totals, report_of
-from migrator.app.spreading import engine_of
+from migrator.app.run_state import Record, only_reading
+from migrator.app.store_factory import held_ledger, patience_of, reading, throttle_of
 from migrator.app.uploads import give_up_leftovers
-from migrator.coordinator import Coordinator, Engine, Memory, Observer, Totals
+from migrator.app.worker_config import Recipe, pass_of
+from migrator.config.settings import DiskLocation, Locations, S3Location
+from migrator.core.errors import MigratorError, MustStop
+from migrator.core.outcomes import Finding, Outcome
+from migrator.core.protocols import Source
+from migrator.core.tally import Count, Tally
 from migrator.engines.threads import Threads
-from migrator.errors import MigratorError, MustStop
-from migrator.firstlook import as_forced, refuse_errors
-from migrator.ledger import Ledger
-from migrator.line import Line
-from migrator.model import Count, Finding, Outcome, Tally
-from migrator.pipeline import Pass
-from migrator.protocols import Source
-from migrator.rehearse import Rehearse
-from migrator.reports.kept import as_kept
+from migrator.ledger.ledger import Ledger
 from migrator.reports.report import MAX_DURATION, Report
-from migrator.settings import DiskLocation, Locations, S3Location
-from migrator.stores.disk_target import try_out
-from migrator.stores.s3.abilities import Abilities
-from migrator.stores.s3.store import S3Target
-from migrator.units import Told
-from migrator.worker import Units, Worker
+from migrator.reports.serialization import as_kept
+from migrator.stores.disk.target import try_out
+from migrator.stores.s3.capabilities import Abilities
+from migrator.stores.s3.source import S3Target
+from migrator.sync.channel import Line
+from migrator.sync.coordinator import Coordinator, Engine, Memory, Observer, Totals
+from migrator.sync.counter import CountAhead
+from migrator.sync.dry_run import Rehearse
+from migrator.sync.messages import Told
+from migrator.sync.preflight import as_forced, refuse_errors
+from migrator.sync.shard_pass import Pass
+from migrator.sync.worker import Units, Worker
 
 _COUNTING_AFTER_STOP_SECONDS = 5.0
 

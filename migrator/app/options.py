@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import urlsplit
 
-from migrator.ages import ANY_AGE, Ages
-from migrator.ahead import CountAhead
-from migrator.bytesuser import BytesUser
-from migrator.coordinator import Observer
-from migrator.engines.places import is_loopback
-from migrator.errors import SettingsError
-from migrator.firstlook import SourceLook
-from migrator.limits import Limits
-from migrator.model import Finding
-from migrator.naming import BucketPerOrganization
+from migrator.config.limits import Limits
+from migrator.config.settings import Locations, S3Location
+from migrator.config.time_filter import ANY_AGE, Ages
+from migrator.core.cancellation import StopFlag
+from migrator.core.errors import SettingsError
+from migrator.core.naming import BucketPerOrganization
+from migrator.core.outcomes import Denial, Finding
+from migrator.doctor.bytes_user import BytesUser
+from migrator.engines.worker_registry import is_loopback
+from migrator.ledger.directory import StateFolder
 from migrator.reports.report import MAX_DURATION
-from migrator.settings import Locations, S3Location
-from migrator.statefolder import StateFolder
-from migrator.stopping import StopFlag
-from migrator.units import Denial, Told
+from migrator.sync.coordinator import Observer
+from migrator.sync.counter import CountAhead
+from migrator.sync.messages import Told
+from migrator.sync.preflight import SourceLook
 
 MOST_JOBS = 512
 """Requests under way at once if nobody says otherwise: an upper bound, below which the lanes find their own number."""

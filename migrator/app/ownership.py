@@ -9,16 +9,17 @@ from dataclasses import replace
 from time import monotonic
 
 from migrator.app.options import Options
-from migrator.bytesuser import NO_USER, BytesUser, user_by_id, user_of
-from migrator.doctor import names
-from migrator.doctor.room import access_findings
-from migrator.firstlook import as_forced, not_looked_at
-from migrator.model import Finding, FindingStatus, RawFile
-from migrator.settings import DiskLocation, Location
-from migrator.stopping import Flag
-from migrator.stores.disk_access import AccessCheck, AccessLook, Correction
-from migrator.stores.disk_look import folders_above
-from migrator.units import Told
+from migrator.config.settings import DiskLocation, Location
+from migrator.core.cancellation import Flag
+from migrator.core.entities import RawFile
+from migrator.core.outcomes import Finding, FindingStatus
+from migrator.doctor import finding_names
+from migrator.doctor.bytes_user import NO_USER, BytesUser, user_by_id, user_of
+from migrator.doctor.disk_checks import access_findings
+from migrator.stores.disk.access import AccessCheck, AccessLook, Correction
+from migrator.stores.disk.preflight import folders_above
+from migrator.sync.messages import Told
+from migrator.sync.preflight import as_forced, not_looked_at
 
 
 def bytes_user(location: Location, options: Options) -> BytesUser | None:
@@ -72,9 +73,9 @@ class Ownership:
         self._forced = options.forced
         self._look: AccessLook | None = None
         user = bytes_user(location, options)
-        is_forced = self._is_left_out = names.CLOSED in options.forced and user is not None
+        is_forced = self._is_left_out = finding_names.CLOSED in options.forced and user is not None
         if user is not None and user.uid is None:
-            is_forced = is_forced or names.SERVICE_USER in options.forced
+            is_forced = is_forced or finding_names.SERVICE_USER in options.forced
         if user is None or not isinstance(location, DiskLocation) or is_forced:
             return
         correction = None
@@ -107,7 +108,7 @@ class Ownership:
     def findings(self, *, passed: bool = False) -> tuple[Finding, ...]:
         """What was found, once all events were taken; what `passed` too, if that is asked for."""
         if self._look is None:
-            left_out = not_looked_at(names.CLOSED, "Whether Bytes' user can use what lies at the target")
+            left_out = not_looked_at(finding_names.CLOSED, "Whether Bytes' user can use what lies at the target")
             return (left_out,) if self._is_left_out else ()
         found, above = self._look.found, folders_above(self._user, self._root)
         told = access_findings(str(self._root), self._user, found.tally, found.first, found.lists, above)

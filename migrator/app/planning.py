@@ -9,33 +9,29 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from migrator.ages import Ages
-from migrator.app.bytescalls import names_taken, newest_looks
+from migrator.app.bytes_calls import names_taken, newest_looks
 from migrator.app.doctor import first_findings
-from migrator.app.opening import as_refusal, patience_of, reading, throttle_of, writing
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.ownership import bytes_user, owner_for
-from migrator.app.places import ground_of, refuse_held
-from migrator.coordinator import Totals
-from migrator.doctor.denied import denials_by, denied_findings
-from migrator.doctor.names import SERVICE_USER
+from migrator.app.place_locks import ground_of, refuse_held
+from migrator.app.store_factory import as_refusal, patience_of, reading, throttle_of, writing
+from migrator.config.settings import Location, Locations, S3Location, endpoint_identity
+from migrator.config.time_filter import Ages
+from migrator.core.cancellation import Flag
+from migrator.core.concurrency import together
+from migrator.core.errors import AccessDenied, CannotStart, SettingsError, StoreError
+from migrator.core.naming import broken_bucket_rule, is_sent_by_boto3
+from migrator.core.outcomes import Denial, Finding, FindingStatus
+from migrator.core.protocols import Source
+from migrator.doctor.denied_buckets import denials_by, denied_findings
+from migrator.doctor.finding_names import SERVICE_USER
 from migrator.doctor.server import region_finding
-from migrator.errors import AccessDenied, CannotStart, SettingsError, StoreError
-from migrator.firstlook import as_forced, look_at_bucket_names, look_at_source, refuse_errors
-from migrator.ledger import Ledger
-from migrator.model import (
-    Finding,
-    FindingStatus,
-)
-from migrator.naming import broken_bucket_rule, is_sent_by_boto3
-from migrator.protocols import Source
-from migrator.settings import Location, Locations, S3Location, endpoint_identity
-from migrator.stopping import Flag
-from migrator.stores.s3.abilities import Abilities
-from migrator.stores.s3.store import S3Source, S3Target
-from migrator.stores.s3.wire import is_available
-from migrator.together import together
-from migrator.units import Denial
+from migrator.ledger.ledger import Ledger
+from migrator.stores.s3.capabilities import Abilities
+from migrator.stores.s3.http.curl import is_available
+from migrator.stores.s3.source import S3Source, S3Target
+from migrator.sync.coordinator import Totals
+from migrator.sync.preflight import as_forced, look_at_bucket_names, look_at_source, refuse_errors
 
 
 def first_look(

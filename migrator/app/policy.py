@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from migrator.app.opening import reading
+from migrator.app.store_factory import reading
+from migrator.config.settings import DiskLocation, Locations, S3Location
+from migrator.core.errors import MigratorError, SettingsError
 from migrator.doctor.policy import Purpose, S3End, policy
-from migrator.errors import MigratorError, SettingsError
-from migrator.patience import Patience
-from migrator.settings import DiskLocation, Locations, S3Location
+from migrator.transfer.retry import Patience
 
 _PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
 

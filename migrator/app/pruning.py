@@ -6,29 +6,30 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from migrator.app.bytesreads import AsksBytes, have_same_names, reading_findings, refuse_unknown
+from migrator.app.bytes_reads import AsksBytes, have_same_names, reading_findings, refuse_unknown
 from migrator.app.migrating import new_run_id
-from migrator.app.opening import as_refusal, held_ledger, patience_of, reading, throttle_of
 from migrator.app.options import Options, Stopping
 from migrator.app.ownership import Ownership, bytes_user
-from migrator.app.places import Check, Ground, break_lock, ground_of, held_to_prune, mark_findings
+from migrator.app.place_locks import Check, Ground, break_lock, ground_of, held_to_prune, mark_findings
 from migrator.app.planning import age_findings, first_look, refuse_idle_limits
-from migrator.app.prunewish import PruneWish, guard_findings, is_confirmed
-from migrator.audit import Sample
-from migrator.errors import Interrupted, LedgerBusy, MigratorError, MustStop, StoreError
-from migrator.firstlook import refuse_errors
-from migrator.ledger import Ledger
-from migrator.model import INDEX_LENGTH, Entry, Finding, FindingStatus, RawFile
-from migrator.protocols import Source
-from migrator.prune import ASKED, Ends, ManifestOfRun, Proving, Pruned, Pruning, ReadSmall, Remover
-from migrator.reports.prune import PruneReport
+from migrator.app.prune_request import PruneWish, guard_findings, is_confirmed
+from migrator.app.store_factory import as_refusal, held_ledger, patience_of, reading, throttle_of
+from migrator.checks.audit.audit import Sample
+from migrator.checks.prune import ASKED, Ends, ManifestOfRun, Proving, Pruned, Pruning, ReadSmall, Remover
+from migrator.config.settings import DiskLocation, Location, Locations
+from migrator.core.entities import INDEX_LENGTH, Entry, RawFile
+from migrator.core.errors import Interrupted, LedgerBusy, MigratorError, MustStop, StoreError
+from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.protocols import Source
+from migrator.ledger.directory import is_running, lock_path
+from migrator.ledger.ledger import Ledger
 from migrator.reports.report import MAX_DURATION, status_when_interrupted
-from migrator.settings import DiskLocation, Location, Locations
-from migrator.statefolder import is_running, lock_path
-from migrator.stores.disk import DiskSource
-from migrator.stores.disk_remover import DiskRemover
-from migrator.stores.s3.remove import S3Remover, keeps_versions
-from migrator.stores.s3.store import S3Source
+from migrator.reports.text.prune import PruneReport
+from migrator.stores.disk.remover import DiskRemover
+from migrator.stores.disk.source import DiskSource
+from migrator.stores.s3.remover import S3Remover, keeps_versions
+from migrator.stores.s3.source import S3Source
+from migrator.sync.preflight import refuse_errors
 
 _SMALL = 1 << 20
 

@@ -7,19 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from migrator.app.options import Prepared, Stopping
-from migrator.app.steps import Steps, next_steps
-from migrator.coordinator import Totals
-from migrator.errors import MigratorError
-from migrator.estimate import Estimate
-from migrator.firstlook import SourceLook
-from migrator.model import (
-    Count,
-    Finding,
-    NoticeKind,
-    Tally,
-)
+from migrator.app.switch_steps import Steps, next_steps
+from migrator.config.settings import Locations, S3Location
+from migrator.core.errors import MigratorError
+from migrator.core.outcomes import Finding, NoticeKind
+from migrator.core.tally import Count, Tally
+from migrator.reports.estimate import Estimate
 from migrator.reports.report import Report, Row, Stopped
-from migrator.settings import Locations, S3Location
+from migrator.sync.coordinator import Totals
+from migrator.sync.preflight import SourceLook
 
 
 def first_totals(prepared: Prepared) -> Totals:

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from migrator.config.env_form import form_finding
+from migrator.config.settings import Location, Locations, S3Location, is_aws, settings_lines
+from migrator.core.errors import MigratorError, SettingsError
+from migrator.core.outcomes import FindingStatus
 from migrator.doctor.nginx import nginx_lines, proxy_url
 from migrator.doctor.server import raws_finding, version_finding
-from migrator.envform import form_finding
-from migrator.errors import MigratorError, SettingsError
-from migrator.model import FindingStatus
 from migrator.reports.runbook import Deployment, Runbook
-from migrator.settings import Location, Locations, S3Location, is_aws, settings_lines
-from migrator.stores.s3.asking import Asker
+from migrator.stores.s3.probes.client import Asker
 
 REFUSING_SERVERS = ("seaweedfs", "minio", "rclone")
 """As their ``Server`` header says; rclone's says AmazonS3, as AWS's own does."""

@@ -6,16 +6,16 @@ import time
 from contextlib import ExitStack, nullcontext, suppress
 from itertools import islice
 
-from migrator.app.opening import s3_target
 from migrator.app.options import Stopping
-from migrator.errors import StoreError
-from migrator.ledger import Ledger
-from migrator.model import RawFile, UnfinishedUpload
-from migrator.protocols import Source
-from migrator.reports.uploads import SeenUpload, UnclaimedUpload, UnfinishedUploads
-from migrator.settings import Locations
-from migrator.statefolder import StateFolder, lock
-from migrator.stores.s3.store import S3Target
+from migrator.app.store_factory import s3_target
+from migrator.config.settings import Locations
+from migrator.core.entities import RawFile, UnfinishedUpload
+from migrator.core.errors import StoreError
+from migrator.core.protocols import Source
+from migrator.ledger.directory import StateFolder, lock
+from migrator.ledger.ledger import Ledger
+from migrator.reports.text.uploads import SeenUpload, UnclaimedUpload, UnfinishedUploads
+from migrator.stores.s3.source import S3Target
 
 _MOST_UNCLAIMED = 1_000
 

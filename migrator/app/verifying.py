@@ -9,32 +9,31 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from migrator.ahead import CountAhead
-from migrator.app.bytescalls import refusals_known
-from migrator.app.elsewhere import key_findings
-from migrator.app.memory import ProofRecord
+from migrator.app.bytes_calls import refusals_known
+from migrator.app.dask_setup import key_findings
+from migrator.app.engine_factory import engine_of
 from migrator.app.migrating import new_run_id
-from migrator.app.opening import End, as_refusal, held_ledger_of, patience_of, reading, throttle_of
 from migrator.app.options import MOST_JOBS, Options, Stopping, Watch, are_parted
 from migrator.app.ownership import Ownership
 from migrator.app.planning import first_look
-from migrator.app.recipe import Proving, Recipe
 from migrator.app.reporting import buckets_of, totals_of
-from migrator.app.spreading import engine_of
-from migrator.coordinator import Coordinator, Totals
-from migrator.errors import SettingsError
-from migrator.firstlook import SourceLook, as_forced, look_at_source
-from migrator.manifest import Manifest, Sheets
-from migrator.model import Finding, FindingStatus
-from migrator.pipeline import Proofs
-from migrator.protocols import Source
+from migrator.app.run_state import ProofRecord
+from migrator.app.store_factory import End, as_refusal, held_ledger_of, patience_of, reading, throttle_of
+from migrator.app.worker_config import Proving, Recipe
+from migrator.checks.sample import Sample, draw
+from migrator.checks.verify import SAMPLED, Level
+from migrator.config.settings import DiskLocation, Location, Locations, S3Location, Setting
+from migrator.core.errors import SettingsError
+from migrator.core.outcomes import Denial, Finding, FindingStatus
+from migrator.core.protocols import Source
 from migrator.reports.report import Row
-from migrator.reports.verify import Resumed, Verification
-from migrator.rules import AGAINST_SUMS, PROOF, PROOF_BY_SIZE, Rules
-from migrator.sample import Sample, draw
-from migrator.settings import DiskLocation, Location, Locations, S3Location, Setting
-from migrator.units import Denial
-from migrator.verify import SAMPLED, Level
+from migrator.reports.text.verify import Resumed, Verification
+from migrator.sync.coordinator import Coordinator, Totals
+from migrator.sync.counter import CountAhead
+from migrator.sync.manifest import Manifest, Sheets
+from migrator.sync.preflight import SourceLook, as_forced, look_at_source
+from migrator.sync.rules import AGAINST_SUMS, PROOF, PROOF_BY_SIZE, Rules
+from migrator.sync.shard_pass import Proofs
 
 RELIED_UPON_SECONDS = 7 * 86_400.0
 """A shard that was proven longer ago is read again, whatever the listings say."""

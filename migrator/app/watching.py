@@ -9,31 +9,33 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from migrator.app.bytescalls import try_bytes_calls
-from migrator.app.memory import Record
+from migrator.app.bytes_calls import try_bytes_calls
+from migrator.app.engine_factory import engine_of
 from migrator.app.migrating import deadline_of, new_run_id
-from migrator.app.opening import held_ledger, patience_of, reading, throttle_of
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.ownership import Ownership
-from migrator.app.places import held_to_copy
+from migrator.app.place_locks import held_to_copy
 from migrator.app.planning import abilities_of, ability_findings, lane_findings, prepare_to_migrate
-from migrator.app.recipe import Recipe
 from migrator.app.reporting import first_totals, report_of
-from migrator.app.spreading import engine_of
-from migrator.app.steps import Steps
-from migrator.coordinator import Coordinator, Engine, Observer, Totals
-from migrator.errors import MigratorError, StoreError
-from migrator.firstlook import as_forced, refuse_errors
-from migrator.ledger import Ledger
-from migrator.model import Count, Entry, Finding, Outcome, Problem, RawFile, Tally
-from migrator.protocols import Source
-from migrator.reports.watch import IDLE, STOPPED, Watched
-from migrator.settings import DiskLocation, settings_lines
-from migrator.stopping import InnerFlag
-from migrator.stores.disk_target import try_out
-from migrator.units import Told
-from migrator.verify import prove_content
-from migrator.watch import Lag, Lookout, Rest
+from migrator.app.run_state import Record
+from migrator.app.store_factory import held_ledger, patience_of, reading, throttle_of
+from migrator.app.switch_steps import Steps
+from migrator.app.worker_config import Recipe
+from migrator.checks.verify import prove_content
+from migrator.config.settings import DiskLocation, settings_lines
+from migrator.core.cancellation import InnerFlag
+from migrator.core.entities import Entry, RawFile
+from migrator.core.errors import MigratorError, StoreError
+from migrator.core.outcomes import Finding, Outcome, Problem
+from migrator.core.protocols import Source
+from migrator.core.tally import Count, Tally
+from migrator.ledger.ledger import Ledger
+from migrator.reports.text.watch import IDLE, STOPPED, Watched
+from migrator.stores.disk.target import try_out
+from migrator.sync.change_detector import Lag, Lookout, Rest
+from migrator.sync.coordinator import Coordinator, Engine, Observer, Totals
+from migrator.sync.messages import Told
+from migrator.sync.preflight import as_forced, refuse_errors
 
 WHOLE_PASS_EVERY = 60.0
 """Seconds between whole passes while raw files come in: what looks brought is compared, and its folders are finished."""

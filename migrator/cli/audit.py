@@ -10,7 +10,7 @@ import click
 
 from migrator.app.auditing import AuditWish
 from migrator.app.auditing import audit as run_audit
-from migrator.auditsettings import resolve_audit
+from migrator.checks.audit.settings import resolve_audit
 from migrator.cli.doctor import confirm_probe
 from migrator.cli.logs import log_to
 from migrator.cli.options import (
@@ -25,8 +25,8 @@ from migrator.cli.options import (
 )
 from migrator.cli.progress import watching
 from migrator.cli.signals import draining
-from migrator.errors import SettingsError
-from migrator.reports.audit import audit_as_json, audit_as_text
+from migrator.core.errors import SettingsError
+from migrator.reports.text.audit import audit_as_json, audit_as_text
 
 _SAMPLE = 20
 

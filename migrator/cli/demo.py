@@ -12,8 +12,8 @@ from types import FrameType
 
 import click
 
+from migrator.app.demo.tour import Wish, show
 from migrator.cli.options import option
-from migrator.demo.tour import Wish, show
 
 
 @click.command(short_help="Show it all on a sample store, with an S3 server of its own.")

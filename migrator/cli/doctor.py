@@ -21,8 +21,8 @@ from migrator.cli.options import (
     state_folder,
     state_options,
 )
-from migrator.errors import SettingsError
-from migrator.reports.doctor import DoctorReport, doctor_as_json, doctor_as_text
+from migrator.core.errors import SettingsError
+from migrator.reports.text.doctor import DoctorReport, doctor_as_json, doctor_as_text
 
 VERSION = option(
     "--bytes-version",

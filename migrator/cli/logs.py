@@ -21,12 +21,12 @@ from typing import Any
 
 import click
 
-from migrator.errors import CannotStart, MigratorError
-from migrator.hiding import without_secrets
-from migrator.model import Finding, Problem
-from migrator.reports.sentences import WHAT_NEXT
-from migrator.reports.words import moment, plural, shown
-from migrator.units import Told
+from migrator.core.errors import CannotStart, MigratorError
+from migrator.core.outcomes import Finding, Problem
+from migrator.core.redaction import without_secrets
+from migrator.reports.formatting import moment, plural, shown
+from migrator.reports.text.sentences import WHAT_NEXT
+from migrator.sync.messages import Told
 
 LOG_FILE_BYTES = 50_000_000
 """Then FILE becomes FILE.1, of which there is one: 100 MB in all."""

@@ -13,11 +13,11 @@ import click
 
 from migrator import __version__
 from migrator.cli.options import PREFIX
-from migrator.envfile import is_secret
-from migrator.errors import MigratorError, SettingsError
-from migrator.hiding import HIDDEN, without_secrets
+from migrator.config.env_file import is_secret
+from migrator.core.errors import MigratorError, SettingsError
+from migrator.core.redaction import HIDDEN, without_secrets
+from migrator.reports.formatting import shown
 from migrator.reports.json import error_as_json
-from migrator.reports.words import shown
 
 SHORTEST_SECRET = 8
 """Characters; a shorter value is also found in other words."""

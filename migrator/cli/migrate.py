@@ -29,9 +29,9 @@ from migrator.cli.plan import run_plan, show
 from migrator.cli.progress import looking, watching
 from migrator.cli.reporting import reporting
 from migrator.cli.signals import draining
-from migrator.errors import SettingsError
-from migrator.reports.console import finding_lines
-from migrator.reports.words import plural, shown
+from migrator.core.errors import SettingsError
+from migrator.reports.formatting import plural, shown
+from migrator.reports.text.console import finding_lines
 
 
 @click.command(short_help="Copy what is missing at the target; go on after an interruption.")

@@ -11,15 +11,15 @@ from typing import Any, TypeVar
 
 import click
 
-from migrator.ages import Ages
 from migrator.app.options import EngineName, Options, engine_and_scheduler
-from migrator.bytesuser import BytesUser, user_named
-from migrator.doctor.names import FINDINGS
-from migrator.errors import SettingsError
-from migrator.limits import Limits, bandwidth_of, requests_of, seconds_of
-from migrator.locations import resolve_end, resolve_locations
-from migrator.settings import Locations, Overrides
-from migrator.statefolder import StateFolder
+from migrator.config.limits import Limits, bandwidth_of, requests_of, seconds_of
+from migrator.config.locations import resolve_end, resolve_locations
+from migrator.config.settings import Locations, Overrides
+from migrator.config.time_filter import Ages
+from migrator.core.errors import SettingsError
+from migrator.doctor.bytes_user import BytesUser, user_named
+from migrator.doctor.finding_names import FINDINGS
+from migrator.ledger.directory import StateFolder
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PREFIX = "BYTES_MIGRATOR_"

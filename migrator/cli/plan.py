@@ -21,9 +21,9 @@ from migrator.cli.options import (
 from migrator.cli.progress import looking, watching
 from migrator.cli.reporting import reporting
 from migrator.cli.signals import draining
-from migrator.reports.console import report_as_text
 from migrator.reports.json import report_as_json
 from migrator.reports.report import Report
+from migrator.reports.text.console import report_as_text
 
 
 @click.command()

@@ -13,13 +13,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from migrator.ahead import CountAhead
 from migrator.app.options import Watch
 from migrator.cli.logs import Log, is_json, json_line, say, to_stderr
-from migrator.coordinator import Observer
-from migrator.model import Count
-from migrator.reports.words import duration, number, shown, size
-from migrator.units import Told
+from migrator.core.tally import Count
+from migrator.reports.formatting import duration, number, shown, size
+from migrator.sync.coordinator import Observer
+from migrator.sync.counter import CountAhead
+from migrator.sync.messages import Told
 
 FIRST_LINE_SECONDS = 1.0
 LINE_EVERY_SECONDS = 30.0

@@ -10,11 +10,12 @@ from typing import Any
 
 import click
 
-from migrator.app.prunewish import PruneWish
+from migrator.app.bytes_place import bytes_place
+from migrator.app.prune_request import PruneWish
 from migrator.app.pruning import prune as run_prune
-from migrator.auditsettings import login_of
-from migrator.bytesapi import BytesApi
-from migrator.bytesplace import bytes_place
+from migrator.checks.audit.bytes_api import BytesApi
+from migrator.checks.audit.settings import login_of
+from migrator.checks.prune import Pruned
 from migrator.cli.logs import log_to
 from migrator.cli.options import (
     age_options,
@@ -29,9 +30,8 @@ from migrator.cli.options import (
 )
 from migrator.cli.progress import LINE_EVERY_SECONDS
 from migrator.cli.signals import draining, same_command
-from migrator.prune import Pruned
-from migrator.reports.prune import prune_as_json, prune_as_text
-from migrator.reports.words import files, number, size
+from migrator.reports.formatting import files, number, size
+from migrator.reports.text.prune import prune_as_json, prune_as_text
 
 
 @click.command(short_help="Delete raw files at the source that the target proves to have.")

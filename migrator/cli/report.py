@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from migrator.app.retelling import report_of_run
+from migrator.app.stored_report import report_of_run
 from migrator.cli.options import option, state_folder, state_options
-from migrator.reports.console import report_as_text
 from migrator.reports.csv import report_as_csv
 from migrator.reports.json import report_as_json
 from migrator.reports.report import Report
+from migrator.reports.text.console import report_as_text
 
 
 @click.command(short_help="Show the report of an earlier run again.")
@@ -40,7 +40,7 @@ def report(run: str | None, form: str, state_dir: Path | None, *, as_json: bool)
 
 def _as_text(found: Report, form: str) -> str:
     if form == "html":
-        from migrator.reports.page import report_as_html  # noqa: PLC0415 Jinja2 takes time to load
+        from migrator.reports.html.page import report_as_html  # noqa: PLC0415 Jinja2 takes time to load
 
         return report_as_html(found)
     return {"console": report_as_text, "json": report_as_json, "csv": report_as_csv}[form](found)

@@ -14,13 +14,13 @@ import click
 
 from migrator.app.options import Options
 from migrator.cli.logs import is_json, json_line, log_forced, say, to_stderr
-from migrator.coordinator import Observer
-from migrator.errors import MigratorError
-from migrator.reports.filelist import FileList
-from migrator.reports.folder import ReportFolder, refuse_within
+from migrator.config.settings import DiskLocation, Locations
+from migrator.core.errors import MigratorError
+from migrator.reports.file_list import FileList
+from migrator.reports.formatting import shown
 from migrator.reports.report import Report
-from migrator.reports.words import shown
-from migrator.settings import DiskLocation, Locations
+from migrator.reports.report_folder import ReportFolder, refuse_within
+from migrator.sync.coordinator import Observer
 
 if TYPE_CHECKING:
     from migrator.reports.metrics import MetricsFile

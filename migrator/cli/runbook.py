@@ -11,7 +11,7 @@ import click
 from migrator.app.runbook import guessed_deployment, runbook_of
 from migrator.cli.doctor import VERSION, checked_version
 from migrator.cli.options import location_options, locations_of, option
-from migrator.environment import DEBIAN_FILES
+from migrator.config.environment import DEBIAN_FILES
 from migrator.reports.runbook import DEPLOYMENTS, Deployment, runbook_as_markdown, tool_words
 
 _NAMED = {

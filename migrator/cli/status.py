@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from migrator.cli.options import option, state_folder, state_options
+from migrator.ledger.directory import StateFolder
 from migrator.reports.json import as_json_line
-from migrator.reports.status import PairStatus, read_status, status_as_dict, status_as_json, status_as_text
-from migrator.statefolder import StateFolder
+from migrator.reports.text.status import PairStatus, read_status, status_as_dict, status_as_json, status_as_text
 
 WATCHED_EVERY_SECONDS = 2.0
 _PART_OF_THE_TIME = 20

@@ -10,9 +10,9 @@ import click
 from migrator.app.uploads import abort_uploads, unfinished_uploads
 from migrator.cli.options import location_options, locations_of, option, state_folder, state_options
 from migrator.cli.signals import draining
-from migrator.errors import SettingsError
-from migrator.reports.uploads import UnfinishedUploads, uploads_as_json, uploads_as_text
-from migrator.reports.words import plural
+from migrator.core.errors import SettingsError
+from migrator.reports.formatting import plural
+from migrator.reports.text.uploads import UnfinishedUploads, uploads_as_json, uploads_as_text
 
 
 @click.group(invoke_without_command=True, short_help="List or abort unfinished multipart uploads that this tool began.")

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from migrator.app.verifying import Asked, verify_against, verify_both
+from migrator.checks.verify import Level
 from migrator.cli.logs import log_to
 from migrator.cli.options import (
     age_options,
@@ -22,9 +23,8 @@ from migrator.cli.options import (
 )
 from migrator.cli.progress import watching
 from migrator.cli.signals import draining
-from migrator.errors import SettingsError
-from migrator.reports.verify import Verification, verification_as_json, verification_as_text
-from migrator.verify import Level
+from migrator.core.errors import SettingsError
+from migrator.reports.text.verify import Verification, verification_as_json, verification_as_text
 
 
 @click.command(short_help="Prove that both ends hold the same; write or check a manifest.")

@@ -31,13 +31,13 @@ from migrator.cli.options import (
 )
 from migrator.cli.progress import LINE_EVERY_SECONDS
 from migrator.cli.signals import draining
-from migrator.errors import MigratorError
-from migrator.limits import seconds_of
-from migrator.model import Count
-from migrator.reports.watch import watch_as_json, watch_as_text
-from migrator.reports.words import duration, files, shown, size
-from migrator.units import Told
-from migrator.watch import Lag
+from migrator.config.limits import seconds_of
+from migrator.core.errors import MigratorError
+from migrator.core.tally import Count
+from migrator.reports.formatting import duration, files, shown, size
+from migrator.reports.text.watch import watch_as_json, watch_as_text
+from migrator.sync.change_detector import Lag
+from migrator.sync.messages import Told
 
 
 @click.command(short_help="Keep the target up to date while Bytes runs, up to the switch.")

@@ -1,4 +1,5 @@
-"""Whether a migration can work, and whether Bytes can work afterwards: what was seen, in an operator's words. Pure.
+"""Whether a migration can work, and whether Bytes can work afterwards: findings, each with cause and cure. Pure.
 
-Looking is done by the stores; here are the values that they bring home, and the findings that are made of them.
+In: what `stores` and `app` have seen and asked. Out: `Finding`s, IAM policies, nginx's lines.
+May import: `core`.
 """

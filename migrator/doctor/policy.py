@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from migrator.naming import BucketPerOrganization, SingleBucket
+from migrator.core.naming import BucketPerOrganization, SingleBucket
 
 Purpose = Literal["migrate", "verify", "reverse", "prune", "bytes"]
 PURPOSES: tuple[Purpose, ...] = ("migrate", "verify", "reverse", "prune", "bytes")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from migrator.doctor.words import failed, passed
-from migrator.model import Finding
+from migrator.core.outcomes import Finding
+from migrator.doctor.findings import failed, passed
 
 
 class Right(NamedTuple):

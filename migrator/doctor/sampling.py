@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from migrator.doctor.room import Need
+from migrator.core.entities import Shard
+from migrator.core.errors import MigratorError
+from migrator.core.outcomes import Notice, NoticeKind
+from migrator.core.protocols import Source
+from migrator.core.tally import Count
+from migrator.doctor.disk_checks import Need
 from migrator.doctor.source import Sample
-from migrator.errors import MigratorError
-from migrator.model import Count, Notice, NoticeKind, Shard
-from migrator.protocols import Source
 
 LOOKED_AT = 1000
 """Raw files of an organization: a page of a listing."""

@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from migrator.doctor import names
-from migrator.doctor.words import failed, passed, some_of, warned
-from migrator.errors import MigratorError
-from migrator.model import Finding, FindingStatus
+from migrator.core.errors import MigratorError
+from migrator.core.outcomes import Finding, FindingStatus
+from migrator.doctor import finding_names
+from migrator.doctor.findings import failed, passed, some_of, warned
 
 SKEW_TOLD_FROM = 60.0
 SKEW_REFUSED_FROM = 900.0
@@ -47,17 +47,19 @@ def server_findings(seen: ServerSeen) -> Iterator[Finding]:
     if seen.trouble is not None:
         error = seen.trouble
         yield failed(
-            names.SERVER_REACHABLE,
+            finding_names.SERVER_REACHABLE,
             error.what,
             error.why or "Nothing can be read or written there, by this program or by Bytes.",
             error.cure or "Check AWS_ENDPOINT_URL, the name and port in it, firewalls, and that the server runs.",
         )
         return
-    yield passed(names.SERVER_REACHABLE, f"{seen.endpoint} answers as S3, and takes the credentials.")
+    yield passed(finding_names.SERVER_REACHABLE, f"{seen.endpoint} answers as S3, and takes the credentials.")
     yield from _clock(seen)
     yield from _latency(seen)
     way = "virtual-host" if seen.virtual_hosted else "path"
-    yield passed(names.ADDRESSING, f"Buckets are addressed {way}-style, as boto3 does it for Bytes with this endpoint.")
+    yield passed(
+        finding_names.ADDRESSING, f"Buckets are addressed {way}-style, as boto3 does it for Bytes with this endpoint."
+    )
     yield from _versioning(seen)
     yield from _lock(seen)
     yield from _encryption(seen)
@@ -66,14 +68,14 @@ def server_findings(seen: ServerSeen) -> Iterator[Finding]:
 def _clock(seen: ServerSeen) -> Iterator[Finding]:
     if seen.skew is None:
         yield warned(
-            names.CLOCK, "The server's answers have no date.", "S3 refuses signatures that are 15 minutes off."
+            finding_names.CLOCK, "The server's answers have no date.", "S3 refuses signatures that are 15 minutes off."
         )
     elif abs(seen.skew) < SKEW_TOLD_FROM:
-        yield passed(names.CLOCK, "The clocks of this machine and of the server agree.")
+        yield passed(finding_names.CLOCK, "The clocks of this machine and of the server agree.")
     else:
         make = failed if abs(seen.skew) >= SKEW_REFUSED_FROM else warned
         yield make(
-            names.CLOCK,
+            finding_names.CLOCK,
             f"The server's clock is {abs(seen.skew):,.0f} seconds {'ahead of' if seen.skew > 0 else 'behind'} this machine's.",
             "S3 refuses signatures that are 15 minutes off, and ages of files are wrong.",
             "Set the clock that is wrong: timedatectl set-ntp true",
@@ -86,10 +88,10 @@ def _latency(seen: ServerSeen) -> Iterator[Finding]:
     median = statistics.median(seen.latencies)
     told = f"An answer takes {median * 1000:,.0f} ms (median of {len(seen.latencies)})."
     if median < SLOW_FROM:
-        yield passed(names.LATENCY, told)
+        yield passed(finding_names.LATENCY, told)
     else:
         yield warned(
-            names.LATENCY,
+            finding_names.LATENCY,
             told,
             "Small files take at least that long each; many are under way at once, so it is slower, not wrong.",
             "Run this nearer to the server, if it can be.",
@@ -101,13 +103,13 @@ def _versioning(seen: ServerSeen) -> Iterator[Finding]:
         return
     if seen.versioning == "Enabled":
         yield warned(
-            names.VERSIONING,
+            finding_names.VERSIONING,
             "The bucket keeps versions.",
             "Removed probes and replaced provisional copies stay as old versions, and cost space.",
             "If that is not wanted, add a lifecycle rule that expires noncurrent versions.",
         )
     else:
-        yield passed(names.VERSIONING, "The bucket keeps no versions.")
+        yield passed(finding_names.VERSIONING, "The bucket keeps no versions.")
 
 
 def _lock(seen: ServerSeen) -> Iterator[Finding]:
@@ -115,13 +117,13 @@ def _lock(seen: ServerSeen) -> Iterator[Finding]:
         return
     if seen.locked:
         yield warned(
-            names.OBJECT_LOCK,
+            finding_names.OBJECT_LOCK,
             "The bucket has object lock.",
             "With a default retention, what is written cannot be removed before its time, nor a provisional copy replaced.",
             "Migrate after Bytes was stopped, so that no copy is provisional; or use a bucket without object lock.",
         )
     else:
-        yield passed(names.OBJECT_LOCK, "The bucket has no object lock.")
+        yield passed(finding_names.OBJECT_LOCK, "The bucket has no object lock.")
 
 
 def _encryption(seen: ServerSeen) -> Iterator[Finding]:
@@ -129,32 +131,34 @@ def _encryption(seen: ServerSeen) -> Iterator[Finding]:
         return
     if seen.encryption.startswith("aws:kms"):
         yield warned(
-            names.ENCRYPTION,
+            finding_names.ENCRYPTION,
             f"The bucket encrypts with {seen.encryption} by default.",
             "ETags are no MD5 then, so contents are proven by reading them back; Bytes' key needs the KMS key too.",
             "Allow kms:GenerateDataKey and kms:Decrypt on the key, or set the default to SSE-S3 (AES256).",
         )
     else:
-        yield passed(names.ENCRYPTION, f"The bucket's default encryption: {seen.encryption or 'none'}.")
+        yield passed(finding_names.ENCRYPTION, f"The bucket's default encryption: {seen.encryption or 'none'}.")
 
 
 def habit_findings(habits: Habits) -> Iterator[Finding]:
     """What is different from S3, and what this program does instead."""
     if habits.lists_in_byte_order is not None:
         if habits.lists_in_byte_order:
-            yield passed(names.LISTING, "Listings come in byte order, and keys come back as they were put.")
+            yield passed(finding_names.LISTING, "Listings come in byte order, and keys come back as they were put.")
         else:
             yield warned(
-                names.LISTING,
+                finding_names.LISTING,
                 "Listings with '/' in keys come in the order of a folder tree, not of bytes.",
                 "Listings over several organizations cannot be merged; each organization is listed by itself instead, as always.",
             )
     if habits.has_part_minimum is not None:
         if habits.has_part_minimum:
-            yield passed(names.MULTIPART, "Parts below 5 MiB are refused, as by S3; those of this program are larger.")
+            yield passed(
+                finding_names.MULTIPART, "Parts below 5 MiB are refused, as by S3; those of this program are larger."
+            )
         else:
             yield warned(
-                names.MULTIPART,
+                finding_names.MULTIPART,
                 "Parts below 5 MiB are taken, which S3 refuses.",
                 "Nothing is lost by it: parts of this program are larger. Other programs' uploads may differ from S3's.",
             )
@@ -169,10 +173,10 @@ def abilities_finding(lacking: Sequence[str], habits: Habits | None) -> Finding:
         told.append("it keeps no checksums, so ETags or reading back prove contents")
     if not told:
         return passed(
-            names.ABILITIES, "Conditional writes, digests on the way, MD5 ETags: the server does what S3 does."
+            finding_names.ABILITIES, "Conditional writes, digests on the way, MD5 ETags: the server does what S3 does."
         )
     return warned(
-        names.ABILITIES,
+        finding_names.ABILITIES,
         f"This server lacks some protections that S3 has: {'; '.join(told)}.",
         "Nothing is lost by it; it costs requests and time.",
     )
@@ -193,9 +197,11 @@ def region_finding(where: str, told: str, given: str | None) -> Finding:
 def foreign_finding(where: Sequence[str], looked_at: int) -> Finding:
     """Objects at the target that Bytes would not have written; `where` are ``s3://`` URLs of the sample of `looked_at` objects."""
     if not where:
-        return passed(names.FOREIGN_OBJECTS, f"Of {looked_at:,} objects that were looked at, all are raw files.")
+        return passed(
+            finding_names.FOREIGN_OBJECTS, f"Of {looked_at:,} objects that were looked at, all are raw files."
+        )
     return warned(
-        names.FOREIGN_OBJECTS,
+        finding_names.FOREIGN_OBJECTS,
         f"{len(where):,} of {looked_at:,} objects that were looked at are no raw files of Bytes: {some_of(where)}.",
         "Somebody else writes there too, or an earlier copy put raw files where Bytes never looks. They are left alone.",
         "Look whose they are. For raw files of Bytes, a bucket of their own is safest.",
@@ -212,7 +218,7 @@ def raws_finding() -> Finding:
     ``rocky/reports/views/base.py``, ``rocky/crisis_room/views.py`` and ``boefjes/job_handler.py``.
     """
     return warned(
-        names.BYTES_RAWS,
+        finding_names.BYTES_RAWS,
         "On S3, Bytes answers HTTP 500 to GET /bytes/raws, always.",
         f"Bytes 1.18 to 1.20 cannot do this call on S3, whatever the server: {RAWS_LOST}.",
         "If you need these, stay on disk, or ask OpenKAT for a version of Bytes that has this call on S3.",
@@ -227,10 +233,12 @@ def version_finding(version: str) -> Finding:
     major, minor = (int(part) for part in version.split(".")[:2])
     first, last = BYTES_SEEN
     if first <= (major, minor) <= last:
-        return passed(names.BYTES_VERSION, f"Bytes {version}: what is told of Bytes here was seen in 1.18 to 1.20.")
+        return passed(
+            finding_names.BYTES_VERSION, f"Bytes {version}: what is told of Bytes here was seen in 1.18 to 1.20."
+        )
     age = "older" if (major, minor) < first else "newer"
     return warned(
-        names.BYTES_VERSION,
+        finding_names.BYTES_VERSION,
         f"Bytes {version} is {age} than what this program was held against, 1.18 to 1.20.",
         "Where it looks for raw files, and which calls it makes, may be different there.",
         "Try it with one organization, and with a test installation, first; the table in docs/bytes-versions.md says what to look at.",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from migrator.doctor import names
-from migrator.doctor.words import passed, some_of, warned
-from migrator.model import Count, Finding, Problem
+from migrator.core.outcomes import Finding, Problem
+from migrator.core.tally import Count
+from migrator.doctor import finding_names
+from migrator.doctor.findings import passed, some_of, warned
 
 IN_USE_WITHIN = 60.0
 """Seconds since the last change within which Bytes is taken to be at work."""
@@ -33,39 +34,40 @@ def source_findings(problems: Sequence[Problem], sample: Sample, *, is_disk: boo
     files = sum(count.files for count in sample.counts.values())
     about = "" if sample.exact else "about "
     yield passed(
-        names.SOURCE, f"It looks like Bytes' own: {about}{files:,} raw files of {len(sample.counts)} organizations."
+        finding_names.SOURCE,
+        f"It looks like Bytes' own: {about}{files:,} raw files of {len(sample.counts)} organizations.",
     )
     yield from _beside(problems)
     unreadable = sample.unreadable + [one.where for one in problems if one.kind == "unreadable-folder"]
     if unreadable:
         yield warned(
-            names.UNREADABLE_FOLDERS,
+            finding_names.UNREADABLE_FOLDERS,
             f"{len(unreadable)} folders cannot be read: {some_of(unreadable)}.",
             "Raw files in them would be left behind.",
             "Run this as root or as the user that Bytes runs as.",
         )
     else:
-        yield passed(names.UNREADABLE_FOLDERS, "All folders that were looked at can be read.")
+        yield passed(finding_names.UNREADABLE_FOLDERS, "All folders that were looked at can be read.")
     if sample.empty:
         yield warned(
-            names.EMPTY_FILES,
+            finding_names.EMPTY_FILES,
             f"{len(sample.empty)} of {sample.looked_at:,} raw files that were looked at are empty: {some_of(sample.empty)}.",
             "Bytes saves empty files too, but an interrupted one or a full disk leaves the like: nothing on disk tells them apart.",
             "They are copied as they are. Bytes' database knows which of them should hold something.",
         )
     else:
-        yield passed(names.EMPTY_FILES, f"None of {sample.looked_at:,} raw files that were looked at is empty.")
+        yield passed(finding_names.EMPTY_FILES, f"None of {sample.looked_at:,} raw files that were looked at is empty.")
     age = now - sample.newest
     if sample.newest and age < IN_USE_WITHIN:
         yield warned(
-            names.SOURCE_IN_USE,
+            finding_names.SOURCE_IN_USE,
             f"The source changed {max(0, age):.0f} s ago: Bytes seems to be at work there.",
             "That is fine for copying ahead; what comes in later needs one more run.",
             "Stop Bytes before the last run.",
         )
     else:
         where = "Nothing that was looked at" if is_disk else "No object that was looked at"
-        yield passed(names.SOURCE_IN_USE, f"{where} changed within the last minute.")
+        yield passed(finding_names.SOURCE_IN_USE, f"{where} changed within the last minute.")
 
 
 def _beside(problems: Sequence[Problem]) -> Iterator[Finding]:
@@ -73,18 +75,18 @@ def _beside(problems: Sequence[Problem]) -> Iterator[Finding]:
     strays = [one.where for one in problems if one.kind == "stray" and one.where not in odd]
     if odd:
         yield warned(
-            names.ORGANIZATION_NAMES,
+            finding_names.ORGANIZATION_NAMES,
             f"There are folders with names that no organization can have ({len(odd)}): {some_of(odd)}.",
             "Bytes never reads below them: organizations are lower-case slugs of at most 32 characters.",
             "If raw files lie in them, rename the folder to the organization's code.",
         )
     else:
-        yield passed(names.ORGANIZATION_NAMES, "All folders are named as organizations are.")
+        yield passed(finding_names.ORGANIZATION_NAMES, "All folders are named as organizations are.")
     if strays:
         yield warned(
-            names.STRAYS,
+            finding_names.STRAYS,
             f"What lies beside the organizations is no raw file ({len(strays)}): {some_of(strays)}.",
             "They are left where they are: Bytes never reads them.",
         )
     else:
-        yield passed(names.STRAYS, "Nothing else lies beside the organizations.")
+        yield passed(finding_names.STRAYS, "Nothing else lies beside the organizations.")

@@ -20,11 +20,11 @@ from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, cast
 
-from migrator.errors import MustStop
-from migrator.line import Acknowledgements, Line
-from migrator.model import Finding
-from migrator.stopping import Flag
-from migrator.units import Event, Unit, UploadBegan
+from migrator.core.cancellation import Flag
+from migrator.core.errors import MustStop
+from migrator.core.outcomes import Finding
+from migrator.sync.channel import Acknowledgements, Line
+from migrator.sync.messages import Event, Unit, UploadBegan
 
 if TYPE_CHECKING:
     Reader = connection.Connection[Any, Any]

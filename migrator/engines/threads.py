@@ -6,11 +6,11 @@ import queue
 import threading
 from collections.abc import Callable
 
-from migrator.line import Acknowledgements, Line
-from migrator.model import Finding
-from migrator.stopping import Flag
-from migrator.units import Event, Unit, UploadBegan
-from migrator.worker import unexpected
+from migrator.core.cancellation import Flag
+from migrator.core.outcomes import Finding
+from migrator.sync.channel import Acknowledgements, Line
+from migrator.sync.messages import Event, Unit, UploadBegan
+from migrator.sync.worker import unexpected
 
 UNITS_AHEAD = 4
 _EVENTS_WAITING = 64

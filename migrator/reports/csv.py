@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 
-from migrator.model import Tally
+from migrator.core.tally import Tally
+from migrator.reports.formatting import shown
 from migrator.reports.report import Report
-from migrator.reports.words import shown
 
 ALL = "(all organizations)"
 _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from migrator.reports.csv import report_as_csv
-from migrator.reports.folder import ReportFolder
+from migrator.reports.html.page import report_as_html
 from migrator.reports.json import report_as_json
-from migrator.reports.page import report_as_html
 from migrator.reports.report import Report
+from migrator.reports.report_folder import ReportFolder
 
 PAGE = "report.html"
 DOCUMENT = "report.json"

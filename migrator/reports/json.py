@@ -6,10 +6,10 @@ import datetime
 import json
 from collections.abc import Iterator
 
-from migrator.errors import MigratorError
-from migrator.model import Shape
+from migrator.core.errors import MigratorError
+from migrator.core.tally import Shape
+from migrator.reports.formatting import moment
 from migrator.reports.report import SCHEMA, Report
-from migrator.reports.words import moment
 
 
 def report_as_json(report: Report) -> str:

@@ -13,11 +13,12 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from migrator.errors import CannotStart
-from migrator.model import Outcome, Tally
+from migrator.core.errors import CannotStart
+from migrator.core.outcomes import Outcome
+from migrator.core.tally import Tally
+from migrator.reports.formatting import shown
 from migrator.reports.report import Report
-from migrator.reports.words import shown
-from migrator.units import Told
+from migrator.sync.messages import Told
 
 WRITTEN_EVERY_SECONDS = 10.0
 PREFIX = "bytes_migrator"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from migrator import __version__
-from migrator.coordinator import Totals
-from migrator.doctor.names import BUCKET_NAMES
-from migrator.errors import MigratorError
-from migrator.estimate import Estimate
-from migrator.model import Finding, FindingStatus, Outcome, Tally
-from migrator.settings import Setting
+from migrator.config.settings import Setting
+from migrator.core.errors import MigratorError
+from migrator.core.outcomes import Finding, FindingStatus, Outcome
+from migrator.core.tally import Tally
+from migrator.doctor.finding_names import BUCKET_NAMES
+from migrator.reports.estimate import Estimate
+from migrator.sync.coordinator import Totals
 
 SCHEMA = 1
 """The version of the JSON documents. It goes up when something that was there changes its meaning; what is added leaves it."""

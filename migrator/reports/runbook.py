@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from migrator.reports.words import shown
+from migrator.reports.formatting import shown
 
 Deployment = Literal["debian", "compose", "kubernetes"]
 DEPLOYMENTS: tuple[Deployment, ...] = ("debian", "compose", "kubernetes")

@@ -1,1 +1,5 @@
-"""Locations opened for work: on disk, on S3, and in memory for tests and laws."""
+"""Locations opened for work: on disk, on S3, or a manifest in the place of one.
+
+In: locations from `config`. Out: `Source`s, `Target`s and `Remover`s of `core.protocols`, and the lanes between them.
+May import: `core`, `config`, `doctor`, `ledger`, `sync`, `transfer`, `checks`.
+"""

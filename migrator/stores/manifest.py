@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 
-from migrator.errors import Unreadable
-from migrator.manifest import Kept, Manifest
-from migrator.model import Entry, Folder, Notify, RawFile, Shard
-from migrator.naming import disk_path_of
-from migrator.protocols import Content, Promise
-from migrator.stores.disk import length_for
+from migrator.core.entities import Entry, Folder, RawFile, Shard
+from migrator.core.errors import Unreadable
+from migrator.core.naming import disk_path_of
+from migrator.core.outcomes import Notify
+from migrator.core.protocols import Content, Promise
+from migrator.stores.disk.source import length_for
+from migrator.sync.manifest import Kept, Manifest
 
 
 class ManifestSource:

@@ -12,22 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from migrator.errors import AlreadyThere, NotTheSame, SourceChanged, StoreError, Unreadable, Vanished
-from migrator.model import (
-    INDEX_LENGTH,
-    Entry,
-    Fingerprint,
-    Folder,
-    Notice,
-    NoticeKind,
-    Notify,
-    RawFile,
-    RawId,
-    Shard,
-)
-from migrator.naming import is_organization
-from migrator.protocols import Content, Promise, Receipt, Source
-from migrator.stores.strays import is_index, name_reason
+from migrator.core.entities import INDEX_LENGTH, Entry, Fingerprint, Folder, RawFile, RawId, Shard
+from migrator.core.errors import AlreadyThere, NotTheSame, SourceChanged, StoreError, Unreadable, Vanished
+from migrator.core.naming import is_organization
+from migrator.core.outcomes import Notice, NoticeKind, Notify
+from migrator.core.protocols import Content, Promise, Receipt, Source
+from migrator.stores.unrecognized import is_index, name_reason
 
 _CHUNK = 1 << 20
 

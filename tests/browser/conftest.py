@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from migrator.reports.page import report_as_html
+from migrator.reports.html.page import report_as_html
 from migrator.reports.report import Report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

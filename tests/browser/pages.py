@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 
-from migrator.coordinator import Totals
-from migrator.course import Course, Step
-from migrator.estimate import Measured, Space, Work, estimate_of
-from migrator.model import Count, Finding, FindingStatus, Outcome, Problem, Shape, Tally
+from migrator.config.settings import Setting
+from migrator.core.outcomes import Finding, FindingStatus, Outcome, Problem
+from migrator.core.tally import Count, Shape, Tally
+from migrator.reports.estimate import Measured, Space, Work, estimate_of
 from migrator.reports.report import Evidence, Report, Row
-from migrator.settings import Setting
+from migrator.sync.coordinator import Totals
+from migrator.sync.timeline import Course, Step
 
 HOSTILE = (
     "<script>window.ran=1</script>",

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from migrator.errors import SourceChanged, StoreError, Unavailable, Vanished
-from migrator.model import Entry, RawFile, Shard
-from migrator.prune import Remover
-from migrator.stores.disk_remover import DiskRemover
-from migrator.stores.s3.remove import S3Remover, keeps_versions
-from migrator.stores.s3.store import S3Source
+from migrator.checks.prune import Remover
+from migrator.core.entities import Entry, RawFile, Shard
+from migrator.core.errors import SourceChanged, StoreError, Unavailable, Vanished
+from migrator.stores.disk.remover import DiskRemover
+from migrator.stores.s3.remover import S3Remover, keeps_versions
+from migrator.stores.s3.source import S3Source
 from tests.backends import S3_KINDS, Backend, DiskBackend, S3Backend, raw_id, state_of
 from tests.conftest import FreshNames
 from tests.fakes import quick_patience

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from migrator.errors import (
+from migrator.config.settings import S3Access, S3Location, Secret
+from migrator.core.entities import Entry, RawFile, Shard, shards_of
+from migrator.core.errors import (
     AccessDenied,
     BucketMissing,
     MigratorError,
@@ -24,12 +26,11 @@ from migrator.errors import (
     Unreadable,
     Vanished,
 )
-from migrator.model import Entry, Notice, NoticeKind, RawFile, Shard, shards_of
-from migrator.patience import Patience
-from migrator.protocols import Content, Source
-from migrator.settings import S3Access, S3Location, Secret
-from migrator.stores.disk import DiskSource
-from migrator.stores.s3.store import S3Source
+from migrator.core.outcomes import Notice, NoticeKind
+from migrator.core.protocols import Content, Source
+from migrator.stores.disk.source import DiskSource
+from migrator.stores.s3.source import S3Source
+from migrator.transfer.retry import Patience
 from tests.backends import Backend, DiskBackend, S3Backend, as_nobody, raw_id
 from tests.fakes import Clock, Waits, quick_patience
 from tests.scripted import Reply, always, page, scripted

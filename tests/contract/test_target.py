@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from migrator.errors import (
+from migrator.core.entities import Entry, RawFile, Shard, UnfinishedUpload
+from migrator.core.errors import (
     AlreadyThere,
     BucketMissing,
     CannotStart,
@@ -31,15 +32,15 @@ from migrator.errors import (
     Unreadable,
     Vanished,
 )
-from migrator.model import Entry, Notice, RawFile, Shard, UnfinishedUpload
-from migrator.naming import BucketPerOrganization, SingleBucket
-from migrator.protocols import Receipt, Target
-from migrator.stores import disk_target
-from migrator.stores.disk_target import DiskTarget, held
+from migrator.core.naming import BucketPerOrganization, SingleBucket
+from migrator.core.outcomes import Notice
+from migrator.core.protocols import Receipt, Target
+from migrator.stores.disk import target as disk_target
+from migrator.stores.disk.target import DiskTarget, held
 from migrator.stores.memory import MemoryStore
-from migrator.stores.s3.abilities import Abilities
-from migrator.stores.s3.store import S3Target
-from migrator.stores.strays import partial_name
+from migrator.stores.s3.capabilities import Abilities
+from migrator.stores.s3.source import S3Target
+from migrator.stores.unrecognized import partial_name
 from tests import corpus, oracle
 from tests.backends import Backend, DiskBackend, MemoryBackend, S3Backend, abilities_of, as_nobody, raw_id, state_of
 from tests.fakes import FailingContent, Schedule, quick_patience

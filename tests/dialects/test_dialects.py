@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from migrator.stores.s3 import wire
+from migrator.stores.s3.http import curl
 from tests.dialects.rows import ALL, Lane, Row, Run, Way
 from tests.dialects.scene import Ended, Scene
 from tests.dialects.table import all_rows
@@ -46,7 +46,7 @@ def test_a_dialect(
     set_variable: Callable[[str, str | None], None],
 ) -> None:
     if lane == "boto3":
-        monkeypatch.setattr(wire, "pycurl", None)  # a machine without libcurl
+        monkeypatch.setattr(curl, "pycurl", None)  # a machine without libcurl
     if row.bytes_calls:
         set_variable("BYTES_MIGRATOR_FORCE", None)
     scene = Scene(row, way, tmp_path)

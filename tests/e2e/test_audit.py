@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from migrator.database import Wanted, dsn_of, reading_database
-from migrator.rowsfile import EXPORT
+from migrator.checks.audit.database import Wanted, dsn_of, reading_database
+from migrator.checks.audit.exported_rows import EXPORT
 from tests import command, corpus, oracle, recorded
 from tests.conftest import FreshNames
 from tests.e2e import ends

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from migrator.cli.main import main
-from migrator.envfile import Setting
-from migrator.environment import OLD_NAMES, Environment, layer_of
+from migrator.config.env_file import Setting
+from migrator.config.environment import OLD_NAMES, Environment, layer_of
 from tests import as_bytes, oracle, recorded
 from tests.as_bytes import UID
 from tests.recorded import Saved

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from bench import native, table
-from bench.measure import Used, run
-from bench.native import Native
-from bench.servers import ACCESS_KEY, SECRET_KEY, Server, delayed, null_sink
-from bench.turns import Row, Sample, Section
-from migrator.stores.s3.abilities import Abilities, probe
+from migrator.stores.s3.capabilities import Abilities, probe
 from tests import command, corpus
+from tests.bench import native, table
+from tests.bench.measure import Used, run
+from tests.bench.native import Native
+from tests.bench.servers import ACCESS_KEY, SECRET_KEY, Server, delayed, null_sink
+from tests.bench.turns import Row, Sample, Section
 from tests.e2e.ends import MIGRATE
 from tests.servers import S3Server
 
@@ -94,7 +94,11 @@ def test_a_table_has_goals_and_ratios() -> None:
 @pytest.mark.slow
 def test_the_script_says_what_it_can_do() -> None:
     said = subprocess.run(
-        [sys.executable, "-m", "bench", "--only", "nonsense"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tests.bench", "--only", "nonsense"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert said.returncode == 2
     assert "not one of upload, download" in said.stderr

@@ -252,7 +252,7 @@ def test_a_failure_on_s3_is_one_line_with_what_the_server_needs_to_know(
 
 def test_a_run_that_was_killed_has_a_report_of_what_it_did(ends_of: tuple[str, ...], state: Path) -> None:
     command.run("migrate", "--yes", "--json", *ends_of).expect(1)
-    from migrator.ledger import Ledger  # the ledger as a kill leaves it
+    from migrator.ledger.ledger import Ledger  # the ledger as a kill leaves it
 
     [path] = [path for path in state.iterdir() if path.suffix == ".sqlite3"]
     reading = Ledger.open_to_read(path)

@@ -10,8 +10,8 @@ import pytest
 
 from migrator.app.runbook import guessed_deployment
 from migrator.cli.main import cli
+from migrator.core.errors import SettingsError
 from migrator.doctor.policy import PURPOSES
-from migrator.errors import SettingsError
 from tests import command, corpus
 from tests.conftest import FreshNames
 from tests.e2e import ends

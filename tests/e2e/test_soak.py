@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from soak.__main__ import print_figures
-from soak.kills import Plan, soak
-from soak.stage import stage
+from tests.soak.__main__ import print_figures
+from tests.soak.kills import Plan, soak
+from tests.soak.stage import stage
 
 SEED = int(os.environ.get("MIGRATOR_SOAK_SEED", "4"))
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import native
-from bench.servers import ACCESS_KEY, SECRET_KEY, null_sink
 from tests import command, corpus, oracle
+from tests.bench import native
+from tests.bench.servers import ACCESS_KEY, SECRET_KEY, null_sink
 from tests.e2e import ends
 from tests.e2e.ends import MIGRATE
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from soak.points import WAYS, Point, Six, can_trace, counted, killed_at, points_of
-from soak.stage import stage
+from tests.soak.points import WAYS, Point, Six, can_trace, counted, killed_at, points_of
+from tests.soak.stage import stage
 
 SAMPLE = {"forth": ("fdatasync", "sendto", "request before", "request after"), "back": ("renameat2", "syncfs", "write")}
 

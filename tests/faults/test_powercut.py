@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from soak import images
-from soak.powercut import Figures, cut
+from tests.soak import images
+from tests.soak.powercut import Figures, cut
 
 SEED = 7
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from migrator.errors import AlreadyThere, NotTheSame, SourceChanged
-from migrator.model import RawFile, RawId
-from migrator.naming import BucketPerOrganization, SingleBucket
-from migrator.settings import S3Location
-from migrator.stores.s3.store import S3Source, S3Target
+from migrator.config.settings import S3Location
+from migrator.core.entities import RawFile, RawId
+from migrator.core.errors import AlreadyThere, NotTheSame, SourceChanged
+from migrator.core.naming import BucketPerOrganization, SingleBucket
+from migrator.stores.s3.source import S3Source, S3Target
 from tests import command, corpus, oracle
 from tests.backends import abilities_of, access_to
 from tests.conftest import FreshNames

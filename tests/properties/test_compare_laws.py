@@ -4,9 +4,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from migrator.compare import compare, verdict_of
-from migrator.errors import MustStop
-from migrator.model import Entry, Pair, Verdict
+from migrator.core.entities import Entry, Pair
+from migrator.core.errors import MustStop
+from migrator.core.outcomes import Verdict
+from migrator.sync.compare import compare, verdict_of
 from tests import strategies
 
 Scans = tuple[list[Entry], list[Entry]]

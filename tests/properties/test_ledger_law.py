@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from migrator import facts
-from migrator.ledger import Ledger
-from migrator.model import FinishedFolder, Outcome, Problem, Provisional, RawId
-from migrator.statefolder import family
+from migrator.core.entities import FinishedFolder, Provisional, RawId
+from migrator.core.outcomes import Outcome, Problem
+from migrator.ledger import records
+from migrator.ledger.directory import family
+from migrator.ledger.ledger import Ledger
 from tests import strategies
 
 COUNTS = st.integers(min_value=0, max_value=2**64)
@@ -35,7 +36,7 @@ PROBLEMS = st.builds(
 )
 TIMES = st.floats(min_value=0, max_value=1e11)
 RUNS = st.builds(
-    facts.RunRow,
+    records.RunRow,
     run_id=st.text(max_size=20),
     command=st.text(max_size=20),
     source=st.text(),
@@ -50,46 +51,46 @@ RUNS = st.builds(
 
 
 def through_text(value: object) -> object:
-    return facts.decode(facts.encode(value))
+    return records.decode(records.encode(value))
 
 
 @given(FOLDERS)
 def test_a_finished_folder_reads_back(folder: FinishedFolder) -> None:
-    value = through_text(facts.finished_body(folder))
-    assert facts.read_finished(folder.organization, folder.prefix, value) == folder
+    value = through_text(records.finished_body(folder))
+    assert records.read_finished(folder.organization, folder.prefix, value) == folder
 
 
 @given(
     st.from_regex(r"\A-?[0-9a-f]{1,3} [0-9a-fA-F_+/]{15,17}[-+= ] -?[0-9a-fA-F_+]{1,3} [0-9a-f]{1,3}\n?\Z") | st.text()
 )
 def test_of_a_finished_folder_only_what_was_written_reads_back(value: str) -> None:
-    read = facts.read_finished("acme", "abc", value)
-    assert read is None or facts.finished_body(read) == value
+    read = records.read_finished("acme", "abc", value)
+    assert read is None or records.finished_body(read) == value
 
 
 @given(COPIES)
 def test_a_provisional_copy_reads_back(copy: Provisional) -> None:
-    value = through_text(facts.provisional_body(copy))
-    assert facts.read_provisional(copy.organization, copy.raw_id, value) == copy
+    value = through_text(records.provisional_body(copy))
+    assert records.read_provisional(copy.organization, copy.raw_id, value) == copy
 
 
 @given(PROBLEMS)
 def test_a_problem_reads_back(problem: Problem) -> None:
-    assert facts.read_problem(through_text(facts.problem_body(problem))) == problem
+    assert records.read_problem(through_text(records.problem_body(problem))) == problem
 
 
 @given(RUNS)
-def test_a_run_reads_back(run: facts.RunRow) -> None:
-    assert facts.read_run(facts.key_of(run.run_id), through_text(facts.run_body(run))) == run
+def test_a_run_reads_back(run: records.RunRow) -> None:
+    assert records.read_run(records.key_of(run.run_id), through_text(records.run_body(run))) == run
 
 
 @given(st.text(), st.text())
 def test_two_names_never_share_a_key(one: str, other: str) -> None:
-    keys = facts.key_of(one), facts.key_of(other)
+    keys = records.key_of(one), records.key_of(other)
     assert (keys[0] == keys[1]) == (one == other)
     assert all(key.isascii() and (key == "" or key.isprintable()) for key in keys)
-    assert (facts.text_of(keys[0]), facts.text_of(keys[1])) == (one, other)
-    assert facts.text_of(one) in (None, one) or facts.key_of(str(facts.text_of(one))) == one
+    assert (records.text_of(keys[0]), records.text_of(keys[1])) == (one, other)
+    assert records.text_of(one) in (None, one) or records.key_of(str(records.text_of(one))) == one
 
 
 JSON = st.recursive(
@@ -100,11 +101,11 @@ JSON = st.recursive(
 
 @given(st.text(), JSON)
 def test_whatever_is_read_either_has_sense_or_is_nothing(name: str, value: object) -> None:
-    assert facts.read_finished("a", name, value) is None
-    assert facts.read_provisional("a", name, value) is None
-    assert facts.read_problem(value) is None or isinstance(value, list)
-    assert facts.read_run(name, value) is None or isinstance(value, list)
-    assert facts.read_abilities(value) is None or isinstance(value, list)
+    assert records.read_finished("a", name, value) is None
+    assert records.read_provisional("a", name, value) is None
+    assert records.read_problem(value) is None or isinstance(value, list)
+    assert records.read_run(name, value) is None or isinstance(value, list)
+    assert records.read_abilities(value) is None or isinstance(value, list)
 
 
 class LedgerAgainstDictionaries(RuleBasedStateMachine):

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
-from migrator.coordinator import Totals
-from migrator.errors import (
+from migrator.core.cancellation import StopFlag
+from migrator.core.entities import RawFile
+from migrator.core.errors import (
     AccessDenied,
     AlreadyThere,
     MigratorError,
@@ -25,9 +26,9 @@ from migrator.errors import (
     Unreadable,
     Vanished,
 )
-from migrator.model import Outcome, RawFile
-from migrator.stopping import StopFlag
+from migrator.core.outcomes import Outcome
 from migrator.stores.memory import MemoryStore
+from migrator.sync.coordinator import Totals
 from tests import oracle, strategies
 from tests.backends import Backend, DiskBackend, MemoryBackend, State, state_of
 from tests.fakes import Clock, FailingStore, Schedule

@@ -7,8 +7,8 @@ from botocore.handlers import VALID_BUCKET
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from migrator.model import RawFile, RawId, is_raw_id
-from migrator.naming import (
+from migrator.core.entities import RawFile, RawId, is_raw_id
+from migrator.core.naming import (
     BucketPerOrganization,
     S3Naming,
     SingleBucket,

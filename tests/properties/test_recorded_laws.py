@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from migrator.audit import Sample
-from migrator.model import RawId
-from migrator.recorded import Recorded, RecordedDigest, timestamp_text
-from migrator.rowsfile import microseconds_of
+from migrator.checks.audit.audit import Sample
+from migrator.checks.audit.exported_rows import microseconds_of
+from migrator.checks.audit.records import Recorded, RecordedDigest, timestamp_text
+from migrator.core.entities import RawId
 from tests.postgres import secure_hash_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

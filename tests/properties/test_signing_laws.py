@@ -16,8 +16,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from migrator.stores.s3.client import connect
-from migrator.stores.s3.signing import UNSIGNED, Keys, Signer
-from migrator.stores.s3.wire import SHA256_OF_NOTHING, Wire, encoded_key, encoded_query
+from migrator.stores.s3.http.curl import SHA256_OF_NOTHING, Wire, encoded_key, encoded_query
+from migrator.stores.s3.http.signing import UNSIGNED, Keys, Signer
 from tests import strategies
 from tests.backends import access_to
 from tests.conftest import FreshNames

@@ -14,11 +14,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from migrator.coordinator import Totals
-from migrator.errors import MigratorError
-from migrator.model import Outcome, RawFile
-from migrator.stopping import StopFlag
+from migrator.core.cancellation import StopFlag
+from migrator.core.entities import RawFile
+from migrator.core.errors import MigratorError
+from migrator.core.outcomes import Outcome
 from migrator.stores.memory import MemoryStore
+from migrator.sync.coordinator import Totals
 from tests import strategies
 from tests.fakes import Clock, FailingStore, Schedule
 from tests.passes import Remembered, run_pass

@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from migrator.coordinator import Totals
-from migrator.model import RawFile, RawId
-from migrator.stores.disk import DiskSource
+from migrator.core.entities import RawFile, RawId
+from migrator.stores.disk.source import DiskSource
 from migrator.stores.memory import MemoryStore
+from migrator.sync.coordinator import Totals
 from tests import strategies
 from tests.fakes import Clock
 from tests.passes import Remembered, run_pass

@@ -13,7 +13,7 @@ from typing import Any
 
 from distributed import Client, Security
 
-from migrator.errors import CannotStart, MigratorError, MustStop, SettingsError
+from migrator.core.errors import CannotStart, MigratorError, MustStop, SettingsError
 
 FIRST_CONNECTION_SECONDS = 10.0
 CLOSE_SECONDS = 5.0

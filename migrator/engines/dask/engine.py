@@ -16,17 +16,17 @@ from typing import Any
 
 from distributed import Client, Future, KilledWorker
 
-from migrator.engines.dask import atworker
+from migrator.core.cancellation import Flag
+from migrator.core.errors import MigratorError, MustStop
+from migrator.core.outcomes import Finding
+from migrator.engines.attempts import Order, Orders
+from migrator.engines.dask import worker_plugin
 from migrator.engines.dask.connection import CLOSE_SECONDS, client_of, silence, within
+from migrator.engines.dask.local_cluster import OwnCluster
 from migrator.engines.dask.members import LOOK_SECONDS, UNITS_AHEAD, Members
-from migrator.engines.dask.own import OwnCluster
-from migrator.engines.orders import Order, Orders
-from migrator.engines.station import Acknowledge, Admit, Began, Look, Stop, ToStation
-from migrator.errors import MigratorError, MustStop
-from migrator.model import Finding
-from migrator.stopping import Flag
-from migrator.units import Ended, Event, Unit, UploadBegan
-from migrator.worker import unexpected
+from migrator.engines.worker_host import Acknowledge, Admit, Began, Look, Stop, ToStation
+from migrator.sync.messages import Ended, Event, Unit, UploadBegan
+from migrator.sync.worker import unexpected
 
 _TICK = 0.2
 _TICK_AT_FIRST = 0.02
@@ -51,7 +51,7 @@ class Dask:
         self,
         *,
         cluster: Cluster,
-        work: atworker.MakeWork,
+        work: worker_plugin.MakeWork,
         look: Look,
         run_id: str,
         patience: float,
@@ -207,7 +207,7 @@ class Dask:
         self._ending.clear()
         fit = sorted(self._members.fit)
         if fit and not self._orders.open and not self._stopping.is_set():
-            run = partial(client.run, atworker.finish, self._topic, workers=fit, on_error="ignore")
+            run = partial(client.run, worker_plugin.finish, self._topic, workers=fit, on_error="ignore")
             await within(CLOSE_SECONDS, run)
         if self._own is None:
             await within(CLOSE_SECONDS, partial(client.unregister_worker_plugin, self._topic))
@@ -233,7 +233,7 @@ class Dask:
             order.delivery += 1
             key = (shown_as(order.organization), self._topic, order.number, order.delivery)
             future = client.submit(
-                atworker.carry_out,
+                worker_plugin.carry_out,
                 self._topic,
                 order.number,
                 order.delivery,
@@ -256,7 +256,7 @@ class Dask:
             error = await future.exception()
             if isinstance(error, KilledWorker):
                 self._end(order, _shard_kills(order))
-            elif type(error).__name__ in atworker.LEFT:
+            elif type(error).__name__ in worker_plugin.LEFT:
                 self._give_anew(order)
             else:
                 self._end(order, unexpected(error))
@@ -306,7 +306,7 @@ class Dask:
         self._outboxes.clear()
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
-        said = atworker.unpacked(event[1]["said"])
+        said = worker_plugin.unpacked(event[1]["said"])
         address = event[1]["worker"]
         if isinstance(said, Began):
             if self._stopping.is_set():
@@ -349,7 +349,8 @@ class Dask:
             outbox.clear()
             with suppress(OSError, asyncio.TimeoutError):  # it is gone: its units are given to others
                 await asyncio.wait_for(
-                    client.run(atworker.receive, self._topic, batch, workers=[address], on_error="ignore"), LOOK_SECONDS
+                    client.run(worker_plugin.receive, self._topic, batch, workers=[address], on_error="ignore"),
+                    LOOK_SECONDS,
                 )
         if self._outboxes.get(address) is outbox:
             del self._outboxes[address]

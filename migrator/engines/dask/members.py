@@ -10,12 +10,12 @@ from typing import Any
 
 from distributed import Client
 
-from migrator.engines.dask import atworker
+from migrator.core.errors import CannotStart, MustStop
+from migrator.core.outcomes import Finding
+from migrator.engines.dask import worker_plugin
 from migrator.engines.dask.connection import within
 from migrator.engines.dask.versions import versions_here, versions_in_words, versions_teller
-from migrator.engines.places import Place, Places, stays_private
-from migrator.errors import CannotStart, MustStop
-from migrator.model import Finding
+from migrator.engines.worker_registry import Place, Places, stays_private
 
 UNITS_AHEAD = 4
 """Units under way or waiting for each worker: the bound of what is in flight. As many threads of a worker wait for them."""
@@ -113,7 +113,7 @@ class Members:
             await self._give_up(client, address, named.pop(address))
         if not self._shares and len(named) >= max(1, self._expected):
             self._shares = len(named)
-            plugin = atworker.StationPlugin(topic, self._payload, self._shares)
+            plugin = worker_plugin.StationPlugin(topic, self._payload, self._shares)
             await within(ASKED_SECONDS, partial(client.register_plugin, plugin, topic))
         if self._shares:
             for place in self._places.see(named, now):
@@ -137,7 +137,7 @@ class Members:
             elif self._is_limited and len(self._places.fit) >= self._shares:
                 refusal = "It joined after the limits were shared out."
             else:
-                answer = (await asyncio.wait_for(run(atworker.look, topic), LOOK_SECONDS)).get(place.address)
+                answer = (await asyncio.wait_for(run(worker_plugin.look, topic), LOOK_SECONDS)).get(place.address)
                 refusal = str(answer) if answer is not None else ""
         except asyncio.TimeoutError:
             refusal = f"It did not answer within {LOOK_SECONDS:.0f} seconds: a mount may hang."

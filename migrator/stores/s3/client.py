@@ -16,21 +16,21 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from migrator import __version__
-from migrator.errors import SettingsError
-from migrator.settings import DEFAULT_PORTS, S3Access
-from migrator.stores.s3.adapting import Adapting
-from migrator.stores.s3.answered import BODY_SIZE, HOST_SENT
-from migrator.stores.s3.crawl import slice_body
-from migrator.stores.s3.faults import translate
-from migrator.stores.s3.mending import mend_answer
-from migrator.stores.s3.ownsettings import (
+from migrator.config.settings import DEFAULT_PORTS, S3Access
+from migrator.core.errors import SettingsError
+from migrator.stores.s3.adaptation import Adapting
+from migrator.stores.s3.errors.client_settings import (
     credentials_not_given,
     fault_of_helper,
     fault_of_settings,
     no_credentials,
     refuse_ca_bundle,
 )
-from migrator.throttle import Throttle
+from migrator.stores.s3.errors.mapping import translate
+from migrator.stores.s3.errors.response import BODY_SIZE, HOST_SENT
+from migrator.stores.s3.http.stall import slice_body
+from migrator.stores.s3.parsing.repair import mend_answer
+from migrator.transfer.throttle import Throttle
 
 if TYPE_CHECKING:
     from botocore.config import _S3Dict

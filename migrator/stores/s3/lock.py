@@ -15,11 +15,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from migrator.errors import AccessDenied, AlreadyThere, BucketMissing, CannotStart, MigratorError, StoreError, Vanished
-from migrator.lockmark import LockMark, first_of, read_mark
-from migrator.stores.s3.faults import translate
-from migrator.stores.s3.listing import Lister
-from migrator.stores.strays import LOCK_PREFIX
+from migrator.core.errors import (
+    AccessDenied,
+    AlreadyThere,
+    BucketMissing,
+    CannotStart,
+    MigratorError,
+    StoreError,
+    Vanished,
+)
+from migrator.core.lock_mark import LockMark, first_of, read_mark
+from migrator.stores.s3.errors.mapping import translate
+from migrator.stores.s3.listing.pages import Lister
+from migrator.stores.unrecognized import LOCK_PREFIX
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

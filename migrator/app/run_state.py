@@ -1,0 +1,214 @@
+"""A run's memory: what it knows from the ledger, and what it writes there."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+from migrator.app.options import Options
+from migrator.config.settings import Locations
+from migrator.core.entities import FinishedFolder, ProvenShard, Provisional, RawId, UnfinishedUpload
+from migrator.core.errors import MigratorError
+from migrator.ledger.ledger import Ledger
+from migrator.ledger.records import RunRow
+from migrator.sync.coordinator import Totals
+from migrator.sync.counter import CountAhead
+from migrator.sync.messages import Told, UploadBegan, UploadEnded
+
+_SAVE_EVERY_SECONDS = 2.0
+_RUNS_LOOKED_AT = 10
+
+
+class NoMemory:
+    """Nothing is known, and nothing is kept. `runs` are the last ones between these locations, newest first."""
+
+    runs: Sequence[RunRow] = ()
+
+    def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
+        return {}
+
+    def forget_finished(self, organization: str) -> None:
+        """Nothing was known."""
+
+    def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
+        return {}
+
+    def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
+        return ()
+
+    def proven(self, organization: str, prefix: str) -> ProvenShard | None:
+        return None
+
+    def record_upload(self, event: UploadBegan | UploadEnded) -> None:
+        """A dry run begins no upload."""
+
+    def record(self, told: Told) -> None:
+        """A dry run writes nothing."""
+
+
+class OnlyReading(NoMemory):
+    """A dry run compares everything anew; only which copies are provisional has to come from the ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.runs = ledger.runs(_RUNS_LOOKED_AT)
+
+    def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
+        return self._ledger.provisional(organization, prefix)
+
+
+@contextmanager
+def only_reading(locations: Locations, options: Options) -> Iterator[NoMemory]:
+    source, target = locations.source.identity, locations.target.identity
+    path = options.state.ledger_path(source, target)
+    ledger = Ledger.open_to_read(path, source_identity=source, target_identity=target)
+    if ledger is None:
+        yield NoMemory()
+        return
+    with ledger:
+        yield OnlyReading(ledger)
+
+
+class Record:
+    """A run's memory: the ledger, written by this thread alone, one transaction for each event."""
+
+    def __init__(self, ledger: Ledger, run_id: str, totals: Totals, *, relies_on_finished: bool = True) -> None:
+        """`relies_on_finished` false: what earlier runs finished is compared again."""
+        self._ledger = ledger
+        self._relies_on_finished = relies_on_finished
+        self.run_id = run_id
+        self._totals = totals
+        self._saved_at = time.monotonic()
+        self.ahead: CountAhead | None = None
+
+    @contextmanager
+    def running(self, command: str, locations: Locations, options: Options) -> Iterator[None]:
+        """Between these, `status` shows the run; an error that ends it is written down too."""
+        ends = str(locations.source), str(locations.target)
+        with self._begun(command, ends, fingerprint_of(locations, options)):
+            yield
+
+    @contextmanager
+    def _begun(self, command: str, ends: tuple[str, str], fingerprint: str) -> Iterator[None]:
+        self._ledger.begin_run(self.run_id, command, *ends, settings_fingerprint=fingerprint, started_at=time.time())
+        try:
+            yield
+        except MigratorError as error:
+            with suppress(MigratorError):  # a ledger that breaks may be what ended the run, and is not to hide what did
+                self.end(error.exit_status)
+            raise
+
+    def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
+        return self._ledger.finished(organization, prefix) if self._relies_on_finished else {}
+
+    def forget_finished(self, organization: str) -> None:
+        self._ledger.forget_finished(organization)
+
+    def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
+        return self._ledger.provisional(organization, prefix)
+
+    def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
+        return self._ledger.uploads(organization, prefix)
+
+    def proven(self, organization: str, prefix: str) -> ProvenShard | None:
+        return None
+
+    def record_upload(self, event: UploadBegan | UploadEnded) -> None:
+        if isinstance(event, UploadBegan):
+            self._ledger.record_upload(event.upload)
+        else:
+            self._ledger.forget_upload(event.upload)
+
+    def record(self, told: Told) -> None:
+        with self._ledger.transaction():
+            self._ledger.record_problems(self.run_id, told.problems)
+            self._ledger.forget_folders(told.outdated)
+            self._ledger.record_finished(told.finished)
+            self._ledger.record_provisional(told.provisional)
+            self._ledger.settle_provisional(told.settled)
+        self._save_now_and_then()
+
+    def _save_now_and_then(self) -> None:
+        now = time.monotonic()
+        if now - self._saved_at >= _SAVE_EVERY_SECONDS:
+            self._saved_at = now
+            self._ledger.save_progress(self.run_id, self._progress(), time.time(), self._expected())
+
+    def keep(self, report: dict[str, object]) -> None:
+        """What `bytes-migrator report` shows of this run besides its totals and problems."""
+        self._ledger.save_report(self.run_id, report)
+
+    def _expected(self) -> tuple[int, int, bool] | None:
+        ahead = self.ahead
+        return (ahead.total.files, ahead.total.bytes, ahead.is_final) if ahead is not None else None
+
+    def begin_pass(self, totals: Totals) -> None:
+        """Another pass of the same run: what `status` shows is the last one's, with its problems."""
+        self._totals = totals
+        self._ledger.forget_problems(self.run_id)
+
+    def end(self, exit_status: int) -> None:
+        self._ledger.end_run(self.run_id, exit_status=exit_status, ended_at=time.time(), totals=self._progress())
+
+    def _progress(self) -> dict[str, dict[str, dict[str, int]]]:
+        return {organization: tally.as_dict() for organization, tally in self._totals.organizations.items()}
+
+
+class ProofRecord(NoMemory, Record):
+    """A verification's memory: problems, and the shards that are proven. It knows nothing of what a migration believes to have done."""
+
+    def __init__(
+        self, ledger: Ledger, run_id: str, totals: Totals, *, key: str, is_fresh: bool, max_age: float
+    ) -> None:
+        super().__init__(ledger, run_id, totals)
+        self._key = key
+        self._now = time.time()
+        self._oldest_allowed = self._now - max_age
+        self.sheets: dict[str, dict[str, str]] = {}
+        self.relied_upon = 0
+        self.oldest_seconds = 0.0
+        if is_fresh:
+            ledger.forget_proven()
+
+    @contextmanager
+    def begun(self, names: tuple[str, str], fingerprint: str) -> Iterator[None]:
+        """Between these, `status` shows the run; an error that ends it is written down too."""
+        with self._begun("verify", names, fingerprint):
+            yield
+
+    def proven(self, organization: str, prefix: str) -> ProvenShard | None:
+        found = self._ledger.proven(organization, prefix)
+        if found is None or found.key != self._key or not self._oldest_allowed <= found.proven_at <= self._now:
+            return None
+        return found
+
+    def record(self, told: Told) -> None:
+        with self._ledger.transaction():
+            self._ledger.record_problems(self.run_id, told.problems)
+            self._ledger.record_proven(told.proven)
+        self.sheets.setdefault(told.organization, {}).update(told.sheets)
+        for shard in told.relied_upon:
+            self.relied_upon += 1
+            self.oldest_seconds = max(self.oldest_seconds, self._now - shard.proven_at)
+        self._save_now_and_then()
+
+    def forget_proofs(self) -> None:
+        """The verification came to its end: the next one reads everything anew."""
+        self._ledger.forget_proven()
+
+    def _progress(self) -> dict[str, dict[str, dict[str, int]]]:
+        return {organization: tally.as_proofs() for organization, tally in self._totals.organizations.items()}
+
+
+def fingerprint_of(locations: Locations, options: Options) -> str:
+    """Tells runs with other settings apart; holds no secret."""
+    told = (
+        locations.source.identity,
+        locations.target.identity,
+        sorted(options.organizations),
+        options.compare_by_size,
+        options.ages,
+    )
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]

@@ -1,0 +1,135 @@
+"""Opens stores and ledger for a command."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from migrator.app.options import Options, Stopping
+from migrator.config.settings import DiskLocation, Location, Locations, S3Location
+from migrator.core.cancellation import Flag
+from migrator.core.errors import CannotStart, MustStop, SettingsError, StoreError
+from migrator.core.protocols import Journal, Source, Target
+from migrator.ledger.directory import lock
+from migrator.ledger.ledger import Ledger
+from migrator.stores.disk.source import DiskSource
+from migrator.stores.disk.target import DiskTarget
+from migrator.stores.manifest import ManifestSource
+from migrator.stores.s3.capabilities import Abilities
+from migrator.stores.s3.source import S3Source, S3Target
+from migrator.sync.manifest import Manifest
+from migrator.transfer.retry import Patience
+from migrator.transfer.throttle import Throttle
+
+End = Location | Manifest
+"""What raw files are looked for in: a location, or a manifest that stands for what once was there."""
+
+
+def patience_of(options: Options, stopping: Flag) -> Patience:
+    return Patience(seconds=options.patience, stopping=stopping)
+
+
+def throttle_of(options: Options, stopping: Flag) -> Throttle:
+    """What keeps a run within its limits; made before workers are forked, which share it."""
+    return Throttle(options.limits, stopping)
+
+
+@contextmanager
+def as_refusal() -> Iterator[None]:
+    """A store's error before anything began: nothing could start."""
+    try:
+        yield
+    except (MustStop, StoreError) as error:
+        raise CannotStart(error.name, error.what, why=error.why, cure=error.cure) from error
+
+
+@contextmanager
+def reading(end: End, patience: Patience, throttle: Throttle | None = None) -> Iterator[Source]:
+    store: DiskSource | S3Source | ManifestSource
+    if isinstance(end, DiskLocation):
+        store = DiskSource(end.root)
+    elif isinstance(end, Manifest):
+        store = ManifestSource(end)
+    else:
+        store = S3Source(end, patience, throttle=throttle)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def writing(
+    location: Location,
+    patience: Patience,
+    *,
+    run_id: str,
+    abilities: Abilities,
+    create_buckets: bool,
+    buckets_there: tuple[str, ...] = (),
+    journal: Journal | None = None,
+    throttle: Throttle | None = None,
+    source: End | None = None,
+    owner: tuple[int, int] | None = None,
+) -> Iterator[Target]:
+    """A store that can be written, closed at the end. `source` is where content comes from: on S3, bytes are counted there.
+
+    `owner`: user and group id of what is written to a disk, as `DiskTarget` has it.
+    """
+    store: DiskTarget | S3Target
+    if isinstance(location, DiskLocation):
+        mark = run_id.rpartition("-")[2]
+        store = DiskTarget(
+            location.root,
+            folder_mode=location.folder_mode,
+            file_mode=location.file_mode,
+            run=mark,
+            throttle=throttle if isinstance(source, DiskLocation) else None,
+            owner=owner,
+        )
+    else:
+        store = S3Target(
+            location,
+            patience,
+            abilities=abilities,
+            create_buckets=create_buckets,
+            buckets_there=buckets_there,
+            journal=journal,
+            throttle=throttle,
+        )
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def held_ledger(locations: Locations, options: Options) -> Iterator[Ledger]:
+    with held_ledger_of(options, locations.source.identity, locations.target.identity) as ledger:
+        yield ledger
+
+
+@contextmanager
+def held_ledger_of(options: Options, source: str, target: str) -> Iterator[Ledger]:
+    """The ledger of these two identities, locked."""
+    options.state.ensure()
+    path = options.state.ledger_path(source, target)
+    with lock(path), Ledger.open(path, source_identity=source, target_identity=target, now=time.time()) as ledger:
+        yield ledger
+
+
+@contextmanager
+def s3_target(locations: Locations, stopping: Stopping) -> Iterator[S3Target]:
+    """The target as a store; only S3 knows multipart uploads."""
+    if not isinstance(locations.target, S3Location):
+        raise SettingsError(
+            "uploads-only-on-s3", f"{locations.target} has no multipart uploads.", cure="Name the S3 end with --to."
+        )
+    patience = Patience(stopping=stopping.event)
+    store = S3Target(locations.target, patience, abilities=Abilities(), create_buckets=False)
+    try:
+        with as_refusal():
+            yield store
+    finally:
+        store.close()

@@ -1,0 +1,70 @@
+"""The report of an earlier run, from its ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from migrator.core.errors import SettingsError
+from migrator.core.outcomes import Problem
+from migrator.ledger.directory import StateFolder, is_running
+from migrator.ledger.ledger import Ledger
+from migrator.ledger.records import RunRow
+from migrator.reports.formatting import shown
+from migrator.reports.report import Report
+from migrator.reports.serialization import report_again
+
+_READ_AT_ONCE = 5_000
+_NAMED = 5
+
+
+def report_of_run(state: StateFolder, run_id: str | None) -> Report:
+    """The report of the run with this id, or of the last one. Writes nothing. Raises SettingsError where there is none, CannotStart."""
+    newest: tuple[float, str] | None = None
+    known: list[RunRow] = []
+    for path in state.ledgers():
+        ledger = Ledger.open_to_read(path)
+        if ledger is None:
+            continue
+        with ledger:
+            if run_id is not None and (run := ledger.run(run_id)) is not None:
+                return _report(ledger, run)
+            known += ledger.runs(_NAMED)
+    known.sort(key=lambda run: run.started_at, reverse=True)
+    if run_id is None and known:
+        newest = (known[0].started_at, known[0].run_id)
+    if newest is None:
+        raise _unknown(run_id, known)
+    return report_of_run(state, newest[1])
+
+
+def _report(ledger: Ledger, run: RunRow) -> Report:
+    return report_again(
+        run,
+        ledger.report(run.run_id) or {},
+        _problems(ledger, run.run_id),
+        ledger.problem_counts(run.run_id),
+        is_running=run.ended_at is None and is_running(ledger.path),
+    )
+
+
+def _problems(ledger: Ledger, run_id: str) -> Iterator[Problem]:
+    """All that were kept, some at a time."""
+    offset = 0
+    while found := ledger.problems(run_id, _READ_AT_ONCE, offset):
+        yield from found
+        offset += len(found)
+
+
+def _unknown(run_id: str | None, known: list[RunRow]) -> SettingsError:
+    if not known:
+        return SettingsError(
+            "run-unknown",
+            "No run has been recorded here yet." if run_id is None else f"There is no run {shown(run_id)} here.",
+            why="The state folder has no ledger with a run in it.",
+            cure="Name the folder of the user who migrated with --state-dir.",
+        )
+    return SettingsError(
+        "run-unknown",
+        f"There is no run {shown(run_id or '')} in the ledgers here.",
+        cure=f"The last ones are: {', '.join(run.run_id for run in known[:_NAMED])}. `status` shows more.",
+    )

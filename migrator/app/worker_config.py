@@ -1,0 +1,210 @@
+"""What a worker of any engine needs to know, and how it opens its own stores and lanes by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from migrator.app.options import MOST_JOBS, Options, Prepared
+from migrator.app.store_factory import End, reading, writing
+from migrator.checks.sample import Sample
+from migrator.checks.verify import AgainstManifest, Level, Prove, Prover, Proves
+from migrator.config.limits import Limits
+from migrator.config.settings import DiskLocation, Location, S3Location
+from migrator.config.time_filter import ANY_AGE, Ages
+from migrator.core.cancellation import Flag
+from migrator.core.errors import MigratorError
+from migrator.core.outcomes import Denial
+from migrator.core.protocols import Sink, Source
+from migrator.stores.disk.source import DiskSource
+from migrator.stores.lane_selection import bulk_lane_between
+from migrator.stores.manifest import ManifestSource
+from migrator.stores.s3.capabilities import Abilities
+from migrator.sync.channel import Line
+from migrator.sync.dry_run import Rehearse
+from migrator.sync.manifest import Manifest
+from migrator.sync.messages import Ended
+from migrator.sync.rules import BY_CONTENT, BY_SIZE, Rules
+from migrator.sync.shard_pass import Pass, Proofs
+from migrator.sync.worker import Units, Worker, unexpected
+from migrator.transfer.batch_sink import Transfer
+from migrator.transfer.file_copier import CarefulLane
+from migrator.transfer.retry import AT_FIRST, Patience
+from migrator.transfer.throttle import Throttle
+
+MOST_CAREFUL_JOBS = 8
+"""boto3 gets slower with more threads: 887 files a second with one, 462 with 64."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proving:
+    """That a pass is a verification: how much it takes, by which rules, of which raw files, and what is kept of it."""
+
+    level: Level
+    rules: Rules
+    sample: Sample | None
+    proofs: Proofs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What a worker needs to open its own stores and lanes. Can be pickled only without keys: see `travelling`."""
+
+    source: End
+    target: Location
+    refused: frozenset[str]
+    run_id: str
+    abilities: Abilities = field(default_factory=Abilities)
+    jobs: int = MOST_JOBS
+    create_buckets: bool = True
+    buckets_there: tuple[str, ...] = ()
+    compare_by_size: bool = False
+    dry_run: bool = False
+    settle: float = 30.0
+    patience: float = 120.0
+    ages: Ages = ANY_AGE
+    limits: Limits = field(default_factory=Limits)
+    lists_extra: bool = False
+    tells_copied: bool = False
+    spread: bool = False
+    proving: Proving | None = None
+    owner: tuple[int, int] | None = None
+    parted: bool = False
+    denied: Mapping[str, Denial] = field(default_factory=dict)
+
+    @staticmethod
+    def of(
+        prepared: Prepared, options: Options, *, run_id: str, abilities: Abilities | None = None, dry_run: bool = False
+    ) -> Recipe:
+        return Recipe(
+            source=prepared.locations.source,
+            target=prepared.locations.target,
+            refused=prepared.refused,
+            run_id=run_id,
+            abilities=abilities or Abilities(),
+            jobs=options.jobs or MOST_JOBS,
+            create_buckets=options.create_buckets,
+            buckets_there=prepared.buckets_there,
+            compare_by_size=options.compare_by_size or dry_run,
+            dry_run=dry_run,
+            settle=options.settle,
+            patience=options.patience,
+            ages=options.ages,
+            limits=options.limits,
+            lists_extra=options.lists_extra,
+            owner=prepared.owner,
+            parted=prepared.parted,
+            denied=prepared.denied,
+        )
+
+    def travelling(self) -> Recipe:
+        """Without keys: a worker elsewhere signs with those of its own environment."""
+        source = self.source if isinstance(self.source, Manifest) else _without_keys(self.source)
+        return replace(self, source=source, target=_without_keys(self.target), spread=True)
+
+    @property
+    def s3_ends(self) -> list[S3Location]:
+        return [end for end in (self.source, self.target) if isinstance(end, S3Location)]
+
+    @property
+    def writes(self) -> bool:
+        """Whether anything comes to be at the target."""
+        return not self.dry_run and self.proving is None
+
+
+def work_by_recipe(
+    recipe: Recipe, throttle: Throttle, stopping: Flag, units: Units, line: Line, *, looked_before: bool = False
+) -> None:
+    """The whole life of a worker. `looked_before`: both ends answered this very machine, so one that is silent now may come back."""
+    at_first = recipe.patience if looked_before else AT_FIRST
+    patience = Patience(seconds=recipe.patience, at_first=at_first, stopping=stopping, parted=recipe.parted)
+    try:
+        with ExitStack() as stack:
+            source = stack.enter_context(reading(recipe.source, patience, throttle))
+            target, sink, clear = _opened_ends(recipe, source, patience, throttle, line, stack)
+            Worker(pass_of(recipe, source, target, sink, stopping), units, line).run()
+            if not stopping.is_set():
+                clear()
+    except Exception as error:
+        stopping.set()
+        told = error if isinstance(error, MigratorError) else unexpected(error)
+        while (unit := units.take(wait=True)) is not None:
+            line.tell(Ended(told, unit.number))
+
+
+def _opened_ends(
+    recipe: Recipe, source: Source, patience: Patience, throttle: Throttle, line: Line, stack: ExitStack
+) -> tuple[Source, Sink, Callable[[], None]]:
+    """The target, what is done with it, and what is to be done after a whole pass. What does not write has nothing to write with."""
+    if not recipe.writes:
+        read = stack.enter_context(reading(recipe.target, patience, throttle))
+        if recipe.proving is None:
+            return read, Rehearse(source), _nothing
+        prover = _prover(recipe.proving, source, read)
+        rests_on_listing = recipe.proving.level is Level.ETAG and not isinstance(recipe.source, Manifest)
+        asked = read if rests_on_listing and isinstance(recipe.target, S3Location) else None
+        prove = Prove(prover, jobs=min(recipe.jobs, MOST_CAREFUL_JOBS), patience=patience, asked=asked)
+        stack.callback(prove.close)
+        return read, prove, _nothing
+    target = stack.enter_context(
+        writing(
+            recipe.target,
+            patience,
+            run_id=recipe.run_id,
+            abilities=recipe.abilities,
+            create_buckets=recipe.create_buckets,
+            buckets_there=recipe.buckets_there,
+            journal=line,
+            throttle=throttle,
+            source=recipe.source,
+            owner=recipe.owner,
+        )
+    )
+    careful = CarefulLane(source, target, jobs=min(recipe.jobs, MOST_CAREFUL_JOBS), patience=patience)
+    sink = Transfer(target, careful, bulk_lane_between(source, target, largest_window=recipe.jobs))
+    stack.callback(sink.close)
+    return target, sink, partial(target.clear_leftovers, source)
+
+
+def _nothing() -> None:
+    """There is nothing to be done after a pass that wrote nothing."""
+
+
+def _prover(proving: Proving, source: Source, target: Source) -> Proves:
+    near_target = target if isinstance(target, DiskSource) else None
+    if isinstance(source, ManifestSource):
+        return AgainstManifest(source, target, near=near_target)
+    near_source = source if isinstance(source, DiskSource) else None
+    return Prover(source, target, proving.level, near_source=near_source, near_target=near_target)
+
+
+def pass_of(recipe: Recipe, source: Source, target: Source, sink: Sink, stopping: Flag) -> Pass:
+    whole = Pass(
+        source=source,
+        target=target,
+        sink=sink,
+        rules=BY_SIZE if recipe.compare_by_size else BY_CONTENT,
+        refused=recipe.refused,
+        settle_ns=int(recipe.settle * 1e9),
+        stopping=stopping,
+        remembers=recipe.writes,
+        ages=recipe.ages,
+        lists_extra=recipe.lists_extra,
+        tells_copied=recipe.tells_copied,
+        spread=recipe.spread,
+        parted=recipe.parted,
+        denied=recipe.denied,
+    )
+    proving = recipe.proving
+    if proving is None:
+        return whole
+    return replace(whole, rules=proving.rules, refusal=proving.rules, sample=proving.sample, proofs=proving.proofs)
+
+
+def _without_keys(location: Location) -> Location:
+    if isinstance(location, DiskLocation):
+        return location
+    access = replace(location.access, access_key_id=None, secret_access_key=None, session_token=None)
+    return replace(location, access=access)

@@ -1,0 +1,100 @@
+"""Holds contents against the digests that Bytes recorded, in threads of its own."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from enum import Enum
+from typing import NamedTuple
+
+from migrator.checks.audit.nacl import BoxOpener, Undecodable
+from migrator.checks.audit.records import Recorded, RecordedDigest
+from migrator.core.entities import Entry, RawFile
+from migrator.core.errors import SourceChanged, StoreError, Vanished
+from migrator.core.protocols import Content, Source
+
+LARGEST_BOX = 256 * 1024 * 1024
+"""A NaCl box opens only as a whole, and takes three times its size in memory; Bytes itself reads it likewise."""
+_SMALL_BOX = 8 * 1024 * 1024
+_CHUNK = 1024 * 1024
+_AHEAD = 4
+
+
+class Ended(Enum):
+    """How holding a content against its row ended. `FAILED`: it could not be read, so nothing is known of it."""
+
+    __hash__ = object.__hash__
+
+    PROVEN = "proven"
+    ALTERED = "altered"
+    UNDECODABLE = "undecodable"
+    FAILED = "failed"
+    VANISHED = "vanished"
+
+
+class RecordProof(NamedTuple):
+    """An end and its reason; `error` is what the store said, if it did."""
+
+    ended: Ended
+    reason: str = ""
+    error: StoreError | None = None
+
+
+class RecordProver:
+    """Reads contents from a source, decodes them as Bytes does, and hashes them as a stream. Used by one thread; `close` ends it."""
+
+    def __init__(self, source: Source, opener: BoxOpener | None, *, jobs: int) -> None:
+        self._source = source
+        self._opener = opener
+        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="proof")
+        self._one_large_box = threading.Lock()
+        self.window = jobs * _AHEAD
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def begin(self, row: Recorded, entry: Entry) -> Future[RecordProof]:
+        """Prove a row that is provable."""
+        return self._pool.submit(self._prove, row, entry)
+
+    def _prove(self, row: Recorded, entry: Entry) -> RecordProof:
+        try:
+            try:
+                return self._read(row, entry)
+            except SourceChanged:
+                return self._read(row, entry)
+        except Undecodable as error:
+            return RecordProof(Ended.UNDECODABLE, str(error))
+        except Vanished as error:
+            return RecordProof(Ended.VANISHED, "it vanished while this ran", error)
+        except StoreError as error:
+            return RecordProof(Ended.FAILED, error.what, error)
+
+    def _read(self, row: Recorded, entry: Entry) -> RecordProof:
+        digest = RecordedDigest(row)
+        with self._source.open(RawFile(row.organization, row.raw_id), entry) as content:
+            if self._opener is None:
+                piece = min(_CHUNK, content.entry.size + 1)  # a larger buffer would cost more than reading a small file
+                while data := content.read(piece):
+                    digest.update(data)
+                content.finish()
+            elif content.entry.size > LARGEST_BOX:
+                return RecordProof(
+                    Ended.FAILED, f"its NaCl box is larger than {LARGEST_BOX >> 20} MiB, and opens only as a whole"
+                )
+            else:
+                with self._one_large_box if content.entry.size > _SMALL_BOX else nullcontext():
+                    digest.update(self._opener.open(_whole(content)))
+            size = content.entry.size
+        if digest.matches():
+            return RecordProof(Ended.PROVEN)
+        return RecordProof(
+            Ended.ALTERED, "it is not what Bytes recorded" if size else "it is empty, and Bytes recorded something else"
+        )
+
+
+def _whole(content: Content) -> bytes:
+    data = content.read(content.entry.size)
+    content.finish()
+    return data

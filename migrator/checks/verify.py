@@ -1,0 +1,483 @@
+"""Proving that a raw file is the same at both ends, at one of three levels. Nothing here can write, by type.
+
+For whoever needs a proof of one raw file at this moment (`prune` before it deletes): `prove_content` reads both ends in full and
+answers a `Proof` whose `is_proven` is the only thing to go by::
+
+    proof = prove_content(raw_file, source, source_entry, target, target_entry)   # raises StoreError
+    if proof.is_proven: …            # proof.digests has size, sha256 and md5; proof.entry the source's state that was read
+
+`Prover.prove` does the same at any level, looks again where something changed meanwhile, and never raises for a difference; `Prove` is it
+as the sink of a pass: each `Step` with both ends is answered with the outcome proven, unproven, conflict, missing or failed.
+
+What each level promises:
+
+- size: both ends list the same size. Says nothing of contents.
+- etag: content read at one end has the digest that the other end's store keeps: its ETag (an MD5, or one of parts, recomputed), or a
+  stored checksum. Damage that a server did to stored bytes without noticing is not found. Where neither end keeps a digest (disk
+  to disk), both are read.
+- content: both ends are read in full and are the same byte for byte.
+
+A difference of digests alone is no conflict: contents are compared before anything is called one. What no digest tells is unproven.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import queue
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from migrator.core.entities import Digests, Entry, RawFile
+from migrator.core.errors import (
+    BucketClosed,
+    Interrupted,
+    MigratorError,
+    NotTheSame,
+    SourceChanged,
+    StoreError,
+    Vanished,
+    listed_and_gone,
+)
+from migrator.core.outcomes import Outcome, Result, Step
+from migrator.core.protocols import Answer, Check, Content, Promise, Source
+from migrator.sync.shard_pass import DIFFERENT_SIZE, NOT_AT_TARGET
+from migrator.transfer.equality import CHUNK, EtagCheck, candidates, is_of_parts, is_plain_md5, refuse_changed
+from migrator.transfer.file_copier import failed_by
+from migrator.transfer.retry import Patience
+
+SMALL = 1 << 20
+"""Bytes up to which a raw file on disk is read at once, in the worker's own thread: handing it to another would cost more."""
+_TRIES = 3
+_AT_ONCE_ANSWERS = 512
+_WAIT = 0.05
+SAMPLED = 100
+"""Raw files of an organization, in each worker, that are looked at where proofs would rest on a listing alone."""
+
+NO_DIGEST = "its ETag is no digest that could be recomputed here, and no checksum is stored that could: --level content reads both ends"
+ENCRYPTED = (
+    "the server encrypts it with a key of its own, so its ETag is no digest, and it stores no checksum that could be "
+    "computed here: --level content reads both ends"
+)
+GONE_AT_SOURCE = "deleted at the source while this ran: there is nothing left to hold the target against"
+
+
+class Level(Enum):
+    """How much a proof takes."""
+
+    SIZE = "size"
+    ETAG = "etag"
+    CONTENT = "content"
+
+
+class Proof(NamedTuple):
+    """What was found out of one raw file.
+
+    `outcome` is proven, unproven, conflict or missing. `how` says what a proof rests on; `reason` why there is none. `digests` are those
+    of the content, where both ends were read; `entry` is the source as it was when it was read.
+    """
+
+    outcome: Outcome
+    how: str = ""
+    reason: str = ""
+    digests: Digests | None = None
+    entry: Entry | None = None
+
+    @property
+    def is_proven(self) -> bool:
+        return self.outcome is Outcome.PROVEN
+
+
+BOTH_READ = "both ends read in full and compared byte for byte"
+SAME_ETAG = "both ends have the same ETag"
+OF_MD5 = "one end's MD5 is the other end's ETag"
+OF_PARTS = "the other end's multipart ETag recomputed from one end's parts"
+AS_MANIFEST = "read in full: its SHA-256 is the manifest's"
+OF_CHECKSUM = "one end's content has the checksum that the other end stores"
+
+
+def prove_content(raw_file: RawFile, source: Source, source_entry: Entry, target: Source, target_entry: Entry) -> Proof:
+    """Read both ends in full, now: proven, or conflict. Raises StoreError; SourceChanged where either end changed meanwhile."""
+    if source_entry.size != target_entry.size:
+        return Proof(Outcome.CONFLICT, reason=DIFFERENT_SIZE, entry=source_entry)
+    with source.open(raw_file, source_entry) as left, target.open(raw_file, target_entry) as right:
+        digests = _digests_if_equal(left, right)
+        if digests is not None and digests.size == left.entry.size:
+            _refuse_torn(left)
+            _refuse_torn(right)
+            return Proof(Outcome.PROVEN, BOTH_READ, digests=digests, entry=left.entry)
+        refuse_changed(raw_file, source, left)
+        refuse_changed(raw_file, target, right)
+        return _difference(raw_file, source, left.entry, target, right.entry)
+
+
+def _digests_if_equal(left: Content, right: Content) -> Digests | None:
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    size = 0
+    while True:
+        here, there = left.read(CHUNK), right.read(CHUNK)
+        if here != there:
+            return None
+        if not here:
+            return Digests(size, sha256.hexdigest(), md5.hexdigest())
+        sha256.update(here)
+        md5.update(here)
+        size += len(here)
+
+
+def _refuse_torn(content: Content) -> None:
+    """A file on disk may have been written to while it was read; an object is replaced as a whole, and was read under one ETag."""
+    if content.entry.etag is None:
+        content.finish()
+
+
+def _difference(raw_file: RawFile, source: Source, source_entry: Entry, target: Source, target_entry: Entry) -> Proof:
+    """Each end once more for itself: a difference that the network made is none, and the operator is told which end is damaged."""
+    here, there = _read_alone(raw_file, source, source_entry), _read_alone(raw_file, target, target_entry)
+    if here.digests == there.digests:
+        raise NotTheSame("unsteady-content", f"Two readings of {source.describe(raw_file)} differ.")
+    told = f"the contents differ: sha256 {here.digests.sha256[:16]}… at the source, {there.digests.sha256[:16]}… at the target"
+    for end, name in ((here, "source"), (there, "target")):
+        if end.is_as_written is False:
+            told += f"; what the {name} gives is not what its own ETag says"
+    return Proof(Outcome.CONFLICT, reason=told, entry=source_entry)
+
+
+class _Alone(NamedTuple):
+    digests: Digests
+    is_as_written: bool | None
+
+
+def _read_alone(raw_file: RawFile, store: Source, entry: Entry) -> _Alone:
+    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    check = EtagCheck(entry.etag, entry.size) if entry.etag is not None else None
+    with store.open(raw_file, entry) as content:
+        while data := content.read(CHUNK):
+            sha256.update(data)
+            md5.update(data)
+            size += len(data)
+            if check is not None:
+                check.update(data)
+        _refuse_torn(content)
+    return _Alone(Digests(size, sha256.hexdigest(), md5.hexdigest()), check.matches() if check is not None else None)
+
+
+class ReadsWhole(Protocol):
+    """A store on this machine, which gives small raw files in one go."""
+
+    def read_whole(self, raw_file: RawFile, largest: int) -> tuple[bytes, Entry]:
+        """Content and state as read. Raises StoreError, for a larger one and one that changed too."""
+        ...
+
+
+class Prover:
+    """Proves raw files at one level. Used by any thread. `near` are the ends that lie on this machine's disks."""
+
+    def __init__(
+        self,
+        source: Source,
+        target: Source,
+        level: Level,
+        *,
+        near_source: ReadsWhole | None = None,
+        near_target: ReadsWhole | None = None,
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.level = level
+        self._near_source = near_source
+        self._near_target = near_target
+        self._opaque: set[tuple[int, str]] = set()
+
+    def at_once(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof | None:
+        """A proof without any request, for small raw files on disk; None for all that is not surely fine."""
+        if source.size != target.size or source.size > SMALL:
+            return None
+        try:
+            if self._near_source is not None and self._near_target is not None:
+                return self._both_at_once(raw_file, self._near_source, self._near_target)
+            if self.level is not Level.ETAG:
+                return None
+            if self._near_source is not None and is_plain_md5(target.etag):
+                data, read = self._near_source.read_whole(raw_file, SMALL)
+                return _proof_by_md5(data, target.etag, read)
+            if self._near_target is not None and is_plain_md5(source.etag):
+                data, _ = self._near_target.read_whole(raw_file, SMALL)
+                return _proof_by_md5(data, source.etag, source)
+        except StoreError:
+            return None
+        return None
+
+    def _both_at_once(self, raw_file: RawFile, source: ReadsWhole, target: ReadsWhole) -> Proof | None:
+        here, read = source.read_whole(raw_file, SMALL)
+        there, _ = target.read_whole(raw_file, SMALL)
+        if here != there:
+            return None
+        md5 = hashlib.md5(here, usedforsecurity=False).hexdigest()
+        digests = Digests(len(here), hashlib.sha256(here).hexdigest(), md5)
+        return Proof(Outcome.PROVEN, BOTH_READ, digests=digests, entry=read)
+
+    def prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
+        """Prove, looking again where something changed meanwhile. Raises StoreError for what cannot be read."""
+        here: Entry | None = source
+        there: Entry | None = target
+        for attempt in range(_TRIES):
+            if here is None:
+                _refuse_listed(self.source, raw_file)
+                return Proof(Outcome.UNPROVEN, reason=GONE_AT_SOURCE, entry=source)
+            if there is None:
+                _refuse_listed(self.target, raw_file)
+                return Proof(Outcome.MISSING, reason=NOT_AT_TARGET, entry=here)
+            if here.size != there.size:
+                return Proof(Outcome.CONFLICT, reason=DIFFERENT_SIZE, entry=here)
+            try:
+                return self._prove(raw_file, here, there)
+            except (SourceChanged, NotTheSame, Vanished):
+                if attempt == _TRIES - 1:
+                    raise
+            here, there = self.source.look(raw_file), self.target.look(raw_file)
+        raise AssertionError("the last try returns or raises")
+
+    def _prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
+        if self.level is Level.CONTENT:
+            return prove_content(raw_file, self.source, source, self.target, target)
+        ours, theirs = source.etag, target.etag
+        if ours is not None and ours == theirs and (is_plain_md5(ours) or is_of_parts(ours)):
+            return Proof(Outcome.PROVEN, SAME_ETAG, entry=source)
+        if ours is None and theirs is None:
+            return prove_content(raw_file, self.source, source, self.target, target)
+        proof = self._held_against(raw_file, source, target, reads_source=theirs is not None)
+        if proof.outcome is Outcome.UNPROVEN and ours is not None and theirs is not None:
+            return self._held_against(raw_file, source, target, reads_source=False)
+        return proof
+
+    def _held_against(self, raw_file: RawFile, source: Entry, target: Entry, *, reads_source: bool) -> Proof:
+        """Read one end and hold it against what the other end's store keeps."""
+        reader, entry = (self.source, source) if reads_source else (self.target, target)
+        keeper, kept = (self.target, target) if reads_source else (self.source, source)
+        keeper_key = (id(keeper), raw_file.organization)
+        promise: Promise | None = None
+        sizes = candidates(kept.etag, kept.size)
+        if keeper_key in self._opaque or not (is_plain_md5(kept.etag) or len(sizes) == 1):
+            promise = self._promise(keeper, keeper_key, raw_file)
+        found = self._tried(raw_file, reader, entry, kept, promise, sizes)
+        if found is None and promise is None:
+            promise = self._promise(keeper, keeper_key, raw_file)
+            found = self._tried(raw_file, reader, entry, kept, promise, sizes, again=True)
+        if found is not None:
+            return found._replace(entry=source)
+        is_digest = promise is None or promise.etag_is_digest
+        of_parts = bool(sizes) or (promise is not None and promise.part_size is not None)
+        if (promise is not None and promise.check is not None) or (is_digest and (is_plain_md5(kept.etag) or of_parts)):
+            return prove_content(
+                raw_file, self.source, source, self.target, target
+            )  # a digest differs: look whether contents do
+        return Proof(Outcome.UNPROVEN, reason=NO_DIGEST if is_digest else ENCRYPTED, entry=source)
+
+    def _promise(self, keeper: Source, key: tuple[int, str], raw_file: RawFile) -> Promise | None:
+        promise = keeper.promise(raw_file)
+        if promise is not None and not promise.etag_is_digest:
+            self._opaque.add(key)  # the next ones here are asked first, and read once
+        return promise
+
+    def _tried(
+        self,
+        raw_file: RawFile,
+        reader: Source,
+        entry: Entry,
+        kept: Entry,
+        promise: Promise | None,
+        sizes: list[int],
+        *,
+        again: bool = False,
+    ) -> Proof | None:
+        """The proof by the digest that fits, None where there is none or it does not match."""
+        check: Check | None = None
+        how = ""
+        if promise is None or promise.etag_is_digest:
+            check, how = _etag_check(kept, promise, sizes, again=again)
+        if check is None and promise is not None and promise.check is not None:
+            check, how = promise.check(), OF_CHECKSUM
+        if check is None:
+            return None
+        with reader.open(raw_file, entry) as content:
+            while data := content.read(CHUNK):
+                check.update(data)
+            content.finish()
+        return Proof(Outcome.PROVEN, how) if check.matches() is True else None
+
+
+def _etag_check(kept: Entry, promise: Promise | None, sizes: list[int], *, again: bool) -> tuple[Check | None, str]:
+    """What an ETag can be held against; `again`: what the listing alone told was tried in vain."""
+    if is_plain_md5(kept.etag):
+        return (None, "") if again else (EtagCheck(kept.etag, kept.size), OF_MD5)
+    known = promise.part_size if promise is not None else None
+    if known is not None and known not in (sizes if again else ()):
+        return EtagCheck(kept.etag, kept.size, known), OF_PARTS
+    return (EtagCheck(kept.etag, kept.size), OF_PARTS) if sizes and not again else (None, "")
+
+
+def _proof_by_md5(data: bytes, etag: str | None, entry: Entry) -> Proof | None:
+    if hashlib.md5(data, usedforsecurity=False).hexdigest() != etag:
+        return None
+    return Proof(Outcome.PROVEN, OF_MD5, entry=entry)
+
+
+def _refuse_listed(store: Source, raw_file: RawFile) -> None:
+    """Raise StoreError for what is not found, where a fresh listing shows it all the same."""
+    if store.is_listed(raw_file):
+        raise listed_and_gone(store.describe(raw_file))
+
+
+class Proves(Protocol):
+    """Proves single raw files, by whatever it holds them against. Used by any thread."""
+
+    def at_once(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof | None:
+        """A proof without any request; None for all that is not surely fine."""
+        ...
+
+    def prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
+        """Prove, looking again where something changed meanwhile. Raises StoreError for what cannot be read."""
+        ...
+
+
+class AgainstManifest:
+    """Proves raw files at one end by the digests of a manifest, which is the source. `near` is that end, where it is a disk."""
+
+    def __init__(self, manifest: Source, end: Source, *, near: ReadsWhole | None = None) -> None:
+        self._manifest = manifest
+        self._end = end
+        self._near = near
+
+    def at_once(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof | None:
+        if self._near is None or target.size > SMALL:
+            return None
+        try:
+            data, read = self._near.read_whole(raw_file, SMALL)
+        except StoreError:
+            return None
+        if source.etag != f"sha256 {hashlib.sha256(data).hexdigest()}":
+            return None
+        return Proof(Outcome.PROVEN, AS_MANIFEST, entry=read)
+
+    def prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
+        """Read the end in full; a second time before anything is called a conflict."""
+        there: Entry | None = target
+        differing = ""
+        for attempt in range(_TRIES):
+            if there is None:
+                _refuse_listed(self._end, raw_file)
+                return Proof(Outcome.MISSING, reason=NOT_AT_TARGET, entry=source)
+            try:
+                read = _read_alone(raw_file, self._end, there).digests
+            except (SourceChanged, NotTheSame, Vanished):
+                if attempt == _TRIES - 1:
+                    raise
+                differing = ""
+            else:
+                if source.etag == f"sha256 {read.sha256}":
+                    return Proof(Outcome.PROVEN, AS_MANIFEST, digests=read, entry=there)
+                if differing == read.sha256:
+                    return Proof(
+                        Outcome.CONFLICT,
+                        reason=f"its content has another SHA-256 than the manifest says: {read.sha256}",
+                        entry=there,
+                    )
+                differing = read.sha256
+            there = self._end.look(raw_file)
+        raise NotTheSame("unsteady-content", f"Two readings of {self._end.describe(raw_file)} differ.")
+
+
+class Prove:
+    """The sink of `verify`: small raw files on disk are proven as they come, all others in `jobs` threads."""
+
+    def __init__(self, prover: Proves, *, jobs: int, patience: Patience, asked: Source | None = None) -> None:
+        """Begin; `asked` is the end whose listing alone would be believed: `SAMPLED` raw files of each organization are looked at there."""
+        self._prover = prover
+        self._asked = asked
+        self._sampled: Counter[str] = Counter()
+        self._patience = patience
+        self._window = jobs * 2
+        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="prove")
+        self._done: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._at_once: deque[Answer] = deque()
+        self._under_way = 0
+
+    @property
+    def has_room(self) -> bool:
+        return self._under_way < self._window and len(self._at_once) < _AT_ONCE_ANSWERS
+
+    def submit(self, ticket: object, organization: str, step: Step) -> None:
+        raw_file = RawFile(organization, step.source.raw_id)
+        target = step.target
+        if target is None:
+            self._at_once.append(Answer(ticket, Result(step.source, Outcome.MISSING, NOT_AT_TARGET)))
+            return
+        looks = self._asked is not None and self._sampled[organization] < SAMPLED
+        self._sampled[organization] += looks
+        proof = None if looks else self._prover.at_once(raw_file, step.source, target)
+        if proof is not None:
+            self._at_once.append(Answer(ticket, _result(step.source, proof)))
+            return
+        self._under_way += 1
+        self._pool.submit(self._carry, ticket, raw_file, step.source, target, looks=looks)
+
+    def answers(self, *, flush: bool) -> Iterator[Answer]:
+        waits = not self._at_once
+        while self._at_once:
+            yield self._at_once.popleft()
+        try:
+            while self._under_way:
+                answer = self._done.get(timeout=_WAIT) if waits else self._done.get_nowait()
+                waits = False
+                self._under_way -= 1
+                yield answer
+        except queue.Empty:
+            return
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _look_and_prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
+        """As the prover, of what the end that is asked finds. Raises StoreError."""
+        if self._asked is not None and self._asked.look(raw_file) is None:
+            _refuse_listed(self._asked, raw_file)
+            return Proof(Outcome.MISSING, reason=NOT_AT_TARGET, entry=source)
+        return self._prover.at_once(raw_file, source, target) or self._prover.prove(raw_file, source, target)
+
+    def _carry(self, ticket: object, raw_file: RawFile, source: Entry, target: Entry, *, looks: bool) -> None:
+        """The boundary of one raw file: whatever happens here becomes its outcome, or ends the run."""
+        try:
+            closed = self._patience.closed(raw_file.organization)
+            prove = self._look_and_prove if looks else self._prover.prove
+            attempt = partial(prove, raw_file, source, target)
+            run = partial(self._patience.run, is_request=False, organization=raw_file.organization)
+            answer = Answer(ticket, failed_by(closed, source) if closed else _result(source, run(attempt)))
+        except Interrupted as error:
+            answer = Answer(ticket, Result(source, Outcome.PENDING, error.what))
+        except StoreError as error:
+            answer = self._failed(ticket, raw_file, source, error)
+        except MigratorError as error:
+            answer = Answer(ticket, Result(source, Outcome.PENDING, error.what), error)
+        except Exception as error:
+            reason = f"unexpected {type(error).__name__}: {error}"
+            answer = Answer(ticket, Result(source, Outcome.FAILED, reason, code="unexpected"))
+        self._done.put(answer)
+
+    def _failed(self, ticket: object, raw_file: RawFile, source: Entry, error: StoreError) -> Answer:
+        try:
+            self._patience.failed(error, raw_file.organization)
+        except BucketClosed as closed:
+            return Answer(ticket, failed_by(error, source), closed)
+        except MigratorError as stop:
+            return Answer(ticket, Result(source, Outcome.PENDING, error.what), stop)
+        return Answer(ticket, failed_by(error, source))
+
+
+def _result(source: Entry, proof: Proof) -> Result:
+    """Counted with the size that was listed: the totals of both ends are about the same raw files."""
+    entry = proof.entry or source
+    return Result(entry, proof.outcome, proof.reason, mark=proof.how, digests=proof.digests)

@@ -1,0 +1,27 @@
+"""Short forms in which findings are made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from migrator.core.outcomes import Finding, FindingStatus
+
+SHOWN = 10
+
+
+def passed(name: str, seen: str) -> Finding:
+    return Finding(name=name, status=FindingStatus.PASS, seen=seen)
+
+
+def warned(name: str, seen: str, why: str, cure: str = "") -> Finding:
+    return Finding(name=name, status=FindingStatus.WARNING, seen=seen, why=why, cure=cure)
+
+
+def failed(name: str, seen: str, why: str, cure: str) -> Finding:
+    return Finding(name=name, status=FindingStatus.ERROR, seen=seen, why=why, cure=cure)
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first ten, and how many more."""
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -1,0 +1,170 @@
+"""Units that may be given out twice and are counted once: the bookkeeping of an engine whose workers can be lost.
+
+An attempt at a unit begins when a worker asks and is admitted. The newest one is in force: whatever an older one still says of its outcomes
+is ignored, and what it had told is taken back, for the new attempt tells all of it again. Facts stay: a provisional copy was made, whoever
+made it, and an upload that began has to be known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from migrator.core.entities import RawFile, UnfinishedUpload
+from migrator.core.errors import MigratorError
+from migrator.core.tally import Shape, Tally
+from migrator.sync.messages import (
+    Assignment,
+    Closed,
+    Ended,
+    Event,
+    Learned,
+    Survey,
+    Surveyed,
+    Told,
+    Unit,
+    UploadBegan,
+    UploadEnded,
+)
+
+
+class Order:
+    """One unit on its way. `delivery` counts how often it was given out; `attempt` is the one in force, at the worker `at`."""
+
+    __slots__ = ("at", "attempt", "delivery", "held", "number", "shape", "surveyed", "tally", "unit", "uploads")
+
+    def __init__(self, number: int, unit: Unit) -> None:
+        self.number = number
+        self.unit = unit
+        self.delivery = 0
+        self.attempt = ""
+        self.at = ""
+        self.tally, self.shape = Tally(), Shape()
+        self.held = Told(organization=self.organization)
+        self.surveyed: list[Surveyed] = []
+        self.uploads = {upload_of(upload): upload for upload in _uploads_in(unit)}
+
+    @property
+    def organization(self) -> str:
+        return self.unit.organization if isinstance(self.unit, Survey) else self.unit.shard.organization
+
+    @property
+    def prefix(self) -> str:
+        return "" if isinstance(self.unit, Survey) else self.unit.shard.prefix
+
+    def covers(self, upload: UnfinishedUpload) -> bool:
+        return (
+            isinstance(self.unit, Assignment)
+            and upload.organization == self.organization
+            and upload.raw_id.startswith(self.prefix)
+        )
+
+
+class Orders:
+    """All units that were given out and have not ended. Used by one thread."""
+
+    def __init__(self) -> None:
+        self.open: dict[int, Order] = {}
+        self._by_attempt: dict[str, Order] = {}
+        self._given = 0
+
+    def give(self, unit: Unit) -> Order:
+        self._given += 1
+        order = Order(self._given, unit)
+        self.open[order.number] = order
+        return order
+
+    def admit(self, number: int, delivery: int, attempt: str, at: str) -> tuple[Order | None, list[Event]]:
+        """A worker wants to begin. None: it must not, for the unit has ended or was given out anew."""
+        order = self.open.get(number)
+        if order is None or order.delivery != delivery:
+            return None, []
+        undone = self.take_back(order)
+        order.attempt, order.at = attempt, at
+        self._by_attempt[attempt] = order
+        return order, undone
+
+    def take_back(self, order: Order) -> list[Event]:
+        """Nothing that the attempt in force has told counts any more; it is over."""
+        self._by_attempt.pop(order.attempt, None)
+        undoing = Told(organization=order.organization, tally=order.tally.taken_back(), shape=order.shape.taken_back())
+        is_nothing = order.tally == Tally()
+        order.tally, order.shape = Tally(), Shape()
+        order.attempt = order.at = ""
+        order.held, order.surveyed = Told(organization=order.organization), []
+        return [] if is_nothing else [undoing]
+
+    def take(self, attempt: str, event: Event) -> list[Event]:
+        """What an attempt told, as it is to be passed on: sums and facts at once, all else and a survey's answer at the unit's end."""
+        if isinstance(event, (UploadBegan, UploadEnded)):
+            return self._take_upload(event)
+        if isinstance(event, (Learned, Closed)):
+            return [event]
+        order = self._by_attempt.get(attempt)
+        if isinstance(event, Told):
+            return self._take_told(order, event)
+        if order is None:
+            return []
+        if isinstance(event, Surveyed):
+            order.surveyed.append(replace(event, unit=0))
+            return []
+        return self.end(order, event.error)
+
+    def end(self, order: Order, error: MigratorError | None = None) -> list[Event]:
+        """The unit has come to its end, or nobody will take it up again."""
+        del self.open[order.number]
+        self._by_attempt.pop(order.attempt, None)
+        last: list[Event] = [*order.surveyed]
+        if order.held != Told(organization=order.organization):
+            last.insert(0, order.held)
+        return [*last, Ended(error)]
+
+    def _take_told(self, order: Order | None, told: Told) -> list[Event]:
+        if order is None:  # of an attempt that does not count any more: what it copied is there all the same
+            facts = Told(
+                organization=told.organization,
+                outdated=told.outdated,
+                provisional=told.provisional,
+                copied=told.copied,
+            )
+            return [facts] if told.outdated or told.provisional or told.copied else []
+        order.tally.merge(told.tally)
+        order.shape.merge(told.shape)
+        _hold(order.held, told)
+        return [
+            Told(
+                organization=told.organization,
+                tally=told.tally,
+                shape=told.shape,
+                finished=told.finished,
+                outdated=told.outdated,
+                provisional=told.provisional,
+                settled=told.settled,
+                copied=told.copied,
+            )
+        ]
+
+    def _take_upload(self, event: UploadBegan | UploadEnded) -> list[Event]:
+        for order in self.open.values():
+            if order.covers(event.upload):
+                if isinstance(event, UploadBegan):
+                    order.uploads[upload_of(event.upload)] = event.upload
+                else:
+                    order.uploads.pop(upload_of(event.upload), None)
+        return [event]
+
+
+def _hold(held: Told, told: Told) -> None:
+    """What could not be taken back, or would be written down twice."""
+    held.problems += told.problems
+    held.extra += told.extra
+    held.proven += told.proven
+    held.relied_upon += told.relied_upon
+    held.sheets.update(told.sheets)
+
+
+def upload_of(upload: UnfinishedUpload) -> RawFile:
+    return RawFile(upload.organization, upload.raw_id)
+
+
+def _uploads_in(unit: Unit) -> tuple[UnfinishedUpload, ...]:
+    return unit.uploads if isinstance(unit, Assignment) else ()

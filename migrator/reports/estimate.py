@@ -1,0 +1,191 @@
+"""What a migration would cost, said beforehand: requests, time as a range, and what is left of the target's space. Pure.
+
+Nothing is written to find out, so how fast the target takes bytes is not known unless an earlier run was measured. The range says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from migrator.core.tally import Count, Shape
+
+SMALL_FILES_PER_SECOND = (300, 3_000)
+"""Slow and fast: what this program carried on two cores, on a busy and on an idle machine (docs/performance.md)."""
+REQUESTS_AT_ONCE = (8, 64)
+BYTES_PER_SECOND = (10e6, 100e6)
+"""Slow and fast, where nothing better is known: lines of 100 Mbit/s and of 1 Gbit/s, less what is lost on the way."""
+AROUND_AN_EARLIER_RUN = (0.5, 1.5)
+PARTS_FROM_DIGITS = 25
+"""Sizes with so many binary digits are over 16 MiB and go in parts of 8 MiB."""
+PART_SIZE = 8 << 20
+KEYS_IN_A_PAGE = 1_000
+INDEX_FOLDERS = 16**3
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How fast an earlier run was, and which."""
+
+    files_per_second: float
+    bytes_per_second: float
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What a file system has left. Inodes are None where they are made as needed (Btrfs, XFS does tell some)."""
+
+    bytes: int
+    inodes: int | None
+    block: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What was measured while looking. Times in seconds; None for what could not be."""
+
+    latency: float | None = None
+    read_bytes_per_second: float | None = None
+    earlier: Rates | None = None
+    space: Space | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """`requests` by kind; `seconds` from fast to slow; space None where the target is not a disk."""
+
+    requests: Mapping[str, int]
+    seconds: tuple[float, float]
+    rests_on: tuple[str, ...]
+    free_bytes: int | None = None
+    free_bytes_after: int | None = None
+    free_inodes: int | None = None
+    free_inodes_after: int | None = None
+
+    @property
+    def is_short_of(self) -> str:
+        """'space', 'inodes' or nothing."""
+        if self.free_bytes_after is not None and self.free_bytes_after < 0:
+            return "space"
+        return "inodes" if self.free_inodes_after is not None and self.free_inodes_after < 0 else ""
+
+    def as_dict(self) -> dict[str, object]:
+        return {
+            "requests": {**self.requests, "total": sum(self.requests.values())},
+            "seconds": {"fast": round(self.seconds[0], 3), "slow": round(self.seconds[1], 3)},
+            "rests_on": list(self.rests_on),
+            "free_bytes": self.free_bytes,
+            "free_bytes_after": self.free_bytes_after,
+            "free_inodes": self.free_inodes,
+            "free_inodes_after": self.free_inodes_after,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is to be done. `missing` for each organization; S3 ends cost requests, a disk does not."""
+
+    missing: Mapping[str, Count]
+    discovered: int
+    shape: Shape = field(default_factory=Shape)
+    buckets_to_create: int = 0
+    from_s3: bool = False
+    to_s3: bool = False
+
+    @property
+    def total(self) -> Count:
+        total = Count()
+        for count in self.missing.values():
+            total.merge(count)
+        return total
+
+
+def estimate_of(work: Work, measured: Measured) -> Estimate:
+    """What the work would cost, by what was measured."""
+    requests = _requests(work)
+    fast, slow, rests_on = _seconds(work, sum(requests.values()), measured)
+    space = measured.space
+    free_bytes = free_inodes = None
+    if space is not None:
+        free_bytes = space.bytes - _on_disk(work, space.block)
+        free_inodes = space.inodes - _inodes(work) if space.inodes is not None else None
+    return Estimate(
+        requests=requests,
+        seconds=(fast, slow),
+        rests_on=rests_on,
+        free_bytes=space.bytes if space else None,
+        free_bytes_after=free_bytes,
+        free_inodes=space.inodes if space else None,
+        free_inodes_after=free_inodes,
+    )
+
+
+def _requests(work: Work) -> dict[str, int]:
+    pages = work.discovered // KEYS_IN_A_PAGE + len(work.missing)
+    large, parts = _in_parts(work.shape)
+    small = max(0, work.total.files - large)
+    found = {"list": pages * (work.from_s3 + work.to_s3)}
+    if work.to_s3:
+        found |= {"create_bucket": work.buckets_to_create, "put": small, "multipart": 2 * large, "part": parts}
+    if work.from_s3:
+        found["get"] = small + parts
+    return found
+
+
+def _in_parts(shape: Shape) -> tuple[int, int]:
+    """How many raw files go in parts, and in about how many: a file of n binary digits is taken to be 3/4 of what n digits can say."""
+    large = {digits: count for digits, count in shape.moved.items() if digits >= PARTS_FROM_DIGITS}
+    parts = sum(count * max(3, (3 << digits) // 4 // PART_SIZE) for digits, count in large.items())
+    return sum(large.values()), parts
+
+
+def _seconds(work: Work, requests: int, measured: Measured) -> tuple[float, float, tuple[str, ...]]:
+    total = work.total
+    if not total.files:
+        return 0.0, 0.0, ("nothing has to be copied",)
+    if measured.earlier is not None:
+        rates = measured.earlier
+        seconds = max(total.files / max(rates.files_per_second, 1e-9), total.bytes / max(rates.bytes_per_second, 1e-9))
+        low, high = AROUND_AN_EARLIER_RUN
+        told = f"the rate of run {rates.run} between these locations: {rates.files_per_second:,.0f} files a second"
+        return seconds * low, seconds * high, (told,)
+    return _by_measures(total, requests, measured)
+
+
+def _by_measures(total: Count, requests: int, measured: Measured) -> tuple[float, float, tuple[str, ...]]:
+    slow_files, fast_files = SMALL_FILES_PER_SECOND
+    slow_bytes, fast_bytes = BYTES_PER_SECOND
+    rests_on = [f"{slow_files:,} to {fast_files:,} small files a second"]
+    read = measured.read_bytes_per_second
+    if read is not None:
+        slow_bytes, fast_bytes = min(slow_bytes, read), min(fast_bytes, read)
+        rests_on.append(f"a reading rate at the source of {read / 1e6:,.1f} MB a second, measured on a few raw files")
+    if slow_bytes < fast_bytes:
+        range_of_rates = f"{slow_bytes / 1e6:,.1f} to {fast_bytes / 1e6:,.1f} MB a second"
+        rests_on.append(f"{range_of_rates}: what the target takes was not measured")
+    fast = max(total.files / fast_files, total.bytes / fast_bytes)
+    slow = max(total.files / slow_files, total.bytes / slow_bytes)
+    if measured.latency is not None:
+        few, many = REQUESTS_AT_ONCE
+        fast, slow = max(fast, requests * measured.latency / many), max(slow, requests * measured.latency / few)
+        rests_on.append(
+            f"a measured latency of {measured.latency * 1000:,.1f} ms for a request, {few} to {many} of them at once"
+        )
+    return fast, slow, tuple(rests_on)
+
+
+def _on_disk(work: Work, block: int) -> int:
+    """Bytes that the files take: their own, and on average half a block for each; and a block for each folder."""
+    total = work.total
+    return total.bytes + total.files * block // 2 + (_inodes(work) - total.files) * block
+
+
+def _inodes(work: Work) -> int:
+    """One for each file, and one for each folder that will be there: index folders fill up as random ids fall into them."""
+    folders = sum(
+        1 + round(INDEX_FOLDERS * (1 - (1 - 1 / INDEX_FOLDERS) ** count.files))
+        for count in work.missing.values()
+        if count.files
+    )
+    return work.total.files + folders

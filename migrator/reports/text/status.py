@@ -1,0 +1,191 @@
+"""What the ledgers tell of the last runs."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from migrator.core.outcomes import Outcome, Problem
+from migrator.ledger.directory import StateFolder, is_running
+from migrator.ledger.ledger import Ledger
+from migrator.ledger.records import RunRow
+from migrator.reports.formatting import duration, files, number, shown, size
+from migrator.reports.json import as_json
+from migrator.reports.report import SCHEMA
+from migrator.reports.serialization import forced_in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairStatus:
+    """The runs between one pair of locations, newest first; of the newest the problems, and the names of forced findings."""
+
+    source: str
+    target: str
+    ledger: str
+    is_running: bool
+    runs: tuple[RunRow, ...]
+    problems: tuple[Problem, ...]
+    problem_counts: dict[str, int]
+    forced: tuple[str, ...] = ()
+
+
+def read_status(state: StateFolder, *, runs: int, problems: int) -> tuple[PairStatus, ...]:
+    """All pairs of locations that have a ledger. Writes nothing. Raises CannotStart."""
+    found = []
+    for path in state.ledgers():
+        ledger = Ledger.open_to_read(path)
+        if ledger is None:
+            continue
+        with ledger:
+            rows = tuple(ledger.runs(runs))
+            if rows:
+                newest = rows[0]
+                found.append(
+                    PairStatus(
+                        source=newest.source,
+                        target=newest.target,
+                        ledger=str(path),
+                        is_running=is_running(path),
+                        runs=rows,
+                        problems=tuple(ledger.problems(newest.run_id, limit=problems)) if problems else (),
+                        problem_counts=ledger.problem_counts(newest.run_id),
+                        forced=forced_in(ledger.report(newest.run_id) or {}),
+                    )
+                )
+    return tuple(found)
+
+
+def status_as_json(pairs: tuple[PairStatus, ...]) -> str:
+    """The document of ``status --json``."""
+    return as_json(status_as_dict(pairs))
+
+
+def status_as_dict(pairs: tuple[PairStatus, ...]) -> dict[str, object]:
+    return {"schema": SCHEMA, "command": "status", "pairs": [_pair_as_dict(pair) for pair in pairs]}
+
+
+def _pair_as_dict(pair: PairStatus) -> dict[str, object]:
+    return {
+        "from": pair.source,
+        "to": pair.target,
+        "ledger": pair.ledger,
+        "running": pair.is_running,
+        "runs": [_run_as_dict(run, is_running=pair.is_running and run is pair.runs[0]) for run in pair.runs],
+        "problems": [problem.as_dict() for problem in pair.problems],
+        "problems_total": sum(pair.problem_counts.values()),
+        "problems_by_kind": pair.problem_counts,
+        "forced": list(pair.forced),
+    }
+
+
+def _run_as_dict(run: RunRow, *, is_running: bool) -> dict[str, object]:
+    return {
+        "run": run.run_id,
+        "command": run.command,
+        "state": state_of(run, is_running=is_running),
+        "started": _moment(run.started_at),
+        "ended": _moment(run.ended_at) if run.ended_at is not None else None,
+        "exit_status": run.exit_status,
+        "totals": _overall(run),
+        "expected": _expected(run),
+        "seconds_left": _seconds_left(run) if is_running else None,
+    }
+
+
+def _expected(run: RunRow) -> dict[str, object] | None:
+    """What counting ahead has found at the source; None where nobody counted."""
+    if run.expected is None:
+        return None
+    count, size_, is_final = run.expected
+    return {"files": count, "bytes": size_, "is_final": is_final}
+
+
+def _seconds_left(run: RunRow) -> int | None:
+    """By files or by bytes at the rate so far, whichever takes longer."""
+    if run.expected is None or run.progress_at is None:
+        return None
+    done = _overall(run).get("discovered", {"files": 0, "bytes": 0})
+    took = run.progress_at - run.started_at
+    pairs = ((done["files"], run.expected[0]), (done["bytes"], run.expected[1]))
+    if took <= 0 or not done["files"] or any(total and not had for had, total in pairs):
+        return None
+    return round(max(took * max(0, total - had) / had for had, total in pairs if had))
+
+
+def state_of(run: RunRow, *, is_running: bool) -> str:
+    """'running', 'killed' (it ended without a word), or how it ended."""
+    if run.ended_at is None:
+        return "running" if is_running else "killed"
+    return {0: "finished", 1: "finished with problems"}.get(run.exit_status or 0, "stopped")
+
+
+def status_as_text(pairs: tuple[PairStatus, ...]) -> str:
+    if not pairs:
+        return "No run has been recorded here yet. Begin with: bytes-migrator plan --to s3"
+    return "\n\n".join("\n".join(_pair_lines(pair)) for pair in pairs)
+
+
+def _pair_lines(pair: PairStatus) -> Iterator[str]:
+    yield f"from  {shown(pair.source)}"
+    yield f"to    {shown(pair.target)}"
+    for run in pair.runs:
+        yield _run_line(run, is_running=pair.is_running and run is pair.runs[0])
+        if pair.is_running and run is pair.runs[0] and run.ended_at is None:
+            yield from _left_lines(run)
+    if pair.runs[0].ended_at is None and not pair.is_running:
+        yield "  The last run was broken off. Run the same command again: it goes on where it was."
+    if pair.forced:
+        yield f"  forced: {', '.join(map(shown, pair.forced))} (bytes-migrator report tells what that leaves open)"
+    for kind, count in pair.problem_counts.items():
+        yield f"  {number(count)} {kind}"
+    for problem in pair.problems:
+        yield f"    {problem.kind}: {shown(problem.where)}: {shown(problem.reason)}"
+    hidden = sum(pair.problem_counts.values()) - len(pair.problems)
+    if hidden > 0:
+        yield f"    … and {number(hidden)} more: --problems N shows N of them"
+
+
+def _run_line(run: RunRow, *, is_running: bool) -> str:
+    totals = _overall(run)
+    done = ", ".join(
+        f"{number(totals[outcome.value]['files'])} {outcome.value}"
+        for outcome in Outcome
+        if totals.get(outcome.value, {}).get("files")
+    )
+    end = run.ended_at if run.ended_at is not None else run.progress_at
+    took = f" in {duration(end - run.started_at)}" if end is not None else ""
+    discovered = totals.get("discovered", {"files": 0, "bytes": 0})
+    seen = f"{files(discovered['files'])}, {size(discovered['bytes'])}"
+    state = state_of(run, is_running=is_running)
+    return (
+        f"  {_moment(run.started_at)}  {run.command} {state}{took}: {seen}{': ' if done else ''}{done}  [{run.run_id}]"
+    )
+
+
+def _left_lines(run: RunRow) -> Iterator[str]:
+    """How far a run is that is under way."""
+    if run.expected is None:
+        return
+    count, size_, is_final = run.expected
+    done = _overall(run).get("discovered", {"files": 0, "bytes": 0})
+    total, sign = max(count, done["files"]), "" if is_final else "≥"
+    share = f"{100 * done['files'] // total} %" if total and is_final else "counting"
+    left = _seconds_left(run)
+    until = f", about {duration(left)} left" if left is not None and is_final else ""
+    total_bytes = size(max(size_, done["bytes"]))
+    yield f"    {share}: {number(done['files'])} of {sign}{files(total)}, {size(done['bytes'])} of {sign}{total_bytes}{until}"
+
+
+def _overall(run: RunRow) -> dict[str, dict[str, int]]:
+    overall: dict[str, dict[str, int]] = {}
+    for totals in run.totals.values():
+        for name, count in totals.items():
+            sums = overall.setdefault(name, {"files": 0, "bytes": 0})
+            sums["files"] += count["files"]
+            sums["bytes"] += count["bytes"]
+    return overall
+
+
+def _moment(at: float) -> str:
+    return datetime.datetime.fromtimestamp(at, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

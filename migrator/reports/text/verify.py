@@ -1,0 +1,203 @@
+"""The report of a verification, as an operator reads it aloud and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from migrator.core.outcomes import Problem
+from migrator.core.tally import Tally
+from migrator.reports.formatting import duration, files, number, shown, size, table
+from migrator.reports.json import as_json
+from migrator.reports.report import SCHEMA, Report, status_when_interrupted
+from migrator.reports.text.console import finding_lines
+from migrator.reports.text.ending import keeps_bytes_out
+from migrator.reports.text.sentences import KINDS, only_closed
+
+_ROWS_SHOWN = 40
+_PROBLEMS_SHOWN = 20
+_COUNTED = ("proven", "unproven", "conflict", "missing", "failed", "extra", "stray", "closed")
+_ALWAYS_SHOWN = frozenset({"proven", "missing"})
+_KINDS = {
+    **{kind: KINDS[kind] for kind in ("stray", "left-alone", "unreadable-folder", "closed")},
+    "unproven": 2 * ("unproven: nothing says that they differ, and nothing proves that they are the same",),
+    "refused": (
+        "missing: its organization can have no valid bucket at the target",
+        "missing: their organization can have no valid bucket at the target",
+    ),
+    "failed": 2 * ("failed: could not be read",),
+    "missing": 2 * ("missing at the target",),
+    "conflict": 2 * ("in conflict: both ends hold something under this name, and not the same",),
+}
+"""What each kind of problem is called, for one and for several; the gravest last."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """What rests on an earlier run of the same verification that was broken off. `oldest` in seconds before now."""
+
+    shards: int
+    files: int
+    bytes: int
+    oldest: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verification(Report):
+    """A verification. `proves` says in words what its level proves; `sampled_from` is None where all raw files were looked at."""
+
+    level: str
+    proves: str
+    seed: int | None = None
+    sampled_from: int | None = None
+    resumed: Resumed | None = None
+    manifest: str | None = None
+    against: str | None = None
+
+    @property
+    def exit_status(self) -> int:
+        """0 only if everything is proven; signals have their own."""
+        if self.interrupted_by:
+            return status_when_interrupted(self.interrupted_by)
+        return 0 if self.overall.is_proven else 1
+
+
+def verification_as_json(report: Verification) -> str:
+    """The document of ``verify --json``."""
+    resumed = report.resumed
+    sample = None
+    if report.sampled_from is not None:
+        sample = {"seed": report.seed, "files": report.overall.discovered.files, "of": report.sampled_from}
+    return as_json(
+        {
+            "schema": SCHEMA,
+            "command": report.command,
+            "run": report.run,
+            "from": report.source,
+            "to": report.target,
+            "level": report.level,
+            "proves": report.proves,
+            "sample": sample,
+            "against": report.against,
+            "manifest": report.manifest,
+            "resumed": None
+            if resumed is None
+            else {
+                "shards": resumed.shards,
+                "files": resumed.files,
+                "bytes": resumed.bytes,
+                "oldest_seconds": round(resumed.oldest),
+            },
+            "seconds": round(report.seconds, 3),
+            "interrupted_by": report.interrupted_by or None,
+            "counting_is_final": report.counting_is_final,
+            "organizations": [
+                {"organization": row.organization, "bucket": row.bucket, **row.tally.as_proofs()} for row in report.rows
+            ],
+            "totals": report.overall.as_proofs(),
+            "unreadable_folders": report.overall.unreadable_folders,
+            "findings": [finding.as_dict() for finding in report.findings],
+            "problems": [problem.as_dict() for problem in report.totals.problems],
+            "problems_total": report.totals.problems_total,
+            "settings": [setting.as_dict() for setting in report.settings],
+            "next_steps": list(report.next_steps),
+            "exit_status": report.exit_status,
+        }
+    )
+
+
+def verification_as_text(report: Verification) -> str:
+    """What `verify` prints at its end."""
+    return "\n".join(_lines(report))
+
+
+def _lines(report: Verification) -> Iterator[str]:
+    yield f"from  {shown(report.source)}"
+    yield f"to    {shown(report.target)}"
+    yield f"level {report.level}: {report.proves}"
+    yield ""
+    yield from _organization_table(report)
+    yield ""
+    yield from _problem_lines(report)
+    yield from finding_lines(report.findings)
+    yield from _in_one_sentence(report)
+    for finding in keeps_bytes_out(report.findings):
+        yield f"This compares both ends. Bytes cannot read at the target until [{finding.name}] is cured: {shown(finding.seen)}"
+    yield from map(shown, report.next_steps)
+
+
+def _organization_table(report: Verification) -> Iterator[str]:
+    overall = report.overall.as_proofs()
+    columns = [name for name in _COUNTED if name in _ALWAYS_SHOWN or overall[name]["files"]]
+    rows = [["organization", "bucket", "files", "size", *columns]]
+    rows += [_cells(row.organization, row.bucket, row.tally, columns) for row in report.rows[:_ROWS_SHOWN]]
+    if len(report.rows) > 1:
+        rows.append(_cells("all", None, report.overall, columns))
+    lines = table(rows, left=2)
+    yield from lines[: len(lines) - 1]
+    if len(report.rows) > _ROWS_SHOWN:
+        yield f"… and {number(len(report.rows) - _ROWS_SHOWN)} organizations more (all of them: --json)"
+    yield lines[-1]
+
+
+def _cells(organization: str, bucket: str | None, tally: Tally, columns: list[str]) -> list[str]:
+    told = tally.as_proofs()
+    counts = (number(told[name]["files"]) for name in columns)
+    discovered = told["discovered"]
+    return [shown(organization), shown(bucket or "-"), number(discovered["files"]), size(discovered["bytes"]), *counts]
+
+
+def _problem_lines(report: Verification) -> Iterator[str]:
+    """What needs a look, the gravest last: there the eye is when the output stops."""
+    by_kind: dict[str, list[Problem]] = {}
+    for problem in report.totals.problems:
+        by_kind.setdefault(problem.kind, []).append(problem)
+    told = report.overall.as_proofs()
+    for kind, words in _KINDS.items():
+        listed = by_kind.get(kind, [])
+        total = max(len(listed), told.get(kind, {}).get("files", 0))
+        if not total:
+            continue
+        yield f"{number(total)} {words[total != 1]}"
+        for problem in listed[:_PROBLEMS_SHOWN]:
+            yield f"  {shown(problem.where)}: {shown(problem.reason)}"
+        if total > min(len(listed), _PROBLEMS_SHOWN):
+            more = total - min(len(listed), _PROBLEMS_SHOWN)
+            yield f"  … and {number(more)} more: bytes-migrator status --problems 1000 lists them"
+        yield ""
+
+
+def _in_one_sentence(report: Verification) -> Iterator[str]:
+    told = report.overall.as_proofs()
+    discovered, proven = told["discovered"], told["proven"]
+    took = duration(report.seconds)
+    if report.sampled_from is not None:
+        yield f"A sample: {files(discovered['files'])} of {number(report.sampled_from)}, with the seed {report.seed}."
+    if report.resumed is not None:
+        resumed = report.resumed
+        yield (
+            f"{files(resumed.files)} of them were proven by a run that was broken off, {duration(resumed.oldest)} ago at most; neither "
+            "end's listing has changed since, and they were not read again. To read everything: --fresh."
+        )
+    if report.interrupted_by:
+        yield (
+            f"Stopped by {report.interrupted_by} after {took}: {files(proven['files'])} proven so far. "
+            "The same command goes on from there."
+        )
+    elif report.exit_status == 0:
+        yield (
+            f"Proven at level {report.level}: all {files(discovered['files'])} ({size(discovered['bytes'])}), in {took}."
+            if discovered["files"]
+            else f"There was nothing to prove (in {took})."
+        )
+    elif only_closed(report.overall) and discovered["files"] == proven["files"]:
+        yield (
+            f"Proven at level {report.level}: all {files(discovered['files'])}. But Bytes cannot use {number(told['closed']['files'])} raw "
+            f"files and folders at the target, see above: owner or mode keeps its user out (in {took})."
+        )
+    else:
+        counted = " + ".join(f"{number(told[name]['files'])} {name}" for name in _COUNTED[:5] if told[name]["files"])
+        yield f"Not everything is proven at level {report.level}, see above: {counted or 'nothing counted'} (in {took})."
+    if report.manifest is not None and not report.interrupted_by:
+        whole = "" if report.exit_status == 0 else " It has only what was proven."
+        yield f"The manifest is in {shown(report.manifest)}.{whole}"

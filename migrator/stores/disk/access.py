@@ -1,0 +1,284 @@
+"""Finds raw files and folders of a data folder that Bytes' user cannot use, and sets their owner and mode right.
+
+Owner and mode are compared as the kernel would: see `doctor/bytes_user.py`. Only what carries Bytes' names is looked at: the data folder,
+organizations, index folders and raw files. Links are never followed, and nothing is changed but through a descriptor of the file itself.
+One ``stat`` for each raw file; none is opened but to be set right.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from migrator.core.entities import INDEX_LENGTH, RawFile, is_raw_id
+from migrator.core.errors import CannotStart
+from migrator.core.naming import is_organization
+from migrator.core.outcomes import NoticeKind, Problem
+from migrator.core.tally import Tally
+from migrator.doctor.bytes_user import PASS, READ, SAVE, BytesUser, can_own, has_access_list
+from migrator.stores.disk.source import FOLDER_FLAGS
+from migrator.stores.disk.syscalls import sync_filesystem
+from migrator.stores.unrecognized import is_index
+from migrator.sync.messages import Told
+
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+TOLD_AFTER = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """What keeps Bytes' user out is given to `owner` (user and group id), with Bytes' modes where its own keep even their owner out.
+    Needs root's rights. `writes` False: a dry run, which counts what would be set right and changes nothing.
+    """
+
+    owner: tuple[int, int]
+    folder_mode: int
+    file_mode: int
+    writes: bool = True
+
+
+@dataclass(slots=True, kw_only=True)
+class Access:
+    """What was found. `lists`: folders with an access list; `looked_at` raw files; `is_whole` False where the look was broken off."""
+
+    tally: Tally = field(default_factory=Tally)
+    first: list[str] = field(default_factory=list)
+    lists: list[str] = field(default_factory=list)
+    looked_at: int = 0
+    is_whole: bool = True
+
+
+class AccessLook:
+    """One walk over a data folder. `organizations` empty: all that are there. `stop` breaks it off."""
+
+    def __init__(
+        self,
+        root: Path,
+        user: BytesUser,
+        organizations: Sequence[str] = (),
+        *,
+        correction: Correction | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.found = Access()
+        self._root, self._user, self._organizations = root, user, organizations
+        self._correction, self._stop = correction, stop
+        self._changed = False
+
+    def run(self) -> Iterator[Told]:
+        """Tell, for each organization, what is closed to Bytes' user and what was set right. Raises CannotStart."""
+        try:
+            fd = os.open(self._root, _ROOT)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError:
+            return  # a look at the target has told it
+        try:
+            told = Told(organization="")
+            is_open = self._folder(fd, str(self._root), told)
+            if told.problems or told.tally.owner_corrected.files:
+                yield self._counted(told)
+            for name in self._organizations or self._named(fd, is_organization):
+                yield from self._organization(fd, name, is_open=is_open)
+            if self._changed:
+                sync_filesystem(fd)
+        except OSError as error:
+            raise CannotStart(
+                "access-look-failed",
+                f"Owners and modes below {self._root} cannot be read or set ({os.strerror(error.errno or 0)}).",
+                cure="Look at that disk: dmesg, mount. To leave this look out: --force closed-to-bytes.",
+            ) from error
+        finally:
+            os.close(fd)
+
+    def _organization(self, root: int, name: str, *, is_open: bool) -> Iterator[Told]:
+        told = Told(organization=name)
+        fd = self._opened(root, name, f"{self._root}/{name}", told)
+        if fd is None:
+            if told.problems:
+                yield self._counted(told)
+            return
+        try:
+            is_open = self._folder(fd, f"{self._root}/{name}", told) and is_open
+            for index in self._named(fd, is_index):
+                self._index(fd, name, index, told, is_open=is_open)
+                if len(told.problems) >= TOLD_AFTER:
+                    yield self._counted(told)
+                    told = Told(organization=name)
+                if self._stop():
+                    self.found.is_whole = False
+                    break
+        finally:
+            os.close(fd)
+        if told.problems or told.tally.owner_corrected.files:
+            yield self._counted(told)
+
+    def _index(self, parent: int, organization: str, index: str, told: Told, *, is_open: bool) -> None:
+        where = f"{self._root}/{organization}/{index}"
+        fd = self._opened(parent, index, where, told)
+        if fd is None:
+            return
+        try:
+            is_open = self._folder(fd, where, told) and is_open
+            user, count = self._user, 0
+            for name in os.listdir(fd):
+                if not is_raw_id(name) or name[:INDEX_LENGTH] != index:
+                    continue
+                count += 1
+                try:
+                    status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                except OSError:
+                    continue  # gone by now, or the scan tells that the folder cannot be read
+                if (is_open and user.may(status, READ)) or not stat.S_ISREG(status.st_mode):
+                    continue
+                self._raw_file(fd, RawFile(organization, name), status, told, is_open=is_open)  # type: ignore[arg-type]
+            self.found.looked_at += count
+        finally:
+            os.close(fd)
+
+    def _raw_file(self, folder: int, raw_file: RawFile, status: os.stat_result, told: Told, *, is_open: bool) -> None:
+        organization, raw_id = raw_file
+        where = f"{self._root}/{organization}/{raw_id[:INDEX_LENGTH]}/{raw_id}"
+        reason = ""
+        if not self._user.may(status, READ):
+            reason = self._corrected(folder, raw_id, status)
+            if not reason:
+                told.tally.owner_corrected.add(status.st_size)
+        if not reason and not is_open:
+            reason = "a folder above it does not let Bytes' user in"
+        if reason:
+            told.tally.closed.add(status.st_size)
+            problem = Problem(NoticeKind.CLOSED.value, organization, where, reason, raw_id, status.st_size, where)
+            told.problems.append(problem)
+
+    def _corrected(self, folder: int, name: str, seen: os.stat_result) -> str:
+        """Set a raw file right; why it stays closed, or an empty text."""
+        why = f"{_mode(seen)} keeps {self._user} out"
+        correction = self._correction
+        if correction is None:
+            return why
+        if seen.st_nlink != 1:  # through another name, this could give away any file of this file system
+            return f"{why}; it has another name (hard link) and is left as it is"
+        if not correction.writes:
+            return "" if can_own(seen.st_mode, READ) or can_own(correction.file_mode, READ) else why
+        try:
+            fd = os.open(name, _FILE, dir_fd=folder)
+        except OSError as error:
+            return f"{why}, and it cannot be opened ({os.strerror(error.errno or 0)})"
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_ino != seen.st_ino:
+                return f"{why}; it changed meanwhile"
+            return self._set_right(fd, status, READ, correction.owner, correction.file_mode)
+        finally:
+            os.close(fd)
+
+    def _folder(self, fd: int, where: str, told: Told) -> bool:
+        """Look at an opened folder, and set it right; whether Bytes' user can pass it."""
+        status = os.fstat(fd)
+        if has_access_list(fd):
+            self.found.lists.append(where)
+        if self._user.may(status, SAVE):
+            return True
+        why = f"{_mode(status)} keeps {self._user} out"
+        correction = self._correction
+        if correction is not None and correction.writes:
+            why = self._set_right(fd, status, SAVE, correction.owner, correction.folder_mode)
+        elif correction is not None and (can_own(status.st_mode, SAVE) or can_own(correction.folder_mode, SAVE)):
+            why = ""
+        if not why:
+            told.tally.owner_corrected.add(0)
+            return True
+        self._closed_folder(where, f"folder: {why}", told)
+        return self._user.may(os.fstat(fd), PASS)
+
+    def _opened(self, parent: int, name: str, where: str, told: Told) -> int | None:
+        try:
+            return os.open(name, FOLDER_FLAGS, dir_fd=parent)
+        except PermissionError:
+            with suppress(OSError):
+                status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+                if not self._user.may(status, SAVE):
+                    self._closed_folder(where, f"folder: {_mode(status)} keeps {self._user} out", told)
+        except OSError:
+            return None  # not there, or a link or file in a folder's place: Bytes' files are not in it
+        return None
+
+    def _closed_folder(self, where: str, reason: str, told: Told) -> None:
+        told.tally.closed.add(0)
+        told.problems.append(Problem(NoticeKind.CLOSED.value, told.organization, where, reason, target=where))
+
+    def _set_right(self, fd: int, status: os.stat_result, wanted: int, owner: tuple[int, int], mode: int) -> str:
+        """Give what is opened to Bytes' user, with `mode` where its own keeps even the owner out; why that did not help."""
+        user = self._user
+        try:
+            if status.st_uid != user.uid:
+                os.fchown(fd, *owner)
+                self._changed = True
+            now = os.fstat(fd)
+            if not user.may(now, wanted):
+                os.fchmod(fd, mode | (now.st_mode & stat.S_ISGID))
+                self._changed = True
+                now = os.fstat(fd)
+        except OSError as error:
+            return f"{_mode(status)} keeps {user} out, and cannot be changed ({os.strerror(error.errno or 0)})"
+        return "" if user.may(now, wanted) else f"{_mode(now)} keeps {user} out"
+
+    def _named(self, fd: int, is_one: Callable[[str], object]) -> list[str]:
+        try:
+            return sorted(name for name in os.listdir(fd) if is_one(name))
+        except OSError:
+            return []  # the scan tells that the folder cannot be read
+
+    def _counted(self, told: Told) -> Told:
+        self.found.tally.merge(told.tally)
+        self.found.first += [problem.where for problem in told.problems[: 10 - len(self.found.first)]]
+        return told
+
+
+class AccessCheck:
+    """Whether Bytes' user may read single raw files of a data folder. Best asked in the order of a scan; used by one thread."""
+
+    def __init__(self, root: Path, user: BytesUser) -> None:
+        self._user = user
+        try:
+            self._fd = os.open(root, _ROOT)
+        except OSError:
+            self._fd = -1  # a look at the location tells why
+        self._folders: tuple[str, str, str] = ("", "", "")
+
+    def __enter__(self) -> AccessCheck:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def why_closed(self, raw_file: RawFile) -> str:
+        """Why not, in words; empty where it may, or where nothing is known."""
+        if self._fd < 0:
+            return ""
+        organization, raw_id = raw_file
+        index = raw_id[:INDEX_LENGTH]
+        if self._folders[:2] != (organization, index):
+            places = (".", organization, f"{organization}/{index}")
+            whys = (self._why(place, PASS) for place in places)
+            self._folders = (organization, index, next((f"a folder above it: {why}" for why in whys if why), ""))
+        return self._folders[2] or self._why(f"{organization}/{index}/{raw_id}", READ)
+
+    def _why(self, place: str, wanted: int) -> str:
+        try:
+            status = os.stat(place, dir_fd=self._fd, follow_symlinks=False)
+        except OSError:
+            return ""
+        return "" if self._user.may(status, wanted) else f"{_mode(status)} keeps {self._user} out"
+
+
+def _mode(status: os.stat_result) -> str:
+    """As `ls -ln` shows it: owner, group and mode."""
+    return f"owner {status.st_uid}:{status.st_gid}, mode {stat.S_IMODE(status.st_mode):o}"

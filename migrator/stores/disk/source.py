@@ -1,0 +1,403 @@
+"""A location on disk: ``<data folder>/<organization>/<first 3 characters of id>/<id>``.
+
+Every folder is opened by descriptor, below its parent, without following links: no link leads in or out of the tree. Reading is
+`DiskSource`; `target.py` beside it adds writing.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from migrator.core.entities import INDEX_LENGTH, Entry, Fingerprint, Folder, RawFile, RawId, Shard, is_raw_id
+from migrator.core.errors import SourceChanged, StoreError, StoreFull, Unavailable, Unreadable, Vanished
+from migrator.core.naming import disk_path_of, is_organization
+from migrator.core.outcomes import Notice, NoticeKind, Notify
+from migrator.core.protocols import Promise
+from migrator.stores.disk.dir_cache import OpenFolders
+from migrator.stores.disk.index_listing import IndexFolders
+from migrator.stores.disk.syscalls import sync_filesystem
+from migrator.stores.unrecognized import LOCK_FILE, OWN_TEMPORARY, disk_reason, is_index, kind_of
+
+FILES_PER_SHARD = 4_000
+
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_SAMPLED_FOLDERS = 8
+
+
+class DiskContent:
+    """A raw file on disk, opened for reading."""
+
+    resume_unit = 0
+
+    def __init__(self, fd: int, raw_id: RawId, where: str) -> None:
+        self._fd = fd
+        self._where = where
+        self._opened = _status(fd, where)
+        if not stat.S_ISREG(self._opened.st_mode):
+            raise Unreadable("not-a-file", f"{where} is {kind_of(self._opened.st_mode)}, not a file.")
+        self._read = 0
+        self.entry = entry_of(raw_id, self._opened)
+        self.stamp = f"{self._opened.st_size} {self._opened.st_mtime_ns} {self._opened.st_ino}"
+
+    def accept(self, data: bytes) -> None:
+        raise NotImplementedError("reading a disk again costs less than resuming would")
+
+    def read(self, size: int) -> bytes:
+        try:
+            data = os.read(self._fd, size)
+            while len(data) < size and (more := os.read(self._fd, size - len(data))):
+                data += more
+        except OSError as error:
+            raise translate(error, self._where) from error
+        self._read += len(data)
+        return data
+
+    def finish(self) -> None:
+        now = _status(self._fd, self._where)
+        same = _stamp(now) == _stamp(self._opened) and now.st_nlink > 0
+        if not same or self._read != self._opened.st_size:
+            raise SourceChanged("source-changed", f"{self._where} changed while it was read.")
+
+
+def _status(fd: int, where: str) -> os.stat_result:
+    """A server that keeps files may have forgotten an opened one (ESTALE). Raises StoreError."""
+    try:
+        return os.fstat(fd)
+    except OSError as error:
+        raise translate(error, where) from error
+
+
+def entry_of(raw_id: RawId, status: os.stat_result) -> Entry:
+    return Entry(raw_id, status.st_size, None, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+class DiskSource:
+    """A data folder opened for reading."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        try:
+            self._root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            self._root_fd = -1
+        except OSError as error:
+            raise translate(error, str(root)) from error
+        self._folders = OpenFolders(self._root_fd, self._open_below)
+        self._indexes = IndexFolders()
+
+    def close(self) -> None:
+        self._folders.forget()
+        if self._root_fd >= 0:
+            os.close(self._root_fd)
+            self._root_fd = -1
+
+    def settle(self) -> None:
+        """Bring everything here to the medium, whoever wrote it, and open each folder anew from here on. Raises StoreError."""
+        self._folders.forget()
+        if self._root_fd < 0:
+            return
+        try:
+            sync_filesystem(self._root_fd)
+        except OSError as error:
+            raise translate(error, str(self._root)) from error
+
+    def describe(self, raw_file: RawFile) -> str:
+        return f"{self._root}/{disk_path_of(raw_file)}"
+
+    def organizations(self, notify: Notify) -> Iterator[str]:
+        with self._opened(".") as fd:  # of its own: threads that list one descriptor share its position
+            found = self._listed(fd, str(self._root)) if fd is not None else []
+        for name, is_folder in found:
+            if is_folder and is_organization(name):
+                yield name
+            else:
+                self._tell_stray(notify, (name,), self._root_fd, "", is_folder=is_folder)
+
+    def shard_length(self, organization: str) -> int:
+        try:
+            with self._opened(organization) as fd:
+                return length_for(self._estimated_files(organization, fd)) if fd is not None else 0
+        except (OSError, StoreError):
+            return 0  # the scan tells what cannot be read
+
+    def _estimated_files(self, organization: str, fd: int) -> float:
+        indexes = self._indexes.below(organization, fd, "")
+        sampled = indexes[:: max(1, len(indexes) // _SAMPLED_FOLDERS)]
+        found = 0
+        for name in sampled:
+            with self._opened_below(fd, name) as folder:
+                found += len(os.listdir(folder)) if folder is not None else 0
+        return found * len(indexes) / max(1, len(sampled))
+
+    def folders(self, shard: Shard) -> Sequence[Folder]:
+        try:
+            with self._opened(shard.organization) as fd:
+                if fd is None:
+                    return ()
+                names = self._indexes.below(shard.organization, fd, shard.prefix)
+                return [Folder(name, fingerprint_of(os.stat(name, dir_fd=fd, follow_symlinks=False))) for name in names]
+        except (OSError, StoreError):
+            return ()  # no short cut then: the scan tells what cannot be read
+
+    def scan(self, shard: Shard, notify: Notify) -> Iterator[Entry]:
+        organization, prefix = shard
+        with self._opened_or_told(organization, notify) as fd:
+            if fd is None:
+                return
+            if not prefix:
+                self._scan_strays(organization, fd, notify)
+            try:
+                indexes = self._indexes.below(organization, fd, prefix)
+            except OSError as error:
+                raise translate(error, f"{self._root}/{organization}") from error
+            for index in indexes:
+                yield from self._scan_folder(fd, organization, index, notify)
+
+    def scan_strays(self, organization: str, notify: Notify, *, length: int = 1) -> None:
+        with self._opened(organization) as fd:
+            if fd is not None:
+                self._scan_strays(organization, fd, notify)
+
+    def is_empty(self, organization: str) -> bool:
+        with self._opened(organization) as fd:
+            if fd is None:
+                return True
+            try:
+                with os.scandir(fd) as found:
+                    return next(found, None) is None
+            except OSError as error:
+                raise translate(error, f"{self._root}/{organization}") from error
+
+    def look(self, raw_file: RawFile) -> Entry | None:
+        with self._opened(raw_file.organization) as organization:
+            if organization is None:
+                return None
+            with self._opened_below(organization, raw_file.raw_id[:INDEX_LENGTH]) as folder:
+                if folder is None:
+                    return None
+                try:
+                    status = os.stat(raw_file.raw_id, dir_fd=folder, follow_symlinks=False)
+                except FileNotFoundError:
+                    return None
+                except OSError as error:
+                    raise translate(error, self.describe(raw_file)) from error
+                return entry_of(raw_file.raw_id, status)
+
+    def is_listed(self, raw_file: RawFile) -> bool:
+        with self._opened(raw_file.organization) as organization:
+            return organization is not None and self._is_named(
+                organization, raw_file.raw_id[:INDEX_LENGTH], raw_file.raw_id
+            )
+
+    def _is_named(self, organization: int, index: str, name: str) -> bool:
+        """Whether a fresh listing of an index folder names a file; of a folder that is listed and cannot be found, nobody knows."""
+        with self._opened_below(organization, index) as folder:
+            return folder is not None and name in self._names_in(folder)
+
+    def _names_in(self, folder: int) -> list[str]:
+        """The names in an opened folder at this moment."""
+        try:
+            return os.listdir(folder)
+        except OSError as error:
+            raise translate(error, str(self._root)) from error
+
+    def promise(self, raw_file: RawFile) -> Promise | None:
+        return None
+
+    def can_read(self, raw_file: RawFile) -> bool:
+        return os.access(disk_path_of(raw_file), os.R_OK, dir_fd=self._root_fd, effective_ids=True)
+
+    @contextmanager
+    def open(self, raw_file: RawFile, entry: Entry) -> Iterator[DiskContent]:
+        where = self.describe(raw_file)
+        fd = self._open_file(raw_file)
+        try:
+            yield DiskContent(fd, raw_file.raw_id, where)
+        finally:
+            os.close(fd)
+
+    def read_whole(self, raw_file: RawFile, largest: int) -> tuple[bytes, Entry]:
+        """The content of a small raw file, and the file as it was read. Raises StoreError, for one that is larger too.
+
+        What `open` and `DiskContent` do, in one go: this is called for each small raw file, and costs half of them.
+        """
+        fd = self._open_file(raw_file)
+        try:
+            status = os.fstat(fd)
+            is_small = stat.S_ISREG(status.st_mode) and status.st_size <= largest
+            data = (
+                os.read(fd, status.st_size + 1) if is_small else b""
+            )  # a larger buffer would cost more than the reading
+            after = os.fstat(fd)
+        except OSError as error:
+            raise translate(error, self.describe(raw_file)) from error
+        finally:
+            os.close(fd)
+        if not is_small or len(data) != status.st_size or _stamp(after) != _stamp(status) or not after.st_nlink:
+            where = self.describe(raw_file)
+            raise SourceChanged("source-changed", f"{where} is not what was listed, or changed while it was read.")
+        return data, entry_of(raw_file.raw_id, status)
+
+    def _open_below(self, parent: int, name: str) -> int:
+        return os.open(name, FOLDER_FLAGS, dir_fd=parent)
+
+    def _open_file(self, raw_file: RawFile) -> int:
+        try:
+            with self._folders.opened(raw_file.organization, raw_file.raw_id[:INDEX_LENGTH]) as folder:
+                return os.open(raw_file.raw_id, _FILE, dir_fd=folder)
+        except OSError as error:
+            raise translate(error, self.describe(raw_file)) from error
+
+    def _scan_folder(self, parent: int, organization: str, index: str, notify: Notify) -> Iterator[Entry]:
+        try:
+            fd = os.open(index, FOLDER_FLAGS, dir_fd=parent)
+        except OSError as error:
+            if error.errno not in _GONE or (error.errno == errno.ENOENT and index in self._names_in(parent)):
+                notify(self._unreadable(error, organization, index))
+            return  # a link or file in a folder's place was told with the organization's strays
+        try:
+            try:
+                names = sorted(os.listdir(fd))
+            except OSError as error:
+                notify(self._unreadable(error, organization, index))
+                return
+            for name in names:
+                if not is_raw_id(name) or name[:INDEX_LENGTH] != index:
+                    self._tell_stray(notify, (organization, index, name), fd, organization)
+                    continue
+                try:
+                    status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                except FileNotFoundError:
+                    if name in self._names_in(fd):  # listed still: whoever opens it finds out that it has not vanished
+                        yield Entry(RawId(name), 0)
+                    continue
+                except OSError as error:  # a folder may be listed without being let into it
+                    notify(self._unreadable(error, organization, index))
+                    return
+                if stat.S_ISREG(status.st_mode):
+                    yield entry_of(RawId(name), status)
+                else:
+                    self._tell_stray(notify, (organization, index, name), fd, organization)
+        finally:
+            os.close(fd)
+
+    def _scan_strays(self, organization: str, fd: int, notify: Notify) -> None:
+        for name, is_folder in self._listed(fd, f"{self._root}/{organization}"):
+            if not (is_folder and is_index(name)):
+                self._tell_stray(notify, (organization, name), fd, organization, is_folder=is_folder)
+
+    def _listed(self, fd: int, where: str) -> list[tuple[str, bool]]:
+        try:
+            with os.scandir(fd) as found:
+                return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in found)
+        except OSError as error:
+            raise translate(error, where) from error
+
+    def _tell_stray(
+        self, notify: Notify, parts: tuple[str, ...], fd: int, organization: str, *, is_folder: bool = False
+    ) -> None:
+        if parts == (LOCK_FILE,):
+            return  # the mark of a run of prune
+        if OWN_TEMPORARY.fullmatch(parts[-1]):
+            self._met_own_temporary(parts, fd)
+            return
+        where = "/".join((str(self._root), *parts))
+        try:
+            status = os.stat(parts[-1], dir_fd=fd, follow_symlinks=False)
+        except OSError:
+            return
+        size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+        reason = disk_reason(parts, status.st_mode, is_folder=is_folder or stat.S_ISDIR(status.st_mode))
+        notify(Notice(NoticeKind.STRAY, where, reason, organization, size))
+
+    def _met_own_temporary(self, parts: tuple[str, ...], fd: int) -> None:
+        """A reader leaves them alone: they may belong to a run that is under way."""
+
+    def _unreadable(self, error: OSError, organization: str, index: str = "") -> Notice:
+        where = "/".join(part for part in (str(self._root), organization, index) if part)
+        reason = f"the folder cannot be read ({os.strerror(error.errno or 0)})"
+        return Notice(NoticeKind.UNREADABLE_FOLDER, where, reason, organization)
+
+    @contextmanager
+    def _opened(self, organization: str) -> Iterator[int | None]:
+        """The organization's folder; None where there is none. Raises Unreadable."""
+        if self._root_fd < 0:
+            yield None
+            return
+        with self._opened_below(self._root_fd, organization) as fd:
+            yield fd
+
+    @contextmanager
+    def _opened_or_told(self, organization: str, notify: Notify) -> Iterator[int | None]:
+        """As `_opened`, but a folder that cannot be read is told and then treated as having nothing."""
+        try:
+            fd = os.open(organization, FOLDER_FLAGS, dir_fd=self._root_fd) if self._root_fd >= 0 else None
+        except OSError as error:
+            if error.errno not in _GONE or (error.errno == errno.ENOENT and self._is_in_root(organization)):
+                notify(self._unreadable(error, organization))
+            fd = None
+        try:
+            yield fd
+        finally:
+            if fd is not None:
+                os.close(fd)
+
+    def _is_in_root(self, organization: str) -> bool:
+        """Whether a fresh listing of the data folder names it."""
+        with self._opened(".") as fd:
+            return fd is not None and organization in self._names_in(fd)
+
+    @contextmanager
+    def _opened_below(self, parent: int, name: str) -> Iterator[int | None]:
+        try:
+            fd = os.open(name, FOLDER_FLAGS, dir_fd=parent)
+        except OSError as error:
+            if error.errno in _GONE:
+                yield None
+                return
+            raise translate(error, name) from error
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+
+def fingerprint_of(status: os.stat_result) -> Fingerprint:
+    return Fingerprint(status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def length_for(files: float) -> int:
+    """How many hex characters cut so many raw files into shards of some thousand."""
+    length = 0
+    while length < INDEX_LENGTH and files / 16**length > FILES_PER_SHARD:
+        length += 1
+    return length
+
+
+def translate(error: OSError, where: str) -> StoreError:
+    """An operating system's error in the words of this program; classified by number, never by text."""
+    number = error.errno or 0
+    said = os.strerror(number) if number else str(error)
+    if number in _GONE:
+        return Vanished("vanished", f"{where} is not there any more ({said}).")
+    if number in _FULL:
+        return StoreFull("target-full", f"Nothing more can be written to {where} ({said}).")
+    if number in (errno.EMFILE, errno.ENFILE, errno.EINTR, errno.EAGAIN):
+        return Unavailable("too-many-files", f"{where} could not be opened for the moment ({said}).")
+    return Unreadable(
+        "unreadable",
+        f"{where} cannot be used ({said}).",
+        cure="Give this user the right to it, or run this as the user that Bytes runs as.",
+    )

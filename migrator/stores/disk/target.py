@@ -1,0 +1,484 @@
+"""Writing to a location on disk: temporary files, batched durability, publishing that cannot replace.
+
+The order that survives power cuts: content to a temporary file beside the target, one syncfs for the batch, the final names, one more
+syncfs, and only then an outcome.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+from migrator.core.entities import INDEX_LENGTH, Entry, RawFile, RawId
+from migrator.core.errors import (
+    AlreadyThere,
+    CannotStart,
+    Interrupted,
+    MustStop,
+    StoreError,
+    StoreFull,
+    TargetBroken,
+    Unavailable,
+    Unreadable,
+    Vanished,
+)
+from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.protocols import Content, Receipt, Source
+from migrator.stores.disk.lock import Hold, folders_held
+from migrator.stores.disk.source import FOLDER_FLAGS, DiskSource, translate
+from migrator.stores.disk.syscalls import rename_without_replacing, sync_filesystem
+from migrator.stores.unrecognized import OWN_TEMPORARY, is_partial, partial_name, temporary_name
+from migrator.transfer.throttle import Throttle
+
+_CHUNK = 1 << 20
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_PARTIAL = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_BROKEN = (errno.EROFS, errno.EIO, errno.ENODEV, errno.ENXIO)
+_TRIED_OUT = [temporary_name("00000000-0000-0000-0000-000000000000", word) for word in ("probe", "named")]
+
+
+class DiskReceipt:
+    """A complete temporary file of `size` bytes beside its final name."""
+
+    __slots__ = ("mark", "replaces", "size", "temporary")
+
+    def __init__(self, temporary: str, mark: str, size: int, *, replaces: str | None) -> None:
+        self.temporary = temporary
+        self.mark = mark
+        self.size = size
+        self.replaces = replaces
+
+
+class DiskTarget(DiskSource):
+    """A data folder opened for writing, with Bytes' modes and, as root, `owner` (user and group id) or else the data folder's owner.
+
+    Raises CannotStart where raw files could not get that owner. `run` marks this run's temporary files; those of other runs are leftovers
+    and removed when met. The caller holds the lock that makes that true. `throttle` limits the bytes written, where nothing on their way
+    has been counted yet.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        folder_mode: int,
+        file_mode: int,
+        run: str,
+        throttle: Throttle | None = None,
+        owner: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__(root)
+        self._throttle = throttle or Throttle()
+        self._folder_mode = folder_mode
+        self._file_mode = file_mode
+        self._run = run
+        self._partials: list[tuple[RawFile, str]] = []
+        self._folders_are_missing = False
+        self._owner = _owner_to_give(os.fstat(self._root_fd), owner)
+
+    def prepare(self, organization: str) -> None:
+        try:
+            os.close(self._make_folder(self._root_fd, organization))
+        except OSError as error:
+            raise self._blocked(error, f"{self._root}/{organization}") from error
+
+    def adopt(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
+        return None
+
+    def store(self, raw_file: RawFile, content: Content) -> DiskReceipt:
+        return self._write(raw_file, content, replaces=None)
+
+    def replace(self, raw_file: RawFile, content: Content, own_mark: str) -> DiskReceipt:
+        return self._write(raw_file, content, replaces=own_mark)
+
+    def publish(self, receipts: Sequence[tuple[RawFile, Receipt]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        self._folders.forget()
+        failed = self._sync()
+        answers: list[tuple[RawFile, StoreError | None]] = []
+        for raw_file, receipt in receipts:
+            if not isinstance(receipt, DiskReceipt):
+                continue
+            if failed is not None:
+                self._discard(raw_file, receipt)
+            answers.append((raw_file, failed or self._give_final_name(raw_file, receipt)))
+        failed = failed or self._sync()
+        for raw_file, error in answers:
+            yield raw_file, error or failed
+
+    def _write(self, raw_file: RawFile, content: Content, *, replaces: str | None) -> DiskReceipt:
+        try:
+            with self._folder_of(raw_file) as folder:
+                if content.resume_unit and content.entry.size > content.resume_unit:
+                    return self._write_resumable(folder, raw_file, content, replaces)
+                return self._write_at_once(folder, raw_file, content, replaces)
+        except OSError as error:
+            raise self._blocked(error, self.describe(raw_file)) from error
+
+    def _write_at_once(self, folder: int, raw_file: RawFile, content: Content, replaces: str | None) -> DiskReceipt:
+        temporary = temporary_name(raw_file.raw_id, self._run)
+        try:
+            fd = os.open(temporary, _NEW, self._file_mode, dir_fd=folder)
+        except FileExistsError:  # left by an attempt before this one
+            os.unlink(temporary, dir_fd=folder)
+            fd = os.open(temporary, _NEW, self._file_mode, dir_fd=folder)
+        try:
+            mark = self._fill(fd, content)
+        except BaseException:
+            with suppress(OSError):  # what failed first is told; the next run removes the rest
+                os.unlink(temporary, dir_fd=folder)
+            raise
+        finally:
+            os.close(fd)
+        return DiskReceipt(temporary, mark, content.entry.size, replaces=replaces)
+
+    def _write_resumable(self, folder: int, raw_file: RawFile, content: Content, replaces: str | None) -> DiskReceipt:
+        """As `_write_at_once`, but what arrived stays if the run is broken off, under a name that only this content has."""
+        temporary = partial_name(raw_file.raw_id, content.stamp)
+        fd = _open_partial(folder, temporary)
+        try:
+            _claim(fd, self.describe(raw_file))
+            self._refuse_another(folder, temporary, fd, raw_file)
+            self._take_what_is_there(fd, content)
+            mark = self._fill(fd, content)
+        except (Interrupted, MustStop, Unavailable):
+            raise
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=folder)
+            raise
+        finally:
+            os.close(fd)
+        return DiskReceipt(temporary, mark, content.entry.size, replaces=replaces)
+
+    def _refuse_another(self, folder: int, temporary: str, fd: int, raw_file: RawFile) -> None:
+        """What was opened may have got its final name before it was claimed: it is no temporary file any more."""
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(temporary, dir_fd=folder, follow_symlinks=False), os.fstat(fd)):
+                return
+        raise _taken(self.describe(raw_file))
+
+    def _take_what_is_there(self, fd: int, content: Content) -> None:
+        """Hand over whole units that an earlier run wrote; they are proven with the rest before anything is published."""
+        unit = content.resume_unit
+        whole = min(os.fstat(fd).st_size, content.entry.size - 1) // unit * unit
+        if whole != os.fstat(fd).st_size:  # a file that was cut is flushed by ext4 when it is closed
+            os.ftruncate(fd, whole)
+        taken = 0
+        while taken < whole and (data := os.read(fd, unit)):
+            content.accept(data)
+            taken += len(data)
+
+    def _fill(self, fd: int, content: Content) -> str:
+        """Write the content, give it owner and mode, and say the mark that the file will have."""
+        while data := content.read(min(max(_CHUNK, content.resume_unit), self._throttle.slice)):
+            self._throttle.pay(len(data))
+            view = memoryview(data)
+            while view:  # a write near a full disk is short and no error
+                view = view[os.write(fd, view) :]
+        content.finish()
+        status = os.fstat(fd)
+        if self._owner is not None and (status.st_uid, status.st_gid) != self._owner:
+            os.fchown(fd, *self._owner)
+        if stat.S_IMODE(status.st_mode) != self._file_mode:
+            os.fchmod(fd, self._file_mode)
+        return str(status.st_mtime_ns)
+
+    def _give_final_name(self, raw_file: RawFile, receipt: DiskReceipt) -> StoreError | None:
+        where = self.describe(raw_file)
+        try:
+            with self._folder_of(raw_file) as folder:
+                try:
+                    self._rename(folder, raw_file, receipt)
+                except OSError:
+                    with suppress(OSError):
+                        os.unlink(receipt.temporary, dir_fd=folder)
+                    raise
+        except FileExistsError:
+            return AlreadyThere("already-there", f"{where} exists by now.")
+        except OSError as error:
+            return self._blocked(error, where)
+        except StoreError as error:  # it stays: whoever goes on with it, or the next run, has to find it
+            return error
+        return None
+
+    def _rename(self, folder: int, raw_file: RawFile, receipt: DiskReceipt) -> None:
+        if not is_partial(receipt.temporary):
+            self._rename_now(folder, raw_file, receipt)
+            return
+        try:
+            fd = os.open(receipt.temporary, _PARTIAL, dir_fd=folder)
+        except PermissionError:  # Bytes' mode lets not even its owner write
+            fd = os.open(receipt.temporary, _PARTIAL & ~os.O_ACCMODE, dir_fd=folder)
+        try:
+            where = self.describe(raw_file)
+            _claim(fd, where)
+            if os.fstat(fd).st_size != receipt.size:
+                raise _taken(where)
+            self._rename_now(folder, raw_file, receipt)
+        finally:
+            os.close(fd)
+
+    def _rename_now(self, folder: int, raw_file: RawFile, receipt: DiskReceipt) -> None:
+        if receipt.replaces is None:
+            rename_without_replacing(folder, receipt.temporary, raw_file.raw_id)
+            return
+        found = self.look(raw_file)
+        if found is None or found.mark != receipt.replaces:
+            raise FileExistsError(errno.EEXIST, "changed since this tool wrote it", raw_file.raw_id)
+        os.rename(receipt.temporary, raw_file.raw_id, src_dir_fd=folder, dst_dir_fd=folder)
+
+    def _discard(self, raw_file: RawFile, receipt: DiskReceipt) -> None:
+        """What may not have reached the medium is of no use: reading it back would only show what is in memory."""
+        with suppress(OSError), self._folder_of(raw_file) as folder:
+            os.unlink(receipt.temporary, dir_fd=folder)
+
+    def _blocked(self, error: OSError, where: str) -> StoreError:
+        """As `translate`, but a folder that is gone or has something else in its place is no raw file that vanished."""
+        said = os.strerror(error.errno or 0)
+        if error.errno in _BROKEN:
+            return TargetBroken(
+                "target-broken",
+                f"{where} cannot be written ({said}).",
+                cure="Look at that disk: dmesg, mount, its cables.",
+            )
+        fault = translate(error, where)
+        if isinstance(fault, StoreFull):
+            return StoreFull(fault.name, f"{fault.what} {self._room()}".strip())
+        if isinstance(fault, Vanished):
+            return Unreadable("target-blocked", f"{where} cannot be written ({said}).")
+        return fault
+
+    def _room(self) -> str:
+        try:
+            room = os.fstatvfs(self._root_fd)
+        except OSError:
+            return ""  # how much there is does not matter to whoever is told why it ends
+        return f"On that file system {room.f_bavail * room.f_frsize:,} bytes and {room.f_favail:,} inodes are free."
+
+    def _sync(self) -> StoreError | None:
+        try:
+            sync_filesystem(self._root_fd)
+        except OSError as error:
+            return self._blocked(error, str(self._root))
+        return None
+
+    def _folder_of(self, raw_file: RawFile) -> AbstractContextManager[int]:
+        return self._folders.opened(raw_file.organization, raw_file.raw_id[:INDEX_LENGTH])
+
+    def _open_below(self, parent: int, name: str) -> int:
+        return self._make_folder(parent, name)
+
+    def _make_folder(self, parent: int, name: str) -> int:
+        """Open a folder below `parent`, made with Bytes' mode if it is missing; never through a link.
+
+        As the last one was, the next one mostly is: there, or missing.
+        """
+        if not self._folders_are_missing:
+            with suppress(FileNotFoundError):
+                return os.open(name, FOLDER_FLAGS, dir_fd=parent)
+        try:
+            os.mkdir(name, self._folder_mode, dir_fd=parent)
+        except FileExistsError:
+            self._folders_are_missing = False
+            return os.open(name, FOLDER_FLAGS, dir_fd=parent)
+        self._folders_are_missing = True
+        fd = os.open(name, FOLDER_FLAGS, dir_fd=parent)
+        give_mode_and_owner(fd, self._folder_mode, self._owner)
+        return fd
+
+    def clear_leftovers(self, source: Source) -> None:
+        partials, self._partials = self._partials, []
+        for raw_file, name in partials:
+            with suppress(OSError, StoreError):
+                if source.look(raw_file) is not None:
+                    continue
+                with self._folders.opened(raw_file.organization, raw_file.raw_id[:INDEX_LENGTH]) as folder:
+                    os.unlink(name, dir_fd=folder)
+
+    def _met_own_temporary(self, parts: tuple[str, ...], fd: int) -> None:
+        """Remove what a run that was broken off left, but for parts of a large raw file that may still be to come."""
+        name = parts[-1]
+        match = OWN_TEMPORARY.fullmatch(name)
+        if match is None or match.group(2) == self._run:
+            return
+        if is_partial(name) and not _is_there(match.group(1), fd):
+            self._partials.append((RawFile(parts[0], RawId(match.group(1))), name))
+            return
+        with suppress(OSError):
+            os.unlink(name, dir_fd=fd)
+
+
+def _is_there(raw_id: str, folder: int) -> bool:
+    try:
+        os.stat(raw_id, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def _claim(fd: int, where: str) -> None:
+    """Keep an attempt elsewhere that was given up, and does not know it yet, from writing to the same file; closing it lets go."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise _taken(where) from error
+    except OSError:
+        return  # a file system without locks
+
+
+def _taken(where: str) -> Unavailable:
+    return Unavailable("partial-busy", f"{where} is being written by another worker of this run.")
+
+
+def _open_partial(folder: int, temporary: str) -> int:
+    """Open what an earlier run left under this name, or begin; what lies there and is not surely ours alone is removed first."""
+    raw_id = temporary[1:37]
+    for name in os.listdir(folder):
+        if is_partial(name) and name[1:37] == raw_id and name != temporary:
+            os.unlink(name, dir_fd=folder)  # of another version of the source
+    with suppress(FileNotFoundError):
+        try:
+            fd = os.open(temporary, _PARTIAL, dir_fd=folder)
+        except PermissionError:
+            pass  # whole, with a mode that lets nobody write: its run was killed before it got its name
+        else:
+            status = os.fstat(fd)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid():
+                return fd
+            os.close(fd)
+        os.unlink(temporary, dir_fd=folder)
+    return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
+
+
+def _owner_to_give(root: os.stat_result, owner: tuple[int, int] | None) -> tuple[int, int] | None:
+    """None: whoever makes a file is its owner already. Raises CannotStart."""
+    if os.geteuid() == 0:
+        return owner or (root.st_uid, root.st_gid)
+    if owner is not None and owner[0] != os.geteuid():  # a worker on another machine
+        raise CannotStart(
+            "owner-not-possible",
+            f"Raw files must belong to user id {owner[0]}, and this process runs as user id {os.geteuid()}.",
+            why="Only root can give files away.",
+            cure="Run it, and each worker, as root or as that user.",
+        )
+    return None
+
+
+def give_mode_and_owner(fd: int, mode: int, owner: tuple[int, int] | None) -> None:
+    """Set a new folder's mode, whatever the umask, and its owner; a setgid bit that it inherited stays."""
+    status = os.fstat(fd)
+    if owner is not None and (status.st_uid, status.st_gid) != owner:
+        os.fchown(fd, *owner)
+    wanted = mode | (status.st_mode & stat.S_ISGID)
+    if stat.S_IMODE(status.st_mode) != wanted:
+        os.fchmod(fd, wanted)
+
+
+def make_root(root: Path, mode: int, given: tuple[int, int] | None) -> None:
+    """Make the data folder itself if it is missing; its parent must be there, so that a typing error makes no tree."""
+    try:
+        if root.is_dir():
+            return
+        parent = os.stat(root.parent)
+        root.mkdir(mode=0o700)
+        fd = os.open(root, FOLDER_FLAGS)
+        owner = (given or (parent.st_uid, parent.st_gid)) if os.geteuid() == 0 else None
+        try:
+            give_mode_and_owner(fd, mode, owner)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise CannotStart(
+            "target-folder",
+            f"The data folder {root} cannot be made ({os.strerror(error.errno or 0)}).",
+            cure=f"Make {root.parent} first, or mount the volume that belongs there.",
+        ) from error
+
+
+@contextmanager
+def held(root: Path, folder_mode: int, owner: tuple[int, int] | None = None) -> Iterator[None]:
+    """Make the data folder if it is missing, and keep every other run out of it, whatever its source, until the block ends.
+
+    `owner`: user and group id of a new data folder; None for the owner of the folder above it.
+
+    Raises LedgerBusy, and CannotStart where the folder cannot be made.
+    """
+    make_root(root, folder_mode, owner)
+    with folders_held([Hold(root=root, alone=True)]):
+        yield
+
+
+def try_out(root: Path, owner: tuple[int, int] | None = None) -> tuple[Finding, ...]:
+    """Prove that raw files can be published here and, as root, get their `owner`; make durable what an earlier run left in memory.
+
+    An earlier run may have been killed between giving names and making them durable: what this one finds has to be durable before it
+    counts as present. The caller holds the lock. Raises CannotStart.
+    """
+    fd = os.open(root, FOLDER_FLAGS & ~os.O_NOFOLLOW)
+    try:
+        _publish_nothing(fd, root, owner if os.geteuid() == 0 else None)
+        is_synced = sync_filesystem(fd)
+    except OSError as error:
+        raise CannotStart(
+            "target-cannot-publish",
+            f"Nothing can be published in {root} ({os.strerror(error.errno or 0)}).",
+            why="Raw files get their names by a rename that replaces nothing, or by a hard link, and are then made durable.",
+            cure="Look whether that file system is read-only, full or broken, or choose a data folder on another one.",
+        ) from error
+    finally:
+        os.close(fd)
+    if is_synced:
+        return ()
+    return (
+        Finding(
+            name="durability-unconfirmed",
+            status=FindingStatus.WARNING,
+            seen=f"Durability is not confirmed by the file system of {root}: it does not offer syncfs.",
+            why="What is copied is asked to be written to the medium, and nobody says whether it was.",
+            cure="After the migration run `sync` on the machine that has the disk, before the source is given up.",
+        ),
+    )
+
+
+def _publish_nothing(fd: int, root: Path, owner: tuple[int, int] | None) -> None:
+    """An empty file gets a temporary name and its owner, then another name as raw files get theirs, and is removed."""
+    for name in _TRIED_OUT:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=fd)
+    probe, named = _TRIED_OUT
+    new = os.open(probe, _NEW, 0o600, dir_fd=fd)
+    try:
+        _try_owner(new, root, owner)
+    except CannotStart:
+        os.unlink(probe, dir_fd=fd)
+        raise
+    finally:
+        os.close(new)
+    try:
+        rename_without_replacing(fd, probe, named)
+    except OSError:
+        os.unlink(probe, dir_fd=fd)
+        raise
+    os.unlink(named, dir_fd=fd)
+
+
+def _try_owner(fd: int, root: Path, owner: tuple[int, int] | None) -> None:
+    said = ""
+    if owner is not None and os.fstat(fd).st_uid != owner[0]:
+        try:
+            os.fchown(fd, *owner)
+        except OSError as error:
+            said = os.strerror(error.errno or 0)
+    if owner is None or os.fstat(fd).st_uid == owner[0]:
+        return
+    raise CannotStart(
+        "owner-not-kept",
+        f"Files in {root} cannot be given to user id {owner[0]} ({said or 'the file system keeps another owner'}).",
+        why="Bytes could not read them. A share that takes root for nobody (root_squash), or a file system without owners, answers so.",
+        cure="Run this as that user, or mount the file system so that files belong to it. To copy all the same: --force service-user.",
+    )

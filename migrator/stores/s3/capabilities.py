@@ -1,0 +1,139 @@
+"""What a server was seen to do: servers differ, and a header that is ignored protects nothing.
+
+Source: `PUT` and its conditional headers as AWS documents them; SeaweedFS, Ceph, MinIO, JuiceFS and rclone each leave something out.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from migrator.core.concurrency import together
+from migrator.core.errors import StoreError
+from migrator.core.part_sizes import MOST_PARTS
+from migrator.stores.s3.errors.mapping import status_of, translate
+from migrator.stores.s3.parsing.etags import clean_etag, quoted
+from migrator.stores.unrecognized import PROBE_PREFIX
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_CONTENT = b"bytes-migrator looks whether this server checks what it is sent\n"
+_OTHER = b"bytes-migrator looks whether this server replaces what is there\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What may be relied on. The default is the weakest server: nothing is conditional, ETags say nothing."""
+
+    conditional_create: bool = False
+    conditional_replace: bool = False
+    etag_is_md5: bool = False
+    checks_md5: bool = False
+    unsigned_payload: bool = True
+    copies: bool = True
+    copies_parts: bool = True
+    most_parts: int = MOST_PARTS
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, known: Mapping[str, object]) -> Abilities | None:
+        """Abilities as they were kept; None for what an other version kept."""
+        kinds = {field.name: type(field.default) for field in fields(cls)}
+        if set(known) != set(kinds) or not all(type(value) is kinds[name] for name, value in known.items()):
+            return None
+        return cls(**known)  # type: ignore[arg-type]
+
+    def with_learned(self, learned: Mapping[str, int]) -> Abilities:
+        """These, and what a run found out."""
+        numbers = ("most_parts",)
+        changes: dict[str, Any] = {name: value if name in numbers else bool(value) for name, value in learned.items()}
+        return replace(self, **changes)
+
+    def in_words(self) -> str:
+        """What is missing and what is done instead; empty for a server that does it all."""
+        return "; ".join(self.missing())
+
+    def missing(self) -> list[str]:
+        """What is missing and what is done instead, one by one."""
+        missing = []
+        if not self.conditional_create:
+            missing.append("it ignores If-None-Match, so each name is looked up once more before it is written")
+        if not self.etag_is_md5:
+            missing.append("its ETags are no MD5, so contents are proven by reading them back")
+        if not self.checks_md5:
+            missing.append(
+                "it does not check Content-MD5, so damage on the way is found after the write, and written again"
+            )
+        if not self.unsigned_payload:
+            missing.append("it refuses content that is not signed, so each file's SHA-256 is computed and signed")
+        if not self.copies:
+            missing.append(
+                "it does not copy objects, or not for these credentials, so the bytes pass through this machine"
+            )
+        elif not self.copies_parts:
+            missing.append("it does not copy in parts, so the bytes of large files pass through this machine")
+        if self.most_parts < MOST_PARTS:
+            missing.append(f"it takes at most {self.most_parts:,} parts of an upload, so parts are larger")
+        return missing
+
+
+def probe(client: S3Client, bucket: str, name: str) -> Abilities:
+    """Look by writing a tiny object under a name that Bytes never uses, removed again. Raises StoreError if it cannot be written."""
+    key = f"{PROBE_PREFIX}{name}"
+    try:
+        answer = client.put_object(Bucket=bucket, Key=key, Body=_CONTENT, ContentMD5=_md5(_CONTENT))
+    except Exception as error:
+        raise translate(error, f"s3://{bucket}/{key}") from error
+    etag = clean_etag(answer.get("ETag"))
+    try:
+        refuses = partial(_refuses, client, bucket, key)
+        checks_md5, keeps_what_is_there, keeps_another = together(
+            [
+                partial(refuses, {"ContentMD5": _md5(_OTHER)}, (400,)),
+                partial(refuses, {"IfNoneMatch": "*"}, (412,)),
+                partial(refuses, {"IfMatch": f'"{"0" * 32}"'}, (412,)),
+            ]
+        )
+        return Abilities(
+            etag_is_md5=etag == hashlib.md5(_CONTENT, usedforsecurity=False).hexdigest(),
+            checks_md5=checks_md5,
+            conditional_create=keeps_what_is_there,
+            conditional_replace=keeps_another and not refuses({"IfMatch": quoted(etag or "")}, (412,)),
+        )
+    finally:
+        _remove(client, bucket, key)
+
+
+def _md5(data: bytes) -> str:
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+
+
+def _refuses(client: S3Client, bucket: str, key: str, condition: dict[str, str], expected: tuple[int, ...]) -> bool:
+    """Whether the server refuses the same content under this condition as it should. Content-MD5: object lock demands it."""
+    asked = {"ContentMD5": _md5(_CONTENT), **condition}
+    try:
+        client.put_object(Bucket=bucket, Key=key, Body=_CONTENT, **asked)  # type: ignore[arg-type]
+    except Exception as error:
+        if status_of(error) in expected:
+            return True
+        fault = translate(error, f"s3://{bucket}/{key}")
+        if fault.temporary:
+            raise fault from error
+        return False
+    return False
+
+
+def _remove(client: S3Client, bucket: str, key: str) -> None:
+    try:
+        client.delete_object(Bucket=bucket, Key=key)
+    except Exception as error:
+        fault: StoreError = translate(error, f"s3://{bucket}/{key}")
+        if fault.temporary:
+            raise fault from error

@@ -1,0 +1,222 @@
+"""What is wrong with the client's own settings, as botocore finds out: files, profiles, helpers and sign-ins, before any request to S3."""
+
+from __future__ import annotations
+
+import os
+import ssl
+
+from botocore import exceptions as boto
+
+from migrator.core.errors import SettingsError
+from migrator.stores.s3.errors.response import code_of, presentable, said_by
+
+_CONFIGURATION = (
+    boto.InvalidConfigError,
+    boto.ConfigNotFound,
+    boto.InvalidIMDSEndpointError,
+    boto.InvalidIMDSEndpointModeError,
+    boto.UnknownSignatureVersionError,
+    boto.UnsupportedSignatureVersionError,
+    boto.InvalidRetryConfigurationError,
+    boto.InvalidS3AddressingStyleError,
+    boto.InvalidS3UsEast1RegionalEndpointConfigError,
+    boto.InvalidSTSRegionalEndpointsConfigError,
+    boto.UnsupportedS3ConfigurationError,
+    boto.UnsupportedS3ControlConfigurationError,
+    boto.InvalidEndpointDiscoveryConfigurationError,
+    boto.InvalidProxiesConfigError,
+    boto.InvalidDefaultsMode,
+    boto.UnknownServiceStyle,
+    *(getattr(boto, name) for name in ("InvalidChecksumConfigError",) if hasattr(boto, name)),
+)
+_ENDPOINT = (
+    boto.BaseEndpointResolverError,
+    boto.UnknownRegionError,
+    boto.InvalidRegionError,
+    boto.ServiceNotInRegionError,
+    *(
+        getattr(boto, name)
+        for name in ("EndpointProviderError", "InvalidEndpointConfigurationError")
+        if hasattr(boto, name)
+    ),
+)
+_SIGNED_OUT = (
+    boto.SSOError,
+    boto.NoAuthTokenError,
+    boto.TokenRetrievalError,
+    *(getattr(boto, name) for name in ("LoginError",) if hasattr(boto, name)),
+)
+_NO_RETRIEVAL = (
+    boto.CredentialRetrievalError,
+    boto.MetadataRetrievalError,
+    boto.UnknownTokenProviderError,
+    boto.UnknownCredentialError,
+    boto.RefreshWithMFAUnsupportedError,
+)
+
+
+def fault_of_settings(error: Exception) -> SettingsError | None:
+    """What the operator has to set right on this machine; None for an error of another kind."""
+    if isinstance(error, boto.ProfileNotFound):
+        return _no_profile(error)
+    if isinstance(error, boto.ConfigParseError):
+        return _config_broken(error)
+    if isinstance(error, boto.NoCredentialsError):
+        return no_credentials()
+    if isinstance(error, boto.PartialCredentialsError):
+        return _half_credentials(error)
+    if isinstance(error, _SIGNED_OUT):
+        return _signed_out(error)
+    if isinstance(error, _NO_RETRIEVAL):
+        return _not_retrieved(error)
+    if isinstance(error, (boto.MissingDependencyException, boto.MD5UnavailableError)):
+        return SettingsError(
+            "python-lacks-part",
+            f"boto3 lacks something that these settings need: {_words(error)}",
+            cure="Install it beside this program, for example with pip install 'botocore[crt]', or use other credentials.",
+        )
+    if isinstance(error, _CONFIGURATION):
+        return SettingsError(
+            "aws-setting-invalid",
+            f"boto3 does not take one of its settings: {_words(error)}",
+            why="It comes from the environment (AWS_...) or from a profile in ~/.aws/config.",
+            cure="Correct it there, or remove it. Bytes fails on it too.",
+        )
+    if isinstance(error, _ENDPOINT):
+        return SettingsError(
+            "endpoint-unknown",
+            f"boto3 finds no address of S3 for these settings: {_words(error)}",
+            cure="Check AWS_DEFAULT_REGION and AWS_ENDPOINT_URL; a region looks like eu-west-1.",
+        )
+    return _file_missing(error) if isinstance(error, OSError) else None
+
+
+def fault_of_helper(error: Exception) -> SettingsError:
+    """What failed while credentials were looked for, and is of no kind that botocore names."""
+    known = fault_of_settings(error)
+    if known is not None:
+        return known
+    return SettingsError(
+        "credential-helper-failed",
+        f"What gives out the credentials did not answer with credentials ({type(error).__name__}).",
+        why="A credential helper (credential_process) wrote no JSON with keys, or a kept sign-in is damaged.",
+        cure="Run the helper of the profile in ~/.aws/config by hand, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+    )
+
+
+def credentials_not_given(error: boto.ClientError) -> SettingsError:
+    """The service that gives credentials out (STS, SSO) answered, and refused."""
+    said = said_by(error)
+    return SettingsError(
+        "credentials-not-given",
+        f"The service that gives out credentials refused ({error.operation_name}: {code_of(error)})."
+        + (f" Its words: '{said}'." if said else ""),
+        why="The role, the token or the sign-in that the AWS profile names does not give access.",
+        cure="Check role_arn, the token file or the sign-in of the profile in ~/.aws/config, or set keys.",
+    )
+
+
+def no_credentials() -> SettingsError:
+    """Nothing gives any."""
+    return SettingsError(
+        "no-credentials",
+        "There are no credentials for S3.",
+        why="Neither the environment, nor a profile, nor an instance's role gives any.",
+        cure="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.",
+    )
+
+
+def refuse_ca_bundle(path: str) -> None:
+    """Raise SettingsError for a file of certificates that boto3 could not use."""
+    try:
+        ssl.create_default_context(cafile=path)
+        why = ""
+    except FileNotFoundError:
+        why = "There is no such file."
+    except ssl.SSLError:
+        why = "It holds no certificates in PEM form."
+    except OSError as error:
+        why = f"It cannot be read ({os.strerror(error.errno) if error.errno else type(error).__name__})."
+    if why:
+        raise SettingsError(
+            "ca-bundle-unusable",
+            f"The file of CA certificates {path} cannot be used.",
+            why=why,
+            cure="Correct --ca-bundle or AWS_CA_BUNDLE (ca_bundle in ~/.aws/config), or leave it out.",
+        )
+
+
+def _no_profile(error: boto.ProfileNotFound) -> SettingsError:
+    profile = str(error.kwargs.get("profile", ""))
+    return SettingsError(
+        "profile-missing",
+        f"The profile {profile!r} is in no AWS configuration file of this user.",
+        cure="Set AWS_PROFILE (or --profile) to one that `aws configure list-profiles` names, or unset it.",
+    )
+
+
+def _config_broken(error: boto.ConfigParseError) -> SettingsError:
+    path = presentable(str(error.kwargs.get("path", "")))
+    return SettingsError(
+        "aws-config-broken",
+        f"The AWS configuration file {path} cannot be read: it has a line that is not valid.",
+        why="It needs sections in brackets, such as [default] or [profile NAME], with NAME = VALUE below them.",
+        cure="Correct the file. `aws configure list` tells whether it can be read.",
+    )
+
+
+def _half_credentials(error: boto.PartialCredentialsError) -> SettingsError:
+    missing, provider = str(error.kwargs.get("cred_var", "")), str(error.kwargs.get("provider", ""))
+    return SettingsError(
+        "credentials-half-set",
+        f"The credentials are incomplete: {presentable(missing) or 'one of the keys'} is missing ({presentable(provider)}).",
+        why="Access key and secret key belong together and are taken from the same place.",
+        cure="Set the one that is missing beside the other, or remove both there.",
+    )
+
+
+def _signed_out(error: Exception) -> SettingsError:
+    return SettingsError(
+        "not-signed-in",
+        f"The sign-in that the AWS profile needs has expired, or never happened ({type(error).__name__}).",
+        why="The profile gets its credentials from a sign-in (SSO, or `aws login`), and there is no valid one on this machine.",
+        cure="Sign in: aws sso login --profile NAME (or aws login), as this same user; or set keys or another AWS_PROFILE.",
+    )
+
+
+def _not_retrieved(error: Exception) -> SettingsError:
+    """A helper's own output is not shown: nobody knows which secrets it holds."""
+    provider = presentable(str(getattr(error, "kwargs", {}).get("provider", "")))
+    if provider == "custom-process":
+        return SettingsError(
+            "credential-helper-failed",
+            "The credential helper (credential_process of the AWS profile) failed.",
+            why="What it wrote is not shown here, since it may hold secrets.",
+            cure="Run its command from ~/.aws/config by hand, as the same user; or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+        )
+    return SettingsError(
+        "credentials-not-retrieved",
+        f"The credentials could not be retrieved{f' by {provider!r}' if provider else ''} ({type(error).__name__}).",
+        why="The profile or the environment names a service for credentials, and that failed.",
+        cure="Check AWS_PROFILE and what its section in ~/.aws/config names, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+    )
+
+
+def _file_missing(error: OSError) -> SettingsError | None:
+    """A file that the settings name, such as AWS_WEB_IDENTITY_TOKEN_FILE. Errors of connections have no file name."""
+    if not isinstance(error.filename, (str, bytes)):
+        return None
+    path = presentable(os.fsdecode(error.filename))
+    reason = os.strerror(error.errno) if error.errno else type(error).__name__
+    return SettingsError(
+        "aws-file-unusable",
+        f"The file {path}, which the AWS settings name, cannot be used: {reason}.",
+        why="AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE or credential_process in a profile names it.",
+        cure="Correct the path, or give this user the right to read it.",
+    )
+
+
+def _words(error: Exception) -> str:
+    """botocore's own words, as a sentence; what a helper wrote may be among them, so keys are masked."""
+    told = presentable(str(error))
+    return told if told.endswith((".", "…")) else f"{told}."

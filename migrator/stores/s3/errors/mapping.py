@@ -1,0 +1,32 @@
+"""boto3's errors in the words of this program: by code, status and type; by a server's words only where it has no code."""
+
+from __future__ import annotations
+
+from botocore import exceptions as boto
+
+from migrator.core.errors import StoreError
+from migrator.stores.s3.errors.classification import SKEW_CODE, fault_of
+from migrator.stores.s3.errors.codes import UNSUPPORTED
+from migrator.stores.s3.errors.connection import fault_in_reaching
+from migrator.stores.s3.errors.response import code_of, request_id_of, status_of, tries_before
+
+__all__ = ["SKEW_CODE", "code_of", "is_unsupported", "request_id_of", "status_of", "translate", "tries_before"]
+
+
+def translate(error: Exception, where: str) -> StoreError:
+    """What a failed call on `where` (an ``s3://`` URL or an endpoint) means. Raises what is none of boto3's or the network's errors."""
+    if isinstance(error, StoreError):
+        return error
+    if isinstance(error, boto.ClientError):
+        found = fault_of(error, where)
+        found.request_id = request_id_of(error)
+    else:
+        found = fault_in_reaching(error, where)
+    found.bucket = where.removeprefix("s3://").partition("/")[0] if where.startswith("s3://") else ""
+    return found
+
+
+def is_unsupported(error: BaseException) -> bool:
+    """Whether the server does not know this call at all: 501, 405, or a code that says so. `error` is boto3's, or what was made of it."""
+    cause = error if isinstance(error, boto.ClientError) else error.__cause__ or error
+    return status_of(cause) in (405, 501) or code_of(cause) in UNSUPPORTED

@@ -1,0 +1,249 @@
+"""libcurl, set up to reach servers exactly as boto3 does: endpoint, addressing, region, credentials, TLS and proxies are botocore's.
+
+It carries what goes right. Whatever is not a clean answer is left to boto3, which knows errors, retries and explanations.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+import threading
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from botocore.httpsession import get_cert_path
+from botocore.utils import get_environ_proxies
+
+from migrator.config.settings import DEFAULT_PORTS
+from migrator.stores.s3.client import NEVER_SENT, Connection
+from migrator.stores.s3.errors.mapping import translate
+from migrator.stores.s3.http.signing import UNSIGNED, Keys, Signer
+from migrator.stores.s3.http.stall import CRAWL_BYTES, CRAWL_SECONDS
+from migrator.stores.s3.parsing.etags import quoted
+from migrator.transfer.throttle import Throttle
+
+try:
+    import pycurl
+except ImportError:  # no wheel for this platform: boto3 carries everything
+    pycurl = None  # type: ignore[assignment]
+
+NO_HEADERS_OF_CURL = ("Content-Type:", "Expect:", "Accept:")
+SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+_CONNECT_SECONDS = 10
+_LARGEST_BODY = 64 << 20
+_BUFFER = 256 << 10
+_CREDENTIAL_SCOPE = re.compile(r"Credential=[^/]*/\d{8}/([^/]+)/s3/aws4_request")
+
+
+def is_available() -> bool:
+    """Whether libcurl can be used on this machine."""
+    return pycurl is not None
+
+
+class Route(NamedTuple):
+    """How a bucket's objects are addressed: ``<origin><base><key>``, with this Host header, signed for this region."""
+
+    origin: str
+    host: str
+    base: str
+    region: str
+
+
+class Answer(NamedTuple):
+    """A complete HTTP answer. `headers` as they came."""
+
+    status: int
+    headers: bytes
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """The last header of that name (after a 100, say), None without one."""
+        found = re.findall(rb"(?im)^" + name.encode() + rb":[ \t]*([^\r\n]*)", self.headers)
+        return found[-1].decode("ascii", "replace").strip() if found else None
+
+
+class _NotSent(Exception):
+    """Carries a request as botocore would have sent it."""
+
+    def __init__(self, request: Any) -> None:
+        super().__init__()
+        self.request = request
+
+
+def _keep_back(request: Any, **_: Any) -> None:
+    raise _NotSent(request)
+
+
+class Wire:
+    """Routes and signatures for one client's settings. Curl handles are made for, and used by, one thread each."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._client = connection.client
+        self._client.meta.events.register(f"before-send.s3.{NEVER_SENT}", _keep_back)
+        self._ca_bundle = connection.ca_bundle or get_cert_path(True)
+        self._credentials = connection.credentials
+        self.throttle = connection.throttle
+        self._adapting = connection.adapting
+        self._routes: dict[str, Route] = {}
+        self._version = self._adapting.version
+        self._local = threading.local()
+
+    def route(self, bucket: str) -> Route:
+        """Where botocore would send a request for this bucket."""
+        if self._version != self._adapting.version:
+            self._version, self._routes = self._adapting.version, {}
+        known = self._routes.get(bucket)
+        if known is None:
+            request = self._request_for(bucket)
+            parts = urllib.parse.urlsplit(request.url)
+            authorization = request.headers.get("Authorization", b"")
+            match = _CREDENTIAL_SCOPE.search(
+                authorization.decode() if isinstance(authorization, bytes) else authorization
+            )
+            region = match.group(1) if match else "us-east-1"
+            known = Route(f"{parts.scheme}://{parts.netloc}", _host_sent(parts), parts.path[:-1], region)
+            self._routes[bucket] = known
+        return known
+
+    def _request_for(self, bucket: str) -> Any:
+        """A request for an object named ``k``, signed and not sent. Presigned URLs name another host: for most of AWS the global one."""
+        try:
+            self._client.get_object_torrent(Bucket=bucket, Key="k")
+        except _NotSent as not_sent:
+            return not_sent.request
+        except Exception as error:
+            raise translate(error, f"s3://{bucket}") from error
+        raise AssertionError("it was sent")
+
+    def signer(self, route: Route) -> Signer:
+        """A signer for the region that botocore would sign for."""
+        return Signer(self._keys, route.region)
+
+    def payload_of(self, data: bytes | None) -> str:
+        """What is signed of a body (None for no body): its SHA-256 only where the server insists on it."""
+        if data is None:
+            return SHA256_OF_NOTHING
+        return hashlib.sha256(data).hexdigest() if self._adapting.signs_payloads else UNSIGNED
+
+    def handle(self, route: Route, largest_body: int = _LARGEST_BODY) -> Any:
+        """A curl handle with all that does not change from request to request; a longer body than `largest_body` is broken off."""
+        curl = pycurl.Curl()
+        curl.setopt(pycurl.NOSIGNAL, 1)
+        curl.setopt(pycurl.TCP_NODELAY, 1)
+        curl.setopt(pycurl.TCP_KEEPALIVE, 1)
+        curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        curl.setopt(pycurl.CONNECTTIMEOUT, _CONNECT_SECONDS)
+        curl.setopt(pycurl.LOW_SPEED_LIMIT, CRAWL_BYTES)
+        curl.setopt(pycurl.LOW_SPEED_TIME, CRAWL_SECONDS)
+        curl.setopt(pycurl.FOLLOWLOCATION, 0)
+        curl.setopt(pycurl.MAXFILESIZE, largest_body)
+        curl.setopt(pycurl.BUFFERSIZE, _BUFFER)
+        curl.setopt(pycurl.PROXY, get_environ_proxies(route.origin).get(route.origin.partition(":")[0], ""))
+        curl.setopt(pycurl.NOPROXY, "")  # what no_proxy means is decided already, by Python's rules and not by curl's
+        curl.setopt(pycurl.CAINFO, self._ca_bundle)
+        return curl
+
+    def list_page(self, bucket: str, query: Mapping[str, str]) -> Answer | None:
+        """A GET on the bucket itself, None where it did not come to an answer."""
+        route = self.route(bucket)
+        return self._request("GET", route, route.base.rstrip("/") or "/", query=encoded_query(query))
+
+    def get_range(self, bucket: str, key: str, start: int, length: int, etag: str | None) -> Answer | None:
+        """Some bytes of an object that still has this ETag, None where it did not come to an answer."""
+        more = {"range": f"bytes={start}-{start + length - 1}"}
+        if etag is not None:
+            more["if-match"] = quoted(etag)
+        route = self.route(bucket)
+        return self._request("GET", route, f"{route.base}{encoded_key(key)}", more=more, is_content=True)
+
+    def put_part(self, bucket: str, key: str, query: Mapping[str, str], data: bytes, md5: bytes) -> Answer | None:
+        """One part of a multipart upload, None where it did not come to an answer."""
+        route = self.route(bucket)
+        more = {"content-md5": base64.b64encode(md5).decode()}
+        path = f"{route.base}{encoded_key(key)}"
+        return self._request("PUT", route, path, query=encoded_query(query), more=more, data=data, is_content=True)
+
+    def _request(
+        self,
+        method: str,
+        route: Route,
+        path: str,
+        *,
+        query: str = "",
+        more: Mapping[str, str] | None = None,
+        data: bytes | None = None,
+        is_content: bool = False,
+    ) -> Answer | None:
+        curl, signer = self._of_this_thread(route)
+        headers, pieces = io.BytesIO(), list[bytes]()  # joined once: a buffer that grows is new memory each time
+        payload = self.payload_of(data)
+        lines = signer.headers(method, route.host, path, query=query, payload=payload, more=more or {})
+        if data is None:
+            curl.setopt(pycurl.HTTPGET, 1)
+            curl.unsetopt(pycurl.CUSTOMREQUEST)
+        else:
+            curl.setopt(pycurl.POSTFIELDS, data)
+            curl.setopt(pycurl.CUSTOMREQUEST, method)
+        curl.setopt(pycurl.URL, f"{route.origin}{path}{'?' if query else ''}{query}")
+        curl.setopt(pycurl.HTTPHEADER, [*lines, *NO_HEADERS_OF_CURL])
+        curl.setopt(pycurl.HEADERFUNCTION, headers.write)
+        curl.setopt(pycurl.WRITEFUNCTION, pieces.append)
+        if self.throttle.is_on:
+            self.throttle.pay(0, requests=1)
+            curl.setopt(pycurl.NOPROGRESS, not is_content)
+            curl.setopt(pycurl.XFERINFOFUNCTION, _Meter(self.throttle))
+        try:
+            curl.perform()
+        except pycurl.error:
+            return None
+        body = b"".join(pieces)
+        pieces.clear()  # the handle holds on to its function
+        return Answer(curl.getinfo(pycurl.RESPONSE_CODE), headers.getvalue(), body)
+
+    def _of_this_thread(self, route: Route) -> tuple[Any, Signer]:
+        kept: dict[tuple[str, str], tuple[Any, Signer]] = self._local.__dict__.setdefault("kept", {})
+        place = (route.origin, route.region)
+        if place not in kept:
+            kept[place] = (self.handle(route), self.signer(route))
+        return kept[place]
+
+    def _keys(self) -> Keys:
+        try:
+            frozen = self._credentials.get_frozen_credentials()
+        except Exception as error:
+            raise translate(error, "the credentials") from error
+        return Keys(frozen.access_key or "", frozen.secret_key or "", frozen.token)
+
+
+class _Meter:
+    """Told by curl how much of one request has passed; holds it up until that is paid for."""
+
+    def __init__(self, throttle: Throttle) -> None:
+        self._throttle = throttle
+        self._passed = 0
+
+    def __call__(self, expected_down: int, down: int, expected_up: int, up: int) -> int:
+        fresh, self._passed = down + up - self._passed, down + up
+        if fresh > 0:
+            self._throttle.pay(fresh)
+        return 0
+
+
+def _host_sent(url: urllib.parse.SplitResult) -> str:
+    """The Host header that libcurl, as every client, sends for a URL: without the scheme's default port, so none may be signed."""
+    default = DEFAULT_PORTS.get(url.scheme)
+    return url.netloc.removesuffix(f":{default}") if url.port == default else url.netloc
+
+
+def encoded_key(key: str) -> str:
+    """A key as it stands in a path: everything but unreserved characters and slashes percent-encoded."""
+    return urllib.parse.quote(key, safe="/-_.~")
+
+
+def encoded_query(query: Mapping[str, str]) -> str:
+    """A query as SigV4 wants it: sorted, percent-encoded, spaces as %20."""
+    pairs = sorted((urllib.parse.quote(k, safe="-_.~"), urllib.parse.quote(v, safe="-_.~")) for k, v in query.items())
+    return "&".join(f"{name}={value}" for name, value in pairs)

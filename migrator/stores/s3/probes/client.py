@@ -1,0 +1,175 @@
+"""Single questions to a server, each asked once and answered in 5 seconds or not at all: what was answered is what is wanted here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from migrator.config.settings import S3Access
+from migrator.core.errors import AccessDenied, NotTheSame, StoreError, Unavailable
+from migrator.doctor.bytes_calls import UNREADABLE_ANSWER
+from migrator.stores.s3.client import connect
+from migrator.stores.s3.errors.mapping import code_of, status_of, translate
+from migrator.stores.s3.listing.pages import REFUSED_V2
+
+SECONDS = 5.0
+"""To connect, and for each wait for bytes of an answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back. `status` 0: nothing did; `code` "" for a success; header names in lower case.
+
+    `seconds` from asking to the answer, which came `at` (seconds since the epoch).
+    """
+
+    status: int
+    code: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    at: float = field(default_factory=time.time)
+    error: StoreError | None = None
+
+    @property
+    def is_fine(self) -> bool:
+        return self.error is None
+
+    @property
+    def is_denied(self) -> bool:
+        return isinstance(self.error, AccessDenied)
+
+    @property
+    def words(self) -> str:
+        return self.error.what if self.error is not None else ""
+
+
+Retry = Callable[[Callable[[], "Answer"]], "Answer"]
+
+
+class Asker:
+    """One server, by one set of credentials. `like_bytes`: with boto3's own defaults, as Bytes' client has them.
+
+    Answers are added to `answers`, which askers may share. `retry` is `Patience.run` where a server that fails for a moment is to be
+    waited for; without it, its failure is the answer.
+    """
+
+    def __init__(
+        self,
+        access: S3Access,
+        *,
+        like_bytes: bool = False,
+        retry: Retry | None = None,
+        answers: list[Answer] | None = None,
+    ) -> None:
+        connection = connect(
+            access, connect_timeout=SECONDS, read_timeout=SECONDS, tries=1, with_our_choices=not like_bytes
+        )
+        self.client = connection.client
+        self._adapting = connection.adapting
+        self._retry = retry
+        self.credentials_from = getattr(connection.credentials, "method", "")
+        self.endpoint_url = connection.client.meta.endpoint_url
+        self.answers: list[Answer] = answers if answers is not None else []
+
+    def close(self) -> None:
+        self.client.close()
+
+    def adapted(self, access: S3Access) -> S3Access:
+        """The settings with what was learned of the server by asking it."""
+        return self._adapting.applied_to(access)
+
+    def ask(self, operation: str, where: str, **arguments: Any) -> Answer:
+        """Call one operation of boto3's client, such as ``head_bucket``, on `where` (an ``s3://`` URL). Never raises for an answer."""
+        call = partial(getattr(self.client, operation), **arguments)
+        if self._retry is None:
+            answer = _answer_to(call, where)
+        else:
+            answer = self._retry(lambda: _unless_temporary(_answer_to(call, where)))
+        self.answers.append(answer)
+        return answer
+
+    def list_objects(self, where: str, **arguments: Any) -> Answer:
+        """Ask for the first page of a listing, by ListObjectsV2, or by ListObjects where the server refuses that and not this."""
+        answer = self.ask("list_objects_v2", where, **arguments)
+        if answer.status not in REFUSED_V2:
+            return answer
+        instead = self.ask("list_objects", where, **arguments)
+        return instead if instead.is_fine else answer
+
+    def list_buckets(self, where: str) -> Answer:
+        """Ask for the list of buckets, all of its pages: the last page's answer, or the first that failed, with the buckets of all."""
+        found: list[Any] = []
+        answer, tokens = self.ask("list_buckets", where), {""}
+        while answer.is_fine and "Buckets" in answer.data:
+            found += answer.data["Buckets"]
+            token = str(answer.data.get("ContinuationToken") or "")
+            if token in tokens:
+                return replace(answer, data={**answer.data, "Buckets": found})
+            tokens.add(token)
+            answer = self.ask("list_buckets", where, ContinuationToken=token)
+        return answer
+
+    def read(self, where: str, expected: bytes, **arguments: Any) -> Answer:
+        """Get an object to its end; other bytes than expected are a failure, with the code ``OtherContent``."""
+        answer = self.ask("get_object", where, **arguments)
+        if not answer.is_fine:
+            return answer
+        try:
+            content = answer.data["Body"].read(len(expected) + 1)
+        except Exception as error:
+            return _failed(error, where, answer.seconds)
+        if content != expected:
+            wrong = NotTheSame("other-content", f"{where} has another content than was put there.")
+            return replace(answer, code="OtherContent", error=wrong)
+        return answer
+
+
+def _answer_to(call: Callable[[], Any], where: str) -> Answer:
+    began = time.monotonic()
+    try:
+        data = call()
+    except Exception as error:
+        return _failed(error, where, time.monotonic() - began)
+    told = data["ResponseMetadata"]
+    return Answer(
+        status=told["HTTPStatusCode"], data=data, headers=told["HTTPHeaders"], seconds=time.monotonic() - began
+    )
+
+
+def _unless_temporary(answer: Answer) -> Answer:
+    if isinstance(answer.error, Unavailable):
+        raise answer.error
+    return answer
+
+
+def _failed(error: Exception, where: str, seconds: float) -> Answer:
+    told = (getattr(error, "response", None) or {}).get("ResponseMetadata", {})
+    if isinstance(
+        error, TypeError
+    ):  # botocore follows redirects to other regions, and trips over calls that name no bucket
+        error = RecursionError()
+    fault = translate(error, where)
+    kind = type(error).__name__
+    if (
+        type(error) is ValueError
+    ):  # botocore's parser, of a header or element that it cannot read, such as an empty Last-Modified
+        fault = StoreError(
+            UNREADABLE_ANSWER, f"boto3 cannot read the server's answer to a question on {where}.", why=str(error)
+        )
+    elif kind == "ResponseParserError":
+        fault = StoreError("not-s3", f"The answer to a question on {where} is not S3's.")
+    elif "Timeout" in kind:
+        fault = Unavailable(
+            fault.name, fault.what, why=f"There was no answer within {SECONDS:.0f} seconds.", cure=fault.cure
+        )
+    return Answer(
+        status=status_of(error),
+        code=code_of(error) or fault.name,
+        headers=told.get("HTTPHeaders", {}),
+        seconds=seconds,
+        error=fault,
+    )

@@ -1,0 +1,149 @@
+"""Deleting from a location on S3: many with one request, and only what is still as it was read."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from migrator.checks.prune import changed
+from migrator.core.entities import Entry, RawFile, RawId
+from migrator.core.errors import BucketMissing, StoreError
+from migrator.stores.s3.errors.mapping import translate
+from migrator.stores.s3.source import S3Source
+from migrator.stores.s3.transfer.single import Place
+from migrator.stores.unrecognized import PROBE_PREFIX
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_LOOKED_AT_ONCE = 8
+
+
+class S3Remover:
+    """Buckets from which proven raw files are deleted, through a store that reads them."""
+
+    def __init__(self, source: S3Source) -> None:
+        self._source = source
+        self._client: S3Client = source.client
+        self._client.meta.events.register("before-sign.s3.DeleteObjects", _with_md5)
+        self.deletes_one_by_one = False
+
+    def close(self) -> None:
+        """The store is its owner's."""
+
+    def remove(self, proven: Sequence[tuple[RawFile, Entry]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        """Looks at each once more right before: DeleteObjects has no condition that servers are known to honour."""
+        with ThreadPoolExecutor(_LOOKED_AT_ONCE, thread_name_prefix="look") as pool:
+            states = list(pool.map(lambda one: self._source.look(one[0]), proven))
+        unchanged = []
+        for (raw_file, entry), now in zip(proven, states, strict=True):
+            if now is None or (now.size, now.etag) != (entry.size, entry.etag):
+                yield raw_file, changed(self._source.describe(raw_file))
+                return
+            unchanged.append((raw_file, entry))
+        for bucket, group in groupby(unchanged, key=lambda one: self._source.place(one[0]).bucket):
+            yield from self._delete(bucket, list(group))
+
+    def mark(self, raw_file: RawFile) -> tuple[RawFile, Callable[[], None]]:
+        """An empty object among this tool's probes, under a name that no cache on the way to another endpoint can know."""
+        mark = RawFile(raw_file.organization, RawId(f"{PROBE_PREFIX}mark-{secrets.token_hex(16)}"))
+        place = self._source.place(mark)
+        self._call(place, "put_object", {"Body": b"", "ContentMD5": _md5(b"")})
+        return mark, lambda: self._call(place, "delete_object", {})
+
+    def remove_empty_folders(self) -> int:
+        return 0
+
+    def _call(self, place: Place, operation: str, asked: dict[str, Any]) -> None:
+        try:
+            getattr(self._client, operation)(Bucket=place.bucket, Key=place.key, **asked)
+        except Exception as error:
+            raise translate(error, str(place)) from error
+
+    def _delete(self, bucket: str, proven: list[tuple[RawFile, Entry]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        """Delete with one request; one by one at a server that refuses to delete many at once, remembered from then on."""
+        if self.deletes_one_by_one:
+            yield from self._delete_each(proven)
+            return
+        by_key = {self._source.place(raw_file).key: raw_file for raw_file, _ in proven}
+        try:
+            answer = self._client.delete_objects(
+                Bucket=bucket, Delete={"Objects": [{"Key": key} for key in by_key], "Quiet": False}
+            )
+        except Exception as error:
+            fault = translate(error, f"s3://{bucket}")
+            if fault.temporary or isinstance(fault, BucketMissing):
+                yield proven[0][0], fault
+                return
+            self.deletes_one_by_one = True  # what is refused as a whole deleted nothing
+            yield from self._delete_each(proven)
+            return
+        for told in answer.get("Deleted", ()):
+            raw_file = by_key.pop(told.get("Key", ""), None)
+            if raw_file is not None:
+                yield raw_file, None
+        for failed in answer.get("Errors", ()):
+            raw_file = by_key.pop(failed.get("Key", ""), None)
+            if raw_file is not None:
+                reason = f"the server did not delete it ({failed.get('Code', 'no code')})"
+                yield raw_file, StoreError("not-deleted", f"{self._source.describe(raw_file)}: {reason}.")
+        for raw_file in by_key.values():
+            yield (
+                raw_file,
+                StoreError(
+                    "not-deleted", f"The server did not say whether it deleted {self._source.describe(raw_file)}."
+                ),
+            )
+
+    def _delete_each(self, proven: Sequence[tuple[RawFile, Entry]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        """Look at each once more and delete it; ends at the first that is not as it was, or is not deleted."""
+        for raw_file, entry in proven:
+            try:
+                now = self._source.look(raw_file)
+                if now is None or (now.size, now.etag) != (entry.size, entry.etag):
+                    yield raw_file, changed(self._source.describe(raw_file))
+                    return
+                self._call(self._source.place(raw_file), "delete_object", {})
+            except StoreError as error:
+                yield raw_file, error
+                return
+            yield raw_file, None
+
+
+def _with_md5(request: Any, **_: Any) -> None:
+    """Content-MD5 for the list of names: older servers ask for it, and newer boto3 sends a checksum that they do not know."""
+    body = request.data
+    data = body if isinstance(body, (bytes, bytearray)) else body.getvalue() if hasattr(body, "getvalue") else b""
+    if data:
+        request.headers["Content-MD5"] = _md5(bytes(data))
+
+
+def _md5(data: bytes) -> str:
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+
+
+def keeps_versions(client: S3Client, bucket: str) -> tuple[bool, bool]:
+    """Whether the bucket keeps versions, and whether it is under object lock; False where the server does not say."""
+    versions = locks = False
+    try:
+        versions = client.get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled"
+    except Exception as error:
+        _ignore_unknown(error, bucket)
+    try:
+        found = client.get_object_lock_configuration(Bucket=bucket).get("ObjectLockConfiguration", {})
+        locks = found.get("ObjectLockEnabled") == "Enabled"
+    except Exception as error:
+        _ignore_unknown(error, bucket)
+    return versions, locks
+
+
+def _ignore_unknown(error: Exception, bucket: str) -> None:
+    """Many servers know no such question, and many keys may not ask it."""
+    fault = translate(error, f"s3://{bucket}")
+    if fault.temporary:
+        raise fault from error

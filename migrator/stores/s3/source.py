@@ -1,0 +1,586 @@
+"""A location on S3, opened for reading or writing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from migrator.config.settings import S3Access, S3Location
+from migrator.core.entities import HEX_DIGITS, Entry, Folder, RawFile, RawId, Shard, UnfinishedUpload, is_raw_id
+from migrator.core.errors import (
+    AccessDenied,
+    AlreadyThere,
+    BucketMissing,
+    CannotStart,
+    Interrupted,
+    NotTheSame,
+    SourceChanged,
+    StoreError,
+    StoreFull,
+    Vanished,
+)
+from migrator.core.naming import BucketPerOrganization, SingleBucket, is_organization
+from migrator.core.outcomes import Notice, NoticeKind, Notify
+from migrator.core.part_sizes import LARGEST_OBJECT, SMALLEST_OF_S3, SMALLEST_PART, WHOLE_UP_TO, part_size_for
+from migrator.core.protocols import Content, Journal, Promise, Receipt, Source
+from migrator.stores.disk.source import length_for
+from migrator.stores.read_ahead import Prefetch
+from migrator.stores.s3.capabilities import Abilities, probe
+from migrator.stores.s3.checksums import promise_of
+from migrator.stores.s3.client import connect
+from migrator.stores.s3.errors.mapping import is_unsupported, translate
+from migrator.stores.s3.http.curl import Wire, is_available
+from migrator.stores.s3.listing.buckets import bucket_exists, buckets_with_prefix, create_bucket
+from migrator.stores.s3.listing.pages import PAGE, Lister, refuse_hidden_folder, refuse_hidden_keys
+from migrator.stores.s3.parsing.etags import clean_etag, quoted
+from migrator.stores.s3.transfer.multipart import (
+    UPLOAD_LOST,
+    Means,
+    Unfinished,
+    Upload,
+    give_up,
+    list_parts,
+    list_uploads,
+    lost_uploads,
+)
+from migrator.stores.s3.transfer.part_threads import PARTS_IN_MEMORY, PartLane
+from migrator.stores.s3.transfer.ranged_get import RangeReader
+from migrator.stores.s3.transfer.single import (
+    BodyReader,
+    Condition,
+    Place,
+    Reader,
+    S3Content,
+    first_part_size,
+    head,
+    head_or_get,
+    put,
+)
+from migrator.stores.unrecognized import OWN_PREFIXES, key_reason
+from migrator.transfer.equality import EtagCheck, has_parts_of, is_plain_md5, proves, same_content
+from migrator.transfer.retry import Patience
+from migrator.transfer.throttle import Throttle
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_HEX = frozenset(HEX_DIGITS)
+LARGEST_COPY = 5 << 30
+"""CopyObject takes up to 5 GiB (AWS, "Copying objects")."""
+
+
+class S3Source:
+    """Raw files as objects, opened for reading."""
+
+    def __init__(
+        self, location: S3Location, patience: Patience, *, wired: bool = True, throttle: Throttle | None = None
+    ) -> None:
+        """Open; `wired` is whether libcurl may be used, where this machine has it; `throttle` limits its requests and bytes."""
+        self.location = location
+        self._naming: SingleBucket | BucketPerOrganization = location.naming
+        connection = connect(location.access, throttle=throttle)
+        self._throttle = connection.throttle
+        self._client = connection.client
+        self._adapting = connection.adapting
+        self.wire = Wire(connection) if wired and is_available() else None
+        self._parts = PartLane(PARTS_IN_MEMORY)
+        self._patience = patience
+        self._retry = patience.run
+        self._lister = Lister(self._client, self._retry, self.wire, by_v1=location.access.lists_by_v1)
+
+    def close(self) -> None:
+        self._parts.close()
+        self._client.close()
+
+    @property
+    def client(self) -> S3Client:
+        """For those few who do more than read or write raw files."""
+        return self._client
+
+    def read_small(self, raw_file: RawFile, size: int) -> tuple[bytes, Entry] | None:
+        """An object of so many bytes with one request over the wire; None where it is not just that, and `open` has to look."""
+        place = self.place(raw_file)
+        answer = self.wire.get_range(place.bucket, place.key, 0, size, None) if self.wire is not None else None
+        if answer is None or answer.status != 206 or len(answer.body) != size:
+            return None
+        etag = clean_etag(answer.header("etag"))
+        is_whole = answer.header("content-range") == f"bytes 0-{size - 1}/{size}"
+        return (answer.body, Entry(raw_file.raw_id, size, etag)) if is_whole and etag is not None else None
+
+    @property
+    def adapted(self) -> S3Location:
+        """The location with what was learned of its server until now: region, addressing, whether it wants content signed, how it lists."""
+        access = self._adapting.applied_to(self.location.access)
+        return replace(self.location, access=replace(access, lists_by_v1=self._lister.by_v1))
+
+    @property
+    def access(self) -> S3Access:
+        return self.location.access
+
+    def describe(self, raw_file: RawFile) -> str:
+        return str(self.place(raw_file))
+
+    def bucket_of(self, organization: str) -> str:
+        return self._naming.bucket_of(organization)
+
+    def bucket_exists(self, bucket: str) -> bool:
+        """Whether the bucket is there. Raises StoreError."""
+        return bool(self._retry(lambda: bucket_exists(self._client, bucket)))
+
+    def organizations(self, notify: Notify) -> Iterator[str]:
+        if isinstance(self._naming, SingleBucket):
+            yield from self._organizations_in(self._naming.bucket, notify)
+        else:
+            yield from self._organizations_of(self._naming, notify)
+
+    def shard_length(self, organization: str) -> int:
+        bucket, prefix = self._at(organization)
+        seen, last = 0, ""
+        for found in self._lister.objects(bucket, prefix):
+            seen += 1
+            last = found.key[len(prefix) :]
+            if seen == PAGE:
+                break
+        if seen < PAGE or not is_raw_id(last):
+            return 0 if seen < PAGE else 1
+        return length_for(seen * 0x10000 / (int(last[:4], 16) + 1))
+
+    def folders(self, shard: Shard) -> Sequence[Folder]:
+        return ()
+
+    def scan(self, shard: Shard, notify: Notify) -> Iterator[Entry]:
+        ahead = Prefetch(lambda: self._scan(shard))
+        return self._told(ahead, notify)
+
+    def _told(self, ahead: Prefetch[Entry | Notice], notify: Notify) -> Iterator[Entry]:
+        """Entries as they come; notices are told in the thread that takes them."""
+        for found in ahead:
+            if isinstance(found, Entry):
+                yield found
+            else:
+                notify(found)
+
+    def _scan(self, shard: Shard) -> Iterator[Entry | Notice]:
+        bucket, prefix = self._at(shard.organization)
+        cut = len(prefix)
+        is_empty = True
+        for key, size, etag, modified_ns in self._lister.objects(bucket, prefix + shard.prefix):
+            is_empty = False
+            name = key[cut:]
+            if is_raw_id(name):
+                yield Entry(RawId(name), size, etag, modified_ns, modified_ns)
+            elif not name.startswith(OWN_PREFIXES):
+                yield _stray(shard.organization, bucket, key, name, size)
+        if is_empty:
+            self._refuse_hidden(shard)
+
+    def _refuse_hidden(self, shard: Shard) -> None:
+        """Raise StoreError if another listing names what the shard's own, which is empty, does not."""
+        bucket, prefix = self._at(shard.organization)
+        if shard.prefix:
+            refuse_hidden_keys(self._lister, bucket, prefix, shard.prefix)
+        elif prefix:
+            refuse_hidden_folder(self._lister, bucket, prefix)
+
+    def scan_strays(self, organization: str, notify: Notify, *, length: int = 1) -> None:
+        bucket, prefix = self._at(organization)
+        after: str | None = ""
+        while after is not None:
+            after = self._strays_up_to_a_shard(organization, bucket, prefix, after, length, notify)
+
+    def _strays_up_to_a_shard(
+        self, organization: str, bucket: str, prefix: str, after: str, length: int, notify: Notify
+    ) -> str | None:
+        """Tell strays up to the first key that a shard holds; returns behind which key to go on, None at the end."""
+        for found in self._lister.objects(bucket, prefix, after=after):
+            if found.key <= after:
+                continue  # the server does not know `StartAfter`: these were met
+            name = found.key[len(prefix) :]
+            if len(name) >= length and set(name[:length]) <= _HEX:
+                behind = f"{prefix}{name[: length - 1]}{'9' if name[length - 1].isdigit() else 'f'}~"
+                if behind > after:
+                    return behind
+            elif not name.startswith(OWN_PREFIXES):
+                notify(_stray(organization, bucket, found.key, name, found.size))
+        return None
+
+    def is_empty(self, organization: str) -> bool:
+        bucket, prefix = self._at(organization)
+        try:
+            return next(self._lister.objects(bucket, prefix, page_size=1), None) is None
+        except BucketMissing:
+            return True
+
+    def look(self, raw_file: RawFile) -> Entry | None:
+        found: Entry | None = self._retry(lambda: head(self._client, self.place(raw_file), raw_file.raw_id))
+        return found
+
+    def is_listed(self, raw_file: RawFile) -> bool:
+        place = self.place(raw_file)
+        try:
+            return self._lister.has(place.bucket, place.key) is not None
+        except BucketMissing:
+            return False
+
+    def promise(self, raw_file: RawFile) -> Promise | None:
+        promise: Promise = self._retry(lambda: promise_of(self._client, self.place(raw_file)))
+        return promise
+
+    def can_read(self, raw_file: RawFile) -> bool:
+        return True
+
+    @contextmanager
+    def open(self, raw_file: RawFile, entry: Entry) -> Iterator[S3Content]:
+        place = self.place(raw_file)
+        content = S3Content(place, entry, lambda check, again: self._reader(place, entry, check, again=again))
+        try:
+            yield content
+        finally:
+            content.close()
+
+    def _reader(self, place: Place, entry: Entry, check: EtagCheck, *, again: bool) -> Reader:
+        if entry.size <= WHOLE_UP_TO:
+            return BodyReader(self._client, place, entry, self._retry, self._throttle)
+        return RangeReader(
+            self._client,
+            self.wire,
+            place,
+            entry,
+            part_size=None if again else check.only_part_size,
+            first=SMALLEST_PART // 2 if again else None,
+            lane=self._parts,
+            patience=self._patience,
+            throttle=self._throttle,
+        )
+
+    def _at(self, organization: str) -> tuple[str, str]:
+        return self._naming.bucket_of(organization), self._naming.key_prefix_of(organization)
+
+    def place(self, raw_file: RawFile) -> Place:
+        return Place(self._naming.bucket_of(raw_file.organization), self._naming.key_of(raw_file))
+
+    def _organizations_in(self, bucket: str, notify: Notify) -> Iterator[str]:
+        """A bucket that does not exist has none; folders that no organization could have are strays."""
+        if not self.bucket_exists(bucket):
+            return
+        found: list[str] = []
+        for name, size in self._lister.folders(bucket):
+            where = f"s3://{bucket}/{name}"
+            if size is not None:
+                notify(Notice(NoticeKind.STRAY, where, "a key without an organization", "", size))
+            elif is_organization(name.removesuffix("/")):
+                found.append(name.removesuffix("/"))
+            elif name not in OWN_PREFIXES:
+                notify(Notice(NoticeKind.STRAY, where, "not an organization's code (lower-case slug)"))
+        yield from sorted(found)  # a listing has "a-b/" before "a/", or the other way round
+
+    def _organizations_of(self, naming: BucketPerOrganization, notify: Notify) -> Iterator[str]:
+        try:
+            buckets = buckets_with_prefix(self._client, naming.prefix, self._retry)
+        except AccessDenied as error:
+            if error.name != "access-denied":
+                raise
+            raise CannotStart(
+                "list-buckets-denied",
+                "These credentials may not list buckets, so the organizations cannot be found out.",
+                cure="Name them: --organization NAME for each, or allow s3:ListAllMyBuckets.",
+            ) from error
+        found, refused = 0, None
+        for bucket in buckets:
+            organization = naming.organization_of(bucket)
+            try:
+                is_ours = organization is not None and self._holds_raw_files(organization)
+            except AccessDenied as error:
+                if error.name != "access-denied" or organization is None:
+                    raise
+                refused = refused or error
+                notify(_closed_bucket(bucket, organization, error))
+                continue
+            if is_ours and organization is not None:
+                found += 1
+                yield organization
+            else:
+                notify(Notice(NoticeKind.LEFT_ALONE, f"s3://{bucket}", "no raw file lies in this bucket"))
+        if refused is not None and not found:
+            raise refused
+
+    def _holds_raw_files(self, organization: str) -> bool:
+        return any(
+            next(self.scan(Shard(organization, digit), lambda notice: None), None) is not None for digit in HEX_DIGITS
+        )
+
+
+def _stray(organization: str, bucket: str, key: str, name: str, size: int) -> Notice:
+    return Notice(NoticeKind.STRAY, f"s3://{bucket}/{key}", key_reason(name), organization, size)
+
+
+def _closed_bucket(bucket: str, organization: str, error: AccessDenied) -> Notice:
+    reason = f"{error} If it is no bucket of Bytes, name the organizations with --organization."
+    return Notice(NoticeKind.UNREADABLE_FOLDER, f"s3://{bucket}", reason, organization, code=error.name)
+
+
+class S3Receipt:
+    """An object that arrived; on S3 nothing is left to publish."""
+
+    __slots__ = ("mark",)
+
+    def __init__(self, mark: str) -> None:
+        self.mark = mark
+
+
+class S3Target(S3Source):
+    """Raw files as objects, opened for writing."""
+
+    def __init__(
+        self,
+        location: S3Location,
+        patience: Patience,
+        *,
+        abilities: Abilities,
+        create_buckets: bool,
+        buckets_there: tuple[str, ...] = (),
+        wired: bool = True,
+        journal: Journal | None = None,
+        throttle: Throttle | None = None,
+        largest_copy: int = LARGEST_COPY,
+    ) -> None:
+        """Open; of `buckets_there` it is known that they are, and nobody asks again; `largest_copy` is what one CopyObject takes, in bytes:
+        what is larger is copied in parts.
+        """
+        super().__init__(location, patience, wired=wired, throttle=throttle)
+        self._largest_copy = largest_copy
+        self._journal = journal
+        self.abilities = abilities
+        self._create_buckets = create_buckets
+        self._prepared = set(buckets_there)
+        self._preparing = threading.Lock()
+        self._copies_on_condition = abilities.conditional_create and _copies_conditionally(self._client)
+
+    def probe(self, organization: str, name: str) -> Abilities:
+        """Look what the server can do, and use it from now on. Writes to the organization's bucket, which must exist."""
+        seen = self._retry(lambda: probe(self._client, self.bucket_of(organization), name))
+        self.abilities = replace(seen, unsigned_payload=not self._adapting.signs_payloads)
+        return self.abilities
+
+    def sent_of(self, upload: UnfinishedUpload) -> tuple[int, int] | None:
+        """Parts and bytes that the server has of an upload; None if it does not know it (any more). Raises StoreError."""
+        place = Place(upload.bucket, upload.key)
+        parts = self._retry(lambda: list_parts(self._client, place, upload.upload_id))
+        return None if parts is None else (len(parts), sum(part.size for part in parts.values()))
+
+    def told_apart(self, upload: UnfinishedUpload) -> tuple[UnfinishedUpload, ...]:
+        """The upload itself; of a mere intent, what the server began by it, if anything. Raises StoreError."""
+        if upload.upload_id:
+            return (upload,)
+        try:
+            return tuple(lost_uploads(self._client, upload, self._retry))
+        except StoreError as error:
+            if isinstance(error, AccessDenied) or is_unsupported(error):
+                return ()  # nobody can find out; it would be an entry in a list, without any part
+            raise
+
+    def give_up(self, upload: UnfinishedUpload) -> None:
+        """Abort an upload of ours. Raises StoreError."""
+        for each in self.told_apart(upload):
+            self._retry(partial(give_up, self._client, each))
+
+    def prepare(self, organization: str) -> None:
+        bucket = self.bucket_of(organization)
+        with self._preparing:
+            if bucket in self._prepared:
+                return
+            if not self.bucket_exists(bucket):
+                if not self._create_buckets:
+                    raise BucketMissing(
+                        "bucket-missing", f"The bucket {bucket} does not exist.", cure="Make it, or allow its creation."
+                    )
+                self._retry(lambda: create_bucket(self._client, bucket, self.access.region))
+            self._prepared.add(bucket)
+
+    def adopt(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
+        """Copied on the server's side; only content whose ETag says what it is, so that the copy proves itself by its own.
+
+        Up to 5 GiB with an MD5 in one request; what was made in parts of a known size in the same parts, so that it gets the same ETag.
+        """
+        if not self.abilities.copies or not isinstance(source, S3Source) or not _are_alike(source.access, self.access):
+            return None
+        place, origin = self.place(raw_file), source.place(raw_file)
+        part_size = self._copied_in_parts_of(origin, entry)
+        if part_size is None and not (is_plain_md5(entry.etag) and entry.size <= self._largest_copy):
+            return None
+        Condition().check(self.look(raw_file), place)
+        try:
+            if part_size is not None:
+                answer = Upload(self._means(), place, raw_file).copy(origin, entry, part_size)
+            else:
+                answer = self._retry(lambda: self._copy(place, origin, entry))
+        except AlreadyThere:
+            self._refuse_changed_source(raw_file, source, entry)
+            raise
+        except StoreError as error:
+            if not self._passes_through_here(error, in_parts=part_size is not None):
+                raise
+            return None
+        if answer != entry.etag and not self._proven(raw_file, source, entry):
+            raise NotTheSame("damaged-at-target", f"The server copied {origin} to {place}, and they differ.")
+        return S3Receipt(answer)
+
+    def _refuse_changed_source(self, raw_file: RawFile, source: S3Source, entry: Entry) -> None:
+        """A copy is refused alike for a name that is taken and for a source that changed. Raises SourceChanged for the latter."""
+        if self.look(raw_file) is not None:
+            return
+        now = source.look(raw_file)
+        if now is None or now.etag != entry.etag:
+            raise SourceChanged("source-changed", f"{source.place(raw_file)} is another object than was listed.")
+        self._seen_at_last(raw_file)  # the name is taken, by a try before this one perhaps, and it shows late
+
+    def _seen_at_last(self, raw_file: RawFile) -> Entry | None:
+        """What is at the name once it is seen: what was written may show late."""
+        return self._patience.until(partial(head_or_get, self._client, self.place(raw_file), raw_file.raw_id))
+
+    def _passes_through_here(self, error: StoreError, *, in_parts: bool) -> bool:
+        """Whether the bytes pass through this machine instead; remembers what the server does not do, or not for us."""
+        if isinstance(error, (StoreFull, BucketMissing, Vanished, SourceChanged, Interrupted)):
+            return False
+        if error.temporary and error.name != UPLOAD_LOST:
+            return False
+        is_for_all = isinstance(error, AccessDenied) or is_unsupported(error)
+        if in_parts:
+            self._learn("copies_parts", False)
+        elif is_for_all:
+            self._learn("copies", False)
+        return True
+
+    def _learn(self, name: str, value: int) -> None:
+        """Remember what the server does not do, here and for the runs to come."""
+        self.abilities = self.abilities.with_learned({name: value})
+        if self._journal is not None:
+            self._journal.learned(name, value)
+
+    def _copied_in_parts_of(self, origin: Place, entry: Entry) -> int | None:
+        """In parts of how many bytes the server shall copy an object; None for one that goes in one request, or through here."""
+        if entry.size <= WHOLE_UP_TO or entry.etag is None or not self.abilities.copies_parts:
+            return None
+        if is_plain_md5(entry.etag):
+            return part_size_for(entry.size, self.abilities.most_parts) if entry.size > self._largest_copy else None
+        check = EtagCheck(entry.etag, entry.size)
+        if check.only_part_size is not None:
+            return check.only_part_size
+        told: int | None = self._retry(lambda: first_part_size(self._client, origin))
+        is_possible = told is not None and SMALLEST_OF_S3 <= told <= self._largest_copy
+        return told if is_possible and has_parts_of(entry.etag, entry.size, told or 0) else None
+
+    def store(self, raw_file: RawFile, content: Content) -> S3Receipt:
+        return self._write(raw_file, content, Condition())
+
+    def replace(self, raw_file: RawFile, content: Content, own_mark: str) -> S3Receipt:
+        return self._write(raw_file, content, Condition(own_mark))
+
+    def publish(self, receipts: Sequence[tuple[RawFile, Receipt]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        for raw_file, _ in receipts:
+            yield raw_file, None
+
+    def clear_leftovers(self, source: Source) -> None:
+        """Unfinished uploads are the ledger's to know: see `app/migrating.py`."""
+
+    def unclaimed(self, known: frozenset[str]) -> Iterator[tuple[RawFile, Unfinished]]:
+        """Unfinished uploads under names of raw files whose ids are not known, of whomever they are. Raises StoreError."""
+        naming = self._naming
+        if isinstance(naming, SingleBucket):
+            buckets = [naming.bucket]
+        else:
+            buckets = buckets_with_prefix(self._client, naming.prefix, self._retry)
+        for bucket in buckets:
+            for found in list_uploads(self._client, bucket, self._retry):
+                raw_file = naming.raw_file_at(bucket, found.key)
+                if raw_file is not None and found.upload_id not in known:
+                    yield raw_file, found
+
+    def _write(self, raw_file: RawFile, content: Content, condition: Condition) -> S3Receipt:
+        place, size = self.place(raw_file), content.entry.size
+        if size > LARGEST_OBJECT:
+            raise StoreError(
+                "too-large",
+                f"{raw_file.raw_id} has {size:,} bytes, and S3 takes objects of at most 5 TiB.",
+                cure="Look what it is: a sparse file can say that it is larger than any disk.",
+            )
+        if size > WHOLE_UP_TO:
+            upload = Upload(self._means(), place, raw_file)
+            return S3Receipt(upload.send(content, condition))
+        data = content.read(size)
+        content.finish()
+        etag = self._retry(
+            lambda: put(
+                self._client,
+                place,
+                raw_file.raw_id,
+                data,
+                self.abilities,
+                condition,
+                self._throttle,
+                self._patience.until,
+            )
+        )
+        return S3Receipt(etag)
+
+    def _means(self) -> Means:
+        return Means(
+            client=self._client,
+            wire=self.wire,
+            abilities=self.abilities,
+            lane=self._parts,
+            patience=self._patience,
+            journal=self._journal,
+            throttle=self._throttle,
+            limit_parts=partial(self._learn, "most_parts"),
+        )
+
+    def _copy(self, place: Place, origin: Place, entry: Entry) -> str:
+        """Copy in one request; returns the ETag. A server that does not take the condition is asked without it: it was looked before."""
+        asked: dict[str, Any] = {}
+        if self._copies_on_condition:
+            asked["IfNoneMatch"] = "*"
+        try:
+            return self._copied(place, origin, entry, asked)
+        except StoreError as error:
+            if not asked or not is_unsupported(error):
+                raise
+        etag = self._copied(place, origin, entry, {})
+        self._copies_on_condition = False
+        return etag
+
+    def _copied(self, place: Place, origin: Place, entry: Entry, asked: dict[str, Any]) -> str:
+        try:
+            answer = self._client.copy_object(
+                Bucket=place.bucket,
+                Key=place.key,
+                CopySource={"Bucket": origin.bucket, "Key": origin.key},
+                CopySourceIfMatch=quoted(entry.etag or ""),
+                **asked,
+            )
+        except Exception as error:
+            raise translate(error, str(place)) from error
+        return clean_etag(answer.get("CopyObjectResult", {}).get("ETag")) or ""
+
+    def _proven(self, raw_file: RawFile, source: Source, entry: Entry) -> bool:
+        found = self._seen_at_last(raw_file)
+        if found is None or found.size != entry.size:
+            return False
+        is_what_was_listed = entry.etag is not None and proves(self, raw_file, found, entry.etag)
+        return is_what_was_listed or same_content(raw_file, source, entry, self, found)
+
+
+def _are_alike(one: S3Access, other: S3Access) -> bool:
+    """Whether both reach the same server with the same keys, whatever was learned of it through one of them."""
+    here, there = (replace(end, signs_payloads=False, addressing=None, lists_by_v1=False) for end in (one, other))
+    return here == there
+
+
+def _copies_conditionally(client: S3Client) -> bool:
+    """Whether this boto3 knows the condition for copies, which came after that for writes."""
+    shape = client.meta.service_model.operation_model("CopyObject").input_shape
+    return shape is not None and "IfNoneMatch" in shape.members

@@ -1,0 +1,130 @@
+"""Large objects read in ranges, several under way at once, each hashed where it arrives."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from migrator.core.entities import Entry
+from migrator.core.errors import Unavailable
+from migrator.core.part_sizes import SMALLEST_PART, WHOLE_UP_TO, parts_in_flight
+from migrator.stores.s3.errors.mapping import translate
+from migrator.stores.s3.http.curl import Wire
+from migrator.stores.s3.http.stall import Watchdog, read_steadily
+from migrator.stores.s3.parsing.etags import clean_etag
+from migrator.stores.s3.transfer.part_threads import PartLane
+from migrator.stores.s3.transfer.single import RANGE_START, Place, get_object, is_opaque
+from migrator.transfer.retry import Patience
+from migrator.transfer.throttle import Throttle
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+Chunk = tuple[bytes, bytes | None]
+
+
+class RangeReader:
+    """Reads ahead by the parts that may be under way of one file. Over the wire; a range that is not answered cleanly goes by boto3.
+
+    `part_size` is the one that the object's ETag was made with, where it is known: such parts are hashed as they arrive. `first` is the
+    length of the first range, in bytes, where all shall lie elsewhere than those of another reading.
+    """
+
+    def __init__(
+        self,
+        client: S3Client,
+        wire: Wire | None,
+        place: Place,
+        entry: Entry,
+        *,
+        part_size: int | None,
+        first: int | None,
+        lane: PartLane,
+        patience: Patience,
+        throttle: Throttle,
+    ) -> None:
+        self._client = client
+        self._throttle = throttle
+        self._wire = wire
+        self._place = place
+        self._entry = entry
+        self._lane = lane
+        self._patience = patience
+        self._hashes_parts = part_size is not None and part_size <= WHOLE_UP_TO
+        self.unit = part_size if part_size is not None and self._hashes_parts else SMALLEST_PART
+        self._next_length = first or self.unit
+        self.is_opaque = False
+        self._offset = 0
+        self._under_way: deque[Future[Chunk]] = deque()
+
+    def skip(self, size: int) -> None:
+        self._offset += size
+
+    def read(self, size: int) -> Chunk:
+        self._patience.go_on()
+        self._ask_ahead()
+        if not self._under_way:
+            return b"", None
+        return self._lane.take(self._under_way.popleft())
+
+    def close(self) -> None:
+        while self._under_way:
+            self._lane.drop(self._under_way.pop())
+
+    def _ask_ahead(self) -> None:
+        most = parts_in_flight(self._entry.size)
+        while self._offset < self._entry.size and len(self._under_way) < most:
+            if not self._lane.reserve(wait=not self._under_way):
+                return
+            length = min(self._next_length, self._entry.size - self._offset)
+            self._next_length = self.unit
+            self._under_way.append(self._lane.submit(self._fetch, self._offset, length))
+            self._offset += length
+
+    def _fetch(self, start: int, length: int) -> Chunk:
+        data = self._over_wire(start, length)
+        if data is None:
+            data = self._patience.run(lambda: self._by_boto3(start, length))
+        digest = hashlib.md5(data, usedforsecurity=False).digest() if self._hashes_parts else None
+        return data, digest
+
+    def _over_wire(self, start: int, length: int) -> bytes | None:
+        if self._wire is None:
+            return None
+        answer = self._wire.get_range(self._place.bucket, self._place.key, start, length, self._entry.etag)
+        if answer is None or answer.status not in (200, 206) or len(answer.body) != length:
+            return None
+        self.is_opaque = is_opaque(
+            answer.header("x-amz-server-side-encryption"),
+            answer.header("x-amz-server-side-encryption-customer-algorithm"),
+        )
+        match = RANGE_START.match(answer.header("content-range") or "")
+        is_range = match is not None and int(match.group(1)) == start
+        return answer.body if is_range and clean_etag(answer.header("etag")) == self._entry.etag else None
+
+    def _by_boto3(self, start: int, length: int) -> bytes:
+        answer = get_object(self._client, self._place, self._entry, f"bytes={start}-{start + length - 1}")
+        self.is_opaque = answer.is_opaque
+        if answer.start > start:
+            raise Unavailable("wrong-range", f"The server answered another range of {self._place} than was asked for.")
+        try:
+            for _ in self._pieces(answer.body, start - answer.start):
+                pass  # the range was ignored: what comes before it is read too, and left
+            data = b"".join(self._pieces(answer.body, length))
+        except Exception as error:
+            raise translate(error, str(self._place)) from error
+        finally:
+            answer.body.close()
+        if len(data) != length:
+            raise Unavailable("broken-off", f"The body of {self._place} ended early.")
+        return data
+
+    def _pieces(self, body: Any, length: int) -> Iterator[bytes]:
+        watchdog = Watchdog()
+        while length and (piece := read_steadily(body, min(length, self._throttle.slice), watchdog)):
+            self._throttle.pay(len(piece))
+            length -= len(piece)
+            yield piece

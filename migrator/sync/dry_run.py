@@ -1,0 +1,41 @@
+"""The sink of a dry run: the same steps, no hand on anything. It cannot write, by type."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from migrator.core.entities import RawFile
+from migrator.core.outcomes import Action, Outcome, Result, Step
+from migrator.core.protocols import Answer, Source
+
+_ROOM = 1_000
+
+
+class Rehearse:
+    """Says what a migration would do, by sizes alone; opens nothing, and asks only whether it would be let to."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._answers: deque[Answer] = deque()
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._answers) < _ROOM
+
+    def submit(self, ticket: object, organization: str, step: Step) -> None:
+        self._answers.append(Answer(ticket, self._result(organization, step)))
+
+    def answers(self, *, flush: bool) -> Iterator[Answer]:
+        while self._answers:
+            yield self._answers.popleft()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _result(self, organization: str, step: Step) -> Result:
+        if step.action is Action.COMPARE:
+            return Result(step.source, Outcome.PRESENT)
+        if not self._source.can_read(RawFile(organization, step.source.raw_id)):
+            return Result(step.source, Outcome.FAILED, "this user may not read the file", code="unreadable")
+        return Result(step.source, Outcome.MISSING)

@@ -1,0 +1,203 @@
+"""The loop of one worker: several shards under way in one thread, so that requests never wait for a shard's end."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol, cast
+
+from migrator.core.errors import AccessDenied, BucketClosed, Interrupted, MigratorError, MustStop
+from migrator.core.outcomes import Notice, NoticeKind, Step
+from migrator.sync.channel import Line
+from migrator.sync.messages import Closed, Ended, Survey, Told, Unit
+from migrator.sync.shard_pass import Pass, ShardPass
+
+_SHARDS_OPEN = 3
+_STEPS_BEFORE_ANSWERS = 256
+
+
+class Units(Protocol):
+    """Where a worker's units come from."""
+
+    def take(self, *, wait: bool) -> Unit | None:
+        """The next unit. None if there is none now (`wait` false), or none any more (`wait` true)."""
+        ...
+
+
+class _Open:
+    """A shard under way: its steps, how many of them the sink still has, and whether its scan broke off."""
+
+    __slots__ = ("broken", "exhausted", "shard", "under_way")
+
+    def __init__(self, shard: ShardPass) -> None:
+        self.shard = shard
+        self.under_way = 0
+        self.exhausted = False
+        self.broken = False
+
+
+class Worker:
+    """Works through units until there are none. Errors of a raw file are outcomes; an error that ends the run is told as an event."""
+
+    def __init__(self, whole: Pass, units: Units, line: Line) -> None:
+        self._pass = whole
+        self._sink = whole.sink
+        self._units = units
+        self._line = line
+        self._tell = line.tell
+        self._open: deque[_Open] = deque()
+        self._error: MigratorError | None = None
+
+    def run(self) -> None:
+        """Until there are no more units. Whatever happens, each unit that was taken is told to have ended."""
+        try:
+            while True:
+                self._feed()
+                if not self._open and not self._admit(wait=True):
+                    return
+                self._collect()
+        except MigratorError as error:
+            self._break_off(error)
+        except Exception as error:
+            self._break_off(unexpected(error))
+
+    def _break_off(self, error: MigratorError) -> None:
+        self._fail(error)
+        for shard in self._open:
+            self._tell(shard.shard.tell())
+            self._tell(Ended(error, shard.shard.unit))
+        while (unit := self._units.take(wait=True)) is not None:
+            self._tell(Ended(error, unit.number))
+
+    def _feed(self) -> None:
+        """Give the sink steps while it has room, opening shards as they are needed."""
+        given = 0
+        while self._sink.has_room and given < _STEPS_BEFORE_ANSWERS:
+            found = self._next_step()
+            if found is None:
+                return
+            shard, step = found
+            shard.under_way += 1
+            given += 1
+            self._sink.submit(shard, shard.shard.organization, step)
+
+    def _next_step(self) -> tuple[_Open, Step] | None:
+        while True:
+            for shard in self._open:
+                if shard.exhausted:
+                    continue
+                step = self._pull(shard)
+                if step is not None:
+                    return shard, step
+                shard.exhausted = True
+                break
+            else:
+                if not self._admit(wait=False):
+                    return None
+            self._close_finished()
+
+    def _pull(self, shard: _Open) -> Step | None:
+        try:
+            step = next(shard.shard.steps, None)
+        except Interrupted:
+            shard.broken = True
+            return None
+        except MigratorError as error:
+            shard.broken = True
+            if not self._closes(error, shard.shard.organization, shard.shard.unit):
+                self._fail(error)
+            return None
+        except Exception as error:
+            shard.broken = True
+            self._fail(unexpected(error))
+            return None
+        if shard.shard.is_time_to_tell:
+            self._tell(shard.shard.tell())
+        return step
+
+    def _admit(self, *, wait: bool) -> bool:
+        """Open one more shard; surveys are done on the way."""
+        if sum(not shard.exhausted for shard in self._open) >= _SHARDS_OPEN:
+            return False
+        unit = self._units.take(wait=wait)
+        if unit is None:
+            return False
+        try:
+            if isinstance(unit, Survey):
+                for event in self._pass.survey(unit, self._tell):
+                    self._tell(event)
+            else:
+                self._line.learn(unit.uploads)
+                self._open.append(_Open(ShardPass(self._pass, unit, self._tell)))
+                return True
+        except Interrupted:
+            self._tell(Ended(unit=unit.number))
+        except MigratorError as error:
+            organization = unit.organization if isinstance(unit, Survey) else unit.shard.organization
+            is_closed = self._closes(error, organization, unit.number)
+            self._tell(Ended(None if is_closed else error, unit.number))
+        except Exception as error:
+            self._tell(Ended(unexpected(error), unit.number))
+        else:
+            self._tell(Ended(unit=unit.number))
+        return True
+
+    def _collect(self) -> None:
+        """Count the answers that are there, waiting for one if the sink has any under way."""
+        nothing_to_give = all(shard.exhausted for shard in self._open)
+        for ticket, result, stop in self._sink.answers(flush=nothing_to_give):
+            shard = cast("_Open", ticket)
+            shard.under_way -= 1
+            shard.shard.count(result)
+            if isinstance(stop, BucketClosed):
+                self._tell(Closed(shard.shard.organization, stop, shard.shard.unit))
+            elif stop is not None:
+                self._fail(stop)
+            if shard.shard.is_time_to_tell:
+                self._tell(shard.shard.tell())
+        self._close_finished()
+
+    def _closes(self, error: MigratorError, organization: str, unit: int) -> bool:
+        """Whether a listing was refused in a bucket that only this organization has: it is told as unreadable, and the others go on."""
+        if not (self._pass.parted and isinstance(error, AccessDenied)):
+            return False
+        where = f"s3://{error.bucket}" if error.bucket else organization
+        notice = Notice(NoticeKind.UNREADABLE_FOLDER, where, str(error), organization, code=error.name)
+        told = Told(organization=organization, unit=unit)
+        told.note(notice)
+        self._tell(told)
+        self._tell(Closed(organization, error, unit))
+        return True
+
+    def _fail(self, error: MigratorError) -> None:
+        """The run is over: no more steps here, and whoever coordinates has to know."""
+        self._error = self._error or error
+        self._pass.stopping.set()
+
+    def _close_finished(self) -> None:
+        for shard in [shard for shard in self._open if shard.exhausted and not shard.under_way]:
+            self._open.remove(shard)
+            self._tell(self._last_told(shard))
+            self._tell(Ended(self._error, shard.shard.unit))
+            self._error = None
+
+    def _last_told(self, shard: _Open) -> Told:
+        """A verification writes its sheets last: where that fails, what was counted is told all the same."""
+        try:
+            if not shard.broken and not self._error:
+                return shard.shard.finish()
+        except MigratorError as error:
+            self._fail(error)
+        except Exception as error:
+            self._fail(unexpected(error))
+        return shard.shard.tell()
+
+
+def unexpected(error: BaseException) -> MustStop:
+    """What nobody thought of ends the run in words."""
+    stop = MustStop(
+        "unexpected",
+        f"Something unexpected happened: {type(error).__name__}: {error}.",
+        cure="Run the same command again with --log-file; if it stays, report it with that file.",
+    )
+    stop.__cause__ = error
+    return stop

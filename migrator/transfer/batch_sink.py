@@ -1,0 +1,147 @@
+"""The sink that copies: each raw file goes by the bulk lane if it can, by the careful lane if it must, and counts once it is durable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol
+
+from migrator.core.errors import AlreadyThere, Interrupted, MigratorError, StoreError
+from migrator.core.outcomes import Outcome, Step
+from migrator.core.protocols import Answer, Target
+from migrator.transfer.file_copier import CarefulLane, Carried, Stored
+
+BATCH_FILES = 1_000
+BATCH_BYTES = 256 << 20
+BATCH_SECONDS = 1.0
+_WAIT = 0.05
+_SHORT_WAIT = 0.005
+
+
+class BulkLane(Protocol):
+    """Carries small raw files that go right, many at once in one thread; declines the rest, which then go by the careful lane."""
+
+    under_way: int
+
+    @property
+    def has_room(self) -> bool: ...
+
+    def takes(self, step: Step) -> bool:
+        """Whether this is a raw file for this lane."""
+        ...
+
+    def submit(self, ticket: object, organization: str, step: Step) -> None: ...
+
+    def carried(self, timeout: float) -> Iterator[Stored | Answer | tuple[object, str, Step]]:
+        """What has ended: content that arrived, or ticket, organization and step of a raw file that was declined."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Transfer:
+    """Copies what is missing, and publishes in batches: one durable write for many raw files."""
+
+    def __init__(self, target: Target, careful: CarefulLane, bulk: BulkLane | None) -> None:
+        self._target = target
+        self._careful = careful
+        self._bulk = bulk
+        self._batch: list[Stored] = []
+        self._batch_bytes = 0
+        self._batch_began = 0.0
+        self._publisher = ThreadPoolExecutor(1, thread_name_prefix="publish")
+        self._publishing: Future[list[tuple[Stored, StoreError | None]]] | None = None
+
+    @property
+    def has_room(self) -> bool:
+        return self._careful.has_room and (self._bulk is None or self._bulk.has_room)
+
+    def submit(self, ticket: object, organization: str, step: Step) -> None:
+        if self._bulk is not None and not self._careful.is_closed(organization) and self._bulk.takes(step):
+            self._bulk.submit(ticket, organization, step)
+        else:
+            self._careful.submit(ticket, organization, step)
+
+    def answers(self, *, flush: bool) -> Iterator[Answer]:
+        if self._publishing is not None and self._publishing.done():
+            yield from self._published()
+        for carried in self._carried():
+            if isinstance(carried, Answer):
+                yield carried
+                continue
+            if not self._batch:
+                self._batch_began = time.monotonic()
+            self._batch.append(carried)
+            self._batch_bytes += carried.result.entry.size
+            if self._is_batch_full():
+                yield from self._publish()
+        is_idle = not self._careful.under_way and not (self._bulk is not None and self._bulk.under_way)
+        if self._batch and ((flush and is_idle) or time.monotonic() - self._batch_began > BATCH_SECONDS):
+            yield from self._publish()
+        if flush and is_idle:
+            yield from self._published()
+
+    def close(self) -> None:
+        self._publisher.shutdown()
+        self._careful.close()
+        if self._bulk is not None:
+            self._bulk.close()
+
+    def _carried(self) -> Iterator[Carried]:
+        if self._bulk is None:
+            yield from self._careful.carried(_WAIT)
+            return
+        wait = _SHORT_WAIT if self._careful.under_way else _WAIT
+        for carried in self._bulk.carried(wait):
+            if isinstance(carried, Stored):
+                self._careful.others_succeed(carried.began, carried.raw_file.organization)
+                yield carried
+            elif isinstance(carried, Answer):
+                yield carried
+            else:
+                self._careful.submit(*carried)
+        yield from self._careful.carried(0 if self._bulk.under_way else _WAIT)
+
+    def _is_batch_full(self) -> bool:
+        return len(self._batch) >= BATCH_FILES or self._batch_bytes >= BATCH_BYTES
+
+    def _publish(self) -> Iterator[Answer]:
+        """Begin to publish what was gathered, once the batch before is published: it waits for a disk, and nothing else has to."""
+        yield from self._published()
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        self._publishing = self._publisher.submit(self._publish_now, batch)
+
+    def _publish_now(self, batch: Sequence[Stored]) -> list[tuple[Stored, StoreError | None]]:
+        waiting = {stored.raw_file: stored for stored in batch}
+        receipts = [(stored.raw_file, stored.receipt) for stored in batch]
+        return [(waiting[raw_file], error) for raw_file, error in self._target.publish(receipts)]
+
+    def _published(self) -> Iterator[Answer]:
+        """The answers for the batch that is being published, when it is."""
+        publishing, self._publishing = self._publishing, None
+        for stored, error in publishing.result() if publishing is not None else ():
+            if error is None:
+                yield Answer(stored.ticket, stored.result._replace(mark=stored.receipt.mark))
+            else:
+                yield self._kept_back(stored, error)
+
+    def _kept_back(self, stored: Stored, error: StoreError) -> Answer:
+        if not isinstance(error, AlreadyThere):
+            return self._careful.failed(stored.ticket, stored.raw_file, stored.result.entry, error)
+        try:
+            return Answer(stored.ticket, self._careful.met_another(stored.raw_file, stored.result))
+        except MigratorError as fault:
+            return _untold(stored, fault)
+
+
+def _untold(stored: Stored, fault: MigratorError) -> Answer:
+    """The name was taken, and what holds it could not be looked at."""
+    result = stored.result
+    if isinstance(fault, StoreError) and not isinstance(fault, Interrupted):
+        failed = result._replace(
+            outcome=Outcome.FAILED, reason=fault.what, code=fault.name, request_id=fault.request_id
+        )
+        return Answer(stored.ticket, failed)
+    pending = result._replace(outcome=Outcome.PENDING, reason=fault.what)
+    return Answer(stored.ticket, pending, None if isinstance(fault, Interrupted) else fault)

@@ -1,0 +1,231 @@
+"""The careful lane: a thread for each raw file under way, through the stores' own calls, which know errors, retries and explanations."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
+
+from migrator.core.entities import Entry, RawFile
+from migrator.core.errors import (
+    AlreadyThere,
+    BucketClosed,
+    Interrupted,
+    MigratorError,
+    NotTheSame,
+    SourceChanged,
+    StoreError,
+    Vanished,
+    listed_and_gone,
+)
+from migrator.core.outcomes import Action, Outcome, Result, Step
+from migrator.core.part_sizes import WHOLE_UP_TO
+from migrator.core.protocols import Answer, Receipt, Source, Target
+from migrator.sync.shard_pass import DIFFERENT_SIZE
+from migrator.transfer.equality import beginning, same_content
+from migrator.transfer.retry import Patience
+
+_TRIES = 3
+_LARGE_AT_ONCE = 2
+
+DIFFERENT_CONTENT = "the target holds other content under this name"
+CHANGED_SINCE = "the source was changed after it was copied, and the copy is not its beginning"
+
+
+class Stored(NamedTuple):
+    """A raw file whose content arrived, and that `Target.publish` has yet to make visible."""
+
+    ticket: object
+    raw_file: RawFile
+    result: Result
+    receipt: Receipt
+    began: float = 0.0
+    """When another lane began with it, as `time.monotonic()` tells."""
+
+
+Carried = Answer | Stored
+
+
+def _unexpected(entry: Entry, error: Exception) -> Result:
+    return Result(entry, Outcome.FAILED, f"unexpected {type(error).__name__}: {error}", code="unexpected")
+
+
+def failed_by(error: StoreError, entry: Entry) -> Result:
+    """The end of a raw file that failed for good: what happened, why, and what to do, under the error's name."""
+    return Result(entry, Outcome.FAILED, str(error), code=error.name, request_id=error.request_id)
+
+
+class CarefulLane:
+    """Copies and compares in `jobs` threads; large files in a few of their own, so that they hold no small one up."""
+
+    def __init__(self, source: Source, target: Target, *, jobs: int, patience: Patience) -> None:
+        self._source = source
+        self._target = target
+        self._patience = patience
+        self._window = jobs * 2
+        self._small = ThreadPoolExecutor(jobs, thread_name_prefix="copy")
+        self._large = ThreadPoolExecutor(min(jobs, _LARGE_AT_ONCE), thread_name_prefix="large")
+        self._done: queue.SimpleQueue[Carried | BaseException] = queue.SimpleQueue()
+        self.under_way = 0
+
+    @property
+    def has_room(self) -> bool:
+        return self.under_way < self._window
+
+    def submit(self, ticket: object, organization: str, step: Step) -> None:
+        raw_file = RawFile(organization, step.source.raw_id)
+        is_large = step.action is Action.COPY and step.source.size > WHOLE_UP_TO
+        self.under_way += 1
+        (self._large if is_large else self._small).submit(self._carry, ticket, raw_file, step)
+
+    def carried(self, timeout: float) -> Iterator[Carried]:
+        """What has ended; waits up to `timeout` seconds for the first."""
+        try:
+            while self.under_way:
+                carried = self._done.get(timeout=timeout) if timeout else self._done.get_nowait()
+                self.under_way -= 1
+                if isinstance(carried, BaseException):
+                    raise carried
+                timeout = 0
+                yield carried
+        except queue.Empty:
+            return
+
+    def close(self) -> None:
+        self._small.shutdown(cancel_futures=True)
+        self._large.shutdown(cancel_futures=True)
+
+    def others_succeed(self, began: float, organization: str) -> None:
+        """Another lane carried something that `began` then: the server is there, and what fails here is no reason to end the run."""
+        self._patience.carried(began, organization)
+
+    def is_closed(self, organization: str) -> bool:
+        """Whether the organization's bucket is known to refuse everything: its raw files fail here, without a request."""
+        return self._patience.closed(organization) is not None
+
+    def met_another(self, raw_file: RawFile, copied: Result) -> Result:
+        """The name was taken meanwhile: equal content is what was wanted, by whomever; other content is a conflict. Raises StoreError."""
+        source, target = self._source.look(raw_file), self._target.look(raw_file)
+        if source is None and self._source.is_listed(raw_file):
+            raise listed_and_gone(self._source.describe(raw_file))
+        if source is None:
+            return copied._replace(outcome=Outcome.VANISHED, reason="deleted while it was copied")
+        if target is None:
+            return copied._replace(outcome=Outcome.FAILED, reason="the target's name was taken, and then free again")
+        if source.size == target.size and same_content(raw_file, self._source, source, self._target, target):
+            return copied._replace(entry=source, mark=target.mark)
+        return copied._replace(entry=source, outcome=Outcome.CONFLICT, reason=DIFFERENT_CONTENT)
+
+    def _carry(self, ticket: object, raw_file: RawFile, step: Step) -> None:
+        """The boundary of one raw file: whatever happens here becomes its outcome, or ends the run."""
+        try:
+            carried = self._carry_or_explain(ticket, raw_file, step)
+        except Exception as error:
+            carried = Answer(ticket, _unexpected(step.source, error))
+        except BaseException as error:  # it ends the thread, and has to end whoever waits for it too
+            self._done.put(error)
+            raise
+        self._done.put(carried)
+
+    def _carry_or_explain(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
+        closed = self._patience.closed(raw_file.organization)
+        if closed is not None:
+            return Answer(ticket, failed_by(closed, step.source))
+        try:
+            return self._carry_with_tries(ticket, raw_file, step)
+        except Vanished as error:
+            return self._gone(ticket, raw_file, step, error)
+        except Interrupted as error:
+            return Answer(ticket, Result(step.source, Outcome.PENDING, error.what))
+        except StoreError as error:
+            return self.failed(ticket, raw_file, step.source, error)
+        except MigratorError as error:
+            return Answer(ticket, Result(step.source, Outcome.PENDING, error.what), error)
+
+    def _gone(self, ticket: object, raw_file: RawFile, step: Step, error: Vanished) -> Answer:
+        """A raw file has vanished only if the source neither finds nor lists it; what is missing at the target is a failure."""
+        try:
+            if self._source.look(raw_file) is None:
+                if self._source.is_listed(raw_file):
+                    return self.failed(ticket, raw_file, step.source, listed_and_gone(self._source.describe(raw_file)))
+                return Answer(ticket, Result(step.source, Outcome.VANISHED, error.what, code=error.name))
+        except StoreError as fault:
+            return self.failed(ticket, raw_file, step.source, fault)
+        except MigratorError as stop:
+            return Answer(ticket, Result(step.source, Outcome.PENDING, stop.what), stop)
+        return self.failed(ticket, raw_file, step.source, error)
+
+    def failed(self, ticket: object, raw_file: RawFile, entry: Entry, error: StoreError) -> Answer:
+        """The answer for a raw file that failed for good, and whether that ends the run, or all of its organization."""
+        try:
+            self._patience.failed(error, raw_file.organization)
+        except BucketClosed as closed:
+            return Answer(ticket, failed_by(error, entry), closed)
+        except MigratorError as stop:
+            return Answer(ticket, Result(entry, Outcome.PENDING, error.what), stop)
+        return Answer(ticket, failed_by(error, entry))
+
+    def _carry_with_tries(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
+        run = partial(self._patience.run, is_request=False, organization=raw_file.organization)
+        for _ in range(_TRIES - 1):
+            try:
+                return run(partial(self._carry_once, ticket, raw_file, step))
+            except (SourceChanged, NotTheSame):
+                fresh = self._source.look(raw_file)
+                if fresh is None:
+                    raise Vanished("vanished", f"{self._source.describe(raw_file)} is not there any more.") from None
+                step = step._replace(source=fresh)
+        return run(partial(self._carry_once, ticket, raw_file, step))
+
+    def _carry_once(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
+        if step.action is Action.COPY:
+            return self._copy(ticket, raw_file, step)
+        target = step.target
+        if target is None:
+            return Answer(ticket, Result(step.source, Outcome.CONFLICT, DIFFERENT_SIZE))
+        if self._holds_same(raw_file, step.source, target):
+            return Answer(ticket, Result(step.source, Outcome.PRESENT, mark=target.mark))
+        if not step.may_replace:
+            reason = DIFFERENT_CONTENT if step.source.size == target.size else DIFFERENT_SIZE
+            return Answer(ticket, Result(step.source, Outcome.CONFLICT, reason))
+        begins = beginning(raw_file, self._source, step.source, self._target, target)
+        if begins is None:
+            return Answer(ticket, Result(step.source, Outcome.CONFLICT, CHANGED_SINCE))
+        return self._replace(ticket, raw_file, step._replace(source=begins), target.mark, only=begins)
+
+    def _holds_same(self, raw_file: RawFile, source: Entry, target: Entry) -> bool:
+        return source.size == target.size and same_content(raw_file, self._source, source, self._target, target)
+
+    def _copy(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
+        self._target.prepare(raw_file.organization)
+        copied = Result(step.source, Outcome.COPIED)
+        try:
+            receipt = self._target.adopt(raw_file, self._source, step.source)
+            if receipt is not None:
+                return Stored(ticket, raw_file, copied, receipt)
+            with self._source.open(raw_file, step.source) as content:
+                return Stored(
+                    ticket, raw_file, copied._replace(entry=content.entry), self._target.store(raw_file, content)
+                )
+        except AlreadyThere:
+            if step.may_replace:
+                return self._replace(ticket, raw_file, step, step.own_mark or "")
+            return Answer(ticket, self.met_another(raw_file, copied))
+
+    def _replace(
+        self, ticket: object, raw_file: RawFile, step: Step, own_mark: str, only: Entry | None = None
+    ) -> Carried:
+        """Put the raw file over a copy of ours; `only` in the state in which the copy was compared with it."""
+        copied = Result(step.source, Outcome.COPIED)
+        try:
+            with self._source.open(raw_file, step.source) as content:
+                if only is not None and content.entry != only:
+                    raise SourceChanged(
+                        "source-changed", f"{self._source.describe(raw_file)} changed while it was compared."
+                    )
+                receipt = self._target.replace(raw_file, content, own_mark)
+                return Stored(ticket, raw_file, copied._replace(entry=content.entry), receipt)
+        except AlreadyThere:  # a try before this one, whose answer got lost, may have been carried out
+            return Answer(ticket, self.met_another(raw_file, copied))

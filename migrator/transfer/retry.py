@@ -1,0 +1,227 @@
+"""When to try again, when to give up a raw file, and when to end the run: one policy for every path.
+
+A server restart takes 15 seconds and more, boto3 gives up after 0.3; so temporary errors are tried again with growing, jittered pauses
+as long as anything succeeds anywhere, and for `seconds` after the last success, while one request at a time probes. Refusals that
+hit one raw file after another end the run too: a right that was taken away is one message, not one for each of a million files.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TypeVar
+
+from migrator.core.cancellation import Flag, StopFlag
+from migrator.core.errors import (
+    AccessDenied,
+    BucketClosed,
+    BucketFull,
+    BucketMissing,
+    Interrupted,
+    MustStop,
+    OutOfPatience,
+    StoreError,
+    StoreFull,
+    TargetBroken,
+    Unavailable,
+    Vanished,
+)
+
+T = TypeVar("T")
+
+AT_FIRST = 10.0
+"""Seconds before the first success: enough to tell a server that is there from one that never was."""
+TRIES_WHILE_OTHERS_SUCCEED = 8
+REFUSALS_IN_A_ROW = 20
+FAILURES_BEFORE_ONE_PROBES = 8
+_TURN_LOOKED_AT_EVERY = 0.2
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 10.0
+
+
+class Patience:
+    """Shared by all threads of a run. `seconds` hold after a success, `at_first` before the first one."""
+
+    def __init__(
+        self,
+        *,
+        seconds: float = 120,
+        at_first: float = AT_FIRST,
+        clock: Callable[[], float] = time.monotonic,
+        stopping: Flag | None = None,
+        parted: bool = False,
+    ) -> None:
+        """`parted`: organizations have buckets of their own, so what one bucket refuses says nothing of the others."""
+        self._parted = parted
+        self._seconds = seconds
+        self._at_first = min(seconds, at_first)
+        self._clock = clock
+        self._stopping: Flag = stopping or StopFlag()
+        self._lock = threading.Lock()
+        self._last_success: float | None = None
+        self._began = clock()
+        self._refusals: Counter[str] = Counter()
+        self._refused_since: dict[str, float] = {}
+        self._closed: dict[str, StoreError] = {}
+        self._failures_in_a_row = 0
+        self._one = threading.Lock()
+
+    def run(self, attempt: Callable[[], T], *, is_request: bool = True, organization: str = "") -> T:
+        """Call until it succeeds. Raises the last error when trying on is pointless for this call, MustStop when for all.
+
+        `is_request` false: the attempt is the whole way of a raw file of `organization`; it makes requests of its own through this, in
+        other threads too, and takes no turn itself.
+        """
+        tries, first_failure, last_failure = 0, 0.0, 0.0
+        while True:
+            try:
+                with self._turn() if is_request else nullcontext():
+                    began = self._clock()
+                    answer = attempt()
+            except Unavailable as error:
+                tries += 1
+                now = self._clock()
+                first_failure, last_failure = first_failure or now, last_failure or now
+                self._pause_or_give_up(error, tries, first_failure, last_failure)
+                last_failure = now
+            except StoreError:
+                self._failures_in_a_row = 0  # an answer, if not the wished one: the server is there
+                raise
+            else:
+                if is_request:
+                    self.succeeded()
+                else:
+                    self.carried(began, organization)
+                return answer
+
+    def until(self, look: Callable[[], T | None], at_most: float | None = None) -> T | None:
+        """Look with growing pauses until there is something, for `--patience`, or for `at_most` seconds; None if there is nothing by then.
+
+        What was written may be seen late: refusals and temporary errors count as nothing yet. Raises the last one, or Interrupted.
+        """
+        over_at = self._clock() + min(self._seconds, at_most if at_most is not None else self._seconds)
+        pause = _FIRST_PAUSE
+        while True:
+            refusal: StoreError | None = None
+            try:
+                found = look()
+            except (AccessDenied, Vanished, Unavailable) as error:
+                found, refusal = None, error
+            if found is not None:
+                self.succeeded()
+                return found
+            left = over_at - self._clock()
+            if left <= 0 and refusal is not None:
+                raise refusal
+            if left <= 0:
+                return None
+            if self._stopping.wait(min(pause, left)):
+                raise Interrupted("interrupted", "The run was asked to stop.")
+            pause = min(2 * pause, _LONGEST_PAUSE / 2)
+
+    def go_on(self) -> None:
+        """Raise Interrupted if the run was asked to stop; called between the parts of large files."""
+        if self._stopping.is_set():
+            raise Interrupted("interrupted", "The run was asked to stop.")
+
+    def succeeded(self) -> None:
+        """Something worked: the server is there. What else it lets us do it does not tell: who may list may not write."""
+        self._last_success = self._clock()
+        self._failures_in_a_row = 0
+
+    def carried(self, began: float, organization: str = "") -> None:
+        """A raw file that `began` then went all its way: what was refused before that is no right that all of them lack.
+
+        One that was under way already when the first was refused proves nothing of the kind, and a slow server ends many such.
+        """
+        self.succeeded()
+        place = self._place(organization)
+        if not self._refusals[place]:
+            return
+        with self._lock:
+            if began >= self._refused_since.get(place, 0.0):
+                self._refusals[place] = 0
+
+    def closed(self, organization: str) -> StoreError | None:
+        """Why nothing more is asked of this organization's bucket; None while it is not known to refuse everything."""
+        return self._closed.get(organization)
+
+    def failed(self, error: StoreError, organization: str = "") -> None:
+        """A raw file failed for good. Raises when the next ones can only fail likewise: MustStop, or BucketClosed where those are the
+        ones of this organization alone.
+        """
+        if isinstance(error, StoreFull):
+            if isinstance(error, BucketFull) and self._parted:
+                raise self._close(organization, error)
+            raise MustStop(
+                error.name,
+                error.what,
+                why=error.why or "Nothing more fits there.",
+                cure=error.cure or "Make room, then run the same command again.",
+            ) from error
+        if not isinstance(error, (AccessDenied, BucketMissing, TargetBroken)):
+            return
+        place = self._place(organization)
+        with self._lock:
+            if not self._refusals[place]:
+                self._refused_since[place] = self._clock()
+            self._refusals[place] += 1
+            refusals = self._refusals[place]
+        if refusals >= REFUSALS_IN_A_ROW:
+            if self._parted and not isinstance(error, TargetBroken):
+                raise self._close(organization, error)
+            raise MustStop(
+                error.name,
+                error.what,
+                why=f"{error.why} {refusals} raw files in a row were refused like this.".strip(),
+                cure=f"{error.cure} Then run the same command again.".strip(),
+            ) from error
+
+    def _place(self, organization: str) -> str:
+        """By what refusals are counted: all together where they share a bucket."""
+        return organization if self._parted else ""
+
+    def _close(self, organization: str, error: StoreError) -> BucketClosed:
+        self._closed[organization] = error
+        return BucketClosed(error.name, error.what, why=error.why, cure=error.cure)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """While nothing succeeds, one request at a time probes and all others wait: a server that comes back is not trampled."""
+        is_mine = False
+        while self._failures_in_a_row >= FAILURES_BEFORE_ONE_PROBES and not is_mine:
+            self.go_on()
+            is_mine = self._one.acquire(timeout=_TURN_LOOKED_AT_EVERY)
+        try:
+            yield
+        finally:
+            if is_mine:
+                self._one.release()
+
+    def _pause_or_give_up(self, error: Unavailable, tries: int, first_failure: float, last_failure: float) -> None:
+        """Others succeed if one did since this call failed the last time: one success when a server just went is no sign of life."""
+        self._failures_in_a_row += 1
+        now = self._clock()
+        last = self._last_success
+        limit = self._at_first if last is None else self._seconds
+        silent_since = max(first_failure, last if last is not None else self._began)
+        nothing_succeeds = last is None or last < last_failure
+        if nothing_succeeds and now - silent_since >= limit:
+            raise OutOfPatience(
+                error.name,
+                error.what,
+                why=f"{error.why} Nothing has succeeded for {limit:.0f} seconds.".strip(),
+                cure=error.cure
+                or "Check the endpoint and the server, then run the same command again: it goes on where it was.",
+            ) from error
+        if not nothing_succeeds and tries >= TRIES_WHILE_OTHERS_SUCCEED:
+            raise error
+        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 jitter, no secret
+        if nothing_succeeds:
+            pause = min(pause, limit - (now - silent_since))
+        if self._stopping.wait(pause):
+            raise Interrupted("interrupted", "The run was asked to stop.") from error

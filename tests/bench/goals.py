@@ -1,0 +1,127 @@
+"""What is asked of this tool, as ratios to others in the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tests.bench.tools import OURS
+from tests.bench.turns import Row, Sample, Section
+
+PEERS = ("s5cmd", "rclone", "juicefs", "aws")
+LARGEST_NOOP = 100e6
+
+
+@dataclass(frozen=True)
+class Verdict:
+    work: str
+    measure: str
+    goal: str
+    reached: str
+    is_met: bool
+
+
+def verdicts(sections: Sequence[Section]) -> list[Verdict]:
+    """What can be judged from what was measured."""
+    return [verdict for section in sections for verdict in _judges().get(section.name, _nothing)(section)]
+
+
+def _judges() -> dict[str, Callable[[Section], Iterator[Verdict]]]:
+    return {
+        "upload": _upload,
+        "download": lambda section: _against_each(section, {"s5cmd": 1.5, "rclone": 1.5, "juicefs": 1.0}),
+        "tls": lambda section: _against_the_fastest(section, 2.0),
+        "latency": lambda section: _against_the_fastest(section, 1.5),
+        "upload-seaweedfs": lambda section: _against_the_fastest(section, 1.25),
+        "download-seaweedfs": lambda section: _against_the_fastest(section, 1.0),
+        "noop": _noop,
+        "large-up": lambda section: _against_each(section, {"s5cmd": 0.8}),
+        "large-down": lambda section: _against_each(section, {"s5cmd": 0.8}),
+        "large-seaweedfs-up": lambda section: _against_the_fastest(section, 1.0),
+        "large-seaweedfs-down": lambda section: _against_the_fastest(section, 1.0),
+        "scan": _scan,
+        "scale": _scale,
+    }
+
+
+def _nothing(section: Section) -> Iterator[Verdict]:
+    return iter(())
+
+
+def _upload(section: Section) -> Iterator[Verdict]:
+    yield from _against_each(section, {"s5cmd": 2.0, "rclone": 2.0, "juicefs": 1.5})
+    yield from _at_most(section, section.row(OURS), section.best("s5cmd"), "CPU a file to s5cmd's", 0.5, _cpu)
+
+
+def _noop(section: Section) -> Iterator[Verdict]:
+    fastest = section.fastest(PEERS)
+    for label in (f"{OURS} with its ledger", f"{OURS} --compare size"):
+        ours = section.row(label)
+        words = label.removeprefix(f"{OURS} ")
+        if fastest is not None:
+            yield from _at_most(section, ours, fastest, f"{words}: time to {fastest.name}'s", 0.8, _seconds_a_file)
+        if ours is not None:
+            peak = ours.median(lambda sample: sample.used.peak)
+            yield Verdict(
+                section.title, f"{words}: peak memory", "under 100 MB", f"{peak / 1e6:.0f} MB", peak < LARGEST_NOOP
+            )
+    loop = section.row("md5 (a bare loop, no server)")
+    yield from _at_least(section, section.row(f"{OURS} by digest"), loop, "by digest: rate to plain MD5's", 0.6, _rate)
+
+
+def _scan(section: Section) -> Iterator[Verdict]:
+    loop = section.row("loop (scandir and stat)")
+    for label, words in ((f"{OURS}'s scan", "the scan alone"), (f"{OURS} plan", "a whole plan")):
+        yield from _at_most(section, section.row(label), loop, f"{words}: CPU to a bare loop's", 1.5, _cpu)
+
+
+def _scale(section: Section) -> Iterator[Verdict]:
+    costs = [row.median(_cpu) for row in section.rows if row.good]
+    if len(costs) > 1:
+        ratio = costs[-1] / costs[0]
+        yield Verdict(
+            section.title, "CPU a file with most to with fewest files", "at most 1.1", f"{ratio:.2f}", ratio <= 1.1
+        )
+        ratio = costs[-1] / costs[-2]
+        yield Verdict(section.title, "… to with the second most", "at most 1.1", f"{ratio:.2f}", ratio <= 1.1)
+
+
+def _against_each(section: Section, goals: dict[str, float]) -> Iterator[Verdict]:
+    for name, goal in goals.items():
+        yield from _at_least(section, section.row(OURS), section.best(name), f"rate to {name}'s", goal, _rate)
+
+
+def _against_the_fastest(section: Section, goal: float) -> Iterator[Verdict]:
+    fastest = section.fastest(PEERS)
+    if fastest is not None:
+        yield from _at_least(
+            section, section.row(OURS), fastest, f"rate to the fastest peer's ({fastest.name})", goal, _rate
+        )
+
+
+def _at_least(
+    section: Section, ours: Row | None, other: Row | None, measure: str, goal: float, value: Callable[[Sample], float]
+) -> Iterator[Verdict]:
+    ratio = ours.ratio_to(other, value) if ours is not None and other is not None else None
+    if ratio is not None:
+        yield Verdict(section.title, measure, f"at least {goal:g}", f"{ratio:.2f}", ratio >= goal)
+
+
+def _at_most(
+    section: Section, ours: Row | None, other: Row | None, measure: str, goal: float, value: Callable[[Sample], float]
+) -> Iterator[Verdict]:
+    ratio = ours.ratio_to(other, value) if ours is not None and other is not None else None
+    if ratio is not None:
+        yield Verdict(section.title, measure, f"at most {goal:g}", f"{ratio:.2f}", ratio <= goal)
+
+
+def _rate(sample: Sample) -> float:
+    return sample.files_a_second
+
+
+def _cpu(sample: Sample) -> float:
+    return sample.cpu_us_a_file
+
+
+def _seconds_a_file(sample: Sample) -> float:
+    return sample.used.wall / sample.files

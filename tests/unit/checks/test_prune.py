@@ -1,0 +1,616 @@
+"""Deleting stops at the first surprise, whatever it is, and what was not proven again a moment ago stays."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import migrator.checks.prune
+from migrator.checks.prune import (
+    BATCH,
+    BATCH_BYTES,
+    Ends,
+    ManifestOfRun,
+    Proving,
+    Pruning,
+    ReadSmall,
+    WriteRow,
+    batches,
+)
+from migrator.config.time_filter import ANY_AGE
+from migrator.core.cancellation import StopFlag
+from migrator.core.entities import Digests, Entry, RawFile
+from migrator.core.errors import Interrupted, MustStop, StoreError
+from migrator.core.protocols import Source
+from migrator.stores.disk import source as disk
+from migrator.stores.disk.source import DiskSource
+from migrator.stores.memory import MemoryStore
+from tests.backends import raw_id
+from tests.fakes import FailingStore, Schedule
+
+RAW_FILES = [RawFile("org", raw_id(f"{number:04}")) for number in range(10)]
+
+
+class Removes:
+    """Deletes from a memory store, but for what it is told to fail at."""
+
+    def __init__(self, store: MemoryStore, fails_at: int = -1) -> None:
+        self.store, self.fails_at, self.removed = store, fails_at, list[RawFile]()
+
+    def remove(self, proven: Sequence[tuple[RawFile, Entry]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        for raw_file, _ in proven:
+            if len(self.removed) == self.fails_at:
+                yield raw_file, StoreError("not-deleted", "It was not deleted.")
+                return
+            self.store.delete(raw_file)
+            self.removed.append(raw_file)
+            yield raw_file, None
+
+    def mark(self, raw_file: RawFile) -> tuple[RawFile, Callable[[], None]]:
+        mark = RawFile(raw_file.organization, raw_id("ffff"))
+        self.store.save(mark, b"")
+        return mark, lambda: self.store.delete(mark)
+
+    def remove_empty_folders(self) -> int:
+        return 0
+
+
+def scene() -> tuple[MemoryStore, MemoryStore, Ends]:
+    source, target = MemoryStore(), MemoryStore()
+    for raw_file in RAW_FILES:
+        for store in (source, target):
+            store.save(raw_file, raw_file.raw_id.encode())
+    return (
+        source,
+        target,
+        Ends(source=source, target=target, small_source=lambda *_: None, small_target=lambda *_: None),
+    )
+
+
+def in_one_go(ends: Ends) -> Ends:
+    """The same ends with small raw files given at once, as disks and S3 do."""
+
+    def reader(store: Source) -> ReadSmall:
+        def read(raw_file: RawFile, size: int) -> tuple[bytes, Entry] | None:
+            entry = store.look(raw_file)
+            if entry is None:
+                return None
+            with store.open(raw_file, entry) as content:
+                return content.read(entry.size), entry
+
+        return read
+
+    return replace(ends, small_source=reader(ends.source), small_target=reader(ends.target))
+
+
+def proven(ends: Ends, folder: Path) -> tuple[Proving, ManifestOfRun]:
+    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+    manifest = ManifestOfRun(folder / "manifest")
+    manifest.prepare()
+    proving.run(["org"], manifest)
+    return proving, manifest
+
+
+def prune(ends: Ends, remover: Removes, proving: Proving, manifest: ManifestOfRun) -> None:
+    Pruning(ends, remover, proving.pruned, stopping=StopFlag(), told=lambda count: None).run(manifest, ["org"])
+
+
+def test_all_that_was_proven_goes(tmp_path: Path) -> None:
+    source, _, ends = scene()
+    proving, manifest = proven(ends, tmp_path)
+    remover = Removes(source)
+    prune(ends, remover, proving, manifest)
+    assert remover.removed == RAW_FILES
+    assert proving.pruned.overall().deleted.files == len(RAW_FILES)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_is_not_the_same_is_kept_and_told_why(at_once: bool) -> None:
+    source, target, ends = scene()
+    altered, shorter, empty, absent, unreadable = RAW_FILES[1:6]
+    target.save(altered, b"x" * 36)
+    target.save(shorter, b"x")
+    source.save(empty, b"")
+    target.delete(absent)
+    target.unreadable.add(unreadable)
+    ends = in_one_go(ends) if at_once else ends
+    if at_once:
+        ends = replace(ends, small_target=readable(ends.small_target, but=unreadable))
+    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+    proving.run(["org"], None)
+    reasons = {problem.raw_id: problem.reason for problem in proving.pruned.problems}
+    assert list(reasons) == [raw_file.raw_id for raw_file in (altered, shorter, empty, absent, unreadable)]
+    assert "the contents differ" in reasons[altered.raw_id]
+    assert "another size" in reasons[shorter.raw_id]
+    assert "another size" in reasons[empty.raw_id]
+    assert proving.pruned.overall().deletable.files == len(RAW_FILES) - 5
+    assert proving.pruned.kept_by == {"unproven": 4, "missing": 1}
+
+
+def readable(read: ReadSmall, *, but: RawFile) -> ReadSmall:
+    return lambda raw_file, size: None if raw_file == but else read(raw_file, size)
+
+
+def test_what_is_refused_is_kept_though_it_is_at_the_target(tmp_path: Path) -> None:
+    """A name that the target would not take is no name that Bytes reads there."""
+    _, target, ends = scene()
+    store = FailingStore(target, Schedule())
+    proving = Proving(
+        replace(ends, target=store), ages=ANY_AGE, refused=frozenset(["org"]), stopping=StopFlag(), told=lambda n: None
+    )
+    proving.run(["org"], None)
+    assert proving.pruned.kept_by == {"refused": len(RAW_FILES)}
+    assert proving.pruned.overall().deletable.files == 0
+    assert not store.schedule.calls, "nothing is asked of the target"
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("what", ["source altered", "target altered", "both altered", "target gone", "source gone"])
+def test_whatever_changed_after_the_first_proof_ends_it_before_its_batch_goes(
+    what: str, at_once: bool, tmp_path: Path
+) -> None:
+    source, target, ends = scene()
+    ends = in_one_go(ends) if at_once else ends
+    proving, manifest = proven(ends, tmp_path)
+    raw_file = RAW_FILES[6]
+    for store, name in ((source, "source"), (target, "target")):
+        if what in (f"{name} altered", "both altered"):
+            store.delete(raw_file)
+            store.save(raw_file, b"x" * 36)
+        elif what == f"{name} gone":
+            store.delete(raw_file)
+    remover = Removes(source)
+    with pytest.raises(MustStop) as caught:
+        prune(ends, remover, proving, manifest)
+    assert caught.value.name == "prune-surprise"
+    assert remover.removed == []
+
+
+def test_a_deletion_that_fails_ends_it_and_what_went_is_counted(tmp_path: Path) -> None:
+    source, _, ends = scene()
+    proving, manifest = proven(ends, tmp_path)
+    remover = Removes(source, fails_at=4)
+    with pytest.raises(MustStop, match="not deleted"):
+        prune(ends, remover, proving, manifest)
+    told = proving.pruned.overall().as_dict(dry_run=False)
+    assert {name: count["files"] for name, count in told.items()} == {
+        "discovered": 10,
+        "deletable": 10,
+        "deleted": 4,
+        "kept": 0,
+        "pending": 6,
+    }
+
+
+def test_a_target_that_is_the_source_is_found_out_by_the_first(tmp_path: Path) -> None:
+    source, _, _ = scene()
+    ends = Ends(source=source, target=source, small_source=lambda *_: None, small_target=lambda *_: None)
+    proving, manifest = proven(ends, tmp_path)
+
+    remover = Removes(source)
+    with pytest.raises(MustStop) as caught:
+        prune(ends, remover, proving, manifest)
+    assert caught.value.name == "same-place"
+    assert remover.removed == []
+    assert set(source.contents()) == set(RAW_FILES), "and the mark is gone"
+
+
+@pytest.mark.parametrize("fails", ["mark", "look", "take away"])
+def test_a_mark_that_fails_ends_it_with_nothing_deleted(fails: str, tmp_path: Path) -> None:
+    source, target, ends = scene()
+    proving, manifest = proven(ends, tmp_path)
+    fault = StoreError("refused", "It was refused.")
+
+    class Marks(Removes):
+        def mark(self, raw_file: RawFile) -> tuple[RawFile, Callable[[], None]]:
+            if fails == "mark":
+                raise fault
+            mark, take_away = super().mark(raw_file)
+            return mark, take_away if fails != "take away" else self.refuse
+
+        def refuse(self) -> None:
+            raise fault
+
+    if fails == "look":
+        ends = replace(ends, target=FailingStore(target, Schedule({("look", 1): fault})))
+    remover = Marks(source)
+    with pytest.raises(MustStop, match="It was refused") as caught:
+        prune(ends, remover, proving, manifest)
+    assert caught.value.name == "prune-surprise"
+    assert remover.removed == []
+    assert fails == "take away" or set(source.contents()) == set(RAW_FILES)
+
+
+# --- being asked to stop ---------------------------------------------------------------------------------------------
+
+
+INTERRUPTED = Interrupted("interrupted", "The run was asked to stop.")
+
+
+def test_a_stop_while_it_proves_keeps_no_raw_file_for_a_reason_of_its_own(tmp_path: Path) -> None:
+    """The last raw files of all are under way when it comes: nothing is proven then, and nothing is wrong with them."""
+    _, target, ends = scene()
+    ends = replace(ends, target=FailingStore(target, Schedule({("open", 8): INTERRUPTED})))
+    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+    with pytest.raises(Interrupted):
+        proving.run(["org"], None)
+    assert proving.pruned.problems == []
+    assert proving.pruned.overall().kept.files == 0
+
+
+@pytest.mark.parametrize("where", ["look", "open"])
+def test_a_stop_while_it_proves_again_is_no_surprise(where: str, tmp_path: Path) -> None:
+    source, target, ends = scene()
+    proving, manifest = proven(ends, tmp_path)
+    ends = replace(ends, target=FailingStore(target, Schedule({(where, 5): INTERRUPTED})))
+    remover = Removes(source)
+    with pytest.raises(Interrupted):
+        prune(ends, remover, proving, manifest)
+    assert remover.removed == []
+
+
+def test_what_a_remover_raises_ends_it_and_what_went_is_counted(tmp_path: Path) -> None:
+    source, _, ends = scene()
+    proving, manifest = proven(ends, tmp_path)
+
+    class Raises(Removes):
+        def remove(self, proven: Sequence[tuple[RawFile, Entry]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+            yield from super().remove(proven[:3])
+            raise StoreError("refused", "It was refused.")
+
+    with pytest.raises(MustStop, match="It was refused") as caught:
+        prune(ends, Raises(source), proving, manifest)
+    assert caught.value.name == "prune-surprise"
+    assert proving.pruned.overall().deleted.files == 3
+
+
+def test_a_stop_between_batches_leaves_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrator.checks.prune, "BATCH", 4)
+    source, _, ends = scene()
+    proving, manifest = proven(ends, tmp_path)
+    remover, stopping = Removes(source), StopFlag()
+
+    def told(count: int) -> None:
+        assert count == 4
+        stopping.set()
+
+    Pruning(ends, remover, proving.pruned, stopping=stopping, told=told).run(manifest, ["org"])
+    assert remover.removed == RAW_FILES[:4]
+    assert proving.pruned.overall().deleted.files == 4
+
+
+def test_a_stop_while_it_lists_ends_the_proof(tmp_path: Path) -> None:
+    _, _, ends = scene()
+    stopping = StopFlag()
+    stopping.set()
+    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=stopping, told=lambda count: None)
+    with pytest.raises(Interrupted):
+        proving.run(["org"], None)
+    assert proving.pruned.overall().discovered.files == 0
+
+
+def test_each_organization_is_tried_and_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them may be one place under two names, and the others not."""
+    monkeypatch.setattr(migrator.checks.prune, "BATCH", 4)
+    source, target, ends = scene()
+    for raw_file in RAW_FILES:
+        for store in (source, target):
+            store.save(RawFile("other", raw_file.raw_id), b"x")
+    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+    manifest = ManifestOfRun(tmp_path / "manifest")
+    manifest.prepare()
+    proving.run(["org", "other"], manifest)
+    seen: list[tuple[str, int]] = []
+
+    class Marks(Removes):
+        def mark(self, raw_file: RawFile) -> tuple[RawFile, Callable[[], None]]:
+            seen.append((raw_file.organization, len(self.removed)))
+            return super().mark(raw_file)
+
+    settled: list[int] = []
+    remover = Marks(source)
+    ends = replace(ends, settle=lambda: settled.append(len(remover.removed)))
+    pruning = Pruning(ends, remover, proving.pruned, stopping=StopFlag(), told=lambda count: None)
+    pruning.run(manifest, ["org", "other"])
+    assert seen == [("org", 0), ("other", 10)]
+    assert settled == [0, 4, 8, 10, 14, 18], "before each batch"
+    assert source.contents() == {}
+
+
+# --- the target's medium ---------------------------------------------------------------------------------------------
+
+
+def test_the_target_is_brought_to_its_medium_before_anything_goes(tmp_path: Path) -> None:
+    """Another tool may have written it a second ago: reading shows what is in memory."""
+    source, _, ends = scene()
+    proving, manifest = proven(ends, tmp_path)
+    remover = Removes(source)
+    seen: list[int] = []
+    prune(replace(ends, settle=lambda: seen.append(len(remover.removed))), remover, proving, manifest)
+    assert seen == [0]
+
+
+def test_a_target_that_cannot_be_brought_to_its_medium_ends_it(tmp_path: Path) -> None:
+    source, _, ends = scene()
+    proving, manifest = proven(ends, tmp_path)
+
+    def fails() -> None:
+        raise StoreError("unreadable", "The disk fails.")
+
+    remover = Removes(source)
+    with pytest.raises(MustStop, match="The disk fails") as caught:
+        prune(replace(ends, settle=fails), remover, proving, manifest)
+    assert caught.value.name == "prune-surprise"
+    assert remover.removed == []
+
+
+def test_settling_a_disk_tells_what_its_medium_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = DiskSource(tmp_path)
+    store.settle()
+
+    def fails(fd: int) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(disk, "sync_filesystem", fails)
+    with pytest.raises(StoreError, match="Input/output error"):
+        store.settle()
+    store.close()
+    DiskSource(tmp_path / "missing").settle()
+
+
+# --- batches ---------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.sampled_from([0, 1, 1 << 20, 1 << 29, (1 << 30) - 1, 1 << 30, 1 << 33]), max_size=40))
+def test_batches_have_every_row_once_and_none_is_too_large(sizes: list[int]) -> None:
+    rows = [(RawFile("org", raw_id(f"{number:04}")), Digests(size, "", "")) for number, size in enumerate(sizes)]
+    found = list(batches(iter(rows)))
+    assert [row for batch in found for row in batch] == rows
+    for batch in found:
+        assert len(batch) == 1 or sum(row[1].size for row in batch) <= BATCH_BYTES
+    for batch, after in pairwise(found):
+        assert sum(row[1].size for row in (*batch, after[0])) > BATCH_BYTES
+
+
+def test_small_ones_come_in_batches_of_so_many() -> None:
+    row = (RAW_FILES[0], Digests(1, "", ""))
+    assert [len(batch) for batch in batches([row] * (2 * BATCH + 1))] == [BATCH, BATCH, 1]
+
+
+# --- bounds ----------------------------------------------------------------------------------------------------------
+
+
+def test_only_so_many_problems_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrator.checks.prune, "PROBLEMS_SHOWN", 3)
+    _, target, ends = scene()
+    for raw_file in RAW_FILES:
+        target.delete(raw_file)
+    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+    proving.run(["org"], None)
+    assert (len(proving.pruned.problems), proving.pruned.problems_total) == (3, len(RAW_FILES))
+
+
+# --- the manifest ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["fsync", "fchmod"])
+def test_a_disk_that_is_full_at_the_end_of_a_manifest_is_told_as_that(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, _, ends = scene()
+    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+    manifest = ManifestOfRun(tmp_path / "manifest")
+    manifest.prepare()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(MustStop, match="No space left") as caught:
+        proving.run(["org"], manifest)
+    assert caught.value.name == "manifest-unwritable"
+
+
+def test_a_device_without_room_for_a_manifest_is_told_as_that(tmp_path: Path) -> None:
+    """Rows are in memory up to the end: only flushing finds out."""
+    _, _, ends = scene()
+    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+
+    class Full(ManifestOfRun):
+        def of(self, organization: str) -> Any:
+            writing = super().of(organization)
+            entered = writing.__enter__
+
+            def enter(_: object = None) -> WriteRow:
+                write = entered()
+                os.dup2(os.open("/dev/full", os.O_WRONLY), writing._files[1].fileno())
+                return write
+
+            monkey = type("Full", (type(writing),), {"__enter__": enter})
+            writing.__class__ = monkey
+            return writing
+
+    manifest = Full(tmp_path / "manifest")
+    manifest.prepare()
+    with pytest.raises(MustStop, match="No space left") as caught:
+        proving.run(["org"], manifest)
+    assert caught.value.name == "manifest-unwritable"
+
+
+def test_what_ended_a_proof_is_told_and_not_that_its_manifest_has_no_room_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, target, ends = scene()
+    ends = replace(ends, target=FailingStore(target, Schedule({("open", 8): INTERRUPTED})))
+    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+    manifest = ManifestOfRun(tmp_path / "manifest")
+    manifest.prepare()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(Interrupted):
+        proving.run(["org"], manifest)
+
+
+def test_a_manifest_is_durable_with_its_names_before_anything_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The names too: a file that is on the medium in a folder that does not name it is lost."""
+    _, _, ends = scene()
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def remember(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", remember)
+    _, manifest = proven(ends, tmp_path)
+    folder = str(manifest.folder)
+    assert {f"{folder}/org.sha256", f"{folder}/org.ndjson", folder, str(tmp_path)} <= set(synced)
+    assert synced.index(folder) > synced.index(f"{folder}/org.ndjson")
+
+
+@pytest.mark.parametrize("what", ["gone", "cut", "no JSON", "no text"])
+def test_a_manifest_that_cannot_be_read_any_more_ends_it(what: str, tmp_path: Path) -> None:
+    source, _, ends = scene()
+    proving, manifest = proven(ends, tmp_path)
+    path = manifest.folder / "org.ndjson"
+    if what == "gone":
+        path.unlink()
+    else:
+        path.write_bytes({"cut": path.read_bytes()[:50], "no JSON": b"[]\n", "no text": b"\xff\n"}[what])
+    remover = Removes(source)
+    with pytest.raises(MustStop, match=r"org\.ndjson cannot be read any more") as caught:
+        prune(ends, remover, proving, manifest)
+    assert caught.value.name == "prune-surprise"
+    assert remover.removed == []
+
+
+def test_a_manifest_is_for_this_user_alone_and_never_over_another(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        _, _, ends = scene()
+        _, manifest = proven(ends, tmp_path)
+    finally:
+        os.umask(before)
+    assert manifest.folder.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in manifest.folder.iterdir()} == {0o600}
+    kept = (manifest.folder / "org.ndjson").read_bytes()
+    with pytest.raises(MustStop) as caught:
+        manifest.prepare()
+    assert caught.value.name == "manifest-unwritable"
+    with pytest.raises(MustStop), manifest.of("org"):
+        pass
+    assert (manifest.folder / "org.ndjson").read_bytes() == kept
+
+
+# --- folders, marks and a running Bytes ------------------------------------------------------------------------------
+
+
+def test_each_folder_that_could_be_mounted_is_tried_and_each_batch_is_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("migrator.checks.prune.BATCH", 4)
+    source, _, ends = scene()
+    proving, manifest = proven(ends, tmp_path)
+    marked: list[str] = []
+    held: list[int] = []
+
+    class Marks(Removes):
+        def mark(self, raw_file: RawFile) -> tuple[RawFile, Callable[[], None]]:
+            marked.append(raw_file.raw_id[:4])
+            return super().mark(raw_file)
+
+    remover = Marks(source)
+    in_pairs = {name: str(number // 2) for number, name in enumerate(RAW_FILES)}
+    ends = replace(
+        ends, folder_of=in_pairs.__getitem__, still_held=lambda organization: held.append(len(remover.removed))
+    )
+    prune(ends, remover, proving, manifest)
+    assert marked == [f"{number:04}" for number in (0, 2, 4, 6, 8)]
+    assert held == [0, 4, 8]
+
+
+def test_a_folder_that_is_both_ends_is_found_before_anything_is_proven_of_it(tmp_path: Path) -> None:
+    _, _, ends = scene()
+    ends = replace(ends, folder_of=lambda raw_file: raw_file.raw_id, is_one_folder=lambda one: one == RAW_FILES[7])
+    with pytest.raises(MustStop) as caught:
+        proven(ends, tmp_path)
+    assert caught.value.name == "same-place"
+
+
+def test_a_place_that_is_not_held_any_more_ends_it(tmp_path: Path) -> None:
+    source, _, ends = scene()
+    proving, manifest = proven(ends, tmp_path)
+
+    def lost(organization: str) -> None:
+        raise MustStop("mark-lost", "The mark is gone.")
+
+    remover = Removes(source)
+    with pytest.raises(MustStop) as caught:
+        prune(replace(ends, still_held=lost), remover, proving, manifest)
+    assert caught.value.name == "mark-lost"
+    assert remover.removed == []
+
+
+def test_a_place_that_bytes_reads_under_another_name_is_found_by_the_mark(tmp_path: Path) -> None:
+    source, target, ends = scene()
+    proving, manifest = proven(ends, tmp_path)
+    remover = Removes(source)
+    with pytest.raises(MustStop, match="a proxy") as caught:
+        prune(replace(ends, read_by_bytes=(("a proxy", source),)), remover, proving, manifest)
+    assert caught.value.name == "bytes-reads-the-source"
+    assert remover.removed == []
+    prune(replace(ends, read_by_bytes=(("another", target),)), remover, proving, manifest)
+    assert len(remover.removed) == len(RAW_FILES)
+
+
+class AsksNobody:
+    """Notes what it is asked for, and refuses the raw files that it is told to."""
+
+    def __init__(self, refuses: frozenset[RawFile] = frozenset()) -> None:
+        self.refuses = refuses
+        self.asked: list[tuple[int, list[RawFile]]] = []
+        self.removed: list[RawFile] = []
+
+    def before(self, raw_files: Sequence[RawFile]) -> None:
+        raise AssertionError("asked by the caller")
+
+    def after(self, raw_files: Sequence[RawFile]) -> None:
+        self.asked.append((len(self.removed), list(raw_files)))
+        if self.refuses & set(raw_files):
+            raise MustStop("bytes-misses-deleted-files", "It is not answered.")
+
+
+@pytest.mark.parametrize(("first", "stops"), [(6, False), (6, True), (100, False), (100, True)])
+def test_bytes_is_asked_once_after_the_first_ones_or_all_if_fewer(
+    first: int, stops: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("migrator.checks.prune.BATCH", 4)
+    monkeypatch.setattr("migrator.checks.prune.FIRST", first)
+    source, _, ends = scene()
+    proving, manifest = proven(ends, tmp_path)
+    remover = Removes(source)
+    asks = AsksNobody(frozenset(RAW_FILES[:1]) if stops else frozenset())
+    asks.removed = remover.removed
+    pruning = Pruning(ends, remover, proving.pruned, stopping=StopFlag(), told=lambda count: None, asks=asks)
+    if stops:
+        with pytest.raises(MustStop, match="not answered"):
+            pruning.run(manifest, ["org"])
+    else:
+        pruning.run(manifest, ["org"])
+    asked_at = min(first, len(RAW_FILES))
+    assert asks.asked == [(asked_at, RAW_FILES[:asked_at])]
+    assert len(remover.removed) == (asked_at if stops else len(RAW_FILES))

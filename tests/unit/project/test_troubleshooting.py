@@ -1,0 +1,25 @@
+"""The page of errors is what the code says; each error in the code has its entry."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+SCRIPT = runpy.run_path(str(ROOT / "scripts" / "troubleshooting.py"))
+
+
+def test_the_page_is_what_the_code_says() -> None:
+    written = (ROOT / "docs" / "troubleshooting.md").read_text()
+    assert written == SCRIPT["page"](ROOT / "migrator"), (
+        "run: python scripts/troubleshooting.py > docs/troubleshooting.md"
+    )
+
+
+def test_every_name_has_an_entry_with_a_text() -> None:
+    names = {told.name for told in SCRIPT["told_in"](ROOT / "migrator")}
+    assert {"bucket-missing", "ledger-busy", "source-empty", "credentials-refused", "bucket-names"} <= names
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    for name in names:
+        entry = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        assert "> " in entry, name

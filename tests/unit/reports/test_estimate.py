@@ -1,0 +1,147 @@
+"""What a migration would cost, said beforehand."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrator.core.tally import Count, Shape
+from migrator.reports.estimate import Measured, Rates, Space, Work, estimate_of
+
+MIB = 1 << 20
+
+
+def work(files: int, size: int, **more: object) -> Work:
+    shape = Shape()
+    for _ in range(min(files, 1_000)):
+        shape.add(size, 0, moved=True)
+    values: dict[str, object] = {
+        "missing": {"acme": Count(files, files * size)},
+        "discovered": files,
+        "shape": shape,
+        **more,
+    }
+    return Work(**values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given_work", "requests"),
+    [
+        (
+            work(500, 100, to_s3=True, buckets_to_create=2),
+            {"list": 1, "create_bucket": 2, "put": 500, "multipart": 0, "part": 0},
+        ),
+        (work(500, 100, from_s3=True), {"list": 1, "get": 500}),
+        (work(2, 20 * MIB, to_s3=True), {"list": 1, "create_bucket": 0, "put": 0, "multipart": 4, "part": 6}),
+        (work(2, 20 * MIB, from_s3=True), {"list": 1, "get": 6}),
+        (work(500, 100), {"list": 0}),
+        (
+            work(500, 100, from_s3=True, to_s3=True),
+            {"list": 2, "create_bucket": 0, "put": 500, "multipart": 0, "part": 0, "get": 500},
+        ),
+    ],
+)
+def test_requests_by_kind(given_work: Work, requests: dict[str, int]) -> None:
+    assert estimate_of(given_work, Measured()).requests == requests
+
+
+def test_an_earlier_run_tells_more_than_any_guess() -> None:
+    found = estimate_of(work(1_000, 1_000, to_s3=True), Measured(latency=9.0, earlier=Rates(100.0, 1e9, "20260102-x")))
+    assert found.seconds == (5.0, 15.0)
+    assert "20260102-x" in found.rests_on[0]
+
+
+def test_latency_counts_where_it_is_what_holds_up() -> None:
+    quick, slow = (estimate_of(work(10_000, 10, to_s3=True), Measured(latency=each)) for each in (0.001, 0.5))
+    assert slow.seconds[0] > 5 * quick.seconds[0]
+    assert any("500.0 ms" in told for told in slow.rests_on)
+
+
+@pytest.mark.parametrize(
+    ("given_work", "latency", "seconds"),
+    [
+        (work(3_000, 1), None, (1.0, 10.0)),
+        (work(10, 100_000_000), None, (10.0, 100.0)),
+        (work(998, 1, to_s3=True), 0.64, (9.99, 79.92)),
+        (work(0, 0, to_s3=True), 0.64, (0.0, 0.0)),
+    ],
+    ids=["by files", "by bytes", "by 998 files and a page, a request each", "nothing"],
+)
+def test_from_fast_to_slow(given_work: Work, latency: float | None, seconds: tuple[float, float]) -> None:
+    found = estimate_of(given_work, Measured(latency=latency))
+    assert found.seconds == pytest.approx(seconds)
+    assert (found.rests_on == ("nothing has to be copied",)) is (not given_work.total.files)
+
+
+def test_a_slow_source_bounds_the_rate() -> None:
+    found = estimate_of(work(10, 100 * MIB, from_s3=True), Measured(read_bytes_per_second=1e6))
+    assert found.seconds[0] >= 1_000
+
+
+@pytest.mark.parametrize(
+    ("space", "short"),
+    [
+        (Space(10**9, 10**6, 4096), ""),
+        (Space(10**5, 10**6, 4096), "space"),
+        (Space(10**9, 900, 4096), "inodes"),
+        (Space(10**9, None, 4096), ""),
+    ],
+)
+def test_what_is_left_at_a_disk(space: Space, short: str) -> None:
+    found = estimate_of(work(1_000, 1_000), Measured(space=space))
+    assert found.is_short_of == short
+    assert found.free_bytes == space.bytes
+    assert found.free_bytes_after == space.bytes - 1_000 * (1_000 + 4096 // 2) - 888 * 4096
+    assert found.free_inodes == space.inodes
+    after = space.inodes - 1_000 - 888 if space.inodes is not None else None
+    assert found.free_inodes_after == after, "a thousand files, nearly as many index folders, and the organization's"
+
+
+def test_an_organization_without_anything_to_copy_gets_no_folder() -> None:
+    missing = {"acme": Count(1, 10), "empty": Count(0, 0)}
+    found = estimate_of(Work(missing=missing, discovered=1), Measured(space=Space(10**6, 100, 512)))
+    assert found.free_inodes_after == 100 - 1 - 2
+    assert found.free_bytes_after == 10**6 - 10 - 512 // 2 - 2 * 512
+
+
+def test_told_to_a_program() -> None:
+    found = estimate_of(work(3_000, 1, to_s3=True), Measured(space=Space(10**9, 10**6, 4096)))
+    assert found.as_dict() == {
+        "requests": {"list": 4, "create_bucket": 0, "put": 3_000, "multipart": 0, "part": 0, "total": 3_004},
+        "seconds": {"fast": 1.0, "slow": 10.0},
+        "rests_on": list(found.rests_on),
+        "free_bytes": 10**9,
+        "free_bytes_after": found.free_bytes_after,
+        "free_inodes": 10**6,
+        "free_inodes_after": found.free_inodes_after,
+    }
+
+
+@given(
+    st.integers(0, 10**7),
+    st.integers(0, 10**9),
+    st.booleans(),
+    st.booleans(),
+    st.none() | st.floats(0, 10),
+    st.none() | st.floats(1, 1e9),
+)
+def test_the_range_is_a_range(
+    files: int, size: int, from_s3: bool, to_s3: bool, latency: float | None, rate: float | None
+) -> None:
+    measured = Measured(latency=latency, read_bytes_per_second=rate, space=Space(0, 0, 4096))
+    shape = Shape()
+    given_work = Work(
+        missing={"a": Count(files, files * size)}, discovered=files, shape=shape, from_s3=from_s3, to_s3=to_s3
+    )
+    found = estimate_of(given_work, measured)
+    assert 0 <= found.seconds[0] <= found.seconds[1]
+    assert found.rests_on
+    assert all(count >= 0 for count in found.requests.values())
+
+
+def test_a_range_that_is_one_number_is_not_told_as_a_range() -> None:
+    found = estimate_of(work(100, 10_000, from_s3=True), Measured(read_bytes_per_second=1.4e6))
+    assert "reading rate at the source of 1.4 MB" in " ".join(found.rests_on)
+    assert not any("1.4 to 1.4" in told for told in found.rests_on)
+    assert any("10.0 to 100.0 MB" in told for told in estimate_of(work(100, 10_000), Measured()).rests_on)

@@ -1,0 +1,57 @@
+"""How boto3's client is set up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import migrator.stores.s3.client as client_module
+from migrator.config.settings import S3Access, Secret
+from migrator.stores.s3.client import SENT_AT_ONCE, connect, make_ahead
+
+ACCESS = S3Access(
+    endpoint_url="http://127.0.0.1:9", region="us-east-1", access_key_id="key", secret_access_key=Secret("secret")
+)
+
+
+class NotSent(Exception):
+    """Ends a call just before it would go out."""
+
+
+@pytest.mark.parametrize(
+    ("size", "as_bytes_does", "asks_first"),
+    [(0, False, False), (SENT_AT_ONCE, False, False), (SENT_AT_ONCE + 1, False, True), (10, True, True)],
+)
+def test_only_large_bodies_ask_first_whether_they_are_wanted(size: int, as_bytes_does: bool, asks_first: bool) -> None:
+    """``Expect: 100-continue`` costs a round trip; Bytes' own calls are made as Bytes makes them."""
+    client = connect(ACCESS, tries=1, with_our_choices=not as_bytes_does).client
+    sent: list[Any] = []
+
+    def keep(request: Any, **_: Any) -> None:
+        sent.append(request)
+        raise NotSent
+
+    client.meta.events.register("before-send.s3.PutObject", keep)
+    with pytest.raises(NotSent):
+        client.put_object(Bucket="bucket", Key="key", Body=bytes(size))
+    assert ("Expect" in sent[0].headers) is asks_first
+    client.close()
+
+
+def test_what_was_made_ahead_is_given_away_once_for_just_these_settings() -> None:
+    make_ahead([ACCESS, ACCESS])
+    assert len(client_module._made_ahead) == 2
+    other = connect(replace(ACCESS, region="eu-west-1"))
+    assert len(client_module._made_ahead) == 2
+    clients = [connect(ACCESS).client for _ in range(3)]
+    assert len({id(client) for client in (*clients, other.client)}) == 4
+    assert client_module._made_ahead == []
+
+
+def test_what_nobody_took_is_forgotten() -> None:
+    for _ in range(3):
+        make_ahead([ACCESS])
+    assert len(client_module._made_ahead) == 1
+    make_ahead([])

@@ -1,0 +1,98 @@
+"""Uploads in parts to servers that prove little: what is believed of their answers, and what is looked at once more."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+
+from migrator.core.entities import RawFile
+from migrator.core.errors import NotTheSame
+from migrator.core.protocols import Content
+from migrator.stores.memory import MemoryStore
+from migrator.stores.s3.capabilities import Abilities
+from migrator.stores.s3.source import S3Target
+from tests.backends import raw_id
+from tests.fakes import quick_patience
+from tests.scripted import Asked, Reply, Scripted, scripted
+
+MIB = 1 << 20
+ONE = RawFile("org", raw_id("0001"))
+DATA = bytes(range(256)) * (17 * MIB // 256) + b"and some"
+
+
+class Server:
+    """Takes an upload in parts. `etag` is what it answers for everything, `damage` what it does to what it was sent."""
+
+    def __init__(self, etag: str = '"opaque"', *, damage: bytes = b"") -> None:
+        self._etag = {"ETag": etag}
+        self._damage = damage
+        self._parts: dict[int, bytes] = {}
+        self.content: bytes | None = None
+        self.reads = 0
+
+    def __call__(self, asked: Asked, number: int) -> Reply:
+        part = re.search(r"partNumber=(\d+)", asked.path)
+        if part is not None:
+            self._parts[int(part.group(1))] = asked.body
+            return Reply(200, headers=self._etag)
+        if asked.method == "POST" and "uploads" in asked.path:
+            return Reply(200, b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
+        if asked.method == "POST":
+            content = b"".join(self._parts[number] for number in sorted(self._parts))
+            self.content = self._damage + content[len(self._damage) :]
+            return Reply(200, b"<CompleteMultipartUploadResult><ETag>opaque</ETag></CompleteMultipartUploadResult>")
+        if asked.method == "DELETE":
+            return Reply(204)
+        if self.content is None:
+            return Reply(404)
+        if asked.method == "HEAD":
+            return Reply(200, headers={**self._etag, "Content-Length": str(len(self.content))})
+        return self._range(asked, self.content)
+
+    def _range(self, asked: Asked, content: bytes) -> Reply:
+        self.reads += 1
+        found = re.fullmatch(r"bytes=(\d+)-(\d+)", asked.headers.get("Range", asked.headers.get("range", "")))
+        assert found is not None
+        begin, end = int(found.group(1)), int(found.group(2)) + 1
+        told = {**self._etag, "Content-Range": f"bytes {begin}-{end - 1}/{len(content)}"}
+        return Reply(206, content[begin:end], told)
+
+
+@contextmanager
+def target_at(server: Scripted, abilities: Abilities) -> Iterator[S3Target]:
+    store = S3Target(server.location(), quick_patience(), abilities=abilities, create_buckets=True)
+    with closing(store):
+        yield store
+
+
+@contextmanager
+def opened() -> Iterator[Content]:
+    store = MemoryStore()
+    store.save(ONE, DATA)
+    entry = store.look(ONE)
+    assert entry is not None
+    with store.open(ONE, entry) as content:
+        yield content
+
+
+@pytest.mark.parametrize("checks_md5", [False, True])
+def test_what_no_digest_proves_is_read_back(checks_md5: bool) -> None:
+    server = Server()
+    with scripted(server) as there, target_at(there, Abilities(checks_md5=checks_md5)) as target, opened() as content:
+        assert target.store(ONE, content).mark == "opaque"
+    assert server.content == DATA
+    assert (server.reads > 0) is not checks_md5, "a server that checks each part has proven them"
+
+
+def test_damage_on_the_way_to_a_server_that_proves_nothing_is_found() -> None:
+    server = Server(damage=b"rotten")
+    with (
+        scripted(server) as there,
+        target_at(there, Abilities()) as target,
+        opened() as content,
+        pytest.raises(NotTheSame, match="other bytes"),
+    ):
+        target.store(ONE, content)

@@ -1,0 +1,69 @@
+"""Readers of large objects share their room so that none waits for ever, also while what they read waits for another end's room."""
+
+from __future__ import annotations
+
+import io
+from contextlib import closing
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from migrator.core.entities import Entry
+from migrator.core.part_sizes import SMALLEST_PART, parts_in_flight
+from migrator.stores.s3.transfer.part_threads import PartLane
+from migrator.stores.s3.transfer.ranged_get import RangeReader
+from migrator.stores.s3.transfer.single import Place
+from migrator.transfer.throttle import Throttle
+from tests.backends import raw_id
+from tests.fakes import quick_patience
+
+SIZE = 2_000 << 20
+ROOMS = 2
+
+
+class Client:
+    """Answers each range with zeros."""
+
+    def get_object(self, **asked: Any) -> dict[str, Any]:
+        begin, end = (int(number) for number in asked["Range"].removeprefix("bytes=").split("-"))
+        data = io.BytesIO(bytes(end - begin + 1))
+        body = SimpleNamespace(_raw_stream=data, close=data.close)
+        return {"Body": body, "ETag": '"e"', "ContentRange": f"bytes {begin}-{end}/{SIZE}"}
+
+
+def reader_in(lane: PartLane) -> RangeReader:
+    return RangeReader(
+        Client(),  # type: ignore[arg-type]
+        None,
+        Place("bucket", "key"),
+        Entry(raw_id("0001"), SIZE, "e"),
+        part_size=SMALLEST_PART,
+        first=None,
+        lane=lane,
+        patience=quick_patience(),
+        throttle=Throttle(),
+    )
+
+
+@pytest.mark.timeout(60)
+def test_a_reader_that_is_not_read_leaves_room_for_another() -> None:
+    """It asks ahead before it gives a part out. The other way round two copies could hold each other up: one has all room to read, and
+    waits to write; the other has all room to write, and waits to read.
+    """
+    assert parts_in_flight(SIZE) > ROOMS
+    lane = PartLane(ROOMS)
+    with closing(lane), closing(reader_in(lane)) as one, closing(reader_in(lane)) as other:
+        for _ in range(3):
+            for reader in (one, other):
+                assert len(reader.read(SMALLEST_PART)[0]) == SMALLEST_PART
+                assert lane.reserve(wait=False), "all room is held by readers that nobody reads"
+                lane.release()
+
+
+def test_room_is_given_back_when_a_reader_is_closed_in_mid_read() -> None:
+    lane = PartLane(ROOMS)
+    with closing(lane):
+        with closing(reader_in(lane)) as reader:
+            reader.read(SMALLEST_PART)
+        assert [lane.reserve(wait=False) for _ in range(ROOMS + 1)] == [True] * ROOMS + [False]

@@ -1,0 +1,55 @@
+"""The bulk lane declines whatever does not go right, and loses nothing on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+
+from migrator.core.entities import Entry, RawFile
+from migrator.core.errors import MigratorError, MustStop, StoreError
+from migrator.core.outcomes import Action, Step
+from migrator.stores.memory import MemoryStore
+from migrator.stores.s3.http.curl import is_available
+from migrator.stores.s3.source import S3Source
+from migrator.transfer.file_copier import Stored
+from tests.backends import raw_id
+from tests.fakes import FailingStore, Schedule, quick_patience
+from tests.scripted import Reply, always, scripted
+
+if not is_available():
+    pytest.skip("there is no libcurl", allow_module_level=True)
+
+from migrator.stores.s3.transfer.small_objects import BulkLane, Carried, Download
+
+DATA = b"content"
+MD5 = hashlib.md5(DATA).hexdigest()
+FILES = 3
+
+
+def all_carried(lane: BulkLane) -> Iterator[Carried]:
+    while lane.under_way:
+        yield from lane.carried(0.05)
+
+
+@pytest.mark.parametrize("error", [StoreError("a", "b"), MustStop("over", "It is over.")])
+def test_what_storing_ends_with_is_left_to_the_careful_lane_and_no_answer_is_lost(error: MigratorError) -> None:
+    target = FailingStore(MemoryStore(), Schedule({("store", 2): error}))
+    with scripted(always(Reply(200, DATA, {"ETag": f'"{MD5}"'}))) as server, ExitStack() as stack:
+        source = stack.enter_context(closing(S3Source(server.location(), quick_patience())))
+        assert source.wire is not None
+        lane = stack.enter_context(closing(BulkLane(Download(source, target, source.wire), largest_window=FILES)))
+        began = time.monotonic()
+        for number in range(FILES):
+            entry = Entry(raw_id(f"{number:04x}"), len(DATA), MD5)
+            lane.submit(number, "org", Step(Action.COPY, entry, None))
+        submitted = time.monotonic()
+        carried = list(all_carried(lane))
+    stored = [found.raw_file for found in carried if isinstance(found, Stored)]
+    assert all(began <= found.began <= submitted for found in carried if isinstance(found, Stored))
+    declined = [RawFile(found[1], found[2].source.raw_id) for found in carried if not isinstance(found, Stored)]
+    assert (len(stored), len(declined)) == (FILES - 1, 1)
+    assert len({*stored, *declined}) == FILES
