@@ -26,7 +26,7 @@ from migrator.app.planning import (
     with_learned,
 )
 from migrator.app.reporting import first_totals, report_of
-from migrator.app.run_state import Record, only_reading
+from migrator.app.run_state import Record, fingerprint_of, only_reading
 from migrator.app.store_factory import held_ledger, patience_of, reading, throttle_of
 from migrator.app.uploads import give_up_leftovers
 from migrator.app.worker_config import Recipe, pass_of
@@ -115,7 +115,8 @@ def migrate(
         recipe = Recipe.of(prepared, options, run_id=run_id, abilities=abilities)
         engine = stack.enter_context(engine_of(recipe, options, prepared.look.organizations, throttle, stopping.event))
         source = stack.enter_context(reading(locations.source, patience_of(options, stopping.event)))
-        ahead = stack.enter_context(CountAhead(source, prepared.look.organizations, options.ages))
+        known = record.counted_earlier(fingerprint_of(locations, options))
+        ahead = stack.enter_context(CountAhead(source, prepared.look.organizations, options.ages, known))
         record.ahead = ahead
         report_now = partial(
             _report_now,

@@ -11,6 +11,7 @@ from migrator.app.options import Options
 from migrator.config.settings import Locations
 from migrator.core.entities import FinishedFolder, ProvenShard, Provisional, RawId, UnfinishedUpload
 from migrator.core.errors import MigratorError
+from migrator.core.tally import Count
 from migrator.ledger.ledger import Ledger
 from migrator.ledger.records import RunRow
 from migrator.sync.coordinator import Totals
@@ -134,6 +135,8 @@ class Record:
         now = time.monotonic()
         if now - self._saved_at >= _SAVE_EVERY_SECONDS:
             self._saved_at = now
+            if self.ahead is not None:
+                self.ahead.has_met(self._totals.overall().discovered.files)
             self._ledger.save_progress(self.run_id, self._progress(), time.time(), self._expected())
 
     def keep(self, report: dict[str, object]) -> None:
@@ -143,6 +146,14 @@ class Record:
     def _expected(self) -> tuple[int, int, bool] | None:
         ahead = self.ahead
         return (ahead.total.files, ahead.total.bytes, ahead.is_final) if ahead is not None else None
+
+    def counted_earlier(self, fingerprint: str) -> dict[str, Count]:
+        """What the newest migration with these settings that came to its end found at the source, by organization."""
+        for row in self._ledger.runs():
+            if row.command == "migrate" and row.exit_status in (0, 1) and row.settings_fingerprint == fingerprint:
+                found = {name: tally.get("discovered", {}) for name, tally in row.totals.items()}
+                return {name: Count(count.get("files", 0), count.get("bytes", 0)) for name, count in found.items()}
+        return {}
 
     def begin_pass(self, totals: Totals) -> None:
         """Another pass of the same run: what `status` shows is the last one's, with its problems."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.entities import Shard
@@ -18,17 +18,31 @@ STARTS_AFTER_SECONDS = 2.0
 
 
 class CountAhead:
-    """Counts the source's raw files in a thread of its own. A context manager; leaving it ends the counting."""
+    """Counts the source's raw files in a thread of its own. A context manager; leaving it ends the counting.
 
-    def __init__(self, source: Source, organizations: Sequence[str], ages: Ages = ANY_AGE) -> None:
+    `known` is what an earlier run counted of some organizations. It stands for the total, and they are counted anew only when `finish`
+    or `has_met` tells of more: a pass that compares a million files with what is known is over before a second walk could tell anything.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        organizations: Sequence[str],
+        ages: Ages = ANY_AGE,
+        known: Mapping[str, Count] | None = None,
+    ) -> None:
         self._source = source
         self._ages = ages
-        self._organizations = organizations
+        known = known or {}
+        self._unknown = [organization for organization in organizations if organization not in known]
+        self._known = [organization for organization in organizations if organization in known]
         self._ending = threading.Event()
         self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._count, name="count-ahead", daemon=True)
         self.by_organization = {organization: Count() for organization in organizations}
-        self.total = Count()
+        for organization in self._known:
+            self.by_organization[organization].merge(known[organization])
+        self.total = _sum(self.by_organization.values())
         self.is_final = False
 
     def __enter__(self) -> CountAhead:
@@ -45,20 +59,47 @@ class CountAhead:
         self._hurry.set()
         self._thread.join(seconds)
 
+    def has_met(self, files: int) -> None:
+        """The pass has met so many raw files: where that is more than was known, what was known is out of date."""
+        if files > self.total.files:
+            self._hurry.set()
+
     def _count(self) -> None:
         self._hurry.wait(STARTS_AFTER_SECONDS)
         try:
-            for organization in self._organizations:
-                count = self.by_organization[organization]
-                entries = self._source.scan(Shard(organization), _ignore)
-                for entry in admitted(entries, self._ages) if self._ages else entries:
-                    count.add(entry.size)
-                    self.total.add(entry.size)
-                    if self._ending.is_set():
-                        return
+            for organization in self._unknown:
+                if not self._scan(organization, self.by_organization[organization], self.total):
+                    return
+            if self._known:
+                self._hurry.wait()
+            for organization in self._known:
+                count = Count()
+                if not self._scan(organization, count):
+                    return
+                self.by_organization[organization] = count
+            self.total = _sum(self.by_organization.values())
             self.is_final = True
         except MigratorError:
             return  # the pass itself meets the same, and tells it
+
+    def _scan(self, organization: str, *counts: Count) -> bool:
+        """Add the organization's raw files to `counts`; whether it came to its end."""
+        if self._ending.is_set():
+            return False
+        entries = self._source.scan(Shard(organization), _ignore)
+        for entry in admitted(entries, self._ages) if self._ages else entries:
+            for count in counts:
+                count.add(entry.size)
+            if self._ending.is_set():
+                return False
+        return True
+
+
+def _sum(counts: Iterable[Count]) -> Count:
+    total = Count()
+    for count in counts:
+        total.merge(count)
+    return total
 
 
 def _ignore(notice: Notice) -> None:
