@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from migrator.core.entities import Entry, Folder, RawFile, Shard
 from migrator.core.errors import MigratorError, StoreError
@@ -111,6 +112,10 @@ class FailingContent:
     def read(self, size: int) -> bytes:
         self._schedule.meet("read")
         return self._content.read(size)
+
+    def part(self, size: int) -> BinaryIO | None:
+        self._schedule.meet("read")
+        return self._content.part(size)
 
     def finish(self) -> None:
         self._schedule.meet("finish")

@@ -21,6 +21,7 @@ from migrator.core.entities import INDEX_LENGTH, Entry, RawFile
 from migrator.core.errors import Interrupted, LedgerBusy, MigratorError, MustStop, StoreError
 from migrator.core.outcomes import Finding, FindingStatus
 from migrator.core.protocols import Source
+from migrator.core.size_classes import SMALL_UP_TO
 from migrator.ledger.directory import is_running, lock_path
 from migrator.ledger.ledger import Ledger
 from migrator.reports.report import MAX_DURATION, status_when_interrupted
@@ -30,8 +31,6 @@ from migrator.stores.disk.source import DiskSource
 from migrator.stores.s3.remover import S3Remover, keeps_versions
 from migrator.stores.s3.source import S3Source
 from migrator.sync.preflight import refuse_errors
-
-_SMALL = 1 << 20
 
 
 def prune(
@@ -281,7 +280,7 @@ def age_findings_of(source: Source, options: Options) -> tuple[Finding, ...]:
 def _small(store: Source) -> ReadSmall:
     """How the store gives small raw files in one go."""
     if isinstance(store, DiskSource):
-        return lambda raw_file, size: _or_none(lambda: store.read_whole(raw_file, _SMALL))
+        return lambda raw_file, size: _or_none(lambda: store.read_whole(raw_file, SMALL_UP_TO))
     if isinstance(store, S3Source):
         return lambda raw_file, size: _or_none(lambda: store.read_small(raw_file, size))
     return lambda raw_file, size: None

@@ -29,6 +29,7 @@ from migrator.core.entities import Digests, Entry, Pair, RawFile, RawId, Shard, 
 from migrator.core.errors import Interrupted, MustStop, SourceChanged, StoreError
 from migrator.core.outcomes import Denial, Notice, NoticeKind, Problem
 from migrator.core.protocols import Source
+from migrator.core.size_classes import SMALL_UP_TO
 from migrator.core.tally import Count
 from migrator.sync.compare import compare
 from migrator.sync.manifest import ROWS, SUMS, Row, sync_folder
@@ -39,7 +40,6 @@ BATCH = 500
 """Raw files between whose proof and deletion no other proof lies; S3 deletes up to 1,000 with one request."""
 BATCH_BYTES = 1 << 30
 """And bytes: what was proven hours ago is not proven at this moment. A larger raw file is a batch alone."""
-SMALL = 1 << 20
 ASKED = 20
 """Raw files that are asked for at once."""
 FIRST = 100
@@ -308,7 +308,7 @@ def proof_of(ends: Ends, raw_file: RawFile, source: Entry, target: Entry) -> tup
 
 def _proof_at_once(ends: Ends, raw_file: RawFile, size: int) -> tuple[Digests, Entry] | None:
     """A small raw file, read at both ends in one go; None for all that is not surely equal."""
-    if not 0 < size <= SMALL:
+    if not 0 < size <= SMALL_UP_TO:
         return None
     here, there = ends.small_source(raw_file, size), ends.small_target(raw_file, size)
     if here is None or there is None or here[0] != there[0]:

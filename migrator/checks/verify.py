@@ -44,13 +44,12 @@ from migrator.core.errors import (
 )
 from migrator.core.outcomes import Outcome, Result, Step
 from migrator.core.protocols import Answer, Check, Content, Promise, Source
+from migrator.core.size_classes import SMALL_UP_TO
 from migrator.sync.shard_pass import DIFFERENT_SIZE, NOT_AT_TARGET
 from migrator.transfer.equality import CHUNK, EtagCheck, candidates, is_of_parts, is_plain_md5, refuse_changed
 from migrator.transfer.file_copier import failed_by
 from migrator.transfer.retry import Patience
 
-SMALL = 1 << 20
-"""Bytes up to which a raw file on disk is read at once, in the worker's own thread: handing it to another would cost more."""
 _TRIES = 3
 _AT_ONCE_ANSWERS = 512
 _WAIT = 0.05
@@ -194,7 +193,7 @@ class Prover:
 
     def at_once(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof | None:
         """A proof without any request, for small raw files on disk; None for all that is not surely fine."""
-        if source.size != target.size or source.size > SMALL:
+        if source.size != target.size or source.size > SMALL_UP_TO:
             return None
         try:
             if self._near_source is not None and self._near_target is not None:
@@ -202,18 +201,18 @@ class Prover:
             if self.level is not Level.ETAG:
                 return None
             if self._near_source is not None and is_plain_md5(target.etag):
-                data, read = self._near_source.read_whole(raw_file, SMALL)
+                data, read = self._near_source.read_whole(raw_file, SMALL_UP_TO)
                 return _proof_by_md5(data, target.etag, read)
             if self._near_target is not None and is_plain_md5(source.etag):
-                data, _ = self._near_target.read_whole(raw_file, SMALL)
+                data, _ = self._near_target.read_whole(raw_file, SMALL_UP_TO)
                 return _proof_by_md5(data, source.etag, source)
         except StoreError:
             return None
         return None
 
     def _both_at_once(self, raw_file: RawFile, source: ReadsWhole, target: ReadsWhole) -> Proof | None:
-        here, read = source.read_whole(raw_file, SMALL)
-        there, _ = target.read_whole(raw_file, SMALL)
+        here, read = source.read_whole(raw_file, SMALL_UP_TO)
+        there, _ = target.read_whole(raw_file, SMALL_UP_TO)
         if here != there:
             return None
         md5 = hashlib.md5(here, usedforsecurity=False).hexdigest()
@@ -353,10 +352,10 @@ class AgainstManifest:
         self._near = near
 
     def at_once(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof | None:
-        if self._near is None or target.size > SMALL:
+        if self._near is None or target.size > SMALL_UP_TO:
             return None
         try:
-            data, read = self._near.read_whole(raw_file, SMALL)
+            data, read = self._near.read_whole(raw_file, SMALL_UP_TO)
         except StoreError:
             return None
         if source.etag != f"sha256 {hashlib.sha256(data).hexdigest()}":

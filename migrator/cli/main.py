@@ -21,23 +21,25 @@ from migrator.reports.json import error_as_json
 
 SHORTEST_SECRET = 8
 """Characters; a shorter value is also found in other words."""
-COMMANDS = (
-    "doctor",
-    "plan",
-    "migrate",
-    "verify",
-    "watch",
-    "prune",
-    "audit",
-    "status",
-    "report",
-    "uploads",
-    "iam-policy",
-    "runbook",
-    "demo",
-    "completion",
-)
-"""Each is in a module of its name, `-` as `_`, under that name too."""
+COMMANDS = {
+    "doctor": "Find out beforehand what stands in the way, and whether Bytes will work there.",
+    "plan": "Say what `migrate` would do, and write nothing.",
+    "migrate": "Copy what is missing at the target; go on after an interruption.",
+    "verify": "Prove that both ends hold the same; write or check a manifest.",
+    "watch": "Keep the target up to date while Bytes runs, up to the switch.",
+    "prune": "Delete raw files at the source that the target proves to have.",
+    "audit": "Compare with Bytes' database: what is readable, elsewhere, missing, altered.",
+    "status": "Show the last runs, what is left, and what failed.",
+    "report": "Show the report of an earlier run again.",
+    "uploads": "List or abort unfinished multipart uploads that this tool began.",
+    "iam-policy": "Print the least IAM policy for a command here.",
+    "runbook": "Print the whole switch, step by step, filled in for this installation.",
+    "demo": "Show it all on a sample store, with an S3 server of its own.",
+    "completion": "Print what makes a shell complete commands and options.",
+}
+"""Commands with what `--help` says of each: importing all of them for that would take a second. A test holds both alike.
+
+Each is in a module of its name, `-` as `_`, under that name too."""
 
 
 class Commands(Mapping[str, click.Command]):
@@ -57,7 +59,18 @@ class Commands(Mapping[str, click.Command]):
         return len(COMMANDS)
 
 
-@click.group(commands=Commands(), context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class Group(click.Group):
+    """Lists its commands without importing them."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each command with its line of help."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(COMMANDS.items()))
+
+
+@click.group(
+    cls=Group, commands=Commands(), context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="bytes-migrator")
 def cli() -> None:
     """Move the raw files of OpenKAT's Bytes between disk and S3 so that nothing becomes inaccessible.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from migrator.core.entities import Entry, Folder, RawFile, Shard, UnfinishedUpload
 from migrator.core.errors import MigratorError, StoreError
@@ -41,6 +41,14 @@ class Content(Protocol):
         ...
 
     def read(self, size: int) -> bytes: ...
+
+    def part(self, size: int) -> BinaryIO | None:
+        """Return the next `size` bytes as a file with a descriptor of its own, and step over them; its `tell` is where they begin.
+
+        Another thread may read it, also after this content is closed; it is not read beyond `size`. None, with nothing stepped over,
+        where only `read` gives them (S3). Reading it raises StoreError.
+        """
+        ...
 
     def finish(self) -> None:
         """Called once after the last read: proves that what was read is one whole, unchanged raw file.

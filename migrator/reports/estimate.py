@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from migrator.core.size_classes import SMALLEST_PART
 from migrator.core.tally import Count, Shape
 
 SMALL_FILES_PER_SECOND = (300, 3_000)
@@ -18,7 +19,6 @@ BYTES_PER_SECOND = (10e6, 100e6)
 AROUND_AN_EARLIER_RUN = (0.5, 1.5)
 PARTS_FROM_DIGITS = 25
 """Sizes with so many binary digits are over 16 MiB and go in parts of 8 MiB."""
-PART_SIZE = 8 << 20
 KEYS_IN_A_PAGE = 1_000
 INDEX_FOLDERS = 16**3
 
@@ -136,7 +136,7 @@ def _requests(work: Work) -> dict[str, int]:
 def _in_parts(shape: Shape) -> tuple[int, int]:
     """How many raw files go in parts, and in about how many: a file of n binary digits is taken to be 3/4 of what n digits can say."""
     large = {digits: count for digits, count in shape.moved.items() if digits >= PARTS_FROM_DIGITS}
-    parts = sum(count * max(3, (3 << digits) // 4 // PART_SIZE) for digits, count in large.items())
+    parts = sum(count * max(3, (3 << digits) // 4 // SMALLEST_PART) for digits, count in large.items())
     return sum(large.values()), parts
 
 

@@ -63,6 +63,9 @@ class MemoryContent:
         self._position += len(data)
         return data
 
+    def part(self, size: int) -> None:
+        """Memory has no descriptor."""
+
     def finish(self) -> None:
         if self._now() is not self._kept or self._position != self.entry.size:
             raise SourceChanged("source-changed", f"{self._where} changed while it was read.")

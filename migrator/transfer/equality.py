@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import SourceChanged
-from migrator.core.part_sizes import PART_SIZES_IN_USE, part_size_for
 from migrator.core.protocols import Content, Source
+from migrator.core.size_classes import PART_SIZES_IN_USE
 
 CHUNK = 1 << 20
 
@@ -111,13 +111,12 @@ def is_of_parts(etag: str | None) -> bool:
 
 
 def candidates(etag: str | None, size: int) -> list[int]:
-    """Part sizes in use that give this many parts: ours, then those that the common tools use."""
+    """Return the part sizes in use, in bytes, that cut `size` bytes into as many parts as the ETag says."""
     match = _OF_PARTS.fullmatch(etag or "")
     if match is None:
         return []
     parts = int(match.group(1))
-    sizes = dict.fromkeys((part_size_for(size), *PART_SIZES_IN_USE))
-    return [part_size for part_size in sizes if max(1, -(-size // part_size)) == parts]
+    return [part_size for part_size in PART_SIZES_IN_USE if max(1, -(-size // part_size)) == parts]
 
 
 def same_content(raw_file: RawFile, source: Source, source_entry: Entry, target: Source, target_entry: Entry) -> bool:

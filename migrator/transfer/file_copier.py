@@ -21,8 +21,8 @@ from migrator.core.errors import (
     listed_and_gone,
 )
 from migrator.core.outcomes import Action, Outcome, Result, Step
-from migrator.core.part_sizes import WHOLE_UP_TO
 from migrator.core.protocols import Answer, Receipt, Source, Target
+from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.sync.shard_pass import DIFFERENT_SIZE
 from migrator.transfer.equality import beginning, same_content
 from migrator.transfer.retry import Patience

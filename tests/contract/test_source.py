@@ -512,6 +512,40 @@ def test_finish_tells_what_was_not_read_to_its_end(backend: Backend) -> None:
             content.finish()
 
 
+def test_a_part_of_a_file_is_read_by_itself_and_counts_as_read(disk: DiskBackend) -> None:
+    raw_file, data = RawFile("org", IDS[0]), random.randbytes(3 * MIB)
+    disk.save(raw_file, data)
+    source = disk.source()
+    entry = source.look(raw_file)
+    assert entry is not None
+    with source.open(raw_file, entry) as content:
+        head = content.read(10)
+        parts = [content.part(MIB), content.part(MIB)]
+        tail = content.read(2 * MIB)
+        content.finish()
+    assert parts[0] is not None
+    assert parts[1] is not None
+    with parts[0], parts[1], ThreadPoolExecutor(2) as pool:
+        begins = [part.tell() for part in parts if part is not None]
+        later = pool.submit(parts[1].read, MIB)
+        assert head + pool.submit(parts[0].read, MIB).result() + later.result() + tail == data
+        parts[0].seek(begins[0])
+        assert parts[0].read(5) == data[10:15]
+    assert begins == [10, 10 + MIB]
+
+
+def test_a_store_without_descriptors_gives_no_part_and_steps_over_nothing(s3: S3Backend) -> None:
+    raw_file = RawFile("org", IDS[0])
+    s3.save(raw_file, b"0123456789")
+    source = s3.source()
+    entry = source.look(raw_file)
+    assert entry is not None
+    with source.open(raw_file, entry) as content:
+        assert content.part(5) is None
+        assert content.read(10) == b"0123456789"
+        content.finish()
+
+
 @pytest.mark.parametrize("lie", ["size", "etag"])
 def test_an_entry_that_is_not_true_is_told(s3: S3Backend, lie: str) -> None:
     raw_file = RawFile("org", IDS[0])

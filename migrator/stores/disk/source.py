@@ -7,11 +7,13 @@ Every folder is opened by descriptor, below its parent, without following links:
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 from migrator.core.entities import INDEX_LENGTH, Entry, Fingerprint, Folder, RawFile, RawId, Shard, is_raw_id
 from migrator.core.errors import SourceChanged, StoreError, StoreFull, Unavailable, Unreadable, Vanished
@@ -60,11 +62,55 @@ class DiskContent:
         self._read += len(data)
         return data
 
+    def part(self, size: int) -> BinaryIO | None:
+        """Return the next bytes as a file of their own. Raises StoreError."""
+        try:
+            fd = os.dup(self._fd)
+            self._read = os.lseek(self._fd, size, os.SEEK_CUR)
+        except OSError as error:
+            raise translate(error, self._where) from error
+        return cast("BinaryIO", _Part(fd, self._read - size, self._where))
+
     def finish(self) -> None:
         now = _status(self._fd, self._where)
         same = _stamp(now) == _stamp(self._opened) and now.st_nlink > 0
         if not same or self._read != self._opened.st_size:
             raise SourceChanged("source-changed", f"{self._where} changed while it was read.")
+
+
+class _Part(io.RawIOBase):
+    """A file read from an offset of its own: descriptors that are duplicates share the kernel's."""
+
+    def __init__(self, fd: int, offset: int, where: str) -> None:
+        self._fd = fd
+        self._offset = offset
+        self._where = where
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            count = os.preadv(self._fd, [buffer], self._offset)
+        except OSError as error:
+            raise translate(error, self._where) from error
+        self._offset += count
+        return count
+
+    def tell(self) -> int:
+        return self._offset
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._offset = offset + (self._offset if whence == os.SEEK_CUR else 0)
+        return self._offset
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._fd)
+        super().close()
 
 
 def _status(fd: int, where: str) -> os.stat_result:

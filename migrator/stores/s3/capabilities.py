@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from migrator.core.concurrency import together
 from migrator.core.errors import StoreError
-from migrator.core.part_sizes import MOST_PARTS
 from migrator.stores.s3.errors.mapping import status_of, translate
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
+from migrator.stores.s3.part_sizes import MOST_PARTS
 from migrator.stores.unrecognized import PROBE_PREFIX
 
 if TYPE_CHECKING:

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
+import boto3.session
+import botocore.loaders
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from s3transfer.utils import ReadFileChunk
 
 from migrator import __version__
 from migrator.config.settings import DEFAULT_PORTS, S3Access
@@ -87,7 +90,7 @@ def connect(
         session = _session_for(access)
         credentials = _credentials_of(session)
         client, adapting = _taken_or_made(settings)
-        ca_bundle = access.ca_bundle or session.get_config_variable("ca_bundle")
+        ca_bundle = access.ca_bundle or session.core.get_config_variable("ca_bundle")
     if ca_bundle and client.meta.endpoint_url.startswith("https:"):
         refuse_ca_bundle(ca_bundle)
     throttle = throttle or Throttle()
@@ -104,8 +107,8 @@ def signer_of(access: S3Access) -> tuple[str, str]:
     """
     with suppress(BotoCoreError, ValueError):
         session = _session_for(access)
-        credentials = session.get_credentials()
-        region = str(session.get_config_variable("region") or "")
+        credentials = session.core.get_credentials()
+        region = str(session.boto3.region_name or "")
         if credentials is None:
             return region, ""
         frozen = credentials.get_frozen_credentials()
@@ -124,6 +127,13 @@ def make_ahead(accesses: Iterable[S3Access]) -> None:
         with _as_settings_error(access):
             settings = _Settings(access)
             _made_ahead.append((settings, *_made(settings)))
+
+
+class _Session(NamedTuple):
+    """boto3's session, and botocore's below it, which alone gives settings of the profile such as the CA bundle."""
+
+    boto3: boto3.session.Session
+    core: botocore.session.Session
 
 
 class _Settings(NamedTuple):
@@ -161,7 +171,7 @@ def _made(settings: _Settings) -> tuple[Any, Adapting]:
             chosen: Any = {**_S3_CHOICES, "addressing_style": access.addressing}
             config = config.merge(Config(s3=chosen))
     adapting = Adapting(access)
-    client = _session_for(access).create_client(
+    client = _session_for(access).boto3.client(
         "s3", endpoint_url=access.endpoint_url, verify=access.ca_bundle or None, config=config
     )
     client.meta.events.register("before-send.s3", slice_body)
@@ -188,10 +198,10 @@ def _as_settings_error(access: S3Access) -> Iterator[None]:
         ) from error
 
 
-def _credentials_of(session: botocore.session.Session) -> Credentials:
+def _credentials_of(session: _Session) -> Credentials:
     """The session's credentials, had now: helpers, sign-ins and token files that fail are told before anything else is tried."""
     try:
-        credentials = session.get_credentials()
+        credentials = session.core.get_credentials()
         if credentials is not None:
             credentials.get_frozen_credentials()
     except ClientError as error:  # of the service that gives them out, such as STS
@@ -256,10 +266,10 @@ def _size_of(body: object) -> int:
     """How much will be sent: botocore makes a file of the bytes that it is given."""
     if isinstance(body, io.BytesIO):
         return body.getbuffer().nbytes
-    return len(body) if isinstance(body, (bytes, bytearray)) else 0
+    return len(body) if isinstance(body, (bytes, bytearray, ReadFileChunk)) else 0
 
 
-def _session_for(access: S3Access) -> botocore.session.Session:
+def _session_for(access: S3Access) -> _Session:
     environment = frozenset(
         (name, value) for name, value in os.environ.items() if name.startswith("AWS_") or name == "HOME"
     )
@@ -268,11 +278,11 @@ def _session_for(access: S3Access) -> botocore.session.Session:
 
 
 @functools.lru_cache(maxsize=8)
-def _session(access: S3Access, environment: frozenset[tuple[str, str]]) -> botocore.session.Session:
-    """The session for these settings and this `environment`: botocore's own, as boto3 would add nothing but 0.05 s of start-up.
+def _session(access: S3Access, environment: frozenset[tuple[str, str]]) -> _Session:
+    """Return the session for these settings and this `environment`.
 
-    Kept, for reading botocore's service model takes 0.1 s: forked workers find it in memory, and so does the other end where only
-    the server differs, which is the client's own affair.
+    Kept, for reading the service model takes 0.1 s: forked workers find it in memory, and so does the other end where only the server
+    differs, which is the client's own affair.
     """
     session = botocore.session.Session(profile=access.profile)
     for name, value in (
@@ -285,4 +295,11 @@ def _session(access: S3Access, environment: frozenset[tuple[str, str]]) -> botoc
     if access.access_key_id is not None and access.secret_access_key is not None:
         token = access.session_token.reveal() if access.session_token is not None else None
         session.set_credentials(access.access_key_id, access.secret_access_key.reveal(), token)
-    return session
+    session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
+    return _Session(boto3.session.Session(botocore_session=session), session)
+
+
+@functools.cache
+def _loader(data_path: str | None) -> botocore.loaders.Loader:
+    """Return what reads service models: one for all sessions of the process, for it keeps what it has read."""
+    return botocore.loaders.create_loader(data_path)

@@ -25,8 +25,8 @@ from migrator.core.errors import (
 )
 from migrator.core.naming import BucketPerOrganization, SingleBucket, is_organization
 from migrator.core.outcomes import Notice, NoticeKind, Notify
-from migrator.core.part_sizes import LARGEST_OBJECT, SMALLEST_OF_S3, SMALLEST_PART, WHOLE_UP_TO, part_size_for
 from migrator.core.protocols import Content, Journal, Promise, Receipt, Source
+from migrator.core.size_classes import SMALLEST_PART, WHOLE_UP_TO
 from migrator.stores.disk.source import length_for
 from migrator.stores.read_ahead import Prefetch
 from migrator.stores.s3.capabilities import Abilities, probe
@@ -37,6 +37,7 @@ from migrator.stores.s3.http.curl import Wire, is_available
 from migrator.stores.s3.listing.buckets import bucket_exists, buckets_with_prefix, create_bucket
 from migrator.stores.s3.listing.pages import PAGE, Lister, refuse_hidden_folder, refuse_hidden_keys
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
+from migrator.stores.s3.part_sizes import LARGEST_OBJECT, SMALLEST_OF_S3, part_size_for
 from migrator.stores.s3.transfer.multipart import (
     UPLOAD_LOST,
     Means,
@@ -47,7 +48,7 @@ from migrator.stores.s3.transfer.multipart import (
     list_uploads,
     lost_uploads,
 )
-from migrator.stores.s3.transfer.part_threads import PARTS_IN_MEMORY, PartLane
+from migrator.stores.s3.transfer.part_window import PartExecutor
 from migrator.stores.s3.transfer.ranged_get import RangeReader
 from migrator.stores.s3.transfer.single import (
     BodyReader,
@@ -87,7 +88,7 @@ class S3Source:
         self._client = connection.client
         self._adapting = connection.adapting
         self.wire = Wire(connection) if wired and is_available() else None
-        self._parts = PartLane(PARTS_IN_MEMORY)
+        self._parts = PartExecutor()
         self._patience = patience
         self._retry = patience.run
         self._lister = Lister(self._client, self._retry, self.wire, by_v1=location.access.lists_by_v1)
@@ -252,7 +253,7 @@ class S3Source:
             entry,
             part_size=None if again else check.only_part_size,
             first=SMALLEST_PART // 2 if again else None,
-            lane=self._parts,
+            executor=self._parts,
             patience=self._patience,
             throttle=self._throttle,
         )
@@ -532,7 +533,7 @@ class S3Target(S3Source):
             client=self._client,
             wire=self.wire,
             abilities=self.abilities,
-            lane=self._parts,
+            executor=self._parts,
             patience=self._patience,
             journal=self._journal,
             throttle=self._throttle,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import SourceChanged, Vanished
-from migrator.core.part_sizes import PART_SIZES_IN_USE, SMALLEST_PART
+from migrator.core.size_classes import PART_SIZES_IN_USE, SMALLEST_PART
 from migrator.stores.memory import MemoryContent, MemoryStore
 from migrator.transfer.equality import (
     EtagCheck,

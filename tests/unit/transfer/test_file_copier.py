@@ -14,8 +14,8 @@ import pytest
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import AlreadyThere, Interrupted, MustStop, SourceChanged, StoreError, StoreFull, Vanished
 from migrator.core.outcomes import Action, Outcome, Result, Step
-from migrator.core.part_sizes import WHOLE_UP_TO
 from migrator.core.protocols import Answer, Content, Receipt, Source
+from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.stores.memory import MemoryStore
 from migrator.sync.shard_pass import DIFFERENT_SIZE
 from migrator.transfer import file_copier

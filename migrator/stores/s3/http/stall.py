@@ -68,6 +68,26 @@ class SlicedBody:
         """Each iteration begins anew anyway."""
 
 
+class SendingWatch:
+    """For s3transfer's `ReadFileChunk`, which calls it with each piece that it reads: the time until the next one is that of sending.
+
+    Raises Crawls as `Watchdog`.
+    """
+
+    def __init__(self, watchdog: Watchdog | None = None, clock: Clock = time.monotonic) -> None:
+        self._watchdog = watchdog or Watchdog()
+        self._clock = clock
+        self._last: tuple[int, float] | None = None
+
+    def __call__(self, bytes_transferred: int) -> None:
+        """Count the piece before; a negative size is a rewind, before the part is sent again."""
+        now = self._clock()
+        if self._last is not None and bytes_transferred > 0:
+            size, began = self._last
+            self._watchdog.passed(size, now - began)
+        self._last = (bytes_transferred, now) if bytes_transferred > 0 else None
+
+
 def slice_body(request: Any, **_: Any) -> None:
     """For botocore's ``before-send``: what is signed and prepared is sent in slices."""
     if isinstance(request.body, (bytes, bytearray)) and len(request.body) > _SLICE:

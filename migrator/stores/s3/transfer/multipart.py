@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from s3transfer.utils import ReadFileChunk
 
 from migrator.core.entities import Entry, RawFile, UnfinishedUpload
 from migrator.core.errors import (
@@ -24,14 +25,16 @@ from migrator.core.errors import (
     Unavailable,
     Vanished,
 )
-from migrator.core.part_sizes import LARGEST_PART, part_size_for, parts_in_flight
 from migrator.core.protocols import Content, Journal
+from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.stores.s3.capabilities import Abilities
 from migrator.stores.s3.errors.mapping import code_of, is_unsupported, translate, tries_before
 from migrator.stores.s3.http.curl import Wire
+from migrator.stores.s3.http.stall import SendingWatch
 from migrator.stores.s3.listing.pages import Retry
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
-from migrator.stores.s3.transfer.part_threads import PartLane
+from migrator.stores.s3.part_sizes import LARGEST_PART, part_size_for, parts_in_flight
+from migrator.stores.s3.transfer.part_window import PARTS_IN_MEMORY, PartExecutor, PartWindow
 from migrator.stores.s3.transfer.ranged_get import RangeReader
 from migrator.stores.s3.transfer.single import Condition, Place, head, head_or_get
 from migrator.transfer.equality import EtagCheck, etag_of_parts, is_plain_md5
@@ -42,10 +45,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _TRIES_A_PART = 3
+_CHUNK = 1 << 20
 _CLOCKS_APART = 900.0
 """Seconds by which the server's clock may differ: with more, it refuses every signature."""
 
-_COPIES_UNDER_WAY = 4
 _SECONDS_IF_LOST = 10.0
 """How long to look for the object of an upload that the server does not know: a proxy may have repeated the request that completed it."""
 UPLOAD_LOST = "upload-lost"
@@ -67,6 +70,45 @@ class _Part(NamedTuple):
     etag: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """What a part is sent from: bytes in memory, or s3transfer's chunk of a file on disk, which is read as it is sent."""
+
+    data: bytes | ReadFileChunk
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def md5(self) -> bytes:
+        """Return the digest; a chunk is read once for it, and rewound. Raises StoreError."""
+        if isinstance(self.data, bytes):
+            return hashlib.md5(self.data, usedforsecurity=False).digest()
+        digest = hashlib.md5(usedforsecurity=False)
+        self.data.disable_callback()
+        for piece in iter(partial(self.data.read, _CHUNK), b""):
+            digest.update(piece)
+        self.data.seek(0)
+        self.data.enable_callback()
+        return digest.digest()
+
+    def close(self) -> None:
+        """Close the chunk's own descriptor."""
+        if not isinstance(self.data, bytes):
+            self.data.close()
+
+
+def _next_part(content: Content, size: int) -> _Body:
+    """Read the next `size` bytes; parts over 16 MiB stay on disk where they are on one. Raises SourceChanged at an early end."""
+    part = content.part(size) if size > WHOLE_UP_TO else None
+    if part is not None:
+        begin = part.tell()
+        return _Body(ReadFileChunk(part, size, begin + size, callbacks=[SendingWatch()]))
+    data = content.read(size)
+    if len(data) < size:
+        raise SourceChanged("source-changed", f"{content.entry.raw_id} ended early while it was read.")
+    return _Body(data)
+
+
 class _Range(NamedTuple):
     """A part of an object that is copied."""
 
@@ -85,7 +127,7 @@ class Means:
     client: S3Client
     wire: Wire | None
     abilities: Abilities
-    lane: PartLane
+    executor: PartExecutor
     patience: Patience
     journal: Journal | None
     throttle: Throttle
@@ -100,7 +142,6 @@ class Upload:
         self._client = means.client
         self._wire = means.wire
         self._abilities = means.abilities
-        self._lane = means.lane
         self._retry = means.patience.run
         self._place = place
         self._raw_file = raw_file
@@ -248,45 +289,44 @@ class Upload:
             self._means.journal.ended(self._upload)
 
     def _send_parts(self, content: Content, part_size: int, kept: dict[int, Listed]) -> list[_Part]:
-        in_flight = parts_in_flight(content.entry.size, part_size)
-        under_way: deque[Future[_Part]] = deque()
-        sent: list[_Part] = []
-        try:
-            while True:
-                self._means.patience.go_on()
-                self._make_room(under_way, sent)
-                data = self._read_part(content, part_size)
-                if data is None:
-                    break
-                number = len(sent) + len(under_way) + 1
-                under_way.append(self._lane.submit(self._send_part, number, data, kept.get(number)))
-                del data
-                if len(under_way) >= in_flight:
-                    sent.append(self._lane.take(under_way.popleft()))
-            while under_way:
-                sent.append(self._lane.take(under_way.popleft()))
-        finally:
-            while under_way:
-                self._lane.drop(under_way.pop())
-        return sent
+        size = content.entry.size
+
+        def parts(window: PartWindow[_Part]) -> Iterator[_Part]:
+            for number, begin in enumerate(range(0, size, part_size), 1):
+                read: Future[_Body] = Future()  # room is reserved first, and the part read then
+                yield from self._begin_part(window, partial(self._send_part, number, read, kept.get(number)))
+                try:
+                    read.set_result(_next_part(content, min(part_size, size - begin)))
+                except BaseException as error:
+                    read.set_exception(error)
+                    raise
+
+        return self._in_order(parts, parts_in_flight(size, part_size))
 
     def _copy_parts(self, origin: Place, entry: Entry, part_size: int, kept: dict[int, Listed]) -> list[_Part]:
-        under_way: deque[Future[_Part]] = deque()
-        copied: list[_Part] = []
-        try:
+        def parts(window: PartWindow[_Part]) -> Iterator[_Part]:
             for number, begin in enumerate(range(0, entry.size, part_size), 1):
-                self._means.patience.go_on()
-                self._make_room(under_way, copied)
                 piece = _Range(number, begin, min(part_size, entry.size - begin))
-                under_way.append(self._lane.submit(self._copy_part, origin, entry, piece, kept.get(number)))
-                if len(under_way) >= _COPIES_UNDER_WAY:
-                    copied.append(self._lane.take(under_way.popleft()))
-            while under_way:
-                copied.append(self._lane.take(under_way.popleft()))
+                yield from self._begin_part(window, partial(self._copy_part, origin, entry, piece, kept.get(number)))
+
+        return self._in_order(parts, PARTS_IN_MEMORY)
+
+    def _in_order(self, parts: Callable[[PartWindow[_Part]], Iterator[_Part]], at_once: int) -> list[_Part]:
+        """Return all parts in order; `parts` begins them in a window and yields those that it took to make room."""
+        window = PartWindow[_Part](self._means.executor, at_once)
+        try:
+            done = list(parts(window))
+            while window:
+                done.append(window.take())
         finally:
-            while under_way:
-                self._lane.drop(under_way.pop())
-        return copied
+            window.close()
+        return done
+
+    def _begin_part(self, window: PartWindow[_Part], call: Callable[[], _Part]) -> Iterator[_Part]:
+        """Begin with a part; yield those that are taken to make room. Raises Interrupted when the run is asked to stop."""
+        self._means.patience.go_on()
+        while not window.begin(call):
+            yield window.take()
 
     def _copy_part(self, origin: Place, entry: Entry, piece: _Range, kept: Listed | None) -> _Part:
         """A part that is there with the right size is kept unread: the ETag of the whole tells whether it was right."""
@@ -305,51 +345,40 @@ class Upload:
             raise StoreError(COPY_UNPROVEN, f"The server copies parts of {origin} without telling their MD5.")
         return _Part(piece.number, bytes.fromhex(etag), etag)
 
-    def _make_room(self, under_way: deque[Future[_Part]], done: list[_Part]) -> None:
-        """Reserve room for one more part. Room is given back when a part is taken, so who holds some must not wait for more."""
-        while not self._lane.reserve(wait=not under_way):
-            done.append(self._lane.take(under_way.popleft()))
+    def _send_part(self, number: int, read: Future[_Body], kept: Listed | None) -> _Part:
+        """Send a part, unless it is there already with just this content. Waits for what is `read`, and raises what reading raised."""
+        with closing(read.result()) as body:
+            return self._sent(number, body, kept)
 
-    def _read_part(self, content: Content, part_size: int) -> bytes | None:
-        """The next part, for which there is room; that is given back at the end."""
-        data = b""
-        try:
-            data = content.read(part_size)
-        finally:
-            if not data:
-                self._lane.release()
-        return data or None
-
-    def _send_part(self, number: int, data: bytes, kept: Listed | None) -> _Part:
-        """Send a part, unless it is there already with just this content."""
-        digest = hashlib.md5(data, usedforsecurity=False)
-        if kept is not None and kept == Listed(digest.hexdigest(), len(data)) and self._abilities.etag_is_md5:
-            return _Part(number, digest.digest(), kept.etag)
+    def _sent(self, number: int, body: _Body, kept: Listed | None) -> _Part:
+        md5 = body.md5()
+        if kept is not None and kept == Listed(md5.hex(), len(body)) and self._abilities.etag_is_md5:
+            return _Part(number, md5, kept.etag)
         for _ in range(_TRIES_A_PART):
             try:
-                etag = self._over_wire(number, data, digest.digest()) or self._by_boto3(number, data, digest.digest())
+                etag = self._over_wire(number, body, md5) or self._by_boto3(number, body, md5)
             except NotTheSame as error:
                 if error.name in (UPLOAD_LOST, PARTS_LIMITED):
                     raise
                 continue  # the server found the damage: this part again, and not the whole file
-            if etag == digest.hexdigest() or not self._abilities.etag_is_md5:
-                return _Part(number, digest.digest(), etag or digest.hexdigest())
+            if etag == md5.hex() or not self._abilities.etag_is_md5:
+                return _Part(number, md5, etag or md5.hex())
         raise NotTheSame(
             "damaged-on-the-way", f"Part {number} of {self._place} arrived as something else, three times."
         )
 
-    def _over_wire(self, number: int, data: bytes, md5: bytes) -> str | None:
-        if self._wire is None:
+    def _over_wire(self, number: int, body: _Body, md5: bytes) -> str | None:
+        if self._wire is None or not isinstance(body.data, bytes):
             return None
         query = {"partNumber": str(number), "uploadId": self._id}
-        answer = self._wire.put_part(self._place.bucket, self._place.key, query, data, md5)
+        answer = self._wire.put_part(self._place.bucket, self._place.key, query, body.data, md5)
         return clean_etag(answer.header("etag")) if answer is not None and 200 <= answer.status < 300 else None
 
-    def _by_boto3(self, number: int, data: bytes, md5: bytes) -> str | None:
+    def _by_boto3(self, number: int, body: _Body, md5: bytes) -> str | None:
         asked = {
             "UploadId": self._id,
             "PartNumber": number,
-            "Body": data,
+            "Body": body.data,
             "ContentMD5": base64.b64encode(md5).decode(),
         }
         try:
@@ -437,7 +466,7 @@ class Upload:
             found,
             part_size=part_size,
             first=None,
-            lane=self._lane,
+            executor=self._means.executor,
             patience=self._means.patience,
             throttle=self._means.throttle,
         )

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from migrator.core.entities import Entry
 from migrator.core.errors import Unavailable
-from migrator.core.part_sizes import SMALLEST_PART, WHOLE_UP_TO, parts_in_flight
+from migrator.core.size_classes import SMALLEST_PART, WHOLE_UP_TO
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.http.curl import Wire
 from migrator.stores.s3.http.stall import Watchdog, read_steadily
 from migrator.stores.s3.parsing.etags import clean_etag
-from migrator.stores.s3.transfer.part_threads import PartLane
+from migrator.stores.s3.part_sizes import parts_in_flight
+from migrator.stores.s3.transfer.part_window import PartExecutor, PartWindow
 from migrator.stores.s3.transfer.single import RANGE_START, Place, get_object, is_opaque
 from migrator.transfer.retry import Patience
 from migrator.transfer.throttle import Throttle
@@ -42,7 +42,7 @@ class RangeReader:
         *,
         part_size: int | None,
         first: int | None,
-        lane: PartLane,
+        executor: PartExecutor,
         patience: Patience,
         throttle: Throttle,
     ) -> None:
@@ -51,14 +51,13 @@ class RangeReader:
         self._wire = wire
         self._place = place
         self._entry = entry
-        self._lane = lane
         self._patience = patience
         self._hashes_parts = part_size is not None and part_size <= WHOLE_UP_TO
         self.unit = part_size if part_size is not None and self._hashes_parts else SMALLEST_PART
         self._next_length = first or self.unit
         self.is_opaque = False
         self._offset = 0
-        self._under_way: deque[Future[Chunk]] = deque()
+        self._window = PartWindow[Chunk](executor, parts_in_flight(entry.size))
 
     def skip(self, size: int) -> None:
         self._offset += size
@@ -66,22 +65,17 @@ class RangeReader:
     def read(self, size: int) -> Chunk:
         self._patience.go_on()
         self._ask_ahead()
-        if not self._under_way:
-            return b"", None
-        return self._lane.take(self._under_way.popleft())
+        return self._window.take() if self._window else (b"", None)
 
     def close(self) -> None:
-        while self._under_way:
-            self._lane.drop(self._under_way.pop())
+        self._window.close()
 
     def _ask_ahead(self) -> None:
-        most = parts_in_flight(self._entry.size)
-        while self._offset < self._entry.size and len(self._under_way) < most:
-            if not self._lane.reserve(wait=not self._under_way):
-                return
+        while self._offset < self._entry.size:
             length = min(self._next_length, self._entry.size - self._offset)
+            if not self._window.begin(partial(self._fetch, self._offset, length)):
+                return
             self._next_length = self.unit
-            self._under_way.append(self._lane.submit(self._fetch, self._offset, length))
             self._offset += length
 
     def _fetch(self, start: int, length: int) -> Chunk:

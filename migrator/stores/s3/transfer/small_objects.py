@@ -21,6 +21,7 @@ from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import MigratorError, NotTheSame
 from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import Answer, Receipt, Target
+from migrator.core.size_classes import SMALL_UP_TO
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.s3.http.curl import NO_HEADERS_OF_CURL, Route, Wire, encoded_key
 from migrator.stores.s3.http.signing import Signer
@@ -30,9 +31,6 @@ from migrator.stores.s3.transfer.single import Place
 from migrator.transfer.adaptive_concurrency import Pace
 from migrator.transfer.equality import is_plain_md5
 from migrator.transfer.file_copier import Stored
-
-LARGEST = 1 << 20
-"""Bytes up to which a raw file is small: larger ones cost boto3 little for each byte."""
 
 _BYTES_UNDER_WAY = 32 << 20
 _ENDED_AT_MOST = 256
@@ -88,7 +86,7 @@ class Upload:
         self.wire = wire
 
     def takes(self, step: Step) -> bool:
-        if step.source.size > LARGEST:
+        if step.source.size > SMALL_UP_TO:
             return False
         if step.action is Action.COMPARE:
             return step.target is not None and is_plain_md5(step.target.etag)
@@ -100,7 +98,7 @@ class Upload:
 
     def begin(self, raw_file: RawFile, step: Step) -> Call:
         self._target.prepare(raw_file.organization)
-        content, entry = self._source.read_whole(raw_file, LARGEST)
+        content, entry = self._source.read_whole(raw_file, SMALL_UP_TO)
         digest = hashlib.md5(content, usedforsecurity=False)
         more = {"content-md5": base64.b64encode(digest.digest()).decode(), "if-none-match": "*"}
         return Call("PUT", self._target.place(raw_file), content, more, digest.hexdigest(), entry)
@@ -129,7 +127,7 @@ class Download:
 
     def takes(self, step: Step) -> bool:
         is_ours = step.action in (Action.COPY, Action.COMPARE)
-        return is_ours and step.source.size <= LARGEST and is_plain_md5(step.source.etag)
+        return is_ours and step.source.size <= SMALL_UP_TO and is_plain_md5(step.source.etag)
 
     def holds_same(self, raw_file: RawFile, step: Step) -> bool:
         return isinstance(self._target, DiskSource) and _has_md5(self._target, raw_file, step.source)
@@ -148,7 +146,7 @@ class Download:
 
 
 def _has_md5(disk: DiskSource, raw_file: RawFile, entry: Entry | None) -> bool:
-    content, _ = disk.read_whole(raw_file, LARGEST)
+    content, _ = disk.read_whole(raw_file, SMALL_UP_TO)
     return entry is not None and hashlib.md5(content, usedforsecurity=False).hexdigest() == entry.etag
 
 
@@ -167,6 +165,9 @@ class _Whole:
 
     def read(self, size: int) -> bytes:
         return self._body.read(size)
+
+    def part(self, size: int) -> None:
+        """It is in memory already."""
 
     def finish(self) -> None:
         """Its digest was compared before it came here."""
@@ -283,7 +284,7 @@ class BulkLane:
         return [*lines, *NO_HEADERS_OF_CURL]
 
     def _new_request(self, route: Route) -> _Request:
-        return _Request(self._job.wire.handle(route, 2 * LARGEST), self._job.method, route.origin)
+        return _Request(self._job.wire.handle(route, 2 * SMALL_UP_TO), self._job.method, route.origin)
 
     def _take_ended(self) -> None:
         waiting = 1

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
 from migrator.core.entities import RawFile
-from migrator.core.errors import NotTheSame
+from migrator.core.errors import NotTheSame, SourceChanged
 from migrator.core.protocols import Content
 from migrator.stores.memory import MemoryStore
 from migrator.stores.s3.capabilities import Abilities
 from migrator.stores.s3.source import S3Target
-from tests.backends import raw_id
+from tests.backends import DiskBackend, raw_id
 from tests.fakes import quick_patience
 from tests.scripted import Asked, Reply, Scripted, scripted
 
@@ -26,16 +27,22 @@ DATA = bytes(range(256)) * (17 * MIB // 256) + b"and some"
 class Server:
     """Takes an upload in parts. `etag` is what it answers for everything, `damage` what it does to what it was sent."""
 
-    def __init__(self, etag: str = '"opaque"', *, damage: bytes = b"") -> None:
+    def __init__(self, etag: str = '"opaque"', *, damage: bytes = b"", fails: int = 0) -> None:
         self._etag = {"ETag": etag}
+        self._fails = fails
         self._damage = damage
         self._parts: dict[int, bytes] = {}
         self.content: bytes | None = None
         self.reads = 0
+        self.lengths: list[int] = []
 
     def __call__(self, asked: Asked, number: int) -> Reply:
         part = re.search(r"partNumber=(\d+)", asked.path)
+        if part is not None and self._fails:
+            self._fails -= 1
+            return Reply(500, b"<Error><Code>InternalError</Code></Error>")
         if part is not None:
+            self.lengths.append(len(asked.body))
             self._parts[int(part.group(1))] = asked.body
             return Reply(200, headers=self._etag)
         if asked.method == "POST" and "uploads" in asked.path:
@@ -96,3 +103,51 @@ def test_damage_on_the_way_to_a_server_that_proves_nothing_is_found() -> None:
         pytest.raises(NotTheSame, match="other bytes"),
     ):
         target.store(ONE, content)
+
+
+def test_parts_over_16_mib_are_sent_from_the_disk_and_sent_again_whole(tmp_path: Path) -> None:
+    """In memory are pieces of the part, not the part: some parts of up to 1 GiB are in flight at once."""
+    disk, large = DiskBackend(tmp_path / "data"), DATA + DATA[: 16 * MIB]
+    disk.save(ONE, large)
+    server = Server(fails=2)
+    with closing(disk), scripted(server) as there, target_at(there, Abilities(checks_md5=True, most_parts=2)) as target:
+        source = disk.source()
+        entry = source.look(ONE)
+        assert entry is not None
+        with source.open(ONE, entry) as content:
+            with_watch = ReadsCounted(content)
+            target.store(ONE, with_watch)
+    assert server.content == large
+    assert sorted(server.lengths) == [len(large) - 32 * MIB, 32 * MIB]
+    assert with_watch.largest <= 16 * MIB, "a large part was read into memory"
+
+
+class ReadsCounted:
+    """A content that notes how much was read of it into memory at once."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self.entry = content.entry
+        self.stamp = content.stamp
+        self.resume_unit = content.resume_unit
+        self.accept = content.accept
+        self.part = content.part
+        self.finish = content.finish
+        self.largest = 0
+
+    def read(self, size: int) -> bytes:
+        self.largest = max(self.largest, size)
+        return self._content.read(size)
+
+
+def test_a_content_that_ends_early_is_not_completed() -> None:
+    server = Server()
+    with (
+        scripted(server) as there,
+        target_at(there, Abilities(checks_md5=True)) as target,
+        opened() as content,
+    ):
+        content.read(3 * MIB)
+        with pytest.raises(SourceChanged, match="ended early"):
+            target.store(ONE, content)
+    assert server.content is None

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from migrator.core.entities import Entry
-from migrator.core.part_sizes import SMALLEST_PART, parts_in_flight
-from migrator.stores.s3.transfer.part_threads import PartLane
+from migrator.core.size_classes import SMALLEST_PART
+from migrator.stores.s3.part_sizes import parts_in_flight
+from migrator.stores.s3.transfer.part_window import PartExecutor
 from migrator.stores.s3.transfer.ranged_get import RangeReader
 from migrator.stores.s3.transfer.single import Place
 from migrator.transfer.throttle import Throttle
@@ -32,7 +33,7 @@ class Client:
         return {"Body": body, "ETag": '"e"', "ContentRange": f"bytes {begin}-{end}/{SIZE}"}
 
 
-def reader_in(lane: PartLane) -> RangeReader:
+def reader_in(executor: PartExecutor) -> RangeReader:
     return RangeReader(
         Client(),  # type: ignore[arg-type]
         None,
@@ -40,7 +41,7 @@ def reader_in(lane: PartLane) -> RangeReader:
         Entry(raw_id("0001"), SIZE, "e"),
         part_size=SMALLEST_PART,
         first=None,
-        lane=lane,
+        executor=executor,
         patience=quick_patience(),
         throttle=Throttle(),
     )
@@ -52,18 +53,20 @@ def test_a_reader_that_is_not_read_leaves_room_for_another() -> None:
     waits to write; the other has all room to write, and waits to read.
     """
     assert parts_in_flight(SIZE) > ROOMS
-    lane = PartLane(ROOMS)
-    with closing(lane), closing(reader_in(lane)) as one, closing(reader_in(lane)) as other:
+    executor = PartExecutor(ROOMS)
+    with closing(executor), closing(reader_in(executor)) as one, closing(reader_in(executor)) as other:
         for _ in range(3):
             for reader in (one, other):
                 assert len(reader.read(SMALLEST_PART)[0]) == SMALLEST_PART
-                assert lane.reserve(wait=False), "all room is held by readers that nobody reads"
-                lane.release()
+                room = executor.submit(str, wait=False)
+                assert room is not None, "all room is held by readers that nobody reads"
+                executor.give_back()
 
 
 def test_room_is_given_back_when_a_reader_is_closed_in_mid_read() -> None:
-    lane = PartLane(ROOMS)
-    with closing(lane):
-        with closing(reader_in(lane)) as reader:
+    executor = PartExecutor(ROOMS)
+    with closing(executor):
+        with closing(reader_in(executor)) as reader:
             reader.read(SMALLEST_PART)
-        assert [lane.reserve(wait=False) for _ in range(ROOMS + 1)] == [True] * ROOMS + [False]
+        began = [executor.submit(str, wait=False) is not None for _ in range(ROOMS + 1)]
+        assert began == [True] * ROOMS + [False]
