@@ -25,7 +25,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(
     page.relative_to(DOCS).as_posix() for page in (DOCS / "guides").glob("*.md") if "```sh\n" in page.read_text()
 )
-_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^ *```sh\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _STUB = '#!/bin/sh\necho "$(basename "$0") $*" >> "$CALLED"\n'
 _DOCKER = """#!/bin/bash
 case "$*" in
@@ -138,7 +138,7 @@ def test_there_are_guides() -> None:
     assert len(PAGES) >= 5
 
 
-@pytest.mark.parametrize("page", [*PAGES, "tutorial.md"])
+@pytest.mark.parametrize("page", [*PAGES, "tutorial.md", "../README.md"])
 def test_the_commands_of_a_guide_run_as_written(
     page: str, moto: S3Server, fresh_names: FreshNames, tmp_path: Path
 ) -> None:
