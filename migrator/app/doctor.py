@@ -69,6 +69,7 @@ from migrator.transfer.retry import Patience
 _SAMPLE_SECONDS = 2.0
 _FIRST_SAMPLE_SECONDS = 0.15
 _BUCKETS_ASKED = 100
+_COPYING = ("migrate", "watch")
 _NO_LOOK = SourceLook(organizations=(), problems=(), stray_bytes=0)
 
 
@@ -135,7 +136,7 @@ def first_findings(
         rights = beside.submit(_rights_to_write, prepared, options)
         sample = sample_of(source, look.organizations, seconds=_FIRST_SAMPLE_SECONDS)
     is_disk = isinstance(locations.source, DiskLocation)
-    told = (finding_names.EMPTY_FILES, finding_names.SOURCE_IN_USE)
+    told = (finding_names.SOURCE_IN_USE,)
     found = [one for one in source_findings((), sample, is_disk=is_disk, now=time.time()) if one.name in told]
     if isinstance(locations.target, S3Location):
         found.append(raws_finding())
@@ -418,5 +419,6 @@ def _writers(locations: Locations, options: Options) -> Iterator[Finding]:
         if other is None:
             continue
         with other:
-            others += [f"{run.source} to {run.target}" for run in other.runs(1) if ends & {run.source, run.target}]
+            copies = [run for run in other.runs() if run.command in _COPYING]  # a verification writes to neither end
+            others += [f"{run.source} to {run.target}" for run in copies[:1] if ends & {run.source, run.target}]
     yield ledgers_finding(others)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
@@ -26,7 +26,7 @@ from migrator.app.planning import (
     with_learned,
 )
 from migrator.app.reporting import first_totals, report_of
-from migrator.app.run_state import Record, fingerprint_of, only_reading
+from migrator.app.run_state import Record, fingerprint_of, known_findings, only_reading
 from migrator.app.store_factory import held_ledger, patience_of, reading, throttle_of
 from migrator.app.uploads import give_up_leftovers
 from migrator.app.worker_config import Recipe, pass_of
@@ -35,6 +35,7 @@ from migrator.core.errors import MigratorError, MustStop
 from migrator.core.outcomes import Finding, Outcome
 from migrator.core.protocols import Source
 from migrator.core.tally import Count, Tally
+from migrator.doctor.source import empty_files
 from migrator.engines.threads import Threads
 from migrator.ledger.ledger import Ledger
 from migrator.reports.report import MAX_DURATION, Report
@@ -78,15 +79,16 @@ def plan(locations: Locations, options: Options, watch: Watch, stopping: Stoppin
             findings = (
                 *prepared.findings,
                 *access.findings(),
-                *as_forced(known, options.forced),
+                *as_forced((*known, *empty_findings(totals)), options.forced),
                 *key_findings(recipe, options),
                 *engine.findings,
             )
         estimate = None if stopping.event.is_set() else estimated(prepared, totals, source, target, memory.runs)
     seconds = time.monotonic() - started
-    return report_of(
+    report = report_of(
         "plan", "", prepared, totals, seconds, stopping, findings=findings, dry_run=True, estimate=estimate
     )
+    return replace(report, known=memory.known)
 
 
 def migrate(
@@ -107,6 +109,7 @@ def migrate(
     throttle = throttle_of(options, stopping.event)
     with ExitStack() as stack:
         ledger = stack.enter_context(held_ledger(locations, options))
+        known = known_findings(ledger)
         abilities, prepared = _try_out_target(prepared, options, ledger, run_id, stopping, stack)
         access = Ownership(locations.target, options, corrects=True, stopping=stopping.event)
         record = Record(ledger, run_id, totals, relies_on_finished=not options.reread)
@@ -128,6 +131,7 @@ def migrate(
             lambda: (
                 *with_learned(prepared.findings, abilities, totals),
                 *access.findings(),
+                *as_forced(tuple(empty_findings(totals)), options.forced),
                 *key_findings(recipe, options),
                 *engine.findings,
             ),
@@ -155,7 +159,7 @@ def migrate(
         report = report_now()
         record.keep(as_kept(report))
         record.end(report.exit_status)
-    return report
+    return replace(report, known=known)
 
 
 def _try_out_target(
@@ -270,6 +274,12 @@ def _count_what_is_left(totals: Totals, ahead: CountAhead, stopping: Stopping) -
             tally[Outcome.PENDING].merge(Count(counted.files - told.files, max(0, counted.bytes - told.bytes)))
     if stopping.signal == MAX_DURATION and ahead.is_final and not totals.overall()[Outcome.PENDING].files:
         stopping.signal = ""  # it came to its end all the same
+
+
+def empty_findings(totals: Totals) -> Iterator[Finding]:
+    """The raw files of 0 bytes among those that the run looked at."""
+    seen = sum(totals.shape.sizes.values())
+    return empty_files(totals.shape.sizes[0], seen, all_of_them=seen == totals.overall().discovered.files)
 
 
 def new_run_id() -> str:

@@ -14,6 +14,8 @@ from migrator.core.errors import MigratorError
 from migrator.core.tally import Count
 from migrator.ledger.ledger import Ledger
 from migrator.ledger.records import RunRow
+from migrator.reports.serialization import findings_in
+from migrator.reports.text.findings import as_known
 from migrator.sync.coordinator import Totals
 from migrator.sync.counter import CountAhead
 from migrator.sync.messages import Told, UploadBegan, UploadEnded
@@ -23,9 +25,13 @@ _RUNS_LOOKED_AT = 10
 
 
 class NoMemory:
-    """Nothing is known, and nothing is kept. `runs` are the last ones between these locations, newest first."""
+    """Nothing is known, and nothing is kept.
+
+    `runs` are the last ones between these locations, newest first; `known` are findings of theirs.
+    """
 
     runs: Sequence[RunRow] = ()
+    known: frozenset[tuple[str, str]] = frozenset()
 
     def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
         return {}
@@ -55,9 +61,19 @@ class OnlyReading(NoMemory):
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self.runs = ledger.runs(_RUNS_LOOKED_AT)
+        self.known = known_findings(ledger)
 
     def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
         return self._ledger.provisional(organization, prefix)
+
+
+def known_findings(ledger: Ledger) -> frozenset[tuple[str, str]]:
+    """Name and words of the findings of the newest run that kept its report: an operator has seen them."""
+    for run in ledger.runs(_RUNS_LOOKED_AT):
+        kept = ledger.report(run.run_id)
+        if kept is not None:
+            return as_known(findings_in(kept))
+    return frozenset()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from migrator.app.bytes_calls import refusals_known
@@ -17,7 +17,7 @@ from migrator.app.options import MOST_JOBS, Options, Stopping, Watch, are_parted
 from migrator.app.ownership import Ownership
 from migrator.app.planning import first_look
 from migrator.app.reporting import buckets_of, totals_of
-from migrator.app.run_state import ProofRecord
+from migrator.app.run_state import ProofRecord, known_findings
 from migrator.app.store_factory import End, as_refusal, held_ledger_of, patience_of, reading, throttle_of
 from migrator.app.worker_config import Proving, Recipe
 from migrator.checks.sample import Sample, draw
@@ -185,6 +185,7 @@ def _verify(seen: _Seen, options: Options, asked: Asked, watch: Watch, stopping:
         if not stopping.event.is_set():
             _end_whole(record, sheets, look)
         report = _report_of(seen, asked, record, totals, found_here, time.monotonic() - started, stopping)
+        report = replace(report, known=known_findings(ledger))
         record.end(report.exit_status)
     return report
 

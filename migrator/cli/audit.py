@@ -23,6 +23,7 @@ from migrator.cli.options import (
     overrides_of,
     owner_option,
 )
+from migrator.cli.output import answer, stdout_columns
 from migrator.cli.progress import watching
 from migrator.cli.signals import draining
 from migrator.core.errors import SettingsError
@@ -79,7 +80,10 @@ def audit(**given: Any) -> int:
         )
         with draining(given) as stopping:
             report = run_audit(settings, _wish(given), options_of(given), watching(given), stopping)
-    click.echo(audit_as_json(report) if given["as_json"] else audit_as_text(report))
+    if given["as_json"]:
+        click.echo(audit_as_json(report))
+    else:
+        answer(audit_as_text(report, width=stdout_columns()))
     return report.exit_status
 
 

@@ -21,6 +21,7 @@ from migrator.cli.options import (
     state_folder,
     state_options,
 )
+from migrator.cli.output import answer, stdout_columns
 from migrator.core.errors import SettingsError
 from migrator.reports.text.doctor import DoctorReport, doctor_as_json, doctor_as_text
 
@@ -73,7 +74,10 @@ def doctor(**given: Any) -> int:
     )
     found = examine(locations, options, wish, new_run_id())
     report = _report_of(found)
-    click.echo(doctor_as_json(report) if given["as_json"] else doctor_as_text(report))
+    if given["as_json"]:
+        click.echo(doctor_as_json(report))
+    else:
+        answer(doctor_as_text(report, width=stdout_columns()))
     return report.exit_status
 
 

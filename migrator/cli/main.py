@@ -13,11 +13,13 @@ import click
 
 from migrator import __version__
 from migrator.cli.options import PREFIX
+from migrator.cli.output import colour_wanted, coloured, stderr_columns
 from migrator.config.env_file import is_secret
 from migrator.core.errors import MigratorError, SettingsError
 from migrator.core.redaction import HIDDEN, without_secrets
 from migrator.reports.formatting import shown
 from migrator.reports.json import error_as_json
+from migrator.reports.text.wrapping import joined
 
 SHORTEST_SECRET = 8
 """Characters; a shorter value is also found in other words."""
@@ -124,11 +126,11 @@ def _tell(error: MigratorError, arguments: list[str]) -> int:
         told = {"name": error.name, "what": error.what, "why": error.why, "cure": error.cure}
         click.echo(json_line("error", **told, exit_status=error.exit_status), err=True)
         return error.exit_status
-    click.echo(f"error: {shown(error.what)} [{error.name}]", err=True)
-    if error.why:
-        click.echo(f"  why:  {shown(error.why)}", err=True)
-    if error.cure:
-        click.echo(f"  cure: {shown(error.cure)}", err=True)
+    lines = [f"error: {shown(error.what)} [{error.name}]"]
+    lines += [f"  why:  {shown(error.why)}"] if error.why else []
+    lines += [f"  cure: {shown(error.cure)}"] if error.cure else []
+    choice = _given(arguments, "color")
+    click.echo(coloured(joined(lines, stderr_columns())), err=True, color=colour_wanted(choice))
     return error.exit_status
 
 
@@ -139,9 +141,14 @@ def _tell_as_json(error: MigratorError, arguments: list[str]) -> None:
 
 
 def _wants_json_log(arguments: list[str]) -> bool:
-    given = next((word for before, word in pairwise(arguments) if before == "--log-format"), None)
-    written = next((word.partition("=")[2] for word in arguments if word.startswith("--log-format=")), given)
-    return (written or os.environ.get(f"{PREFIX}LOG_FORMAT", "")) == "json"
+    return _given(arguments, "log-format") == "json"
+
+
+def _given(arguments: list[str], option: str) -> str:
+    """The value of an option where click may not have come to parse it, else of its variable."""
+    given = next((word for before, word in pairwise(arguments) if before == f"--{option}"), None)
+    written = next((word.partition("=")[2] for word in arguments if word.startswith(f"--{option}=")), given)
+    return written or os.environ.get(f"{PREFIX}{option.upper().replace('-', '_')}", "")
 
 
 def _unexpected(error: Exception) -> MigratorError:

@@ -31,7 +31,7 @@ from migrator.cli.reporting import reporting
 from migrator.cli.signals import draining
 from migrator.core.errors import SettingsError
 from migrator.reports.formatting import plural, shown
-from migrator.reports.text.console import finding_lines
+from migrator.reports.text.findings import finding_lines
 
 
 @click.command(short_help="Copy what is missing at the target; go on after an interruption.")

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from migrator.app.options import EngineName, Options, engine_and_scheduler
+from migrator.cli.output import CHOICES, on_colour
 from migrator.config.limits import Limits, bandwidth_of, requests_of, seconds_of
 from migrator.config.locations import resolve_end, resolve_locations
 from migrator.config.settings import Locations, Overrides
@@ -80,8 +81,18 @@ _PATIENCE = option(
 )
 _STATE_DIR = option("--state-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where ledgers are kept.")
 _JSON = option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+_COLOUR = option(
+    "--color",
+    type=click.Choice(CHOICES),
+    default="auto",
+    show_default=True,
+    expose_value=False,
+    callback=on_colour,
+    help="Colour state words: on a terminal, always or never. NO_COLOR turns it off too.",
+)
 _TELLING = (
     _JSON,
+    _COLOUR,
     option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
     option("--no-progress", is_flag=True, help="No progress bar and no progress lines."),
     option("-v", "--verbose", is_flag=True, help="A log line on stderr for each raw file that needs attention."),
@@ -102,7 +113,7 @@ _LOOK_OPTIONS = (
     _STATE_DIR,
     *_TELLING,
 )
-_STATE_OPTIONS = (_STATE_DIR, _JSON)
+_STATE_OPTIONS = (_STATE_DIR, _JSON, _COLOUR)
 _REPORT_OPTIONS = (
     option(
         "--report",

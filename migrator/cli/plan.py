@@ -18,6 +18,7 @@ from migrator.cli.options import (
     report_options,
     run_options,
 )
+from migrator.cli.output import answer, stdout_columns
 from migrator.cli.progress import looking, watching
 from migrator.cli.reporting import reporting
 from migrator.cli.signals import draining
@@ -58,5 +59,8 @@ def run_plan(given: dict[str, Any]) -> int:
 
 def show(report: Report, *, as_json: bool) -> int:
     """Print the report; its status is the command's."""
-    click.echo(report_as_json(report) if as_json else report_as_text(report))
+    if as_json:
+        click.echo(report_as_json(report))
+    else:
+        answer(report_as_text(report, width=stdout_columns()))
     return report.exit_status

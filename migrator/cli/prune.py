@@ -28,6 +28,7 @@ from migrator.cli.options import (
     owner_option,
     run_options,
 )
+from migrator.cli.output import answer, stdout_columns
 from migrator.cli.progress import LINE_EVERY_SECONDS
 from migrator.cli.signals import draining, same_command
 from migrator.reports.formatting import files, number, size
@@ -85,7 +86,10 @@ def prune(**given: Any) -> int:
             confirm=_ask if asks else None,
         )
         report = run_prune(locations, options, wish, _Shown(quiet=given["quiet"] or given["no_progress"]), stopping)
-        click.echo(prune_as_json(report) if given["as_json"] else prune_as_text(report, same_command()))
+        if given["as_json"]:
+            click.echo(prune_as_json(report))
+        else:
+            answer(prune_as_text(report, same_command(), width=stdout_columns()))
         return report.exit_status
 
 

@@ -9,6 +9,7 @@ import click
 
 from migrator.app.uploads import abort_uploads, unfinished_uploads
 from migrator.cli.options import location_options, locations_of, option, state_folder, state_options
+from migrator.cli.output import answer, stdout_columns
 from migrator.cli.signals import draining
 from migrator.core.errors import SettingsError
 from migrator.reports.formatting import plural
@@ -31,7 +32,10 @@ def uploads(context: click.Context, /, **given: Any) -> int | None:
         return None
     with draining(given) as stopping:
         found = unfinished_uploads(locations_of(given), state_folder(given["state_dir"]), stopping)
-    click.echo(uploads_as_json(found) if given["as_json"] else uploads_as_text(found))
+    if given["as_json"]:
+        click.echo(uploads_as_json(found))
+    else:
+        answer(uploads_as_text(found, width=stdout_columns()))
     return 0
 
 

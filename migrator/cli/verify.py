@@ -21,6 +21,7 @@ from migrator.cli.options import (
     owner_option,
     run_options,
 )
+from migrator.cli.output import answer, stdout_columns
 from migrator.cli.progress import watching
 from migrator.cli.signals import draining
 from migrator.core.errors import SettingsError
@@ -95,7 +96,10 @@ def verify(**given: Any) -> int:
 
 
 def _show(report: Verification, given: dict[str, Any]) -> int:
-    click.echo(verification_as_json(report) if given["as_json"] else verification_as_text(report))
+    if given["as_json"]:
+        click.echo(verification_as_json(report))
+    else:
+        answer(verification_as_text(report, width=stdout_columns()))
     return report.exit_status
 
 

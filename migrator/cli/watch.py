@@ -29,6 +29,7 @@ from migrator.cli.options import (
     run_options,
     transfer_options,
 )
+from migrator.cli.output import answer, stdout_columns
 from migrator.cli.progress import LINE_EVERY_SECONDS
 from migrator.cli.signals import draining
 from migrator.config.limits import seconds_of
@@ -75,7 +76,10 @@ def watch(**given: Any) -> int:
             watched = run_watch(prepared, options, until, shows, word.is_said, stopping)
             shows.close()
             log_forced(watched.report.findings)
-            click.echo(watch_as_json(watched) if given["as_json"] else watch_as_text(watched))
+            if given["as_json"]:
+                click.echo(watch_as_json(watched))
+            else:
+                answer(watch_as_text(watched, width=stdout_columns()))
             return watched.exit_status
 
 

@@ -182,7 +182,12 @@ _CURE_OF_PROFILES = (
 
 def _profile(used: Iterable[Setting]) -> Finding:
     profile = next(
-        (setting for setting in used if setting.name in (*PROFILES, "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")),
+        (
+            setting
+            for setting in used
+            if setting.name in (*PROFILES, "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
+            and setting.value != os.devnull  # that turns the files off
+        ),
         None,
     )
     if profile is None:

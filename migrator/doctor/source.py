@@ -51,9 +51,8 @@ def source_findings(problems: Sequence[Problem], sample: Sample, *, is_disk: boo
     if sample.empty:
         yield warned(
             finding_names.EMPTY_FILES,
-            f"{len(sample.empty)} of {sample.looked_at:,} raw files that were looked at are empty: {some_of(sample.empty)}.",
-            "Bytes saves empty files too, but an interrupted one or a full disk leaves the like: nothing on disk tells them apart.",
-            "They are copied as they are. Bytes' database knows which of them should hold something.",
+            f"{len(sample.empty)} raw files are empty in a sample of {sample.looked_at:,}: {some_of(sample.empty)}.",
+            *_EMPTY,
         )
     else:
         yield passed(finding_names.EMPTY_FILES, f"None of {sample.looked_at:,} raw files that were looked at is empty.")
@@ -61,13 +60,26 @@ def source_findings(problems: Sequence[Problem], sample: Sample, *, is_disk: boo
     if sample.newest and age < IN_USE_WITHIN:
         yield warned(
             finding_names.SOURCE_IN_USE,
-            f"The source changed {max(0, age):.0f} s ago: Bytes seems to be at work there.",
-            "That is fine for copying ahead; what comes in later needs one more run.",
+            f"The newest raw file is {max(0, age):.0f} s old: if Bytes has not just been stopped, it still writes.",
+            "That is fine while you copy ahead. Files that come in later need one more run.",
             "Stop Bytes before the last run.",
         )
     else:
         where = "Nothing that was looked at" if is_disk else "No object that was looked at"
         yield passed(finding_names.SOURCE_IN_USE, f"{where} changed within the last minute.")
+
+
+def empty_files(count: int, of: int, *, all_of_them: bool) -> Iterator[Finding]:
+    """Nothing for none; else the number of raw files of 0 bytes among `of`."""
+    if count:
+        where = f"{of:,}" if all_of_them else f"the {of:,} that this run looked at"
+        yield warned(finding_names.EMPTY_FILES, f"{count:,} raw files of {where} are empty.", *_EMPTY)
+
+
+_EMPTY = (
+    "Bytes saves empty files too, but an interrupted write or a full disk also leaves empty files.",
+    "They are copied as they are. `bytes-migrator audit --level content` finds those that should have content.",
+)
 
 
 def _beside(problems: Sequence[Problem]) -> Iterator[Finding]:
@@ -85,8 +97,8 @@ def _beside(problems: Sequence[Problem]) -> Iterator[Finding]:
     if strays:
         yield warned(
             finding_names.STRAYS,
-            f"What lies beside the organizations is no raw file ({len(strays)}): {some_of(strays)}.",
-            "They are left where they are: Bytes never reads them.",
+            f"{len(strays)} entries beside the organizations are not raw files: {some_of(strays)}.",
+            "They are left alone: Bytes never reads them.",
         )
     else:
         yield passed(finding_names.STRAYS, "Nothing else lies beside the organizations.")

@@ -9,6 +9,12 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
+class Whole(str):
+    """A line that is never wrapped: a row of a table, a setting or a command to paste."""
+
+    __slots__ = ()
+
+
 def shown(name: str) -> str:
     """A name from outside, with everything that could steer a terminal or hide itself written as an escape."""
     return "".join(_shown_character(character) for character in name)
@@ -64,30 +70,30 @@ def moment(at: float | None) -> str | None:
     return datetime.datetime.fromtimestamp(at, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def table(rows: list[list[str]], *, left: int = 1) -> list[str]:
+def table(rows: list[list[str]], *, left: int = 1) -> list[Whole]:
     """Aligned lines: the first `left` columns to the left, the others to the right."""
-    widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(columns_of(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
         cells = [
-            cell + " " * (width - _width(cell)) if column < left else " " * (width - _width(cell)) + cell
+            cell + " " * (width - columns_of(cell)) if column < left else " " * (width - columns_of(cell)) + cell
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        lines.append("  ".join(cells).rstrip())
+        lines.append(Whole("  ".join(cells).rstrip()))
     return lines
 
 
 def fitted(text: str, width: int) -> str:
     """Text that takes no more than so many columns, so that one long name does not pull a table apart."""
-    if _width(text) <= width:
+    if columns_of(text) <= width:
         return text
-    while _width(text) > width - 1:
+    while columns_of(text) > width - 1:
         text = text[:-1]
     return f"{text}…"
 
 
-def _width(text: str) -> int:
-    """Columns on a terminal: wide East Asian characters take two, combining marks none."""
+def columns_of(text: str) -> int:
+    """Return the columns that the text takes on a terminal: wide East Asian characters take two, combining marks none."""
     return sum(
         0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
         for character in text

@@ -67,6 +67,7 @@ class Report:
     """A run, or what a run would be. `interrupted_by` names a signal or a limit; `seconds` is how long it took, `started` since the epoch.
 
     `stopped` is the error that ended it early. `state` is finished, running or killed: of the latter two a report has what the ledger has.
+    `known` are name and words of findings that an earlier run of the same pair had.
     """
 
     command: str
@@ -90,6 +91,7 @@ class Report:
     estimate: Estimate | None = None
     state: str = "finished"
     evidence: tuple[Evidence, ...] = ()
+    known: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def overall(self) -> Tally:

@@ -87,6 +87,11 @@ def report_again(
     )
 
 
+def findings_in(kept: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """The findings of a run that was kept."""
+    return tuple(_findings(_list(kept, "findings")))
+
+
 def forced_in(kept: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of findings that the run went on in spite of."""
     return tuple(one.name for one in _findings(_list(kept, "findings")) if one.forced)

@@ -14,6 +14,8 @@ OWN_TEMPORARY = re.compile(r"\.([0-9a-f-]{36})\.([0-9a-z]+)\.bytes-migrator")
 """Temporary files of this tool: raw id and run. They lie beside their final name and are no strays."""
 
 
+FILE_SYSTEMS_OWN = "lost+found"
+"""The folder that ext4 makes at the top of each file system: nobody put it there, so it is not a stray."""
 _PARTIAL_MARK = re.compile(r"p[0-9a-f]{16}")
 
 
@@ -61,11 +63,11 @@ def disk_reason(parts: tuple[str, ...], mode: int, *, is_folder: bool) -> str:
             else f"{kind} beside the organizations"
         )
     if len(parts) == 2:
-        return f"{kind} that is no index folder (three lower-case hex characters)"
+        return f"{kind} that is not an index folder (three lower-case hex characters)"
     if kind != "a file":
         return f"{kind} where only raw files belong"
     if is_raw_id(name):
-        return f"in the wrong index folder {parts[-2]!r}: Bytes looks for it in {name[:INDEX_LENGTH]!r}"
+        return "in the wrong index folder: Bytes looks in the one named like the id's first three characters"
     return name_reason(name)
 
 
@@ -80,8 +82,8 @@ def name_reason(name: str) -> str:
     if _WITHOUT_HYPHENS.fullmatch(name):
         return "an id without hyphens: Bytes reads only the canonical form"
     if name.startswith(".") or name.endswith(_TEMPORARY_SIGNS):
-        return "a hidden or temporary file of something else"
-    return "its name is no raw id"
+        return "a hidden or temporary file"
+    return "its name is not a raw id"
 
 
 PROBE_PREFIX = ".bytes-migrator-probe/"

@@ -159,7 +159,9 @@ class _Tour:
             "AWS_ACCESS_KEY_ID=demo",
             "AWS_SECRET_ACCESS_KEY=demo-demo",
         )
-        (self._folder / ENV_FILE).write_text("\n".join(lines) + "\n")
+        path_of_settings = self._folder / ENV_FILE
+        path_of_settings.touch(0o600)
+        path_of_settings.write_text("\n".join(lines) + "\n")
 
     def _run(self, title: str, *words: str) -> bool:
         self._say("")

@@ -14,7 +14,8 @@ from migrator.core.tally import Count
 from migrator.reports.formatting import duration, files, moment, number, plural, shown, size, table
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA, status_when_interrupted
-from migrator.reports.text.console import finding_lines
+from migrator.reports.text.findings import finding_lines
+from migrator.reports.text.wrapping import joined
 
 _ROWS_SHOWN = 40
 _PROBLEMS_SHOWN = 20
@@ -190,9 +191,9 @@ def _api_as_dict(api: ApiAnswers) -> dict[str, object]:
 # --- text ------------------------------------------------------------------------------------------------------------
 
 
-def audit_as_text(report: AuditReport) -> str:
+def audit_as_text(report: AuditReport, width: int | None = None) -> str:
     """What `audit` prints at its end."""
-    return "\n".join(_lines(report))
+    return joined(_lines(report), width)
 
 
 def answer_in_words(report: AuditReport) -> str:

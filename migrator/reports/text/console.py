@@ -4,75 +4,84 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migrator.core.outcomes import Finding, FindingStatus, Outcome, Problem
-from migrator.reports.formatting import fitted, number, plural, shown, size, table
+from migrator.core.outcomes import Outcome, Problem
+from migrator.reports.formatting import Whole, columns_of, fitted, number, plural, shown, size, table
 from migrator.reports.report import Report, Row
 from migrator.reports.text.ending import ending
+from migrator.reports.text.findings import finding_lines
 from migrator.reports.text.sentences import KINDS, further, verdict
+from migrator.reports.text.wrapping import joined
 
 _ROWS_SHOWN = 40
 _NAME_WIDTH, _BUCKET_WIDTH = 32, 63  # the longest that are valid
+_SHORTEST_NAME = 12
 _PROBLEMS_SHOWN = 20
-_FIRST_COLUMNS = ("organization", "bucket", "files", "size")
+_REASONS_SHOWN = 3
+_COUNTED_BY_REASON = ("stray", "left-alone", "vanished")
+"""Kinds that need nothing of anybody: counted by reason, not listed one by one."""
 _ALWAYS_SHOWN = {True: (Outcome.MISSING, Outcome.PRESENT), False: (Outcome.COPIED, Outcome.PRESENT)}
 
 
-def report_as_text(report: Report) -> str:
-    """What plan and migrate print at their end."""
-    return "\n".join((*body_lines(report), *ending(report)))
+def report_as_text(report: Report, width: int | None = None) -> str:
+    """What plan and migrate print at their end, for a terminal of so many columns."""
+    return joined((*body_lines(report, width), *ending(report)), width)
 
 
-def finding_lines(findings: tuple[Finding, ...]) -> Iterator[str]:
-    """Warnings and errors, each with why and cure; what passed needs no line."""
-    for finding in findings:
-        if finding.status is FindingStatus.PASS:
-            continue
-        forced = " (forced)" if finding.forced else ""
-        yield f"{finding.status.value}{forced}: {shown(finding.seen)} [{finding.name}]"
-        if finding.why:
-            yield f"  why:  {shown(finding.why)}"
-        if finding.cure:
-            yield f"  cure: {shown(finding.cure)}"
-
-
-def body_lines(report: Report) -> Iterator[str]:
+def body_lines(report: Report, width: int | None = None) -> Iterator[str]:
     """All of the report but its last lines, which are `ending`."""
     yield f"from  {shown(report.source)}"
     yield f"to    {shown(report.target)}"
     yield ""
-    yield from _organization_table(report)
+    yield from _organization_table(report, width)
     yield ""
     yield from _problem_lines(report)
-    yield from finding_lines(report.findings)
+    yield from finding_lines(report.findings, report.known, is_plan=report.dry_run)
     yield verdict(report)
     yield from further(report)
 
 
-def _organization_table(report: Report) -> Iterator[str]:
+def _organization_table(report: Report, width: int | None) -> Iterator[Whole]:
     overall = report.overall
     columns = [outcome for outcome in Outcome if outcome in _ALWAYS_SHOWN[report.dry_run] or overall[outcome].files]
-    head = [*_FIRST_COLUMNS, *(outcome.value for outcome in columns)]
     beside = [name for name, count in overall.beside.items() if count.files]
+    has_buckets = len({row.bucket for row in report.rows}) > 1  # one bucket is in the line `to` already
+    first = ["organization", "bucket"] if has_buckets else ["organization"]
+    head = [*first, "files", "size", *(outcome.value for outcome in columns)]
     rows = [[*head, *(name.replace("_", " ") for name in beside)]]
-    rows += [_cells(row, columns, beside) for row in report.rows[:_ROWS_SHOWN]]
+    rows += [_cells(row, columns, beside, has_buckets=has_buckets) for row in report.rows[:_ROWS_SHOWN]]
     if len(report.rows) > 1:
         total = Row(organization="all", bucket=None, tally=overall)
-        rows.append(_cells(total, columns, beside))
-    lines = table(rows, left=2)
+        rows.append(_cells(total, columns, beside, has_buckets=has_buckets))
+    cells = narrowed(rows, len(first), width)
+    lines = table(cells, left=len(first) - (len(rows[0]) - len(cells[0])))
     yield lines[0]
     yield from lines[1 : len(lines) - 1]
     hidden = len(report.rows) - _ROWS_SHOWN
     if hidden > 0:
-        yield f"… and {plural(hidden, 'organization')} more (all of them: --json)"
+        yield Whole(f"… and {plural(hidden, 'organization')} more (all of them: --json)")
     yield lines[-1]
 
 
-def _cells(row: Row, columns: list[Outcome], beside: list[str]) -> list[str]:
+def narrowed(rows: list[list[str]], names: int, width: int | None) -> list[list[str]]:
+    """The rows with their first `names` columns cut until a line fits, to no less than `_SHORTEST_NAME` columns each."""
+    if width is None:
+        return rows
+    widths = [max(columns_of(row[column]) for row in rows) for column in range(len(rows[0]))]
+    over = sum(widths) + 2 * (len(widths) - 1) - width
+    while over > 0 and max(widths[:names]) > _SHORTEST_NAME:
+        widths[widths.index(max(widths[:names]))] -= 1
+        over -= 1
+    if over > 0 and names > 1:  # without the bucket, which --json and the page have
+        return narrowed([[row[0], *row[2:]] for row in rows], 1, width)
+    return [[*map(fitted, row[:names], widths[:names]), *row[names:]] for row in rows]
+
+
+def _cells(row: Row, columns: list[Outcome], beside: list[str], *, has_buckets: bool) -> list[str]:
     discovered = row.tally.discovered
     counts = row.tally.beside
     return [
         fitted(shown(row.organization), _NAME_WIDTH),
-        fitted(shown(row.bucket or "-"), _BUCKET_WIDTH),
+        *([fitted(shown(row.bucket or "-"), _BUCKET_WIDTH)] if has_buckets else []),
         number(discovered.files),
         size(discovered.bytes),
         *(number(row.tally[outcome].files) for outcome in columns),
@@ -89,6 +98,8 @@ def _problem_lines(report: Report) -> Iterator[str]:
         yield f"{number(total)} {KINDS[kind][total != 1]}"
         if kind == Outcome.REFUSED.value and any(finding.name == "bucket-names" for finding in report.findings):
             yield "  for the reason given under [bucket-names] below"
+        elif kind in _COUNTED_BY_REASON:
+            yield from reason_lines(report, kind, total)
         else:
             yield from _first_of(kinds.get(kind, []), total, is_plan=report.dry_run)
         yield ""
@@ -107,6 +118,19 @@ def _problem_counts(report: Report, kinds: dict[str, list[Problem]]) -> Iterator
         counted = overall[outcome].files if outcome else beside.get(kind, 0)
         if total := max(counted, len(kinds.get(kind, ()))):
             yield kind, total
+
+
+def reason_lines(report: Report, kind: str, total: int) -> Iterator[str]:
+    """The reasons most often met, each with its count, and where each one is listed."""
+    reasons = [(reason, count) for (of, reason), count in report.totals.groups.most_common() if of == kind]
+    for reason, count in reasons[:_REASONS_SHOWN]:
+        yield f"  {number(count)}: {shown(reason)}"
+    if not reasons:
+        return
+    rest = total - sum(count for _, count in reasons[:_REASONS_SHOWN])
+    others = f"  {number(rest)} for other reasons. " if rest > 0 else "  "
+    where = "--json lists them" if report.dry_run else "bytes-migrator status --problems 1000 lists them"
+    yield f"{others}The list: {where}."
 
 
 def _first_of(problems: list[Problem], total: int, *, is_plan: bool) -> Iterator[str]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from migrator.config.env_file import Setting
 from migrator.core.outcomes import Finding, FindingStatus
-from migrator.reports.formatting import duration, plural, shown, table
+from migrator.reports.formatting import Whole, duration, plural, shown, table
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA
+from migrator.reports.text.wrapping import joined
 
 _ROWS_SHOWN = 40
 _ORDER = (FindingStatus.PASS, FindingStatus.WARNING, FindingStatus.ERROR)
@@ -52,8 +53,8 @@ def doctor_as_json(report: DoctorReport) -> str:
     )
 
 
-def doctor_as_text(report: DoctorReport) -> str:
-    return "\n".join(_lines(report))
+def doctor_as_text(report: DoctorReport, width: int | None = None) -> str:
+    return joined(_lines(report), width)
 
 
 def _lines(report: DoctorReport) -> Iterator[str]:
@@ -71,7 +72,7 @@ def _lines(report: DoctorReport) -> Iterator[str]:
                     yield from _why_and_cure(finding)
     if report.nginx:
         yield ""
-        yield from map(shown, report.nginx)
+        yield from (Whole(shown(line)) for line in report.nginx)
     yield ""
     counts = {status: sum(finding.status is status for finding in report.findings) for status in _ORDER}
     yield (

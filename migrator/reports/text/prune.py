@@ -11,7 +11,8 @@ from migrator.core.outcomes import Finding
 from migrator.reports.formatting import duration, files, number, plural, shown, size, table
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA, status_when_interrupted
-from migrator.reports.text.console import finding_lines
+from migrator.reports.text.findings import finding_lines
+from migrator.reports.text.wrapping import joined
 
 _PROBLEMS_SHOWN = 20
 
@@ -71,9 +72,9 @@ def prune_as_json(report: PruneReport) -> str:
     return as_json(document)
 
 
-def prune_as_text(report: PruneReport, command: str) -> str:
+def prune_as_text(report: PruneReport, command: str, width: int | None = None) -> str:
     """What prune prints at its end; `command` is what was typed."""
-    return "\n".join(_lines(report, command))
+    return joined(_lines(report, command), width)
 
 
 def _lines(report: PruneReport, command: str) -> Iterator[str]:

@@ -6,9 +6,10 @@ import time
 from dataclasses import dataclass
 
 from migrator.core.entities import UnfinishedUpload
-from migrator.reports.formatting import duration, plural, shown, size
+from migrator.reports.formatting import Whole, duration, plural, shown, size
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA
+from migrator.reports.text.wrapping import joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +69,21 @@ def uploads_as_json(uploads: UnfinishedUploads) -> str:
     )
 
 
-def uploads_as_text(uploads: UnfinishedUploads) -> str:
+def uploads_as_text(uploads: UnfinishedUploads, width: int | None = None) -> str:
     lines = [_line(seen) for seen in uploads.own] or ["No unfinished upload of this tool is known here."]
     if uploads.unclaimed:
         lines += [
             "",
-            f"{plural(len(uploads.unclaimed), 'upload')} of unknown origin under names of raw files, left alone (another program's,",
-            "or begun in the instant before a run of this tool was killed). If nothing else uploads there:",
+            f"{plural(len(uploads.unclaimed), 'upload')} of unknown origin under names of raw files, left alone. Another program "
+            "began them, or a run of this tool that was killed just then. If nothing else uploads there:",
             *(_command_of(each) for each in uploads.unclaimed),
         ]
-    return "\n".join(lines)
+    return joined(lines, width)
 
 
 def _command_of(each: UnclaimedUpload) -> str:
     words = f"--bucket {shown(each.bucket)} --key {shown(each.key)} --upload-id {shown(each.upload_id)}"
-    return f"  aws s3api abort-multipart-upload {words}"
+    return Whole(f"  aws s3api abort-multipart-upload {words}")
 
 
 def _line(seen: SeenUpload) -> str:

@@ -10,9 +10,10 @@ from migrator.core.tally import Tally
 from migrator.reports.formatting import duration, files, number, shown, size, table
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA, Report, status_when_interrupted
-from migrator.reports.text.console import finding_lines
 from migrator.reports.text.ending import keeps_bytes_out
+from migrator.reports.text.findings import finding_lines
 from migrator.reports.text.sentences import KINDS, only_closed
+from migrator.reports.text.wrapping import joined
 
 _ROWS_SHOWN = 40
 _PROBLEMS_SHOWN = 20
@@ -106,9 +107,9 @@ def verification_as_json(report: Verification) -> str:
     )
 
 
-def verification_as_text(report: Verification) -> str:
+def verification_as_text(report: Verification, width: int | None = None) -> str:
     """What `verify` prints at its end."""
-    return "\n".join(_lines(report))
+    return joined(_lines(report), width)
 
 
 def _lines(report: Verification) -> Iterator[str]:
@@ -119,7 +120,7 @@ def _lines(report: Verification) -> Iterator[str]:
     yield from _organization_table(report)
     yield ""
     yield from _problem_lines(report)
-    yield from finding_lines(report.findings)
+    yield from finding_lines(report.findings, report.known)
     yield from _in_one_sentence(report)
     for finding in keeps_bytes_out(report.findings):
         yield f"This compares both ends. Bytes cannot read at the target until [{finding.name}] is cured: {shown(finding.seen)}"

@@ -12,6 +12,7 @@ from migrator.reports.json import as_json, report_as_dict
 from migrator.reports.report import Report
 from migrator.reports.text.console import body_lines
 from migrator.reports.text.ending import ending
+from migrator.reports.text.wrapping import joined
 
 IDLE, STOPPED = "idle", "stopped"
 """What ends watching besides signals and limits: nothing new came; the operator said that Bytes is stopped."""
@@ -71,13 +72,13 @@ def watch_as_json(watched: Watched) -> str:
     return as_json(document)
 
 
-def watch_as_text(watched: Watched) -> str:
+def watch_as_text(watched: Watched, width: int | None = None) -> str:
     """What watch prints at its end."""
-    return "\n".join(_lines(watched))
+    return joined(_lines(watched, width), width)
 
 
-def _lines(watched: Watched) -> Iterator[str]:
-    yield from body_lines(watched.report)
+def _lines(watched: Watched, width: int | None) -> Iterator[str]:
+    yield from body_lines(watched.report, width)
     yield ""
     yield (
         f"Watched for {duration(watched.seconds)}: {plural(watched.passes, 'pass').replace('passs', 'passes')}, "

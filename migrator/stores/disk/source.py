@@ -23,7 +23,7 @@ from migrator.core.protocols import Promise
 from migrator.stores.disk.dir_cache import OpenFolders
 from migrator.stores.disk.index_listing import IndexFolders
 from migrator.stores.disk.syscalls import sync_filesystem
-from migrator.stores.unrecognized import LOCK_FILE, OWN_TEMPORARY, disk_reason, is_index, kind_of
+from migrator.stores.unrecognized import FILE_SYSTEMS_OWN, LOCK_FILE, OWN_TEMPORARY, disk_reason, is_index, kind_of
 
 FILES_PER_SHARD = 4_000
 
@@ -168,7 +168,7 @@ class DiskSource:
         for name, is_folder in found:
             if is_folder and is_organization(name):
                 yield name
-            else:
+            elif not (is_folder and name == FILE_SYSTEMS_OWN):
                 self._tell_stray(notify, (name,), self._root_fd, "", is_folder=is_folder)
 
     def shard_length(self, organization: str) -> int:

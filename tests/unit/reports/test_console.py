@@ -8,7 +8,8 @@ from hypothesis import given
 from migrator.core.outcomes import Finding, FindingStatus, Outcome, Problem
 from migrator.core.tally import Count, Tally
 from migrator.reports.report import Report, Row
-from migrator.reports.text.console import finding_lines, report_as_text
+from migrator.reports.text.console import report_as_text
+from migrator.reports.text.findings import finding_lines
 from migrator.sync.coordinator import Totals
 from tests.unit.reports.samples import report_of, reports, tally_of
 from tests.unit.reports.test_formatting import is_harmless
