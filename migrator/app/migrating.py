@@ -109,7 +109,7 @@ def migrate(
     throttle = throttle_of(options, stopping.event)
     with ExitStack() as stack:
         ledger = stack.enter_context(held_ledger(locations, options))
-        known = known_findings(ledger)
+        shown_before = known_findings(ledger)
         abilities, prepared = _try_out_target(prepared, options, ledger, run_id, stopping, stack)
         access = Ownership(locations.target, options, corrects=True, stopping=stopping.event)
         record = Record(ledger, run_id, totals, relies_on_finished=not options.reread)
@@ -159,7 +159,7 @@ def migrate(
         report = report_now()
         record.keep(as_kept(report))
         record.end(report.exit_status)
-    return replace(report, known=known)
+    return replace(report, known=shown_before)
 
 
 def _try_out_target(
