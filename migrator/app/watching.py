@@ -341,6 +341,7 @@ class _Watching:
             unproven=tuple(unproven),
             still_writes=still_writes,
             settings_lines=settings_lines(self._prepared.locations.target) if is_over else (),
+            newest=tuple(RawFile(organization, entry.raw_id) for organization, entry in copied.entries),
         )
 
     def _last_pass(self, crew: _Crew, observers: Sequence[Observer]) -> None:

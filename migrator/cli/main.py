@@ -7,16 +7,18 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import click
 
 from migrator import __version__
-from migrator.cli.options import PREFIX
+from migrator.cli.options import PREFIX, state_folder
 from migrator.cli.output import colour_wanted, coloured, stderr_columns
 from migrator.config.env_file import is_secret
 from migrator.core.errors import MigratorError, SettingsError
 from migrator.core.redaction import HIDDEN, without_secrets
+from migrator.ledger.directory import SWITCH_JOURNAL
 from migrator.reports.formatting import shown
 from migrator.reports.json import error_as_json
 from migrator.reports.text.wrapping import joined
@@ -29,6 +31,7 @@ COMMANDS = {
     "migrate": "Copy what is missing at the target; go on after an interruption.",
     "verify": "Prove that both ends hold the same; write or check a manifest.",
     "watch": "Keep the target up to date while Bytes runs, up to the switch.",
+    "switch": "Switch Bytes to the new place, or back: all steps, with the way back built in.",
     "prune": "Delete raw files at the source that the target proves to have.",
     "audit": "Compare with Bytes' database: what is readable, elsewhere, missing, altered.",
     "status": "Show the last runs, what is left, and what failed.",
@@ -89,6 +92,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit. Every error is one clear message; no traceback reaches an operator."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
+        _tell_of_unfinished_switch(given)
         answer: Any = cli.main(args=given, prog_name="bytes-migrator", standalone_mode=False)
         status = answer if isinstance(answer, int) else 0
     except click.exceptions.Abort:
@@ -107,6 +111,33 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         status = _tell(_unexpected(error), given)
     sys.exit(status)
+
+
+def _tell_of_unfinished_switch(arguments: list[str]) -> None:
+    """Say first, whatever the command is, that a switch was left half-way: Bytes may be stopped. A look at one small file."""
+    named = _given(arguments, "state-dir")
+    try:
+        state = state_folder(Path(named) if named else None)
+    except MigratorError:
+        return  # the command itself says it
+    if not os.path.exists(state.path / SWITCH_JOURNAL) or _is_switching(arguments):
+        return
+    from migrator.reports.text.switch import unfinished_lines  # noqa: PLC0415 only this case needs it
+    from migrator.switch.journal import SwitchJournal  # noqa: PLC0415
+
+    journal = SwitchJournal(state)
+    try:
+        story = journal.story()
+    except MigratorError:
+        return  # another user's: the folder itself is told by the command
+    if story is not None and story.is_open and not journal.is_held():
+        for line in unfinished_lines(story):
+            click.echo(line, err=True)
+
+
+def _is_switching(arguments: list[str]) -> bool:
+    """`switch` itself ends what is unfinished, and says so."""
+    return next((word for word in arguments if not word.startswith("-")), "") == "switch"
 
 
 def _without_secrets(text: str) -> str:

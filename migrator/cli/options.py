@@ -113,6 +113,7 @@ _LOOK_OPTIONS = (
     _STATE_DIR,
     *_TELLING,
 )
+_SWITCH_OPTIONS = (_ALLOW_EMPTY, FORCE, _PATIENCE, _STATE_DIR, *_TELLING)
 _STATE_OPTIONS = (_STATE_DIR, _JSON, _COLOUR)
 _REPORT_OPTIONS = (
     option(
@@ -226,6 +227,11 @@ def limit_options(command: Command) -> Command:
 
 def run_options(command: Command) -> Command:
     return _with(_RUN_OPTIONS, command)
+
+
+def switch_options(command: Command) -> Command:
+    """What a command takes that runs as `migrate` does, but never for a part only."""
+    return _with(_SWITCH_OPTIONS, command)
 
 
 def report_options(command: Command) -> Command:

@@ -10,8 +10,11 @@ import click
 
 from migrator.cli.options import option, state_folder, state_options
 from migrator.ledger.directory import StateFolder
+from migrator.reports.json import as_json as to_json
 from migrator.reports.json import as_json_line
-from migrator.reports.text.status import PairStatus, read_status, status_as_dict, status_as_json, status_as_text
+from migrator.reports.text.status import PairStatus, read_status, status_as_dict, status_as_text
+from migrator.reports.text.switch import switch_status_lines
+from migrator.switch.journal import Story, SwitchJournal
 
 WATCHED_EVERY_SECONDS = 2.0
 _PART_OF_THE_TIME = 20
@@ -44,7 +47,8 @@ def status(state_dir: Path | None, runs: int, problems: int, *, watch: bool, as_
     if watch:
         return _watch(state, runs, problems, as_json=as_json)
     found = read_status(state, runs=runs, problems=problems)
-    click.echo(status_as_json(found) if as_json else status_as_text(found))
+    switch = SwitchJournal(state).story()
+    click.echo(to_json(status_as_dict(found, switch)) if as_json else _text(found, switch))
     return 0
 
 
@@ -54,16 +58,21 @@ def _watch(state: StateFolder, runs: int, problems: int, *, as_json: bool) -> in
         while True:
             began = time.monotonic()
             found = read_status(state, runs=runs, problems=problems)
-            click.echo(_frame(found, as_json=as_json))
-            if not any(pair.is_running for pair in found):
+            journal = SwitchJournal(state)
+            click.echo(_frame(found, journal.story(), as_json=as_json))
+            if not any(pair.is_running for pair in found) and not journal.is_held():
                 return 0
             time.sleep(max(WATCHED_EVERY_SECONDS, (time.monotonic() - began) * _PART_OF_THE_TIME))
     except KeyboardInterrupt:
         return 0  # that is how one stops looking
 
 
-def _frame(found: tuple[PairStatus, ...], *, as_json: bool) -> str:
+def _text(found: tuple[PairStatus, ...], switch: Story | None) -> str:
+    return "\n".join([status_as_text(found), *(switch_status_lines(switch) if switch is not None else ())])
+
+
+def _frame(found: tuple[PairStatus, ...], switch: Story | None, *, as_json: bool) -> str:
     if as_json:
-        return as_json_line(status_as_dict(found))
-    text = status_as_text(found)
+        return as_json_line(status_as_dict(found, switch))
+    text = _text(found, switch)
     return f"\x1b[H\x1b[2J{text}" if sys.stdout.isatty() else f"{text}\n"

@@ -83,6 +83,29 @@ def syntax_of(path: Path) -> str:
     return next((suffix for suffix in reversed(path.suffixes) if suffix in ENV_FILE_SUFFIXES), ".env")
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Assignment:
+    """One setting of an env file, and the part of the text that sets it: `text[start:end]` is its whole lines, their ends included."""
+
+    setting: Setting
+    start: int
+    end: int
+
+
+def assignments(path: Path, text: str) -> Iterator[Assignment]:
+    """Yield the settings of an env file's text in order, in the syntax that the path's name tells; nothing is opened.
+
+    Raises SettingsError for a line that cannot be understood, as `read_env_file` does.
+    """
+    is_systemd = syntax_of(path) in SYSTEMD_SUFFIXES
+    spans = _systemd_spans(path, text) if is_systemd else _dotenv_spans(path, text)
+    for start, end, name, value in spans:
+        first = text.rfind("\n", 0, start) + 1
+        if not _NAME.fullmatch(name):
+            raise _bad_line(path, _line_at(text, start), "It does not begin with a variable's name.")
+        yield Assignment(Setting(name, value, f"{path} line {_line_at(text, start)}"), first, end)
+
+
 def _text_of(path: Path) -> tuple[str, bool]:
     """The file's text without a byte order mark, and whether it begins with one."""
     try:
@@ -138,14 +161,20 @@ def _line_at(text: str, position: int) -> int:
 
 
 def _dotenv_settings(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
-    for line, binding in _dotenv_bindings(text):
+    for start, _, name, value in _dotenv_spans(path, text):
+        yield _line_at(text, start), name, value
+
+
+def _dotenv_spans(path: Path, text: str) -> Iterator[tuple[int, int, str, str]]:
+    """Yield (start, end, name, value); `end` is behind the line's end."""
+    for start, end, binding in _dotenv_bindings(text):
         if binding.error:
-            raise _bad_line(path, line, "It is not a dotenv line.")
+            raise _bad_line(path, _line_at(text, start), "It is not a dotenv line.")
         if binding.key is None:
             continue
         if binding.value is None:
-            raise _bad_line(path, line, "It has no '='.")
-        yield line, binding.key, binding.value
+            raise _bad_line(path, _line_at(text, start), "It has no '='.")
+        yield start, end, binding.key, binding.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +189,12 @@ class Written:
 
 def written_lines(text: str) -> Iterator[Written]:
     """The settings of a dotenv file; lines that cannot be understood are left out."""
-    for line, binding in _dotenv_bindings(text):
+    for start, _, binding in _dotenv_bindings(text):
         if binding.error or binding.key is None or binding.value is None:
             continue
         before, _, written = binding.original.string.partition("=")
         is_exported = before.split()[:1] == ["export"]
-        yield Written(Setting(binding.key, binding.value, ""), line, written.strip(), is_exported)
+        yield Written(Setting(binding.key, binding.value, ""), _line_at(text, start), written.strip(), is_exported)
 
 
 def systemd_value(written: str) -> str | None:
@@ -173,8 +202,8 @@ def systemd_value(written: str) -> str | None:
     return _systemd_value(written, 0)[0]
 
 
-def _dotenv_bindings(text: str) -> Iterator[tuple[int, Binding]]:
-    """Parse, but pass over lines that begin with ';', which python-dotenv takes for names."""
+def _dotenv_bindings(text: str) -> Iterator[tuple[int, int, Binding]]:
+    """Parse into (start, end, binding), but pass over lines that begin with ';', which python-dotenv takes for names."""
     start = 0
     while start < len(text):
         for binding in parse_stream(io.StringIO(text[start:], newline="")):
@@ -184,12 +213,20 @@ def _dotenv_bindings(text: str) -> Iterator[tuple[int, Binding]]:
                 end = text.find("\n", first)
                 start = len(text) if end < 0 else end + 1
                 break
-            yield _line_at(text, first), binding
+            yield first, start + len(raw), binding
             start += len(raw)
 
 
 def _systemd_settings(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
-    """Parse as ``parse_env_file_internal`` of systemd's ``src/basic/env-file.c`` does, refusing what it passes over silently."""
+    for start, _, name, value in _systemd_spans(path, text):
+        yield _line_at(text, start), name, value
+
+
+def _systemd_spans(path: Path, text: str) -> Iterator[tuple[int, int, str, str]]:
+    """Parse into (start, end, name, value), `end` behind the line's end; refuse what systemd passes over silently.
+
+    Source: ``parse_env_file_internal`` of systemd's ``src/basic/env-file.c``.
+    """
     position = 0
     while (match := _SYSTEMD_LINE_START.match(text, position)) and match.end() < len(text):
         position = match.end()
@@ -199,6 +236,7 @@ def _systemd_settings(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
         if text[position] in "#;":
             position = stop
             continue
+        start = position
         name, equals, _ = text[position:stop].partition("=")
         if not equals:
             raise _bad_line(path, line, "It has no '='.")
@@ -207,9 +245,11 @@ def _systemd_settings(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
         value, position = _systemd_value(text, position + len(name) + 1)
         if value is None:
             raise _bad_line(path, line, "A quote is opened and never closed.")
-        yield line, name.rstrip(), value
+        ending = _SYSTEMD_END_OF_LINE.match(text, position)
+        yield start, ending.end() if ending else position, name.rstrip(), value
 
 
+_SYSTEMD_END_OF_LINE = re.compile(r"\r?\n?")
 _SYSTEMD_LINE_START = re.compile(r"[ \t\r\n]*")
 _SYSTEMD_LINE_END = re.compile(r"[\r\n]")
 _SYSTEMD_SPACE = re.compile(r"[ \t]*")

@@ -71,10 +71,11 @@ def layer_of(settings: Iterable[Setting]) -> dict[str, Setting]:
 
     Bytes' own names hold in any case, as pydantic reads them, ``AWS_*`` only as written. ``BYTES_MIGRATOR_*`` are this program's options.
     """
-    return {name: setting for setting in settings if (name := _known_name(setting.name))}
+    return {name: setting for setting in settings if (name := known_name(setting.name))}
 
 
-def _known_name(name: str) -> str | None:
+def known_name(name: str) -> str | None:
+    """Return the name by which Bytes or boto3 knows a setting; None for a setting of neither."""
     upper = name.upper()
     if upper.startswith("BYTES_MIGRATOR_"):
         return None
@@ -262,10 +263,15 @@ DEBIAN_FILES = (Path("/usr/lib/kat/bytes.defaults"), Path("/etc/kat/bytes.conf")
 """Where OpenKAT's Debian package keeps Bytes' settings; its systemd unit reads them in this order."""
 
 
+BACKUP_MARK = ".before-switch-"
+"""Part of the name of a settings file's backup, between the file's own name and the run that made it."""
+
+
 def beneath(path: Path, debian_files: Sequence[Path]) -> tuple[Path, ...]:
     """Return the existing files that the package's systemd unit reads before this one; none where it is not one of the package's."""
     for position, one in enumerate(debian_files):
-        if os.path.exists(one) and os.path.samefile(one, path):
+        is_backup = path.parent == one.parent and path.name.startswith(f"{one.name}{BACKUP_MARK}")
+        if is_backup or (os.path.exists(one) and os.path.samefile(one, path)):
             return tuple(before for before in debian_files[:position] if os.path.exists(before))
     return ()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -152,6 +152,18 @@ def active_locations(
         )
         found.append(end.location)
     return tuple(found)
+
+
+def location_by_settings(settings: Iterable[Setting], package: Sequence[Path] = ()) -> Location:
+    """Return where a Bytes with these settings, and nothing else in its environment, looks for raw files.
+
+    `package` are files that lie beneath them. Raises SettingsError for settings with which Bytes looks nowhere.
+    """
+    files = tuple(layer_of(read_env_file(path)) for path in package)
+    environment = Environment(files=(*files, layer_of(settings)))
+    naming = s3_naming(environment)
+    end = _disk_end(data_dir(environment), environment) if naming is None else _configured_s3_end(naming, environment)
+    return end.location
 
 
 def environment_of(env_files: Sequence[Path], overrides: Overrides, environ: Mapping[str, str]) -> Environment:

@@ -32,6 +32,8 @@ NETWORK_FILE_SYSTEMS = re.compile(
 )
 """SQLite's WAL lives in memory that processes share, which these do not offer between hosts (https://sqlite.org/wal.html)."""
 
+SWITCH_JOURNAL = "switch.journal"
+"""The journal of the last switch, which lies beside the ledgers."""
 LEDGER_NAME = re.compile(r"[0-9a-f]{12}-(?:forth|back)\.sqlite3")
 SIDE_FILES = ("-wal", "-shm", "-journal")
 LOCK_ATTEMPTS = 6

@@ -6,6 +6,7 @@ Source: ``bytes/auth.py`` and ``bytes/api/router.py`` of Bytes 1.18 to 1.20: ``P
 
 from __future__ import annotations
 
+import hashlib
 import json
 import ssl
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ _SECONDS = 30.0
 _CHUNK = 256 * 1024
 _LARGEST_TOKEN_ANSWER = 64 * 1024
 _TRIES = 2
+_NO_PASSWORD = Secret("")
 
 
 class Reply(Enum):
@@ -50,11 +52,21 @@ class Asked(NamedTuple):
     reason: str
 
 
+class Served(NamedTuple):
+    """What Bytes gave for a raw id: HTTP's status, 0 where it gave no whole answer; size in bytes and SHA-256 of the content."""
+
+    status: int
+    size: int
+    sha256: str
+
+
 class BytesApi:
     """A running Bytes. Used by one thread."""
 
-    def __init__(self, url: str, username: str, password: Secret) -> None:
-        """Raises SettingsError for what is no URL of a service."""
+    def __init__(
+        self, url: str, username: str = "", password: Secret = _NO_PASSWORD, *, seconds: float = _SECONDS
+    ) -> None:
+        """`seconds` is the longest wait for each piece of an answer. Raises SettingsError for what is no URL of a service."""
         parts = urlsplit(url)
         try:
             port = parts.port
@@ -69,6 +81,39 @@ class BytesApi:
         self._is_tls = parts.scheme == "https"
         self._username, self._password = username, password
         self._token = Secret("")
+        self._seconds = seconds
+
+    def health_status(self) -> int:
+        """Return HTTP's status of ``GET /health``, which needs no login; 0 where there was no answer.
+
+        Source: ``bytes/api/root.py`` of Bytes 1.18 to 1.20.
+        """
+        try:
+            with self._request("GET", "/health", None, {}) as answer:
+                return answer.status
+        except (OSError, HTTPException):
+            return 0
+
+    def content_of(self, raw_id: str) -> Served:
+        """Get one raw file, whatever its row says; every failure is an answer too. Raises CannotStart when the login fails."""
+        served = self._content_of(raw_id)
+        if served.status == 401:
+            self.sign_in()
+            served = self._content_of(raw_id)
+        return served
+
+    def _content_of(self, raw_id: str) -> Served:
+        headers = {"Authorization": f"Bearer {self._token.reveal()}"}
+        digest, size = hashlib.sha256(), 0
+        try:
+            with self._request("GET", f"/bytes/raw/{raw_id}", None, headers) as answer:
+                while data := answer.read(_CHUNK):
+                    size += len(data)
+                    digest.update(data)
+                is_whole = not answer.length
+                return Served(answer.status if is_whole else 0, size, digest.hexdigest())
+        except (OSError, HTTPException):
+            return Served(0, size, "")
 
     def sign_in(self) -> None:
         """Get a token, which holds for some minutes. Raises CannotStart."""
@@ -129,9 +174,9 @@ class BytesApi:
     def _request(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> Iterator[HTTPResponse]:
         """One request on a connection of its own: proxies and time-outs of kept ones cannot be mistaken for Bytes' answer."""
         connection = (
-            HTTPSConnection(self._host, self._port, timeout=_SECONDS, context=ssl.create_default_context())
+            HTTPSConnection(self._host, self._port, timeout=self._seconds, context=ssl.create_default_context())
             if self._is_tls
-            else HTTPConnection(self._host, self._port, timeout=_SECONDS)
+            else HTTPConnection(self._host, self._port, timeout=self._seconds)
         )
         try:
             connection.request(method, self._path + path, body, {"Accept": "*/*", **headers})

@@ -11,9 +11,10 @@ from migrator.ledger.directory import StateFolder, is_running
 from migrator.ledger.ledger import Ledger
 from migrator.ledger.records import RunRow
 from migrator.reports.formatting import duration, files, number, shown, size
-from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA
 from migrator.reports.serialization import forced_in
+from migrator.reports.text.switch import story_as_dict
+from migrator.switch.journal import Story
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +57,14 @@ def read_status(state: StateFolder, *, runs: int, problems: int) -> tuple[PairSt
     return tuple(found)
 
 
-def status_as_json(pairs: tuple[PairStatus, ...]) -> str:
-    """The document of ``status --json``."""
-    return as_json(status_as_dict(pairs))
-
-
-def status_as_dict(pairs: tuple[PairStatus, ...]) -> dict[str, object]:
-    return {"schema": SCHEMA, "command": "status", "pairs": [_pair_as_dict(pair) for pair in pairs]}
+def status_as_dict(pairs: tuple[PairStatus, ...], switch: Story | None = None) -> dict[str, object]:
+    """Return the document of ``status --json``; `switch` is the last one, None where there was none."""
+    return {
+        "schema": SCHEMA,
+        "command": "status",
+        "pairs": [_pair_as_dict(pair) for pair in pairs],
+        "switch": story_as_dict(switch) if switch is not None else None,
+    }
 
 
 def _pair_as_dict(pair: PairStatus) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from migrator.core.entities import RawFile
 from migrator.core.outcomes import Problem
 from migrator.core.tally import Count
 from migrator.reports.formatting import duration, files, number, plural, shown, size
@@ -20,7 +21,10 @@ IDLE, STOPPED = "idle", "stopped"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """`report` is the last pass's. Times in seconds. `proven` were read at both ends; `unproven` could not be proven to be equal."""
+    """`report` is the last pass's. Times in seconds. `proven` were read at both ends; `unproven` could not be proven to be equal.
+
+    `newest` are the raw files that were copied after Bytes was stopped.
+    """
 
     report: Report
     ended_by: str
@@ -37,6 +41,7 @@ class Watched:
     unproven: tuple[Problem, ...] = ()
     settings_lines: tuple[str, ...] = ()
     still_writes: bool = False
+    newest: tuple[RawFile, ...] = ()
 
     @property
     def exit_status(self) -> int:

@@ -1,0 +1,70 @@
+"""The guard's entry point: know both ends while the settings still name them, wait, and take an unfinished switch back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from migrator.app.options import Options
+from migrator.app.switch_request import ends_of_plan
+from migrator.app.switching import bring_back
+from migrator.config.settings import Locations
+from migrator.core.errors import MigratorError
+from migrator.doctor.bytes_user import user_named
+from migrator.ledger.directory import StateFolder
+from migrator.reports.formatting import shown
+from migrator.switch.guard import READY, wait_for_parents_death
+from migrator.switch.journal import SwitchJournal
+from migrator.switch.parts import parts_of
+from migrator.switch.rollback import roll_back
+from migrator.switch.steps import Step
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main() -> None:
+    """Run the guard. Its request is JSON: parent, state (a folder), owner and forced findings."""
+    request = json.loads(sys.argv[2])
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    journal = SwitchJournal(StateFolder(Path(request["state"])))
+    story = journal.story()
+    if story is None:
+        sys.exit(1)
+    options = Options(
+        state=StateFolder(Path(request["state"])),
+        forced=frozenset(request["forced"]),
+        owner=user_named(request["owner"]) if request["owner"] is not None else None,
+    )
+    store = parts_of(story.plan.deployment, story.plan.settings, story.plan.api).store
+    locations = ends_of_plan(story.plan, store, os.environ)
+    os.write(sys.stdout.fileno(), READY)
+    wait_for_parents_death(request["parent"])
+    if (found := journal.story()) is not None and found.is_open:
+        _say("bytes-migrator died in the middle of a switch; the guard takes it back.")
+    with journal.held(waits=True), suppress(OSError):
+        take_back(journal, locations, options)
+
+
+def take_back(journal: SwitchJournal, locations: Locations, options: Options) -> None:
+    """Take the unfinished switch back, and bring back what Bytes saved at the new place. An error is written down, not raised."""
+    story = journal.story()
+    if story is None or not story.is_open:
+        return
+    try:
+        if story.began(Step.STOP):
+            journal.note("the process that switched died")
+        roll_back(journal, _say, lambda told: bring_back(locations, options, told, _say))
+    except MigratorError as error:
+        _say(f"error: {shown(str(error))} [{error.name}]")
+        journal.note(error.what)
+
+
+def _say(text: str) -> None:
+    """Say it where the switch did; that terminal may be gone."""
+    with suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)  # noqa: T201

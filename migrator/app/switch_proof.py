@@ -1,0 +1,128 @@
+"""The proof by Bytes itself: what it gave before the switch, it has to give after it, byte for byte; and the newest raw files too."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from migrator.checks.audit.bytes_api import BytesApi
+from migrator.checks.audit.settings import IDENTITY, MIDDLEWARE
+from migrator.config.environment import layer_of
+from migrator.config.settings import Setting
+from migrator.core.entities import HEX_DIGITS, RawFile, Shard
+from migrator.core.errors import CannotStart, MustStop, StoreError
+from migrator.core.outcomes import Notice
+from migrator.core.protocols import Source
+
+_TRIES_EACH = 20
+"""Shards that are looked at for a sample of one organization: with few raw files, most shards are empty."""
+_CHUNK = 1024 * 1024
+
+
+@dataclass(slots=True, kw_only=True)
+class Baseline:
+    """What Bytes gave before the switch: SHA-256 by raw file. `asked` is how many it was asked for."""
+
+    digests: dict[RawFile, str] = field(default_factory=dict)
+    asked: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proven:
+    """What Bytes gave after the switch. `unknown`: newest raw files that Bytes' database does not name."""
+
+    old: int = 0
+    newest: int = 0
+    unknown: int = 0
+
+
+def sampled(source: Source, organizations: Sequence[str], size: int, seed: int) -> list[RawFile]:
+    """Return some raw files of each organization, about `size` in all, without listing everything. Raises StoreError."""
+    generator = random.Random(seed)  # noqa: S311 a sample, no secret
+    each = -(-size // max(1, len(organizations)))
+    found: list[RawFile] = []
+    for organization in organizations:
+        length = source.shard_length(organization)
+        prefixes = ["".join(generator.choices(HEX_DIGITS, k=length)) for _ in range(_TRIES_EACH if length else 1)]
+        ids: list[RawFile] = []
+        for prefix in dict.fromkeys(prefixes):
+            entries = source.scan(Shard(organization, prefix), _ignore)
+            ids += [RawFile(organization, entry.raw_id) for entry in entries]
+            if len(ids) >= each:
+                break
+        found += generator.sample(ids, min(each, len(ids)))
+    return found
+
+
+def baseline_of(api: BytesApi, sample: Sequence[RawFile], source: str) -> Baseline:
+    """Ask the running Bytes for a sample of the source. Raises CannotStart where it gives none of it: it reads elsewhere."""
+    found = Baseline(asked=len(sample))
+    for raw_file in sample:
+        served = api.content_of(raw_file.raw_id)
+        if served.status == 200:
+            found.digests[raw_file] = served.sha256
+    if sample and not found.digests:
+        raise CannotStart(
+            "switch-bytes-reads-elsewhere",
+            f"The running Bytes at {api.url} gives none of {len(sample)} raw files that are at {source}.",
+            why="It reads from another place than its settings say, has another database, or cannot read at all.",
+            cure="Look at Bytes' log, and compare its settings with where the raw files are. Bytes was not touched.",
+        )
+    return found
+
+
+def prove(
+    api: BytesApi,
+    baseline: Baseline,
+    newest: Sequence[RawFile],
+    *,
+    source: Source,
+    settings: Sequence[Setting],
+    to_s3: bool,
+) -> Proven:
+    """Ask Bytes, with its new settings, for all of these. Raises MustStop for the first one that it does not give as it was."""
+    for raw_file, digest in baseline.digests.items():
+        served = api.content_of(raw_file.raw_id)
+        if served.status != 200 or served.sha256 != digest:
+            raise _not_given(api, raw_file, served.status)
+    middleware = layer_of(settings).get(MIDDLEWARE)
+    is_plain = middleware is None or middleware.value == IDENTITY
+    unknown = 0
+    for raw_file in newest:
+        served = api.content_of(raw_file.raw_id)
+        if served.status == 404 and to_s3:  # on S3, 404 comes from Bytes' database alone: a missing object is 500
+            unknown += 1
+        elif served.status != 200 or (is_plain and served.sha256 != _sha256_at(source, raw_file)):
+            raise _not_given(api, raw_file, served.status)
+    return Proven(old=len(baseline.digests), newest=len(newest) - unknown, unknown=unknown)
+
+
+def _sha256_at(source: Source, raw_file: RawFile) -> str:
+    digest = hashlib.sha256()
+    try:
+        entry = source.look(raw_file)
+        if entry is None:
+            return ""
+        with source.open(raw_file, entry) as content:
+            while data := content.read(_CHUNK):
+                digest.update(data)
+            content.finish()
+    except StoreError as error:
+        raise MustStop("switch-proof", error.what, why=error.why, cure=error.cure) from error
+    return digest.hexdigest()
+
+
+def _not_given(api: BytesApi, raw_file: RawFile, status: int) -> MustStop:
+    said = f"HTTP {status}" if status not in (0, 200) else "another content" if status else "nothing"
+    return MustStop(
+        "switch-proof",
+        f"With its new settings, Bytes gave {said} for the raw file {raw_file.raw_id} of {raw_file.organization}.",
+        why=f"{api.url} was asked for it as OpenKAT asks, after everything was copied and verified.",
+        cure="Bytes' log says why it cannot read there; `bytes-migrator doctor --probe` tries its calls.",
+    )
+
+
+def _ignore(notice: Notice) -> None:
+    """The migration itself reports strays and unreadable folders."""

@@ -1,0 +1,66 @@
+"""What a switch was asked for, as plain values that the guard and the journal can hand on, and the two ends that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from migrator.config.locations import resolve_locations
+from migrator.config.settings import Locations, Overrides
+from migrator.switch.journal import SwitchPlan
+from migrator.switch.settings_file import SettingsFile
+from migrator.switch.settings_store import SettingsStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchRequest:
+    """The options that name both ends. `from_` None: where Bytes' settings point."""
+
+    from_: str | None = None
+    to: str | None = None
+    env_files: tuple[str, ...] = ()
+    overrides: Overrides = field(default_factory=Overrides)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON can have it; `of` is the inverse. It holds no secret: no option is one."""
+        overrides = {one.name: getattr(self.overrides, one.name) for one in fields(Overrides)}
+        return {"from": self.from_, "to": self.to, "env_files": list(self.env_files), "overrides": overrides}
+
+    @staticmethod
+    def of(told: Mapping[str, Any]) -> SwitchRequest:
+        """Raises KeyError and TypeError for what is none."""
+        return SwitchRequest(
+            from_=told["from"],
+            to=told["to"],
+            env_files=tuple(told["env_files"]),
+            overrides=Overrides(**told["overrides"]),
+        )
+
+
+def ends_of(request: SwitchRequest, store: SettingsStore, environ: Mapping[str, str], *, backup: str = "") -> Locations:
+    """Return both ends. `backup`: a file with the settings that Bytes had, where they are not in `store` any more.
+
+    Bytes' settings file is read beneath the env files that are given, so that the word disk means its data folder. Raises SettingsError.
+    """
+    path = backup or (str(store.path) if isinstance(store, SettingsFile) else "")
+    from_ = request.from_ if request.from_ is not None or not path else path
+    env_files = (*((path,) if path else ()), *request.env_files)
+    return resolve_locations(
+        from_, request.to, env_files=list(map(Path, env_files)), overrides=request.overrides, environ=environ
+    )
+
+
+def ends_of_plan(plan: SwitchPlan, store: SettingsStore, environ: Mapping[str, str]) -> Locations:
+    """Return both ends of an earlier switch, whatever Bytes' settings say by now. Raises SettingsError."""
+    backup = (
+        store.backup_name(plan.run) if isinstance(store, SettingsFile) and store.backup(plan.run) is not None else ""
+    )
+    found = ends_of(SwitchRequest.of(plan.words), store, environ, backup=backup)
+    return swapped(found) if plan.is_back else found
+
+
+def swapped(locations: Locations) -> Locations:
+    """Return the way back between the same ends."""
+    return replace(locations, source=locations.target, target=locations.source, bytes_reads=None)

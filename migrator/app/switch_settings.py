@@ -1,0 +1,151 @@
+"""Which of Bytes' settings a switch changes, and whether they then say what is meant. Pure but for the env file that names the target."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from migrator.config.env_file import Setting, read_env_file
+from migrator.config.environment import (
+    ACCESS_KEY_ID,
+    BUCKET,
+    BUCKET_PER_ORG,
+    BUCKET_PREFIX,
+    CA_BUNDLE,
+    DATA_DIR,
+    DEBIAN_FILES,
+    ENDPOINT_URL,
+    ENDPOINT_URLS,
+    FILE_PERMISSION,
+    FOLDER_PERMISSION,
+    PROFILE,
+    REGION,
+    SECRET_ACCESS_KEY,
+    SESSION_TOKENS,
+    beneath,
+    known_name,
+    layer_of,
+)
+from migrator.config.locations import location_by_settings
+from migrator.config.settings import DiskLocation, Location, S3Location
+from migrator.core.errors import CannotStart, SettingsError
+from migrator.core.naming import SingleBucket
+from migrator.switch.deployment import Deployment
+from migrator.switch.settings_edit import Wanted
+from migrator.switch.settings_file import SettingsFile
+from migrator.switch.settings_store import SettingsStore
+
+_NAMES = (BUCKET, BUCKET_PREFIX, BUCKET_PER_ORG)
+_OF_DISK = (DATA_DIR, FOLDER_PERMISSION, FILE_PERMISSION)
+_COMPARED = (*_NAMES, *ENDPOINT_URLS, DATA_DIR)
+"""What is compared between the settings and the environment of the running Bytes."""
+
+
+def wanted_for(target: Location, word: str | None, now: Sequence[Setting], *, mounts_data: bool) -> Wanted:
+    """Return the settings that change so that Bytes uses this target.
+
+    `word` is what named it; an env file gives its own values. `mounts_data`: Bytes' data folder has another path within its container, so
+    it is not touched. Raises SettingsError for an env file with lines that a switch would not take over.
+    """
+    present = layer_of(now)
+    given = _given_by_file(Path(word), present) if word and os.path.isfile(word) else dict(_given_by(target))
+    names = [*_NAMES, *([] if mounts_data else [name for name in _OF_DISK if name in given])]
+    if isinstance(target, S3Location):
+        names += [name for name in given if name.startswith("AWS_")]
+        names += [name for name in (*ENDPOINT_URLS, *SESSION_TOKENS) if name in present and name not in given]
+    wanted = {name: given.get(name) for name in dict.fromkeys(names)}
+    if isinstance(target, DiskLocation):
+        wanted |= dict.fromkeys(_NAMES)
+    return {name: value for name, value in wanted.items() if value is not None or name in present}
+
+
+def _given_by_file(path: Path, present: Mapping[str, Setting]) -> dict[str, str]:
+    settings = read_env_file(path)
+    places = {*_NAMES, *_OF_DISK}
+    unknown = [
+        one.name
+        for one in settings
+        if not ((name := known_name(one.name)) and (name in places or name.startswith("AWS_")))
+        and (name is None or name not in present or present[name].value != one.value)
+    ]
+    if unknown:
+        raise SettingsError(
+            "switch-unknown-lines",
+            f"{path} also sets {', '.join(dict.fromkeys(unknown))}, which a switch does not change.",
+            why="A switch changes only where raw files are: S3_BUCKET, S3_BUCKET_PREFIX, BUCKET_PER_ORG, BYTES_DATA_DIR and AWS_…",
+            cure="Take these lines out of the file, or put them into Bytes' settings yourself first.",
+        )
+    return {name: one.value for name, one in layer_of(settings).items() if name in places or name.startswith("AWS_")}
+
+
+def _given_by(target: Location) -> Iterator[tuple[str, str]]:
+    if isinstance(target, DiskLocation):
+        yield DATA_DIR, str(target.root)
+        return
+    if isinstance(target.naming, SingleBucket):
+        yield BUCKET, target.naming.bucket
+        yield BUCKET_PER_ORG, "false"
+    else:
+        yield BUCKET_PREFIX, target.naming.prefix
+        yield BUCKET_PER_ORG, "true"
+    access = target.access
+    secrets = {SECRET_ACCESS_KEY: access.secret_access_key, SESSION_TOKENS[-1]: access.session_token}
+    known = {ENDPOINT_URL: access.endpoint_url, REGION: access.region, CA_BUNDLE: access.ca_bundle}
+    known |= {PROFILE: access.profile, ACCESS_KEY_ID: access.access_key_id}
+    known |= {name: secret.reveal() for name, secret in secrets.items() if secret is not None}
+    for name, value in known.items():
+        if value is not None:
+            yield name, value
+
+
+def refuse_other_place(
+    store: SettingsStore, settings: Sequence[Setting], location: Location, *, mounts_data: bool, is_new: bool
+) -> None:
+    """Raise SettingsError where a Bytes with these settings would look elsewhere than at this location."""
+    package = beneath(store.path, DEBIAN_FILES) if isinstance(store, SettingsFile) else ()
+    found = location_by_settings(settings, package)
+    if found.identity == location.identity:
+        return
+    if mounts_data and isinstance(found, DiskLocation) and isinstance(location, DiskLocation):
+        return
+    if is_new:
+        raise SettingsError(
+            "switch-settings-elsewhere",
+            f"With the changed lines, Bytes would look at {found}, and not at {location}.",
+            why=f"Other lines of {store.where} name the place too.",
+            cure="Name the target by an env file that has all the lines for it.",
+        )
+    raise SettingsError(
+        "switch-settings-elsewhere",
+        f"{store.where} says that Bytes looks at {found}; the switch is from {location}.",
+        why="Bytes would be switched away from another place than the one that is copied.",
+        cure="Leave --from out, or name the settings that Bytes is started with by --settings.",
+    )
+
+
+def refuse_other_bytes(store: SettingsStore, settings: Sequence[Setting], deployment: Deployment) -> None:
+    """Raise CannotStart where the running Bytes was started with other settings; where they cannot be seen, nothing is said."""
+    environment = deployment.environment()
+    if environment is None:
+        return
+    running = layer_of(Setting(name, value, "the running Bytes") for name, value in environment.items())
+    present = layer_of(settings)
+    differs = [name for name in _COMPARED if name in present and _value(running, name) != _value(present, name)]
+    differs += [name for name in _NAMES if name not in present and _value(running, name) and _is_file_alone(store)]
+    if differs:
+        raise CannotStart(
+            "switch-settings-not-running",
+            f"The running Bytes has another value of {', '.join(differs)} than {store.where}.",
+            why="It was not restarted since the file was edited, or it has its settings from elsewhere.",
+            cure="Restart Bytes and see that it works, or name its settings by --settings; then run the same command again.",
+        )
+
+
+def _value(layer: Mapping[str, Setting], name: str) -> str:
+    return layer[name].value if name in layer else ""
+
+
+def _is_file_alone(store: SettingsStore) -> bool:
+    """Return whether nothing lies beneath this file: the Debian package's defaults, Compose's or a ConfigMap's lines do elsewhere."""
+    return isinstance(store, SettingsFile) and not beneath(store.path, DEBIAN_FILES)

@@ -1,0 +1,376 @@
+"""Carries a planned switch out, step by step, and takes it back where one fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from migrator.app.migrating import migrate
+from migrator.app.options import Options, Prepared, Stopping, Watch
+from migrator.app.planning import prepare_to_migrate
+from migrator.app.store_factory import patience_of, reading
+from migrator.app.switch_plan import Planned, refuse_what_doctor_refuses
+from migrator.app.switch_proof import Baseline, Proven, baseline_of, prove, sampled
+from migrator.app.switch_request import ends_of_plan, swapped
+from migrator.app.watching import Until, why_not_equal
+from migrator.app.watching import watch as follow
+from migrator.config.settings import Locations, S3Location
+from migrator.config.time_filter import Ages
+from migrator.core.entities import RawFile
+from migrator.core.errors import LedgerBusy, MigratorError, MustStop
+from migrator.core.outcomes import Outcome
+from migrator.reports.formatting import files, shown
+from migrator.reports.report import Report
+from migrator.reports.text.switch import Switched
+from migrator.reports.text.watch import Watched
+from migrator.switch.guard import Guard
+from migrator.switch.journal import End, Story, SwitchJournal
+from migrator.switch.parts import parts_of
+from migrator.switch.rollback import roll_back
+from migrator.switch.settings_store import edited_meanwhile
+from migrator.switch.steps import STEPS, Step
+from migrator.sync.change_detector import Lag
+from migrator.sync.messages import Told
+
+GUARD_MODULE = "migrator.app.switch_guard"
+STOPPED_PATIENCE_SECONDS = 10.0
+"""While Bytes is stopped, a server that does not answer for so long ends the switch: Bytes goes back at once."""
+_CLOCKS_APART_SECONDS = 3600.0
+"""How far a server's clock may be behind, when raw files are looked for that Bytes saved at the new place."""
+_LEDGER_SECONDS, _LEDGER_PAUSE_SECONDS = 20.0, 0.2
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Scene:
+    """What the steps hand on to each other."""
+
+    sample: list[RawFile] = field(default_factory=list)
+    baseline: Baseline = field(default_factory=Baseline)
+    newest: tuple[RawFile, ...] = ()
+    proven: Proven | None = None
+    late: int = 0
+
+
+class Switching:
+    """One switch. The journal's lock is held while it is carried out."""
+
+    def __init__(
+        self,
+        planned: Planned,
+        journal: SwitchJournal,
+        options: Options,
+        *,
+        request: Mapping[str, Any],
+        sample: int,
+        max_downtime: float,
+        health_timeout: float,
+        watch: Watch,
+        say: Say,
+        stopping: Stopping,
+    ) -> None:
+        """`request` is what the guard gets; `sample` raw files are read, and asked for; times in seconds."""
+        self._planned, self._journal, self._options = planned, journal, options
+        self._request, self._sample_size, self._max_downtime = request, sample, max_downtime
+        self._health_timeout = health_timeout
+        self._watch, self._say, self._stopping = watch, say, stopping
+        self._scene = _Scene()
+        self._copied: Report | None = None
+        self._stopped_at: float | None = None
+        self._guard: Guard | None = None
+
+    def run(self) -> Switched:
+        """Carry it out. Raises MigratorError where it did not end well: Bytes is as it was then, or the error denies it."""
+        self._journal.begin(self._planned.plan)
+        try:
+            self._before_the_stop()
+            self._with_bytes_stopped()
+            self._journal.end(End.SWITCHED)
+        except BaseException as error:
+            self._take_back(error)
+            raise
+        finally:
+            if self._guard is not None:
+                self._guard.stop()
+        self._planned.parts.store.tidy(self._planned.plan.run, keep_backup=True)
+        return self._switched()
+
+    # --- while Bytes runs ----------------------------------------------------------------------------------------------
+
+    def _before_the_stop(self) -> None:
+        planned, options = self._planned, self._options
+        with self._step(Step.LOOK):
+            refuse_what_doctor_refuses(planned.locations, options, probe=True)
+        with self._step(Step.COPY):
+            report = migrate(planned.prepared, options, self._watch, self._stopping)
+            self._copied = report
+            self._refuse_unless_whole(report)
+            self._draw_sample()
+            planned.parts.store.stage(planned.old, planned.new, planned.plan.run)
+        self._guard = Guard(GUARD_MODULE, self._request)
+
+    def _draw_sample(self) -> None:
+        planned = self._planned
+        with reading(planned.locations.source, patience_of(self._options, self._stopping.event)) as source:
+            organizations = planned.prepared.look.organizations
+            self._scene.sample = sampled(source, organizations, self._sample_size, seed=hash(planned.plan.run))
+        if planned.api is not None:
+            self._scene.baseline = baseline_of(planned.api, self._scene.sample, planned.plan.source)
+
+    # --- while Bytes is stopped ------------------------------------------------------------------------------------------
+
+    def _with_bytes_stopped(self) -> None:
+        planned, parts = self._planned, self._planned.parts
+        watched = self._follow_and_stop()
+        self._refuse_unless_complete(watched)
+        self._scene.newest = watched.newest
+        self._journal.end_step(Step.LAST_PASS)
+        with self._step(Step.VERIFY):
+            self._verify_sample()
+        with self._step(Step.SETTINGS):
+            parts.store.replace(planned.old, planned.new, planned.plan.run)
+        with self._step(Step.START):
+            parts.deployment.start()
+        with self._step(Step.HEALTH):
+            parts.wait_until_healthy(self._health_timeout)
+        with self._step(Step.PROVE):
+            self._prove()
+            self._copy_late_ones()
+
+    def _follow_and_stop(self) -> Watched:
+        """Follow Bytes until the target is up to date, stop Bytes, and do the last pass with everything open and warm."""
+        options = replace(self._options, patience=min(self._options.patience, STOPPED_PATIENCE_SECONDS))
+        prepared = prepare_to_migrate(self._planned.locations, options, self._stopping)
+        shows = _Follower(self._give_up_waiting)
+        return follow(prepared, options, Until(stopped=True), shows, self._stop_bytes, self._stopping)
+
+    def _stop_bytes(self) -> bool:
+        """Called by the watch once the target is up to date: from here on Bytes is down."""
+        parts = self._planned.parts
+        if self._guard is None or not self._guard.is_alive():
+            raise MustStop(
+                "switch-guard-gone", "The guard ended before Bytes was stopped.", cure="Run the same command again."
+            )
+        if parts.store.read() != self._planned.old:
+            raise edited_meanwhile(parts.store.where)
+        self._stopped_at = time.monotonic()
+        with self._step(Step.STOP):
+            parts.deployment.stop()
+            parts.wait_until_stopped()
+        self._begin(Step.LAST_PASS)
+        return True
+
+    def _give_up_waiting(self, error: MigratorError | None) -> None:
+        """Raise MustStop where Bytes is down, and waits for a server that is away, or for too long."""
+        if self._stopped_at is None:
+            return
+        if error is not None:
+            raise MustStop("switch-server-gone", error.what, why=error.why, cure=error.cure) from error
+        if time.monotonic() - self._stopped_at > self._max_downtime:
+            raise MustStop(
+                "switch-downtime",
+                f"Bytes was stopped for longer than {self._max_downtime:.0f} s, and the last pass was not over.",
+                cure="Copy until a pass is short (`migrate`), then try again; or allow more by --max-downtime.",
+            )
+
+    def _verify_sample(self) -> None:
+        locations, options = self._planned.locations, replace(self._options, patience=STOPPED_PATIENCE_SECONDS)
+        patience = patience_of(options, self._stopping.event)
+        with reading(locations.source, patience) as source, reading(locations.target, patience) as target:
+            for raw_file in self._scene.sample:
+                reason = why_not_equal(raw_file, source, target)
+                if reason:
+                    where = source.describe(raw_file)
+                    raise MustStop(
+                        "switch-unequal",
+                        f"{where} is not the same at both ends: {reason}.",
+                        cure="Run `bytes-migrator verify --level content`: it lists every raw file that differs.",
+                    )
+                self._refuse_stopping()
+
+    def _prove(self) -> None:
+        planned = self._planned
+        if planned.api is None:
+            return
+        with reading(planned.locations.source, patience_of(self._options, self._stopping.event)) as source:
+            self._scene.proven = prove(
+                planned.api,
+                self._scene.baseline,
+                self._scene.newest,
+                source=source,
+                settings=planned.settings,
+                to_s3=isinstance(planned.locations.target, S3Location),
+            )
+
+    def _copy_late_ones(self) -> None:
+        """Copy what something saved at the old place after the last pass had looked: no raw file may be left there."""
+        story = self._journal.story() or Story(self._planned.plan)
+        stopped = next(one.began for one in story.steps if one.step is Step.STOP)
+        report = _migrate_newer(self._planned.locations, self._options, stopped)
+        self._refuse_unless_whole(report)
+        self._scene.late = report.overall[Outcome.COPIED].files
+
+    # --- when it fails, and when it ends --------------------------------------------------------------------------------------
+
+    def _take_back(self, error: BaseException) -> None:
+        """Bring Bytes back. An error of that replaces the one that ended the switch: it is what the operator has to know first."""
+        story = self._journal.story()
+        if story is not None and story.began(Step.STOP):
+            reason = error.what if isinstance(error, MigratorError) else type(error).__name__
+            self._say(f"The switch failed, and is taken back: {shown(reason)}")
+            self._journal.note(reason)
+        roll_back(self._journal, self._say, self._bring_back)
+
+    def _bring_back(self, story: Story) -> None:
+        bring_back(self._planned.locations, self._options, story, self._say)
+
+    def _refuse_unless_whole(self, report: Report) -> None:
+        self._refuse_stopping()
+        if report.exit_status != 0:
+            raise MustStop(
+                "switch-not-whole",
+                f"Not every raw file could be copied to {report.target}, so Bytes was not stopped.",
+                why=f"See `bytes-migrator report {report.run}`: it lists them with their reasons.",
+                cure="See to what it lists, and run the same command again.",
+            )
+
+    def _refuse_unless_complete(self, watched: Watched) -> None:
+        self._refuse_stopping()
+        if watched.still_writes:
+            raise MustStop(
+                "switch-still-writes",
+                "Raw files still came in after Bytes was stopped.",
+                why="Another Bytes, or something else, saves to the same place.",
+                cure="Find what writes there and stop it too, then run the same command again.",
+            )
+        if watched.exit_status != 0 or self._stopped_at is None:
+            what = next((one.reason for one in watched.unproven), "the last pass did not account for every raw file")
+            raise MustStop(
+                "switch-not-whole-at-the-end",
+                f"The last pass, with Bytes stopped, did not end well: {what}.",
+                cure="See `bytes-migrator status` for the raw files and their reasons, and run the same command again.",
+            )
+
+    def _refuse_stopping(self) -> None:
+        if self._stopping.event.is_set():
+            raise MustStop(
+                "switch-interrupted",
+                f"The switch was interrupted ({self._stopping.signal}).",
+                cure="Run the same command again: what is copied stays copied.",
+            )
+
+    def _switched(self) -> Switched:
+        story = self._journal.story() or Story(self._planned.plan)
+        parts = self._planned.parts
+        return Switched(
+            proposal=self._planned.proposal,
+            story=story,
+            sample=len(self._scene.sample),
+            newest=len(self._scene.newest),
+            late=self._scene.late,
+            baseline_asked=self._scene.baseline.asked,
+            proven_old=self._scene.proven.old if self._scene.proven else 0,
+            proven_newest=self._scene.proven.newest if self._scene.proven else 0,
+            unknown=self._scene.proven.unknown if self._scene.proven else 0,
+            backup=parts.store.backup_name(story.plan.run),
+        )
+
+    def _begin(self, step: Step) -> None:
+        self._journal.begin_step(step)
+        self._say(f"{STEPS[step].title} …")
+
+    @contextmanager
+    def _step(self, step: Step) -> Iterator[None]:
+        """A step: written down before it begins, and after it ended well."""
+        self._begin(step)
+        yield
+        self._journal.end_step(step)
+        if step not in (Step.START, Step.HEALTH, Step.PROVE):
+            self._refuse_stopping()
+
+
+class _Follower:
+    """Watches the passes, and ends them where Bytes would be down for too long."""
+
+    def __init__(self, give_up_waiting: Callable[[MigratorError | None], None]) -> None:
+        self._give_up_waiting = give_up_waiting
+
+    def told(self, told: Told) -> None:
+        """The report has what matters."""
+
+    def tick(self) -> None:
+        self._give_up_waiting(None)
+
+    def now(self, what: str, lag: Lag) -> None:
+        self._give_up_waiting(None)
+
+    def away(self, error: MigratorError) -> None:
+        self._give_up_waiting(error)
+
+
+def finish_unfinished(journal: SwitchJournal, options: Options, environ: Mapping[str, str], say: Say) -> Story | None:
+    """Take back a switch that died; return what became of it, None where there was none. The journal's lock is held. Raises MustStop."""
+    story = journal.story()
+    if story is None or not story.is_open:
+        return None
+
+    def bring(story: Story) -> None:
+        store = parts_of(story.plan.deployment, story.plan.settings, story.plan.api).store
+        try:
+            locations = ends_of_plan(story.plan, store, environ)
+        except MigratorError as error:
+            raise _left_behind(story, error.what) from error
+        bring_back(locations, options, story, say)
+
+    if story.began(Step.STOP):
+        journal.note(story.trouble or "the process that switched died")
+    return roll_back(journal, say, bring)
+
+
+def bring_back(locations: Locations, options: Options, story: Story, say: Say) -> None:
+    """Copy to the old place what Bytes saved at the new one between its start there and now. Raises MustStop where that fails.
+
+    Bytes runs meanwhile, with the old place. Only raw files of that time are looked at, and those that the old place has stay as they are.
+    """
+    began = next(one.began for one in story.steps if one.step is Step.START)
+    try:
+        report = _migrate_newer(swapped(locations), options, began)
+    except MigratorError as error:
+        raise _left_behind(story, error.what) from error
+    if report.exit_status != 0:
+        raise _left_behind(story, "not every raw file of that time could be copied")
+    say(
+        f"What Bytes saved at the new place meanwhile is at the old one: {files(report.overall[Outcome.COPIED].files)}."
+    )
+
+
+def _migrate_newer(locations: Locations, options: Options, since: float) -> Report:
+    """Copy what was saved since then (seconds since the epoch), and nothing else. Raises MigratorError."""
+    ages = Ages(newer_than=since - _CLOCKS_APART_SECONDS)
+    options = replace(options, ages=ages, patience=STOPPED_PATIENCE_SECONDS, allow_empty=True, full=True)
+    stopping = Stopping()
+    return _migrate_when_free(prepare_to_migrate(locations, options, stopping), options, stopping)
+
+
+def _migrate_when_free(prepared: Prepared, options: Options, stopping: Stopping) -> Report:
+    """Migrate; workers of a process that was killed hold the ledger for a moment longer than that process."""
+    until = time.monotonic() + _LEDGER_SECONDS
+    while True:
+        try:
+            return migrate(prepared, options, lambda ahead: (), stopping)
+        except LedgerBusy:
+            if time.monotonic() > until:
+                raise
+        time.sleep(_LEDGER_PAUSE_SECONDS)
+
+
+def _left_behind(story: Story, why: str) -> MustStop:
+    return MustStop(
+        "switch-left-behind",
+        f"Bytes is back at {story.plan.source}; what it saved meanwhile at {story.plan.target} could not be brought there: {why}",
+        cure="Once both ends can be reached: bytes-migrator migrate --full, with --from and --to swapped.",
+    )

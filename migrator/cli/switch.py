@@ -1,0 +1,185 @@
+"""``bytes-migrator switch``: Bytes from its old place to the new one, with the way back built in."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from migrator.app.options import Options, Stopping
+from migrator.app.switch_plan import Installation, Planned, parts_for, plan_switch, refuse_no_way_back
+from migrator.app.switch_request import SwitchRequest
+from migrator.app.switching import Switching, finish_unfinished
+from migrator.cli.logs import log_to, say
+from migrator.cli.migrate import refuse_without_terminal
+from migrator.cli.options import (
+    engine_options,
+    limit_options,
+    location_options,
+    option,
+    options_of,
+    overrides_of,
+    owner_option,
+    switch_options,
+    transfer_options,
+)
+from migrator.cli.progress import looking, watching
+from migrator.cli.signals import draining
+from migrator.config.limits import seconds_of
+from migrator.core.errors import SettingsError
+from migrator.reports.text.switch import proposal_lines, rolled_back_lines, switched_as_json, switched_as_text
+from migrator.switch.deployment import KINDS
+from migrator.switch.journal import Story, SwitchJournal
+from migrator.switch.parts import parts_of
+
+_ENDS = (
+    "from_",
+    "to",
+    "env_files",
+    "data_dir",
+    "bucket",
+    "bucket_prefix",
+    "endpoint_url",
+    "region",
+    "profile",
+    "ca_bundle",
+)
+
+
+@click.command(short_help="Switch Bytes to the new place, or back: all steps, with the way back built in.")
+@location_options
+@owner_option
+@switch_options
+@engine_options
+@transfer_options
+@limit_options
+@option(
+    "--deployment", type=click.Choice(KINDS), help="How Bytes is installed (default: found, where it is unmistakable)."
+)
+@option(
+    "--service", metavar="NAME", help="Bytes' unit, Compose service or Deployment (default: kat-bytes, bytes, bytes)."
+)
+@option("--namespace", metavar="NAME", help="The Kubernetes namespace of Bytes (default: kubectl's own).")
+@option("--stop", metavar="COMMAND", help="The shell command that stops Bytes, for any other installation.")
+@option("--start", metavar="COMMAND", help="The shell command that starts Bytes.")
+@option("--settings", metavar="FILE", help="The env file that Bytes is started with, or secret/NAME, configmap/NAME.")
+@option(
+    "--api",
+    metavar="URL",
+    help="The running Bytes, such as http://localhost:8002: seen healthy, and asked for raw files.",
+)
+@option(
+    "--sample",
+    type=click.IntRange(0, 10_000),
+    default=20,
+    show_default=True,
+    help="Read so many of the older raw files at both ends, and ask Bytes for them.",
+)
+@option(
+    "--max-downtime",
+    metavar="TIME",
+    default="15m",
+    show_default=True,
+    help="Take the switch back where the last pass keeps Bytes stopped for longer.",
+)
+@option(
+    "--health-timeout",
+    metavar="TIME",
+    default="2m",
+    show_default=True,
+    help="Take the switch back where Bytes is not healthy so long after its start.",
+)
+@option("--back", is_flag=True, help="Go back from the last switch; what Bytes saved meanwhile is copied first.")
+@option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")
+def switch(**given: Any) -> int:
+    """Copy while Bytes runs, stop it, copy the rest, verify, change its settings, start it, and prove through Bytes that it works.
+
+    It shows the whole plan and asks once. If a step fails after Bytes was stopped, Bytes gets its old settings back and is started.
+
+    \b
+    Examples:
+      bytes-migrator switch --to new.env --deployment debian --api http://localhost:8002
+      bytes-migrator switch --to disk --deployment compose
+      bytes-migrator switch --back
+    """
+    with log_to(given), draining(given) as stopping:
+        options = options_of({**given, "organizations": ()})
+        journal = SwitchJournal(options.state)
+        refuse_without_terminal(given)
+        with journal.held():
+            taken_back = finish_unfinished(journal, options, os.environ, lambda text: say(given, text))
+            if taken_back is not None:
+                for line in rolled_back_lines(taken_back):
+                    say(given, line)
+                say(given, "Run the same command again to switch.")
+                return 1
+            return _switch(given, journal, options, stopping)
+
+
+def _switch(given: dict[str, Any], journal: SwitchJournal, options: Options, stopping: Stopping) -> int:
+    earlier = refuse_no_way_back(journal.story()) if given["back"] else None
+    planned = _planned(given, options, stopping, earlier)
+    for line in proposal_lines(planned.proposal):
+        say(given, line)
+    if not given["yes"]:
+        click.confirm("Go on?", abort=True, err=True)
+    switched = Switching(
+        planned,
+        journal,
+        options,
+        request={
+            "parent": os.getpid(),
+            "state": str(options.state.path),
+            "owner": given["owner"],
+            "forced": sorted(options.forced),
+        },
+        sample=given["sample"],
+        health_timeout=seconds_of(given["health_timeout"], "--health-timeout"),
+        max_downtime=seconds_of(given["max_downtime"], "--max-downtime"),
+        watch=watching(given),
+        say=lambda text: say(given, text),
+        stopping=stopping,
+    ).run()
+    click.echo(switched_as_json(switched) if given["as_json"] else switched_as_text(switched))
+    return 0
+
+
+def _planned(given: dict[str, Any], options: Options, stopping: Stopping, earlier: Story | None) -> Planned:
+    request = SwitchRequest(
+        from_=_absolute(given["from_"]),
+        to=_absolute(given["to"]),
+        env_files=tuple(str(path.absolute()) for path in given["env_files"]),
+        overrides=overrides_of(given),
+    )
+    if earlier is None:
+        parts, found = parts_for(_installation(given), options, os.environ)
+    else:
+        _refuse_ends(given)
+        plan = earlier.plan
+        parts = parts_of(plan.deployment, plan.settings, given["api"] or plan.api)
+        found = "as in the last switch"
+    with looking(given, "both ends"):
+        return plan_switch(request, parts, found, options, os.environ, watching(given), stopping, earlier=earlier)
+
+
+def _absolute(word: str | None) -> str | None:
+    """Return a location that holds in other folders too: the way back may be asked for from anywhere."""
+    return os.path.abspath(word) if word is not None and os.path.exists(word) and word not in ("disk", "s3") else word
+
+
+def _installation(given: dict[str, Any]) -> Installation:
+    return Installation(
+        deployment=given["deployment"],
+        **{name: given[name] or "" for name in ("service", "namespace", "stop", "start", "settings", "api")},
+    )
+
+
+def _refuse_ends(given: dict[str, Any]) -> None:
+    """The way back is between the ends of the last switch."""
+    if any(given[name] for name in _ENDS) or given["bucket_per_org"] is not None:
+        raise SettingsError(
+            "switch-back-ends",
+            "--back goes back between the ends of the last switch, and takes no location.",
+            cure="Leave the locations out; or leave --back out, and name both ends.",
+        )

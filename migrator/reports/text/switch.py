@@ -1,0 +1,216 @@
+"""What `switch` shows: the whole plan before the one question, and what was done at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from migrator.core.outcomes import Finding, Outcome
+from migrator.core.tally import Tally
+from migrator.reports.formatting import duration, files, moment, shown, size
+from migrator.reports.json import as_json
+from migrator.reports.report import SCHEMA
+from migrator.reports.text.console import finding_lines
+from migrator.switch.journal import End, Story
+from migrator.switch.steps import STEPS, Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchProposal:
+    """Everything that a switch would do. `looked_seconds` is how long listing both ends took; `unproven` are sentences.
+
+    `found` says how the deployment is known. `diff` has no secrets.
+    """
+
+    run: str
+    source: str
+    target: str
+    deployment: str
+    found: str
+    stop_command: str
+    start_command: str
+    settings: str
+    backup: str
+    diff: tuple[str, ...]
+    missing: Tally
+    looked_seconds: float
+    unproven: tuple[str, ...]
+    api: str
+    findings: tuple[Finding, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """As ``--json`` has it."""
+        missing = self.missing[Outcome.MISSING]
+        return {
+            "run": self.run,
+            "from": self.source,
+            "to": self.target,
+            "deployment": self.deployment,
+            "stop": self.stop_command,
+            "start": self.start_command,
+            "settings": self.settings,
+            "backup": self.backup,
+            "diff": list(self.diff),
+            "to_copy": {"files": missing.files, "bytes": missing.bytes},
+            "expected_downtime_seconds": round(self.looked_seconds, 1),
+            "unproven": list(self.unproven),
+            "findings": [one.as_dict() for one in self.findings],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switched:
+    """A switch that came to its end. Numbers of raw files: `sample` read at both ends, `newest` copied while Bytes was stopped,
+    `late` saved at the old place after that by something else than this Bytes, and copied too.
+
+    `baseline_asked` were asked for before the switch, `proven_old` and `proven_newest` given by Bytes after it, and `unknown` of the newest
+    are not in Bytes' database.
+    """
+
+    proposal: SwitchProposal
+    story: Story
+    sample: int
+    newest: int
+    late: int
+    baseline_asked: int
+    proven_old: int
+    proven_newest: int
+    unknown: int
+    backup: str
+
+
+def proposal_lines(proposal: SwitchProposal) -> Iterator[str]:
+    """Yield the plan, line by line."""
+    missing = proposal.missing[Outcome.MISSING]
+    yield f"from      {shown(proposal.source)}"
+    yield f"to        {shown(proposal.target)}"
+    yield f"Bytes     {proposal.deployment} ({shown(proposal.found)})"
+    yield f"to copy   {files(missing.files)} ({size(missing.bytes)}), while Bytes runs; what comes in meanwhile, at the end"
+    yield f"stop      {shown(proposal.stop_command)}"
+    yield f"settings  {shown(proposal.settings)}, with a backup in {shown(proposal.backup)}:"
+    yield from (f"            {shown(line)}" for line in proposal.diff or ("nothing changes",))
+    yield f"start     {shown(proposal.start_command)}"
+    yield (
+        f"downtime  about {duration(max(1.0, proposal.looked_seconds))}, and what Bytes needs to stop and to start: the last"
+        " pass lists both ends once, as this look did"
+    )
+    for sentence in proposal.unproven:
+        yield f"unproven  {shown(sentence)}"
+    yield from finding_lines(proposal.findings)
+    yield "steps"
+    for number, (step, text) in enumerate(STEPS.items(), 1):
+        yield f"  {number}. {text.title}: {_does(step, proposal)}"
+    yield "If a step fails after Bytes was stopped, Bytes gets its old settings back and is started. So it is where this program is killed."
+
+
+def _does(step: Step, proposal: SwitchProposal) -> str:
+    if step is Step.PROVE and proposal.unproven:
+        return "left out, see above."
+    return STEPS[step].does
+
+
+def switched_as_text(switched: Switched) -> str:
+    """Return what is shown at the end."""
+    return "\n".join(_switched_lines(switched))
+
+
+def _switched_lines(switched: Switched) -> Iterator[str]:
+    proposal, story = switched.proposal, switched.story
+    yield f"Bytes is switched to {shown(proposal.target)}."
+    yield from story_lines(story)
+    yield f"Downtime: {duration(story.downtime_seconds or 0.0)}."
+    yield f"Read at both ends, and equal: {files(switched.newest)} that came in at the end, and {files(switched.sample)} of the others."
+    if proposal.unproven:
+        yield from map(shown, proposal.unproven)
+    else:
+        yield (
+            f"Given by Bytes itself: {files(switched.proven_old)} from before (of {switched.baseline_asked} that it was asked for before"
+            f" the switch), and {files(switched.proven_newest)} of the newest."
+        )
+    if switched.late:
+        yield (
+            f"warning: {files(switched.late)} came to the old place after Bytes was stopped, and were copied too. Something else saves"
+            " there: find it, stop it, and run `bytes-migrator migrate` once more."
+        )
+    if switched.unknown:
+        yield f"{files(switched.unknown)} of the newest are not in Bytes' database, so Bytes gives them nowhere."
+    yield f"The settings from before are in {shown(switched.backup)}. They may hold keys: remove them once you need no way back."
+    yield "To go back, with what Bytes saves until then: bytes-migrator switch --back"
+    yield "Nothing was removed from the old place. `bytes-migrator prune` does that, after a proof; wait until you trust the new place."
+
+
+def story_lines(story: Story) -> Iterator[str]:
+    """Yield each step that began, with its time."""
+    for one in story.steps:
+        ended = f"took {duration(one.ended - one.began)}" if one.ended is not None else "did not end"
+        yield f"  {moment(one.began)}  {STEPS[one.step].title}: {ended}"
+
+
+def unfinished_lines(story: Story) -> Iterator[str]:
+    """Yield what every command says first where a switch was left half-way."""
+    last = STEPS[story.steps[-1].step].title if story.steps else "the beginning"
+    ends = f"from {shown(story.plan.source)} to {shown(story.plan.target)}"
+    yield f"warning: a switch {ends} was left half-way, at: {last} [switch-unfinished]"
+    yield "  Bytes may be stopped. To put its old settings back and start it: bytes-migrator switch"
+
+
+def switch_status_lines(story: Story) -> Iterator[str]:
+    """Yield what `status` says of the last switch."""
+    yield ""
+    yield from rolled_back_lines(story)
+    yield from story_lines(story)
+    if story.downtime_seconds is not None:
+        yield f"  downtime: {duration(story.downtime_seconds)}"
+
+
+def rolled_back_lines(story: Story) -> Iterator[str]:
+    """Yield what is said of a switch that was taken back."""
+    what = {
+        End.ROLLED_BACK: "was taken back: Bytes has its old settings, and runs",
+        End.UNTOUCHED: "ended before Bytes was stopped: nothing was changed",
+        End.SWITCHED: "came to its end",
+        None: "is unfinished",
+    }[story.end]
+    yield f"The switch from {shown(story.plan.source)} to {shown(story.plan.target)} {what}."
+    if story.trouble:
+        yield f"  why: {shown(story.trouble)}"
+
+
+def story_as_dict(story: Story) -> dict[str, object]:
+    """Return the steps of a switch with their times, as JSON has them."""
+    return {
+        "run": story.plan.run,
+        "from": story.plan.source,
+        "to": story.plan.target,
+        "end": story.end.value if story.end else None,
+        "trouble": story.trouble or None,
+        "downtime_seconds": round(story.downtime_seconds, 3) if story.downtime_seconds is not None else None,
+        "steps": [
+            {
+                "step": one.step.value,
+                "began": moment(one.began),
+                "seconds": round(one.ended - one.began, 3) if one.ended is not None else None,
+            }
+            for one in story.steps
+        ],
+    }
+
+
+def switched_as_json(switched: Switched) -> str:
+    """Return the document of ``--json``."""
+    return as_json(
+        {
+            "schema": SCHEMA,
+            "command": "switch",
+            "plan": switched.proposal.as_dict(),
+            **story_as_dict(switched.story),
+            "verified": {"newest": switched.newest, "sample": switched.sample, "late": switched.late},
+            "proven_by_bytes": {
+                "asked_before": switched.baseline_asked,
+                "old": switched.proven_old,
+                "newest": switched.proven_newest,
+                "unknown": switched.unknown,
+            },
+            "exit_status": 0,
+        }
+    )

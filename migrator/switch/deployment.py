@@ -1,0 +1,278 @@
+"""How Bytes is installed: the commands that stop it, start it, and tell whether it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from migrator.core.errors import CannotStart, MustStop
+from migrator.switch.commands import run
+
+Kind = Literal["debian", "compose", "kubernetes"]
+KINDS: tuple[Kind, ...] = ("debian", "compose", "kubernetes")
+SERVICES: Mapping[Kind, str] = {"debian": "kat-bytes", "compose": "bytes", "kubernetes": "bytes"}
+"""Bytes' own name in each of OpenKAT's installations: unit, service, and Deployment."""
+QUICK_SECONDS = 20.0
+"""The longest that a look may take."""
+
+
+class Deployment(Protocol):
+    """An installed Bytes. `stop` and `start` can be called again: one that is stopped, or runs, stays so."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def stop_command(self) -> str: ...
+
+    @property
+    def start_command(self) -> str: ...
+
+    def spec(self) -> Mapping[str, str]:
+        """What the journal keeps of it; `app.switch_parts` is the inverse."""
+        ...
+
+    def refuse_unknown(self) -> None:
+        """Raise CannotStart where there is no such Bytes, or where this user may not stop it."""
+        ...
+
+    def stop(self) -> None:
+        """Raise MustStop where the command fails."""
+        ...
+
+    def is_stopped(self) -> bool | None:
+        """Return whether no Bytes runs; None where this kind of installation cannot tell."""
+        ...
+
+    def start(self) -> None:
+        """Raise MustStop where the command fails."""
+        ...
+
+    def environment(self) -> Mapping[str, str] | None:
+        """Return what the running Bytes was started with; None where that cannot be seen."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Debian:
+    """A systemd unit of the Debian packages."""
+
+    service: str = SERVICES["debian"]
+    name: str = "debian"
+
+    @property
+    def stop_command(self) -> str:
+        return f"systemctl stop {shlex.quote(self.service)}"
+
+    @property
+    def start_command(self) -> str:
+        return f"systemctl start {shlex.quote(self.service)}"
+
+    def spec(self) -> Mapping[str, str]:
+        return {"kind": self.name, "service": self.service}
+
+    def refuse_unknown(self) -> None:
+        state = run(["systemctl", "show", "--property=LoadState", "--value", self.service], seconds=QUICK_SECONDS)
+        if not state.is_well or state.output.strip() != "loaded":
+            raise _unknown(f"systemd has no unit {self.service}", state.error, "Name it by --service.")
+        if os.geteuid() != 0:
+            raise CannotStart(
+                "switch-rights",
+                f"Only root may stop {self.service}, and this runs as user id {os.geteuid()}.",
+                cure="Run the same command as root.",
+            )
+
+    def stop(self) -> None:
+        _run_or_raise(self.stop_command, "stop")
+
+    def is_stopped(self) -> bool | None:
+        found = run(["systemctl", "is-active", self.service], seconds=QUICK_SECONDS).output.strip()
+        return found in ("inactive", "failed", "unknown")
+
+    def start(self) -> None:
+        run(["systemctl", "reset-failed", self.service], seconds=QUICK_SECONDS)  # else a start limit may refuse it
+        _run_or_raise(self.start_command, "start")
+
+    def environment(self) -> Mapping[str, str] | None:
+        shown = run(["systemctl", "show", "--property=MainPID", "--value", self.service], seconds=QUICK_SECONDS)
+        number = shown.output.strip()
+        try:
+            content = Path(f"/proc/{int(number)}/environ").read_bytes()
+        except (OSError, ValueError):
+            return None
+        return _environment(content.decode(errors="replace").split("\0"))
+
+
+@dataclass(frozen=True, slots=True)
+class Compose:
+    """A service of a Compose project. `folder` is the project's, absolute."""
+
+    folder: str
+    service: str = SERVICES["compose"]
+    name: str = "compose"
+
+    @property
+    def stop_command(self) -> str:
+        return self._words("stop", self.service)
+
+    @property
+    def start_command(self) -> str:
+        return self._words("up", "--detach", "--no-deps", self.service)
+
+    def spec(self) -> Mapping[str, str]:
+        return {"kind": self.name, "service": self.service, "folder": self.folder}
+
+    def refuse_unknown(self) -> None:
+        found = run(self._words("ps", "--all", "--services"), seconds=QUICK_SECONDS)
+        if not found.is_well or self.service not in found.output.split():
+            raise _unknown(
+                f"The Compose project in {self.folder} has no container of a service {self.service}",
+                found.error,
+                "Run this in the project's folder, as a user who may use Docker; name the service by --service.",
+            )
+
+    def stop(self) -> None:
+        _run_or_raise(self.stop_command, "stop")
+
+    def is_stopped(self) -> bool | None:
+        found = run(self._words("ps", "--services", "--status", "running"), seconds=QUICK_SECONDS)
+        return found.is_well and self.service not in found.output.split()
+
+    def start(self) -> None:
+        _run_or_raise(self.start_command, "start")
+
+    def environment(self) -> Mapping[str, str] | None:
+        found = run(self._words("exec", "-T", self.service, "env"), seconds=QUICK_SECONDS)
+        return _environment(found.output.splitlines()) if found.is_well else None
+
+    def _words(self, *words: str) -> str:
+        return shlex.join(("docker", "compose", "--project-directory", self.folder, *words))
+
+
+@dataclass(frozen=True, slots=True)
+class Kubernetes:
+    """A Deployment. `replicas` is how many pods it has when Bytes runs; "" namespace is kubectl's current one."""
+
+    service: str = SERVICES["kubernetes"]
+    namespace: str = ""
+    replicas: int = 1
+    name: str = "kubernetes"
+
+    @property
+    def stop_command(self) -> str:
+        return shlex.join(self.words("scale", f"deployment/{self.service}", "--replicas=0"))
+
+    @property
+    def start_command(self) -> str:
+        scale = shlex.join(self.words("scale", f"deployment/{self.service}", f"--replicas={self.replicas}"))
+        wait = shlex.join(self.words("rollout", "status", f"deployment/{self.service}", "--timeout=110s"))
+        return f"{scale} && {wait}"
+
+    def spec(self) -> Mapping[str, str]:
+        return {
+            "kind": self.name,
+            "service": self.service,
+            "namespace": self.namespace,
+            "replicas": str(self.replicas),
+        }
+
+    def refuse_unknown(self) -> None:
+        found = run(self.words("get", f"deployment/{self.service}", "--output=name"), seconds=QUICK_SECONDS)
+        if not found.is_well:
+            raise _unknown(
+                f"kubectl finds no deployment/{self.service}", found.error, "Name it by --service, and its --namespace."
+            )
+        may = run(self.words("auth", "can-i", "patch", "deployments/scale"), seconds=QUICK_SECONDS)
+        if not may.is_well:
+            raise CannotStart(
+                "switch-rights",
+                f"These credentials may not scale deployment/{self.service}.",
+                why="kubectl auth can-i patch deployments/scale says no.",
+                cure="Run this with the rights of whoever administers the namespace.",
+            )
+
+    def stop(self) -> None:
+        _run_or_raise(self.stop_command, "stop")
+
+    def is_stopped(self) -> bool | None:
+        """A pod that is being ended still counts: it may write."""
+        pods = run(self.words("get", "pods", f"--selector={self._selector()}", "--output=name"), seconds=QUICK_SECONDS)
+        return pods.is_well and not pods.output.split()
+
+    def start(self) -> None:
+        _run_or_raise(self.start_command, "start")
+
+    def environment(self) -> Mapping[str, str] | None:
+        found = run(self.words("exec", f"deployment/{self.service}", "--", "env"), seconds=QUICK_SECONDS)
+        return _environment(found.output.splitlines()) if found.is_well else None
+
+    def with_present_replicas(self) -> Kubernetes:
+        """Return it with the number of replicas that it has now, at least one."""
+        found = run(
+            self.words("get", f"deployment/{self.service}", "--output=jsonpath={.spec.replicas}"), seconds=QUICK_SECONDS
+        )
+        number = found.output.strip()
+        count = int(number) if found.is_well and number.isdigit() else 1
+        return Kubernetes(self.service, self.namespace, max(1, count))
+
+    def words(self, *words: str) -> tuple[str, ...]:
+        return ("kubectl", *(("--namespace", self.namespace) if self.namespace else ()), *words)
+
+    def _selector(self) -> str:
+        found = run(self.words("get", f"deployment/{self.service}", "--output=json"), seconds=QUICK_SECONDS)
+        try:
+            labels = json.loads(found.output)["spec"]["selector"]["matchLabels"]
+            return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return f"app={self.service}"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCommands:
+    """Any other installation: two shell commands of the operator's."""
+
+    stop_command: str
+    start_command: str
+    name: str = "own commands"
+
+    def spec(self) -> Mapping[str, str]:
+        return {"kind": self.name, "stop": self.stop_command, "start": self.start_command}
+
+    def refuse_unknown(self) -> None:
+        """The commands are all that is known of it."""
+
+    def stop(self) -> None:
+        _run_or_raise(self.stop_command, "stop")
+
+    def is_stopped(self) -> bool | None:
+        return None
+
+    def start(self) -> None:
+        _run_or_raise(self.start_command, "start")
+
+    def environment(self) -> Mapping[str, str] | None:
+        return None
+
+
+def _run_or_raise(command: str, what: Literal["stop", "start"]) -> None:
+    ran = run(command)
+    if not ran.is_well:
+        raise MustStop(
+            "switch-stop-failed" if what == "stop" else "switch-start-failed",
+            f"Bytes did not {what}: {command}",
+            why=ran.error,
+            cure="Look at what the command says, and at Bytes' log.",
+        )
+
+
+def _unknown(what: str, error: str, cure: str) -> CannotStart:
+    return CannotStart("switch-deployment", f"{what}.", why=error, cure=cure)
+
+
+def _environment(lines: list[str]) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in lines if "=" in line)

@@ -1,0 +1,108 @@
+"""The parts that a switch works with, made from what the journal keeps of them, and how Bytes' health is seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrator.checks.audit.bytes_api import BytesApi
+from migrator.core.errors import MustStop
+from migrator.switch.deployment import Compose, Debian, Deployment, Kubernetes, OwnCommands
+from migrator.switch.settings_file import SettingsFile
+from migrator.switch.settings_kubernetes import SettingsObject
+from migrator.switch.settings_store import SettingsStore
+
+HEALTH_SECONDS = 120.0
+"""The longest that a start of Bytes may take; it migrates its database at its start."""
+STOP_SECONDS = 30.0
+"""The longest wait, after the command that stops Bytes, until nothing of it is left."""
+_ASK_SECONDS = 5.0
+_LOOK_EVERY_SECONDS = 0.2
+_STEADY_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """An installed Bytes: how it is stopped and started, where its settings are, and the URL that it answers at ("" for none)."""
+
+    deployment: Deployment
+    store: SettingsStore
+    api: str
+
+    def is_healthy(self) -> bool | None:
+        """Return whether Bytes answers its health check, or runs where no URL is known; None where neither can be seen."""
+        if self.api:
+            return BytesApi(self.api, seconds=_ASK_SECONDS).health_status() in (
+                200,
+                404,
+            )  # 404: a Bytes without that route
+        stopped = self.deployment.is_stopped()
+        return None if stopped is None else not stopped
+
+    def wait_until_stopped(self) -> None:
+        """Raise MustStop where Bytes still runs, or still answers, STOP_SECONDS after it was told to stop."""
+        until = time.monotonic() + STOP_SECONDS
+        while self.deployment.is_stopped() is False or (self.api and self.is_healthy()):
+            if time.monotonic() > until:
+                raise MustStop(
+                    "switch-still-runs",
+                    "Bytes still runs after it was stopped.",
+                    why=f"{self.deployment.stop_command} ended well, and"
+                    + (
+                        f" {self.api} still answers."
+                        if self.api and self.is_healthy()
+                        else " the service is still there."
+                    ),
+                    cure="See which process it is. A second Bytes behind the same URL has to be stopped too.",
+                )
+            time.sleep(_LOOK_EVERY_SECONDS)
+
+    def wait_until_healthy(self, seconds: float = HEALTH_SECONDS) -> None:
+        """Raise MustStop where Bytes does not answer within so many seconds, or ends soon after its start."""
+        until = time.monotonic() + seconds
+        while self.is_healthy() is False:
+            if time.monotonic() > until:
+                raise MustStop(
+                    "switch-unhealthy",
+                    f"Bytes did not become healthy within {seconds:.0f} s.",
+                    why=f"{self.api}/health gave no answer of a healthy Bytes."
+                    if self.api
+                    else "The service does not run.",
+                    cure="Bytes' log says why: journalctl -u kat-bytes, docker compose logs bytes, or kubectl logs.",
+                )
+            time.sleep(_LOOK_EVERY_SECONDS)
+        if not self.api and self.is_healthy() is not None:
+            self._refuse_ending()
+
+    def _refuse_ending(self) -> None:
+        """Without a URL, a service that ends at once looks healthy for an instant."""
+        time.sleep(_STEADY_SECONDS)
+        if not self.is_healthy():
+            raise MustStop(
+                "switch-unhealthy",
+                "Bytes was started, and ended again at once.",
+                cure="Bytes' log says why: journalctl -u kat-bytes, docker compose logs bytes, or kubectl logs.",
+            )
+
+
+def parts_of(deployment: Mapping[str, str], settings: Mapping[str, str], api: str) -> Parts:
+    """Return the parts that these specifications name; the inverse of their `spec` methods. Raises KeyError for what is none."""
+    return Parts(_deployment_of(deployment), _store_of(settings), api)
+
+
+def _deployment_of(told: Mapping[str, str]) -> Deployment:
+    if told["kind"] == "debian":
+        return Debian(told["service"])
+    if told["kind"] == "compose":
+        return Compose(told["folder"], told["service"])
+    if told["kind"] == "kubernetes":
+        return Kubernetes(told["service"], told["namespace"], int(told["replicas"]))
+    return OwnCommands(told["stop"], told["start"])
+
+
+def _store_of(told: Mapping[str, str]) -> SettingsStore:
+    if told["kind"] == "kubernetes":
+        return SettingsObject(told["name"], told["namespace"], Path(told["folder"]))
+    return SettingsFile(Path(told["path"]))

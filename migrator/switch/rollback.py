@@ -1,0 +1,80 @@
+"""Takes an unfinished switch back: the old settings, Bytes running, and a journal that says so. Can be called again at any point."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from migrator.core.errors import CannotStart, MigratorError, MustStop
+from migrator.switch.journal import End, Story, SwitchJournal
+from migrator.switch.parts import Parts, parts_of
+from migrator.switch.settings_store import restore
+from migrator.switch.steps import Step
+
+_TRIES = 3
+_BETWEEN_TRIES_SECONDS = 2.0
+
+
+def roll_back(journal: SwitchJournal, say: Callable[[str], None], bring_back: Callable[[Story], None]) -> Story | None:
+    """Bring the unfinished switch of this journal to its end; return what the journal says then, None where there was none.
+
+    `bring_back` copies to the old place what Bytes saved at the new one; it is called where Bytes was started there, and raises MustStop
+    where it cannot. The journal's lock is held. Raises MustStop where Bytes could not be brought back: then the journal stays open, and
+    the next call tries again.
+    """
+    story = journal.story()
+    if story is None or not story.is_open:
+        return story
+    parts = parts_of(story.plan.deployment, story.plan.settings, story.plan.api)
+    if not story.began(Step.STOP):
+        parts.store.tidy(story.plan.run, keep_backup=False)
+        journal.end(End.UNTOUCHED)
+        return journal.story()
+    if not story.is_restored:
+        try:
+            _bring_bytes_back(story, parts, say)
+        except (CannotStart, MustStop) as error:
+            raise _not_rolled_back(story, parts, error) from error
+        journal.note_restored()
+    try:
+        if story.began(Step.START):
+            bring_back(story)
+    finally:
+        parts.store.tidy(story.plan.run, keep_backup=True)
+        journal.end(End.ROLLED_BACK)
+    return journal.story()
+
+
+def _bring_bytes_back(story: Story, parts: Parts, say: Callable[[str], None]) -> None:
+    if story.began(Step.START):
+        say("Stopping Bytes, which may have the new settings …")
+        parts.deployment.stop()
+    say(f"Settings: {restore(parts.store, story.plan.run, story.plan.names, story.plan.new_digest)}.")
+    say("Starting Bytes with the settings that it had …")
+    _start(parts)
+    parts.wait_until_healthy()
+    say("Bytes runs again, with the settings that it had.")
+
+
+def _start(parts: Parts) -> None:
+    """Start it, again if need be; a command that fails since Bytes runs already is no failure."""
+    for attempt in range(_TRIES):
+        try:
+            return parts.deployment.start()
+        except MustStop:
+            if parts.is_healthy():
+                return None
+            if attempt == _TRIES - 1:
+                raise
+        time.sleep(_BETWEEN_TRIES_SECONDS)
+    return None
+
+
+def _not_rolled_back(story: Story, parts: Parts, error: MigratorError) -> MustStop:
+    return MustStop(
+        "switch-not-rolled-back",
+        f"Bytes is not back as it was: {error.what}",
+        why=error.why,
+        cure=f"See that {parts.store.where} has its old settings (the backup is {parts.store.backup_name(story.plan.run)}), and start"
+        f" Bytes: {parts.deployment.start_command}. Then run `bytes-migrator switch` again: it looks, and ends what is unfinished.",
+    )

@@ -1,0 +1,162 @@
+"""An env file that Bytes reads at its start, replaced whole: a crash leaves the old file or the new one, never a part of one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from migrator.config.env_file import Setting
+from migrator.config.environment import BACKUP_MARK
+from migrator.core.errors import CannotStart, MustStop
+from migrator.ledger.directory import sync_folder
+from migrator.switch.settings_edit import Wanted, edited, settings_of
+from migrator.switch.settings_store import edited_meanwhile
+
+_LARGEST = 1024 * 1024
+"""Bytes; `config.env_file` takes no more either."""
+
+
+class SettingsFile:
+    """`path` may be a link: the file that it leads to is replaced, and the link stays."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+
+    @property
+    def where(self) -> str:
+        return str(self.path)
+
+    def spec(self) -> Mapping[str, str]:
+        return {"kind": "file", "path": str(self.path)}
+
+    def read(self) -> bytes:
+        try:
+            with self._real().open("rb") as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise self._unusable("It is not a regular file.")
+                content = file.read(_LARGEST + 1)
+        except OSError as error:
+            raise self._unusable(f"The system says: {error.strerror}.") from error
+        if len(content) > _LARGEST:
+            raise self._unusable("It is larger than 1 MiB, so it is no env file.")
+        return content
+
+    def settings(self, content: bytes) -> list[Setting]:
+        return settings_of(self.path, content)
+
+    def edited(self, content: bytes, wanted: Wanted) -> bytes:
+        return edited(self.path, content, wanted)
+
+    def stage(self, old: bytes, new: bytes, run: str) -> None:
+        """Write the backup, and the new content under a name that nobody reads: a full disk shows now, while Bytes runs."""
+        real = self._real()
+        try:
+            self._write(self._backup(run), old, real)
+            self._write(self._temporary(run), new, real)
+            sync_folder(real.parent)
+        except OSError as error:
+            self.tidy(run, keep_backup=False)
+            raise CannotStart(
+                "switch-settings-unwritable",
+                f"{self.path} cannot be replaced: {error.strerror} ({error.filename or real.parent}).",
+                why="A new file is written beside it and takes its name; Bytes was not touched.",
+                cure="Make room, or run this as the user who owns that folder (root for /etc/kat).",
+            ) from error
+
+    def backup(self, run: str) -> bytes | None:
+        try:
+            return self._backup(run).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._trouble(error) from error
+
+    def backup_name(self, run: str) -> str:
+        return str(self._backup(run))
+
+    def replace(self, old: bytes, new: bytes, run: str) -> None:
+        real, temporary = self._real(), self._temporary(run)
+        try:
+            if self._content_of(temporary) != new:
+                self._write(temporary, new, real)
+            if self.read() != old:
+                raise edited_meanwhile(self.where)
+            temporary.replace(real)
+            sync_folder(real.parent)
+        except OSError as error:
+            raise self._trouble(error) from error
+
+    def tidy(self, run: str, *, keep_backup: bool) -> None:
+        with suppress(OSError):
+            self._temporary(run).unlink()
+        if not keep_backup:
+            with suppress(OSError):
+                self._backup(run).unlink()
+
+    def _real(self) -> Path:
+        return Path(os.path.realpath(self.path))
+
+    def _backup(self, run: str) -> Path:
+        """A name whose suffix keeps the file's syntax: bytes.conf.before-switch-20260101-… is read as bytes.conf is."""
+        real = self._real()
+        return real.with_name(f"{real.name}{BACKUP_MARK}{run}")
+
+    def _temporary(self, run: str) -> Path:
+        real = self._real()
+        return real.with_name(f".{real.name}.switch-{run}")
+
+    def _content_of(self, path: Path) -> bytes | None:
+        try:
+            return path.read_bytes()
+        except OSError:
+            return None
+
+    def _write(self, path: Path, content: bytes, like: Path) -> None:
+        """Write a file durably, with owner, mode and extended attributes (ACLs, SELinux labels) of the file `like`."""
+        with suppress(FileNotFoundError):
+            path.unlink()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                status = like.stat()
+                os.fchown(descriptor, status.st_uid, status.st_gid)
+                os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+                _copy_attributes(like, descriptor)
+                os.fsync(descriptor)
+        except BaseException:
+            with suppress(OSError):
+                path.unlink()
+            raise
+
+    def _unusable(self, why: str) -> CannotStart:
+        return CannotStart(
+            "switch-settings-unreadable",
+            f"Bytes' settings in {self.path} cannot be read.",
+            why=why,
+            cure="Name the file that Bytes is started with by --settings, and run this as a user who may read it.",
+        )
+
+    def _trouble(self, error: OSError) -> MustStop:
+        is_mount = error.errno == errno.EBUSY
+        return MustStop(
+            "switch-settings-failed",
+            f"{self.path} could not be replaced: {error.strerror}.",
+            why="It is mounted as a single file, and such a mount cannot get another file." if is_mount else "",
+            cure="Run this where the file itself lies, on the host."
+            if is_mount
+            else "Check the disk and the rights there.",
+        )
+
+
+def _copy_attributes(like: Path, descriptor: int) -> None:
+    """Copy what the file system has of extended attributes; those that may not be set are left out."""
+    with suppress(OSError):
+        for name in os.listxattr(like):
+            with suppress(OSError):
+                os.setxattr(descriptor, name, os.getxattr(like, name))

@@ -1,0 +1,48 @@
+"""The steps of a switch, in their order: what `switch` does by itself and `runbook` has a person do. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Step(str, Enum):
+    """The name of each step, as journal, report and JSON have it."""
+
+    LOOK = "look"
+    COPY = "copy"
+    STOP = "stop"
+    LAST_PASS = "last-pass"  # noqa: S105 no password
+    VERIFY = "verify"
+    SETTINGS = "settings"
+    START = "start"
+    HEALTH = "health"
+    PROVE = "prove"
+
+
+@dataclass(frozen=True, slots=True)
+class StepText:
+    """What people read of a step. `undone`: how a failure from this step on is taken back; "" where nothing has to be."""
+
+    title: str
+    does: str
+    undone: str
+
+
+_NOTHING = ""
+_START = "Start Bytes, with the settings that it had."
+_BOTH = "Put the old settings back, start Bytes, and copy what it saved at the new place to the old one."
+
+STEPS: dict[Step, StepText] = {
+    Step.LOOK: StepText("Look", "Run the checks of `doctor`, with a probe of Bytes' own calls.", _NOTHING),
+    Step.COPY: StepText("Copy while Bytes runs", "Copy every raw file that is missing at the new place.", _NOTHING),
+    Step.STOP: StepText("Stop Bytes", "Stop Bytes, and see that it is stopped.", _START),
+    Step.LAST_PASS: StepText("Copy the rest", "List both ends whole, and copy what came in meanwhile.", _START),
+    Step.VERIFY: StepText("Verify", "Read what the last pass copied, and a sample of the rest, at both ends.", _START),
+    Step.SETTINGS: StepText("Give Bytes the new settings", "Replace the lines in question, with a backup.", _BOTH),
+    Step.START: StepText("Start Bytes", "Start Bytes with the new settings.", _BOTH),
+    Step.HEALTH: StepText("Wait until Bytes is healthy", "Wait until Bytes answers.", _BOTH),
+    Step.PROVE: StepText("Try it", "Ask Bytes itself for old raw files and for the newest ones.", _BOTH),
+}
+WITH_BYTES_STOPPED = (Step.STOP, Step.LAST_PASS, Step.VERIFY, Step.SETTINGS, Step.START, Step.HEALTH)
+"""The steps that make up the downtime."""

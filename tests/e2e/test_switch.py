@@ -1,0 +1,174 @@
+"""`switch` through the installed command, with a stand-in Bytes that runs, stops and starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests import oracle, switch_scene
+from tests.conftest import FreshNames
+from tests.e2e import ends
+from tests.servers import S3Server
+from tests.switch_scene import Scene
+
+
+@pytest.fixture
+def scene(moto: S3Server, fresh_names: FreshNames) -> Iterator[Scene]:
+    with switch_scene.installed(moto, ends.single(fresh_names)) as made:
+        yield made
+
+
+def test_bytes_is_switched_from_disk_to_s3_and_reads_everything_there(scene: Scene) -> None:
+    expected = switch_scene.contents(scene)
+    before = scene.settings()
+    told = switch_scene.spoken(scene.run(*scene.to_s3("--json")).expect(0))
+    assert told["end"] == "switched"
+    assert [one["step"] for one in told["steps"]] == [
+        "look", "copy", "stop", "last-pass", "verify", "settings", "start", "health", "prove"
+    ]  # fmt: skip
+    assert all(one["seconds"] is not None for one in told["steps"])
+    assert told["proven_by_bytes"]["old"] >= 20
+    assert told["downtime_seconds"] > 0
+    scene.assert_all_readable(expected)
+    assert isinstance(scene.naming, oracle.Single)
+    after = scene.settings()
+    assert f"S3_BUCKET={scene.naming.bucket}\n" in after
+    assert after.startswith(before), "every old line stays, in its order"
+    assert switch_scene.mode_of(scene.env_file) == 0o640
+    backup = next(scene.folder.glob("bytes.conf.before-switch-*"))
+    assert backup.read_text() == before
+    assert switch_scene.mode_of(backup) == 0o640
+    raw_id = scene.save(b"saved at the new place")
+    assert scene.read(raw_id) == b"saved at the new place"
+    assert ("alpha", raw_id) in oracle.s3_state(scene.server.client(), scene.naming)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong, the error that it comes to, and whether Bytes was stopped for it."""
+
+    name: str
+    act: Callable[[Scene], object]
+    error: str
+    stops: bool = True
+    status: int = 3
+    more: tuple[str, ...] = ()
+
+
+def _edit(scene: Scene) -> None:
+    """Edit the settings while the switch is between its stop and the change: the stop command does it."""
+    control = scene.control.read_text()
+    scene.control.write_text(control.replace("    kill ", f'    echo "# edited" >> {scene.env_file}\n    kill ', 1))
+
+
+def _saves_while_stopped(scene: Scene) -> None:
+    folder = scene.data / "alpha" / "abc"
+    folder.mkdir(exist_ok=True)
+    name = "abc00000-0000-4000-8000-0000000000"
+    loop = f"for m in 0 1 2 3 4 5 6 7 8 9 a b c d e f; do for n in 0 1 2 3 4 5 6 7 8 9 a b c d e f; do echo $n > {folder}/{name}$m$n; sleep 0.1; done; done"
+    control = scene.control.read_text()
+    scene.control.write_text(control.replace("    kill ", f"    ( {loop} ) > /dev/null 2>&1 &\n    kill ", 1))
+
+
+def _target_without_rights(scene: Scene) -> None:
+    text = scene.new_env.read_text()
+    scene.new_env.write_text(text + "AWS_ENDPOINT_URL=http://127.0.0.1:9\n")
+
+
+FAULTS = [
+    Fault("it does not stop", lambda scene: scene.has("ignores-stop"), "switch-still-runs"),
+    Fault("no right to stop it", lambda scene: scene.has("stop-fails"), "switch-stop-failed"),
+    Fault("it answers 500 at the new place", lambda scene: scene.has("s3-answers-500"), "switch-proof"),
+    Fault(
+        "it ends at its start with S3",
+        lambda scene: scene.has("s3-ends-at-start"),
+        "switch-unhealthy",
+        more=("--health-timeout", "3s"),
+    ),
+    Fault("its settings are edited meanwhile", _edit, "switch-settings-edited"),
+    Fault("something saves while it is stopped", _saves_while_stopped, "switch-still-writes"),
+    Fault("the server is away", _target_without_rights, "connection-refused", stops=False, more=("--patience", "1")),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
+def test_what_goes_wrong_leaves_bytes_as_it_was(scene: Scene, fault: Fault) -> None:
+    expected = switch_scene.contents(scene)
+    before = scene.settings()
+    fault.act(scene)
+    completed = scene.run(*scene.to_s3(*fault.more)).expect(fault.status)
+    assert f"[{fault.error}]" in completed.stderr
+    assert scene.settings().replace("# edited\n", "") == before
+    assert ("stop" in scene.calls()) is fault.stops
+    scene.assert_all_readable(expected)
+    assert not list(scene.folder.glob(".bytes.conf.switch-*"))
+    assert "half-way" not in scene.run("status").stderr
+
+
+def test_what_comes_to_the_old_place_after_the_last_pass_is_copied_too(scene: Scene) -> None:
+    expected = switch_scene.contents(scene)
+    late = "abc00000-0000-4000-8000-000000000000"
+    folder = scene.data / "alpha" / "abc"
+    folder.mkdir(exist_ok=True)
+    control = scene.control.read_text()
+    scene.control.write_text(control.replace("    setsid ", f"    printf late > {folder}/{late}\n    setsid ", 1))
+    (scene.state / "rows" / late).write_text("alpha")
+    told = switch_scene.spoken(scene.run(*scene.to_s3("--json")).expect(0))
+    assert told["verified"]["late"] == 1
+    scene.assert_all_readable(expected | {late: b"late"})
+
+
+def _unknown_line(scene: Scene) -> tuple[str, ...]:
+    scene.new_env.write_text(scene.new_env.read_text() + "KATALOGUS_API=http://elsewhere\n")
+    return ()
+
+
+def _both_places(scene: Scene) -> tuple[str, ...]:
+    scene.env_file.write_text(scene.settings() + "S3_BUCKET=another\n")
+    return ("--from", str(scene.data))
+
+
+def _bad_line(scene: Scene) -> tuple[str, ...]:
+    scene.env_file.write_text(scene.settings() + "not a setting\n")
+    return ()
+
+
+def _reads_elsewhere(scene: Scene) -> tuple[str, ...]:
+    for row in (scene.state / "rows").iterdir():
+        row.unlink()
+    return ()
+
+
+BAD_INPUT = {
+    "unknown lines": (_unknown_line, "switch-unknown-lines", 2),
+    "both S3 and disk settings": (_both_places, "switch-settings-elsewhere", 2),
+    "a line that nobody understands": (_bad_line, "env-file-line", 2),
+    "a Bytes that reads elsewhere": (_reads_elsewhere, "switch-bytes-reads-elsewhere", 3),
+    "nothing to go back from": (lambda scene: ("--back",), "switch-no-way-back", 2),
+    "no settings": (lambda scene: ("--settings", "/nowhere/bytes.conf"), "switch-settings-unreadable", 3),
+    "another URL": (lambda scene: ("--api", "http://127.0.0.1:9"), "api-unreachable", 3),
+    "deployment and commands": (lambda scene: ("--deployment", "debian"), "switch-commands", 2),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_told_before_anything_is_stopped(scene: Scene, case: str) -> None:
+    act, error, status = BAD_INPUT[case]
+    more = act(scene)
+    before = scene.settings()
+    words = scene.words(*more) if "--back" in more else scene.to_s3(*more)
+    assert f"[{error}]" in scene.run(*words).expect(status).stderr
+    assert "stop" not in scene.calls()
+    assert scene.settings() == before
+    assert scene.is_running()
+
+
+def test_without_a_login_the_plan_says_what_is_not_proven(scene: Scene) -> None:
+    expected = switch_scene.contents(scene)
+    lines = [line for line in scene.settings().splitlines() if "BYTES_PASSWORD" not in line]
+    scene.env_file.write_text("\n".join(lines) + "\n")
+    completed = scene.run(*scene.to_s3()).expect(0)
+    assert "BYTES_PASSWORD is not set" in completed.stderr.partition("Look …")[0]
+    scene.assert_all_readable(expected)

@@ -1,0 +1,106 @@
+"""An env file is replaced whole, with everything that it is besides its content."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from migrator.core.errors import CannotStart, MustStop
+from migrator.switch.settings_file import SettingsFile
+from migrator.switch.settings_store import digest, restore
+
+OLD, NEW = b"A=1\nBYTES_DATA_DIR=/data\n", b"A=1\nBYTES_DATA_DIR=/data\nS3_BUCKET=raw\n"
+NAMES = ("S3_BUCKET",)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "etc" / "bytes.conf"
+    path.parent.mkdir()
+    path.write_bytes(OLD)
+    path.chmod(0o640)
+    return path
+
+
+def switched(path: Path) -> SettingsFile:
+    store = SettingsFile(path)
+    store.stage(OLD, NEW, "run")
+    store.replace(OLD, NEW, "run")
+    store.tidy("run", keep_backup=True)
+    return store
+
+
+def test_owner_mode_and_link_are_kept(path: Path, tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        os.chown(path, 1000, 1001)
+    link = tmp_path / "link.conf"
+    link.symlink_to(path)
+    before = path.stat()
+    store = switched(link)
+    after = path.stat()
+    assert (path.read_bytes(), store.backup("run")) == (NEW, OLD)
+    assert link.is_symlink()
+    assert (after.st_uid, after.st_gid, stat.S_IMODE(after.st_mode)) == (before.st_uid, before.st_gid, 0o640)
+    backup = Path(store.backup_name("run")).stat()
+    assert (backup.st_uid, stat.S_IMODE(backup.st_mode)) == (before.st_uid, 0o640)
+    assert sorted(one.name for one in path.parent.iterdir()) == ["bytes.conf", "bytes.conf.before-switch-run"]
+
+
+def test_attributes_are_kept(path: Path) -> None:
+    try:
+        os.setxattr(path, "user.label", b"x")
+    except OSError:
+        pytest.skip("this file system has no extended attributes")
+    switched(path)
+    assert os.getxattr(path, "user.label") == b"x"
+
+
+def test_an_edit_after_the_plan_is_not_overwritten(path: Path) -> None:
+    store = SettingsFile(path)
+    store.stage(OLD, NEW, "run")
+    path.write_bytes(OLD + b"B=2\n")
+    with pytest.raises(MustStop) as error:
+        store.replace(OLD, NEW, "run")
+    assert error.value.name == "switch-settings-edited"
+    assert path.read_bytes() == OLD + b"B=2\n"
+
+
+def test_restoring_is_the_same_however_often(path: Path) -> None:
+    store = switched(path)
+    for _ in range(3):
+        restore(store, "run", NAMES, digest(NEW))
+        assert path.read_bytes() == OLD
+
+
+def test_restoring_keeps_an_edit_and_takes_back_the_lines_that_changed(path: Path) -> None:
+    store = switched(path)
+    path.write_bytes(NEW + b"B=2\n")
+    assert "edited meanwhile" in restore(store, "run", NAMES, digest(NEW))
+    assert path.read_bytes() == OLD + b"B=2\n"
+
+
+def test_restoring_before_anything_was_staged_changes_nothing(path: Path) -> None:
+    restore(SettingsFile(path), "run", NAMES, digest(NEW))
+    assert path.read_bytes() == OLD
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "large"])
+def test_what_is_no_settings_file_is_refused(path: Path, kind: str) -> None:
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "large":
+        path.write_bytes(b"#" * (1024 * 1024 + 1))
+    with pytest.raises(CannotStart) as error:
+        SettingsFile(path).read()
+    assert error.value.name == "switch-settings-unreadable"
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_bytes_is_stopped(tmp_path: Path) -> None:
+    store = SettingsFile(Path("/proc/self/environ"))
+    with pytest.raises(CannotStart) as error:
+        store.stage(OLD, NEW, "run")
+    assert error.value.name == "switch-settings-unwritable"
