@@ -162,5 +162,8 @@ def serve(state: Path, env_file: Path, port: int) -> None:
 
 
 if __name__ == "__main__":
+    if "STAND_IN_STARTED" not in os.environ:  # its environment is what its env file says, as with systemd and Docker
+        started = {**os.environ, **read_settings(Path(sys.argv[2])), "STAND_IN_STARTED": "1"}
+        os.execve(sys.executable, [sys.executable, "-m", "tests.bytes_service", *sys.argv[1:]], started)
     with contextlib.suppress(KeyboardInterrupt):
         serve(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

@@ -103,8 +103,10 @@ def plan_switch(
     prepared = prepare_to_migrate(locations, options, stopping)
     migration = plan_migration(prepared.locations, options, watch, stopping)
     looked = time.monotonic() - began
+    run = new_run_id()
+    words = request.as_dict() | {"backup": store.backup_name(run)}
     plan = SwitchPlan(
-        run=new_run_id(),
+        run=run,
         source=str(locations.source),
         target=str(locations.target),
         ends=(locations.source.identity, locations.target.identity),
@@ -114,7 +116,7 @@ def plan_switch(
         old_digest=digest(old),
         new_digest=digest(new),
         api=parts.api,
-        words=earlier.plan.words if earlier is not None else request.as_dict(),
+        words=earlier.plan.words if earlier is not None else words,
         is_back=not earlier.plan.is_back if earlier is not None else False,
         began=time.time(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -53,11 +54,13 @@ def ends_of(request: SwitchRequest, store: SettingsStore, environ: Mapping[str, 
 
 
 def ends_of_plan(plan: SwitchPlan, store: SettingsStore, environ: Mapping[str, str]) -> Locations:
-    """Return both ends of an earlier switch, whatever Bytes' settings say by now. Raises SettingsError."""
-    backup = (
-        store.backup_name(plan.run) if isinstance(store, SettingsFile) and store.backup(plan.run) is not None else ""
-    )
-    found = ends_of(SwitchRequest.of(plan.words), store, environ, backup=backup)
+    """Return both ends of an earlier switch, whatever Bytes' settings say by now. Raises SettingsError.
+
+    Its words were said while Bytes had the settings of the backup that stands beside them, so they are read with that.
+    """
+    backup = str(plan.words.get("backup", ""))
+    is_there = isinstance(store, SettingsFile) and os.path.isfile(backup)
+    found = ends_of(SwitchRequest.of(plan.words), store, environ, backup=backup if is_there else "")
     return swapped(found) if plan.is_back else found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests import oracle, switch_scene
+from tests import command, oracle, switch_scene
 from tests.conftest import FreshNames
 from tests.e2e import ends
 from tests.servers import S3Server
@@ -67,7 +67,8 @@ def _saves_while_stopped(scene: Scene) -> None:
     folder = scene.data / "alpha" / "abc"
     folder.mkdir(exist_ok=True)
     name = "abc00000-0000-4000-8000-0000000000"
-    loop = f"for m in 0 1 2 3 4 5 6 7 8 9 a b c d e f; do for n in 0 1 2 3 4 5 6 7 8 9 a b c d e f; do echo $n > {folder}/{name}$m$n; sleep 0.1; done; done"
+    digits = "0 1 2 3 4 5 6 7 8 9 a b c d e f"
+    loop = f"for m in {digits}; do for n in {digits}; do echo $n > {folder}/{name}$m$n; sleep 0.1; done; done"
     control = scene.control.read_text()
     scene.control.write_text(control.replace("    kill ", f"    ( {loop} ) > /dev/null 2>&1 &\n    kill ", 1))
 
@@ -171,4 +172,73 @@ def test_without_a_login_the_plan_says_what_is_not_proven(scene: Scene) -> None:
     scene.env_file.write_text("\n".join(lines) + "\n")
     completed = scene.run(*scene.to_s3()).expect(0)
     assert "BYTES_PASSWORD is not set" in completed.stderr.partition("Look …")[0]
+    scene.assert_all_readable(expected)
+
+
+def test_back_brings_what_was_saved_at_the_new_place(scene: Scene) -> None:
+    expected = switch_scene.contents(scene)
+    before = scene.settings()
+    scene.run(*scene.to_s3()).expect(0)
+    saved = b"saved at the new place"
+    expected[scene.save(saved)] = saved
+    told = switch_scene.spoken(
+        scene.run("switch", "--back", "--yes", "--settle", "0", "--owner", "1000:1000", "--json").expect(0)
+    )
+    assert told["end"] == "switched"
+    assert scene.settings() == before
+    assert len(oracle.disk_paths(scene.data)) == len(expected)
+    scene.assert_all_readable(expected)
+    again = switch_scene.spoken(scene.run("switch", "--back", "--yes", "--settle", "0", "--json").expect(0))
+    assert again["to"] == told["from"]
+    scene.assert_all_readable(expected)
+
+
+def test_back_keeps_what_was_edited_since(scene: Scene) -> None:
+    expected = switch_scene.contents(scene)
+    before = scene.settings()
+    scene.run(*scene.to_s3()).expect(0)
+    scene.env_file.write_text(scene.settings().replace("# where", "BYTES_METRICS_TTL=60\n# where"))
+    scene.run("switch", "--back", "--yes", "--settle", "0", "--owner", "1000:1000").expect(0)
+    assert scene.settings() == before.replace("# where", "BYTES_METRICS_TTL=60\n# where")
+    scene.assert_all_readable(expected)
+
+
+def test_the_word_disk_leads_from_s3_to_the_data_folder_of_the_settings(scene: Scene) -> None:
+    expected = switch_scene.contents(scene)
+    scene.run(*scene.to_s3()).expect(0)
+    scene.run(*scene.words("--to", "disk", "--owner", "1000:1000")).expect(0)
+    assert "S3_BUCKET" not in scene.settings()
+    scene.assert_all_readable(expected)
+
+
+DEPLOYMENTS = {
+    "debian": ("--settings", "bytes.conf"),
+    "compose": ("--settings", "bytes.conf"),
+    "kubernetes": ("--settings", "secret/bytes", "--from", "data"),
+}
+
+
+@pytest.mark.parametrize("deployment", DEPLOYMENTS)
+def test_each_deployment_is_switched_and_goes_back(scene: Scene, deployment: str) -> None:
+    expected = switch_scene.contents(scene)
+    folder = str(scene.folder)
+    words = (
+        "switch",
+        "--yes",
+        "--deployment",
+        deployment,
+        *DEPLOYMENTS[deployment],
+        "--api",
+        scene.url,
+        "--settle",
+        "0",
+    )
+    command.run(*words, "--to", "new.env", env=scene.env, cwd=folder, secrets=(switch_scene.PASSWORD,)).expect(0)
+    assert "S3_BUCKET=" in scene.settings()
+    scene.assert_all_readable(expected)
+    saved = b"saved at the new place"
+    expected[scene.save(saved)] = saved
+    back = ("switch", "--back", "--yes", "--settle", "0", "--owner", "1000:1000")
+    command.run(*back, env=scene.env, cwd=folder, secrets=(switch_scene.PASSWORD,)).expect(0)
+    assert "S3_BUCKET=" not in scene.settings()
     scene.assert_all_readable(expected)
