@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from migrator.app.audit_bytes_calls import what_bytes_can_do
-from migrator.app.options import Options, Stopping, Watch
+from migrator.app.options import MOST_JOBS, Options, Stopping, Watch
 from migrator.app.ownership import bytes_user, why_closed
 from migrator.app.store_factory import patience_of, reading
 from migrator.checks.audit.audit import Audit, Audited, Kind, Places, Sample, moment_of
@@ -33,6 +34,7 @@ from migrator.doctor.server import raws_finding
 from migrator.reports.formatting import files, number
 from migrator.reports.text.audit import ApiAnswers, AuditReport, AuditRow
 from migrator.stores.disk.preflight import folders_above
+from migrator.stores.lane_selection import reading_lane
 from migrator.sync.coordinator import Observer
 from migrator.sync.messages import Told
 from migrator.sync.preflight import look_at_bucket_names, names_cure
@@ -70,7 +72,9 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
         source = stack.enter_context(reading(settings.source, patience)) if settings.source is not None else None
         prover = None
         if wish.contents:
-            prover = stack.enter_context(closing(RecordProver(target, opener, jobs=options.jobs or _READERS)))
+            lane_for = partial(reading_lane, target, largest_window=MOST_JOBS)
+            prover = RecordProver(target, opener, jobs=options.jobs or _READERS, lane_for=lane_for)
+            stack.enter_context(closing(prover))
         work = Audit(
             Places(
                 target=target,

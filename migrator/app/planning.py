@@ -29,7 +29,7 @@ from migrator.doctor.server import region_finding
 from migrator.ledger.ledger import Ledger
 from migrator.stores.s3.capabilities import Abilities
 from migrator.stores.s3.http.curl import is_available
-from migrator.stores.s3.source import S3Source, S3Target
+from migrator.stores.s3.source import S3Source, S3Target, are_alike
 from migrator.sync.coordinator import Totals
 from migrator.sync.preflight import as_forced, look_at_bucket_names, look_at_source, refuse_errors
 
@@ -255,7 +255,11 @@ def abilities_of(
     with as_refusal(), opened as target:
         target.prepare(movable[0])
         # the same name each time, so that what a killed run left of its probe goes with the next one's
-        known = target.probe(movable[0], ledger.path.stem) if isinstance(target, S3Target) else Abilities()
+        source = prepared.locations.source
+        copies = isinstance(source, S3Location) and are_alike(source.access, location.access)
+        known = (
+            target.probe(movable[0], ledger.path.stem, copies=copies) if isinstance(target, S3Target) else Abilities()
+        )
     ledger.save_abilities(place, known.as_dict(), time.time())
     made = location.naming.bucket_of(movable[0])
     prepared = replace(prepared, buckets_there=tuple(dict.fromkeys((*prepared.buckets_there, made))))

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from migrator.app.bytes_reads import AsksBytes, have_same_names, reading_findings, refuse_unknown
 from migrator.app.migrating import new_run_id
-from migrator.app.options import Options, Stopping
+from migrator.app.options import MOST_JOBS, Options, Stopping
 from migrator.app.ownership import Ownership, bytes_user
 from migrator.app.place_locks import Check, Ground, break_lock, ground_of, held_to_prune, mark_findings
 from migrator.app.planning import age_findings, first_look, refuse_idle_limits
@@ -16,6 +16,7 @@ from migrator.app.prune_request import PruneWish, guard_findings, is_confirmed
 from migrator.app.store_factory import as_refusal, held_ledger, patience_of, reading, throttle_of
 from migrator.checks.audit.audit import Sample
 from migrator.checks.prune import ASKED, Ends, ManifestOfRun, Proving, Pruned, Pruning, ReadSmall, Remover
+from migrator.checks.verify import Level, Prover
 from migrator.config.settings import DiskLocation, Location, Locations
 from migrator.core.entities import INDEX_LENGTH, Entry, RawFile
 from migrator.core.errors import Interrupted, LedgerBusy, MigratorError, MustStop, StoreError
@@ -28,9 +29,11 @@ from migrator.reports.report import MAX_DURATION, status_when_interrupted
 from migrator.reports.text.prune import PruneReport
 from migrator.stores.disk.remover import DiskRemover
 from migrator.stores.disk.source import DiskSource
+from migrator.stores.lane_selection import proving_lane
 from migrator.stores.s3.remover import S3Remover, keeps_versions
 from migrator.stores.s3.source import S3Source
 from migrator.sync.preflight import refuse_errors
+from migrator.transfer.batch_sink import BulkLane
 
 
 def prune(
@@ -194,6 +197,7 @@ def _ends(ground: Ground, wish: PruneWish, options: Options, check: Check | None
             target=target,
             small_source=_small(source),
             small_target=_small(target),
+            lane=stack.enter_context(_lane(source, target)),
             settle=target.settle if isinstance(target, DiskSource) else lambda: None,
             folder_of=_index_folder if both else lambda raw_file: raw_file.organization,
             is_one_folder=ground.is_one_folder,
@@ -278,12 +282,22 @@ def age_findings_of(source: Source, options: Options) -> tuple[Finding, ...]:
 
 
 def _small(store: Source) -> ReadSmall:
-    """How the store gives small raw files in one go."""
+    """How a disk gives small raw files in one go."""
     if isinstance(store, DiskSource):
         return lambda raw_file, size: _or_none(lambda: store.read_whole(raw_file, SMALL_UP_TO))
-    if isinstance(store, S3Source):
-        return lambda raw_file, size: _or_none(lambda: store.read_small(raw_file, size))
     return lambda raw_file, size: None
+
+
+@contextmanager
+def _lane(source: Source, target: Source) -> Iterator[BulkLane | None]:
+    """What reads both ends where one is on S3."""
+    prover = Prover(source, target, Level.CONTENT)
+    lane = proving_lane(prover, source, target, largest_window=MOST_JOBS)
+    try:
+        yield lane
+    finally:
+        if lane is not None:
+            lane.close()
 
 
 def _or_none(read: Callable[[], tuple[bytes, Entry] | None]) -> tuple[bytes, Entry] | None:
@@ -302,7 +316,11 @@ def _remover(location: Location, source: Source, run_id: str) -> Iterator[Remove
         finally:
             disk.close()
     elif isinstance(source, S3Source):
-        yield S3Remover(source)
+        remover = S3Remover(source)
+        try:
+            yield remover
+        finally:
+            remover.close()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Denial
 from migrator.core.protocols import Sink, Source
 from migrator.stores.disk.source import DiskSource
-from migrator.stores.lane_selection import bulk_lane_between
+from migrator.stores.lane_selection import bulk_lane_between, proving_lane
 from migrator.stores.manifest import ManifestSource
 from migrator.stores.s3.capabilities import Abilities
 from migrator.sync.channel import Line
@@ -145,7 +145,8 @@ def _opened_ends(
         prover = _prover(recipe.proving, source, read)
         rests_on_listing = recipe.proving.level is Level.ETAG and not isinstance(recipe.source, Manifest)
         asked = read if rests_on_listing and isinstance(recipe.target, S3Location) else None
-        prove = Prove(prover, jobs=min(recipe.jobs, MOST_CAREFUL_JOBS), patience=patience, asked=asked)
+        fast = proving_lane(prover, source, read, largest_window=recipe.jobs)
+        prove = Prove(prover, jobs=min(recipe.jobs, MOST_CAREFUL_JOBS), patience=patience, asked=asked, fast=fast)
         stack.callback(prove.close)
         return read, prove, _nothing
     target = stack.enter_context(

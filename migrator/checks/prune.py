@@ -7,12 +7,11 @@ read and are equal, and its source is still as it was when it was read. Whatever
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,18 +21,20 @@ from typing import IO, Protocol
 
 from migrator.checks.audit.audit import Sample
 from migrator.checks.audit.records import Recorded
-from migrator.checks.verify import BOTH_READ, prove_content
+from migrator.checks.proofs_in_order import ProofsInOrder
+from migrator.checks.verify import BOTH_READ, digests_of, prove_content
 from migrator.config.time_filter import Ages
 from migrator.core.cancellation import Flag
 from migrator.core.entities import Digests, Entry, Pair, RawFile, RawId, Shard, shards_of
 from migrator.core.errors import Interrupted, MustStop, SourceChanged, StoreError
-from migrator.core.outcomes import Denial, Notice, NoticeKind, Problem
+from migrator.core.outcomes import Denial, Notice, NoticeKind, Problem, Result
 from migrator.core.protocols import Source
 from migrator.core.size_classes import SMALL_UP_TO
 from migrator.core.tally import Count
 from migrator.sync.compare import compare
 from migrator.sync.manifest import ROWS, SUMS, Row, sync_folder
 from migrator.sync.shard_pass import NO_VALID_NAME, NOT_AT_TARGET, admitted
+from migrator.transfer.batch_sink import BulkLane
 
 PROBLEMS_SHOWN = 1_000
 BATCH = 500
@@ -45,7 +46,6 @@ ASKED = 20
 FIRST = 100
 """Deleted raw files after which they are asked for."""
 _READERS = 8
-_AHEAD = 64
 
 ReadSmall = Callable[[RawFile, int], "tuple[bytes, Entry] | None"]
 """Content and state of a raw file of so many bytes in one go; None where that did not go well and the careful way has to look."""
@@ -136,7 +136,9 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ends:
-    """Both ends as they are read; `small_source` and `small_target` give small raw files in one go.
+    """Both ends as they are read; `small_source` and `small_target` give small raw files of disks in one go.
+
+    `lane` reads and compares small raw files where an end is on S3; without it, threads do.
 
     `settle` brings what lies at the target to its medium, where it may still be in this machine's memory alone. Raises StoreError.
     `is_one_folder` says whether the part of the source that a raw file is in is the target's, too, as far as can be known without
@@ -147,6 +149,7 @@ class Ends:
     target: Source
     small_source: ReadSmall
     small_target: ReadSmall
+    lane: BulkLane | None = None
     settle: Callable[[], None] = lambda: None
     folder_of: Callable[[RawFile], str] = lambda raw_file: raw_file.organization
     """Names the part of the source that could be the target's under another name: a mount can lead there from any index folder."""
@@ -218,15 +221,23 @@ class Proving:
         self, pool: ThreadPoolExecutor, organization: str
     ) -> Iterator[tuple[Pair, Future[Digests | str] | None]]:
         """Pairs in order with their proofs, a few read ahead; None where listings alone say that there is none."""
-        ahead: deque[tuple[Pair, Future[Digests | str] | None]] = deque()
-        for pair in self._pairs(organization):
+        is_open = organization not in self._refused and organization not in self._denied
+
+        def ends_of(pair: Pair) -> tuple[RawFile, Entry, Entry] | None:
             if self._stopping.is_set():
                 raise Interrupted("interrupted", "The run was asked to stop.")
-            can = pair.target is not None and organization not in self._refused and organization not in self._denied
-            ahead.append((pair, pool.submit(self._prove, RawFile(organization, pair.raw_id), pair) if can else None))
-            if len(ahead) >= _AHEAD:
-                yield ahead.popleft()
-        yield from ahead
+            if pair.source is None or pair.target is None or not is_open:
+                return None
+            return RawFile(organization, pair.raw_id), pair.source, pair.target
+
+        proofs: ProofsInOrder[Pair, Digests | str] = ProofsInOrder(
+            self._ends.lane,
+            pool,
+            ends_of=ends_of,
+            taken=lambda pair, result: result.digests,
+            slowly=lambda pair: self._prove(RawFile(organization, pair.raw_id), pair),
+        )
+        return proofs.run(self._pairs(organization))
 
     def _pairs(self, organization: str) -> Iterator[Pair]:
         length = self._ends.source.shard_length(organization)
@@ -313,11 +324,14 @@ def _proof_at_once(ends: Ends, raw_file: RawFile, size: int) -> tuple[Digests, E
     here, there = ends.small_source(raw_file, size), ends.small_target(raw_file, size)
     if here is None or there is None or here[0] != there[0]:
         return None
-    return _digests(here[0]), here[1]
+    return digests_of(here[0]), here[1]
 
 
-def _digests(data: bytes) -> Digests:
-    return Digests(len(data), hashlib.sha256(data).hexdigest(), hashlib.md5(data, usedforsecurity=False).hexdigest())
+def _ends_now(row: tuple[RawFile, Digests]) -> tuple[RawFile, Entry, Entry]:
+    """The ends of a row of the manifest, of whose states nothing is known any more."""
+    raw_file, digests = row
+    entry = Entry(raw_file.raw_id, digests.size)
+    return raw_file, entry, entry
 
 
 WriteRow = Callable[[Row], None]
@@ -457,6 +471,9 @@ class Pruning:
         """Raises MustStop at the first surprise; what was deleted by then is counted."""
         folders = _Folders(self._ends)
         with _readers() as pool:
+            proofs = ProofsInOrder(
+                self._ends.lane, pool, ends_of=_ends_now, taken=self._proven_by_lane, slowly=self._proven
+            )
             for organization in organizations:
                 for batch in batches(manifest.rows(organization), self._most):
                     if self._stopping.is_set():
@@ -467,7 +484,7 @@ class Pruning:
                             folders.refuse_one(raw_file)
                             self._refuse_same_place(raw_file)
                         self._ends.settle()
-                    self._remove(organization, list(pool.map(self._proven, batch)))
+                    self._remove(organization, [proof.result() for _, proof in proofs.run(batch) if proof is not None])
                     if len(self._gone) >= FIRST:
                         self._ask()
         self._ask()
@@ -495,9 +512,21 @@ class Pruning:
                 found = proof_of(self._ends, raw_file, source, target)
         if isinstance(found, str):
             raise surprise(f"{where}: {found}.")
-        if found[0].sha256 != digests.sha256:
+        return self._as_before(raw_file, digests, *found)
+
+    def _proven_by_lane(self, row: tuple[RawFile, Digests], result: Result) -> tuple[RawFile, Entry] | None:
+        """What the lane proved; None where it does not say in which state the source was read."""
+        raw_file, digests = row
+        if result.digests is None or not (result.entry.etag or result.entry.inode):
+            return None
+        return self._as_before(raw_file, digests, result.digests, result.entry)
+
+    def _as_before(self, raw_file: RawFile, digests: Digests, now: Digests, entry: Entry) -> tuple[RawFile, Entry]:
+        """The raw file and its state. Raises MustStop unless it has the digests of the first proof."""
+        if now.sha256 != digests.sha256:
+            where = self._ends.source.describe(raw_file)
             raise surprise(f"{where} is another content than this run proved a moment ago.")
-        return raw_file, found[1]
+        return raw_file, entry
 
     def _refuse_same_place(self, raw_file: RawFile) -> None:
         """Put a mark at the source and look whether the target has it: two names for one place look like two equal places."""

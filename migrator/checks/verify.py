@@ -46,13 +46,15 @@ from migrator.core.outcomes import Outcome, Result, Step
 from migrator.core.protocols import Answer, Check, Content, Promise, Source
 from migrator.core.size_classes import SMALL_UP_TO
 from migrator.sync.shard_pass import DIFFERENT_SIZE, NOT_AT_TARGET
+from migrator.transfer.batch_sink import BulkLane
 from migrator.transfer.equality import CHUNK, EtagCheck, candidates, is_of_parts, is_plain_md5, refuse_changed
-from migrator.transfer.file_copier import failed_by
+from migrator.transfer.file_copier import Settled, Stored, failed_by
 from migrator.transfer.retry import Patience
 
 _TRIES = 3
 _AT_ONCE_ANSWERS = 512
 _WAIT = 0.05
+_SHORT_WAIT = 0.005
 SAMPLED = 100
 """Raw files of an organization, in each worker, that are looked at where proofs would rest on a listing alone."""
 
@@ -164,6 +166,11 @@ def _read_alone(raw_file: RawFile, store: Source, entry: Entry) -> _Alone:
     return _Alone(Digests(size, sha256.hexdigest(), md5.hexdigest()), check.matches() if check is not None else None)
 
 
+def digests_of(data: bytes) -> Digests:
+    """Size and digests of a whole content."""
+    return Digests(len(data), hashlib.sha256(data).hexdigest(), hashlib.md5(data, usedforsecurity=False).hexdigest())
+
+
 class ReadsWhole(Protocol):
     """A store on this machine, which gives small raw files in one go."""
 
@@ -193,7 +200,11 @@ class Prover:
 
     def at_once(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof | None:
         """A proof without any request, for small raw files on disk; None for all that is not surely fine."""
-        if source.size != target.size or source.size > SMALL_UP_TO:
+        if source.size != target.size:
+            return None
+        if self.level is Level.ETAG and is_plain_md5(source.etag) and source.etag == target.etag:
+            return Proof(Outcome.PROVEN, SAME_ETAG, entry=source)
+        if source.size > SMALL_UP_TO:
             return None
         try:
             if self._near_source is not None and self._near_target is not None:
@@ -215,9 +226,7 @@ class Prover:
         there, _ = target.read_whole(raw_file, SMALL_UP_TO)
         if here != there:
             return None
-        md5 = hashlib.md5(here, usedforsecurity=False).hexdigest()
-        digests = Digests(len(here), hashlib.sha256(here).hexdigest(), md5)
-        return Proof(Outcome.PROVEN, BOTH_READ, digests=digests, entry=read)
+        return Proof(Outcome.PROVEN, BOTH_READ, digests=digests_of(here), entry=read)
 
     def prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
         """Prove, looking again where something changed meanwhile. Raises StoreError for what cannot be read."""
@@ -391,11 +400,23 @@ class AgainstManifest:
 
 
 class Prove:
-    """The sink of `verify`: small raw files on disk are proven as they come, all others in `jobs` threads."""
+    """The sink of `verify`: small raw files on disk are proven as they come, those on S3 by the fast lane, all others in `jobs` threads."""
 
-    def __init__(self, prover: Proves, *, jobs: int, patience: Patience, asked: Source | None = None) -> None:
-        """Begin; `asked` is the end whose listing alone would be believed: `SAMPLED` raw files of each organization are looked at there."""
+    def __init__(
+        self,
+        prover: Proves,
+        *,
+        jobs: int,
+        patience: Patience,
+        asked: Source | None = None,
+        fast: BulkLane | None = None,
+    ) -> None:
+        """Begin; `asked` is the end whose listing alone would be believed: `SAMPLED` raw files of each organization are looked at there.
+
+        `fast` proves what goes right of those that take a request: with `asked` those that are looked at, else all.
+        """
         self._prover = prover
+        self._fast = fast
         self._asked = asked
         self._sampled: Counter[str] = Counter()
         self._patience = patience
@@ -407,7 +428,8 @@ class Prove:
 
     @property
     def has_room(self) -> bool:
-        return self._under_way < self._window and len(self._at_once) < _AT_ONCE_ANSWERS
+        has_room = self._under_way < self._window and len(self._at_once) < _AT_ONCE_ANSWERS
+        return has_room and (self._fast is None or self._fast.has_room)
 
     def submit(self, ticket: object, organization: str, step: Step) -> None:
         raw_file = RawFile(organization, step.source.raw_id)
@@ -419,15 +441,27 @@ class Prove:
         self._sampled[organization] += looks
         proof = None if looks else self._prover.at_once(raw_file, step.source, target)
         if proof is not None:
-            self._at_once.append(Answer(ticket, _result(step.source, proof)))
+            self._at_once.append(Answer(ticket, result_of(step.source, proof)))
             return
-        self._under_way += 1
-        self._pool.submit(self._carry, ticket, raw_file, step.source, target, looks=looks)
+        is_for_lane = looks or self._asked is None
+        if (
+            self._fast is not None
+            and is_for_lane
+            and not self._patience.closed(organization)
+            and self._fast.takes(step)
+        ):
+            self._fast.submit(ticket, organization, step)
+        else:
+            self._submit(ticket, raw_file, step.source, target, looks=looks)
 
     def answers(self, *, flush: bool) -> Iterator[Answer]:
         waits = not self._at_once
         while self._at_once:
             yield self._at_once.popleft()
+        if self._fast is not None and self._fast.under_way:
+            wait = 0.0 if not waits else _SHORT_WAIT if self._under_way else _WAIT
+            yield from self._fast_answers(self._fast, wait)
+            waits = False
         try:
             while self._under_way:
                 answer = self._done.get(timeout=_WAIT) if waits else self._done.get_nowait()
@@ -439,6 +473,26 @@ class Prove:
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
+        if self._fast is not None:
+            self._fast.close()
+
+    def _submit(self, ticket: object, raw_file: RawFile, source: Entry, target: Entry, *, looks: bool) -> None:
+        self._under_way += 1
+        self._pool.submit(self._carry, ticket, raw_file, source, target, looks=looks)
+
+    def _fast_answers(self, fast: BulkLane, wait: float) -> Iterator[Answer]:
+        """What the fast lane proved; what it declined is proven by a thread."""
+        for carried in fast.carried(wait):
+            if isinstance(carried, Settled):
+                self._patience.carried(carried.began, carried.raw_file.organization)
+                yield Answer(carried.ticket, carried.result)
+            elif isinstance(carried, Answer):
+                yield carried
+            elif not isinstance(carried, Stored):
+                ticket, organization, step = carried
+                raw_file = RawFile(organization, step.source.raw_id)
+                if step.target is not None:  # the lane takes no other
+                    self._submit(ticket, raw_file, step.source, step.target, looks=self._asked is not None)
 
     def _look_and_prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
         """As the prover, of what the end that is asked finds. Raises StoreError."""
@@ -454,7 +508,7 @@ class Prove:
             prove = self._look_and_prove if looks else self._prover.prove
             attempt = partial(prove, raw_file, source, target)
             run = partial(self._patience.run, is_request=False, organization=raw_file.organization)
-            answer = Answer(ticket, failed_by(closed, source) if closed else _result(source, run(attempt)))
+            answer = Answer(ticket, failed_by(closed, source) if closed else result_of(source, run(attempt)))
         except Interrupted as error:
             answer = Answer(ticket, Result(source, Outcome.PENDING, error.what))
         except StoreError as error:
@@ -476,7 +530,7 @@ class Prove:
         return Answer(ticket, failed_by(error, source))
 
 
-def _result(source: Entry, proof: Proof) -> Result:
+def result_of(source: Entry, proof: Proof) -> Result:
     """Counted with the size that was listed: the totals of both ends are about the same raw files."""
     entry = proof.entry or source
     return Result(entry, proof.outcome, proof.reason, mark=proof.how, digests=proof.digests)

@@ -1,9 +1,12 @@
-"""Which bulk lane fits between two stores, if any."""
+"""Which fast lane fits between two stores, if any."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeGuard
 
+from migrator.checks.verify import AgainstManifest, Level, Prover, Proves
+from migrator.core.entities import RawFile
 from migrator.core.protocols import Source, Target
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.s3.source import S3Source, S3Target
@@ -14,15 +17,65 @@ if TYPE_CHECKING:
 
 def bulk_lane_between(source: Source, target: Target, *, largest_window: int) -> BulkLane | None:
     """The lane for small raw files; None where there is none (or no libcurl), and the careful lane carries everything."""
-    wire = source.wire if isinstance(source, S3Source) else target.wire if isinstance(target, S3Target) else None
-    if wire is None:
+    wires = [store.wire for store in (source, target) if isinstance(store, S3Source)]
+    if not wires or (wire := wires[0]) is None:
         return None
-    from migrator.stores.s3.transfer import small_objects  # noqa: PLC0415 - loads libcurl, which plan and verify of disks never need
+    from migrator.stores.s3.transfer import small_copies, small_objects  # noqa: PLC0415 - loads libcurl, which disks never need
 
-    if isinstance(target, S3Target):
-        if isinstance(source, DiskSource):
-            return small_objects.BulkLane(small_objects.Upload(source, target, wire), largest_window=largest_window)
+    job: small_objects.Job
+    if not isinstance(target, S3Target):
+        if not isinstance(source, S3Source):
+            return None
+        job = small_copies.Download(source, target, wire)
+    elif isinstance(source, DiskSource):
+        job = small_copies.Upload(source, target, wire)
+    elif isinstance(source, S3Source) and wires[1] is not None:
+        job = small_copies.BucketToBucket(source, target, (wire, wires[1]))
+    else:
         return None
-    if isinstance(source, S3Source):
-        return small_objects.BulkLane(small_objects.Download(source, target, wire), largest_window=largest_window)
-    return None
+    return small_objects.BulkLane(job, wire, largest_window=largest_window)
+
+
+def proving_lane(prover: Proves, source: Source, target: Source, *, largest_window: int) -> BulkLane | None:
+    """The lane for a verification by this prover; None where nothing is to be read from S3, or without libcurl."""
+    wires = [store.wire for store in (source, target) if isinstance(store, S3Source)]
+    if not wires or wires[0] is None:
+        return None
+    from migrator.stores.s3.transfer import small_objects, small_reads  # noqa: PLC0415 - loads libcurl, which disks never need
+
+    job: small_objects.Job
+    if isinstance(prover, AgainstManifest) and isinstance(target, S3Source):
+        job = small_reads.ReadAgainstManifest(target, wires[0])
+    elif not isinstance(prover, Prover):
+        return None
+    elif prover.level is Level.CONTENT and _is_read(source) and _is_read(target) and wires[-1] is not None:
+        job = small_reads.ReadBoth(source, target, (wires[0], wires[-1]))
+    elif prover.level is Level.ETAG and isinstance(target, S3Source) and wires[-1] is not None:
+        job = small_reads.LookAtTarget(target, wires[-1], prover)
+    else:
+        return None
+    return small_objects.BulkLane(job, wires[0], largest_window=largest_window)
+
+
+def reading_lane(store: Source, is_right: Callable[[RawFile, bytes], bool], *, largest_window: int) -> BulkLane | None:
+    """The lane that reads small raw files of one end and asks whether they are right; None for a disk, or without libcurl."""
+    if not isinstance(store, S3Source) or store.wire is None:
+        return None
+    from migrator.stores.s3.transfer import small_objects, small_reads  # noqa: PLC0415 - as above
+
+    job = small_reads.ReadRight(store, store.wire, is_right)
+    return small_objects.BulkLane(job, store.wire, largest_window=largest_window)
+
+
+def looking_lane(store: S3Source, *, largest_window: int) -> BulkLane | None:
+    """The lane that looks whether objects are still as they were read; None without libcurl."""
+    if store.wire is None:
+        return None
+    from migrator.stores.s3.transfer import small_objects, small_reads  # noqa: PLC0415 - as above
+
+    job = small_reads.LookAgain(store, store.wire)
+    return small_objects.BulkLane(job, store.wire, largest_window=largest_window)
+
+
+def _is_read(store: Source) -> TypeGuard[DiskSource | S3Source]:
+    return isinstance(store, (DiskSource, S3Source))

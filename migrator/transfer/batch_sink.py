@@ -10,7 +10,7 @@ from typing import Protocol
 from migrator.core.errors import AlreadyThere, Interrupted, MigratorError, StoreError
 from migrator.core.outcomes import Outcome, Step
 from migrator.core.protocols import Answer, Target
-from migrator.transfer.file_copier import CarefulLane, Carried, Stored
+from migrator.transfer.file_copier import CarefulLane, Carried, Settled, Stored
 
 BATCH_FILES = 1_000
 BATCH_BYTES = 256 << 20
@@ -33,8 +33,8 @@ class BulkLane(Protocol):
 
     def submit(self, ticket: object, organization: str, step: Step) -> None: ...
 
-    def carried(self, timeout: float) -> Iterator[Stored | Answer | tuple[object, str, Step]]:
-        """What has ended: content that arrived, or ticket, organization and step of a raw file that was declined."""
+    def carried(self, timeout: float) -> Iterator[Stored | Settled | Answer | tuple[object, str, Step]]:
+        """What has ended: content that arrived, an outcome, or ticket, organization and step of a raw file that was declined."""
         ...
 
     def close(self) -> None: ...
@@ -97,6 +97,9 @@ class Transfer:
             if isinstance(carried, Stored):
                 self._careful.others_succeed(carried.began, carried.raw_file.organization)
                 yield carried
+            elif isinstance(carried, Settled):
+                self._careful.others_succeed(carried.began, carried.raw_file.organization)
+                yield Answer(carried.ticket, carried.result)
             elif isinstance(carried, Answer):
                 yield carried
             else:

@@ -45,6 +45,15 @@ class Stored(NamedTuple):
     """When another lane began with it, as `time.monotonic()` tells."""
 
 
+class Settled(NamedTuple):
+    """A raw file whose outcome another lane found by requests, the first of which it sent at `began`, as `time.monotonic()` tells."""
+
+    ticket: object
+    raw_file: RawFile
+    result: Result
+    began: float
+
+
 Carried = Answer | Stored
 
 

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import migrator
 from tests.bench import native, table
+from tests.bench.checks import CHECKS
 from tests.bench.corpora import Corpora
 from tests.bench.native import Missing
 from tests.bench.tools import OURS, Peers
 from tests.bench.turns import Section, Turns
 from tests.bench.works import FULL, QUICK, WORKS, Bench, counting
 
+ALL_WORKS = WORKS | CHECKS
 KEPT = Path(__file__).resolve().parents[2] / "build" / "bench"
 
 
@@ -49,7 +51,7 @@ def main() -> int:
         sections: list[Section] = []
         for name in options.only:
             _say(name)
-            sections += WORKS[name](bench)
+            sections += ALL_WORKS[name](bench)
         seconds = time.monotonic() - begun
         _write(table.document(sections, versions=versions, rounds=sizes.rounds, seconds=seconds), options.output)
     except Missing as missing:
@@ -71,7 +73,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="small corpora, under 3 minutes: to see that it works, not to judge"
     )
-    parser.add_argument("--only", type=_works, default=list(WORKS), metavar="WORKS", help=f"some of {','.join(WORKS)}")
+    parser.add_argument(
+        "--only", type=_works, default=list(ALL_WORKS), metavar="WORKS", help=f"some of {','.join(ALL_WORKS)}"
+    )
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="write the tables between this file's marks, not to stdout"
     )
@@ -84,9 +88,9 @@ def _options() -> argparse.Namespace:
 
 def _works(given: str) -> list[str]:
     names = given.split(",")
-    if unknown := [name for name in names if name not in WORKS]:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not one of {', '.join(WORKS)}")
-    return [name for name in WORKS if name in names]
+    if unknown := [name for name in names if name not in ALL_WORKS]:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not one of {', '.join(ALL_WORKS)}")
+    return [name for name in ALL_WORKS if name in names]
 
 
 def _write(document: str, output: Path | None) -> None:

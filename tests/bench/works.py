@@ -107,7 +107,7 @@ class Bench:
         ]
 
     def upload_seaweedfs(self) -> list[Section]:
-        with self._seaweedfs() as server:
+        with self.seaweedfs() as server:
             rows = self._upload_to(server, self.sizes.small)
         note = f"{self._about(self.sizes.small)} The server shares the cores."
         return [Section("upload-seaweedfs", "Upload of small files, SeaweedFS", note, rows)]
@@ -121,9 +121,9 @@ class Bench:
 
     def download_seaweedfs(self) -> list[Section]:
         many, few = self.corpora.small(self.sizes.small), self.corpora.small(self.sizes.slow)
-        with self._seaweedfs() as server:
+        with self.seaweedfs() as server:
             for name, corpus in ((SMALL_BUCKET, many), ("few", few)):
-                self._fill(server, name, corpus)
+                self.fill(server, name, corpus)
             rows = self._download_from(server, many, few)
         note = f"{self._about(many.files)} Into a new folder each time; the server shares the cores."
         return [Section("download-seaweedfs", "Download of small files, SeaweedFS", note, rows)]
@@ -132,14 +132,12 @@ class Bench:
 
     def noop(self) -> list[Section]:
         corpus = self.corpora.small(self.sizes.noop)
-        state = self._fresh("state")
+        state = self.fresh("state")
         with null_sink(self.native, {SMALL_BUCKET: corpus.folder}) as server:
             by_size = tools.ours(self.program, "--compare", "size", label=f"{OURS} --compare size")
             by_digest = tools.ours(self.program, label=f"{OURS} by digest")
             with_ledger = tools.ours(self.program, label=f"{OURS} with its ledger")
-            self._untimed(
-                with_ledger, server, with_ledger.compare(server, corpus.folder, f"{SMALL_BUCKET}-flat", state)
-            )
+            self.untimed(with_ledger, server, with_ledger.compare(server, corpus.folder, f"{SMALL_BUCKET}-flat", state))
             attempts = {
                 with_ledger.label: partial(self._compare, with_ledger, server, corpus, lambda: state),
                 by_size.label: partial(self._compare, by_size, server, corpus, self._new_state),
@@ -158,14 +156,14 @@ class Bench:
         corpus = self.corpora.large(self.sizes.large)
         with null_sink(self.native, {"large": corpus.folder}) as server:
             sections = self._large(server, corpus, "null sink", "large")
-        with self._seaweedfs() as server:
-            self._fill(server, "large", corpus)
+        with self.seaweedfs() as server:
+            self.fill(server, "large", corpus)
             return [*sections, *self._large(server, corpus, "SeaweedFS", "large-seaweedfs")]
 
     def _large(self, server: Server, corpus: Corpus, where: str, name: str) -> list[Section]:
         everybody = [tools.ours(self.program), *tools.peers_for_a_large_file(self.peers)]
         up = {tool.label: partial(self._upload, tool, server, corpus) for tool in everybody}
-        down = {tool.label: partial(self._download, tool, server, "large", corpus) for tool in everybody}
+        down = {tool.label: partial(self.download_by, tool, server, "large", corpus) for tool in everybody}
         note = f"One file of {corpus.bytes >> 20} MiB. Ours checks the digest of all of it."
         return [
             Section(f"{name}-up", f"Upload of a large file, {where}", note, self.turns.take(up, server.sink)),
@@ -215,19 +213,19 @@ class Bench:
         attempts = {}
         for tool in self._everybody(server):
             name, corpus = ("few", few) if tool.is_slow else (SMALL_BUCKET, many)
-            attempts[tool.label] = partial(self._download, tool, server, name, corpus)
+            attempts[tool.label] = partial(self.download_by, tool, server, name, corpus)
         return self.turns.take(attempts, server.sink)
 
     def _upload(self, tool: Tool, server: Server, corpus: Corpus) -> Attempt:
         bucket = f"run-{next(self.numbers)}"
-        self._make_bucket(server, bucket)
+        self.make_bucket(server, bucket)
         argv = tool.upload(server, corpus.folder, bucket, self._new_state())
         return Attempt(
             argv, tool.environment(server), corpus.files, corpus.bytes, partial(_has_copied, tool, corpus.files)
         )
 
-    def _download(self, tool: Tool, server: Server, name: str, corpus: Corpus) -> Attempt:
-        folder = self._fresh("download")
+    def download_by(self, tool: Tool, server: Server, name: str, corpus: Corpus) -> Attempt:
+        folder = self.fresh("download")
         argv = tool.download(server, tool.bucket(name), folder, self._new_state())
 
         def check(used: Used) -> str:
@@ -244,7 +242,7 @@ class Bench:
 
     def _plan(self, server: Server, corpus: Corpus) -> Attempt:
         bucket = f"run-{next(self.numbers)}"
-        self._make_bucket(server, bucket)
+        self.make_bucket(server, bucket)
         tool = tools.ours(self.program)
         argv = tool.plan(server, corpus.folder, bucket, self._new_state())
         return Attempt(argv, tool.environment(server), corpus.files, 0, partial(_has_copied, tool, corpus.files))
@@ -262,30 +260,34 @@ class Bench:
     # --- places -----------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _seaweedfs(self) -> Iterator[Server]:
-        with seaweedfs(Path(self.peers.program("weed")), self._fresh("seaweedfs")) as server:
+    def seaweedfs(self) -> Iterator[Server]:
+        with seaweedfs(Path(self.peers.program("weed")), self.fresh("seaweedfs")) as server:
             yield server
 
-    def _fill(self, server: Server, name: str, corpus: Corpus) -> None:
+    def fill(self, server: Server, name: str, corpus: Corpus) -> None:
         ours, peer = tools.ours(self.program), tools.S5cmd("s5cmd", self.peers.program("s5cmd"))
         for tool in (ours, peer):
             bucket = tool.bucket(name)
-            self._make_bucket(server, bucket)
-            self._untimed(tool, server, tool.upload(server, corpus.folder, bucket, self._new_state()))
+            self.make_bucket(server, bucket)
+            self.untimed(tool, server, tool.upload(server, corpus.folder, bucket, self._new_state()))
         os.sync()  # what the server wrote is on the disk too: a download that syncs would wait for it
 
-    def _make_bucket(self, server: Server, bucket: str) -> None:
+    def make_bucket(self, server: Server, bucket: str) -> None:
         tool = tools.S5cmd("s5cmd", self.peers.program("s5cmd"))
-        self._untimed(tool, server, [tool.program, "--endpoint-url", server.url, "mb", f"s3://{bucket}"])
+        self.untimed(tool, server, [tool.program, "--endpoint-url", server.url, "mb", f"s3://{bucket}"])
 
-    def _untimed(self, tool: Tool, server: Server, argv: Sequence[str]) -> None:
+    def untimed(self, tool: Tool, server: Server, argv: Sequence[str]) -> None:
         env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.scratch), **tool.environment(server)}
         subprocess.run(argv, env=env, check=True, capture_output=True, stdin=subprocess.DEVNULL)
 
-    def _new_state(self) -> Path:
-        return self._fresh("state")
+    def has_copied(self, tool: Tool, files: int) -> Callable[[Used], str]:
+        """The check of an attempt that copies so many files."""
+        return partial(_has_copied, tool, files)
 
-    def _fresh(self, kind: str) -> Path:
+    def _new_state(self) -> Path:
+        return self.fresh("state")
+
+    def fresh(self, kind: str) -> Path:
         """A place where nothing has ever been."""
         return self.scratch / f"{kind}-{next(self.numbers)}"
 

@@ -309,7 +309,7 @@ ROWS = (
         parts=True,
         error="server-abilities",
         told=("pass through this machine",),
-        requests={"CopyObject": (1, 8), "UploadPartCopy": (0, 4)},
+        requests={"CopyObject": (1, 12), "UploadPartCopy": (0, 4)},
     ),
     Row(
         name="copy-not-allowed",
@@ -347,7 +347,7 @@ ROWS = (
         ways=("across",),
         lanes=("boto3",),
         parts=True,
-        requests={"CopyObject": (3, 3), "PutObject": (0, 6)},
+        requests={"CopyObject": (5, 5), "PutObject": (0, 6)},
     ),
     Row(
         name="copy-condition-not-implemented",
@@ -372,7 +372,7 @@ ROWS = (
         ),
         ways=("across",),
         lanes=("boto3",),
-        requests={"CopyObject": (3, 3)},
+        requests={"CopyObject": (5, 5)},
     ),
     Row(
         name="complete-seen-late",

@@ -62,7 +62,7 @@ def test_a_dialect(
 
 def _check_end(row: Row, scene: Scene, ended: Ended) -> None:
     assert ended.status == row.status, ended
-    if row.command == "migrate" and row.outcomes:
+    if row.command in ("migrate", "verify", "prune") and row.outcomes:
         assert ended.outcomes() == {
             name: len(scene.files) if number == ALL else number for name, number in row.outcomes.items()
         }, ended

@@ -277,7 +277,8 @@ class Audit:
         """Take down contents until no more than so many are under way."""
         while len(self._under_way) > most:
             row, entry, proof = self._under_way.popleft()
-            self._proven(row, entry, proof.result())
+            if self._prover is not None:
+                self._proven(row, entry, self._prover.result(row, proof))
 
     def _proven(self, row: Recorded, entry: Entry, proof: RecordProof) -> None:
         if isinstance(proof.error, Interrupted):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,8 @@ class Abilities:
     copies: bool = True
     copies_parts: bool = True
     most_parts: int = MOST_PARTS
+    conditional_copy: bool = False
+    """A copy to a name that is taken is refused; looked for only where source and target are one server."""
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -84,8 +86,11 @@ class Abilities:
         return missing
 
 
-def probe(client: S3Client, bucket: str, name: str) -> Abilities:
-    """Look by writing a tiny object under a name that Bytes never uses, removed again. Raises StoreError if it cannot be written."""
+def probe(client: S3Client, bucket: str, name: str, *, copies: bool = False) -> Abilities:
+    """Look by writing a tiny object under a name that Bytes never uses, removed again. Raises StoreError if it cannot be written.
+
+    `copies`: look too whether copies by the server can be made conditional; that takes a second such object.
+    """
     key = f"{PROBE_PREFIX}{name}"
     try:
         answer = client.put_object(Bucket=bucket, Key=key, Body=_CONTENT, ContentMD5=_md5(_CONTENT))
@@ -94,18 +99,19 @@ def probe(client: S3Client, bucket: str, name: str) -> Abilities:
     etag = clean_etag(answer.get("ETag"))
     try:
         refuses = partial(_refuses, client, bucket, key)
-        checks_md5, keeps_what_is_there, keeps_another = together(
-            [
-                partial(refuses, {"ContentMD5": _md5(_OTHER)}, (400,)),
-                partial(refuses, {"IfNoneMatch": "*"}, (412,)),
-                partial(refuses, {"IfMatch": f'"{"0" * 32}"'}, (412,)),
-            ]
-        )
+        looks: list[Callable[[], bool]] = [
+            partial(refuses, {"ContentMD5": _md5(_OTHER)}, (400,)),
+            partial(refuses, {"IfNoneMatch": "*"}, (412,)),
+            partial(refuses, {"IfMatch": f'"{"0" * 32}"'}, (412,)),
+            partial(_refuses_second_copy, client, bucket, key) if copies else lambda: False,
+        ]
+        checks_md5, keeps_what_is_there, keeps_another, refuses_copy = together(looks)
         return Abilities(
             etag_is_md5=etag == hashlib.md5(_CONTENT, usedforsecurity=False).hexdigest(),
             checks_md5=checks_md5,
             conditional_create=keeps_what_is_there,
             conditional_replace=keeps_another and not refuses({"IfMatch": quoted(etag or "")}, (412,)),
+            conditional_copy=refuses_copy,
         )
     finally:
         _remove(client, bucket, key)
@@ -127,6 +133,22 @@ def _refuses(client: S3Client, bucket: str, key: str, condition: dict[str, str],
         if fault.temporary:
             raise fault from error
         return False
+    return False
+
+
+def _refuses_second_copy(client: S3Client, bucket: str, key: str) -> bool:
+    """Whether the server copies, and refuses to copy to a name that is taken. Ceph and MinIO's gateway refuse only a PUT so."""
+    copy, source = f"{key}-copy", {"Bucket": bucket, "Key": key}
+    try:
+        client.copy_object(Bucket=bucket, Key=copy, CopySource=source)  # type: ignore[arg-type]
+    except Exception:  # it is asked again when something is to be copied, and explained then
+        return False
+    try:
+        client.copy_object(Bucket=bucket, Key=copy, CopySource=source, IfNoneMatch="*")  # type: ignore[arg-type]
+    except Exception as error:
+        return status_of(error) == 412
+    finally:
+        _remove(client, bucket, copy)
     return False
 
 

@@ -13,15 +13,20 @@ from typing import TYPE_CHECKING, Any
 from migrator.checks.prune import changed
 from migrator.core.entities import Entry, RawFile, RawId
 from migrator.core.errors import BucketMissing, StoreError
+from migrator.core.outcomes import Action, Step
+from migrator.stores.lane_selection import looking_lane
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.transfer.single import Place
 from migrator.stores.unrecognized import PROBE_PREFIX
+from migrator.transfer.file_copier import Settled
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _LOOKED_AT_ONCE = 8
+_REQUESTS_AT_ONCE = 64
+_WAIT = 0.05
 
 
 class S3Remover:
@@ -32,22 +37,41 @@ class S3Remover:
         self._client: S3Client = source.client
         self._client.meta.events.register("before-sign.s3.DeleteObjects", _with_md5)
         self.deletes_one_by_one = False
+        self._lane = looking_lane(source, largest_window=_REQUESTS_AT_ONCE)
 
     def close(self) -> None:
-        """The store is its owner's."""
+        """Close what is this remover's own: not the store."""
+        if self._lane is not None:
+            self._lane.close()
 
     def remove(self, proven: Sequence[tuple[RawFile, Entry]]) -> Iterator[tuple[RawFile, StoreError | None]]:
         """Looks at each once more right before: DeleteObjects has no condition that servers are known to honour."""
+        left = self._not_seen_by_lane(proven)
         with ThreadPoolExecutor(_LOOKED_AT_ONCE, thread_name_prefix="look") as pool:
-            states = list(pool.map(lambda one: self._source.look(one[0]), proven))
-        unchanged = []
-        for (raw_file, entry), now in zip(proven, states, strict=True):
+            states = list(pool.map(lambda one: self._source.look(one[0]), left))
+        for (raw_file, entry), now in zip(left, states, strict=True):
             if now is None or (now.size, now.etag) != (entry.size, entry.etag):
                 yield raw_file, changed(self._source.describe(raw_file))
                 return
-            unchanged.append((raw_file, entry))
-        for bucket, group in groupby(unchanged, key=lambda one: self._source.place(one[0]).bucket):
+        for bucket, group in groupby(proven, key=lambda one: self._source.place(one[0]).bucket):
             yield from self._delete(bucket, list(group))
+
+    def _not_seen_by_lane(self, proven: Sequence[tuple[RawFile, Entry]]) -> list[tuple[RawFile, Entry]]:
+        """Those of which the fast lane did not see that they are as they were read."""
+        lane = self._lane
+        if lane is None:
+            return list(proven)
+        left: dict[RawFile, Entry] = dict(proven)
+        todo = [(raw_file, Step(Action.COMPARE, entry, None)) for raw_file, entry in reversed(proven)]
+        todo = [(raw_file, step) for raw_file, step in todo if lane.takes(step)]
+        while todo or lane.under_way:
+            while todo and lane.has_room:
+                raw_file, step = todo.pop()
+                lane.submit(raw_file, raw_file.organization, step)
+            for carried in lane.carried(_WAIT):
+                if isinstance(carried, Settled):
+                    del left[carried.raw_file]
+        return list(left.items())
 
     def mark(self, raw_file: RawFile) -> tuple[RawFile, Callable[[], None]]:
         """An empty object among this tool's probes, under a name that no cache on the way to another endpoint can know."""

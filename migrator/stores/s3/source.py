@@ -102,16 +102,6 @@ class S3Source:
         """For those few who do more than read or write raw files."""
         return self._client
 
-    def read_small(self, raw_file: RawFile, size: int) -> tuple[bytes, Entry] | None:
-        """An object of so many bytes with one request over the wire; None where it is not just that, and `open` has to look."""
-        place = self.place(raw_file)
-        answer = self.wire.get_range(place.bucket, place.key, 0, size, None) if self.wire is not None else None
-        if answer is None or answer.status != 206 or len(answer.body) != size:
-            return None
-        etag = clean_etag(answer.header("etag"))
-        is_whole = answer.header("content-range") == f"bytes 0-{size - 1}/{size}"
-        return (answer.body, Entry(raw_file.raw_id, size, etag)) if is_whole and etag is not None else None
-
     @property
     def adapted(self) -> S3Location:
         """The location with what was learned of its server until now: region, addressing, whether it wants content signed, how it lists."""
@@ -361,9 +351,12 @@ class S3Target(S3Source):
         self._preparing = threading.Lock()
         self._copies_on_condition = abilities.conditional_create and _copies_conditionally(self._client)
 
-    def probe(self, organization: str, name: str) -> Abilities:
-        """Look what the server can do, and use it from now on. Writes to the organization's bucket, which must exist."""
-        seen = self._retry(lambda: probe(self._client, self.bucket_of(organization), name))
+    def probe(self, organization: str, name: str, *, copies: bool = False) -> Abilities:
+        """Look what the server can do, and use it from now on. Writes to the organization's bucket, which must exist.
+
+        `copies`: its copies too, which matter where the source is at the same server.
+        """
+        seen = self._retry(lambda: probe(self._client, self.bucket_of(organization), name, copies=copies))
         self.abilities = replace(seen, unsigned_payload=not self._adapting.signs_payloads)
         return self.abilities
 
@@ -402,12 +395,16 @@ class S3Target(S3Source):
                 self._retry(lambda: create_bucket(self._client, bucket, self.access.region))
             self._prepared.add(bucket)
 
+    def is_same_server(self, source: S3Source) -> bool:
+        """Whether the source is at the same server, reached with the same keys: only then can that copy."""
+        return are_alike(source.access, self.access)
+
     def adopt(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
         """Copied on the server's side; only content whose ETag says what it is, so that the copy proves itself by its own.
 
         Up to 5 GiB with an MD5 in one request; what was made in parts of a known size in the same parts, so that it gets the same ETag.
         """
-        if not self.abilities.copies or not isinstance(source, S3Source) or not _are_alike(source.access, self.access):
+        if not self.abilities.copies or not isinstance(source, S3Source) or not self.is_same_server(source):
             return None
         place, origin = self.place(raw_file), source.place(raw_file)
         part_size = self._copied_in_parts_of(origin, entry)
@@ -427,8 +424,19 @@ class S3Target(S3Source):
                 raise
             return None
         if answer != entry.etag and not self._proven(raw_file, source, entry):
-            raise NotTheSame("damaged-at-target", f"The server copied {origin} to {place}, and they differ.")
+            return self._write_over_copy(raw_file, source, entry, answer)
         return S3Receipt(answer)
+
+    def _write_over_copy(self, raw_file: RawFile, source: S3Source, entry: Entry, etag: str) -> S3Receipt:
+        """Replace a copy that the server made, and made differently, by the content itself."""
+        found = self.look(raw_file)
+        if found is None or (etag and found.etag != etag):
+            place = self.place(raw_file)
+            raise NotTheSame(
+                "damaged-at-target", f"The server copied {source.place(raw_file)} to {place}, and they differ."
+            )
+        with source.open(raw_file, entry) as content:
+            return self._write(raw_file, content, Condition(found.etag))
 
     def _refuse_changed_source(self, raw_file: RawFile, source: S3Source, entry: Entry) -> None:
         """A copy is refused alike for a name that is taken and for a source that changed. Raises SourceChanged for the latter."""
@@ -575,7 +583,7 @@ class S3Target(S3Source):
         return is_what_was_listed or same_content(raw_file, source, entry, self, found)
 
 
-def _are_alike(one: S3Access, other: S3Access) -> bool:
+def are_alike(one: S3Access, other: S3Access) -> bool:
     """Whether both reach the same server with the same keys, whatever was learned of it through one of them."""
     here, there = (replace(end, signs_payloads=False, addressing=None, lists_by_v1=False) for end in (one, other))
     return here == there

@@ -1,36 +1,33 @@
-"""The bulk lane: small raw files between disk and S3 on libcurl, many at once in one thread.
+"""The fast lane: requests for small raw files by libcurl, many in flight in one thread.
 
-It carries only what goes right: a whole small file that is answered as expected and proven by its MD5. Everything else is declined, and
-goes by boto3. boto3 costs 1 to 2 ms of CPU a file and gets slower with threads; this costs a tenth.
+It carries only what goes right: whole small objects, answered as expected and proven. Everything else is declined, and goes by boto3.
+boto3 costs 1 to 2 ms of CPU a file and gets slower with threads; this costs a tenth. What is asked, and what an answer proves, is a
+`Job`'s: copies in `small_copies`, readings in `small_reads`.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import re
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import pycurl
 
 from migrator.core.entities import Entry, RawFile
-from migrator.core.errors import MigratorError, NotTheSame
-from migrator.core.outcomes import Action, Outcome, Result, Step
-from migrator.core.protocols import Answer, Receipt, Target
+from migrator.core.errors import MigratorError, Unavailable
+from migrator.core.outcomes import Outcome, Result, Step
+from migrator.core.protocols import Answer, Receipt
 from migrator.core.size_classes import SMALL_UP_TO
-from migrator.stores.disk.source import DiskSource
 from migrator.stores.s3.http.curl import NO_HEADERS_OF_CURL, Route, Wire, encoded_key
+from migrator.stores.s3.http.curl import Answer as HttpAnswer
 from migrator.stores.s3.http.signing import Signer
-from migrator.stores.s3.parsing.etags import clean_etag, quoted
-from migrator.stores.s3.source import S3Receipt, S3Source, S3Target
+from migrator.stores.s3.parsing.etags import clean_etag
 from migrator.stores.s3.transfer.single import Place
 from migrator.transfer.adaptive_concurrency import Pace
-from migrator.transfer.equality import is_plain_md5
-from migrator.transfer.file_copier import Stored
+from migrator.transfer.file_copier import Settled, Stored
 
 _BYTES_UNDER_WAY = 32 << 20
 _ENDED_AT_MOST = 256
@@ -38,178 +35,90 @@ _ETAG = re.compile(rb"(?im)^etag:[ \t]*([^\r\n]*)")
 _SLOW_DOWN = (408, 425, 429)
 """Beside these, every status from 500 on asks for fewer requests at a time."""
 
-Carried = Stored | Answer | tuple[object, str, Step]
+Carried = Stored | Settled | Answer | tuple[object, str, Step]
+
+
+class Arrived(NamedTuple):
+    """Content that is at the target, proven. `entry` is the source as it was read."""
+
+    entry: Entry
+    receipt: Receipt
 
 
 class Call(NamedTuple):
-    """What to send for a step. `digest` is the content's MD5 in hex; `entry` the source as it was read."""
+    """A request for one raw file.
 
-    method: str
-    place: Place
-    content: bytes
-    more: dict[str, str]
-    digest: str
-    entry: Entry
-
-
-class Job(Protocol):
-    """One direction of the lane: what to ask, and what to make of the answer. Whatever raises a MigratorError is declined."""
+    `finish` says what its answer proves: content that arrived, an outcome, the next request for the same raw file, or a step, which
+    declines the raw file; so does a MigratorError. It is given answers with a status of 2xx, and those of `expects`.
+    `more`: headers with lower-case names. `size`: bytes of content that pass, of which memory and `--bandwidth` are thought.
+    """
 
     wire: Wire
     method: str
+    place: Place
+    more: dict[str, str]
+    finish: Callable[[HttpAnswer], Ended]
+    size: int = 0
+    content: bytes = b""
+    held: int = 0
+    """Bytes that `finish` keeps in memory besides."""
+    expects: tuple[int, ...] = ()
+
+
+Ended = Arrived | Result | Call | Step
+
+
+class Job(Protocol):
+    """What the lane is for: which raw files, and the first request for each. Whatever raises a MigratorError is declined."""
 
     def takes(self, step: Step) -> bool: ...
 
-    def holds_same(self, raw_file: RawFile, step: Step) -> bool:
-        """Whether the disk's content has the MD5 that is the object's ETag. False proves nothing: the careful lane then looks."""
+    def begin(self, raw_file: RawFile, step: Step) -> Call | Result | None:
+        """The first request; or what is known without one. None declines the raw file."""
         ...
-
-    def begin(self, raw_file: RawFile, step: Step) -> Call: ...
-
-    def finish(self, raw_file: RawFile, call: Call, etag: str | None, body: bytes) -> Receipt:
-        """What a 200 proves, and its receipt."""
-        ...
-
-    def damaged(self, step: Step, etag: str | None) -> Step:
-        """The step for the careful lane after a 200 that proved damage."""
-        ...
-
-
-class Upload:
-    """Disk to S3. Only where the server honours If-None-Match and makes the ETag an MD5: elsewhere boto3 has to look around."""
-
-    method = "PUT"
-
-    def __init__(self, source: DiskSource, target: S3Target, wire: Wire) -> None:
-        self._source = source
-        self._target = target
-        self.wire = wire
-
-    def takes(self, step: Step) -> bool:
-        if step.source.size > SMALL_UP_TO:
-            return False
-        if step.action is Action.COMPARE:
-            return step.target is not None and is_plain_md5(step.target.etag)
-        abilities = self._target.abilities
-        return step.action is Action.COPY and abilities.conditional_create and abilities.etag_is_md5
-
-    def holds_same(self, raw_file: RawFile, step: Step) -> bool:
-        return _has_md5(self._source, raw_file, step.target)
-
-    def begin(self, raw_file: RawFile, step: Step) -> Call:
-        self._target.prepare(raw_file.organization)
-        content, entry = self._source.read_whole(raw_file, SMALL_UP_TO)
-        digest = hashlib.md5(content, usedforsecurity=False)
-        more = {"content-md5": base64.b64encode(digest.digest()).decode(), "if-none-match": "*"}
-        return Call("PUT", self._target.place(raw_file), content, more, digest.hexdigest(), entry)
-
-    def finish(self, raw_file: RawFile, call: Call, etag: str | None, body: bytes) -> Receipt:
-        if etag != call.digest:
-            raise NotTheSame("damaged-on-the-way", f"{call.place} was answered with another ETag.")
-        return S3Receipt(call.digest)
-
-    def damaged(self, step: Step, etag: str | None) -> Step:
-        """What is there now was written by us and may be replaced: a server that checks nothing keeps what was damaged on the way."""
-        if etag is None:
-            return step
-        return step._replace(target=Entry(step.source.raw_id, step.source.size, etag), own_mark=etag)
-
-
-class Download:
-    """S3 to disk. Only objects whose ETag has the form of an MD5; the careful lane knows the others."""
-
-    method = "GET"
-
-    def __init__(self, source: S3Source, target: Target, wire: Wire) -> None:
-        self._source = source
-        self._target = target
-        self.wire = wire
-
-    def takes(self, step: Step) -> bool:
-        is_ours = step.action in (Action.COPY, Action.COMPARE)
-        return is_ours and step.source.size <= SMALL_UP_TO and is_plain_md5(step.source.etag)
-
-    def holds_same(self, raw_file: RawFile, step: Step) -> bool:
-        return isinstance(self._target, DiskSource) and _has_md5(self._target, raw_file, step.source)
-
-    def begin(self, raw_file: RawFile, step: Step) -> Call:
-        more = {"if-match": quoted(step.source.etag or "")}
-        return Call("GET", self._source.place(raw_file), b"", more, step.source.etag or "", step.source)
-
-    def finish(self, raw_file: RawFile, call: Call, etag: str | None, body: bytes) -> Receipt:
-        if len(body) != call.entry.size or hashlib.md5(body, usedforsecurity=False).hexdigest() != call.digest:
-            raise NotTheSame("wrong-digest", f"What was read of {call.place} is not what was listed.")
-        return self._target.store(raw_file, _Whole(call.entry, body))
-
-    def damaged(self, step: Step, etag: str | None) -> Step:
-        return step
-
-
-def _has_md5(disk: DiskSource, raw_file: RawFile, entry: Entry | None) -> bool:
-    content, _ = disk.read_whole(raw_file, SMALL_UP_TO)
-    return entry is not None and hashlib.md5(content, usedforsecurity=False).hexdigest() == entry.etag
-
-
-class _Whole:
-    """Content that is here already, and proven."""
-
-    resume_unit = 0
-
-    def __init__(self, entry: Entry, body: bytes) -> None:
-        self.entry = entry
-        self.stamp = f"{entry.size} {entry.etag}"
-        self._body = io.BytesIO(body)
-
-    def accept(self, data: bytes) -> None:
-        raise NotImplementedError("it is here already")
-
-    def read(self, size: int) -> bytes:
-        return self._body.read(size)
-
-    def part(self, size: int) -> None:
-        """It is in memory already."""
-
-    def finish(self) -> None:
-        """Its digest was compared before it came here."""
 
 
 class _Request:
-    """A curl handle and what is under way on it."""
+    """A curl handle and what is in flight on it."""
 
-    __slots__ = ("began", "body", "call", "curl", "headers", "origin", "raw_file", "step", "ticket")
+    __slots__ = ("began", "body", "call", "curl", "headers", "kind", "raw_file", "step", "ticket")
 
-    def __init__(self, curl: Any, method: str, origin: str) -> None:
+    def __init__(self, curl: Any, method: str, kind: tuple[int, str, str]) -> None:
         self.curl = curl
-        self.origin = origin
+        self.kind = kind
         self.body = io.BytesIO()
         self.headers = io.BytesIO()
         curl.setopt(pycurl.HEADERFUNCTION, self.headers.write)
         curl.setopt(pycurl.WRITEFUNCTION, self.body.write)
-        if method != "GET":
+        if method == "HEAD":
+            curl.setopt(pycurl.NOBODY, 1)
+        elif method != "GET":
             curl.setopt(pycurl.CUSTOMREQUEST, method)
 
-    def is_for(self, ticket: object, raw_file: RawFile, step: Step, call: Call) -> None:
+    def is_for(self, ticket: object, raw_file: RawFile, step: Step, call: Call, began: float) -> None:
         for buffer in (self.headers, self.body):
             buffer.seek(0)
             buffer.truncate()
-        self.ticket, self.raw_file, self.step, self.call = ticket, raw_file, step, call
-        self.began = time.monotonic()
+        self.ticket, self.raw_file, self.step, self.call, self.began = ticket, raw_file, step, call, began
+
+    def answer(self) -> HttpAnswer:
+        return HttpAnswer(self.curl.getinfo(pycurl.RESPONSE_CODE), self.headers.getvalue(), self.body.getvalue())
 
 
 class BulkLane:
-    """Used by one thread. `largest_window` bounds how many requests it has under way."""
+    """Used by one thread. `largest_window` bounds how many raw files it has in flight."""
 
-    def __init__(self, job: Job, *, largest_window: int) -> None:
+    def __init__(self, job: Job, wire: Wire, *, largest_window: int) -> None:
         self._job = job
         self._pace = Pace(largest_window)
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, largest_window)
-        self._idle: dict[str, list[_Request]] = {}
+        self._idle: dict[tuple[int, str, str], list[_Request]] = {}
         self._requests: dict[Any, _Request] = {}
-        self._signers: dict[Route, Signer] = {}
+        self._signers: dict[tuple[int, Route], Signer] = {}
         self._ended: deque[Carried] = deque()
         self._bytes = 0
-        self._throttle = job.wire.throttle
+        self._throttle = wire.throttle
         self._paid_at = 0.0
         self.under_way = 0
 
@@ -226,15 +135,13 @@ class BulkLane:
         self.under_way += 1
         raw_file = RawFile(organization, step.source.raw_id)
         try:
-            if step.action is Action.COMPARE:
-                same = self._job.holds_same(raw_file, step)
-                mark = step.target.mark if step.target is not None else ""
-                present = Answer(ticket, Result(step.source, Outcome.PRESENT, mark=mark))
-                self._ended.append(present if same else (ticket, organization, step))
+            begun = self._job.begin(raw_file, step)
+            if isinstance(begun, Call):
+                self._send(begun, ticket, raw_file, step, time.monotonic())
                 return
-            self._send(self._job.begin(raw_file, step), ticket, raw_file, step)
         except MigratorError:
-            self._ended.append((ticket, organization, step))
+            begun = None
+        self._ended.append((ticket, organization, step) if begun is None else Answer(ticket, begun))
 
     def carried(self, timeout: float) -> Iterator[Carried]:
         """What has ended; waits up to `timeout` seconds for the first."""
@@ -258,33 +165,32 @@ class BulkLane:
             request.curl.close()
         self._multi.close()
 
-    def _send(self, call: Call, ticket: object, raw_file: RawFile, step: Step) -> None:
-        route = self._job.wire.route(call.place.bucket)
+    def _send(self, call: Call, ticket: object, raw_file: RawFile, step: Step, began: float) -> None:
+        route = call.wire.route(call.place.bucket)
         path = f"{route.base}{encoded_key(call.place.key)}"
         headers = self._headers(route, path, call)
-        idle = self._idle.setdefault(route.origin, [])
-        request = idle.pop() if idle else self._new_request(route)
-        request.is_for(ticket, raw_file, step, call)
+        kind = (id(call.wire), route.origin, call.method)
+        idle = self._idle.setdefault(kind, [])
+        request = idle.pop() if idle else _Request(call.wire.handle(route, 2 * SMALL_UP_TO), call.method, kind)
+        request.is_for(ticket, raw_file, step, call, began)
         curl = request.curl
         curl.setopt(pycurl.URL, f"{route.origin}{path}")
         curl.setopt(pycurl.HTTPHEADER, headers)
         if call.method == "PUT":
             curl.setopt(pycurl.POSTFIELDS, call.content)
         self._requests[curl] = request
-        self._bytes += step.source.size
-        self._paid_at = self._throttle.charge(step.source.size, requests=1)
+        self._bytes += call.size + call.held
+        self._paid_at = self._throttle.charge(call.size, requests=1)
         self._multi.add_handle(curl)
 
     def _headers(self, route: Route, path: str, call: Call) -> list[str]:
-        signer = self._signers.get(route)
+        place = (id(call.wire), route)
+        signer = self._signers.get(place)
         if signer is None:
-            signer = self._signers[route] = self._job.wire.signer(route)
-        payload = self._job.wire.payload_of(call.content if call.method == "PUT" else None)
+            signer = self._signers[place] = call.wire.signer(route)
+        payload = call.wire.payload_of(call.content or None)
         lines = signer.headers(call.method, route.host, path, payload=payload, more=call.more)
         return [*lines, *NO_HEADERS_OF_CURL]
-
-    def _new_request(self, route: Route) -> _Request:
-        return _Request(self._job.wire.handle(route, 2 * SMALL_UP_TO), self._job.method, route.origin)
 
     def _take_ended(self) -> None:
         waiting = 1
@@ -301,36 +207,54 @@ class BulkLane:
     def _released(self, curl: Any) -> _Request:
         self._multi.remove_handle(curl)
         request = self._requests.pop(curl)
-        self._bytes -= request.step.source.size
+        self._bytes -= request.call.size + request.call.held
         return request
 
     def _end(self, request: _Request, *, answered: bool) -> bool:
         """Take what a request came to; True for a clean success."""
-        call, raw_file = request.call, request.raw_file
-        status = request.curl.getinfo(pycurl.RESPONSE_CODE) if answered else 0
+        call, step = request.call, request.step
+        ended: Ended = step
         if answered:
-            self._idle[request.origin].append(request)
+            answer = request.answer()
+            self._idle[request.kind].append(request)
+            if answer.status in _SLOW_DOWN or answer.status >= 500:
+                self._pace.throttled()
+            elif 200 <= answer.status < 300 or answer.status in call.expects:
+                ended = self._finished(call, answer, step)  # some servers answer 201, 202 or 204
         else:
             request.curl.close()
-        if not answered or status in _SLOW_DOWN or status >= 500:
             self._pace.throttled()
-        step = request.step
-        if 200 <= status < 300:  # some servers answer 201, 202 or 204; what it proves is looked at below
-            etag = _etag_in(request.headers.getvalue())
+        return self._take(ended, request.ticket, request.raw_file, step, request.began)
+
+    def _finished(self, call: Call, answer: HttpAnswer, step: Step) -> Ended:
+        try:
+            return call.finish(answer)
+        except Unavailable:
+            self._pace.throttled()
+        except MigratorError:
+            pass  # the careful lane meets it too, and knows what it means
+        return step
+
+    def _take(self, ended: Ended, ticket: object, raw_file: RawFile, step: Step, began: float) -> bool:
+        """Go on with what a raw file came to; True if that is its end, and a good one."""
+        if isinstance(ended, Call):
             try:
-                receipt = self._job.finish(raw_file, call, etag, request.body.getvalue())
-            except NotTheSame:
-                step = self._job.damaged(step, etag)
+                self._send(ended, ticket, raw_file, step, began)
             except MigratorError:
-                pass  # the careful lane meets it too, and knows what it means
-            else:
-                result = Result(call.entry, Outcome.COPIED)
-                self._ended.append(Stored(request.ticket, raw_file, result, receipt, request.began))
-                return True
-        self._ended.append((request.ticket, raw_file.organization, step))
-        return False
+                self._ended.append((ticket, raw_file.organization, step))
+            return False
+        if isinstance(ended, Step):
+            self._ended.append((ticket, raw_file.organization, ended))
+            return False
+        if isinstance(ended, Arrived):
+            result = Result(ended.entry, Outcome.COPIED)
+            self._ended.append(Stored(ticket, raw_file, result, ended.receipt, began))
+        else:
+            self._ended.append(Settled(ticket, raw_file, ended, began))
+        return True
 
 
-def _etag_in(headers: bytes) -> str | None:
-    found = _ETAG.findall(headers)
+def etag_of(answer: HttpAnswer) -> str | None:
+    """The answer's ETag without quotes, None without one."""
+    found = _ETAG.findall(answer.headers)
     return clean_etag(found[-1].decode("ascii", "replace").strip()) if found else None

@@ -1,0 +1,144 @@
+"""What is measured beside copying from and to disk: from bucket to bucket, verifications, and deletions after a proof."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from tests.bench import tools
+from tests.bench.corpora import Corpus
+from tests.bench.measure import Used
+from tests.bench.servers import Server
+from tests.bench.tools import OURS, Ends, Rclone, Tool
+from tests.bench.turns import Attempt, Section
+from tests.bench.works import SMALL_BUCKET, Bench
+
+ACROSS_FILES = 6_000
+"""SeaweedFS, which has the files twice, shares the cores: more files would only take longer."""
+
+
+def across(bench: Bench) -> list[Section]:
+    corpus = bench.corpora.small(ACROSS_FILES)
+    with bench.seaweedfs() as server:
+        bench.fill(server, SMALL_BUCKET, corpus)
+        attempts = {tool.label: partial(_copy, bench, tool, server, server, corpus) for tool in _peers(bench)}
+        rows = bench.turns.take(attempts)
+    note = f"{_about(corpus)} One server, which copies by itself for all but juicefs."
+    return [Section("across", "Bucket to bucket, one SeaweedFS", note, rows)]
+
+
+def two_servers(bench: Bench) -> list[Section]:
+    corpus = bench.corpora.small(ACROSS_FILES)
+    with bench.seaweedfs() as server, bench.seaweedfs() as other:
+        bench.fill(server, SMALL_BUCKET, corpus)
+        peers = [tool for tool in _peers(bench) if tool.name != "s5cmd"]
+        attempts = {tool.label: partial(_copy, bench, tool, server, other, corpus) for tool in peers}
+        rows = bench.turns.take(attempts)
+    note = f"{_about(corpus)} Contents pass through the client. s5cmd knows one server only."
+    return [Section("two-servers", "Bucket to bucket, two SeaweedFS", note, rows)]
+
+
+def verify(bench: Bench) -> list[Section]:
+    corpus = bench.corpora.small(ACROSS_FILES)
+    with bench.seaweedfs() as server:
+        bench.fill(server, SMALL_BUCKET, corpus)
+        ours = tools.ours(bench.program)
+        bench.make_bucket(server, "other")
+        bench.untimed(ours, server, ours.upload(server, corpus.folder, "other", bench.fresh("state")))
+        attempts: dict[str, Callable[[], Attempt]] = {
+            f"{OURS} --level content": partial(_verify, bench, server, corpus, "content"),
+            f"{OURS} --level content, S3 to S3": partial(_verify, bench, server, corpus, "content", other="other"),
+            f"{OURS} --level etag": partial(_verify, bench, server, corpus, "etag"),
+            f"{OURS} migrate to disk": partial(bench.download_by, ours, server, SMALL_BUCKET, corpus),
+            "rclone check --download": partial(_check, bench, server, corpus, "--download", "--checkers", "32"),
+            "rclone check": partial(_check, bench, server, corpus, "--checkers", "32"),
+        }
+        rows = bench.turns.take(attempts)
+    return [Section("verify", "Verification, SeaweedFS", _about(corpus), rows)]
+
+
+def prune(bench: Bench) -> list[Section]:
+    corpus = bench.corpora.small(ACROSS_FILES)
+    with bench.seaweedfs() as server:
+        bench.fill(server, SMALL_BUCKET, corpus)
+        attempts: dict[str, Callable[[], Attempt]] = {
+            f"{OURS} prune, disk": partial(_prune_disk, bench, server, corpus),
+            f"{OURS} prune, S3": partial(_prune_bucket, bench, server, corpus),
+            f"{OURS} verify --level content": partial(_verify, bench, server, corpus, "content"),
+        }
+        rows = bench.turns.take(attempts)
+    note = f"{_about(corpus)} Everything is proven twice, and then deleted; beside it one proof of everything."
+    return [Section("prune", "Deletion after a proof, SeaweedFS", note, rows)]
+
+
+def _peers(bench: Bench) -> Iterable[Tool]:
+    peers = tools.peers_for_small_files(bench.peers, every_setting=False)
+    return [tools.ours(bench.program), *(tool for tool in peers if not tool.is_slow)]
+
+
+def _about(corpus: Corpus) -> str:
+    return f"{corpus.files:,} files, {corpus.bytes / 1e6:,.0f} MB, in the page cache; the server shares the cores."
+
+
+def _copy(bench: Bench, tool: Tool, server: Server, other: Server, corpus: Corpus) -> Attempt:
+    bucket = f"run-{next(bench.numbers)}"
+    bench.make_bucket(other, bucket)
+    ends: Ends = (server, tool.bucket(SMALL_BUCKET), other, bucket)
+    argv = tool.across(ends, bench.fresh("state"))
+    return Attempt(argv, tool.environment(server), corpus.files, corpus.bytes, bench.has_copied(tool, corpus.files))
+
+
+def _verify(bench: Bench, server: Server, corpus: Corpus, level: str, other: str = "") -> Attempt:
+    tool = tools.ours(bench.program)
+    bucket = tool.bucket(SMALL_BUCKET)
+    ends = (server, bucket, server, other) if other else None
+    argv = tool.verify(ends, server, corpus.folder, bucket, level, bench.fresh("state"))
+    check = partial(_has_proven, corpus.files)
+    return Attempt(argv, tool.environment(server), corpus.files, corpus.bytes, check)
+
+
+def _has_proven(files: int, used: Used) -> str:
+    count = json.loads(used.output)["totals"]["proven"]["files"]
+    return "" if count == files else f"{count} files were proven where {files} were expected"
+
+
+def _check(bench: Bench, server: Server, corpus: Corpus, *options: str) -> Attempt:
+    tool = Rclone("rclone", bench.peers.program("rclone"))
+    argv = tool.check(server, corpus.folder, tool.bucket(SMALL_BUCKET), *options)
+    return Attempt(argv, tool.environment(server), corpus.files, corpus.bytes)
+
+
+def _prune_disk(bench: Bench, server: Server, corpus: Corpus) -> Attempt:
+    folder = bench.fresh("pruned")
+    subprocess.run(["cp", "-al", corpus.folder, folder], check=True)
+    return _prune(bench, server, str(folder), corpus, lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def _prune_bucket(bench: Bench, server: Server, corpus: Corpus) -> Attempt:
+    tool, bucket = tools.ours(bench.program), f"run-{next(bench.numbers)}"
+    bench.make_bucket(server, bucket)
+    bench.untimed(tool, server, tool.upload(server, corpus.folder, bucket, bench.fresh("state")))
+    return _prune(bench, server, bucket, corpus, lambda: None)
+
+
+def _prune(bench: Bench, server: Server, source: str, corpus: Corpus, after: Callable[[], None]) -> Attempt:
+    tool = tools.ours(bench.program)
+    argv = tool.prune(server, source, tool.bucket(SMALL_BUCKET), corpus.files, bench.fresh("state"))
+    check = partial(_has_deleted, corpus.files)
+    return Attempt(argv, tool.environment(server), corpus.files, corpus.bytes, check, after)
+
+
+def _has_deleted(files: int, used: Used) -> str:
+    count = json.loads(used.output)["totals"]["deleted"]["files"]
+    return "" if count == files else f"{count} files were deleted where {files} were expected"
+
+
+CHECKS: dict[str, Callable[[Bench], list[Section]]] = {
+    "across": across,
+    "two-servers": two_servers,
+    "verify": verify,
+    "prune": prune,
+}
