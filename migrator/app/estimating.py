@@ -49,7 +49,7 @@ def estimated(
         measured = Measured(
             latency=_latency(target if to_s3 else source, movable) if from_s3 or to_s3 else None,
             read_bytes_per_second=_read_rate(source, movable[0]) if from_s3 else None,
-            earlier=_earlier(runs),
+            earlier=earlier_rates(runs),
             space=measured.space,
         )
     return estimate_of(work, measured)
@@ -93,7 +93,7 @@ def _read_rate(source: Source, organization: str) -> float | None:
     return read / seconds if read and seconds > 0 else None
 
 
-def _earlier(runs: Sequence[RunRow]) -> Rates | None:
+def earlier_rates(runs: Sequence[RunRow]) -> Rates | None:
     """The rate of the last run that copied enough to tell one."""
     for run in runs:
         copied = [row.get("copied", {}) for row in run.totals.values()]

@@ -12,6 +12,7 @@ from migrator.app.auditing import AuditWish
 from migrator.app.auditing import audit as run_audit
 from migrator.checks.audit.settings import resolve_audit
 from migrator.cli.doctor import confirm_probe
+from migrator.cli.help import command
 from migrator.cli.logs import log_to
 from migrator.cli.options import (
     age_options,
@@ -32,7 +33,7 @@ from migrator.reports.text.audit import audit_as_json, audit_as_text
 _SAMPLE = 20
 
 
-@click.command(short_help="Compare with Bytes' database: what is readable, elsewhere, missing, altered.")
+@command(short_help="Compare with Bytes' database: what is readable, elsewhere, missing, altered.")
 @location_options
 @owner_option
 @age_options

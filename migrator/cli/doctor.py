@@ -11,6 +11,7 @@ import click
 from migrator.app.doctor import Diagnosis, Wish, examine
 from migrator.app.migrating import new_run_id
 from migrator.app.options import Options
+from migrator.cli.help import command
 from migrator.cli.options import (
     FORCE,
     location_options,
@@ -33,7 +34,7 @@ VERSION = option(
 )
 
 
-@click.command(short_help="Find out beforehand what stands in the way, and whether Bytes will work there.")
+@command(short_help="Find out beforehand what stands in the way, and whether Bytes will work there.")
 @location_options
 @owner_option
 @option("--organization", "organizations", multiple=True, metavar="NAME", help="Only this one (repeatable).")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from migrator.app import migrating
-from migrator.app.options import Prepared
+from migrator.app.announcing import Announcement, announced
+from migrator.app.options import Options, Prepared
 from migrator.app.planning import prepare_to_migrate
+from migrator.cli.help import command
 from migrator.cli.logs import log_to
 from migrator.cli.options import (
     age_options,
@@ -25,16 +28,21 @@ from migrator.cli.options import (
     run_options,
     transfer_options,
 )
+from migrator.cli.output import coloured, stderr_columns
 from migrator.cli.plan import run_plan, show
 from migrator.cli.progress import looking, watching
 from migrator.cli.reporting import reporting
-from migrator.cli.signals import draining
+from migrator.cli.signals import draining, ending_at_once
 from migrator.core.errors import SettingsError
-from migrator.reports.formatting import plural, shown
-from migrator.reports.text.findings import finding_lines
+from migrator.reports.formatting import files, plural, shown, size
+from migrator.reports.text.findings import as_known, finding_lines
+from migrator.reports.text.sentences import time_range
+from migrator.reports.text.wrapping import joined
+
+_BUCKETS_NAMED = 5
 
 
-@click.command(short_help="Copy what is missing at the target; go on after an interruption.")
+@command(short_help="Copy what is missing at the target; go on after an interruption.")
 @location_options
 @owner_option
 @run_options
@@ -69,10 +77,12 @@ def migrate(**given: Any) -> int:
         with draining(given) as stopping:
             with looking(given, f"{locations.source} and {locations.target}"):
                 prepared = prepare_to_migrate(locations, options, stopping)
+            shown_before: frozenset[tuple[str, str]] = frozenset()
             if not given["yes"]:
-                ask(prepared)
+                shown_before = ask(prepared, options)
             watch = watching(given, reports.observers)
             report = migrating.migrate(prepared, options, watch, stopping, on_stopped=reports.write)
+            report = replace(report, known=report.known | shown_before)
             return show(reports.write(report), as_json=given["as_json"])
 
 
@@ -86,14 +96,28 @@ def refuse_without_terminal(given: dict[str, Any]) -> None:
         )
 
 
-def ask(prepared: Prepared) -> None:
-    """Show what will happen; no is the answer that a bare return gives."""
-    say = partial(click.echo, err=True)
-    say(f"from  {shown(str(prepared.locations.source))}")
-    say(f"to    {shown(str(prepared.locations.target))}")
-    count = len(prepared.look.organizations)
-    say(f"      {plural(count, 'organization')}; {plural(len(prepared.buckets_to_create), 'bucket')} would be created")
-    for line in finding_lines(prepared.findings):
-        say(line)
-    say("What is missing at the target is copied. Nothing is overwritten, nothing is deleted.")
-    click.confirm("Go on?", abort=True, err=True)
+def ask(prepared: Prepared, options: Options) -> frozenset[tuple[str, str]]:
+    """Show what will happen; no is the answer that a bare return gives. Returns the findings that have been shown by then."""
+    with ending_at_once():
+        found = announced(prepared, options)
+        click.echo(coloured(joined(_question_lines(prepared, found), stderr_columns())), err=True)
+        click.confirm("Go on?", abort=True, err=True)
+    return found.known | as_known(prepared.findings)
+
+
+def _question_lines(prepared: Prepared, found: Announcement) -> Iterator[str]:
+    yield f"from  {shown(str(prepared.locations.source))}"
+    yield f"to    {shown(str(prepared.locations.target))}"
+    yield ""
+    yield from finding_lines(prepared.findings, found.known, is_plan=True)
+    at_least = "" if found.is_final else "≥"
+    counted = f"{at_least}{files(found.source.files)} ({at_least}{size(found.source.bytes)})"
+    yield f"The source has {counted} of {plural(len(prepared.look.organizations), 'organization')}."
+    if found.at_target is not None:
+        yield f"After the last run, {files(found.at_target)} were at the target."
+    if prepared.buckets_to_create:
+        names = ", ".join(map(shown, prepared.buckets_to_create[:_BUCKETS_NAMED]))
+        more = ", …" if len(prepared.buckets_to_create) > _BUCKETS_NAMED else ""
+        yield f"{plural(len(prepared.buckets_to_create), 'bucket')} will be created: {names}{more}"
+    yield f"Estimated time: {at_least}{time_range(found.estimate)}."
+    yield "Files that are missing at the target are copied. Nothing is overwritten or deleted."

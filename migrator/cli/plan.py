@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from migrator.app import migrating
+from migrator.cli.help import command
 from migrator.cli.logs import log_to
 from migrator.cli.options import (
     age_options,
@@ -27,7 +28,7 @@ from migrator.reports.report import Report
 from migrator.reports.text.console import report_as_text
 
 
-@click.command()
+@command()
 @location_options
 @owner_option
 @run_options

@@ -16,6 +16,7 @@ from migrator.app.pruning import prune as run_prune
 from migrator.checks.audit.bytes_api import BytesApi
 from migrator.checks.audit.settings import login_of
 from migrator.checks.prune import Pruned
+from migrator.cli.help import command
 from migrator.cli.logs import log_to
 from migrator.cli.options import (
     age_options,
@@ -35,7 +36,7 @@ from migrator.reports.formatting import files, number, size
 from migrator.reports.text.prune import prune_as_json, prune_as_text
 
 
-@click.command(short_help="Delete raw files at the source that the target proves to have.")
+@command(short_help="Delete raw files at the source that the target proves to have.")
 @location_options
 @owner_option
 @run_options

@@ -45,6 +45,16 @@ def draining(given: dict[str, Any]) -> Iterator[Stopping]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Within the block, Ctrl-C ends the command: a question is open, and nothing has begun. Raises KeyboardInterrupt there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def same_command() -> str:
     """The command as it was typed, without the password that a database's URI may hold, the one secret that can be an option."""
     return shlex.join(["bytes-migrator", *(_LOGIN.sub(r"\1\2***", word) for word in sys.argv[1:])])

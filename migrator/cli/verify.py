@@ -9,6 +9,7 @@ import click
 
 from migrator.app.verifying import Asked, verify_against, verify_both
 from migrator.checks.verify import Level
+from migrator.cli.help import command
 from migrator.cli.logs import log_to
 from migrator.cli.options import (
     age_options,
@@ -28,7 +29,7 @@ from migrator.core.errors import SettingsError
 from migrator.reports.text.verify import Verification, verification_as_json, verification_as_text
 
 
-@click.command(short_help="Prove that both ends hold the same; write or check a manifest.")
+@command(short_help="Prove that both ends hold the same; write or check a manifest.")
 @location_options
 @owner_option
 @run_options

@@ -17,6 +17,7 @@ import click
 from migrator.app.planning import prepare_to_migrate
 from migrator.app.watching import Until
 from migrator.app.watching import watch as run_watch
+from migrator.cli.help import command
 from migrator.cli.logs import Log, log_forced, log_to, to_stderr
 from migrator.cli.migrate import ask, refuse_without_terminal
 from migrator.cli.options import (
@@ -41,7 +42,7 @@ from migrator.sync.change_detector import Lag
 from migrator.sync.messages import Told
 
 
-@click.command(short_help="Keep the target up to date while Bytes runs, up to the switch.")
+@command(short_help="Keep the target up to date while Bytes runs, up to the switch.")
 @location_options
 @owner_option
 @run_options
@@ -71,7 +72,7 @@ def watch(**given: Any) -> int:
         with draining(given) as stopping, _word(asked=until.stopped) as word:
             prepared = prepare_to_migrate(locations, options, stopping)
             if not given["yes"]:
-                ask(prepared)
+                ask(prepared, options)
             shows = _Shown(quiet=given["quiet"] or given["no_progress"], asks=until.stopped)
             watched = run_watch(prepared, options, until, shows, word.is_said, stopping)
             shows.close()
