@@ -323,6 +323,11 @@ def _remover(location: Location, source: Source, run_id: str) -> Iterator[Remove
             remover.close()
 
 
+def _totals_of(pruned: Pruned) -> dict[str, dict[str, dict[str, int]]]:
+    """What `status` and `report` show of the run, by organization."""
+    return {name: tally.as_dict(dry_run=False) for name, tally in pruned.organizations.items()}
+
+
 @contextmanager
 def _recorded(ledger: Ledger, run_id: str, locations: Locations, pruned: Pruned, stopping: Stopping) -> Iterator[None]:
     """`status` shows the run; what was finished is not relied on any more."""
@@ -333,7 +338,7 @@ def _recorded(ledger: Ledger, run_id: str, locations: Locations, pruned: Pruned,
 
     def end(status: int) -> None:
         ledger.record_problems(run_id, pruned.problems)
-        ledger.end_run(run_id, exit_status=status, ended_at=time.time(), totals={})
+        ledger.end_run(run_id, exit_status=status, ended_at=time.time(), totals=_totals_of(pruned))
 
     try:
         yield

@@ -45,7 +45,7 @@ from migrator.core.errors import (
 from migrator.core.outcomes import Outcome, Result, Step
 from migrator.core.protocols import Answer, Check, Content, Promise, Source
 from migrator.core.size_classes import SMALL_UP_TO
-from migrator.sync.shard_pass import DIFFERENT_SIZE, NOT_AT_TARGET
+from migrator.sync.shard_pass import NOT_AT_TARGET, different_size
 from migrator.transfer.batch_sink import BulkLane
 from migrator.transfer.equality import CHUNK, EtagCheck, candidates, is_of_parts, is_plain_md5, refuse_changed
 from migrator.transfer.file_copier import Settled, Stored, failed_by
@@ -103,7 +103,7 @@ OF_CHECKSUM = "one end's content has the checksum that the other end stores"
 def prove_content(raw_file: RawFile, source: Source, source_entry: Entry, target: Source, target_entry: Entry) -> Proof:
     """Read both ends in full, now: proven, or conflict. Raises StoreError; SourceChanged where either end changed meanwhile."""
     if source_entry.size != target_entry.size:
-        return Proof(Outcome.CONFLICT, reason=DIFFERENT_SIZE, entry=source_entry)
+        return Proof(Outcome.CONFLICT, reason=different_size(source_entry, target_entry), entry=source_entry)
     with source.open(raw_file, source_entry) as left, target.open(raw_file, target_entry) as right:
         digests = _digests_if_equal(left, right)
         if digests is not None and digests.size == left.entry.size:
@@ -240,7 +240,7 @@ class Prover:
                 _refuse_listed(self.target, raw_file)
                 return Proof(Outcome.MISSING, reason=NOT_AT_TARGET, entry=here)
             if here.size != there.size:
-                return Proof(Outcome.CONFLICT, reason=DIFFERENT_SIZE, entry=here)
+                return Proof(Outcome.CONFLICT, reason=different_size(here, there), entry=here)
             try:
                 return self._prove(raw_file, here, there)
             except (SourceChanged, NotTheSame, Vanished):

@@ -8,6 +8,7 @@ import click
 
 from migrator.app.stored_report import report_of_run
 from migrator.cli.options import option, state_folder, state_options
+from migrator.cli.output import answer, stdout_columns
 from migrator.reports.csv import report_as_csv
 from migrator.reports.json import report_as_json
 from migrator.reports.report import Report
@@ -34,7 +35,11 @@ def report(run: str | None, form: str, state_dir: Path | None, *, as_json: bool)
       bytes-migrator report 20260102-030405-abcdef --format html > report.html
     """
     found = report_of_run(state_folder(state_dir), run)
-    click.echo(_as_text(found, "json" if as_json else form).rstrip("\n"))
+    form = "json" if as_json else form
+    if form == "console":
+        answer(report_as_text(found, stdout_columns()))
+    else:
+        click.echo(_as_text(found, form).rstrip("\n"))
     return 0
 
 
@@ -43,4 +48,4 @@ def _as_text(found: Report, form: str) -> str:
         from migrator.reports.html.page import report_as_html  # noqa: PLC0415 Jinja2 takes time to load
 
         return report_as_html(found)
-    return {"console": report_as_text, "json": report_as_json, "csv": report_as_csv}[form](found)
+    return {"json": report_as_json, "csv": report_as_csv}[form](found)

@@ -9,11 +9,13 @@ from pathlib import Path
 import click
 
 from migrator.cli.options import option, state_folder, state_options
+from migrator.cli.output import answer, stdout_columns
 from migrator.ledger.directory import StateFolder
 from migrator.reports.json import as_json as to_json
 from migrator.reports.json import as_json_line
 from migrator.reports.text.status import PairStatus, read_status, status_as_dict, status_as_text
 from migrator.reports.text.switch import switch_status_lines
+from migrator.reports.text.wrapping import joined
 from migrator.switch.journal import Story, SwitchJournal
 
 WATCHED_EVERY_SECONDS = 2.0
@@ -48,7 +50,10 @@ def status(state_dir: Path | None, runs: int, problems: int, *, watch: bool, as_
         return _watch(state, runs, problems, as_json=as_json)
     found = read_status(state, runs=runs, problems=problems)
     switch = SwitchJournal(state).story()
-    click.echo(to_json(status_as_dict(found, switch)) if as_json else _text(found, switch))
+    if as_json:
+        click.echo(to_json(status_as_dict(found, switch)))
+    else:
+        answer(_text(found, switch))
     return 0
 
 
@@ -68,7 +73,9 @@ def _watch(state: StateFolder, runs: int, problems: int, *, as_json: bool) -> in
 
 
 def _text(found: tuple[PairStatus, ...], switch: Story | None) -> str:
-    return "\n".join([status_as_text(found), *(switch_status_lines(switch) if switch is not None else ())])
+    width = stdout_columns()
+    about_switch = switch_status_lines(switch) if switch is not None else ()
+    return "\n".join([status_as_text(found, width), *([joined(about_switch, width)] if about_switch else [])])
 
 
 def _frame(found: tuple[PairStatus, ...], switch: Story | None, *, as_json: bool) -> str:

@@ -8,7 +8,7 @@ from migrator import __version__
 from migrator.config.settings import Setting
 from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Finding, FindingStatus, Outcome
-from migrator.core.tally import Tally
+from migrator.core.tally import Count, Tally
 from migrator.doctor.finding_names import BUCKET_NAMES
 from migrator.reports.estimate import Estimate
 from migrator.sync.coordinator import Totals
@@ -67,6 +67,7 @@ class Report:
     """A run, or what a run would be. `interrupted_by` names a signal or a limit; `seconds` is how long it took, `started` since the epoch.
 
     `stopped` is the error that ended it early. `state` is finished, running or killed: of the latter two a report has what the ledger has.
+    `deleted` and `kept` are what `prune` did at the source, None for every other command.
     `known` are name and words of findings that an earlier run of the same pair had.
     """
 
@@ -92,6 +93,8 @@ class Report:
     state: str = "finished"
     evidence: tuple[Evidence, ...] = ()
     known: frozenset[tuple[str, str]] = frozenset()
+    deleted: Count | None = None
+    kept: Count | None = None
 
     @property
     def overall(self) -> Tally:

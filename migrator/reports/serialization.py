@@ -83,6 +83,8 @@ def report_again(
         started=run.started_at,
         version=_text(kept, "version") or "unknown",
         stopped=_stopped(kept.get("stopped")) or _only_status(run),
+        deleted=_sum(run, "deleted"),
+        kept=_sum(run, "kept"),
         state="finished" if run.ended_at is not None else "running" if is_running else "killed",
     )
 
@@ -105,6 +107,16 @@ def _tally(row: Mapping[str, Mapping[str, int]]) -> Tally:
         count: Count = getattr(tally, name)
         count.merge(_count(row.get(name, {})))
     return tally
+
+
+def _sum(run: RunRow, name: str) -> Count | None:
+    """A count over all organizations; None for a command that has no such count."""
+    if run.command != "prune":
+        return None
+    total = Count()
+    for row in run.totals.values():
+        total.merge(_count(row.get(name, {})))
+    return total
 
 
 def _count(value: Mapping[str, int]) -> Count:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ GRAVEST_FIRST = (
     NoticeKind.LEFT_ALONE.value,
 )
 OTHERS = "other reasons"
+_SIZES = re.compile(r" \([\d,]+ bytes, [\d,]+ at the source\)$")
 _MOST_GROUPS = 200
 _EVENT_WAIT = 0.2
 
@@ -166,7 +168,7 @@ def reason_of(problem: Problem) -> str:
     for name in (problem.where, problem.target, problem.raw_id):
         if name:
             reason = reason.replace(name, "…")
-    return reason
+    return _SIZES.sub("", reason)
 
 
 class Coordinator:

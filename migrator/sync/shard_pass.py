@@ -446,7 +446,7 @@ class ShardPass:
                 action = Action.COMPARE  # it may have changed since it was copied: its size alone does not tell
             step = Step(action, source, target, own_mark)
             if action is Action.DIFFER and not step.may_replace:
-                self.count(Result(source, Outcome.CONFLICT, DIFFERENT_SIZE))
+                self.count(Result(source, Outcome.CONFLICT, different_size(source, target)))
                 self._relieve()
             else:
                 yield step
@@ -605,6 +605,13 @@ class _ShardProof:
         if self._files and self.is_whole and known is None:
             organization, prefix = self._shard
             told.proven.append(ProvenShard(organization, prefix, self._proofs.key, self.state, self._now, sheet))
+
+
+def different_size(source: Entry, target: Entry | None) -> str:
+    """The reason of a conflict of sizes; with both, where the target's is known."""
+    if target is None:
+        return DIFFERENT_SIZE
+    return f"{DIFFERENT_SIZE} ({target.size:,} bytes, {source.size:,} at the source)"
 
 
 def _with_source(pairs: Iterable[Pair]) -> Iterator[Pair]:

@@ -23,7 +23,7 @@ from migrator.core.errors import (
 from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import Answer, Receipt, Source, Target
 from migrator.core.size_classes import WHOLE_UP_TO
-from migrator.sync.shard_pass import DIFFERENT_SIZE
+from migrator.sync.shard_pass import DIFFERENT_SIZE, different_size
 from migrator.transfer.equality import beginning, same_content
 from migrator.transfer.retry import Patience
 
@@ -197,7 +197,7 @@ class CarefulLane:
         if self._holds_same(raw_file, step.source, target):
             return Answer(ticket, Result(step.source, Outcome.PRESENT, mark=target.mark))
         if not step.may_replace:
-            reason = DIFFERENT_CONTENT if step.source.size == target.size else DIFFERENT_SIZE
+            reason = DIFFERENT_CONTENT if step.source.size == target.size else different_size(step.source, target)
             return Answer(ticket, Result(step.source, Outcome.CONFLICT, reason))
         begins = beginning(raw_file, self._source, step.source, self._target, target)
         if begins is None:

@@ -33,7 +33,6 @@ def body_lines(report: Report, width: int | None = None) -> Iterator[str]:
     yield f"to    {shown(report.target)}"
     yield ""
     yield from _organization_table(report, width)
-    yield ""
     yield from _problem_lines(report)
     yield from finding_lines(report.findings, report.known, is_plan=report.dry_run)
     yield verdict(report)
@@ -42,7 +41,10 @@ def body_lines(report: Report, width: int | None = None) -> Iterator[str]:
 
 def _organization_table(report: Report, width: int | None) -> Iterator[Whole]:
     overall = report.overall
-    columns = [outcome for outcome in Outcome if outcome in _ALWAYS_SHOWN[report.dry_run] or overall[outcome].files]
+    if not report.rows or report.deleted is not None:  # what prune did is one sentence
+        return
+    always = (Outcome.PROVEN,) if report.command == "verify" else _ALWAYS_SHOWN[report.dry_run]
+    columns = [outcome for outcome in Outcome if outcome in always or overall[outcome].files]
     beside = [name for name, count in overall.beside.items() if count.files]
     has_buckets = len({row.bucket for row in report.rows}) > 1  # one bucket is in the line `to` already
     first = ["organization", "bucket"] if has_buckets else ["organization"]
@@ -54,12 +56,12 @@ def _organization_table(report: Report, width: int | None) -> Iterator[Whole]:
         rows.append(_cells(total, columns, beside, has_buckets=has_buckets))
     cells = narrowed(rows, len(first), width)
     lines = table(cells, left=len(first) - (len(rows[0]) - len(cells[0])))
-    yield lines[0]
-    yield from lines[1 : len(lines) - 1]
+    yield from lines[: len(lines) - 1]
     hidden = len(report.rows) - _ROWS_SHOWN
     if hidden > 0:
         yield Whole(f"… and {plural(hidden, 'organization')} more (all of them: --json)")
     yield lines[-1]
+    yield Whole("")
 
 
 def narrowed(rows: list[list[str]], names: int, width: int | None) -> list[list[str]]:

@@ -69,6 +69,11 @@ def verdict(report: Report, see: str = "see above") -> str:
             f"{number(tally[Outcome.PRESENT].files)} were there already,{left} {number(tally[Outcome.PENDING].files)} are left."
         )
     discovered = tally.discovered
+    if report.deleted is not None and report.kept is not None:
+        deleted = f"{files(report.deleted.files)} ({size(report.deleted.bytes)}) deleted at the source"
+        return f"{deleted}, {number(report.kept.files)} kept, in {took}."
+    if report.command == "verify":
+        return _verdict_of_verify(tally, took, see)
     if report.nothing_to_do:
         return f"Nothing to copy: all {files(discovered.files)} ({size(discovered.bytes)}) are at the target already ({took})."
     if only_closed(tally):
@@ -82,6 +87,15 @@ def verdict(report: Report, see: str = "see above") -> str:
             f"{number(tally[Outcome.COPIED].files)} copied and {number(tally[Outcome.PRESENT].files)} there already, in {took}."
         )
     return f"Not everything is at the target, {see}: {identity(tally)} (in {took})."
+
+
+def _verdict_of_verify(tally: Tally, took: str, see: str) -> str:
+    discovered = tally.discovered
+    if not discovered.files:
+        return f"There was nothing to prove (in {took})."
+    if tally.is_proven:
+        return f"Proven: all {files(discovered.files)} ({size(discovered.bytes)}), in {took}."
+    return f"Not everything is proven, {see}: {identity(tally)} (in {took})."
 
 
 def further(report: Report) -> Iterator[str]:

@@ -14,7 +14,12 @@ from migrator.reports.formatting import duration, files, number, shown, size
 from migrator.reports.report import SCHEMA
 from migrator.reports.serialization import forced_in
 from migrator.reports.text.switch import story_as_dict
+from migrator.reports.text.wrapping import joined
 from migrator.switch.journal import Story
+from migrator.sync.coordinator import GRAVEST_FIRST
+
+_LOOKED_AT = 20_000
+"""Problems of a run; the gravest of these come first. Kept in the order in which the run met them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +54,23 @@ def read_status(state: StateFolder, *, runs: int, problems: int) -> tuple[PairSt
                         ledger=str(path),
                         is_running=is_running(path),
                         runs=rows,
-                        problems=tuple(ledger.problems(newest.run_id, limit=problems)) if problems else (),
+                        problems=_gravest(ledger, newest.run_id, problems),
                         problem_counts=ledger.problem_counts(newest.run_id),
                         forced=forced_in(ledger.report(newest.run_id) or {}),
                     )
                 )
-    return tuple(found)
+    return tuple(sorted(found, key=lambda pair: pair.runs[0].started_at, reverse=True))
+
+
+def _gravest(ledger: Ledger, run_id: str, limit: int) -> tuple[Problem, ...]:
+    """The first problems of the run, conflicts and failures before strays."""
+    found = ledger.problems(run_id, limit=max(limit, _LOOKED_AT)) if limit else []
+    return tuple(sorted(found, key=lambda problem: rank(problem.kind))[:limit])
+
+
+def rank(kind: str) -> int:
+    """The place of a kind of problem, the gravest first; a kind that is not in the list needs a look too."""
+    return GRAVEST_FIRST.index(kind) if kind in GRAVEST_FIRST else -1
 
 
 def status_as_dict(pairs: tuple[PairStatus, ...], switch: Story | None = None) -> dict[str, object]:
@@ -122,10 +138,10 @@ def state_of(run: RunRow, *, is_running: bool) -> str:
     return {0: "finished", 1: "finished with problems"}.get(run.exit_status or 0, "stopped")
 
 
-def status_as_text(pairs: tuple[PairStatus, ...]) -> str:
+def status_as_text(pairs: tuple[PairStatus, ...], width: int | None = None) -> str:
     if not pairs:
         return "No run has been recorded here yet. Begin with: bytes-migrator plan --to s3"
-    return "\n\n".join("\n".join(_pair_lines(pair)) for pair in pairs)
+    return "\n\n".join(joined(_pair_lines(pair), width) for pair in pairs)
 
 
 def _pair_lines(pair: PairStatus) -> Iterator[str]:
@@ -136,13 +152,13 @@ def _pair_lines(pair: PairStatus) -> Iterator[str]:
         if pair.is_running and run is pair.runs[0] and run.ended_at is None:
             yield from _left_lines(run)
     if pair.runs[0].ended_at is None and not pair.is_running:
-        yield "  The last run was broken off. Run the same command again: it goes on where it was."
+        yield "  The last run was interrupted. Rerun the same command to resume."
     if pair.forced:
         yield f"  forced: {', '.join(map(shown, pair.forced))} (bytes-migrator report tells what that leaves open)"
-    for kind, count in pair.problem_counts.items():
+    for kind, count in sorted(pair.problem_counts.items(), key=lambda each: rank(each[0])):
         yield f"  {number(count)} {kind}"
     for problem in pair.problems:
-        yield f"    {problem.kind}: {shown(problem.where)}: {shown(problem.reason)}"
+        yield f"    {problem.kind}: {shown(problem.where)}: {shown(problem.reason.removeprefix(f'{problem.where}: '))}"
     hidden = sum(pair.problem_counts.values()) - len(pair.problems)
     if hidden > 0:
         yield f"    … and {number(hidden)} more: --problems N shows N of them"
@@ -155,6 +171,8 @@ def _run_line(run: RunRow, *, is_running: bool) -> str:
         for outcome in Outcome
         if totals.get(outcome.value, {}).get("files")
     )
+    if run.command == "prune":
+        done = ", ".join(f"{number(totals.get(name, {}).get('files', 0))} {name}" for name in ("deleted", "kept"))
     end = run.ended_at if run.ended_at is not None else run.progress_at
     took = f" in {duration(end - run.started_at)}" if end is not None else ""
     discovered = totals.get("discovered", {"files": 0, "bytes": 0})

@@ -85,7 +85,7 @@ def test_what_is_not_our_own_any_more_is_not_replaced() -> None:
     [
         (b"content", Outcome.PRESENT, "", 1),
         (b"CONTENT", Outcome.CONFLICT, DIFFERENT_CONTENT, 1),
-        (b"contents", Outcome.CONFLICT, DIFFERENT_SIZE, 0),
+        (b"contents", Outcome.CONFLICT, f"{DIFFERENT_SIZE} (8 bytes, 7 at the source)", 0),
     ],
 )
 def test_what_is_to_be_compared_is_compared(theirs: bytes, outcome: Outcome, reason: str, opened: int) -> None:
@@ -116,7 +116,8 @@ def test_a_different_size_that_is_not_ours_to_replace_is_a_conflict_and_nothing_
     assert source is not None
     for own_mark in (None, "another's mark"):
         carried = carried_by(here, there, Step(Action.DIFFER, source, entry_of(there), own_mark))
-        assert carried == Answer(TICKET, Result(source, Outcome.CONFLICT, DIFFERENT_SIZE))
+        reason = f"{DIFFERENT_SIZE} (12 bytes, 7 at the source)"
+        assert carried == Answer(TICKET, Result(source, Outcome.CONFLICT, reason))
     assert here.schedule.calls["open"] == 0
 
 
