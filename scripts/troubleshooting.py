@@ -1,13 +1,15 @@
-"""Makes docs/troubleshooting.md from the errors and findings in the code: ``troubleshooting.py > docs/troubleshooting.md``.
+"""Make docs/troubleshooting.md, and what `bytes-migrator explain` prints, from the errors and findings in the code.
 
-What an operator reads in the code's messages and on the page is the same text, so neither can lag behind the other.
+    scripts/troubleshooting.py           writes both files
+
+Messages, page and `explain` have the same text, so none can lag behind the others.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -37,9 +39,28 @@ KINDS = {
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 HEAD = """# Troubleshooting
 
-By the name that stands in brackets at the end of an error, or before a finding; `--json` has it as `name`. The texts are the
-program's own; `‹…›` stands for what differs from case to case. What each exit status asks of you: [Recover](guides/recover.md).
+Each error and finding ends with its name in brackets; `--json` has it as `name`. Find the name below, or run
+`bytes-migrator explain` with it, which needs no network. The texts are the program's own; `‹…›` stands for what differs. For exit statuses,
+read [Recover](guides/recover.md).
 """
+GROUPS = (
+    ("A finding of doctor, plan or migrate", ("Finding", "")),
+    ("Nothing was done: options and settings", ("SettingsError",)),
+    ("The run did not start: locations, rights, locks", ("CannotStart", "LedgerBusy", "MigratorError")),
+    ("The run stopped", ("MustStop", "StoreFull", "Unavailable", "Interrupted", "BucketFull")),
+    ("A raw file, folder or bucket failed", tuple(KINDS)),
+)
+"""What an operator sees, and the kinds of error behind it; the first group with a kind of the entry takes it."""
+MAKERS = ("warned", "failed")
+"""Functions of doctor/findings.py: name, what was seen, why, cure."""
+FINDING_NAMES = {
+    node.targets[0].id: node.value.value
+    for node in ast.parse((ROOT / "migrator" / "doctor" / "finding_names.py").read_text()).body
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Constant)
+}
+"""Constant → name of the finding."""
+PAGE = ROOT / "docs" / "troubleshooting.md"
+DATA = ROOT / "migrator" / "reports" / "text" / "troubleshooting.json"
 
 
 class Told(NamedTuple):
@@ -71,12 +92,22 @@ def _told_by(call: ast.Call, constants: Mapping[str, str]) -> Iterator[Told]:
     words = {keyword.arg: keyword.value for keyword in call.keywords}
     name = words.get("name") or (call.args[0] if call.args else None)
     kind = call.func.id if isinstance(call.func, ast.Name) else ""
-    if not (isinstance(name, ast.Constant) and isinstance(name.value, str) and _NAME.fullmatch(name.value)):
+    if isinstance(name, (ast.Name, ast.Attribute)):
+        named = FINDING_NAMES.get(name.id if isinstance(name, ast.Name) else name.attr, "")
+    else:
+        named = name.value if isinstance(name, ast.Constant) and isinstance(name.value, str) else ""
+    if not _NAME.fullmatch(named) or kind == "passed":
+        return
+    if kind in MAKERS:
+        texts = [*call.args[1:4], *[None] * 3][:3]
+        yield Told(
+            named, "Finding", *(_text(None if isinstance(text, ast.Starred) else text, constants) for text in texts)
+        )
         return
     if kind not in KINDS and not {"cure", "seen"} & set(words):
         return
     what = words.get("what") or words.get("seen") or (call.args[1] if len(call.args) > 1 else None)
-    yield Told(name.value, kind, *(_text(text, constants) for text in (what, words.get("why"), words.get("cure"))))
+    yield Told(named, kind, *(_text(text, constants) for text in (what, words.get("why"), words.get("cure"))))
 
 
 def _text(node: ast.expr | None, constants: Mapping[str, str]) -> str:
@@ -98,18 +129,52 @@ def _text(node: ast.expr | None, constants: Mapping[str, str]) -> str:
     return "" if node is None else "‹…›"
 
 
-def page(folder: Path) -> str:
+def entries_in(folder: Path) -> dict[str, list[Told]]:
+    """Name → its texts, each once, in the order of names."""
     names: dict[str, list[Told]] = {}
     for told in told_in(folder):
         entries = names.setdefault(told.name, [])
         if told not in entries:
             entries.append(told)
-    return HEAD + "".join(_entry(name, entries) for name, entries in sorted(names.items()))
+    return dict(sorted(names.items()))
+
+
+def group_of(entries: list[Told]) -> str:
+    kinds = {told.kind if told.kind in KINDS else "" for told in entries}
+    return next((title for title, of in GROUPS if kinds & set(of)), GROUPS[-1][0])
+
+
+def page(folder: Path) -> str:
+    entries = entries_in(folder)
+    grouped = {title: [name for name in entries if group_of(entries[name]) == title] for title, _ in GROUPS}
+    index = "".join(
+        f"\n**{title}:** {', '.join(f'[{name}](#{name})' for name in names)}\n"
+        for title, names in grouped.items()
+        if names
+    )
+    parts = (
+        f"\n## {title}\n" + "".join(_entry(name, entries[name]) for name in names)
+        for title, names in grouped.items()
+        if names
+    )
+    return HEAD + index + "".join(parts)
+
+
+def data(folder: Path) -> str:
+    """The same as JSON, for `bytes-migrator explain`."""
+    document = {
+        name: {"group": group_of(entries), "kinds": _kinds(entries), "texts": sorted({told[2:] for told in entries})}
+        for name, entries in entries_in(folder).items()
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _kinds(entries: list[Told]) -> list[str]:
+    return list(dict.fromkeys(KINDS[told.kind] for told in entries if told.kind in KINDS))
 
 
 def _entry(name: str, entries: list[Told]) -> str:
-    kinds = list(dict.fromkeys(KINDS[told.kind] for told in entries if told.kind in KINDS))
-    lines = [f"\n## {name}\n", *(f"{kind}\n" for kind in kinds)]
+    lines = [f"\n### {name}\n", *(f"{kind}\n" for kind in _kinds(entries))]
     for told in sorted(set(entries)):
         parts = [f"> {_escaped(told.what)}", _labelled("Why", told.why), _labelled("Do", told.cure)]
         lines.append("\n>\n".join(part for part in parts if part) + "\n")
@@ -126,4 +191,5 @@ def _escaped(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page(ROOT / "migrator"))
+    PAGE.write_text(page(ROOT / "migrator"))
+    DATA.write_text(data(ROOT / "migrator"))

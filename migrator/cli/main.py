@@ -36,6 +36,7 @@ COMMANDS = {
     "audit": "Compare with Bytes' database: what is readable, elsewhere, missing, altered.",
     "status": "Show the last runs, what is left, and what failed.",
     "report": "Show the report of an earlier run again.",
+    "explain": "Explain an error or finding by its name, offline.",
     "uploads": "List or abort unfinished multipart uploads that this tool began.",
     "iam-policy": "Print the least IAM policy for a command here.",
     "runbook": "Print the whole switch, step by step, filled in for this installation.",

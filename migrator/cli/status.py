@@ -74,7 +74,7 @@ def _watch(state: StateFolder, runs: int, problems: int, *, as_json: bool) -> in
 
 def _text(found: tuple[PairStatus, ...], switch: Story | None) -> str:
     width = stdout_columns()
-    about_switch = switch_status_lines(switch) if switch is not None else ()
+    about_switch = list(switch_status_lines(switch)) if switch is not None else []
     return "\n".join([status_as_text(found, width), *([joined(about_switch, width)] if about_switch else [])])
 
 

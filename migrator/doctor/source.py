@@ -52,7 +52,8 @@ def source_findings(problems: Sequence[Problem], sample: Sample, *, is_disk: boo
         yield warned(
             finding_names.EMPTY_FILES,
             f"{len(sample.empty)} raw files are empty in a sample of {sample.looked_at:,}: {some_of(sample.empty)}.",
-            *_EMPTY,
+            _WHY_EMPTY,
+            _CURE_EMPTY,
         )
     else:
         yield passed(finding_names.EMPTY_FILES, f"None of {sample.looked_at:,} raw files that were looked at is empty.")
@@ -73,12 +74,12 @@ def empty_files(count: int, of: int, *, all_of_them: bool) -> Iterator[Finding]:
     """Nothing for none; else the number of raw files of 0 bytes among `of`."""
     if count:
         where = f"{of:,}" if all_of_them else f"the {of:,} that this run looked at"
-        yield warned(finding_names.EMPTY_FILES, f"{count:,} raw files of {where} are empty.", *_EMPTY)
+        yield warned(finding_names.EMPTY_FILES, f"{count:,} raw files of {where} are empty.", _WHY_EMPTY, _CURE_EMPTY)
 
 
-_EMPTY = (
-    "Bytes saves empty files too, but an interrupted write or a full disk also leaves empty files.",
-    "They are copied as they are. `bytes-migrator audit --level content` finds those that should have content.",
+_WHY_EMPTY = "Bytes saves empty files too, but an interrupted write or a full disk also leaves empty files."
+_CURE_EMPTY = (
+    "They are copied as they are. `bytes-migrator audit --level content` finds those that should have content."
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 
@@ -11,9 +12,11 @@ SCRIPT = runpy.run_path(str(ROOT / "scripts" / "troubleshooting.py"))
 
 def test_the_page_is_what_the_code_says() -> None:
     written = (ROOT / "docs" / "troubleshooting.md").read_text()
-    assert written == SCRIPT["page"](ROOT / "migrator"), (
-        "run: python scripts/troubleshooting.py > docs/troubleshooting.md"
-    )
+    assert written == SCRIPT["page"](ROOT / "migrator"), "run: python scripts/troubleshooting.py"
+
+
+def test_what_explain_prints_is_what_the_code_says() -> None:
+    assert SCRIPT["DATA"].read_text() == SCRIPT["data"](ROOT / "migrator"), "run: python scripts/troubleshooting.py"
 
 
 def test_every_name_has_an_entry_with_a_text() -> None:
@@ -21,5 +24,6 @@ def test_every_name_has_an_entry_with_a_text() -> None:
     assert {"bucket-missing", "ledger-busy", "source-empty", "credentials-refused", "bucket-names"} <= names
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
     for name in names:
-        entry = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+        entry = re.split(r"\n##", page.partition(f"\n### {name}\n")[2])[0]
         assert "> " in entry, name
+        assert f"[{name}](#{name})" in page, name
