@@ -11,6 +11,7 @@ from migrator.app.options import Options, Stopping
 from migrator.app.switch_plan import Installation, Planned, parts_for, plan_switch, refuse_no_way_back
 from migrator.app.switch_request import SwitchRequest
 from migrator.app.switching import Switching, finish_unfinished
+from migrator.cli.help import command
 from migrator.cli.logs import log_to, say
 from migrator.cli.migrate import refuse_without_terminal
 from migrator.cli.options import (
@@ -47,7 +48,7 @@ _ENDS = (
 )
 
 
-@click.command(short_help="Switch Bytes to the new place, or back: all steps, with the way back built in.")
+@command(short_help="Switch Bytes to the new place, or back: all steps, with the way back built in.")
 @location_options
 @owner_option
 @switch_options

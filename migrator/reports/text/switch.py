@@ -10,7 +10,7 @@ from migrator.core.tally import Tally
 from migrator.reports.formatting import duration, files, moment, shown, size
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA
-from migrator.reports.text.console import finding_lines
+from migrator.reports.text.findings import finding_lines
 from migrator.switch.journal import End, Story
 from migrator.switch.steps import STEPS, Step
 
