@@ -44,7 +44,7 @@ def main() -> None:
     locations = ends_of_plan(story.plan, store, os.environ)
     os.write(sys.stdout.fileno(), READY)
     wait_for_parents_death(request["parent"])
-    if (found := journal.story()) is not None and found.is_open:
+    if (found := journal.story()) is not None and found.is_half_way:
         _say("bytes-migrator died in the middle of a switch; the guard takes it back.")
     with journal.held(waits=True), suppress(OSError):
         take_back(journal, locations, options)

@@ -280,7 +280,6 @@ def _store(given: Installation, deployment: Deployment, options: Options) -> Set
                 why="In Kubernetes, that is a Secret or a ConfigMap.",
                 cure="Write --settings secret/NAME or --settings configmap/NAME.",
             )
-        options.state.ensure()
         return SettingsObject(given.settings, deployment.namespace, options.state.path)
     if given.settings:
         return SettingsFile(Path(given.settings))

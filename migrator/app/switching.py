@@ -169,6 +169,7 @@ class Switching:
         if self._stopped_at is None:
             return
         if error is not None:
+            self._refuse_stopping()
             raise MustStop("switch-server-gone", error.what, why=error.why, cure=error.cure) from error
         if time.monotonic() - self._stopped_at > self._max_downtime:
             raise MustStop(
@@ -313,7 +314,10 @@ class _Follower:
 
 
 def finish_unfinished(journal: SwitchJournal, options: Options, environ: Mapping[str, str], say: Say) -> Story | None:
-    """Take back a switch that died; return what became of it, None where there was none. The journal's lock is held. Raises MustStop."""
+    """Take back a switch that died; return what became of it, None where Bytes was never stopped. The journal's lock is held.
+
+    Raises MustStop where Bytes could not be brought back.
+    """
     story = journal.story()
     if story is None or not story.is_open:
         return None
@@ -326,8 +330,10 @@ def finish_unfinished(journal: SwitchJournal, options: Options, environ: Mapping
             raise _left_behind(story, error.what) from error
         bring_back(locations, options, story, say)
 
-    if story.began(Step.STOP):
-        journal.note(story.trouble or "the process that switched died")
+    if not story.began(Step.STOP):
+        roll_back(journal, say, bring)
+        return None
+    journal.note(story.trouble or "the process that switched died")
     return roll_back(journal, say, bring)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
 
+from migrator.app.doctor import Wish, examine
 from migrator.app.options import Options, Stopping
 from migrator.app.switch_plan import Installation, Planned, parts_for, plan_switch, refuse_no_way_back
 from migrator.app.switch_request import SwitchRequest
@@ -28,8 +31,18 @@ from migrator.cli.options import (
 from migrator.cli.progress import looking, watching
 from migrator.cli.signals import draining
 from migrator.config.limits import seconds_of
-from migrator.core.errors import SettingsError
-from migrator.reports.text.switch import proposal_lines, rolled_back_lines, switched_as_json, switched_as_text
+from migrator.config.settings import DiskLocation
+from migrator.core.errors import MigratorError, SettingsError
+from migrator.reports.html.switch import proposal_as_html, switched_as_html
+from migrator.reports.report_folder import ReportFolder
+from migrator.reports.text.switch import (
+    proposal_lines,
+    rehearsed_as_json,
+    rolled_back_lines,
+    switched_as_json,
+    switched_as_text,
+    unfinished_lines,
+)
 from migrator.switch.deployment import KINDS
 from migrator.switch.journal import Story, SwitchJournal
 from migrator.switch.parts import parts_of
@@ -91,6 +104,13 @@ _ENDS = (
     show_default=True,
     help="Take the switch back where Bytes is not healthy so long after its start.",
 )
+@option("--rehearse", is_flag=True, help="Show the whole plan, after all checks that only read, and change nothing.")
+@option(
+    "--report",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the plan, or what was done, there: switch.html and switch.json.",
+)
 @option("--back", is_flag=True, help="Go back from the last switch; what Bytes saved meanwhile is copied first.")
 @option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")
 def switch(**given: Any) -> int:
@@ -100,6 +120,7 @@ def switch(**given: Any) -> int:
 
     \b
     Examples:
+      bytes-migrator switch --to new.env --deployment debian --api http://localhost:8002 --rehearse
       bytes-migrator switch --to new.env --deployment debian --api http://localhost:8002
       bytes-migrator switch --to disk --deployment compose
       bytes-migrator switch --back
@@ -107,6 +128,8 @@ def switch(**given: Any) -> int:
     with log_to(given), draining(given) as stopping:
         options = options_of({**given, "organizations": ()})
         journal = SwitchJournal(options.state)
+        if given["rehearse"]:
+            return _rehearse(given, journal, options, stopping)
         refuse_without_terminal(given)
         with journal.held():
             taken_back = finish_unfinished(journal, options, os.environ, lambda text: say(given, text))
@@ -116,6 +139,32 @@ def switch(**given: Any) -> int:
                 say(given, "Run the same command again to switch.")
                 return 1
             return _switch(given, journal, options, stopping)
+
+
+def _rehearse(given: dict[str, Any], journal: SwitchJournal, options: Options, stopping: Stopping) -> int:
+    """Show everything that would be done. Writes nothing but the report that was asked for."""
+    story = journal.story()
+    if story is not None and story.is_half_way:
+        for line in unfinished_lines(story):
+            say(given, line)
+    earlier = refuse_no_way_back(story) if given["back"] else None
+    planned = _planned(given, options, stopping, earlier)
+    found = examine(planned.locations, options, Wish(), planned.plan.run)
+    proposal = replace(planned.proposal, findings=tuple(found.findings))
+    document = rehearsed_as_json(proposal, found.exit_status)
+    _write_report(given, planned, proposal_as_html(proposal), document)
+    click.echo(document if given["as_json"] else "\n".join(proposal_lines(proposal)))
+    return found.exit_status
+
+
+def _write_report(given: dict[str, Any], planned: Planned, page: str, document: str) -> None:
+    """Write both files where a report was asked for. Raises SettingsError, CannotStart, MustStop."""
+    if given["report"] is None:
+        return
+    ends = (planned.locations.source, planned.locations.target)
+    folder = ReportFolder(given["report"], data_folders=[end.root for end in ends if isinstance(end, DiskLocation)])
+    folder.write("switch.json", document + "\n")
+    say(given, f"Report: {folder.write('switch.html', page)}")
 
 
 def _switch(given: dict[str, Any], journal: SwitchJournal, options: Options, stopping: Stopping) -> int:
@@ -142,7 +191,12 @@ def _switch(given: dict[str, Any], journal: SwitchJournal, options: Options, sto
         say=lambda text: say(given, text),
         stopping=stopping,
     ).run()
-    click.echo(switched_as_json(switched) if given["as_json"] else switched_as_text(switched))
+    document = switched_as_json(switched)
+    try:
+        _write_report(given, planned, switched_as_html(switched), document)
+    except MigratorError as error:
+        say(given, f"warning: {error}")
+    click.echo(document if given["as_json"] else switched_as_text(switched))
     return 0
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from migrator.reports.formatting import shown
+from migrator.switch.deployment import KINDS, Compose, Debian, Kind, Kubernetes
+from migrator.switch.steps import STEPS, Step, StepText
 
-Deployment = Literal["debian", "compose", "kubernetes"]
-DEPLOYMENTS: tuple[Deployment, ...] = ("debian", "compose", "kubernetes")
+Deployment = Kind
+DEPLOYMENTS: tuple[Deployment, ...] = KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,7 @@ class Runbook:
 class _Commands:
     stop: str
     start: str
+    health: str
     file: str
     log: str
     prefix: str
@@ -51,23 +53,26 @@ class _Commands:
 
 _COMMANDS: dict[Deployment, _Commands] = {
     "debian": _Commands(
-        stop="systemctl stop kat-bytes",
-        start="systemctl start kat-bytes",
+        stop=Debian().stop_command,
+        start=Debian().start_command,
+        health="systemctl is-active kat-bytes",
         file="/etc/kat/bytes.conf",
         log="journalctl --unit kat-bytes --since '-10 min' --no-pager",
         prefix="As root, on the machine that Bytes runs on. Bytes' service is `kat-bytes`.",
     ),
     "compose": _Commands(
-        stop="docker compose stop bytes",
-        start="docker compose up -d bytes",
+        stop=Compose(".").stop_command,
+        start=Compose(".").start_command,
+        health="docker compose ps bytes",
         file=".env",
         log="docker compose logs --since 10m bytes",
         prefix="As root, in the folder of `docker-compose.yml`. The data folder is the folder of the volume that Bytes has at `/data`:"
         " `docker volume inspect --format '{{.Mountpoint}}' VOLUME` tells it.",
     ),
     "kubernetes": _Commands(
-        stop="kubectl scale deployment/bytes --replicas=0 && kubectl rollout status deployment/bytes",
-        start="kubectl scale deployment/bytes --replicas=1 && kubectl rollout status deployment/bytes",
+        stop=f"{Kubernetes().stop_command} && kubectl rollout status deployment/bytes",
+        start=Kubernetes().start_command,
+        health="kubectl rollout status deployment/bytes",
         file="the Secret or ConfigMap that Bytes has its environment from",
         log="kubectl logs deployment/bytes --since=10m",
         prefix="`bytes-migrator` runs in a Job with Bytes' data volume at `/data`, `runAsUser: 1000`, and a volume of its own for"
@@ -87,6 +92,7 @@ def _lines(book: Runbook) -> Iterator[str]:
     yield f"# Moving Bytes' raw files to {shown(book.target)}"
     yield ""
     yield f"From {shown(book.source)}, with Bytes as a {book.deployment} deployment. {commands.prefix}"
+    yield "`bytes-migrator switch` takes these steps by itself, and takes them back if one fails; this page is for doing it by hand."
     yield "Each step tells how it went. Until Bytes has its new settings nothing changes for it, and any step can be repeated."
     if book.version:
         yield ""
@@ -102,45 +108,50 @@ def _lines(book: Runbook) -> Iterator[str]:
 
 
 def _steps(book: Runbook, commands: _Commands) -> Iterator[tuple[str, list[str]]]:
+    """Yield title and body of each step: those that `switch` takes by itself, in the same order and by the same commands."""
     if book.nginx:
         yield "Put nginx before the S3 server", _nginx(book)
-    yield "Look", _look(book)
-    yield (
-        "Copy while Bytes runs",
-        [
+    for step, text in STEPS.items():
+        title = f"{text.title}, in {commands.file}" if step is Step.SETTINGS else text.title
+        body = _body(step, book, commands)
+        yield title, [*body, "", f"If this fails: {_taken_back(text)}"] if text.undone else body
+    yield "The way back", _back(book, commands)
+
+
+def _taken_back(text: StepText) -> str:
+    """Return how a step is taken back, without its capital letter: it goes on a sentence."""
+    return text.undone[0].lower() + text.undone[1:]
+
+
+def _body(step: Step, book: Runbook, commands: _Commands) -> list[str]:
+    verify = _tool("verify", *book.words) if book.can_verify else _tool("plan", *book.words)
+    bodies: dict[Step, list[str]] = {
+        Step.LOOK: _look(book),
+        Step.COPY: [
             *_block(_tool("migrate", *book.words, "--yes")),
             "Repeat it until it copies only a few. Went well: exit status 0.",
         ],
-    )
-    yield "Stop Bytes", [*_block(commands.stop), "From here on OpenKAT cannot save or read raw files."]
-    yield (
-        "Copy the rest",
-        [
+        Step.STOP: [*_block(commands.stop), "From here on OpenKAT cannot save or read raw files."],
+        Step.LAST_PASS: [
             *_block(_tool("migrate", *book.words, "--full", "--yes")),
             "Went well: `Everything is accounted for` or `Nothing to copy`.",
         ],
-    )
-    verify = _tool("verify", *book.words) if book.can_verify else _tool("plan", *book.words)
-    yield (
-        "Verify",
-        [
+        Step.VERIFY: [
             *_block(verify),
             f"Went well: {'exit status 0' if book.can_verify else 'nothing is missing'}. If not, start Bytes as it was, and see to what"
             " is listed.",
         ],
-    )
-    yield f"Give Bytes the new settings, in {commands.file}", _settings(book, commands)
-    yield "Start Bytes", _block(commands.start)
-    yield (
-        "Try it",
-        [
+        Step.SETTINGS: _settings(book, commands),
+        Step.START: _block(commands.start),
+        Step.HEALTH: [*_block(commands.health), "Went well: Bytes runs, and `/health` at its own URL answers 200."],
+        Step.PROVE: [
             "In OpenKAT, open a raw file from before, and run a boefje that makes a new one; open that too. Then:",
             "",
             *_block(f"{commands.log} | grep -w 500 || echo 'no error'"),
             "Went well: both open, and `no error`. Otherwise take the way back.",
         ],
-    )
-    yield "The way back", _back(book, commands)
+    }
+    return bodies[step]
 
 
 def _look(book: Runbook) -> list[str]:

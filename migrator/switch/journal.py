@@ -89,6 +89,11 @@ class Story:
         """Whether nobody has brought it to an end."""
         return self.end is None
 
+    @property
+    def is_half_way(self) -> bool:
+        """Whether Bytes may be stopped, or have its new settings, and nobody has brought that to an end."""
+        return self.is_open and self.began(Step.STOP)
+
     def began(self, step: Step) -> bool:
         return any(one.step is step for one in self.steps)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -241,4 +243,56 @@ def test_each_deployment_is_switched_and_goes_back(scene: Scene, deployment: str
     back = ("switch", "--back", "--yes", "--settle", "0", "--owner", "1000:1000")
     command.run(*back, env=scene.env, cwd=folder, secrets=(switch_scene.PASSWORD,)).expect(0)
     assert "S3_BUCKET=" not in scene.settings()
+    scene.assert_all_readable(expected)
+
+
+def test_a_rehearsal_shows_everything_and_changes_nothing(scene: Scene, state: Path, tmp_path: Path) -> None:
+    before = sorted((str(path), path.stat().st_mtime_ns) for path in scene.folder.rglob("*") if path.name != "calls")
+    words = [
+        word for word in scene.to_s3("--rehearse", "--report", str(tmp_path / "meeting"), "--json") if word != "--yes"
+    ]
+    told = switch_scene.spoken(scene.run(*words).expect(0))
+    assert told["rehearsed"] is True
+    assert told["plan"]["to_copy"]["files"] == len(oracle.disk_paths(scene.data))
+    assert "+ AWS_SECRET_ACCESS_KEY=***" in told["plan"]["diff"]
+    assert told["steps"][0]["step"] == "look"
+    page = (tmp_path / "meeting" / "switch.html").read_text()
+    assert scene.server.secret_key not in page
+    assert "control stop" in page
+    after = sorted((str(path), path.stat().st_mtime_ns) for path in scene.folder.rglob("*") if path.name != "calls")
+    assert after == before
+    assert not (state / "switch.journal").exists()
+    assert isinstance(scene.naming, oracle.Single)
+    assert scene.naming.bucket not in oracle.buckets(scene.server.client())
+    assert "stop" not in scene.calls()
+
+
+def test_two_switches_at_once_are_refused(scene: Scene) -> None:
+    expected = switch_scene.contents(scene)
+    control = scene.control.read_text()
+    hold = "    while [ ! -e $state/go-on ]; do sleep 0.02; done\n    kill "
+    scene.control.write_text(control.replace("    kill ", hold, 1))
+    words = scene.to_s3()
+    with command.start(*words, env=scene.env, secrets=(switch_scene.PASSWORD,)) as first:
+        first.wait_for(lambda: "stop" in scene.calls())
+        assert "[switch-busy]" in scene.run(*words).expect(4).stderr
+        assert "half-way" not in scene.run("status").stderr
+        scene.has("go-on")
+        first.finish().expect(0)
+    scene.assert_all_readable(expected)
+
+
+def test_ctrl_c_while_bytes_is_stopped_takes_it_back(scene: Scene) -> None:
+    expected = switch_scene.contents(scene)
+    before = scene.settings()
+    control = scene.control.read_text()
+    hold = "    while [ ! -e $state/go-on ]; do sleep 0.02; done\n    kill "
+    scene.control.write_text(control.replace("    kill ", hold, 1))
+    with command.start(*scene.to_s3(), env=scene.env, secrets=(switch_scene.PASSWORD,)) as switching:
+        switching.wait_for(lambda: "stop" in scene.calls())
+        switching.signal_group(signal.SIGINT)
+        switching.wait_for(lambda: "Stopping" in switching.output_so_far()[1])
+        scene.has("go-on")
+        assert "[switch-interrupted]" in switching.finish().expect(3).stderr
+    assert scene.settings() == before
     scene.assert_all_readable(expected)

@@ -109,6 +109,20 @@ def _does(step: Step, proposal: SwitchProposal) -> str:
     return STEPS[step].does
 
 
+def rehearsed_as_json(proposal: SwitchProposal, exit_status: int) -> str:
+    """Return the document of ``switch --rehearse --json``."""
+    return as_json(
+        {
+            "schema": SCHEMA,
+            "command": "switch",
+            "rehearsed": True,
+            "plan": proposal.as_dict(),
+            "steps": [{"step": step.value, "title": text.title, "undone": text.undone} for step, text in STEPS.items()],
+            "exit_status": exit_status,
+        }
+    )
+
+
 def switched_as_text(switched: Switched) -> str:
     """Return what is shown at the end."""
     return "\n".join(_switched_lines(switched))

@@ -1,0 +1,60 @@
+"""`switch` killed at any point: Bytes runs, and every raw file is readable where its settings point. A sample; all of them are slow."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import switch_scene
+from tests.conftest import FreshNames
+from tests.e2e import ends
+from tests.servers import S3Server
+from tests.soak.switch_kills import WAYS, counted, killed_at
+from tests.switch_scene import Scene
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("strace") is None, reason="strace, which kills at system calls, is not installed"
+)
+
+SETTINGS_RENAME = 2
+"""The first rename of a first switch is of its ledger."""
+START_COMMAND = 3
+"""The guard is started first, then the command that stops Bytes; in a new ledger's first run nothing else is."""
+
+
+@pytest.fixture
+def scene(moto: S3Server, fresh_names: FreshNames) -> Iterator[Scene]:
+    with switch_scene.installed(moto, ends.single(fresh_names)) as made:
+        yield made
+
+
+@pytest.mark.timeout(600)
+def test_killed_before_the_settings_change_and_once_bytes_has_them(scene: Scene) -> None:
+    expected = switch_scene.contents(scene)
+    before = killed_at(scene, "forth", "rename", SETTINGS_RENAME, kills_guard=False, expected=expected)
+    assert (before.is_killed, before.ended_by, before.on_s3) == (True, "rolled-back", False)
+    after = killed_at(scene, "forth", "vfork", START_COMMAND, kills_guard=True, expected=expected)
+    assert (after.is_killed, after.ended_by, after.on_s3) == (True, "the next switch", False)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("kills_guard", [False, True], ids=["guard lives", "guard dies"])
+def test_every_point_of_both_ways(scene: Scene, tmp_path: Path, *, kills_guard: bool) -> None:
+    expected = switch_scene.contents(scene)
+    came_to: Counter[str] = Counter()
+    for way in WAYS:
+        counts = counted(scene, way, tmp_path / "calls")
+        other = WAYS[1 - WAYS.index(way)]
+        counted(scene, other, tmp_path / "calls")  # back to where it began
+        for call, count in counts.items():
+            for number in range(1, count + 1):
+                ended = killed_at(scene, way, call, number, kills_guard=kills_guard, expected=expected)
+                came_to[f"{way}: {ended.ended_by}"] += 1
+                if ended.on_s3 is (way == "forth"):
+                    counted(scene, other, tmp_path / "calls")
+    assert sum(came_to.values()) > 0, came_to

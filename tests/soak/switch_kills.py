@@ -1,0 +1,158 @@
+"""`switch` killed at the Nth system call of a kind of its main thread, while Bytes saves without pause.
+
+The main thread writes the journal, stages and replaces the settings, and calls what stops and starts Bytes. `strace` kills at the system
+call, before it takes effect. The guard is another process, so it lives; with `kills_guard` it is killed right after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import threading
+import time
+import urllib.error
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests import command
+from tests.switch_scene import PASSWORD, Scene
+
+CALLS = ("rename", "vfork", "fchmod", "fsync")
+"""What makes something durable or visible, and what starts another program."""
+WAYS = ("forth", "back")
+GUARD_SECONDS = 20.0
+_OWNER = ("--owner", "1000:1000")
+
+
+@dataclass
+class Saver:
+    """Saves raw files through Bytes without pause; `saved` are those that Bytes took."""
+
+    scene: Scene
+    saved: dict[str, bytes] = field(default_factory=dict)
+    _end: threading.Event = field(default_factory=threading.Event)
+
+    @contextlib.contextmanager
+    def saving(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._run, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._end.set()
+            thread.join()
+
+    def _run(self) -> None:
+        number = 0
+        while not self._end.wait(0.1):
+            number += 1
+            content = f"saved {number} at {time.time()}".encode()
+            with contextlib.suppress(OSError, urllib.error.HTTPError):
+                self.saved[self.scene.save(content)] = content
+
+
+@dataclass(frozen=True)
+class Killed:
+    """How it ended: `status` of the command, whether it was killed, who ended the switch, and the place that Bytes has."""
+
+    status: int
+    is_killed: bool
+    ended_by: str
+    on_s3: bool
+
+
+def words_for(scene: Scene, way: str, *more: str) -> tuple[Any, ...]:
+    return scene.to_s3(*_OWNER, *more) if way == "forth" else scene.words("--to", "disk", *_OWNER, *more)
+
+
+def counted(scene: Scene, way: str, log: Path) -> dict[str, int]:
+    """How often an undisturbed switch makes each call in its main thread."""
+    argv = ("strace", "-qq", "-e", f"trace={','.join(CALLS)}", "-o", str(log))
+    _run(scene, way, argv).finish().expect(0)
+    return dict(Counter(re.findall(r"^(\w+)\(", log.read_text(errors="replace"), re.MULTILINE)))
+
+
+def killed_at(
+    scene: Scene, way: str, call: str, number: int, *, kills_guard: bool, expected: dict[str, bytes], path: str = ""
+) -> Killed:
+    """Kill it there, and hold what is left against what has to be; `expected` gets what Bytes saved meanwhile.
+
+    With `path`, only calls on that path count.
+    """
+    saver = Saver(scene)
+    argv = ("strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}")
+    argv += ("-P", path) if path else ()
+    with saver.saving():
+        process = _run(scene, way, argv)
+        guards = _guards(process) if kills_guard else []
+        completed = process.finish_alone()
+        for guard in guards:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(guard, signal.SIGKILL)
+        ended_by = _ended(scene, kills_guard=kills_guard)
+    expected.update(saver.saved)
+    scene.assert_all_readable(expected)
+    on_s3 = any(line.startswith("S3_BUCKET") for line in scene.settings().splitlines())
+    return Killed(completed, completed in (-signal.SIGKILL, 137), ended_by, on_s3)
+
+
+class _Process(command.Process):
+    def finish_alone(self) -> int:
+        """Wait for its end, and kill nothing of what it started."""
+        self._popen.wait(command.TIMEOUT)
+        command._LIVE.discard(self)
+        return int(self._popen.returncode)
+
+
+def _run(scene: Scene, way: str, argv: tuple[str, ...]) -> _Process:
+    words = words_for(scene, way)
+    return _Process(words, [*argv, *command.program(), *words], scene.env, None, (PASSWORD,))
+
+
+def _guards(process: _Process) -> list[int]:
+    """Wait until the switch has its guard, or has ended; the guard's process id."""
+    found: list[int] = []
+
+    def is_there() -> bool:
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            with contextlib.suppress(OSError):
+                line = Path(f"/proc/{pid}/cmdline").read_bytes()
+                if b"switch_guard" in line and f'"parent": {_child(process.pid)}'.encode() in line:
+                    found.append(pid)
+        return bool(found)
+
+    process.wait_for(is_there)
+    return found
+
+
+def _child(pid: int) -> int:
+    """strace's tracee."""
+    with contextlib.suppress(OSError, ValueError):
+        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+    return 0
+
+
+def _ended(scene: Scene, *, kills_guard: bool) -> str:
+    """Wait for the guard; where there is none and Bytes was stopped, every command says so, and the next switch takes it back."""
+    until = time.monotonic() + (0 if kills_guard else GUARD_SECONDS)
+    while (story := _story(scene)) == "open" and time.monotonic() < until:
+        time.sleep(0.05)
+    if story != "open":
+        return story
+    looked = command.run("status", env=scene.env)
+    assert "half-way" in looked.stderr, looked
+    command.run(*words_for(scene, "forth"), env=scene.env, secrets=(PASSWORD,)).expect(1)
+    return "the next switch"
+
+
+def _story(scene: Scene) -> str:
+    """`open`, or how the journal says that the switch ended; `not begun` where Bytes was never stopped."""
+    journal = Path(os.environ["XDG_STATE_HOME"]) / "bytes-migrator" / "switch.journal"
+    told = journal.read_text() if journal.exists() else ""
+    found = re.findall(r'"end": "([a-z-]+)"', told)
+    return found[-1] if found else "open" if '"step": "stop"' in told else "not begun"
