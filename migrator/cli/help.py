@@ -34,6 +34,10 @@ _SECTIONS = {
         ),
         *("until_idle", "once_stopped", "confirm", "yes"),
     ),
+    "The switch": (
+        *("rehearse", "back", "deployment", "service", "namespace", "stop", "start", "settings"),
+        *("max_downtime", "health_timeout"),
+    ),
     "Limits": ("jobs", "bandwidth", "max_requests", "max_duration", "patience", "timeout"),
     "Output": (
         *("as_json", "color", "quiet", "no_progress", "verbose", "log_format", "log_file", "report", "metrics_file"),
