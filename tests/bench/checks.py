@@ -16,12 +16,9 @@ from tests.bench.tools import OURS, Ends, Rclone, Tool
 from tests.bench.turns import Attempt, Section
 from tests.bench.works import SMALL_BUCKET, Bench
 
-ACROSS_FILES = 6_000
-"""SeaweedFS, which has the files twice, shares the cores: more files would only take longer."""
-
 
 def across(bench: Bench) -> list[Section]:
-    corpus = bench.corpora.small(ACROSS_FILES)
+    corpus = bench.corpora.small(bench.sizes.checked)
     with bench.seaweedfs() as server:
         bench.fill(server, SMALL_BUCKET, corpus)
         attempts = {tool.label: partial(_copy, bench, tool, server, server, corpus) for tool in _peers(bench)}
@@ -31,7 +28,7 @@ def across(bench: Bench) -> list[Section]:
 
 
 def two_servers(bench: Bench) -> list[Section]:
-    corpus = bench.corpora.small(ACROSS_FILES)
+    corpus = bench.corpora.small(bench.sizes.checked)
     with bench.seaweedfs() as server, bench.seaweedfs() as other:
         bench.fill(server, SMALL_BUCKET, corpus)
         peers = [tool for tool in _peers(bench) if tool.name != "s5cmd"]
@@ -42,7 +39,7 @@ def two_servers(bench: Bench) -> list[Section]:
 
 
 def verify(bench: Bench) -> list[Section]:
-    corpus = bench.corpora.small(ACROSS_FILES)
+    corpus = bench.corpora.small(bench.sizes.checked)
     with bench.seaweedfs() as server:
         bench.fill(server, SMALL_BUCKET, corpus)
         ours = tools.ours(bench.program)
@@ -61,7 +58,7 @@ def verify(bench: Bench) -> list[Section]:
 
 
 def prune(bench: Bench) -> list[Section]:
-    corpus = bench.corpora.small(ACROSS_FILES)
+    corpus = bench.corpora.small(bench.sizes.checked)
     with bench.seaweedfs() as server:
         bench.fill(server, SMALL_BUCKET, corpus)
         attempts: dict[str, Callable[[], Attempt]] = {

@@ -34,6 +34,10 @@ def _judges() -> dict[str, Callable[[Section], Iterator[Verdict]]]:
         "latency": lambda section: _against_the_fastest(section, 1.5),
         "upload-seaweedfs": lambda section: _against_the_fastest(section, 1.25),
         "download-seaweedfs": lambda section: _against_the_fastest(section, 1.0),
+        "across": _across,
+        "two-servers": lambda section: _against_the_fastest(section, 1.25),
+        "verify": _verify,
+        "prune": _prune,
         "noop": _noop,
         "large-up": lambda section: _against_each(section, {"s5cmd": 0.8}),
         "large-down": lambda section: _against_each(section, {"s5cmd": 0.8}),
@@ -51,6 +55,29 @@ def _nothing(section: Section) -> Iterator[Verdict]:
 def _upload(section: Section) -> Iterator[Verdict]:
     yield from _against_each(section, {"s5cmd": 2.0, "rclone": 2.0, "juicefs": 1.5})
     yield from _at_most(section, section.row(OURS), section.best("s5cmd"), "CPU a file to s5cmd's", 0.5, _cpu)
+
+
+def _across(section: Section) -> Iterator[Verdict]:
+    yield from _against_each(section, {"s5cmd": 1.0, "rclone": 1.5})
+    yield from _at_most(section, section.row(OURS), section.best("s5cmd"), "CPU a file to s5cmd's", 0.5, _cpu)
+
+
+def _verify(section: Section) -> Iterator[Verdict]:
+    for label, other, goal in (
+        ("--level content", f"{OURS} migrate to disk", 0.9),
+        ("--level content", "rclone check --download", 1.5),
+        ("--level content, S3 to S3", f"{OURS} migrate to disk", 0.45),
+        ("--level etag", "rclone check", 1.0),
+    ):
+        measure = f"{label}: rate to that of {other}"
+        yield from _at_least(section, section.row(f"{OURS} {label}"), section.row(other), measure, goal, _rate)
+
+
+def _prune(section: Section) -> Iterator[Verdict]:
+    proof = section.row(f"{OURS} verify --level content")
+    for source in ("disk", "S3"):
+        measure = f"source {source}: rate to that of verify --level content"
+        yield from _at_least(section, section.row(f"{OURS} prune, {source}"), proof, measure, 0.4, _rate)
 
 
 def _noop(section: Section) -> Iterator[Verdict]:

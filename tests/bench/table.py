@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.bench.goals import Verdict, verdicts
+from tests.bench.goals import PEERS, Verdict, verdicts
 from tests.bench.tools import OURS
 from tests.bench.turns import Row, Sample, Section
 
 BEGIN, END = "<!-- scripts/bench writes below -->", "<!-- scripts/bench writes above -->"
+SHORT: tuple[tuple[str, str, dict[str, str]], ...] = (
+    ("upload", OURS, {}),
+    ("upload-seaweedfs", OURS, {}),
+    ("latency", OURS, {}),
+    ("download", OURS, {}),
+    ("download-seaweedfs", OURS, {}),
+    ("across", OURS, {}),
+    ("two-servers", OURS, {}),
+    ("verify", f"{OURS} --level content", {"rclone": "rclone check --download"}),
+    ("verify", f"{OURS} --level etag", {"rclone": "rclone check"}),
+    ("noop", f"{OURS} with its ledger", {}),
+    ("large-up", OURS, {}),
+    ("large-down", OURS, {}),
+)
+"""Sections, whose row is ours, and which rows are the peers', where that is not all of them."""
 COLUMNS = (
     "",
     "files/s (least to most)",
@@ -29,11 +44,32 @@ def document(sections: Sequence[Section], *, versions: Sequence[str], rounds: in
         f"Measured by `scripts/bench` in {seconds / 60:.0f} minutes: {rounds} rounds, in turns, order rotated. Each figure is a whole "
         "command's, from start to exit, with the CPU of all its processes; medians, ratios within the same round.",
         f"Machine: {machine()}. " + "; ".join(versions) + ".",
+        "## In short",
+        "Files a second, each tool at its best setting; MB/s for a large file.",
+        _markdown(("work", OURS, *PEERS, "rate of ours to the fastest"), list(_in_short(sections))),
         "## Goals",
         _markdown(("work", "measure", "goal", "reached", ""), [_goal(verdict) for verdict in verdicts(sections)]),
         *(part for section in sections for part in _section(section)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _in_short(sections: Sequence[Section]) -> Iterator[tuple[str, ...]]:
+    """A line for each work that peers do too."""
+    for name, label, labels in SHORT:
+        section = next((one for one in sections if one.name == name), None)
+        ours = section.row(label) if section is not None else None
+        if section is None or ours is None:
+            continue
+        rows = [section.row(labels[peer]) if peer in labels else None for peer in PEERS]
+        if not labels:
+            rows = [section.best(peer) for peer in PEERS]
+        measure = (lambda sample: sample.megabytes_a_second) if name.startswith("large") else _rate
+        there = [row for row in rows if row is not None]
+        fastest = max(there, key=lambda row: row.median(_rate), default=None)
+        told = [_short(row.median(measure)) if row is not None else "" for row in (ours, *rows)]
+        extra = label.removeprefix(OURS)
+        yield f"{section.title}{extra}", *told, _times(ours.ratio_to(fastest, _rate)) if fastest is not None else ""
 
 
 def insert(text: str, generated: str) -> str:

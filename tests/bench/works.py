@@ -33,6 +33,7 @@ class Sizes:
     far: int
     far_few: int
     slow: int
+    checked: int
     noop: int
     scan: int
     scale: tuple[int, ...]
@@ -46,6 +47,7 @@ FULL = Sizes(
     far=40_000,
     far_few=8_000,
     slow=2_000,
+    checked=6_000,
     noop=100_000,
     scan=1_000_000,
     scale=(10_000, 100_000, 1_000_000),
@@ -58,6 +60,7 @@ QUICK = Sizes(
     far=4_000,
     far_few=2_000,
     slow=400,
+    checked=2_000,
     noop=10_000,
     scan=50_000,
     scale=(2_000, 10_000),

@@ -1,0 +1,92 @@
+"""Proofs come in the order in which they were asked for, whoever makes them and whenever they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from migrator.checks.proofs_in_order import AHEAD_WITH_LANE, ProofsInOrder
+from migrator.core.entities import Entry, RawFile
+from migrator.core.errors import MustStop
+from migrator.core.outcomes import Outcome, Result, Step
+from migrator.core.protocols import Answer
+from migrator.transfer.file_copier import Settled, Stored
+from tests.backends import raw_id
+
+FILES = 2 * AHEAD_WITH_LANE
+
+
+class BackwardsLane:
+    """Has room for some, answers the last first, and declines those of an odd size."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._begun: list[tuple[object, str, Step]] = []
+        self.declined = 0
+
+    @property
+    def under_way(self) -> int:
+        return len(self._begun)
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._begun) < self._room
+
+    def takes(self, step: Step) -> bool:
+        return True
+
+    def submit(self, ticket: object, organization: str, step: Step) -> None:
+        assert self.has_room
+        self._begun.append((ticket, organization, step))
+
+    def carried(self, timeout: float) -> Iterator[Stored | Settled | Answer | tuple[object, str, Step]]:
+        ended, self._begun = self._begun[::-1], []
+        for ticket, organization, step in ended:
+            if step.source.size % 2:
+                self.declined += 1
+                yield ticket, organization, step
+            else:
+                raw_file = RawFile(organization, step.source.raw_id)
+                yield Settled(ticket, raw_file, Result(step.source, Outcome.PROVEN), 0.0)
+
+    def close(self) -> None: ...
+
+
+def _ends(size: int) -> tuple[RawFile, Entry, Entry] | None:
+    """Of every tenth there is nothing to prove."""
+    entry = Entry(raw_id("0001"), size)
+    return (RawFile("org", entry.raw_id), entry, entry) if size % 10 else None
+
+
+@pytest.mark.parametrize("room", [1, 7, 512])
+def test_proofs_of_lane_and_threads_come_in_order(room: int) -> None:
+    lane = BackwardsLane(room)
+    with ThreadPoolExecutor(4) as pool:
+        proofs = ProofsInOrder(
+            lane,
+            pool,
+            ends_of=_ends,
+            taken=lambda size, result: f"fast {size}" if size % 4 == 0 else None,
+            slowly=lambda size: f"slow {size}",
+        )
+        found = [(size, future.result() if future is not None else None) for size, future in proofs.run(range(FILES))]
+    assert found == [
+        (size, None if size % 10 == 0 else f"fast {size}" if size % 4 == 0 else f"slow {size}") for size in range(FILES)
+    ]
+    assert lane.declined == FILES // 2
+
+
+def test_what_a_proof_raises_comes_with_its_raw_file() -> None:
+    def stops(size: int, result: Result | None = None) -> str:
+        raise MustStop("surprise", f"at {size}")
+
+    with ThreadPoolExecutor(1) as pool:
+        proofs: ProofsInOrder[int, str] = ProofsInOrder(
+            BackwardsLane(4), pool, ends_of=_ends, taken=stops, slowly=stops
+        )
+        for size, future in proofs.run([1, 2]):
+            assert future is not None
+            with pytest.raises(MustStop, match=f"at {size}"):
+                future.result()
