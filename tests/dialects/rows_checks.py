@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from tests.dialects.memory import md5, refused
-from tests.dialects.rows import ALL, Answer, Change, Request, Row, Run, Serve, answers, turns
+from tests.dialects.rows import ALL, Answer, Change, Request, Row, Run, Serve, Way, answers, turns
 
 _READ = ("--level", "content")
 _SOURCE = "old"
@@ -191,6 +191,7 @@ def _prunes(
     status: int = 0,
     left: int = 0,
     told: tuple[str, ...] = (),
+    ways: tuple[Way, ...] = ("up", "across"),
 ) -> Row:
     return Row(
         name=f"prune-{name}",
@@ -198,7 +199,7 @@ def _prunes(
         says=says,
         does=does,
         changes=(change,),
-        ways=("across",),
+        ways=ways,
         there=(0, 1, 2),
         command="prune",
         environment={"S3_BUCKET": "new", "BUCKET_PER_ORG": "false"},
@@ -231,6 +232,7 @@ _DELETIONS = (
         status=3,
         left=3,
         told=("Look at it",),
+        ways=("across",),
     ),
 )
 
