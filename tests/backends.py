@@ -21,7 +21,7 @@ from migrator.core.protocols import Source, Target
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.disk.target import DiskTarget, held
 from migrator.stores.memory import MemoryStore
-from migrator.stores.s3.capabilities import Abilities
+from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.source import S3Source, S3Target
 from tests import corpus, oracle
 from tests.conftest import FreshNames
@@ -255,10 +255,10 @@ def plain_client(server: S3Server) -> Any:
 
 
 @cache
-def abilities_of(server: S3Server) -> Abilities:
+def abilities_of(server: S3Server) -> Capabilities:
     """What the server was seen to do."""
     location = S3Location(naming=SingleBucket(f"abilities-{server.access_key.lower()}"), access=access_to(server))
-    store = S3Target(location, quick_patience(), abilities=Abilities(), create_buckets=True)
+    store = S3Target(location, quick_patience(), abilities=Capabilities(), create_buckets=True)
     with contextlib.closing(store):
         store.prepare("any")
         return store.probe("any", "contract")

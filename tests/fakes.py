@@ -16,7 +16,7 @@ from migrator.core.entities import Entry, Folder, RawFile, Shard
 from migrator.core.errors import MigratorError, StoreError
 from migrator.core.outcomes import Notice, Notify
 from migrator.core.protocols import Content, Promise, Receipt, Source, Target
-from migrator.transfer.retry import Patience
+from migrator.transfer.retry import RetryPolicy
 
 SECOND_NS = 1_000_000_000
 
@@ -52,10 +52,10 @@ class Waits(threading.Event):
         return self.is_set()
 
 
-def quick_patience(*, seconds: float = 120, at_first: float = 10) -> Patience:
+def quick_patience(*, seconds: float = 120, at_first: float = 10) -> RetryPolicy:
     """Patience whose pauses pass at once."""
     clock = Clock()
-    return Patience(seconds=seconds, at_first=at_first, clock=clock, stopping=Waits(clock))
+    return RetryPolicy(seconds=seconds, at_first=at_first, clock=clock, stopping=Waits(clock))
 
 
 Fault = MigratorError | Callable[[], object]
@@ -99,15 +99,15 @@ class FailingContent:
         return self._content.entry
 
     @property
-    def stamp(self) -> str:
-        return self._content.stamp
+    def source_version(self) -> str:
+        return self._content.source_version
 
     @property
     def resume_unit(self) -> int:
         return self._content.resume_unit
 
-    def accept(self, data: bytes) -> None:
-        self._content.accept(data)
+    def resume_with(self, data: bytes) -> None:
+        self._content.resume_with(data)
 
     def read(self, size: int) -> bytes:
         self._schedule.meet("read")
@@ -158,9 +158,9 @@ class FailingStore:
         self.schedule.meet("is_empty")
         return self._store.is_empty(organization)
 
-    def look(self, raw_file: RawFile) -> Entry | None:
-        self.schedule.meet("look")
-        return self._store.look(raw_file)
+    def stat(self, raw_file: RawFile) -> Entry | None:
+        self.schedule.meet("stat")
+        return self._store.stat(raw_file)
 
     def is_listed(self, raw_file: RawFile) -> bool:
         self.schedule.meet("is_listed")
@@ -186,17 +186,17 @@ class FailingStore:
     def clear_leftovers(self, source: Source) -> None:
         self._store.clear_leftovers(source)
 
-    def adopt(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
+    def server_side_copy(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
         self.schedule.meet("adopt")
-        return self._store.adopt(raw_file, source, entry)
+        return self._store.server_side_copy(raw_file, source, entry)
 
     def store(self, raw_file: RawFile, content: Content) -> Receipt:
         self.schedule.meet("store")
         return self._store.store(raw_file, content)
 
-    def replace(self, raw_file: RawFile, content: Content, own_mark: str) -> Receipt:
+    def replace(self, raw_file: RawFile, content: Content, own_version: str) -> Receipt:
         self.schedule.meet("replace")
-        return self._store.replace(raw_file, content, own_mark)
+        return self._store.replace(raw_file, content, own_version)
 
     def publish(self, receipts: Sequence[tuple[RawFile, Receipt]]) -> Iterator[tuple[RawFile, StoreError | None]]:
         """An error that the schedule has for "published" is answered for that raw file, as the contract has it."""

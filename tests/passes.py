@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-from migrator.checks.sample import Sample
+from migrator.checks.sample import VerifySample
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.cancellation import Flag, StopFlag
 from migrator.core.entities import FinishedFolder, ProvenShard, Provisional, RawId, Shard, UnfinishedUpload
@@ -15,13 +15,13 @@ from migrator.core.outcomes import Outcome
 from migrator.core.protocols import Sink, Source, Target
 from migrator.sync.channel import Acknowledgements, Line
 from migrator.sync.coordinator import Coordinator, Observer, Totals
-from migrator.sync.messages import Event, Told, Unit, UploadBegan, UploadEnded
+from migrator.sync.messages import Event, ProgressEvent, Unit, UploadBegan, UploadEnded
 from migrator.sync.rules import BY_CONTENT, Rules
 from migrator.sync.shard_pass import Pass, Proofs
 from migrator.sync.worker import Worker
-from migrator.transfer.batch_sink import Transfer
-from migrator.transfer.file_copier import CarefulLane
-from migrator.transfer.retry import Patience
+from migrator.transfer.batch_sink import BatchSink
+from migrator.transfer.file_copier import FileCopier
+from migrator.transfer.retry import RetryPolicy
 from tests.fakes import SECOND_NS, Clock, quick_patience
 
 
@@ -46,7 +46,7 @@ class Remembered:
     folders: dict[tuple[str, str], FinishedFolder] = field(default_factory=dict)
     copies: dict[tuple[str, RawId], Provisional] = field(default_factory=dict)
     shards: dict[tuple[str, str], ProvenShard] = field(default_factory=dict)
-    told: list[Told] = field(default_factory=list)
+    told: list[ProgressEvent] = field(default_factory=list)
     when_told: Callable[[], object] = lambda: None
 
     def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
@@ -70,7 +70,7 @@ class Remembered:
     def record_upload(self, event: UploadBegan | UploadEnded) -> None:
         """No store of these tests has uploads that could go on."""
 
-    def record(self, told: Told) -> None:
+    def record(self, told: ProgressEvent) -> None:
         self.told.append(told)
         for folder in told.outdated:
             self.folders.pop(folder, None)
@@ -117,8 +117,10 @@ class InTurn:
         return self._units.popleft() if self._units else None
 
 
-def transfer_between(source: Source, target: Target, *, jobs: int = 1, patience: Patience | None = None) -> Transfer:
-    return Transfer(target, CarefulLane(source, target, jobs=jobs, patience=patience or quick_patience()), None)
+def transfer_between(
+    source: Source, target: Target, *, jobs: int = 1, patience: RetryPolicy | None = None
+) -> BatchSink:
+    return BatchSink(target, FileCopier(source, target, jobs=jobs, patience=patience or quick_patience()), None)
 
 
 def run_pass(
@@ -134,10 +136,10 @@ def run_pass(
     stopping: Flag | None = None,
     jobs: int = 1,
     observers: Sequence[Observer] = (),
-    patience: Patience | None = None,
+    patience: RetryPolicy | None = None,
     totals: Totals | None = None,
     ages: Ages = ANY_AGE,
-    sample: Sample | None = None,
+    sample: VerifySample | None = None,
     proofs: Proofs | None = None,
     lists_target: bool = False,
     pick: Callable[[Sequence[Shard]], Shard] = itemgetter(-1),

@@ -14,7 +14,7 @@ from migrator.core.cancellation import StopFlag
 from migrator.core.tally import Count
 from migrator.ledger.records import RunRow
 from migrator.reports.estimate import Estimate, Measured, Work, estimate_of
-from migrator.sync.counter import CountAhead
+from migrator.sync.counter import SourceCounter
 
 COUNTED_FOR_SECONDS = 10.0
 """Longer than this nobody waits for a question; a larger source is shown as a lower bound."""
@@ -40,7 +40,7 @@ def announced(prepared: Prepared, options: Options) -> Announcement:
     with only_reading(locations, options) as memory:
         runs, known = memory.runs, memory.known
     with reading(locations.source, patience_of(options, StopFlag())) as source:
-        with CountAhead(source, prepared.look.organizations, options.ages) as ahead:
+        with SourceCounter(source, prepared.look.organizations, options.ages) as ahead:
             ahead.finish(COUNTED_FOR_SECONDS)
         counted, by_organization, is_final = ahead.total, ahead.by_organization, ahead.is_final
     at_target = _at_target(runs)

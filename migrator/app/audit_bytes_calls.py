@@ -18,7 +18,7 @@ from migrator.core.outcomes import Finding
 from migrator.doctor.bytes_calls import untried_finding
 from migrator.reports.text.audit import BytesCalls
 from migrator.stores.s3.probes.bytes_calls import replay
-from migrator.stores.s3.probes.client import Asker
+from migrator.stores.s3.probes.client import ProbeClient
 
 
 def what_bytes_can_do(
@@ -61,10 +61,10 @@ def _tried(settings: AuditSettings, target: S3Location, buckets: Sequence[str], 
     """Try Bytes' calls now, and keep what came of it where a migration between these locations would look for it."""
     name = uuid.uuid4().hex[:12]
     with as_refusal(), ExitStack() as stack:
-        asker = stack.enter_context(closing(Asker(target.access, like_bytes=True)))
+        asker = stack.enter_context(closing(ProbeClient(target.access, like_bytes=True)))
 
-        def ours() -> Asker:
-            return stack.enter_context(closing(Asker(target.access)))
+        def ours() -> ProbeClient:
+            return stack.enter_context(closing(ProbeClient(target.access)))
 
         replays = [replay(asker, bucket, name, exists=True, ours=ours) for bucket in buckets]
     if settings.source is not None:

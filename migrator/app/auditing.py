@@ -14,8 +14,8 @@ from migrator.app.audit_bytes_calls import what_bytes_can_do
 from migrator.app.options import MOST_JOBS, Options, Stopping, Watch
 from migrator.app.ownership import bytes_user, why_closed
 from migrator.app.store_factory import patience_of, reading
-from migrator.checks.audit.audit import Audit, Audited, Kind, Places, Sample, moment_of
-from migrator.checks.audit.bytes_api import Asked, BytesApi, Reply
+from migrator.checks.audit.audit import Audit, Audited, AuditedEnds, AuditSample, Kind, moment_of
+from migrator.checks.audit.bytes_api import BytesApi, RawFileAnswer, Reply
 from migrator.checks.audit.content_check import RecordProver
 from migrator.checks.audit.database import Wanted, dsn_of, is_dsn, reading_database
 from migrator.checks.audit.exported_rows import read_rows
@@ -36,7 +36,7 @@ from migrator.reports.text.audit import ApiAnswers, AuditReport, AuditRow
 from migrator.stores.disk.preflight import folders_above
 from migrator.stores.lane_selection import reading_lane
 from migrator.sync.coordinator import Observer
-from migrator.sync.messages import Told
+from migrator.sync.messages import ProgressEvent
 from migrator.sync.preflight import look_at_bucket_names, names_cure
 
 _READERS = 8
@@ -62,7 +62,7 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
     named = settings.database(wish.database)
     opener = _opener(settings) if wish.contents else None
     api = _signed_in(settings, wish.api) if wish.api else None
-    sample = Sample(wish.sample, wish.seed) if api is not None else None
+    sample = AuditSample(wish.sample, wish.seed) if api is not None else None
     patience = patience_of(options, stopping.event)
     with ExitStack() as stack:
         wanted = _wanted(wish, options)
@@ -76,7 +76,7 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
             prover = RecordProver(target, opener, jobs=options.jobs or _READERS, lane_for=lane_for)
             stack.enter_context(closing(prover))
         work = Audit(
-            Places(
+            AuditedEnds(
                 target=target,
                 source=source,
                 broken_rule=lambda name: _broken_rule(settings.target, name),
@@ -128,8 +128,8 @@ def _rows_of(audited: Audited, target: Location) -> tuple[AuditRow, ...]:
     )
 
 
-def _tell_all(observers: Sequence[Observer]) -> Callable[[Told], None]:
-    def tell(told: Told) -> None:
+def _tell_all(observers: Sequence[Observer]) -> Callable[[ProgressEvent], None]:
+    def tell(told: ProgressEvent) -> None:
         for observer in observers:
             observer.told(told)
             observer.tick()
@@ -231,9 +231,9 @@ def _broken_rule(location: Location, organization: str) -> str | None:
 # --- what is told ----------------------------------------------------------------------------------------------------
 
 
-def _ask(api: BytesApi, sample: Sample, wish: AuditWish, audited: Audited, stopping: Stopping) -> ApiAnswers:
+def _ask(api: BytesApi, sample: AuditSample, wish: AuditWish, audited: Audited, stopping: Stopping) -> ApiAnswers:
     """Ask a running Bytes for the sample; what it does not answer rightly is a problem."""
-    asked: list[Asked] = []
+    asked: list[RawFileAnswer] = []
     if sample.rows():
         api.sign_in()  # the first token may have ended by now
     for row in sample.rows():

@@ -17,14 +17,14 @@ from migrator.app.options import Options, Prepared
 from migrator.app.store_factory import as_refusal, held_ledger, patience_of
 from migrator.config.settings import Location, Locations, S3Location, endpoint_identity, is_aws
 from migrator.core.cancellation import Flag
-from migrator.core.concurrency import AT_ONCE, together
+from migrator.core.concurrency import AT_ONCE, run_concurrently
 from migrator.core.errors import LedgerBusy
 from migrator.core.outcomes import Denial, Finding, FindingStatus
 from migrator.doctor import finding_names
 from migrator.doctor.bytes_calls import (
     ALREADY_THERE,
     CREATE,
-    Call,
+    BytesCall,
     Replay,
     calls_finding,
     kept_finding,
@@ -33,10 +33,10 @@ from migrator.doctor.bytes_calls import (
 from migrator.doctor.denied_buckets import denials_by, denied_findings, refusal_of
 from migrator.ledger.directory import StateFolder
 from migrator.ledger.ledger import Ledger
-from migrator.stores.s3.capabilities import Abilities
+from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.client import signer_of
 from migrator.stores.s3.probes.bytes_calls import replay
-from migrator.stores.s3.probes.client import Asker
+from migrator.stores.s3.probes.client import ProbeClient
 
 DAY = 86_400.0
 """Seconds for which a look that went well is not made again."""
@@ -105,13 +105,13 @@ def _replays(
     retry = patience_of(options, stopping).run
     replays: list[Replay] = []
     with as_refusal(), ExitStack() as stack:
-        asker = stack.enter_context(closing(Asker(location.access, like_bytes=True, retry=retry)))
+        asker = stack.enter_context(closing(ProbeClient(location.access, like_bytes=True, retry=retry)))
 
-        def ours() -> Asker:
-            return stack.enter_context(closing(Asker(location.access, retry=retry)))
+        def ours() -> ProbeClient:
+            return stack.enter_context(closing(ProbeClient(location.access, retry=retry)))
 
         for some in _first_one_then_more(buckets):
-            replays += together(
+            replays += run_concurrently(
                 [partial(replay, asker, bucket, run_id, exists=bucket in there, ours=ours) for bucket in some]
             )
             failed = [one for one in replays if one.failed is not None]
@@ -219,7 +219,7 @@ def keep_for_a_run(
     options: Options,
     location: S3Location,
     replays: Sequence[Replay],
-    abilities: Abilities | None,
+    abilities: Capabilities | None,
 ) -> None:
     """Keep what was seen for the run that follows; a run that is under way keeps its own."""
     try:
@@ -259,7 +259,7 @@ def _look_of(bucket: str, at: float, body: Mapping[str, object]) -> Look | None:
             return Look(Replay(bucket=bucket, calls=()), at)
         case {"works": False, "calls": [*kept]}:
             calls = tuple(
-                Call(*one)
+                BytesCall(*one)
                 for one in kept
                 if isinstance(one, list) and [type(part) for part in one] == [str, int, str, str] and one[2]
             )

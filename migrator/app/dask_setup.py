@@ -16,7 +16,7 @@ from typing import Protocol
 
 from migrator.app.options import EngineName, Options
 from migrator.app.store_factory import End, reading
-from migrator.app.worker_config import Recipe, work_by_recipe
+from migrator.app.worker_config import WorkerConfig, work_by_recipe
 from migrator.config.settings import DiskLocation, S3Location
 from migrator.core.cancellation import Flag, StopFlag
 from migrator.core.entities import Entry, RawFile, Shard
@@ -28,7 +28,7 @@ from migrator.sync.channel import Line
 from migrator.sync.coordinator import Engine
 from migrator.sync.manifest import Manifest
 from migrator.sync.worker import Units
-from migrator.transfer.retry import Patience
+from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
 
 MOST_WORKERS = 4
@@ -50,7 +50,7 @@ def processes_here(jobs: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
+class MountCheck:
     """What a worker has to see to be at the right place: raw files of each end with their sizes, and files in folders that it writes to.
 
     `organization` has a valid name at the target: that can be asked whether it is empty.
@@ -63,7 +63,7 @@ class Signs:
 
 
 def dask_engine(
-    recipe: Recipe, options: Options, organizations: Sequence[str], stopping: Flag, stack: ExitStack
+    recipe: WorkerConfig, options: Options, organizations: Sequence[str], stopping: Flag, stack: ExitStack
 ) -> AbstractContextManager[Spread]:
     """Dask, with what it has to know. Raises SettingsError where it is not installed, or where keys would have to travel."""
     if importlib.util.find_spec("distributed") is None or importlib.util.find_spec("cryptography") is None:
@@ -92,19 +92,19 @@ def dask_engine(
     )
 
 
-def make_work(recipe: Recipe, workers: int) -> Callable[[Flag, Units, Line], None]:
+def make_work(recipe: WorkerConfig, workers: int) -> Callable[[Flag, Units, Line], None]:
     """What one of so many workers does elsewhere: with its share of the limits, and temporary names of its own."""
     own = replace(recipe, run_id=f"{recipe.run_id}-{secrets.token_hex(3)}", limits=recipe.limits.shared_by(workers))
     return partial(_work_elsewhere, own)
 
 
-def _work_elsewhere(recipe: Recipe, stopping: Flag, units: Units, line: Line) -> None:
+def _work_elsewhere(recipe: WorkerConfig, stopping: Flag, units: Units, line: Line) -> None:
     work_by_recipe(recipe, Throttle(recipe.limits, stopping), stopping, units, line)
 
 
-def look_by_recipe(recipe: Recipe, signs: Signs) -> None:
+def look_by_recipe(recipe: WorkerConfig, signs: MountCheck) -> None:
     """Whether this worker sees both ends as the coordinator does. Raises MigratorError."""
-    patience = Patience(seconds=_LOOK_PATIENCE, stopping=StopFlag())
+    patience = RetryPolicy(seconds=_LOOK_PATIENCE, stopping=StopFlag())
     if isinstance(recipe.source, Manifest):
         _look_at_manifest(recipe.source)
     with reading(recipe.source, patience) as source:
@@ -119,7 +119,7 @@ def look_by_recipe(recipe: Recipe, signs: Signs) -> None:
 
 def _look_for(store: Source, raw_files: Sequence[tuple[RawFile, int]], end: End) -> None:
     """Raw files do not change, and seldom all go at once: one that is there as it was will do."""
-    seen = [_size_of(store.look(raw_file)) == size for raw_file, size in raw_files]
+    seen = [_size_of(store.stat(raw_file)) == size for raw_file, size in raw_files]
     if seen and not any(seen):
         raw_file, size = raw_files[0]
         raise CannotStart(
@@ -153,12 +153,12 @@ def _look_at_manifest(manifest: Manifest) -> None:
         )
 
 
-def _signs(recipe: Recipe, organizations: Sequence[str], stopping: Flag, stack: ExitStack) -> Signs:
-    patience = Patience(seconds=recipe.patience, stopping=stopping)
+def _signs(recipe: WorkerConfig, organizations: Sequence[str], stopping: Flag, stack: ExitStack) -> MountCheck:
+    patience = RetryPolicy(seconds=recipe.patience, stopping=stopping)
     beacons = [stack.enter_context(_beacon(folder, recipe.run_id)) for folder in _filled_folders(recipe)]
     asked = [one for one in organizations if one not in recipe.refused and one not in recipe.denied]
     looks_at_target = isinstance(recipe.target, DiskLocation) and not recipe.writes
-    return Signs(
+    return MountCheck(
         at_source=_first_raw_files(recipe.source, organizations, patience),
         at_target=_first_raw_files(recipe.target, organizations, patience) if looks_at_target else (),
         organization=asked[0] if asked else "",
@@ -166,7 +166,7 @@ def _signs(recipe: Recipe, organizations: Sequence[str], stopping: Flag, stack: 
     )
 
 
-def _first_raw_files(end: End, organizations: Sequence[str], patience: Patience) -> tuple[tuple[RawFile, int], ...]:
+def _first_raw_files(end: End, organizations: Sequence[str], patience: RetryPolicy) -> tuple[tuple[RawFile, int], ...]:
     """The first raw file of some organizations."""
     if isinstance(end, Manifest):
         return ()
@@ -183,7 +183,7 @@ def _size_of(entry: Entry | None) -> int | None:
     return None if entry is None else entry.size
 
 
-def _filled_folders(recipe: Recipe) -> Iterator[Path]:
+def _filled_folders(recipe: WorkerConfig) -> Iterator[Path]:
     """Folders that workers write to, and that so have to be one for all."""
     if recipe.writes and isinstance(recipe.target, DiskLocation):
         yield recipe.target.root
@@ -212,7 +212,7 @@ def _beacon(folder: Path, run_id: str) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def refuse_two_identities(recipe: Recipe) -> None:
+def refuse_two_identities(recipe: WorkerConfig) -> None:
     """A worker's environment holds one pair of keys. Raises SettingsError where the ends have different ones."""
     ends = recipe.s3_ends
     pairs = {(end.access.access_key_id, end.access.secret_access_key, end.access.session_token) for end in ends}
@@ -226,7 +226,7 @@ def refuse_two_identities(recipe: Recipe) -> None:
         )
 
 
-def _keys_as_environment(recipe: Recipe) -> dict[str, str]:
+def _keys_as_environment(recipe: WorkerConfig) -> dict[str, str]:
     """Keys of env files for workers on this machine, which are its own processes: as an operator would export them."""
     for end in recipe.s3_ends:
         access = end.access
@@ -241,7 +241,7 @@ def _keys_as_environment(recipe: Recipe) -> dict[str, str]:
     return {}
 
 
-def key_findings(recipe: Recipe, options: Options) -> tuple[Finding, ...]:
+def key_findings(recipe: WorkerConfig, options: Options) -> tuple[Finding, ...]:
     """Keys that were given here and do not travel."""
     given = any(end.access.access_key_id is not None for end in recipe.s3_ends)
     if options.engine != EngineName.DASK or not options.scheduler or not given:

@@ -29,7 +29,7 @@ from migrator.app.ownership import Ownership, bytes_user
 from migrator.app.store_factory import as_refusal, reading
 from migrator.config.checks import ALL_WELL, profile_finding
 from migrator.config.settings import DiskLocation, Locations, S3Location, endpoint_identity, is_aws
-from migrator.core.concurrency import together
+from migrator.core.concurrency import run_concurrently
 from migrator.core.errors import MigratorError, SettingsError
 from migrator.core.naming import broken_bucket_rule, is_sent_by_boto3
 from migrator.core.outcomes import Denial, Finding, FindingStatus
@@ -45,7 +45,7 @@ from migrator.doctor.nginx import nginx_lines
 from migrator.doctor.rights import Right, rights_finding
 from migrator.doctor.sampling import need_of, sample_of
 from migrator.doctor.server import (
-    Habits,
+    Quirks,
     abilities_finding,
     foreign_finding,
     habit_findings,
@@ -54,17 +54,17 @@ from migrator.doctor.server import (
     server_findings,
     version_finding,
 )
-from migrator.doctor.source import Sample, source_findings
+from migrator.doctor.source import SourceSample, source_findings
 from migrator.ledger.directory import is_running
 from migrator.ledger.ledger import Ledger
 from migrator.stores.disk.preflight import look_at_disk
-from migrator.stores.s3.capabilities import Abilities, probe
+from migrator.stores.s3.capabilities import Capabilities, probe
 from migrator.stores.s3.probes.bytes_calls import replay
-from migrator.stores.s3.probes.client import Asker
+from migrator.stores.s3.probes.client import ProbeClient
 from migrator.stores.s3.probes.preflight import ServerLook, foreign
 from migrator.stores.s3.probes.quirks import look_at_habits
 from migrator.sync.preflight import SourceLook, as_forced, look_at_bucket_names, look_at_source, not_looked_at
-from migrator.transfer.retry import Patience
+from migrator.transfer.retry import RetryPolicy
 
 _SAMPLE_SECONDS = 2.0
 _FIRST_SAMPLE_SECONDS = 0.15
@@ -74,7 +74,7 @@ _NO_LOOK = SourceLook(organizations=(), problems=(), stray_bytes=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class DoctorRequest:
     """What the doctor was asked for: a probe that writes, and the version of Bytes, "" for the ones that are known."""
 
     probe: bool = False
@@ -97,7 +97,7 @@ class Diagnosis:
         return 1 if any(one.status is FindingStatus.ERROR and not one.forced for one in self.findings) else 0
 
 
-def examine(locations: Locations, options: Options, wish: Wish, run_id: str) -> Diagnosis:
+def examine(locations: Locations, options: Options, wish: DoctorRequest, run_id: str) -> Diagnosis:
     """Look at everything. Writes nothing without `wish.probe`. Raises SettingsError for what cannot be meant."""
     began = time.monotonic()
     found = Diagnosis(locations=locations, findings=list(locations.findings), probed=wish.probe)
@@ -141,7 +141,7 @@ def first_findings(
     if isinstance(locations.target, S3Location):
         found.append(raws_finding())
     if isinstance(locations.target, DiskLocation):
-        there = Sample()
+        there = SourceSample()
         if os.path.isdir(locations.target.root):
             there = sample_of(target, look.organizations, seconds=_FIRST_SAMPLE_SECONDS)
         found += _disk_target(locations.target, options, look, sample, there)
@@ -157,7 +157,7 @@ def _rights_to_write(prepared: Prepared, options: Options) -> tuple[list[Finding
         return [], {}
     if finding_names.RIGHTS_TARGET in options.forced:
         return [not_looked_at(finding_names.RIGHTS_TARGET, "What these credentials may do at the target")], {}
-    with as_refusal(), closing(Asker(location.access)) as asker:
+    with as_refusal(), closing(ProbeClient(location.access)) as asker:
         rights = _rights_by_bucket(ServerLook(asker, str(location)), prepared.buckets_there)
     refusing = refusals_in(rights)
     if not refusing or (len(refusing) == len(rights) and not prepared.buckets_to_create):
@@ -171,29 +171,31 @@ def _rights_to_write(prepared: Prepared, options: Options) -> tuple[list[Finding
 def _rights_by_bucket(server: ServerLook, buckets: Sequence[str]) -> dict[str, list[Right]]:
     """What may be written, for each of the first 100 buckets."""
     asked = buckets[:_BUCKETS_ASKED]
-    found = together([partial(server.rights_to_write, bucket) for bucket in asked])
+    found = run_concurrently([partial(server.rights_to_write, bucket) for bucket in asked])
     return dict(zip(asked, found, strict=True))
 
 
 # --- the source --------------------------------------------------------------------------------------------------------
 
 
-def _source(locations: Locations, options: Options, found: Diagnosis, stack: ExitStack) -> tuple[SourceLook, Sample]:
+def _source(
+    locations: Locations, options: Options, found: Diagnosis, stack: ExitStack
+) -> tuple[SourceLook, SourceSample]:
     """The organizations, and a sample of them; an S3 source that cannot be asked has none."""
     asker = None
     if isinstance(locations.source, S3Location):
         asker = _asker(locations.source, found, stack)
         if asker is None or not _s3_source(locations.source, options, asker, found):
-            return _NO_LOOK, Sample(exact=False)
+            return _NO_LOOK, SourceSample(exact=False)
     try:
-        with as_refusal(), reading(locations.source, Patience(seconds=0)) as source:
+        with as_refusal(), reading(locations.source, RetryPolicy(seconds=0)) as source:
             look = look_at_source(source, str(locations.source), options.organizations, allow_empty=options.allow_empty)
             sample = sample_of(source, look.organizations, seconds=_SAMPLE_SECONDS)
     except SettingsError:
         raise
     except MigratorError as error:
         found.findings.append(failed(finding_names.SOURCE, error.what, error.why, error.cure))
-        return _NO_LOOK, Sample(exact=False)
+        return _NO_LOOK, SourceSample(exact=False)
     is_disk = isinstance(locations.source, DiskLocation)
     found.findings += source_findings(look.problems, sample, is_disk=is_disk, now=time.time())
     if asker is not None and isinstance(locations.source, S3Location):
@@ -201,7 +203,7 @@ def _source(locations: Locations, options: Options, found: Diagnosis, stack: Exi
     return look, sample
 
 
-def _s3_source(location: S3Location, options: Options, asker: Asker, found: Diagnosis) -> bool:
+def _s3_source(location: S3Location, options: Options, asker: ProbeClient, found: Diagnosis) -> bool:
     """Whether the server of the source can be asked at all."""
     server = ServerLook(asker, _endpoint(location))
     _, trouble = server.existing(())
@@ -209,7 +211,7 @@ def _s3_source(location: S3Location, options: Options, asker: Asker, found: Diag
     return trouble is None
 
 
-def _rights_to_read(location: S3Location, look: SourceLook, asker: Asker) -> Finding:
+def _rights_to_read(location: S3Location, look: SourceLook, asker: ProbeClient) -> Finding:
     server = ServerLook(asker, _endpoint(location))
     rights: list[Right] = []
     for bucket in dict.fromkeys(map(location.naming.bucket_of, look.organizations[:1])):
@@ -221,10 +223,10 @@ def _endpoint(location: S3Location) -> str:
     return location.access.endpoint_url or "AWS"
 
 
-def _asker(location: S3Location, found: Diagnosis, stack: ExitStack) -> Asker | None:
+def _asker(location: S3Location, found: Diagnosis, stack: ExitStack) -> ProbeClient | None:
     """None, with a finding, for credentials or settings with which no question can be asked."""
     try:
-        asker = stack.enter_context(closing(Asker(location.access)))
+        asker = stack.enter_context(closing(ProbeClient(location.access)))
     except SettingsError:
         raise
     except MigratorError as error:
@@ -240,7 +242,7 @@ def _asker(location: S3Location, found: Diagnosis, stack: ExitStack) -> Asker | 
 
 
 def _disk_target(
-    location: DiskLocation, options: Options, look: SourceLook, sample: Sample, there: Sample
+    location: DiskLocation, options: Options, look: SourceLook, sample: SourceSample, there: SourceSample
 ) -> Iterator[Finding]:
     """`there` is the sample of what the folder has already."""
     user = bytes_user(location, options) or NO_USER
@@ -249,14 +251,14 @@ def _disk_target(
     yield from disk_findings(seen, need_of(sample, there) if look.organizations else None)
 
 
-def _sample_of_disk(location: DiskLocation, look: SourceLook) -> Sample:
+def _sample_of_disk(location: DiskLocation, look: SourceLook) -> SourceSample:
     if not os.path.isdir(location.root):
-        return Sample()
+        return SourceSample()
     try:
-        with reading(location, Patience(seconds=0)) as target:
+        with reading(location, RetryPolicy(seconds=0)) as target:
             return sample_of(target, look.organizations, seconds=_SAMPLE_SECONDS)
     except MigratorError:
-        return Sample(exact=False)
+        return SourceSample(exact=False)
 
 
 # --- a target on S3 ----------------------------------------------------------------------------------------------------
@@ -267,7 +269,7 @@ def _s3_target(
     options: Options,
     look: SourceLook,
     found: Diagnosis,
-    wish: Wish,
+    wish: DoctorRequest,
     run_id: str,
     stack: ExitStack,
 ) -> None:
@@ -319,9 +321,9 @@ def _try(
     options: Options,
     buckets: Sequence[str],
     there: frozenset[str],
-    asker: Asker,
+    asker: ProbeClient,
     found: Diagnosis,
-    wish: Wish,
+    wish: DoctorRequest,
     run_id: str,
     stack: ExitStack,
 ) -> frozenset[str]:
@@ -335,7 +337,7 @@ def _try(
         known = newest_looks(options.state, location, buckets)
         found.findings += _findings_of_earlier_looks(found.locations, options, location, buckets, known)
         return frozenset()
-    seen: list[tuple[Abilities, Habits]] = []
+    seen: list[tuple[Capabilities, Quirks]] = []
 
     def meanwhile(bucket: str) -> None:
         if not seen and finding_names.ABILITIES not in options.forced:
@@ -348,7 +350,7 @@ def _try(
         found.findings += forced_findings(newest_looks(options.state, location, buckets), location, buckets)
     else:
         access = asker.adapted(location.access)  # as the printed settings will have it
-        as_bytes = stack.enter_context(closing(Asker(access, like_bytes=True, answers=asker.answers)))
+        as_bytes = stack.enter_context(closing(ProbeClient(access, like_bytes=True, answers=asker.answers)))
         for bucket in sorted(buckets, key=lambda one: one not in there):
             exists = bucket in there
             tried = replay(
@@ -384,7 +386,7 @@ def _findings_of_earlier_looks(
         yield abilities_finding(abilities.missing(), None)
 
 
-def _abilities_known(locations: Locations, options: Options, location: S3Location, bucket: str) -> Abilities | None:
+def _abilities_known(locations: Locations, options: Options, location: S3Location, bucket: str) -> Capabilities | None:
     """What the ledger has of the last day of the server's abilities."""
     source, target = locations.source.identity, locations.target.identity
     path = options.state.ledger_path(source, target)
@@ -393,7 +395,7 @@ def _abilities_known(locations: Locations, options: Options, location: S3Locatio
         return None
     with ledger:
         place = f"{endpoint_identity(location.access.endpoint_url)} {bucket}"
-        return Abilities.from_dict(ledger.abilities(place, time.time()) or {})
+        return Capabilities.from_dict(ledger.abilities(place, time.time()) or {})
 
 
 # --- who else writes ---------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from functools import partial
 
 from migrator.app.dask_setup import Spread, dask_engine, processes_here
 from migrator.app.options import EngineName, Options
-from migrator.app.worker_config import Recipe, work_by_recipe
+from migrator.app.worker_config import WorkerConfig, work_by_recipe
 from migrator.core.cancellation import Flag
 from migrator.engines.processes import Processes
 from migrator.engines.threads import Threads
@@ -20,7 +20,7 @@ from migrator.transfer.throttle import Throttle
 
 @contextmanager
 def engine_of(
-    recipe: Recipe, options: Options, organizations: Sequence[str], throttle: Throttle, stopping: Flag
+    recipe: WorkerConfig, options: Options, organizations: Sequence[str], throttle: Throttle, stopping: Flag
 ) -> Iterator[Spread]:
     """The engine that was asked for; `processes` if none was. Raises MigratorError where it cannot be had."""
     opened: AbstractContextManager[Spread]
@@ -34,7 +34,7 @@ def engine_of(
         yield stack.enter_context(opened)
 
 
-def _processes(recipe: Recipe, throttle: Throttle, stopping: Flag) -> Processes:
+def _processes(recipe: WorkerConfig, throttle: Throttle, stopping: Flag) -> Processes:
     """As many processes as there are cores to use, with the requests under way shared out among them."""
     workers = processes_here(recipe.jobs)
     make_ahead(end.access for end in recipe.s3_ends)

@@ -29,7 +29,7 @@ from migrator.app.reporting import first_totals, report_of
 from migrator.app.run_state import Record, fingerprint_of, known_findings, only_reading
 from migrator.app.store_factory import held_ledger, patience_of, reading, throttle_of
 from migrator.app.uploads import give_up_leftovers
-from migrator.app.worker_config import Recipe, pass_of
+from migrator.app.worker_config import WorkerConfig, pass_of
 from migrator.config.settings import DiskLocation, Locations, S3Location
 from migrator.core.errors import MigratorError, MustStop
 from migrator.core.outcomes import Finding, Outcome
@@ -41,13 +41,13 @@ from migrator.ledger.ledger import Ledger
 from migrator.reports.report import MAX_DURATION, Report
 from migrator.reports.serialization import as_kept
 from migrator.stores.disk.target import try_out
-from migrator.stores.s3.capabilities import Abilities
+from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.source import S3Target
 from migrator.sync.channel import Line
 from migrator.sync.coordinator import Coordinator, Engine, Memory, Observer, Totals
-from migrator.sync.counter import CountAhead
+from migrator.sync.counter import SourceCounter
 from migrator.sync.dry_run import Rehearse
-from migrator.sync.messages import Told
+from migrator.sync.messages import ProgressEvent
 from migrator.sync.preflight import as_forced, refuse_errors
 from migrator.sync.shard_pass import Pass
 from migrator.sync.worker import Units, Worker
@@ -65,7 +65,7 @@ def plan(locations: Locations, options: Options, watch: Watch, stopping: Stoppin
     with opened[0] as source, opened[1] as target:
         prepared = first_look(locations, options, source, target)
         totals = first_totals(prepared)
-        recipe = Recipe.of(prepared, options, run_id=new_run_id(), dry_run=True)
+        recipe = WorkerConfig.of(prepared, options, run_id=new_run_id(), dry_run=True)
         spread: AbstractContextManager[Spread]
         if options.engine in (None, EngineName.LOCAL):
             whole = pass_of(recipe, source, target, Rehearse(source), stopping.event)
@@ -115,11 +115,11 @@ def migrate(
         record = Record(ledger, run_id, totals, relies_on_finished=not options.reread)
         stack.enter_context(record.running("migrate", locations, options))
         ledger.record_problems(run_id, prepared.look.problems)
-        recipe = Recipe.of(prepared, options, run_id=run_id, abilities=abilities)
+        recipe = WorkerConfig.of(prepared, options, run_id=run_id, abilities=abilities)
         engine = stack.enter_context(engine_of(recipe, options, prepared.look.organizations, throttle, stopping.event))
         source = stack.enter_context(reading(locations.source, patience_of(options, stopping.event)))
         known = record.counted_earlier(fingerprint_of(locations, options))
-        ahead = stack.enter_context(CountAhead(source, prepared.look.organizations, options.ages, known))
+        ahead = stack.enter_context(SourceCounter(source, prepared.look.organizations, options.ages, known))
         record.ahead = ahead
         report_now = partial(
             _report_now,
@@ -164,7 +164,7 @@ def migrate(
 
 def _try_out_target(
     prepared: Prepared, options: Options, ledger: Ledger, run_id: str, stopping: Stopping, stack: ExitStack
-) -> tuple[Abilities, Prepared]:
+) -> tuple[Capabilities, Prepared]:
     """What can be known only by writing there: whether raw files can be published, whether Bytes' own calls work, what the server can do.
 
     `prepared` comes back with what was found; a data folder is held until the stack ends.
@@ -197,7 +197,10 @@ def _give_up_leftovers(
     if not isinstance(target, S3Location) or not ledger.all_uploads():
         return
     patience = patience_of(options, stopping.event)
-    with closing(S3Target(target, patience, abilities=Abilities(), create_buckets=False)) as store, suppress(MustStop):
+    with (
+        closing(S3Target(target, patience, abilities=Capabilities(), create_buckets=False)) as store,
+        suppress(MustStop),
+    ):
         give_up_leftovers(ledger, source, store)
 
 
@@ -208,7 +211,7 @@ def _report_now(
     totals: Totals,
     stopping: Stopping,
     findings: Callable[[], tuple[Finding, ...]],
-    ahead: CountAhead,
+    ahead: SourceCounter,
     error: MigratorError | None = None,
     *,
     by_size: bool,
@@ -238,7 +241,7 @@ def _coordinate(
     observers: Sequence[Observer],
     totals: Totals,
     stopping: Stopping,
-    beforehand: Iterable[Told],
+    beforehand: Iterable[ProgressEvent],
     *,
     lists_target: bool = True,
 ) -> None:
@@ -252,7 +255,7 @@ def _coordinate(
         lists_target=lists_target,
     )
     for observer in observers:
-        observer.told(Told(organization="", problems=list(prepared.look.problems)))
+        observer.told(ProgressEvent(organization="", problems=list(prepared.look.problems)))
     for told in beforehand:
         coordinator.take_down(told)
     coordinator.run(prepared.look.organizations)
@@ -264,7 +267,7 @@ def deadline_of(options: Options, stopping: Stopping) -> tuple[Observer, ...]:
     return () if seconds is None else (Deadline(seconds, stopping),)
 
 
-def _count_what_is_left(totals: Totals, ahead: CountAhead, stopping: Stopping) -> None:
+def _count_what_is_left(totals: Totals, ahead: SourceCounter, stopping: Stopping) -> None:
     """What the run did not come to: what was counted, less what was told."""
     ahead.finish(_COUNTING_AFTER_STOP_SECONDS)
     for organization, counted in ahead.by_organization.items():

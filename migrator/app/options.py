@@ -20,8 +20,8 @@ from migrator.engines.worker_registry import is_loopback
 from migrator.ledger.directory import StateFolder
 from migrator.reports.report import MAX_DURATION
 from migrator.sync.coordinator import Observer
-from migrator.sync.counter import CountAhead
-from migrator.sync.messages import Told
+from migrator.sync.counter import SourceCounter
+from migrator.sync.messages import ProgressEvent
 from migrator.sync.preflight import SourceLook
 
 MOST_JOBS = 512
@@ -118,7 +118,7 @@ class Deadline:
         self._over_at = time.monotonic() + seconds
         self._stopping = stopping
 
-    def told(self, told: Told) -> None:
+    def told(self, told: ProgressEvent) -> None:
         """Only the time counts."""
 
     def tick(self) -> None:
@@ -162,5 +162,5 @@ def are_parted(ends: Iterable[object]) -> bool:
     return any(isinstance(end, S3Location) and isinstance(end.naming, BucketPerOrganization) for end in ends)
 
 
-Watch = Callable[[CountAhead | None], Sequence[Observer]]
+Watch = Callable[[SourceCounter | None], Sequence[Observer]]
 """Makes the observers of a run, given who counts ahead (nobody in a dry run)."""

@@ -18,7 +18,7 @@ from migrator.doctor.bytes_user import NO_USER, BytesUser, user_by_id, user_of
 from migrator.doctor.disk_checks import access_findings
 from migrator.stores.disk.access import AccessCheck, AccessLook, Correction
 from migrator.stores.disk.preflight import folders_above
-from migrator.sync.messages import Told
+from migrator.sync.messages import ProgressEvent
 from migrator.sync.preflight import as_forced, not_looked_at
 
 
@@ -94,7 +94,7 @@ class Ownership:
         self._root, self._user = location.root, user
         self._look = AccessLook(location.root, user, options.organizations, correction=correction, stop=stop)
 
-    def events(self) -> Iterator[Told]:
+    def events(self) -> Iterator[ProgressEvent]:
         """Look, and tell what is to be counted. Raises CannotStart."""
         if self._look is not None:
             yield from self._look.run()

@@ -14,7 +14,7 @@ from pathlib import Path
 from migrator.app.options import Prepared, Stopping
 from migrator.app.store_factory import as_refusal
 from migrator.config.settings import DiskLocation, Locations
-from migrator.core.concurrency import together
+from migrator.core.concurrency import run_concurrently
 from migrator.core.entities import RawFile
 from migrator.core.errors import AccessDenied, CannotStart, LedgerBusy, MustStop, StoreError
 from migrator.core.lock_mark import BREAK_LOCK, LockMark, busy
@@ -23,9 +23,9 @@ from migrator.core.outcomes import Denial, Finding, FindingStatus
 from migrator.core.protocols import Source
 from migrator.stores.disk.lock import FolderMark, Hold, folders_held, mark_in, remove_mark
 from migrator.stores.disk.target import make_root
-from migrator.stores.s3.lock import BucketLock, Found, marks_in, remove_marks
+from migrator.stores.s3.lock import BucketLock, FoundLock, marks_in, remove_marks
 from migrator.stores.s3.source import S3Source
-from migrator.transfer.retry import Patience
+from migrator.transfer.retry import RetryPolicy
 
 _PRUNE = "bytes-migrator prune with the same --from and --to, and"
 
@@ -59,7 +59,7 @@ class Ground:
     target: Source
     organizations: tuple[str, ...]
     refused: frozenset[str]
-    patience: Patience
+    patience: RetryPolicy
     denied: Mapping[str, Denial] = field(default_factory=dict)
 
     def roots(self) -> list[Path]:
@@ -94,7 +94,7 @@ class Ground:
         One bucket of several that may not be listed is passed over: neither is anything written there, nor relied on.
         """
         buckets = self.buckets()
-        answers = together(
+        answers = run_concurrently(
             [partial(self._marks_in, store, bucket, may_refuse=len(buckets) > 1) for store, bucket in buckets]
         )
         found = [
@@ -106,7 +106,7 @@ class Ground:
                 found.append((str(root), mark))
         return list(dict.fromkeys(found))
 
-    def _marks_in(self, store: S3Source, bucket: str, *, may_refuse: bool) -> list[Found]:
+    def _marks_in(self, store: S3Source, bucket: str, *, may_refuse: bool) -> list[FoundLock]:
         try:
             return marks_in(store.client, bucket, self.patience.run)
         except AccessDenied:
@@ -115,7 +115,7 @@ class Ground:
             return []
 
 
-def ground_of(prepared: Prepared, source: Source, target: Source, patience: Patience) -> Ground:
+def ground_of(prepared: Prepared, source: Source, target: Source, patience: RetryPolicy) -> Ground:
     return Ground(
         locations=prepared.locations,
         source=source,
@@ -193,7 +193,9 @@ def held_to_prune(ground: Ground, run_id: str, command: str, stopping: Stopping)
         yield partial(_check, ground, places)
 
 
-def _lock_of(store: S3Source, bucket: str, mark: LockMark, patience: Patience, stopping: Stopping) -> BucketLock | None:
+def _lock_of(
+    store: S3Source, bucket: str, mark: LockMark, patience: RetryPolicy, stopping: Stopping
+) -> BucketLock | None:
     """None for a bucket that does not exist: nothing lies there that could go, or be a proof."""
     if not store.bucket_exists(bucket):
         return None

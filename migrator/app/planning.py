@@ -18,7 +18,7 @@ from migrator.app.store_factory import as_refusal, patience_of, reading, throttl
 from migrator.config.settings import Location, Locations, S3Location, endpoint_identity
 from migrator.config.time_filter import Ages
 from migrator.core.cancellation import Flag
-from migrator.core.concurrency import together
+from migrator.core.concurrency import run_concurrently
 from migrator.core.errors import AccessDenied, CannotStart, SettingsError, StoreError
 from migrator.core.naming import broken_bucket_rule, is_sent_by_boto3
 from migrator.core.outcomes import Denial, Finding, FindingStatus
@@ -27,7 +27,7 @@ from migrator.doctor.denied_buckets import denials_by, denied_findings
 from migrator.doctor.finding_names import SERVICE_USER
 from migrator.doctor.server import region_finding
 from migrator.ledger.ledger import Ledger
-from migrator.stores.s3.capabilities import Abilities
+from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.http.curl import is_available
 from migrator.stores.s3.source import S3Source, S3Target, are_alike
 from migrator.sync.coordinator import Totals
@@ -53,7 +53,7 @@ def first_look(
             finding, refused = look_at_bucket_names(names, _taken_in_spite_of_rules(target, locations, options, names))
             findings += (finding,)
             wanted = list(dict.fromkeys(bucket for organization, bucket in names if organization not in refused))
-            exists = together([partial(_exists_or_denied, target, bucket) for bucket in wanted])
+            exists = run_concurrently([partial(_exists_or_denied, target, bucket) for bucket in wanted])
             answers = dict(zip(wanted, exists, strict=True))
             refusing = {bucket: error for bucket, error in answers.items() if isinstance(error, AccessDenied)}
             if refusing and len(refusing) == len(wanted):
@@ -101,7 +101,7 @@ def _taken_in_spite_of_rules(
                 raise
             return False  # servers refuse such a name in many ways; what else is wrong shows at the next bucket
 
-    exists = together([partial(is_there, bucket) for bucket in sent])
+    exists = run_concurrently([partial(is_there, bucket) for bucket in sent])
     taken = names_taken(newest_looks(options.state, locations.target, sent))
     return taken | {bucket for bucket, is_so in zip(sent, exists, strict=True) if is_so}
 
@@ -199,8 +199,8 @@ def refuse_idle_limits(locations: Locations, options: Options) -> None:
         )
 
 
-def ability_findings(abilities: Abilities) -> tuple[Finding, ...]:
-    words = abilities.in_words() if abilities != Abilities() else ""
+def ability_findings(abilities: Capabilities) -> tuple[Finding, ...]:
+    words = abilities.in_words() if abilities != Capabilities() else ""
     if not words:
         return ()
     return (
@@ -230,7 +230,7 @@ def lane_findings(locations: Locations) -> tuple[Finding, ...]:
 
 def abilities_of(
     prepared: Prepared, options: Options, ledger: Ledger, run_id: str, stopping: Flag
-) -> tuple[Abilities, Prepared]:
+) -> tuple[Capabilities, Prepared]:
     """What the server can do, from the ledger or by a probe in the first bucket, which is made for it: then it counts as there.
 
     No worker makes that bucket a second time: where the server lost it meanwhile, the run ends rather than to go on in an empty one.
@@ -238,9 +238,9 @@ def abilities_of(
     location = prepared.locations.target
     movable = prepared.movable
     if not isinstance(location, S3Location) or not movable:
-        return Abilities(), prepared
+        return Capabilities(), prepared
     place = _place_of(location, movable[0])
-    known = Abilities.from_dict(ledger.abilities(place, time.time()) or {})
+    known = Capabilities.from_dict(ledger.abilities(place, time.time()) or {})
     if known is not None:
         return known, _signing_payloads(prepared, location, known)
     patience = patience_of(options, stopping)
@@ -248,7 +248,7 @@ def abilities_of(
         location,
         patience,
         run_id=run_id,
-        abilities=Abilities(),
+        abilities=Capabilities(),
         create_buckets=options.create_buckets,
         buckets_there=prepared.buckets_there,
     )
@@ -258,7 +258,7 @@ def abilities_of(
         source = prepared.locations.source
         copies = isinstance(source, S3Location) and are_alike(source.access, location.access)
         known = (
-            target.probe(movable[0], ledger.path.stem, copies=copies) if isinstance(target, S3Target) else Abilities()
+            target.probe(movable[0], ledger.path.stem, copies=copies) if isinstance(target, S3Target) else Capabilities()
         )
     ledger.save_abilities(place, known.as_dict(), time.time())
     made = location.naming.bucket_of(movable[0])
@@ -271,7 +271,7 @@ def _place_of(location: S3Location, organization: str) -> str:
     return f"{endpoint_identity(location.access.endpoint_url)} {location.naming.bucket_of(organization)}"
 
 
-def with_learned(findings: tuple[Finding, ...], abilities: Abilities, totals: Totals) -> tuple[Finding, ...]:
+def with_learned(findings: tuple[Finding, ...], abilities: Capabilities, totals: Totals) -> tuple[Finding, ...]:
     """The findings with what the run found out of the server's abilities, told once."""
     if not totals.learned:
         return findings
@@ -279,7 +279,7 @@ def with_learned(findings: tuple[Finding, ...], abilities: Abilities, totals: To
     return (*others, *ability_findings(abilities.with_learned(totals.learned)))
 
 
-def keep_learned(prepared: Prepared, ledger: Ledger, abilities: Abilities, totals: Totals) -> None:
+def keep_learned(prepared: Prepared, ledger: Ledger, abilities: Capabilities, totals: Totals) -> None:
     """Keep what the run found out, so that the next one does right at once."""
     location = prepared.locations.target
     movable = [name for name in prepared.look.organizations if name not in prepared.refused]
@@ -288,7 +288,7 @@ def keep_learned(prepared: Prepared, ledger: Ledger, abilities: Abilities, total
         ledger.save_abilities(_place_of(location, movable[0]), known.as_dict(), time.time())
 
 
-def _signing_payloads(prepared: Prepared, target: S3Location, known: Abilities) -> Prepared:
+def _signing_payloads(prepared: Prepared, target: S3Location, known: Capabilities) -> Prepared:
     """Have all that follows sign content where the server insists on it: each worker would find it out anew."""
     access = replace(target.access, signs_payloads=not known.unsigned_payload)
     return replace(prepared, locations=replace(prepared.locations, target=replace(target, access=access)))

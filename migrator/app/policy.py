@@ -9,7 +9,7 @@ from migrator.app.store_factory import reading
 from migrator.config.settings import DiskLocation, Locations, S3Location
 from migrator.core.errors import MigratorError, SettingsError
 from migrator.doctor.policy import Purpose, S3End, policy
-from migrator.transfer.retry import Patience
+from migrator.transfer.retry import RetryPolicy
 
 _PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
 
@@ -50,7 +50,7 @@ def _organizations_on_disk(locations: Locations) -> tuple[str, ...]:
     if not isinstance(source, DiskLocation) or not os.path.isdir(source.root):
         return ()
     try:
-        with reading(source, Patience(seconds=0)) as store:
+        with reading(source, RetryPolicy(seconds=0)) as store:
             return tuple(store.organizations(lambda notice: None))
     except MigratorError:
         return ()  # all buckets of the prefix are meant then

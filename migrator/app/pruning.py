@@ -14,8 +14,8 @@ from migrator.app.place_locks import Check, Ground, break_lock, ground_of, held_
 from migrator.app.planning import age_findings, first_look, refuse_idle_limits
 from migrator.app.prune_request import PruneWish, guard_findings, is_confirmed
 from migrator.app.store_factory import as_refusal, held_ledger, patience_of, reading, throttle_of
-from migrator.checks.audit.audit import Sample
-from migrator.checks.prune import ASKED, Ends, ManifestOfRun, Proving, Pruned, Pruning, ReadSmall, Remover
+from migrator.checks.audit.audit import AuditSample
+from migrator.checks.prune import ASKED, Ends, ManifestOfRun, PruneProof, Pruned, Pruning, ReadSmall, Remover
 from migrator.checks.verify import Level, Prover
 from migrator.config.settings import DiskLocation, Location, Locations
 from migrator.core.entities import INDEX_LENGTH, Entry, RawFile
@@ -33,7 +33,7 @@ from migrator.stores.lane_selection import proving_lane
 from migrator.stores.s3.remover import S3Remover, keeps_versions
 from migrator.stores.s3.source import S3Source
 from migrator.sync.preflight import refuse_errors
-from migrator.transfer.batch_sink import BulkLane
+from migrator.transfer.batch_sink import FastLane
 
 
 def prune(
@@ -115,8 +115,8 @@ class _Run:
         return None
 
     def _prove(self, ends: Ends) -> None:
-        sample = Sample(ASKED, 0) if self._asks is not None else None
-        proving = Proving(
+        sample = AuditSample(ASKED, 0) if self._asks is not None else None
+        proving = PruneProof(
             ends,
             ages=self._options.ages,
             refused=self._ground.refused,
@@ -289,7 +289,7 @@ def _small(store: Source) -> ReadSmall:
 
 
 @contextmanager
-def _lane(source: Source, target: Source) -> Iterator[BulkLane | None]:
+def _lane(source: Source, target: Source) -> Iterator[FastLane | None]:
     """What reads both ends where one is on S3."""
     prover = Prover(source, target, Level.CONTENT)
     lane = proving_lane(prover, source, target, largest_window=MOST_JOBS)

@@ -13,7 +13,7 @@ from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Finding, NoticeKind
 from migrator.core.tally import Count, Tally
 from migrator.reports.estimate import Estimate
-from migrator.reports.report import Report, Row, Stopped
+from migrator.reports.report import Report, ReportRow, Stopped
 from migrator.sync.coordinator import Totals
 from migrator.sync.preflight import SourceLook
 
@@ -56,7 +56,7 @@ def report_of(
     locations = prepared.locations
     buckets = buckets_of(locations)
     rows = tuple(
-        Row(organization=organization, bucket=buckets(organization), tally=tally)
+        ReportRow(organization=organization, bucket=buckets(organization), tally=tally)
         for organization, tally in sorted(totals.organizations.items())
     )
     report = Report(

@@ -17,8 +17,8 @@ from migrator.ledger.records import RunRow
 from migrator.reports.serialization import findings_in
 from migrator.reports.text.findings import as_known
 from migrator.sync.coordinator import Totals
-from migrator.sync.counter import CountAhead
-from migrator.sync.messages import Told, UploadBegan, UploadEnded
+from migrator.sync.counter import SourceCounter
+from migrator.sync.messages import ProgressEvent, UploadBegan, UploadEnded
 
 _SAVE_EVERY_SECONDS = 2.0
 _RUNS_LOOKED_AT = 10
@@ -51,7 +51,7 @@ class NoMemory:
     def record_upload(self, event: UploadBegan | UploadEnded) -> None:
         """A dry run begins no upload."""
 
-    def record(self, told: Told) -> None:
+    def record(self, told: ProgressEvent) -> None:
         """A dry run writes nothing."""
 
 
@@ -98,7 +98,7 @@ class Record:
         self.run_id = run_id
         self._totals = totals
         self._saved_at = time.monotonic()
-        self.ahead: CountAhead | None = None
+        self.ahead: SourceCounter | None = None
 
     @contextmanager
     def running(self, command: str, locations: Locations, options: Options) -> Iterator[None]:
@@ -138,7 +138,7 @@ class Record:
         else:
             self._ledger.forget_upload(event.upload)
 
-    def record(self, told: Told) -> None:
+    def record(self, told: ProgressEvent) -> None:
         with self._ledger.transaction():
             self._ledger.record_problems(self.run_id, told.problems)
             self._ledger.forget_folders(told.outdated)
@@ -211,7 +211,7 @@ class ProofRecord(NoMemory, Record):
             return None
         return found
 
-    def record(self, told: Told) -> None:
+    def record(self, told: ProgressEvent) -> None:
         with self._ledger.transaction():
             self._ledger.record_problems(self.run_id, told.problems)
             self._ledger.record_proven(told.proven)

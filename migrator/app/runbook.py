@@ -14,7 +14,7 @@ from migrator.core.outcomes import FindingStatus
 from migrator.doctor.nginx import nginx_lines, proxy_url
 from migrator.doctor.server import raws_finding, version_finding
 from migrator.reports.runbook import Deployment, Runbook
-from migrator.stores.s3.probes.client import Asker
+from migrator.stores.s3.probes.client import ProbeClient
 
 REFUSING_SERVERS = ("seaweedfs", "minio", "rclone")
 """As their ``Server`` header says; rclone's says AmazonS3, as AWS's own does."""
@@ -93,7 +93,7 @@ def _refuses_a_second_create(location: S3Location) -> bool | None:
     if endpoint is None or is_aws(endpoint):
         return False
     try:
-        with closing(Asker(location.access)) as asker:
+        with closing(ProbeClient(location.access)) as asker:
             answer = asker.ask("list_buckets", endpoint)
     except MigratorError:
         return None

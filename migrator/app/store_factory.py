@@ -16,18 +16,18 @@ from migrator.ledger.ledger import Ledger
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.disk.target import DiskTarget
 from migrator.stores.manifest import ManifestSource
-from migrator.stores.s3.capabilities import Abilities
+from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.source import S3Source, S3Target
 from migrator.sync.manifest import Manifest
-from migrator.transfer.retry import Patience
+from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
 
 End = Location | Manifest
 """What raw files are looked for in: a location, or a manifest that stands for what once was there."""
 
 
-def patience_of(options: Options, stopping: Flag) -> Patience:
-    return Patience(seconds=options.patience, stopping=stopping)
+def patience_of(options: Options, stopping: Flag) -> RetryPolicy:
+    return RetryPolicy(seconds=options.patience, stopping=stopping)
 
 
 def throttle_of(options: Options, stopping: Flag) -> Throttle:
@@ -45,7 +45,7 @@ def as_refusal() -> Iterator[None]:
 
 
 @contextmanager
-def reading(end: End, patience: Patience, throttle: Throttle | None = None) -> Iterator[Source]:
+def reading(end: End, patience: RetryPolicy, throttle: Throttle | None = None) -> Iterator[Source]:
     store: DiskSource | S3Source | ManifestSource
     if isinstance(end, DiskLocation):
         store = DiskSource(end.root)
@@ -62,10 +62,10 @@ def reading(end: End, patience: Patience, throttle: Throttle | None = None) -> I
 @contextmanager
 def writing(
     location: Location,
-    patience: Patience,
+    patience: RetryPolicy,
     *,
     run_id: str,
-    abilities: Abilities,
+    abilities: Capabilities,
     create_buckets: bool,
     buckets_there: tuple[str, ...] = (),
     journal: Journal | None = None,
@@ -126,8 +126,8 @@ def s3_target(locations: Locations, stopping: Stopping) -> Iterator[S3Target]:
         raise SettingsError(
             "uploads-only-on-s3", f"{locations.target} has no multipart uploads.", cure="Name the S3 end with --to."
         )
-    patience = Patience(stopping=stopping.event)
-    store = S3Target(locations.target, patience, abilities=Abilities(), create_buckets=False)
+    patience = RetryPolicy(stopping=stopping.event)
+    store = S3Target(locations.target, patience, abilities=Capabilities(), create_buckets=False)
     try:
         with as_refusal():
             yield store

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from migrator.app.doctor import Diagnosis, Wish, examine
+from migrator.app.doctor import Diagnosis, DoctorRequest, examine
 from migrator.app.migrating import new_run_id
 from migrator.app.migrating import plan as plan_migration
 from migrator.app.options import Options, Prepared, Stopping, Watch
@@ -153,7 +153,7 @@ def plan_switch(
 
 def refuse_what_doctor_refuses(locations: Locations, options: Options, *, probe: bool) -> Diagnosis:
     """Run the doctor's checks; a probe writes. Raises CannotStart for the errors that it finds."""
-    found = examine(locations, options, Wish(probe=probe), new_run_id())
+    found = examine(locations, options, DoctorRequest(probe=probe), new_run_id())
     errors = [one for one in found.findings if one.status is FindingStatus.ERROR and not one.forced]
     if errors:
         more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""

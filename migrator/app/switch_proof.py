@@ -102,7 +102,7 @@ def prove(
 def _sha256_at(source: Source, raw_file: RawFile) -> str:
     digest = hashlib.sha256()
     try:
-        entry = source.look(raw_file)
+        entry = source.stat(raw_file)
         if entry is None:
             return ""
         with source.open(raw_file, entry) as content:

@@ -33,7 +33,7 @@ from migrator.switch.rollback import roll_back
 from migrator.switch.settings_store import edited_meanwhile
 from migrator.switch.steps import STEPS, Step
 from migrator.sync.change_detector import Lag
-from migrator.sync.messages import Told
+from migrator.sync.messages import ProgressEvent
 
 GUARD_MODULE = "migrator.app.switch_guard"
 STOPPED_PATIENCE_SECONDS = 10.0
@@ -300,7 +300,7 @@ class _Follower:
     def __init__(self, give_up_waiting: Callable[[MigratorError | None], None]) -> None:
         self._give_up_waiting = give_up_waiting
 
-    def told(self, told: Told) -> None:
+    def told(self, told: ProgressEvent) -> None:
         """The report has what matters."""
 
     def tick(self) -> None:

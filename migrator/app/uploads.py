@@ -31,7 +31,7 @@ def unfinished_uploads(locations: Locations, state: StateFolder, stopping: Stopp
     with ledger or nullcontext():
         uploads = ledger.all_uploads() if ledger is not None else ()
     with s3_target(locations, stopping) as store:
-        known = [each for upload in uploads for each in store.told_apart(upload)]
+        known = [each for upload in uploads for each in store.resolve_intent(upload)]
         own = tuple(_seen(store, upload) for upload in known)
         return UnfinishedUploads(own, _unclaimed(store, frozenset(upload.upload_id for upload in known)))
 
@@ -40,7 +40,7 @@ def give_up_leftovers(ledger: Ledger, source: Source, store: S3Target) -> None:
     """Abort and forget uploads of raw files that the source does not have any more: nobody would ever go on with them."""
     for upload in ledger.all_uploads():
         with suppress(StoreError):  # it stays in the ledger, for the next run or `uploads abort`
-            if source.look(RawFile(upload.organization, upload.raw_id)) is None:
+            if source.stat(RawFile(upload.organization, upload.raw_id)) is None:
                 store.give_up(upload)
                 ledger.forget_upload(upload)
 
@@ -65,7 +65,7 @@ def abort_uploads(locations: Locations, state: StateFolder, stopping: Stopping) 
         ledger = stack.enter_context(Ledger.open(path, source_identity=source, target_identity=target, now=time.time()))
         store = stack.enter_context(s3_target(locations, stopping))
         for upload in ledger.all_uploads():
-            aborted += [_seen(store, each) for each in store.told_apart(upload)]
+            aborted += [_seen(store, each) for each in store.resolve_intent(upload)]
             store.give_up(upload)
             ledger.forget_upload(upload)
     return tuple(aborted)

@@ -19,18 +19,18 @@ from migrator.app.planning import first_look
 from migrator.app.reporting import buckets_of, totals_of
 from migrator.app.run_state import ProofRecord, known_findings
 from migrator.app.store_factory import End, as_refusal, held_ledger_of, patience_of, reading, throttle_of
-from migrator.app.worker_config import Proving, Recipe
-from migrator.checks.sample import Sample, draw
+from migrator.app.worker_config import VerifyConfig, WorkerConfig
+from migrator.checks.sample import VerifySample, draw
 from migrator.checks.verify import SAMPLED, Level
 from migrator.config.settings import DiskLocation, Location, Locations, S3Location, Setting
 from migrator.core.errors import SettingsError
 from migrator.core.outcomes import Denial, Finding, FindingStatus
 from migrator.core.protocols import Source
-from migrator.reports.report import Row
+from migrator.reports.report import ReportRow
 from migrator.reports.text.verify import Resumed, Verification
 from migrator.sync.coordinator import Coordinator, Totals
-from migrator.sync.counter import CountAhead
-from migrator.sync.manifest import Manifest, Sheets
+from migrator.sync.counter import SourceCounter
+from migrator.sync.manifest import Manifest, ManifestShards
 from migrator.sync.preflight import SourceLook, as_forced, look_at_source
 from migrator.sync.rules import AGAINST_SUMS, PROOF, PROOF_BY_SIZE, Rules
 from migrator.sync.shard_pass import Proofs
@@ -42,7 +42,7 @@ _RESTS_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class VerifyRequest:
     """What a verification was asked for. `sample` is a number of raw files, None for all; `manifest` the folder to write one into."""
 
     level: Level
@@ -68,7 +68,7 @@ class _Ends:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
+class _Preflight:
     """What the first look came to: the ends, what the source has, and which raw files are drawn from it (None: all)."""
 
     ends: _Ends
@@ -76,10 +76,12 @@ class _Seen:
     findings: tuple[Finding, ...]
     refused: frozenset[str]
     denied: Mapping[str, Denial] = field(default_factory=dict)
-    sample: Sample | None
+    sample: VerifySample | None
 
 
-def verify_both(locations: Locations, options: Options, asked: Asked, watch: Watch, stopping: Stopping) -> Verification:
+def verify_both(
+    locations: Locations, options: Options, asked: VerifyRequest, watch: Watch, stopping: Stopping
+) -> Verification:
     """Hold the target against the source. Writes to neither. Raises MigratorError."""
     if asked.manifest is not None:
         _refuse_manifest_inside(asked.manifest, (locations.source, locations.target))
@@ -98,7 +100,7 @@ def verify_both(locations: Locations, options: Options, asked: Asked, watch: Wat
         prepared = first_look(locations, options, source, target, to_write=False)
         sample = _sample(source, prepared.look, options, asked, stopping)
     known = refusals_known(locations.target, prepared.buckets_there, locations, options)
-    seen = _Seen(
+    seen = _Preflight(
         ends=ends,
         look=prepared.look,
         findings=(*prepared.findings, *as_forced(known, options.forced)),
@@ -110,7 +112,7 @@ def verify_both(locations: Locations, options: Options, asked: Asked, watch: Wat
 
 
 def verify_against(
-    path: Path, end: Locations, options: Options, asked: Asked, watch: Watch, stopping: Stopping
+    path: Path, end: Locations, options: Options, asked: VerifyRequest, watch: Watch, stopping: Stopping
 ) -> Verification:
     """Hold one end, the target of `end`, against a manifest. Raises MigratorError."""
     location = end.target
@@ -128,7 +130,7 @@ def verify_against(
     with reading(manifest, patience_of(options, stopping.event)) as source, as_refusal():
         look = look_at_source(source, ends.names[0], options.organizations, allow_empty=False)
         sample = _sample(source, look, options, asked, stopping)
-    seen = _Seen(ends=ends, look=look, findings=end.findings, refused=frozenset(), sample=sample)
+    seen = _Preflight(ends=ends, look=look, findings=end.findings, refused=frozenset(), sample=sample)
     return _verify(seen, options, asked, watch, stopping)
 
 
@@ -154,11 +156,11 @@ def what_it_proves(level: Level, locations: Locations) -> str:
     return f"what was read at the {read} has the digest (ETag or stored checksum) that the {keeper}'s server keeps. {unseen}"
 
 
-def _verify(seen: _Seen, options: Options, asked: Asked, watch: Watch, stopping: Stopping) -> Verification:
+def _verify(seen: _Preflight, options: Options, asked: VerifyRequest, watch: Watch, stopping: Stopping) -> Verification:
     started, run_id = time.monotonic(), new_run_id()
     ends, look, sample = seen.ends, seen.look, seen.sample
     totals = totals_of(look)
-    sheets = Sheets(asked.manifest) if asked.manifest is not None else None
+    sheets = ManifestShards(asked.manifest) if asked.manifest is not None else None
     proofs = Proofs(key=_key(ends, options, asked, sample), rests_ns=int(_RESTS_SECONDS * 1e9), sheets=sheets)
     with ExitStack() as stack:
         ledger = stack.enter_context(held_ledger_of(options, *ends.identities))
@@ -173,7 +175,7 @@ def _verify(seen: _Seen, options: Options, asked: Asked, watch: Watch, stopping:
         source = stack.enter_context(reading(ends.source, patience_of(options, stopping.event)))
         ahead = None
         if sample is None and asked.shows_progress:  # counting costs a fifth of a core
-            ahead = stack.enter_context(CountAhead(source, look.organizations, options.ages))
+            ahead = stack.enter_context(SourceCounter(source, look.organizations, options.ages))
         coordinator = Coordinator(
             engine=engine, memory=record, observers=watch(ahead), totals=totals, stopping=stopping.event
         )
@@ -190,8 +192,8 @@ def _verify(seen: _Seen, options: Options, asked: Asked, watch: Watch, stopping:
     return report
 
 
-def _recipe_of(seen: _Seen, options: Options, asked: Asked, run_id: str, proofs: Proofs) -> Recipe:
-    return Recipe(
+def _recipe_of(seen: _Preflight, options: Options, asked: VerifyRequest, run_id: str, proofs: Proofs) -> WorkerConfig:
+    return WorkerConfig(
         source=seen.ends.source,
         target=seen.ends.target,
         refused=seen.refused,
@@ -201,11 +203,11 @@ def _recipe_of(seen: _Seen, options: Options, asked: Asked, run_id: str, proofs:
         ages=options.ages,
         parted=are_parted((seen.ends.source, seen.ends.target)) and len(seen.look.organizations) > 1,
         denied=seen.denied,
-        proving=Proving(level=asked.level, rules=seen.ends.rules, sample=seen.sample, proofs=proofs),
+        proving=VerifyConfig(level=asked.level, rules=seen.ends.rules, sample=seen.sample, proofs=proofs),
     )
 
 
-def _end_whole(record: ProofRecord, sheets: Sheets | None, look: SourceLook) -> None:
+def _end_whole(record: ProofRecord, sheets: ManifestShards | None, look: SourceLook) -> None:
     """Nothing is left to go on with: the manifest gets its lists, and the next verification reads everything again."""
     if sheets is not None:
         for organization in look.organizations:
@@ -215,8 +217,8 @@ def _end_whole(record: ProofRecord, sheets: Sheets | None, look: SourceLook) -> 
 
 
 def _report_of(
-    seen: _Seen,
-    asked: Asked,
+    seen: _Preflight,
+    asked: VerifyRequest,
     record: ProofRecord,
     totals: Totals,
     found_here: tuple[Finding, ...],
@@ -231,7 +233,7 @@ def _report_of(
         target=ends.names[1],
         dry_run=False,
         rows=tuple(
-            Row(organization=organization, bucket=ends.bucket_of(organization), tally=tally)
+            ReportRow(organization=organization, bucket=ends.bucket_of(organization), tally=tally)
             for organization, tally in sorted(totals.organizations.items())
         ),
         totals=totals,
@@ -253,14 +255,16 @@ def _report_of(
     )
 
 
-def _sample(source: Source, look: SourceLook, options: Options, asked: Asked, stopping: Stopping) -> Sample | None:
+def _sample(
+    source: Source, look: SourceLook, options: Options, asked: VerifyRequest, stopping: Stopping
+) -> VerifySample | None:
     if asked.sample is None:
         return None
     with as_refusal():
         return draw(source, look.organizations, options.ages, asked.sample, asked.seed, stopping.event)
 
 
-def _sample_findings(sample: Sample | None) -> tuple[Finding, ...]:
+def _sample_findings(sample: VerifySample | None) -> tuple[Finding, ...]:
     if sample is None or sample.size >= sample.drawn_from:
         return ()
     return (
@@ -274,7 +278,7 @@ def _sample_findings(sample: Sample | None) -> tuple[Finding, ...]:
     )
 
 
-def _key(ends: _Ends, options: Options, asked: Asked, sample: Sample | None) -> str:
+def _key(ends: _Ends, options: Options, asked: VerifyRequest, sample: VerifySample | None) -> str:
     """Tells verifications apart that prove different things; one that was broken off goes on only under the same key.
 
     Durations count back from now, so a filter by them is another one each time.

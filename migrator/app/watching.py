@@ -20,7 +20,7 @@ from migrator.app.reporting import first_totals, report_of
 from migrator.app.run_state import Record
 from migrator.app.store_factory import held_ledger, patience_of, reading, throttle_of
 from migrator.app.switch_steps import Steps
-from migrator.app.worker_config import Recipe
+from migrator.app.worker_config import WorkerConfig
 from migrator.checks.verify import prove_content
 from migrator.config.settings import DiskLocation, settings_lines
 from migrator.core.cancellation import InnerFlag
@@ -32,9 +32,9 @@ from migrator.core.tally import Count, Tally
 from migrator.ledger.ledger import Ledger
 from migrator.reports.text.watch import IDLE, STOPPED, Watched
 from migrator.stores.disk.target import try_out
-from migrator.sync.change_detector import Lag, Lookout, Rest
+from migrator.sync.change_detector import ChangeDetector, Lag, Rest
 from migrator.sync.coordinator import Coordinator, Engine, Observer, Totals
-from migrator.sync.messages import Told
+from migrator.sync.messages import ProgressEvent
 from migrator.sync.preflight import as_forced, refuse_errors
 
 WHOLE_PASS_EVERY = 60.0
@@ -95,7 +95,7 @@ class _Crew:
     source: Source
     target: Source
     stopping: InnerFlag
-    lookout: Lookout | None
+    lookout: ChangeDetector | None
 
 
 @dataclass(slots=True)
@@ -104,7 +104,7 @@ class _Copied:
 
     entries: list[tuple[str, Entry]] = field(default_factory=list)
 
-    def told(self, told: Told) -> None:
+    def told(self, told: ProgressEvent) -> None:
         self.entries.extend((told.organization, entry) for entry in told.copied)
 
     def tick(self) -> None:
@@ -186,17 +186,19 @@ class _Watching:
                 *lane_findings(locations),
             )
             throttle = throttle_of(options, flag)
-            recipe = replace(Recipe.of(prepared, options, run_id=self._run_id, abilities=abilities), tells_copied=True)
+            recipe = replace(
+                WorkerConfig.of(prepared, options, run_id=self._run_id, abilities=abilities), tells_copied=True
+            )
             engine = stack.enter_context(engine_of(recipe, options, prepared.look.organizations, throttle, flag))
             patience = patience_of(options, flag)
             source = stack.enter_context(reading(locations.source, patience, throttle))
             target = stack.enter_context(reading(locations.target, patience, throttle))
             yield _Crew(engine=engine, source=source, target=target, stopping=flag, lookout=self._lookout(source))
 
-    def _lookout(self, source: Source) -> Lookout | None:
+    def _lookout(self, source: Source) -> ChangeDetector | None:
         if not isinstance(self._prepared.locations.source, DiskLocation):
             return None
-        lookout = Lookout(source, settle_ns=int(self._options.settle * 1e9))
+        lookout = ChangeDetector(source, settle_ns=int(self._options.settle * 1e9))
         for organization in self._prepared.look.organizations:
             lookout.young[organization] = dict(self._record.provisional(organization, ""))
         return lookout
@@ -292,7 +294,7 @@ class _Watching:
             counted.owner_corrected.merge(tally.owner_corrected)
             if is_done:
                 counted.closed.merge(tally.closed)
-            totals.add(Told(organization=name, tally=counted))
+            totals.add(ProgressEvent(organization=name, tally=counted))
         if is_done:
             return
         location = self._prepared.locations.target
@@ -378,7 +380,7 @@ class _Watching:
         known = self._prepared.look.organizations
         return any(name not in known for name in crew.source.organizations(lambda notice: None))
 
-    def _sleep(self, seconds: float, what: str, lookout: Lookout | None = None) -> None:
+    def _sleep(self, seconds: float, what: str, lookout: ChangeDetector | None = None) -> None:
         """Rest, unless a glance shows that something came in."""
         now = time.monotonic()
         until, glance_at = now + seconds, now + Rest.SHORTEST
@@ -427,7 +429,7 @@ class _Watching:
 def why_not_equal(raw_file: RawFile, source: Source, target: Source) -> str:
     """Read both ends at this moment; empty where they are equal."""
     try:
-        here, there = source.look(raw_file), target.look(raw_file)
+        here, there = source.stat(raw_file), target.stat(raw_file)
         if here is None or there is None:
             return f"it is not at the {'source' if here is None else 'target'}"
         proof = prove_content(raw_file, source, here, target, there)

@@ -9,7 +9,7 @@ from functools import partial
 
 from migrator.app.options import MOST_JOBS, Options, Prepared
 from migrator.app.store_factory import End, reading, writing
-from migrator.checks.sample import Sample
+from migrator.checks.sample import VerifySample
 from migrator.checks.verify import AgainstManifest, Level, Prove, Prover, Proves
 from migrator.config.limits import Limits
 from migrator.config.settings import DiskLocation, Location, S3Location
@@ -21,17 +21,17 @@ from migrator.core.protocols import Sink, Source
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.lane_selection import bulk_lane_between, proving_lane
 from migrator.stores.manifest import ManifestSource
-from migrator.stores.s3.capabilities import Abilities
+from migrator.stores.s3.capabilities import Capabilities
 from migrator.sync.channel import Line
 from migrator.sync.dry_run import Rehearse
 from migrator.sync.manifest import Manifest
-from migrator.sync.messages import Ended
+from migrator.sync.messages import UnitEnded
 from migrator.sync.rules import BY_CONTENT, BY_SIZE, Rules
 from migrator.sync.shard_pass import Pass, Proofs
 from migrator.sync.worker import Units, Worker, unexpected
-from migrator.transfer.batch_sink import Transfer
-from migrator.transfer.file_copier import CarefulLane
-from migrator.transfer.retry import AT_FIRST, Patience
+from migrator.transfer.batch_sink import BatchSink
+from migrator.transfer.file_copier import FileCopier
+from migrator.transfer.retry import AT_FIRST, RetryPolicy
 from migrator.transfer.throttle import Throttle
 
 MOST_CAREFUL_JOBS = 8
@@ -39,24 +39,24 @@ MOST_CAREFUL_JOBS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proving:
+class VerifyConfig:
     """That a pass is a verification: how much it takes, by which rules, of which raw files, and what is kept of it."""
 
     level: Level
     rules: Rules
-    sample: Sample | None
+    sample: VerifySample | None
     proofs: Proofs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class WorkerConfig:
     """What a worker needs to open its own stores and lanes. Can be pickled only without keys: see `travelling`."""
 
     source: End
     target: Location
     refused: frozenset[str]
     run_id: str
-    abilities: Abilities = field(default_factory=Abilities)
+    abilities: Capabilities = field(default_factory=Capabilities)
     jobs: int = MOST_JOBS
     create_buckets: bool = True
     buckets_there: tuple[str, ...] = ()
@@ -69,21 +69,26 @@ class Recipe:
     lists_extra: bool = False
     tells_copied: bool = False
     spread: bool = False
-    proving: Proving | None = None
+    proving: VerifyConfig | None = None
     owner: tuple[int, int] | None = None
     parted: bool = False
     denied: Mapping[str, Denial] = field(default_factory=dict)
 
     @staticmethod
     def of(
-        prepared: Prepared, options: Options, *, run_id: str, abilities: Abilities | None = None, dry_run: bool = False
-    ) -> Recipe:
-        return Recipe(
+        prepared: Prepared,
+        options: Options,
+        *,
+        run_id: str,
+        abilities: Capabilities | None = None,
+        dry_run: bool = False,
+    ) -> WorkerConfig:
+        return WorkerConfig(
             source=prepared.locations.source,
             target=prepared.locations.target,
             refused=prepared.refused,
             run_id=run_id,
-            abilities=abilities or Abilities(),
+            abilities=abilities or Capabilities(),
             jobs=options.jobs or MOST_JOBS,
             create_buckets=options.create_buckets,
             buckets_there=prepared.buckets_there,
@@ -99,7 +104,7 @@ class Recipe:
             denied=prepared.denied,
         )
 
-    def travelling(self) -> Recipe:
+    def travelling(self) -> WorkerConfig:
         """Without keys: a worker elsewhere signs with those of its own environment."""
         source = self.source if isinstance(self.source, Manifest) else _without_keys(self.source)
         return replace(self, source=source, target=_without_keys(self.target), spread=True)
@@ -115,11 +120,11 @@ class Recipe:
 
 
 def work_by_recipe(
-    recipe: Recipe, throttle: Throttle, stopping: Flag, units: Units, line: Line, *, looked_before: bool = False
+    recipe: WorkerConfig, throttle: Throttle, stopping: Flag, units: Units, line: Line, *, looked_before: bool = False
 ) -> None:
     """The whole life of a worker. `looked_before`: both ends answered this very machine, so one that is silent now may come back."""
     at_first = recipe.patience if looked_before else AT_FIRST
-    patience = Patience(seconds=recipe.patience, at_first=at_first, stopping=stopping, parted=recipe.parted)
+    patience = RetryPolicy(seconds=recipe.patience, at_first=at_first, stopping=stopping, parted=recipe.parted)
     try:
         with ExitStack() as stack:
             source = stack.enter_context(reading(recipe.source, patience, throttle))
@@ -131,11 +136,11 @@ def work_by_recipe(
         stopping.set()
         told = error if isinstance(error, MigratorError) else unexpected(error)
         while (unit := units.take(wait=True)) is not None:
-            line.tell(Ended(told, unit.number))
+            line.tell(UnitEnded(told, unit.number))
 
 
 def _opened_ends(
-    recipe: Recipe, source: Source, patience: Patience, throttle: Throttle, line: Line, stack: ExitStack
+    recipe: WorkerConfig, source: Source, patience: RetryPolicy, throttle: Throttle, line: Line, stack: ExitStack
 ) -> tuple[Source, Sink, Callable[[], None]]:
     """The target, what is done with it, and what is to be done after a whole pass. What does not write has nothing to write with."""
     if not recipe.writes:
@@ -163,8 +168,8 @@ def _opened_ends(
             owner=recipe.owner,
         )
     )
-    careful = CarefulLane(source, target, jobs=min(recipe.jobs, MOST_CAREFUL_JOBS), patience=patience)
-    sink = Transfer(target, careful, bulk_lane_between(source, target, largest_window=recipe.jobs))
+    careful = FileCopier(source, target, jobs=min(recipe.jobs, MOST_CAREFUL_JOBS), patience=patience)
+    sink = BatchSink(target, careful, bulk_lane_between(source, target, largest_window=recipe.jobs))
     stack.callback(sink.close)
     return target, sink, partial(target.clear_leftovers, source)
 
@@ -173,7 +178,7 @@ def _nothing() -> None:
     """There is nothing to be done after a pass that wrote nothing."""
 
 
-def _prover(proving: Proving, source: Source, target: Source) -> Proves:
+def _prover(proving: VerifyConfig, source: Source, target: Source) -> Proves:
     near_target = target if isinstance(target, DiskSource) else None
     if isinstance(source, ManifestSource):
         return AgainstManifest(source, target, near=near_target)
@@ -181,7 +186,7 @@ def _prover(proving: Proving, source: Source, target: Source) -> Proves:
     return Prover(source, target, proving.level, near_source=near_source, near_target=near_target)
 
 
-def pass_of(recipe: Recipe, source: Source, target: Source, sink: Sink, stopping: Flag) -> Pass:
+def pass_of(recipe: WorkerConfig, source: Source, target: Source, sink: Sink, stopping: Flag) -> Pass:
     whole = Pass(
         source=source,
         target=target,

@@ -10,8 +10,8 @@ from typing import Generic, TypeVar, cast
 
 from migrator.core.entities import Entry, RawFile
 from migrator.core.outcomes import Action, Result, Step
-from migrator.core.protocols import Answer
-from migrator.transfer.batch_sink import BulkLane
+from migrator.core.protocols import SinkAnswer
+from migrator.transfer.batch_sink import FastLane
 from migrator.transfer.file_copier import Settled, Stored
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ class ProofsInOrder(Generic[T, F]):
 
     def __init__(
         self,
-        lane: BulkLane | None,
+        lane: FastLane | None,
         pool: ThreadPoolExecutor,
         *,
         ends_of: Callable[[T], tuple[RawFile, Entry, Entry] | None],
@@ -89,14 +89,14 @@ class ProofsInOrder(Generic[T, F]):
         while not future.done() and self._lane is not None and self._lane.under_way:
             self._collect(self._lane)
 
-    def _collect(self, lane: BulkLane) -> None:
+    def _collect(self, lane: FastLane) -> None:
         for carried in lane.carried(_WAIT):
             if isinstance(carried, Stored):
                 continue  # this lane stores nothing
-            ticket = carried.ticket if isinstance(carried, (Settled, Answer)) else carried[0]
+            ticket = carried.ticket if isinstance(carried, (Settled, SinkAnswer)) else carried[0]
             one, future = cast("tuple[T, Future[F]]", ticket)
             found: F | None = None
-            if isinstance(carried, (Settled, Answer)):
+            if isinstance(carried, (Settled, SinkAnswer)):
                 try:
                     found = self._taken(one, carried.result)
                 except Exception as error:

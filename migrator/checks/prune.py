@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
-from migrator.checks.audit.audit import Sample
+from migrator.checks.audit.audit import AuditSample
 from migrator.checks.audit.records import Recorded
 from migrator.checks.proofs_in_order import ProofsInOrder
 from migrator.checks.verify import BOTH_READ, digests_of, prove_content
@@ -32,9 +32,9 @@ from migrator.core.protocols import Source
 from migrator.core.size_classes import SMALL_UP_TO
 from migrator.core.tally import Count
 from migrator.sync.compare import compare
-from migrator.sync.manifest import ROWS, SUMS, Row, sync_folder
+from migrator.sync.manifest import ROWS, SUMS, ManifestRow, sync_folder
 from migrator.sync.shard_pass import NO_VALID_NAME, NOT_AT_TARGET, admitted
-from migrator.transfer.batch_sink import BulkLane
+from migrator.transfer.batch_sink import FastLane
 
 PROBLEMS_SHOWN = 1_000
 BATCH = 500
@@ -81,7 +81,7 @@ class Remover(Protocol):
 
 
 @dataclass(slots=True)
-class Tally:
+class PruneTally:
     """What became of the raw files of an organization. `discovered` is the sum of the others' ends."""
 
     discovered: Count = field(default_factory=Count)
@@ -89,7 +89,7 @@ class Tally:
     deleted: Count = field(default_factory=Count)
     kept: Count = field(default_factory=Count)
 
-    def merge(self, other: Tally) -> None:
+    def merge(self, other: PruneTally) -> None:
         for mine, its in zip(self.counts(), other.counts(), strict=True):
             mine.merge(its)
 
@@ -110,7 +110,7 @@ class Tally:
 class Pruned:
     """What a run came to, with the first problems: each raw file that was kept, and why."""
 
-    organizations: dict[str, Tally] = field(default_factory=dict)
+    organizations: dict[str, PruneTally] = field(default_factory=dict)
     kept_by: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
     problems_total: int = 0
@@ -127,8 +127,8 @@ class Pruned:
         if len(self.problems) < PROBLEMS_SHOWN:
             self.problems.append(problem)
 
-    def overall(self) -> Tally:
-        total = Tally()
+    def overall(self) -> PruneTally:
+        total = PruneTally()
         for tally in self.organizations.values():
             total.merge(tally)
         return total
@@ -149,7 +149,7 @@ class Ends:
     target: Source
     small_source: ReadSmall
     small_target: ReadSmall
-    lane: BulkLane | None = None
+    lane: FastLane | None = None
     settle: Callable[[], None] = lambda: None
     folder_of: Callable[[RawFile], str] = lambda raw_file: raw_file.organization
     """Names the part of the source that could be the target's under another name: a mount can lead there from any index folder."""
@@ -179,7 +179,7 @@ class _Folders:
             )
 
 
-class Proving:
+class PruneProof:
     """Goes through everything once, and writes down what could go. `manifest` None: nothing is written, it is only counted."""
 
     def __init__(
@@ -190,7 +190,7 @@ class Proving:
         refused: frozenset[str],
         stopping: Flag,
         told: Callable[[int], None],
-        sample: Sample | None = None,
+        sample: AuditSample | None = None,
         denied: Mapping[str, Denial] | None = None,
     ) -> None:
         """`sample` is offered each raw file that could go. `denied`: organizations whose bucket at the target refuses, so all is kept."""
@@ -208,7 +208,7 @@ class Proving:
         folders = _Folders(self._ends)
         with _readers() as pool:
             for organization in organizations:
-                self.pruned.organizations[organization] = Tally()
+                self.pruned.organizations[organization] = PruneTally()
                 with ExitStack() as stack:
                     write = stack.enter_context(manifest.of(organization)) if manifest is not None else None
                     for pair, future in self._proofs(pool, organization):
@@ -300,7 +300,7 @@ class Proving:
                 if self._sample is not None:
                     self._sample.offer(Recorded(*raw_file))
                 if write is not None:
-                    write(Row(raw_file, found, self._ends.target.describe(raw_file), time.time(), BOTH_READ))
+                    write(ManifestRow(raw_file, found, self._ends.target.describe(raw_file), time.time(), BOTH_READ))
         self._told(1)
 
 
@@ -334,7 +334,7 @@ def _ends_now(row: tuple[RawFile, Digests]) -> tuple[RawFile, Entry, Entry]:
     return raw_file, entry, entry
 
 
-WriteRow = Callable[[Row], None]
+WriteRow = Callable[[ManifestRow], None]
 
 
 class ManifestOfRun:
@@ -386,7 +386,7 @@ class _Writing:
             raise _unwritable(self._paths[0], error) from error
         return self._write
 
-    def _write(self, row: Row) -> None:
+    def _write(self, row: ManifestRow) -> None:
         try:
             self._files[0].write(row.as_sum())
             self._files[1].write(row.as_json())
@@ -506,7 +506,7 @@ class Pruning:
         with _surprising():
             found: tuple[Digests, Entry] | str | None = _proof_at_once(self._ends, raw_file, digests.size)
             if found is None:
-                source, target = self._ends.source.look(raw_file), self._ends.target.look(raw_file)
+                source, target = self._ends.source.stat(raw_file), self._ends.target.stat(raw_file)
                 if source is None or target is None:
                     raise surprise(f"{where} is not at the {'source' if source is None else 'target'} any more.")
                 found = proof_of(self._ends, raw_file, source, target)
@@ -532,8 +532,8 @@ class Pruning:
         """Put a mark at the source and look whether the target has it: two names for one place look like two equal places."""
         mark, take_away = self._remover.mark(raw_file)
         try:
-            found = self._ends.target.look(mark)
-            read_at = next((words for words, store in self._ends.read_by_bytes if store.look(mark) is not None), None)
+            found = self._ends.target.stat(mark)
+            read_at = next((words for words, store in self._ends.read_by_bytes if store.stat(mark) is not None), None)
         finally:
             take_away()
         if read_at is not None:

@@ -24,7 +24,7 @@ _NONE = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class VerifySample:
     """Which raw files are taken: those whose score is not above their organization's. `drawn_from` is how many there were."""
 
     seed: int
@@ -50,7 +50,9 @@ def scoring(seed: int) -> Callable[[str], int]:
     return score
 
 
-def draw(source: Source, organizations: Sequence[str], ages: Ages, size: int, seed: int, stopping: Flag) -> Sample:
+def draw(
+    source: Source, organizations: Sequence[str], ages: Ages, size: int, seed: int, stopping: Flag
+) -> VerifySample:
     """List the source once, and choose. Raises StoreError where a listing fails."""
     counts: dict[str, int] = {}
     lowest: dict[str, array[int]] = {}
@@ -61,7 +63,7 @@ def draw(source: Source, organizations: Sequence[str], ages: Ages, size: int, se
             del kept[size * counts[name] // max(1, total) + 2 :]
     shares = shares_of(counts, size)
     scores = {name: _last(lowest[name], counts[name], share) for name, share in shares.items()}
-    return Sample(seed=seed, size=sum(shares.values()), drawn_from=sum(counts.values()), scores=scores)
+    return VerifySample(seed=seed, size=sum(shares.values()), drawn_from=sum(counts.values()), scores=scores)
 
 
 def shares_of(counts: Mapping[str, int], size: int) -> dict[str, int]:

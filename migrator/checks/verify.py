@@ -43,13 +43,13 @@ from migrator.core.errors import (
     listed_and_gone,
 )
 from migrator.core.outcomes import Outcome, Result, Step
-from migrator.core.protocols import Answer, Check, Content, Promise, Source
+from migrator.core.protocols import SinkAnswer, Check, Content, Promise, Source
 from migrator.core.size_classes import SMALL_UP_TO
 from migrator.sync.shard_pass import NOT_AT_TARGET, different_size
-from migrator.transfer.batch_sink import BulkLane
+from migrator.transfer.batch_sink import FastLane
 from migrator.transfer.equality import CHUNK, EtagCheck, candidates, is_of_parts, is_plain_md5, refuse_changed
 from migrator.transfer.file_copier import Settled, Stored, failed_by
-from migrator.transfer.retry import Patience
+from migrator.transfer.retry import RetryPolicy
 
 _TRIES = 3
 _AT_ONCE_ANSWERS = 512
@@ -246,7 +246,7 @@ class Prover:
             except (SourceChanged, NotTheSame, Vanished):
                 if attempt == _TRIES - 1:
                     raise
-            here, there = self.source.look(raw_file), self.target.look(raw_file)
+            here, there = self.source.stat(raw_file), self.target.stat(raw_file)
         raise AssertionError("the last try returns or raises")
 
     def _prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
@@ -395,7 +395,7 @@ class AgainstManifest:
                         entry=there,
                     )
                 differing = read.sha256
-            there = self._end.look(raw_file)
+            there = self._end.stat(raw_file)
         raise NotTheSame("unsteady-content", f"Two readings of {self._end.describe(raw_file)} differ.")
 
 
@@ -407,9 +407,9 @@ class Prove:
         prover: Proves,
         *,
         jobs: int,
-        patience: Patience,
+        patience: RetryPolicy,
         asked: Source | None = None,
-        fast: BulkLane | None = None,
+        fast: FastLane | None = None,
     ) -> None:
         """Begin; `asked` is the end whose listing alone would be believed: `SAMPLED` raw files of each organization are looked at there.
 
@@ -422,8 +422,8 @@ class Prove:
         self._patience = patience
         self._window = jobs * 2
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="prove")
-        self._done: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._at_once: deque[Answer] = deque()
+        self._done: queue.SimpleQueue[SinkAnswer] = queue.SimpleQueue()
+        self._at_once: deque[SinkAnswer] = deque()
         self._under_way = 0
 
     @property
@@ -435,13 +435,13 @@ class Prove:
         raw_file = RawFile(organization, step.source.raw_id)
         target = step.target
         if target is None:
-            self._at_once.append(Answer(ticket, Result(step.source, Outcome.MISSING, NOT_AT_TARGET)))
+            self._at_once.append(SinkAnswer(ticket, Result(step.source, Outcome.MISSING, NOT_AT_TARGET)))
             return
         looks = self._asked is not None and self._sampled[organization] < SAMPLED
         self._sampled[organization] += looks
         proof = None if looks else self._prover.at_once(raw_file, step.source, target)
         if proof is not None:
-            self._at_once.append(Answer(ticket, result_of(step.source, proof)))
+            self._at_once.append(SinkAnswer(ticket, result_of(step.source, proof)))
             return
         is_for_lane = looks or self._asked is None
         if (
@@ -454,7 +454,7 @@ class Prove:
         else:
             self._submit(ticket, raw_file, step.source, target, looks=looks)
 
-    def answers(self, *, flush: bool) -> Iterator[Answer]:
+    def answers(self, *, flush: bool) -> Iterator[SinkAnswer]:
         waits = not self._at_once
         while self._at_once:
             yield self._at_once.popleft()
@@ -480,13 +480,13 @@ class Prove:
         self._under_way += 1
         self._pool.submit(self._carry, ticket, raw_file, source, target, looks=looks)
 
-    def _fast_answers(self, fast: BulkLane, wait: float) -> Iterator[Answer]:
+    def _fast_answers(self, fast: FastLane, wait: float) -> Iterator[SinkAnswer]:
         """What the fast lane proved; what it declined is proven by a thread."""
         for carried in fast.carried(wait):
             if isinstance(carried, Settled):
                 self._patience.carried(carried.began, carried.raw_file.organization)
-                yield Answer(carried.ticket, carried.result)
-            elif isinstance(carried, Answer):
+                yield SinkAnswer(carried.ticket, carried.result)
+            elif isinstance(carried, SinkAnswer):
                 yield carried
             elif not isinstance(carried, Stored):
                 ticket, organization, step = carried
@@ -496,7 +496,7 @@ class Prove:
 
     def _look_and_prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
         """As the prover, of what the end that is asked finds. Raises StoreError."""
-        if self._asked is not None and self._asked.look(raw_file) is None:
+        if self._asked is not None and self._asked.stat(raw_file) is None:
             _refuse_listed(self._asked, raw_file)
             return Proof(Outcome.MISSING, reason=NOT_AT_TARGET, entry=source)
         return self._prover.at_once(raw_file, source, target) or self._prover.prove(raw_file, source, target)
@@ -508,29 +508,29 @@ class Prove:
             prove = self._look_and_prove if looks else self._prover.prove
             attempt = partial(prove, raw_file, source, target)
             run = partial(self._patience.run, is_request=False, organization=raw_file.organization)
-            answer = Answer(ticket, failed_by(closed, source) if closed else result_of(source, run(attempt)))
+            answer = SinkAnswer(ticket, failed_by(closed, source) if closed else result_of(source, run(attempt)))
         except Interrupted as error:
-            answer = Answer(ticket, Result(source, Outcome.PENDING, error.what))
+            answer = SinkAnswer(ticket, Result(source, Outcome.PENDING, error.what))
         except StoreError as error:
             answer = self._failed(ticket, raw_file, source, error)
         except MigratorError as error:
-            answer = Answer(ticket, Result(source, Outcome.PENDING, error.what), error)
+            answer = SinkAnswer(ticket, Result(source, Outcome.PENDING, error.what), error)
         except Exception as error:
             reason = f"unexpected {type(error).__name__}: {error}"
-            answer = Answer(ticket, Result(source, Outcome.FAILED, reason, code="unexpected"))
+            answer = SinkAnswer(ticket, Result(source, Outcome.FAILED, reason, code="unexpected"))
         self._done.put(answer)
 
-    def _failed(self, ticket: object, raw_file: RawFile, source: Entry, error: StoreError) -> Answer:
+    def _failed(self, ticket: object, raw_file: RawFile, source: Entry, error: StoreError) -> SinkAnswer:
         try:
             self._patience.failed(error, raw_file.organization)
         except BucketClosed as closed:
-            return Answer(ticket, failed_by(error, source), closed)
+            return SinkAnswer(ticket, failed_by(error, source), closed)
         except MigratorError as stop:
-            return Answer(ticket, Result(source, Outcome.PENDING, error.what), stop)
-        return Answer(ticket, failed_by(error, source))
+            return SinkAnswer(ticket, Result(source, Outcome.PENDING, error.what), stop)
+        return SinkAnswer(ticket, failed_by(error, source))
 
 
 def result_of(source: Entry, proof: Proof) -> Result:
     """Counted with the size that was listed: the totals of both ends are about the same raw files."""
     entry = proof.entry or source
-    return Result(entry, proof.outcome, proof.reason, mark=proof.how, digests=proof.digests)
+    return Result(entry, proof.outcome, proof.reason, version=proof.how, digests=proof.digests)

@@ -12,7 +12,7 @@ from types import FrameType
 
 import click
 
-from migrator.app.demo.tour import Wish, show
+from migrator.app.demo.tour import DemoRequest, show
 from migrator.cli.options import option
 
 
@@ -44,7 +44,7 @@ def demo(*, files: int, folder: Path | None, data_dir: Path | None, keep: bool) 
       bytes-migrator demo
       bytes-migrator demo --data-dir /var/lib/kat-bytes   a sample of your own raw files
     """
-    wish = Wish(files=files, folder=folder, data_dir=data_dir, keep=keep)
+    wish = DemoRequest(files=files, folder=folder, data_dir=data_dir, keep=keep)
     with _signals_asking_to_stop() as asked:
         status = show(wish, click.echo, asked.event)
     kept_until_now = keep and status == 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from migrator.app.doctor import Diagnosis, Wish, examine
+from migrator.app.doctor import Diagnosis, DoctorRequest, examine
 from migrator.app.migrating import new_run_id
 from migrator.app.options import Options
 from migrator.cli.help import command
@@ -61,7 +61,7 @@ def doctor(**given: Any) -> int:
       bytes-migrator doctor --to disk
     """
     locations = locations_of(given)
-    wish = Wish(probe=given["probe"], bytes_version=checked_version(given["bytes_version"]))
+    wish = DoctorRequest(probe=given["probe"], bytes_version=checked_version(given["bytes_version"]))
     if wish.probe and not given["yes"]:
         confirm_probe(
             "A small object is written to each target bucket and removed again; buckets that are missing are made. Go on?"

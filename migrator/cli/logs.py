@@ -26,7 +26,7 @@ from migrator.core.outcomes import Finding, Problem
 from migrator.core.redaction import without_secrets
 from migrator.reports.formatting import moment, plural, shown
 from migrator.reports.text.sentences import WHAT_NEXT
-from migrator.sync.messages import Told
+from migrator.sync.messages import ProgressEvent
 
 LOG_FILE_BYTES = 50_000_000
 """Then FILE becomes FILE.1, of which there is one: 100 MB in all."""
@@ -37,7 +37,7 @@ _log = logging.getLogger("migrator")
 class Log:
     """An observer: a log line for each raw file that needs attention."""
 
-    def told(self, told: Told) -> None:
+    def told(self, told: ProgressEvent) -> None:
         for problem in told.problems:
             _log.warning("%s", _line(problem), extra={"event": _event(problem)})
 

@@ -18,8 +18,8 @@ from migrator.cli.logs import Log, is_json, json_line, say, to_stderr
 from migrator.core.tally import Count
 from migrator.reports.formatting import duration, number, shown, size
 from migrator.sync.coordinator import Observer
-from migrator.sync.counter import CountAhead
-from migrator.sync.messages import Told
+from migrator.sync.counter import SourceCounter
+from migrator.sync.messages import ProgressEvent
 
 FIRST_LINE_SECONDS = 1.0
 LINE_EVERY_SECONDS = 30.0
@@ -37,10 +37,10 @@ _FALLBACK_COLUMNS, _ROWS = 80, 24
 def watching(given: dict[str, Any], more: Sequence[Observer] = ()) -> Watch:
     """The observers that the options ask for, and `more`."""
 
-    def watch(ahead: CountAhead | None) -> Sequence[Observer]:
+    def watch(ahead: SourceCounter | None) -> Sequence[Observer]:
         observers: list[Observer] = [Log(), *more]
         if _is_watched(given):
-            kind = Events if is_json(given) else Bar if sys.stderr.isatty() else Lines
+            kind = Events if is_json(given) else ProgressBar if sys.stderr.isatty() else Lines
             observers.append(kind(ahead))
         return observers
 
@@ -68,7 +68,7 @@ def _is_watched(given: dict[str, Any]) -> bool:
 class Progress:
     """What was done so far, how fast, and against what is to be done."""
 
-    def __init__(self, ahead: CountAhead | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ahead: SourceCounter | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._ahead = ahead
         self._clock = clock
         self._samples: deque[tuple[float, int, int]] = deque([(clock(), 0, 0)])
@@ -76,7 +76,7 @@ class Progress:
         self.done = Count()
         self.organization = ""
 
-    def add(self, told: Told) -> None:
+    def add(self, told: ProgressEvent) -> None:
         self.done.merge(told.tally.discovered)
         self.organization = told.organization or self.organization
 
@@ -155,10 +155,10 @@ class Progress:
         )
 
 
-class Bar:
+class ProgressBar:
     """tqdm's bar."""
 
-    def __init__(self, ahead: CountAhead | None) -> None:
+    def __init__(self, ahead: SourceCounter | None) -> None:
         self._progress = Progress(ahead)
         self._due_at = 0.0
         self._bar: tqdm[Any] = tqdm(
@@ -170,7 +170,7 @@ class Bar:
             file=sys.stderr,
         )
 
-    def told(self, told: Told) -> None:
+    def told(self, told: ProgressEvent) -> None:
         self._progress.add(told)
 
     def tick(self) -> None:
@@ -195,12 +195,12 @@ class Lines:
 
     every = LINE_EVERY_SECONDS
 
-    def __init__(self, ahead: CountAhead | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ahead: SourceCounter | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._progress = Progress(ahead, clock)
         self._clock = clock
         self._due_at = clock() + FIRST_LINE_SECONDS
 
-    def told(self, told: Told) -> None:
+    def told(self, told: ProgressEvent) -> None:
         self._progress.add(told)
 
     def tick(self) -> None:

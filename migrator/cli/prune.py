@@ -86,7 +86,9 @@ def prune(**given: Any) -> int:
             command=same_command(),
             confirm=_ask if asks else None,
         )
-        report = run_prune(locations, options, wish, _Shown(quiet=given["quiet"] or given["no_progress"]), stopping)
+        report = run_prune(
+            locations, options, wish, _PlainProgress(quiet=given["quiet"] or given["no_progress"]), stopping
+        )
         if given["as_json"]:
             click.echo(prune_as_json(report))
         else:
@@ -110,7 +112,7 @@ def _ask(pruned: Pruned) -> int | None:
     return int(typed.replace(",", "")) if typed.replace(",", "").isdecimal() else None
 
 
-class _Shown:
+class _PlainProgress:
     """A plain line now and then."""
 
     def __init__(self, *, quiet: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from migrator.app.verifying import Asked, verify_against, verify_both
+from migrator.app.verifying import VerifyRequest, verify_against, verify_both
 from migrator.checks.verify import Level
 from migrator.cli.help import command
 from migrator.cli.logs import log_to
@@ -104,7 +104,7 @@ def _show(report: Verification, given: dict[str, Any]) -> int:
     return report.exit_status
 
 
-def _asked(given: dict[str, Any]) -> Asked:
+def _asked(given: dict[str, Any]) -> VerifyRequest:
     level = Level(given["level"] or Level.ETAG.value)
     if given["manifest"] is not None and level is not Level.CONTENT:
         raise SettingsError(
@@ -114,7 +114,7 @@ def _asked(given: dict[str, Any]) -> Asked:
         )
     if given["against"] is not None:
         level = _against_level(given)
-    return Asked(
+    return VerifyRequest(
         level=level,
         sample=given["sample"],
         seed=given["seed"],

@@ -39,7 +39,7 @@ from migrator.core.tally import Count
 from migrator.reports.formatting import duration, files, shown, size
 from migrator.reports.text.watch import watch_as_json, watch_as_text
 from migrator.sync.change_detector import Lag
-from migrator.sync.messages import Told
+from migrator.sync.messages import ProgressEvent
 
 
 @command(short_help="Keep the target up to date while Bytes runs, up to the switch.")
@@ -73,7 +73,7 @@ def watch(**given: Any) -> int:
             prepared = prepare_to_migrate(locations, options, stopping)
             if not given["yes"]:
                 ask(prepared, options)
-            shows = _Shown(quiet=given["quiet"] or given["no_progress"], asks=until.stopped)
+            shows = _WatchLog(quiet=given["quiet"] or given["no_progress"], asks=until.stopped)
             watched = run_watch(prepared, options, until, shows, word.is_said, stopping)
             shows.close()
             log_forced(watched.report.findings)
@@ -120,7 +120,7 @@ def _word(*, asked: bool) -> Iterator[_Word]:
             signal.signal(signal.SIGUSR1, before)
 
 
-class _Shown(Log):
+class _WatchLog(Log):
     """The lag: on a terminal in one line that is kept up to date, elsewhere in a line now and then."""
 
     def __init__(self, *, quiet: bool, asks: bool) -> None:
@@ -133,7 +133,7 @@ class _Shown(Log):
         self._last = ""
         self._was_asked = False
 
-    def told(self, told: Told) -> None:
+    def told(self, told: ProgressEvent) -> None:
         super().told(told)
         self._seen.merge(told.tally.discovered)
         for entry in told.copied:

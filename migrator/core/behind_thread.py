@@ -9,7 +9,7 @@ from typing import ParamSpec
 P = ParamSpec("P")
 
 
-class Behind:
+class BehindThread:
     """At most one call is under way, so that no more than one part is held for it. The thread is made with the first call."""
 
     def __init__(self, name: str) -> None:

@@ -11,7 +11,7 @@ T = TypeVar("T")
 AT_ONCE = 8
 
 
-def together(calls: Sequence[Callable[[], T]]) -> list[T]:
+def run_concurrently(calls: Sequence[Callable[[], T]]) -> list[T]:
     """What the calls return, in their order; eight run at a time. Raises, when all have ended, what the first of them raised."""
     if len(calls) < 2:
         return [call() for call in calls]

@@ -49,7 +49,7 @@ class Entry(NamedTuple):
     inode: int = 0
 
     @property
-    def mark(self) -> str:
+    def version(self) -> str:
         """Tells this state of the raw file from a later one: the ETag on S3, the modification time on disk."""
         return self.etag or str(self.modified_ns)
 
@@ -112,14 +112,14 @@ class FinishedFolder(NamedTuple):
 class Provisional(NamedTuple):
     """A raw file that was copied while it was still young: should it change, its copy is ours to replace.
 
-    `mark` is the copy's `Entry.mark`, which tells it from anybody else's; `size` and `changed_ns` are the source's when it was read.
+    `version` is the copy's `Entry.version`, which tells it from anybody else's; `size` and `changed_ns` are the source's when it was read.
     """
 
     organization: str
     raw_id: RawId
     size: int
     changed_ns: int
-    mark: str
+    version: str
 
 
 class ProvenShard(NamedTuple):
@@ -140,8 +140,8 @@ class ProvenShard(NamedTuple):
 class UnfinishedUpload(NamedTuple):
     """A multipart upload that this tool began and that has not become an object yet.
 
-    `upload_id` is "" while the upload is only intended: the server has not told one yet. `part_size` in bytes; `stamp` is the source's
-    `Content.stamp` when it began; `began_at` in seconds since the epoch.
+    `upload_id` is "" while the upload is only intended: the server has not told one yet. `part_size` in bytes; `source_version` is
+    `Content.source_version` when it began; `began_at` in seconds since the epoch.
     """
 
     organization: str
@@ -150,7 +150,7 @@ class UnfinishedUpload(NamedTuple):
     key: str
     upload_id: str
     part_size: int
-    stamp: str
+    source_version: str
     began_at: float
 
 

@@ -38,19 +38,19 @@ class Action(Enum):
 class Step(NamedTuple):
     """One raw file of the source and what is to be done with it.
 
-    `own_mark` is the mark of a copy of ours at the target. Under that mark it may be replaced, if it is a beginning of the raw file as it
-    is now: that was still being written when it was copied.
+    `own_version` is the `Entry.version` of a copy of ours at the target. While it has that version it may be replaced, if it is a
+    beginning of the raw file as it is now: that was still being written when it was copied.
     """
 
     action: Action
     source: Entry
     target: Entry | None
-    own_mark: str | None = None
+    own_version: str | None = None
 
     @property
     def may_replace(self) -> bool:
         """What is at the target is a copy of ours, and still as we left it."""
-        return self.own_mark is not None and self.target is not None and self.target.mark == self.own_mark
+        return self.own_version is not None and self.target is not None and self.target.version == self.own_version
 
 
 class Outcome(Enum):
@@ -77,17 +77,18 @@ class Result(NamedTuple):
     """A raw file's outcome.
 
     `entry` is the source's, as it was when it was read. `reason` says why for everything but copied, present, proven and what a dry run
-    would copy. `mark` tells a copy of ours at the target from anybody else's, and of a proof what it rests on; `digests` are what it found.
+    would copy. `version` is the copy's `Entry.version` at the target; `evidence` says what a proof rests on, `digests` what it found.
     `code` is the `name` of the error behind the reason, `request_id` what the server's own log knows that request by; both may be empty.
     """
 
     entry: Entry
     outcome: Outcome
     reason: str = ""
-    mark: str = ""
+    version: str = ""
     digests: Digests | None = None
     code: str = ""
     request_id: str = ""
+    evidence: str = ""
 
 
 class NoticeKind(Enum):

@@ -27,16 +27,16 @@ class Content(Protocol):
         ...
 
     @property
-    def stamp(self) -> str:
+    def source_version(self) -> str:
         """Tells this state of the source from a later one: size, modification time and inode on disk, size and ETag on S3."""
         ...
 
     @property
     def resume_unit(self) -> int:
-        """Reading can begin at any multiple of this many bytes, by `accept` before the first `read`; 0 where it cannot."""
+        """Reading can begin at any multiple of this many bytes, by `resume_with` before the first `read`; 0 where it cannot."""
         ...
 
-    def accept(self, data: bytes) -> None:
+    def resume_with(self, data: bytes) -> None:
         """Take bytes that an earlier run read, as if they had been read now: they are proven with the rest. Whole units only."""
         ...
 
@@ -121,12 +121,12 @@ class Source(Protocol):
         """Whether nothing can be found for this organization: its place is missing or holds nothing. At most one request."""
         ...
 
-    def look(self, raw_file: RawFile) -> Entry | None:
+    def stat(self, raw_file: RawFile) -> Entry | None:
         """The raw file's entry as it is at this moment, None where there is none."""
         ...
 
     def is_listed(self, raw_file: RawFile) -> bool:
-        """Return whether a fresh listing shows the raw file, whatever `look` finds. Raises StoreError."""
+        """Return whether a fresh listing shows the raw file, whatever `stat` finds. Raises StoreError."""
         ...
 
     def promise(self, raw_file: RawFile) -> Promise | None:
@@ -169,8 +169,8 @@ class Receipt(Protocol):
     """What `Target.store` hands to `Target.publish`."""
 
     @property
-    def mark(self) -> str:
-        """The `Entry.mark` that the copy will have: tells our copy from another's later."""
+    def version(self) -> str:
+        """The `Entry.version` that the copy will have: tells our copy from another's later."""
         ...
 
 
@@ -181,7 +181,7 @@ class Target(Source, Protocol):
         """Make the organization's place (bucket or folder) if it is missing; called before its first `store`, maybe twice."""
         ...
 
-    def adopt(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
+    def server_side_copy(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
         """Copy without the bytes passing through here, where both ends are one server; None where that cannot be done. Else as `store`."""
         ...
 
@@ -194,8 +194,8 @@ class Target(Source, Protocol):
         """
         ...
 
-    def replace(self, raw_file: RawFile, content: Content, own_mark: str) -> Receipt:
-        """As `store`, over a copy of our own that still has this mark. Raises AlreadyThere if it is something else by now."""
+    def replace(self, raw_file: RawFile, content: Content, own_version: str) -> Receipt:
+        """As `store`, over a copy of our own that still has this version. Raises AlreadyThere if it is something else by now."""
         ...
 
     def publish(self, receipts: Sequence[tuple[RawFile, Receipt]]) -> Iterator[tuple[RawFile, StoreError | None]]:
@@ -210,7 +210,7 @@ class Target(Source, Protocol):
         ...
 
 
-class Answer(NamedTuple):
+class SinkAnswer(NamedTuple):
     """A sink's answer to one step. `stop` is what ends the run; such a raw file is pending. A BucketClosed ends only its organization's."""
 
     ticket: object
@@ -230,7 +230,7 @@ class Sink(Protocol):
         """Begin with a step; `ticket` comes back with its answer. Does not wait for any network."""
         ...
 
-    def answers(self, *, flush: bool) -> Iterator[Answer]:
+    def answers(self, *, flush: bool) -> Iterator[SinkAnswer]:
         """The answers that are there; waits for a moment if there are none. `flush`: nothing more comes for now, hold nothing back."""
         ...
 

@@ -34,7 +34,7 @@ REGION_CODES = frozenset(
 _BUCKETS_SHOWN = 10
 
 
-class Call(NamedTuple):
+class BytesCall(NamedTuple):
     """One of Bytes' calls and its answer: HTTP status (0: none came), the error's code and its words, both "" for a success."""
 
     name: str
@@ -56,18 +56,18 @@ class Replay:
     """
 
     bucket: str
-    calls: tuple[Call, ...]
+    calls: tuple[BytesCall, ...]
     made: bool = False
     removed: bool = False
     left: tuple[str, ...] = ()
     is_denied: bool = False
 
     @property
-    def failed(self) -> Call | None:
+    def failed(self) -> BytesCall | None:
         return next((call for call in self.calls if not call.is_fine), None)
 
     @property
-    def failures(self) -> tuple[Call, ...]:
+    def failures(self) -> tuple[BytesCall, ...]:
         """Every call that Bytes would fail on."""
         return tuple(call for call in self.calls if not call.is_fine)
 
@@ -82,7 +82,7 @@ class Replay:
         return not self.is_denied and any(_is_already_there(call) for call in self.failures)
 
 
-def _is_already_there(call: Call) -> bool:
+def _is_already_there(call: BytesCall) -> bool:
     return call.status == 409 and call.code in ALREADY_THERE
 
 
@@ -180,7 +180,7 @@ def untried_finding() -> Finding:
     )
 
 
-def _answer(call: Call) -> str:
+def _answer(call: BytesCall) -> str:
     if not call.status:
         return f"nothing of use: {call.words}"
     return f"{call.status} {call.code}" if call.code != str(call.status) else str(call.status)
@@ -201,7 +201,7 @@ def _what_is_left(replays: Sequence[Replay]) -> str:
     return told + (f" Could not be removed again: {', '.join(left)}." if left else "")
 
 
-def _why_and_cure(replay: Replay, failed: Call, endpoint: str | None) -> tuple[str, str]:
+def _why_and_cure(replay: Replay, failed: BytesCall, endpoint: str | None) -> tuple[str, str]:
     if replay.is_denied:
         return _of_somebody_else()
     if _is_already_there(failed):
@@ -259,7 +259,7 @@ def _already_there(endpoint: str | None) -> tuple[str, str]:
     )
 
 
-def _not_made(failed: Call) -> tuple[str, str]:
+def _not_made(failed: BytesCall) -> tuple[str, str]:
     if failed.status in (401, 403):
         return (
             "Bytes creates the bucket at every save and every read, also one that is there, and these credentials may not.",

@@ -11,7 +11,7 @@ from migrator.core.outcomes import Notice, NoticeKind
 from migrator.core.protocols import Source
 from migrator.core.tally import Count
 from migrator.doctor.disk_checks import Need
-from migrator.doctor.source import Sample
+from migrator.doctor.source import SourceSample
 
 LOOKED_AT = 1000
 """Raw files of an organization: a page of a listing."""
@@ -22,9 +22,9 @@ _SHOWN = 100
 
 def sample_of(
     source: Source, organizations: Sequence[str], *, seconds: float, clock: Callable[[], float] = time.monotonic
-) -> Sample:
+) -> SourceSample:
     """Look at the organizations one after another until the time is up; those that were not come to get the others' mean."""
-    sample = Sample()
+    sample = SourceSample()
     deadline = clock() + seconds
     for organization in organizations:
         if sample.counts and clock() > deadline:
@@ -44,7 +44,7 @@ def sample_of(
     return sample
 
 
-def need_of(source: Sample, target: Sample) -> Need:
+def need_of(source: SourceSample, target: SourceSample) -> Need:
     """What a data folder will take, beyond what it has: bytes in whole blocks, and the index folders."""
     files = total = folders = 0
     for organization, count in source.counts.items():
@@ -56,7 +56,7 @@ def need_of(source: Sample, target: Sample) -> Need:
     return Need(files=files, bytes=total + folders * _BLOCK, folders=folders, exact=source.exact and target.exact)
 
 
-def _look_at(source: Source, organization: str, sample: Sample) -> None:
+def _look_at(source: Source, organization: str, sample: SourceSample) -> None:
     count, last = Count(), ""
     is_cut = False
 

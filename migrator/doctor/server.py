@@ -33,7 +33,7 @@ class ServerSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Habits:
+class Quirks:
     """What a writing probe saw beyond `Abilities`; None: it could not be seen."""
 
     lists_in_byte_order: bool | None = None
@@ -140,7 +140,7 @@ def _encryption(seen: ServerSeen) -> Iterator[Finding]:
         yield passed(finding_names.ENCRYPTION, f"The bucket's default encryption: {seen.encryption or 'none'}.")
 
 
-def habit_findings(habits: Habits) -> Iterator[Finding]:
+def habit_findings(habits: Quirks) -> Iterator[Finding]:
     """What is different from S3, and what this program does instead."""
     if habits.lists_in_byte_order is not None:
         if habits.lists_in_byte_order:
@@ -164,7 +164,7 @@ def habit_findings(habits: Habits) -> Iterator[Finding]:
             )
 
 
-def abilities_finding(lacking: Sequence[str], habits: Habits | None) -> Finding:
+def abilities_finding(lacking: Sequence[str], habits: Quirks | None) -> Finding:
     """What the server lacks of S3's protections, and what is done instead."""
     told = list(lacking)
     if habits is not None and habits.checks_checksums is False:

@@ -15,7 +15,7 @@ IN_USE_WITHIN = 60.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Sample:
+class SourceSample:
     """What was met of an end. `counts`: raw files and bytes of each organization, extrapolated where not `exact`.
 
     `newest` in seconds since the epoch, 0 for nothing; `empty` are raw files of 0 bytes.
@@ -29,7 +29,9 @@ class Sample:
     unreadable: list[str] = field(default_factory=list)
 
 
-def source_findings(problems: Sequence[Problem], sample: Sample, *, is_disk: bool, now: float) -> Iterator[Finding]:
+def source_findings(
+    problems: Sequence[Problem], sample: SourceSample, *, is_disk: bool, now: float
+) -> Iterator[Finding]:
     """`problems` are what lay beside the organizations."""
     files = sum(count.files for count in sample.counts.values())
     about = "" if sample.exact else "about "

@@ -15,13 +15,13 @@ from migrator.core.tally import Shape, Tally
 from migrator.sync.messages import (
     Assignment,
     Closed,
-    Ended,
     Event,
     Learned,
+    ProgressEvent,
     Survey,
     Surveyed,
-    Told,
     Unit,
+    UnitEnded,
     UploadBegan,
     UploadEnded,
 )
@@ -39,7 +39,7 @@ class Order:
         self.attempt = ""
         self.at = ""
         self.tally, self.shape = Tally(), Shape()
-        self.held = Told(organization=self.organization)
+        self.held = ProgressEvent(organization=self.organization)
         self.surveyed: list[Surveyed] = []
         self.uploads = {upload_of(upload): upload for upload in _uploads_in(unit)}
 
@@ -86,11 +86,13 @@ class Orders:
     def take_back(self, order: Order) -> list[Event]:
         """Nothing that the attempt in force has told counts any more; it is over."""
         self._by_attempt.pop(order.attempt, None)
-        undoing = Told(organization=order.organization, tally=order.tally.taken_back(), shape=order.shape.taken_back())
+        undoing = ProgressEvent(
+            organization=order.organization, tally=order.tally.taken_back(), shape=order.shape.taken_back()
+        )
         is_nothing = order.tally == Tally()
         order.tally, order.shape = Tally(), Shape()
         order.attempt = order.at = ""
-        order.held, order.surveyed = Told(organization=order.organization), []
+        order.held, order.surveyed = ProgressEvent(organization=order.organization), []
         return [] if is_nothing else [undoing]
 
     def take(self, attempt: str, event: Event) -> list[Event]:
@@ -100,7 +102,7 @@ class Orders:
         if isinstance(event, (Learned, Closed)):
             return [event]
         order = self._by_attempt.get(attempt)
-        if isinstance(event, Told):
+        if isinstance(event, ProgressEvent):
             return self._take_told(order, event)
         if order is None:
             return []
@@ -114,13 +116,13 @@ class Orders:
         del self.open[order.number]
         self._by_attempt.pop(order.attempt, None)
         last: list[Event] = [*order.surveyed]
-        if order.held != Told(organization=order.organization):
+        if order.held != ProgressEvent(organization=order.organization):
             last.insert(0, order.held)
-        return [*last, Ended(error)]
+        return [*last, UnitEnded(error)]
 
-    def _take_told(self, order: Order | None, told: Told) -> list[Event]:
+    def _take_told(self, order: Order | None, told: ProgressEvent) -> list[Event]:
         if order is None:  # of an attempt that does not count any more: what it copied is there all the same
-            facts = Told(
+            facts = ProgressEvent(
                 organization=told.organization,
                 outdated=told.outdated,
                 provisional=told.provisional,
@@ -131,7 +133,7 @@ class Orders:
         order.shape.merge(told.shape)
         _hold(order.held, told)
         return [
-            Told(
+            ProgressEvent(
                 organization=told.organization,
                 tally=told.tally,
                 shape=told.shape,
@@ -153,7 +155,7 @@ class Orders:
         return [event]
 
 
-def _hold(held: Told, told: Told) -> None:
+def _hold(held: ProgressEvent, told: ProgressEvent) -> None:
     """What could not be taken back, or would be written down twice."""
     held.problems += told.problems
     held.extra += told.extra

@@ -18,7 +18,7 @@ from migrator.core.entities import UnfinishedUpload
 from migrator.core.errors import MigratorError
 from migrator.engines.threads import UnitsHere
 from migrator.sync.channel import Acknowledgements, Line
-from migrator.sync.messages import Ended, Event, Learned, Survey, Told, Unit, UploadBegan, UploadEnded
+from migrator.sync.messages import Event, Learned, ProgressEvent, Survey, Unit, UnitEnded, UploadBegan, UploadEnded
 
 _LOOKED_EVERY = 0.5
 
@@ -160,7 +160,7 @@ class Station:
         if attempt is None or self._abandoned:
             return
         self._say(Said(attempt.name, _unnumbered(event)))
-        if isinstance(event, Ended):
+        if isinstance(event, UnitEnded):
             attempt.ended.set()
 
 
@@ -170,9 +170,9 @@ def _numbered(unit: Unit, number: int) -> Unit:
 
 def _unnumbered(event: Event) -> Event:
     """Numbers mean nothing outside of the station."""
-    if isinstance(event, Ended):
-        return Ended(event.error)
-    return replace(event, unit=0) if isinstance(event, Told) else event
+    if isinstance(event, UnitEnded):
+        return UnitEnded(event.error)
+    return replace(event, unit=0) if isinstance(event, ProgressEvent) else event
 
 
 def refusal_of(look: Look) -> MigratorError | None:

@@ -16,7 +16,7 @@ _log = logging.getLogger("migrator")
 
 
 @dataclass(slots=True)
-class Place:
+class RegisteredWorker:
     """A worker. `is_fit` None: it is being looked at. `looked_at` by the caller's clock."""
 
     address: str
@@ -25,11 +25,11 @@ class Place:
     is_fit: bool | None = None
 
 
-class Places:
+class WorkerRegistry:
     """All workers that are there now. Used by one thread."""
 
     def __init__(self) -> None:
-        self.here: dict[str, Place] = {}
+        self.here: dict[str, RegisteredWorker] = {}
         self._left_out: dict[str, str] = {}
 
     @property
@@ -55,14 +55,14 @@ class Places:
             for name, reason in self._left_out.items()
         )
 
-    def see(self, addresses: Mapping[str, str], now: float) -> list[Place]:
+    def see(self, addresses: Mapping[str, str], now: float) -> list[RegisteredWorker]:
         """Take down who is there, by address and name; answers who is to be looked at."""
         for place in [place for address, place in self.here.items() if address not in addresses]:
             del self.here[place.address]
             _log.warning("worker %s is gone", place.name)
         look_at = []
         for address, name in addresses.items():
-            place = self.here.setdefault(address, Place(address, name, now))
+            place = self.here.setdefault(address, RegisteredWorker(address, name, now))
             if place.looked_at == now:
                 look_at.append(place)
             elif place.is_fit is False and now - place.looked_at >= LOOKED_ANEW_SECONDS:
@@ -80,7 +80,7 @@ class Places:
         self.here.pop(address, None)
         self._leave_out(name, reason)
 
-    def judge(self, place: Place, refusal: str) -> None:
+    def judge(self, place: RegisteredWorker, refusal: str) -> None:
         """What the look has found: nothing, or why the worker cannot do its part."""
         place.is_fit = not refusal
         if refusal:

@@ -58,7 +58,7 @@ class DamagedError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerFile:
+class LedgerDatabase:
     """An opened ledger file that was proven sound. `copy` is the private folder of one that is only read."""
 
     connection: sqlite3.Connection
@@ -79,7 +79,7 @@ class LedgerFile:
                 set_aside(self.path, self.opened_at)
 
 
-def open_to_write(path: Path, identities: tuple[str, str], now: float, patience: float) -> LedgerFile:
+def open_to_write(path: Path, identities: tuple[str, str], now: float, patience: float) -> LedgerDatabase:
     """Open for the one who holds the lock; make it where it is missing, and anew where it is damaged. Raises CannotStart."""
     findings: tuple[Finding, ...] = ()
     try:
@@ -90,12 +90,12 @@ def open_to_write(path: Path, identities: tuple[str, str], now: float, patience:
             connection = _open_writable(path, identities, patience)
     except (sqlite3.Error, OSError, DamagedError) as error:
         raise trouble(CannotStart, "ledger-unwritable", path, error) from error
-    return LedgerFile(
+    return LedgerDatabase(
         connection=connection, path=path, identities=identities, opened_at=now, findings=findings, is_writable=True
     )
 
 
-def open_copy(path: Path, wanted: tuple[str | None, str | None]) -> LedgerFile | None:
+def open_copy(path: Path, wanted: tuple[str | None, str | None]) -> LedgerDatabase | None:
     """Open a private copy; None where there is nothing sound to copy. Raises CannotStart."""
     unreadable: OSError | None = None
     for _ in range(COPY_ATTEMPTS):
@@ -166,7 +166,7 @@ def _create(path: Path, identities: tuple[str, str]) -> None:
     sync_folder(path.parent)
 
 
-def _open_copy(path: Path) -> LedgerFile:
+def _open_copy(path: Path) -> LedgerDatabase:
     """Raises DamagedError, CannotStart, OSError."""
     _check_header(path)
     with ExitStack() as undo:
@@ -176,7 +176,7 @@ def _open_copy(path: Path) -> LedgerFile:
         place, mode = (Path(copy.name, path.name), "mode=rw") if copy else (path, "mode=ro&immutable=1")
         try:
             connection = undo.enter_context(closing(_connect(place, mode, 0)))
-            file = LedgerFile(connection=connection, path=path, identities=_check(connection, path), copy=copy)
+            file = LedgerDatabase(connection=connection, path=path, identities=_check(connection, path), copy=copy)
         except sqlite3.Error as error:
             raise DamagedError(str(error)) from error
         undo.pop_all()

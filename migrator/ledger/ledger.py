@@ -24,7 +24,7 @@ from migrator.core.entities import FinishedFolder, ProvenShard, Provisional, Raw
 from migrator.core.errors import MustStop
 from migrator.core.outcomes import Problem
 from migrator.ledger import records
-from migrator.ledger.database import INSERT, LedgerFile, is_damage, open_copy, open_to_write, trouble
+from migrator.ledger.database import INSERT, LedgerDatabase, is_damage, open_copy, open_to_write, trouble
 from migrator.ledger.records import Expected, RunRow, Sealer, Totals, key_of, text_of
 
 SELECT = (
@@ -41,7 +41,7 @@ T = TypeVar("T")
 class Ledger:
     """An open ledger. `findings` is what opening it brought up."""
 
-    def __init__(self, file: LedgerFile) -> None:
+    def __init__(self, file: LedgerDatabase) -> None:
         """Take over an opened file; `close` gives it back."""
         self.path = file.path
         self.source_identity, self.target_identity = file.identities

@@ -142,15 +142,15 @@ def read_proven(organization: str, prefix: str, value: object) -> ProvenShard | 
 
 
 def provisional_body(copy: Provisional) -> object:
-    return [copy.size, copy.changed_ns, copy.mark]
+    return [copy.size, copy.changed_ns, copy.version]
 
 
 def read_provisional(organization: str, name: str, value: object) -> Provisional | None:
     match value:
-        case [int(size), int(changed), str(mark)] if (
-            is_raw_id(name) and _are_counts([size, changed]) and _is_mark(mark)
+        case [int(size), int(changed), str(version)] if (
+            is_raw_id(name) and _are_counts([size, changed]) and _is_mark(version)
         ):
-            return Provisional(organization, RawId(name), size, changed, mark)
+            return Provisional(organization, RawId(name), size, changed, version)
     return None
 
 
@@ -160,10 +160,12 @@ def upload_body(upload: UnfinishedUpload) -> object:
 
 def read_upload(organization: str, name: str, value: object) -> UnfinishedUpload | None:
     match value:
-        case [str(bucket), str(key), str(upload_id), int(part_size), str(stamp), int() | float() as began_at]:
+        case [str(bucket), str(key), str(upload_id), int(part_size), str(source_version), int() | float() as began_at]:
             is_sound = is_raw_id(name) and key.endswith(name) and part_size > 0 and _is_time(began_at)
             if is_sound:
-                return UnfinishedUpload(organization, RawId(name), bucket, key, upload_id, part_size, stamp, began_at)
+                return UnfinishedUpload(
+                    organization, RawId(name), bucket, key, upload_id, part_size, source_version, began_at
+                )
     return None
 
 

@@ -12,7 +12,7 @@ from migrator.reports.formatting import shown
 from migrator.reports.json import as_json_line
 from migrator.reports.report import Evidence
 from migrator.reports.report_folder import ReportFolder
-from migrator.sync.messages import Told
+from migrator.sync.messages import ProgressEvent
 
 NDJSON = "files.ndjson"
 SIGNS = "files.txt"
@@ -34,7 +34,7 @@ class FileList:
             self._stack = undo.pop_all()
         self._error: OSError | None = None
 
-    def told(self, told: Told) -> None:
+    def told(self, told: ProgressEvent) -> None:
         if self._error is None:
             try:
                 for problem in (*told.problems, *told.extra):

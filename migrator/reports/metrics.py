@@ -18,7 +18,7 @@ from migrator.core.outcomes import Outcome
 from migrator.core.tally import Tally
 from migrator.reports.formatting import shown
 from migrator.reports.report import Report
-from migrator.sync.messages import Told
+from migrator.sync.messages import ProgressEvent
 
 WRITTEN_EVERY_SECONDS = 10.0
 PREFIX = "bytes_migrator"
@@ -56,7 +56,7 @@ class MetricsFile(Collector):
                 cure="Name another with --metrics-file.",
             ) from error
 
-    def told(self, told: Told) -> None:
+    def told(self, told: ProgressEvent) -> None:
         tally = self._tallies.setdefault(told.organization, Tally()) if told.organization else self._above
         tally.merge(told.tally)
         self._errors.update(problem.code or problem.kind for problem in told.problems if problem.kind in _ERRORS)

@@ -54,7 +54,7 @@ def status_when_interrupted(by: str) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ReportRow:
     """One organization: its bucket (None on disk) and what became of its raw files."""
 
     organization: str
@@ -76,7 +76,7 @@ class Report:
     source: str
     target: str
     dry_run: bool
-    rows: tuple[Row, ...]
+    rows: tuple[ReportRow, ...]
     totals: Totals
     findings: tuple[Finding, ...]
     settings: tuple[Setting, ...]

@@ -13,9 +13,9 @@ from migrator.config.settings import Setting
 from migrator.core.outcomes import Finding, FindingStatus, Outcome, Problem
 from migrator.core.tally import Count, Shape, Tally
 from migrator.ledger.records import END_OF_TIME, RunRow
-from migrator.reports.report import Report, Row, Stopped
+from migrator.reports.report import Report, ReportRow, Stopped
 from migrator.sync.coordinator import Totals
-from migrator.sync.timeline import MOST_STEPS, Course, Step
+from migrator.sync.timeline import MOST_STEPS, Timeline, TimelineStep
 
 _MOST_DIGITS, _MOST_DAYS = 64, 100_000
 _BESIDE = ("extra", "stray", "closed", "owner_corrected", "present_unseen")
@@ -68,7 +68,7 @@ def report_again(
         target=run.target,
         dry_run=False,
         rows=tuple(
-            Row(organization=name, bucket=_text_or_none(buckets.get(name)), tally=tally)
+            ReportRow(organization=name, bucket=_text_or_none(buckets.get(name)), tally=tally)
             for name, tally in sorted(totals.organizations.items())
         ),
         totals=totals,
@@ -143,7 +143,9 @@ def _fill(totals: Totals, kept: Mapping[str, Any]) -> None:
     match kept.get("course"):
         case [int() | float() as seconds, list(steps)] if not isinstance(seconds, bool) and 0 < seconds < END_OF_TIME:
             sound = [each for each in steps if isinstance(each, list) and len(each) == 4 and all(map(_is_count, each))]
-            totals.course = Course(seconds_per_step=seconds, steps=[Step(*each) for each in sound[:MOST_STEPS]])
+            totals.course = Timeline(
+                seconds_per_step=seconds, steps=[TimelineStep(*each) for each in sound[:MOST_STEPS]]
+            )
 
 
 def _pairs(value: list[Any], most: int) -> Iterable[tuple[int, int]]:

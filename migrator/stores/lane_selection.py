@@ -12,10 +12,10 @@ from migrator.stores.disk.source import DiskSource
 from migrator.stores.s3.source import S3Source, S3Target
 
 if TYPE_CHECKING:
-    from migrator.transfer.batch_sink import BulkLane
+    from migrator.transfer.batch_sink import FastLane
 
 
-def bulk_lane_between(source: Source, target: Target, *, largest_window: int) -> BulkLane | None:
+def bulk_lane_between(source: Source, target: Target, *, largest_window: int) -> FastLane | None:
     """The lane for small raw files; None where there is none (or no libcurl), and the careful lane carries everything."""
     wires = [store.wire for store in (source, target) if isinstance(store, S3Source)]
     if not wires or (wire := wires[0]) is None:
@@ -33,10 +33,10 @@ def bulk_lane_between(source: Source, target: Target, *, largest_window: int) ->
         job = small_copies.BucketToBucket(source, target, (wire, wires[1]))
     else:
         return None
-    return small_objects.BulkLane(job, wire, largest_window=largest_window)
+    return small_objects.SmallObjectLane(job, wire, largest_window=largest_window)
 
 
-def proving_lane(prover: Proves, source: Source, target: Source, *, largest_window: int) -> BulkLane | None:
+def proving_lane(prover: Proves, source: Source, target: Source, *, largest_window: int) -> FastLane | None:
     """The lane for a verification by this prover; None where nothing is to be read from S3, or without libcurl."""
     wires = [store.wire for store in (source, target) if isinstance(store, S3Source)]
     if not wires or wires[0] is None:
@@ -54,27 +54,27 @@ def proving_lane(prover: Proves, source: Source, target: Source, *, largest_wind
         job = small_reads.LookAtTarget(target, wires[-1], prover)
     else:
         return None
-    return small_objects.BulkLane(job, wires[0], largest_window=largest_window)
+    return small_objects.SmallObjectLane(job, wires[0], largest_window=largest_window)
 
 
-def reading_lane(store: Source, is_right: Callable[[RawFile, bytes], bool], *, largest_window: int) -> BulkLane | None:
+def reading_lane(store: Source, is_right: Callable[[RawFile, bytes], bool], *, largest_window: int) -> FastLane | None:
     """The lane that reads small raw files of one end and asks whether they are right; None for a disk, or without libcurl."""
     if not isinstance(store, S3Source) or store.wire is None:
         return None
     from migrator.stores.s3.transfer import small_objects, small_reads  # noqa: PLC0415 - as above
 
     job = small_reads.ReadRight(store, store.wire, is_right)
-    return small_objects.BulkLane(job, store.wire, largest_window=largest_window)
+    return small_objects.SmallObjectLane(job, store.wire, largest_window=largest_window)
 
 
-def looking_lane(store: S3Source, *, largest_window: int) -> BulkLane | None:
+def looking_lane(store: S3Source, *, largest_window: int) -> FastLane | None:
     """The lane that looks whether objects are still as they were read; None without libcurl."""
     if store.wire is None:
         return None
     from migrator.stores.s3.transfer import small_objects, small_reads  # noqa: PLC0415 - as above
 
     job = small_reads.LookAgain(store, store.wire)
-    return small_objects.BulkLane(job, store.wire, largest_window=largest_window)
+    return small_objects.SmallObjectLane(job, store.wire, largest_window=largest_window)
 
 
 def _is_read(store: Source) -> TypeGuard[DiskSource | S3Source]:

@@ -49,12 +49,12 @@ class ManifestSource:
     def is_empty(self, organization: str) -> bool:
         return organization not in self._manifest.blocks
 
-    def look(self, raw_file: RawFile) -> Entry | None:
+    def stat(self, raw_file: RawFile) -> Entry | None:
         kept = next(self._manifest.lines(raw_file.organization, raw_file.raw_id), None)
         return _entry_of(kept) if kept is not None and kept.raw_file == raw_file else None
 
     def is_listed(self, raw_file: RawFile) -> bool:
-        return self.look(raw_file) is not None
+        return self.stat(raw_file) is not None
 
     def promise(self, raw_file: RawFile) -> Promise | None:
         kept = next(self._manifest.lines(raw_file.organization, raw_file.raw_id), None)

@@ -52,10 +52,10 @@ class MemoryContent:
         self._is_same = True
 
     @property
-    def stamp(self) -> str:
-        return f"{self.entry.size} {self.entry.mark}"
+    def source_version(self) -> str:
+        return f"{self.entry.size} {self.entry.version}"
 
-    def accept(self, data: bytes) -> None:
+    def resume_with(self, data: bytes) -> None:
         self._is_same = self.read(len(data)) == data and self._is_same
 
     def read(self, size: int) -> bytes:
@@ -76,11 +76,11 @@ class MemoryContent:
 class MemoryReceipt:
     """Content that arrived, and that nobody sees yet."""
 
-    __slots__ = ("kept", "mark", "replaces")
+    __slots__ = ("kept", "replaces", "version")
 
     def __init__(self, kept: _Kept, replaces: str | None) -> None:
         self.kept = kept
-        self.mark = kept.entry.mark
+        self.version = kept.entry.version
         self.replaces = replaces
 
 
@@ -194,7 +194,7 @@ class MemoryStore:
         place = self._places.get(organization)
         return place is None or not (place.raw_files or place.strays)
 
-    def look(self, raw_file: RawFile) -> Entry | None:
+    def stat(self, raw_file: RawFile) -> Entry | None:
         kept = self._find(raw_file)
         return kept.entry if kept is not None else None
 
@@ -226,14 +226,14 @@ class MemoryStore:
     def clear_leftovers(self, source: Source) -> None:
         """What is not published is nowhere."""
 
-    def adopt(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
+    def server_side_copy(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
         return None
 
     def store(self, raw_file: RawFile, content: Content) -> MemoryReceipt:
         return self._receive(raw_file, content, None)
 
-    def replace(self, raw_file: RawFile, content: Content, own_mark: str) -> MemoryReceipt:
-        return self._receive(raw_file, content, own_mark)
+    def replace(self, raw_file: RawFile, content: Content, own_version: str) -> MemoryReceipt:
+        return self._receive(raw_file, content, own_version)
 
     def publish(self, receipts: Sequence[tuple[RawFile, Receipt]]) -> Iterator[tuple[RawFile, StoreError | None]]:
         for raw_file, receipt in receipts:
@@ -255,10 +255,10 @@ class MemoryStore:
         content.finish()
         return MemoryReceipt(self._keep(raw_file.raw_id, data), replaces)
 
-    def _refuse_another(self, raw_file: RawFile, own_mark: str | None) -> None:
+    def _refuse_another(self, raw_file: RawFile, own_version: str | None) -> None:
         """Raise unless there is nothing under this name, or our own copy that still has this mark."""
-        found = self.look(raw_file)
-        if (found.mark if found is not None else None) != own_mark:
+        found = self.stat(raw_file)
+        if (found.version if found is not None else None) != own_version:
             raise AlreadyThere("already-there", f"{self.describe(raw_file)} exists by now, or is not what it was.")
 
     # --- keeping -----------------------------------------------------------------------------------------------------

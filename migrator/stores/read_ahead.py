@@ -14,7 +14,7 @@ _CHUNK = 1_000
 _CHUNKS_AHEAD = 3
 
 
-class Prefetch(Generic[T]):
+class ReadAhead(Generic[T]):
     """Iterates over what another iterator gives, read ahead by a few thousand items; begins at once. Errors come out in their place."""
 
     def __init__(self, make: Callable[[], Iterator[T]]) -> None:

@@ -24,9 +24,9 @@ def temporary_name(raw_id: str, run: str) -> str:
     return f".{raw_id}.{run}.bytes-migrator"
 
 
-def partial_name(raw_id: str, stamp: str) -> str:
+def partial_name(raw_id: str, source_version: str) -> str:
     """Where any run writes a large raw file whose source has this stamp, so that the next one can go on."""
-    return temporary_name(raw_id, f"p{hashlib.sha256(stamp.encode()).hexdigest()[:16]}")
+    return temporary_name(raw_id, f"p{hashlib.sha256(source_version.encode()).hexdigest()[:16]}")
 
 
 def is_partial(name: str) -> bool:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from migrator.core.entities import HEX_DIGITS, INDEX_LENGTH, Entry, Fingerprint, Provisional, RawFile, RawId, Shard
 from migrator.core.protocols import Source
 from migrator.core.tally import Count
-from migrator.sync.messages import Assignment, Told
+from migrator.sync.messages import Assignment, ProgressEvent
 
 AT_MOST_EACH = 1_000
 """Raw files in one unit of work."""
@@ -24,7 +24,7 @@ _FOLDERS = 16**INDEX_LENGTH
 _NUMBERS = 3
 
 
-class _Seen:
+class _FolderFingerprints:
     """The fingerprints of an organization's index folders, in 24 bytes for each that there can be."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class _Seen:
         return max(self.floor_ns, before.changed_ns if before is not None else 0)
 
 
-class Found(NamedTuple):
+class Changes(NamedTuple):
     """What a look found: raw files that are new, or changed since they were copied while young, by organization."""
 
     entries: dict[str, list[Entry]]
@@ -77,26 +77,26 @@ class Found(NamedTuple):
                 yield Assignment(shard=Shard(organization), target_is_empty=False, provisional=own, entries=some)
 
 
-class Lookout:
+class ChangeDetector:
     """Looks at a source on disk again and again. `settle_ns`: how long a raw file may still be written to."""
 
     def __init__(self, source: Source, *, settle_ns: int, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._source = source
         self._settle_ns = settle_ns
         self._clock_ns = clock_ns
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, _FolderFingerprints] = {}
         self._glanced: Iterator[tuple[str, str]] = iter(())
         self.young: dict[str, dict[RawId, Provisional]] = {}
 
     def remember(self, organizations: Iterable[str]) -> None:
         """Take down how everything is, before a pass looks into it: what changes from here on is found."""
         for organization in organizations:
-            seen = self._seen[organization] = _Seen()
+            seen = self._seen[organization] = _FolderFingerprints()
             for folder in self._source.folders(Shard(organization)):
                 seen.put(folder.prefix, folder.fingerprint)
                 seen.floor_ns = max(seen.floor_ns, folder.fingerprint.changed_ns)
 
-    def told(self, told: Told) -> None:
+    def told(self, told: ProgressEvent) -> None:
         """Learn which copies were made of young raw files: these may still grow, which no folder shows."""
         young = self.young.setdefault(told.organization, {})
         young.update({copy.raw_id: copy for copy in told.provisional})
@@ -125,7 +125,7 @@ class Lookout:
                 break
         return False
 
-    def look(self) -> Found:
+    def look(self) -> Changes:
         """What came in since the last look. Raises StoreError."""
         found: dict[str, list[Entry]] = {}
         for organization, seen in self._seen.items():
@@ -133,9 +133,9 @@ class Lookout:
             fresh.update({entry.raw_id: entry for entry in self._grown(organization)})
             if fresh:
                 found[organization] = list(fresh.values())
-        return Found(found)
+        return Changes(found)
 
-    def _new(self, organization: str, seen: _Seen) -> Iterator[Entry]:
+    def _new(self, organization: str, seen: _FolderFingerprints) -> Iterator[Entry]:
         young = self.young.get(organization, {})
         for folder in self._source.folders(Shard(organization)):
             prefix, now = folder
@@ -157,7 +157,7 @@ class Lookout:
         young = self.young.get(organization, {})
         settled_before = self._clock_ns() - self._settle_ns
         for raw_id, copy in list(young.items()):
-            entry = self._source.look(RawFile(organization, raw_id))
+            entry = self._source.stat(RawFile(organization, raw_id))
             if entry is not None and (entry.size, entry.changed_ns) != (copy.size, copy.changed_ns):
                 yield entry
             elif entry is None or entry.changed_ns < settled_before:
@@ -174,13 +174,13 @@ class Lag:
     copied: Count = field(default_factory=Count)
     since_ns: int = field(default_factory=time.time_ns)
 
-    def found(self, found: Found, now_ns: int) -> None:
+    def found(self, found: Changes, now_ns: int) -> None:
         """So many are to be brought now."""
         self.files = found.files
         self.seconds = max(0.0, (now_ns - found.oldest_ns) / 1e9) if found.files else 0.0
         self.largest_seconds = max(self.largest_seconds, self.seconds if found.oldest_ns >= self.since_ns else 0.0)
 
-    def told(self, told: Told) -> None:
+    def told(self, told: ProgressEvent) -> None:
         now_ns = time.time_ns()
         for entry in told.copied:
             self.copied.add(entry.size)

@@ -17,17 +17,17 @@ from migrator.core.tally import Count, Shape, Tally
 from migrator.sync.messages import (
     Assignment,
     Closed,
-    Ended,
     Event,
     Learned,
+    ProgressEvent,
     Survey,
     Surveyed,
-    Told,
     Unit,
+    UnitEnded,
     UploadBegan,
     UploadEnded,
 )
-from migrator.sync.timeline import Course
+from migrator.sync.timeline import Timeline
 
 PROBLEMS_SHOWN = 1_000
 GRAVEST_FIRST = (
@@ -45,7 +45,7 @@ _EVENT_WAIT = 0.2
 
 
 class Engine(Protocol):
-    """Spreads units over workers. Events of one unit arrive in order, its `Ended` last."""
+    """Spreads units over workers. Events of one unit arrive in order, its `UnitEnded` last."""
 
     @property
     def capacity(self) -> int:
@@ -84,7 +84,7 @@ class Memory(Protocol):
         """Make durable that an upload began, or forget one that ended."""
         ...
 
-    def record(self, told: Told) -> None:
+    def record(self, told: ProgressEvent) -> None:
         """Make durable what was told. Called before anybody is shown it."""
         ...
 
@@ -92,7 +92,7 @@ class Memory(Protocol):
 class Observer(Protocol):
     """Is shown a run while it goes on."""
 
-    def told(self, told: Told) -> None: ...
+    def told(self, told: ProgressEvent) -> None: ...
 
     def tick(self) -> None:
         """Called some times a second, whether anything happened or not."""
@@ -115,13 +115,13 @@ class Totals:
     problems_total: int = 0
     groups: Counter[tuple[str, str]] = field(default_factory=Counter)
     shape: Shape = field(default_factory=Shape)
-    course: Course = field(default_factory=Course)
+    course: Timeline = field(default_factory=Timeline)
     learned: dict[str, int] = field(default_factory=dict)
     samples: int = 0
     sampled_of: int = 0
     _first: dict[str, list[Problem]] = field(default_factory=dict)
 
-    def add(self, told: Told) -> None:
+    def add(self, told: ProgressEvent) -> None:
         if told.organization:
             self.organizations.setdefault(told.organization, Tally()).merge(told.tally)
         else:
@@ -248,7 +248,7 @@ class Coordinator:
         if isinstance(event, Surveyed):
             self._totals.sampled(event)
             self._surveyed.append(self._assignments(event))
-        elif isinstance(event, Told):
+        elif isinstance(event, ProgressEvent):
             self.take_down(event)
         elif isinstance(event, (UploadBegan, UploadEnded)):
             self._memory.record_upload(event)
@@ -259,7 +259,7 @@ class Coordinator:
         elif isinstance(event, Closed):
             self._closed[event.organization] = event.error
             self._stop_if_all_are_closed()
-        elif isinstance(event, Ended):
+        elif isinstance(event, UnitEnded):
             self._under_way -= 1
             if event.error is not None:
                 self._error = self._error or event.error
@@ -275,7 +275,7 @@ class Coordinator:
             self._error = MustStop(first.name, first.what, why=why, cure=first.cure)
             self._stopping.set()
 
-    def take_down(self, told: Told) -> None:
+    def take_down(self, told: ProgressEvent) -> None:
         """Write an event down, count it, and show it to the observers."""
         self._memory.record(told)
         self._totals.add(told)

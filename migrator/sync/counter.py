@@ -17,7 +17,7 @@ STARTS_AFTER_SECONDS = 2.0
 """Short runs are over before a total would help, and need the core themselves."""
 
 
-class CountAhead:
+class SourceCounter:
     """Counts the source's raw files in a thread of its own. A context manager; leaving it ends the counting.
 
     `known` is what an earlier run counted of some organizations. It stands for the total, and they are counted anew only when `finish`
@@ -45,7 +45,7 @@ class CountAhead:
         self.total = _sum(self.by_organization.values())
         self.is_final = False
 
-    def __enter__(self) -> CountAhead:
+    def __enter__(self) -> SourceCounter:
         self._thread.start()
         return self
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from migrator.core.entities import RawFile
 from migrator.core.outcomes import Action, Outcome, Result, Step
-from migrator.core.protocols import Answer, Source
+from migrator.core.protocols import SinkAnswer, Source
 
 _ROOM = 1_000
 
@@ -17,16 +17,16 @@ class Rehearse:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._answers: deque[Answer] = deque()
+        self._answers: deque[SinkAnswer] = deque()
 
     @property
     def has_room(self) -> bool:
         return len(self._answers) < _ROOM
 
     def submit(self, ticket: object, organization: str, step: Step) -> None:
-        self._answers.append(Answer(ticket, self._result(organization, step)))
+        self._answers.append(SinkAnswer(ticket, self._result(organization, step)))
 
-    def answers(self, *, flush: bool) -> Iterator[Answer]:
+    def answers(self, *, flush: bool) -> Iterator[SinkAnswer]:
         while self._answers:
             yield self._answers.popleft()
 

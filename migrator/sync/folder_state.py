@@ -39,9 +39,9 @@ def _text(digest: bytes) -> str:
     return base64.b64encode(digest).decode()
 
 
-def target_number(raw_id: str, size: int, mark: str) -> int:
+def target_number(raw_id: str, size: int, version: str) -> int:
     """One raw file's part of a target's digest, which is the sum of these numbers: outcomes come in any order."""
-    listed = f"{raw_id} {size} {mark}".encode()
+    listed = f"{raw_id} {size} {version}".encode()
     return int.from_bytes(hashlib.blake2b(listed, digest_size=_DIGEST_BYTES).digest(), "big")
 
 
@@ -73,7 +73,7 @@ def holds(finished: FinishedFolder, targets: Iterable[Entry | None]) -> bool:
     present = [entry for entry in targets if entry is not None]
     if len(present) != finished.files:
         return False
-    return target_digest(target_number(entry.raw_id, entry.size, entry.mark) for entry in present) == finished.target
+    return target_digest(target_number(entry.raw_id, entry.size, entry.version) for entry in present) == finished.target
 
 
 @dataclass(slots=True)
@@ -100,13 +100,13 @@ class FolderWork:
         self._listed.append(_LISTED % entry)
         self.newest_ns = max(self.newest_ns, entry.changed_ns)
 
-    def at_target(self, entry: Entry, mark: str, *, is_own: bool) -> None:
+    def at_target(self, entry: Entry, version: str, *, is_own: bool) -> None:
         """Take down that this one is at the target, with that mark. In any order."""
         self._files += 1
         self._bytes += entry.size
-        self._target += target_number(entry.raw_id, entry.size, mark)
+        self._target += target_number(entry.raw_id, entry.size, version)
         self._is_own = self._is_own and is_own
-        self.is_open = self.is_open and bool(mark)
+        self.is_open = self.is_open and bool(version)
 
     def finished(self, organization: str) -> FinishedFolder | None:
         """The folder, if each raw file that is old enough is at the target."""

@@ -35,7 +35,7 @@ _HEX = {"sha256": re.compile(r"[0-9a-f]{64}"), "md5": re.compile(r"[0-9a-f]{32}"
 _EXCERPT = 60
 
 
-class Row(NamedTuple):
+class ManifestRow(NamedTuple):
     """One raw file that was proven. `verified_at` in seconds since the epoch."""
 
     raw_file: RawFile
@@ -66,7 +66,7 @@ class Row(NamedTuple):
         return json.dumps(told) + "\n"
 
 
-class Sheets:
+class ManifestShards:
     """The sheets of a manifest's folder. Written by workers, put together by one process at the end.
 
     A sheet is named by its own digest: should two workers have had one shard, what one of them broke off is not what the other proved.
@@ -96,7 +96,7 @@ class Sheets:
                 cure="Name another folder with --manifest.",
             ) from error
 
-    def write(self, shard: Shard, rows: Iterable[Row]) -> str:
+    def write(self, shard: Shard, rows: Iterable[ManifestRow]) -> str:
         """Write a shard's sheets, durably; returns the digest by which `holds` knows them. Raises MustStop."""
         ordered = sorted(rows, key=lambda row: row.raw_file.raw_id)
         sums = "".join(row.as_sum() for row in ordered).encode()

@@ -69,7 +69,7 @@ class Surveyed:
 
 
 @dataclass(slots=True, kw_only=True)
-class Told:
+class ProgressEvent:
     """An event: what has happened in an organization since the last one. `extra` and `copied` are told only where somebody lists them.
 
     `outdated` are folders that an earlier run finished and that the target does not have as they were then. Of a verification: `proven`
@@ -121,7 +121,7 @@ class Learned(NamedTuple):
     value: int
 
 
-class Ended(NamedTuple):
+class UnitEnded(NamedTuple):
     """An event: a unit has come to its end; `error` is what ends the run, if anything."""
 
     error: MigratorError | None = None
@@ -136,7 +136,7 @@ class Closed(NamedTuple):
     unit: int = 0
 
 
-Event = Surveyed | Told | UploadBegan | UploadEnded | Learned | Closed | Ended
+Event = Surveyed | ProgressEvent | UploadBegan | UploadEnded | Learned | Closed | UnitEnded
 
 
 def problem_of(notice: Notice) -> Problem:

@@ -35,8 +35,8 @@ from migrator.core.protocols import Sink, Source
 from migrator.core.tally import Count
 from migrator.sync.compare import compare, verdict_of
 from migrator.sync.folder_state import FolderWork, holds, index_of, parted
-from migrator.sync.manifest import Row, Sheets
-from migrator.sync.messages import Assignment, Closed, Event, Survey, Surveyed, Told
+from migrator.sync.manifest import ManifestRow, ManifestShards
+from migrator.sync.messages import Assignment, Closed, Event, ProgressEvent, Survey, Surveyed
 from migrator.sync.rules import REFUSE, Rules
 
 TOLD_AFTER_RESULTS = 500
@@ -79,7 +79,7 @@ class Proofs:
 
     key: str
     rests_ns: int
-    sheets: Sheets | None = None
+    sheets: ManifestShards | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ class Pass:
         """Whether raw files are left out on purpose."""
         return bool(self.ages) or self.sample is not None
 
-    def survey(self, unit: Survey, overflow: Callable[[Told], None] | None = None) -> Iterator[Event]:
+    def survey(self, unit: Survey, overflow: Callable[[ProgressEvent], None] | None = None) -> Iterator[Event]:
         """Find out how to cut an organization into shards, and tell the strays that no shard would meet.
 
         `overflow` takes them while they are met: they may be more than all raw files.
@@ -137,14 +137,14 @@ class Pass:
             surveyed = self._with_sample(unit, surveyed)
         yield surveyed
         if length:
-            told = Told(organization=organization, unit=unit.number)
+            told = ProgressEvent(organization=organization, unit=unit.number)
 
             def note(notice: Notice) -> None:
                 nonlocal told
                 told.note(notice)
                 if overflow is not None and len(told.problems) >= TOLD_AFTER_RESULTS:
                     overflow(told)
-                    told = Told(organization=organization, unit=unit.number)
+                    told = ProgressEvent(organization=organization, unit=unit.number)
 
             for store in (self.source, self.target) if surveyed.lists_target and not empty else (self.source,):
                 store.scan_strays(organization, note, length=length)
@@ -227,14 +227,16 @@ class ShardPass:
     `overflow` takes what must not wait for the next step, however many names come before it.
     """
 
-    def __init__(self, whole: Pass, assignment: Assignment, overflow: Callable[[Told], None] | None = None) -> None:
+    def __init__(
+        self, whole: Pass, assignment: Assignment, overflow: Callable[[ProgressEvent], None] | None = None
+    ) -> None:
         self._pass = whole
         self._overflow = overflow
         self._assignment = assignment
         self._shard = assignment.shard
         self._young_after = whole.clock_ns() - whole.settle_ns
         self._rested_before = min(self._young_after, whole.clock_ns() - RESTED_NS)
-        self._told = Told(organization=self._shard.organization, unit=assignment.number)
+        self._told = ProgressEvent(organization=self._shard.organization, unit=assignment.number)
         self._told_at = time.monotonic()
         self._results = 0
         self._folders: dict[str, FolderWork] = {}
@@ -259,7 +261,7 @@ class ShardPass:
         provisional = self._assignment.provisional
         for entry in entries:
             own = provisional.get(entry.raw_id)
-            left = Entry(entry.raw_id, own.size, own.mark) if own is not None else None
+            left = Entry(entry.raw_id, own.size, own.version) if own is not None else None
             yield Pair(entry.raw_id, entry, left)
 
     def count(self, result: Result) -> None:
@@ -288,13 +290,13 @@ class ShardPass:
             self._results > 0 and time.monotonic() - self._told_at > TOLD_AFTER_SECONDS
         )
 
-    def tell(self) -> Told:
+    def tell(self) -> ProgressEvent:
         """What has happened since this was last called."""
-        told, self._told = self._told, Told(organization=self._shard.organization, unit=self.unit)
+        told, self._told = self._told, ProgressEvent(organization=self._shard.organization, unit=self.unit)
         self._told_at, self._results = time.monotonic(), 0
         return told
 
-    def finish(self) -> Told:
+    def finish(self) -> ProgressEvent:
         """The last event: all steps were given out and all answers counted."""
         for folder in self._folders.values() if self._may_finish else ():
             finished = folder.finished(self._shard.organization)
@@ -309,7 +311,7 @@ class ShardPass:
         known = self._assignment.proven
         if known is None or not proof.may_rest_on(known):
             return False
-        told, self._told = self._told, Told(organization=self._shard.organization, unit=self.unit)
+        told, self._told = self._told, ProgressEvent(organization=self._shard.organization, unit=self.unit)
         overflow, self._overflow = self._overflow, None  # what is told cannot be taken back, and may have to be
         for pair in proof.watch(self._pairs()):
             if pair.source is not None:
@@ -332,7 +334,7 @@ class ShardPass:
         elif result.digests is not None and self._pass.proofs is not None and self._pass.proofs.sheets is not None:
             raw_file = RawFile(self._shard.organization, result.entry.raw_id)
             where = self._pass.target.describe(raw_file)
-            proof.rows.append(Row(raw_file, result.digests, where, time.time(), result.mark))
+            proof.rows.append(ManifestRow(raw_file, result.digests, where, time.time(), result.evidence))
 
     def _pairs(self) -> Iterator[Pair]:
         whole, assignment = self._pass, self._assignment
@@ -423,7 +425,7 @@ class ShardPass:
                 self._work_in(index_of(source)).scanned(source)
             if known is _Known.UNCHANGED and target is not None:
                 is_own = self._finished[index_of(source)].is_own
-                self._count(Result(source, Outcome.PRESENT, mark=target.mark), is_own=is_own)
+                self._count(Result(source, Outcome.PRESENT, version=target.version), is_own=is_own)
                 continue
             if stopping.is_set():
                 self._told.tally[Outcome.PENDING].add(source.size)
@@ -438,26 +440,26 @@ class ShardPass:
                 self.count(Result(source, *_BY_LISTINGS[action]))
                 self._relieve()
                 continue
-            own_mark = self._own_mark(pair)
+            own_version = self._own_version(pair)
             if action is Action.ACCEPT and target is not None:
-                if own_mark is None and known is _Known.NOTHING:
-                    self.count(Result(source, Outcome.PRESENT, mark=target.mark))
+                if own_version is None and known is _Known.NOTHING:
+                    self.count(Result(source, Outcome.PRESENT, version=target.version))
                     continue
                 action = Action.COMPARE  # it may have changed since it was copied: its size alone does not tell
-            step = Step(action, source, target, own_mark)
+            step = Step(action, source, target, own_version)
             if action is Action.DIFFER and not step.may_replace:
                 self.count(Result(source, Outcome.CONFLICT, different_size(source, target)))
                 self._relieve()
             else:
                 yield step
 
-    def _own_mark(self, pair: Pair) -> str | None:
+    def _own_version(self, pair: Pair) -> str | None:
         """The mark of this program's copy: of one that was made while the raw file was young, or of one in a folder of its own."""
         provisional = self._assignment.provisional.get(pair.raw_id)
         if provisional is not None:
-            return provisional.mark
+            return provisional.version
         folder = self._folders.get(index_of(pair))
-        return pair.target.mark if folder is not None and folder.was_own and pair.target is not None else None
+        return pair.target.version if folder is not None and folder.was_own and pair.target is not None else None
 
     def _work_in(self, prefix: str) -> FolderWork:
         work = self._folders.get(prefix)
@@ -498,7 +500,7 @@ class ShardPass:
         provisional = self._assignment.provisional.get(entry.raw_id)
         if young and outcome is Outcome.COPIED:
             self._told.provisional.append(
-                Provisional(organization, entry.raw_id, entry.size, entry.changed_ns, result.mark)
+                Provisional(organization, entry.raw_id, entry.size, entry.changed_ns, result.version)
             )
         elif not young and outcome in _AT_TARGET and provisional is not None:
             self._told.settled.append((organization, entry.raw_id))
@@ -506,8 +508,8 @@ class ShardPass:
             return
         folder = self._work_in(index_of(entry))
         if outcome in _AT_TARGET:
-            is_own = is_own or (provisional is not None and provisional.mark == result.mark)
-            folder.at_target(entry, result.mark, is_own=is_own)
+            is_own = is_own or (provisional is not None and provisional.version == result.version)
+            folder.at_target(entry, result.version, is_own=is_own)
         else:
             folder.is_open = False
 
@@ -557,7 +559,7 @@ class _ShardProof:
         self._shard = assignment.shard
         self._rested_before = now_ns - proofs.rests_ns
         self._now = now_ns / 1e9
-        self.rows: list[Row] = []
+        self.rows: list[ManifestRow] = []
         self.forget()
 
     def forget(self) -> None:
@@ -594,7 +596,7 @@ class _ShardProof:
             self._files += 1
             yield pair
 
-    def finish(self, told: Told) -> None:
+    def finish(self, told: ProgressEvent) -> None:
         """Called once all answers are counted: write the sheet, and tell the shard as proven if it is."""
         sheets, known = self._proofs.sheets, self._known
         sheet = known.sheet if known is not None else ""

@@ -16,7 +16,7 @@ _MOVED = (Outcome.COPIED, Outcome.MISSING)
 
 
 @dataclass(slots=True)
-class Step:
+class TimelineStep:
     """What was done within one step of time. `files` were looked at, `moved` were or would be copied, with `bytes`."""
 
     files: int = 0
@@ -24,7 +24,7 @@ class Step:
     bytes: int = 0
     errors: int = 0
 
-    def merge(self, other: Step) -> None:
+    def merge(self, other: TimelineStep) -> None:
         self.files += other.files
         self.moved += other.moved
         self.bytes += other.bytes
@@ -32,12 +32,12 @@ class Step:
 
 
 @dataclass(slots=True)
-class Course:
+class Timeline:
     """Takes tallies as they are told. When there are too many steps, each two become one of double length."""
 
     clock: Callable[[], float] = time.monotonic
     seconds_per_step: float = FIRST_STEP_SECONDS
-    steps: list[Step] = field(default_factory=list)
+    steps: list[TimelineStep] = field(default_factory=list)
     _began: float | None = None
 
     def add(self, tally: Tally) -> None:
@@ -46,10 +46,10 @@ class Course:
             self._began = now
         while (index := int((now - self._began) / self.seconds_per_step)) >= MOST_STEPS:
             self._halve()
-        self.steps.extend(Step() for _ in range(index + 1 - len(self.steps)))
+        self.steps.extend(TimelineStep() for _ in range(index + 1 - len(self.steps)))
         moved = [tally[outcome] for outcome in _MOVED]
         self.steps[index].merge(
-            Step(
+            TimelineStep(
                 files=tally.discovered.files,
                 moved=sum(count.files for count in moved),
                 bytes=sum(count.bytes for count in moved),

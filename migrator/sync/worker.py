@@ -8,7 +8,7 @@ from typing import Protocol, cast
 from migrator.core.errors import AccessDenied, BucketClosed, Interrupted, MigratorError, MustStop
 from migrator.core.outcomes import Notice, NoticeKind, Step
 from migrator.sync.channel import Line
-from migrator.sync.messages import Closed, Ended, Survey, Told, Unit
+from migrator.sync.messages import Closed, ProgressEvent, Survey, Unit, UnitEnded
 from migrator.sync.shard_pass import Pass, ShardPass
 
 _SHARDS_OPEN = 3
@@ -64,9 +64,9 @@ class Worker:
         self._fail(error)
         for shard in self._open:
             self._tell(shard.shard.tell())
-            self._tell(Ended(error, shard.shard.unit))
+            self._tell(UnitEnded(error, shard.shard.unit))
         while (unit := self._units.take(wait=True)) is not None:
-            self._tell(Ended(error, unit.number))
+            self._tell(UnitEnded(error, unit.number))
 
     def _feed(self) -> None:
         """Give the sink steps while it has room, opening shards as they are needed."""
@@ -130,15 +130,15 @@ class Worker:
                 self._open.append(_Open(ShardPass(self._pass, unit, self._tell)))
                 return True
         except Interrupted:
-            self._tell(Ended(unit=unit.number))
+            self._tell(UnitEnded(unit=unit.number))
         except MigratorError as error:
             organization = unit.organization if isinstance(unit, Survey) else unit.shard.organization
             is_closed = self._closes(error, organization, unit.number)
-            self._tell(Ended(None if is_closed else error, unit.number))
+            self._tell(UnitEnded(None if is_closed else error, unit.number))
         except Exception as error:
-            self._tell(Ended(unexpected(error), unit.number))
+            self._tell(UnitEnded(unexpected(error), unit.number))
         else:
-            self._tell(Ended(unit=unit.number))
+            self._tell(UnitEnded(unit=unit.number))
         return True
 
     def _collect(self) -> None:
@@ -162,7 +162,7 @@ class Worker:
             return False
         where = f"s3://{error.bucket}" if error.bucket else organization
         notice = Notice(NoticeKind.UNREADABLE_FOLDER, where, str(error), organization, code=error.name)
-        told = Told(organization=organization, unit=unit)
+        told = ProgressEvent(organization=organization, unit=unit)
         told.note(notice)
         self._tell(told)
         self._tell(Closed(organization, error, unit))
@@ -177,10 +177,10 @@ class Worker:
         for shard in [shard for shard in self._open if shard.exhausted and not shard.under_way]:
             self._open.remove(shard)
             self._tell(self._last_told(shard))
-            self._tell(Ended(self._error, shard.shard.unit))
+            self._tell(UnitEnded(self._error, shard.shard.unit))
             self._error = None
 
-    def _last_told(self, shard: _Open) -> Told:
+    def _last_told(self, shard: _Open) -> ProgressEvent:
         """A verification writes its sheets last: where that fails, what was counted is told all the same."""
         try:
             if not shard.broken and not self._error:

@@ -22,14 +22,14 @@ _THROTTLED_REST_SECONDS = 5.0
 _ONE_BURST_SECONDS = 1.0
 
 
-class _Look(NamedTuple):
+class _WindowRate(NamedTuple):
     """A window, and how many answers a second it brought."""
 
     window: int
     rate: float
 
 
-class Pace:
+class AdaptiveConcurrency:
     """A window that finds its own size: doubled while throughput grows by it, smaller when the server asks or answers get slow.
 
     With a full window, latency is window over throughput: answers that take longer show as a rate that falls. After each look it rests,
@@ -44,7 +44,7 @@ class Pace:
         self._burst_until = 0.0
         self._began = clock()
         self._answers = 0
-        self._before: _Look | None = None
+        self._before: _WindowRate | None = None
         """What a larger window is tried against."""
         self._steady = 0.0
         self._climbs = True
@@ -81,6 +81,6 @@ class Pace:
             self._steady = rate
             self._rest_until = now + _REST_SECONDS
         elif now >= self._rest_until and self.window < self._largest:
-            self._before = _Look(self.window, rate)
+            self._before = _WindowRate(self.window, rate)
             self.window = min(self._largest, self.window * 2)
         self._steady = max(rate, self._steady * _FORGOTTEN)

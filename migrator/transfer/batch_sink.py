@@ -9,8 +9,8 @@ from typing import Protocol
 
 from migrator.core.errors import AlreadyThere, Interrupted, MigratorError, StoreError
 from migrator.core.outcomes import Outcome, Step
-from migrator.core.protocols import Answer, Target
-from migrator.transfer.file_copier import CarefulLane, Carried, Settled, Stored
+from migrator.core.protocols import SinkAnswer, Target
+from migrator.transfer.file_copier import FileCopier, Carried, Settled, Stored
 
 BATCH_FILES = 1_000
 BATCH_BYTES = 256 << 20
@@ -19,7 +19,7 @@ _WAIT = 0.05
 _SHORT_WAIT = 0.005
 
 
-class BulkLane(Protocol):
+class FastLane(Protocol):
     """Carries small raw files that go right, many at once in one thread; declines the rest, which then go by the careful lane."""
 
     under_way: int
@@ -33,17 +33,17 @@ class BulkLane(Protocol):
 
     def submit(self, ticket: object, organization: str, step: Step) -> None: ...
 
-    def carried(self, timeout: float) -> Iterator[Stored | Settled | Answer | tuple[object, str, Step]]:
+    def carried(self, timeout: float) -> Iterator[Stored | Settled | SinkAnswer | tuple[object, str, Step]]:
         """What has ended: content that arrived, an outcome, or ticket, organization and step of a raw file that was declined."""
         ...
 
     def close(self) -> None: ...
 
 
-class Transfer:
+class BatchSink:
     """Copies what is missing, and publishes in batches: one durable write for many raw files."""
 
-    def __init__(self, target: Target, careful: CarefulLane, bulk: BulkLane | None) -> None:
+    def __init__(self, target: Target, careful: FileCopier, bulk: FastLane | None) -> None:
         self._target = target
         self._careful = careful
         self._bulk = bulk
@@ -63,11 +63,11 @@ class Transfer:
         else:
             self._careful.submit(ticket, organization, step)
 
-    def answers(self, *, flush: bool) -> Iterator[Answer]:
+    def answers(self, *, flush: bool) -> Iterator[SinkAnswer]:
         if self._publishing is not None and self._publishing.done():
             yield from self._published()
         for carried in self._carried():
-            if isinstance(carried, Answer):
+            if isinstance(carried, SinkAnswer):
                 yield carried
                 continue
             if not self._batch:
@@ -99,8 +99,8 @@ class Transfer:
                 yield carried
             elif isinstance(carried, Settled):
                 self._careful.others_succeed(carried.began, carried.raw_file.organization)
-                yield Answer(carried.ticket, carried.result)
-            elif isinstance(carried, Answer):
+                yield SinkAnswer(carried.ticket, carried.result)
+            elif isinstance(carried, SinkAnswer):
                 yield carried
             else:
                 self._careful.submit(*carried)
@@ -109,7 +109,7 @@ class Transfer:
     def _is_batch_full(self) -> bool:
         return len(self._batch) >= BATCH_FILES or self._batch_bytes >= BATCH_BYTES
 
-    def _publish(self) -> Iterator[Answer]:
+    def _publish(self) -> Iterator[SinkAnswer]:
         """Begin to publish what was gathered, once the batch before is published: it waits for a disk, and nothing else has to."""
         yield from self._published()
         batch, self._batch, self._batch_bytes = self._batch, [], 0
@@ -120,31 +120,31 @@ class Transfer:
         receipts = [(stored.raw_file, stored.receipt) for stored in batch]
         return [(waiting[raw_file], error) for raw_file, error in self._target.publish(receipts)]
 
-    def _published(self) -> Iterator[Answer]:
+    def _published(self) -> Iterator[SinkAnswer]:
         """The answers for the batch that is being published, when it is."""
         publishing, self._publishing = self._publishing, None
         for stored, error in publishing.result() if publishing is not None else ():
             if error is None:
-                yield Answer(stored.ticket, stored.result._replace(mark=stored.receipt.mark))
+                yield SinkAnswer(stored.ticket, stored.result._replace(version=stored.receipt.version))
             else:
                 yield self._kept_back(stored, error)
 
-    def _kept_back(self, stored: Stored, error: StoreError) -> Answer:
+    def _kept_back(self, stored: Stored, error: StoreError) -> SinkAnswer:
         if not isinstance(error, AlreadyThere):
             return self._careful.failed(stored.ticket, stored.raw_file, stored.result.entry, error)
         try:
-            return Answer(stored.ticket, self._careful.met_another(stored.raw_file, stored.result))
+            return SinkAnswer(stored.ticket, self._careful.resolve_existing(stored.raw_file, stored.result))
         except MigratorError as fault:
             return _untold(stored, fault)
 
 
-def _untold(stored: Stored, fault: MigratorError) -> Answer:
+def _untold(stored: Stored, fault: MigratorError) -> SinkAnswer:
     """The name was taken, and what holds it could not be looked at."""
     result = stored.result
     if isinstance(fault, StoreError) and not isinstance(fault, Interrupted):
         failed = result._replace(
             outcome=Outcome.FAILED, reason=fault.what, code=fault.name, request_id=fault.request_id
         )
-        return Answer(stored.ticket, failed)
+        return SinkAnswer(stored.ticket, failed)
     pending = result._replace(outcome=Outcome.PENDING, reason=fault.what)
-    return Answer(stored.ticket, pending, None if isinstance(fault, Interrupted) else fault)
+    return SinkAnswer(stored.ticket, pending, None if isinstance(fault, Interrupted) else fault)

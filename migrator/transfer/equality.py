@@ -170,8 +170,8 @@ def _md5_of(content: Content, size: int) -> str:
 
 def refuse_changed(raw_file: RawFile, store: Source, content: Content) -> None:
     """Raise SourceChanged if the raw file is not any more what was opened: what was read of it proves no difference then."""
-    now, then = store.look(raw_file), content.entry
-    if now is None or (now.size, now.mark) != (then.size, then.mark) or _was_touched(now, then):
+    now, then = store.stat(raw_file), content.entry
+    if now is None or (now.size, now.version) != (then.size, then.version) or _was_touched(now, then):
         raise SourceChanged("source-changed", f"{store.describe(raw_file)} changed while it was compared.")
 
 

@@ -21,11 +21,11 @@ from migrator.core.errors import (
     listed_and_gone,
 )
 from migrator.core.outcomes import Action, Outcome, Result, Step
-from migrator.core.protocols import Answer, Receipt, Source, Target
+from migrator.core.protocols import SinkAnswer, Receipt, Source, Target
 from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.sync.shard_pass import DIFFERENT_SIZE, different_size
 from migrator.transfer.equality import beginning, same_content
-from migrator.transfer.retry import Patience
+from migrator.transfer.retry import RetryPolicy
 
 _TRIES = 3
 _LARGE_AT_ONCE = 2
@@ -54,7 +54,7 @@ class Settled(NamedTuple):
     began: float
 
 
-Carried = Answer | Stored
+Carried = SinkAnswer | Stored
 
 
 def _unexpected(entry: Entry, error: Exception) -> Result:
@@ -66,10 +66,10 @@ def failed_by(error: StoreError, entry: Entry) -> Result:
     return Result(entry, Outcome.FAILED, str(error), code=error.name, request_id=error.request_id)
 
 
-class CarefulLane:
+class FileCopier:
     """Copies and compares in `jobs` threads; large files in a few of their own, so that they hold no small one up."""
 
-    def __init__(self, source: Source, target: Target, *, jobs: int, patience: Patience) -> None:
+    def __init__(self, source: Source, target: Target, *, jobs: int, patience: RetryPolicy) -> None:
         self._source = source
         self._target = target
         self._patience = patience
@@ -114,9 +114,9 @@ class CarefulLane:
         """Whether the organization's bucket is known to refuse everything: its raw files fail here, without a request."""
         return self._patience.closed(organization) is not None
 
-    def met_another(self, raw_file: RawFile, copied: Result) -> Result:
+    def resolve_existing(self, raw_file: RawFile, copied: Result) -> Result:
         """The name was taken meanwhile: equal content is what was wanted, by whomever; other content is a conflict. Raises StoreError."""
-        source, target = self._source.look(raw_file), self._target.look(raw_file)
+        source, target = self._source.stat(raw_file), self._target.stat(raw_file)
         if source is None and self._source.is_listed(raw_file):
             raise listed_and_gone(self._source.describe(raw_file))
         if source is None:
@@ -124,7 +124,7 @@ class CarefulLane:
         if target is None:
             return copied._replace(outcome=Outcome.FAILED, reason="the target's name was taken, and then free again")
         if source.size == target.size and same_content(raw_file, self._source, source, self._target, target):
-            return copied._replace(entry=source, mark=target.mark)
+            return copied._replace(entry=source, version=target.version)
         return copied._replace(entry=source, outcome=Outcome.CONFLICT, reason=DIFFERENT_CONTENT)
 
     def _carry(self, ticket: object, raw_file: RawFile, step: Step) -> None:
@@ -132,7 +132,7 @@ class CarefulLane:
         try:
             carried = self._carry_or_explain(ticket, raw_file, step)
         except Exception as error:
-            carried = Answer(ticket, _unexpected(step.source, error))
+            carried = SinkAnswer(ticket, _unexpected(step.source, error))
         except BaseException as error:  # it ends the thread, and has to end whoever waits for it too
             self._done.put(error)
             raise
@@ -141,40 +141,40 @@ class CarefulLane:
     def _carry_or_explain(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
         closed = self._patience.closed(raw_file.organization)
         if closed is not None:
-            return Answer(ticket, failed_by(closed, step.source))
+            return SinkAnswer(ticket, failed_by(closed, step.source))
         try:
             return self._carry_with_tries(ticket, raw_file, step)
         except Vanished as error:
             return self._gone(ticket, raw_file, step, error)
         except Interrupted as error:
-            return Answer(ticket, Result(step.source, Outcome.PENDING, error.what))
+            return SinkAnswer(ticket, Result(step.source, Outcome.PENDING, error.what))
         except StoreError as error:
             return self.failed(ticket, raw_file, step.source, error)
         except MigratorError as error:
-            return Answer(ticket, Result(step.source, Outcome.PENDING, error.what), error)
+            return SinkAnswer(ticket, Result(step.source, Outcome.PENDING, error.what), error)
 
-    def _gone(self, ticket: object, raw_file: RawFile, step: Step, error: Vanished) -> Answer:
+    def _gone(self, ticket: object, raw_file: RawFile, step: Step, error: Vanished) -> SinkAnswer:
         """A raw file has vanished only if the source neither finds nor lists it; what is missing at the target is a failure."""
         try:
-            if self._source.look(raw_file) is None:
+            if self._source.stat(raw_file) is None:
                 if self._source.is_listed(raw_file):
                     return self.failed(ticket, raw_file, step.source, listed_and_gone(self._source.describe(raw_file)))
-                return Answer(ticket, Result(step.source, Outcome.VANISHED, error.what, code=error.name))
+                return SinkAnswer(ticket, Result(step.source, Outcome.VANISHED, error.what, code=error.name))
         except StoreError as fault:
             return self.failed(ticket, raw_file, step.source, fault)
         except MigratorError as stop:
-            return Answer(ticket, Result(step.source, Outcome.PENDING, stop.what), stop)
+            return SinkAnswer(ticket, Result(step.source, Outcome.PENDING, stop.what), stop)
         return self.failed(ticket, raw_file, step.source, error)
 
-    def failed(self, ticket: object, raw_file: RawFile, entry: Entry, error: StoreError) -> Answer:
+    def failed(self, ticket: object, raw_file: RawFile, entry: Entry, error: StoreError) -> SinkAnswer:
         """The answer for a raw file that failed for good, and whether that ends the run, or all of its organization."""
         try:
             self._patience.failed(error, raw_file.organization)
         except BucketClosed as closed:
-            return Answer(ticket, failed_by(error, entry), closed)
+            return SinkAnswer(ticket, failed_by(error, entry), closed)
         except MigratorError as stop:
-            return Answer(ticket, Result(entry, Outcome.PENDING, error.what), stop)
-        return Answer(ticket, failed_by(error, entry))
+            return SinkAnswer(ticket, Result(entry, Outcome.PENDING, error.what), stop)
+        return SinkAnswer(ticket, failed_by(error, entry))
 
     def _carry_with_tries(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
         run = partial(self._patience.run, is_request=False, organization=raw_file.organization)
@@ -182,7 +182,7 @@ class CarefulLane:
             try:
                 return run(partial(self._carry_once, ticket, raw_file, step))
             except (SourceChanged, NotTheSame):
-                fresh = self._source.look(raw_file)
+                fresh = self._source.stat(raw_file)
                 if fresh is None:
                     raise Vanished("vanished", f"{self._source.describe(raw_file)} is not there any more.") from None
                 step = step._replace(source=fresh)
@@ -193,16 +193,16 @@ class CarefulLane:
             return self._copy(ticket, raw_file, step)
         target = step.target
         if target is None:
-            return Answer(ticket, Result(step.source, Outcome.CONFLICT, DIFFERENT_SIZE))
+            return SinkAnswer(ticket, Result(step.source, Outcome.CONFLICT, DIFFERENT_SIZE))
         if self._holds_same(raw_file, step.source, target):
-            return Answer(ticket, Result(step.source, Outcome.PRESENT, mark=target.mark))
+            return SinkAnswer(ticket, Result(step.source, Outcome.PRESENT, version=target.version))
         if not step.may_replace:
             reason = DIFFERENT_CONTENT if step.source.size == target.size else different_size(step.source, target)
-            return Answer(ticket, Result(step.source, Outcome.CONFLICT, reason))
+            return SinkAnswer(ticket, Result(step.source, Outcome.CONFLICT, reason))
         begins = beginning(raw_file, self._source, step.source, self._target, target)
         if begins is None:
-            return Answer(ticket, Result(step.source, Outcome.CONFLICT, CHANGED_SINCE))
-        return self._replace(ticket, raw_file, step._replace(source=begins), target.mark, only=begins)
+            return SinkAnswer(ticket, Result(step.source, Outcome.CONFLICT, CHANGED_SINCE))
+        return self._replace(ticket, raw_file, step._replace(source=begins), target.version, only=begins)
 
     def _holds_same(self, raw_file: RawFile, source: Entry, target: Entry) -> bool:
         return source.size == target.size and same_content(raw_file, self._source, source, self._target, target)
@@ -211,7 +211,7 @@ class CarefulLane:
         self._target.prepare(raw_file.organization)
         copied = Result(step.source, Outcome.COPIED)
         try:
-            receipt = self._target.adopt(raw_file, self._source, step.source)
+            receipt = self._target.server_side_copy(raw_file, self._source, step.source)
             if receipt is not None:
                 return Stored(ticket, raw_file, copied, receipt)
             with self._source.open(raw_file, step.source) as content:
@@ -220,11 +220,11 @@ class CarefulLane:
                 )
         except AlreadyThere:
             if step.may_replace:
-                return self._replace(ticket, raw_file, step, step.own_mark or "")
-            return Answer(ticket, self.met_another(raw_file, copied))
+                return self._replace(ticket, raw_file, step, step.own_version or "")
+            return SinkAnswer(ticket, self.resolve_existing(raw_file, copied))
 
     def _replace(
-        self, ticket: object, raw_file: RawFile, step: Step, own_mark: str, only: Entry | None = None
+        self, ticket: object, raw_file: RawFile, step: Step, own_version: str, only: Entry | None = None
     ) -> Carried:
         """Put the raw file over a copy of ours; `only` in the state in which the copy was compared with it."""
         copied = Result(step.source, Outcome.COPIED)
@@ -234,7 +234,7 @@ class CarefulLane:
                     raise SourceChanged(
                         "source-changed", f"{self._source.describe(raw_file)} changed while it was compared."
                     )
-                receipt = self._target.replace(raw_file, content, own_mark)
+                receipt = self._target.replace(raw_file, content, own_version)
                 return Stored(ticket, raw_file, copied._replace(entry=content.entry), receipt)
         except AlreadyThere:  # a try before this one, whose answer got lost, may have been carried out
-            return Answer(ticket, self.met_another(raw_file, copied))
+            return SinkAnswer(ticket, self.resolve_existing(raw_file, copied))

@@ -43,7 +43,7 @@ _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 10.0
 
 
-class Patience:
+class RetryPolicy:
     """Shared by all threads of a run. `seconds` hold after a success, `at_first` before the first one."""
 
     def __init__(

@@ -22,7 +22,7 @@ from migrator.core.entities import FinishedFolder, Shard
 from migrator.core.outcomes import Outcome
 from migrator.ledger.ledger import Ledger
 from migrator.sync.coordinator import Coordinator, Totals
-from migrator.sync.messages import Ended, Event, Survey, Surveyed, Told, Unit, UploadBegan
+from migrator.sync.messages import Event, ProgressEvent, Survey, Surveyed, Unit, UnitEnded, UploadBegan
 from tests.bench import native
 from tests.bench.corpora import Corpora
 from tests.bench.measure import run
@@ -107,7 +107,7 @@ class Pretended:
             self._events.append(Surveyed(organization=unit.organization, length=3, target_is_empty=False))
         else:
             self._events.append(self._told(unit.shard))
-        self._events.append(Ended())
+        self._events.append(UnitEnded())
 
     def next_event(self, timeout: float) -> Event | None:
         return self._events.popleft() if self._events else None
@@ -115,8 +115,8 @@ class Pretended:
     def acknowledge(self, event: UploadBegan) -> None:
         raise AssertionError("there are no uploads here")
 
-    def _told(self, shard: Shard) -> Told:
-        told = Told(organization=shard.organization)
+    def _told(self, shard: Shard) -> ProgressEvent:
+        told = ProgressEvent(organization=shard.organization)
         told.tally[Outcome.COPIED].files += self._files
         told.tally[Outcome.COPIED].bytes += self._files * 13_000
         digest = f"{int(shard.prefix, 16):08}"

@@ -8,9 +8,9 @@ from migrator.config.settings import Setting
 from migrator.core.outcomes import Finding, FindingStatus, Outcome, Problem
 from migrator.core.tally import Count, Shape, Tally
 from migrator.reports.estimate import Measured, Space, Work, estimate_of
-from migrator.reports.report import Evidence, Report, Row
+from migrator.reports.report import Evidence, Report, ReportRow
 from migrator.sync.coordinator import Totals
-from migrator.sync.timeline import Course, Step
+from migrator.sync.timeline import Timeline, TimelineStep
 
 HOSTILE = (
     "<script>window.ran=1</script>",
@@ -49,7 +49,8 @@ def page_of(
     for problem in totals.problems if problems < 2000 else ():
         _add(totals, problem)
     rows = tuple(
-        Row(organization=name, bucket=f"openkat-{name}", tally=tally) for name, tally in totals.organizations.items()
+        ReportRow(organization=name, bucket=f"openkat-{name}", tally=tally)
+        for name, tally in totals.organizations.items()
     )
     return Report(
         command="plan" if dry_run else "migrate",
@@ -128,12 +129,12 @@ def _shape(generator: random.Random) -> Shape:
     return shape
 
 
-def _course(generator: random.Random) -> Course:
+def _course(generator: random.Random) -> Timeline:
     steps = [
-        Step(900 + generator.randrange(400), 800, 10**7, generator.randrange(40) * (number % 9 == 0))
+        TimelineStep(900 + generator.randrange(400), 800, 10**7, generator.randrange(40) * (number % 9 == 0))
         for number in range(95)
     ]
-    return Course(seconds_per_step=8, steps=steps)
+    return Timeline(seconds_per_step=8, steps=steps)
 
 
 def _findings(problems: int) -> tuple[Finding, ...]:

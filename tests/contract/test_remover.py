@@ -103,10 +103,10 @@ def test_a_mark_is_found_at_the_same_place_and_no_raw_file(place: Backend) -> No
     """By another store, which may have another way there; and every raw file stays as it is."""
     before = place.state()
     mark, take_away = remover_of(place).mark(FILES[0])
-    assert place.source().look(mark) is not None
+    assert place.source().stat(mark) is not None
     assert place.state() == before
     take_away()
-    assert place.source().look(mark) is None
+    assert place.source().stat(mark) is None
     assert place.state() == before
 
 
@@ -140,9 +140,9 @@ def test_a_disk_without_room_is_marked_too(filled: DiskBackend, number: int, mon
 
     monkeypatch.setattr(os, "open", full)
     mark, take_away = DiskRemover(filled.root, run="mine").mark(FILES[0])
-    assert filled.source().look(mark) is not None
+    assert filled.source().stat(mark) is not None
     take_away()
-    assert filled.source().look(mark) is None
+    assert filled.source().stat(mark) is None
     assert filled.state() == state_of(CONTENTS)
     assert filled.path(FILES[0]).stat().st_nlink == 1
 

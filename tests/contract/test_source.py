@@ -30,7 +30,7 @@ from migrator.core.outcomes import Notice, NoticeKind
 from migrator.core.protocols import Content, Source
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.s3.source import S3Source
-from migrator.transfer.retry import Patience
+from migrator.transfer.retry import RetryPolicy
 from tests.backends import Backend, DiskBackend, S3Backend, as_nobody, raw_id
 from tests.fakes import Clock, Waits, quick_patience
 from tests.scripted import Reply, always, page, scripted
@@ -57,7 +57,7 @@ def fill(backend: Backend, organization: str = "org") -> list[RawFile]:
 
 
 def read_all(source: Source, raw_file: RawFile, piece: int = MIB) -> bytes:
-    entry = source.look(raw_file)
+    entry = source.stat(raw_file)
     assert entry is not None
     with source.open(raw_file, entry) as content:
         data = b"".join(iter(lambda: content.read(piece), b""))
@@ -103,13 +103,13 @@ def test_organizations_that_cannot_be_listed_raise(s3: S3Backend) -> None:
     with pytest.raises(AccessDenied):
         source.is_empty("org")
     with pytest.raises(AccessDenied):
-        source.look(RawFile("org", IDS[0]))
+        source.stat(RawFile("org", IDS[0]))
 
 
 def test_a_server_that_answers_nonsense_raises_everywhere() -> None:
     raw_file = RawFile("org", IDS[0])
     clock = Clock()
-    patience = Patience(seconds=0, at_first=0, clock=clock, stopping=Waits(clock))
+    patience = RetryPolicy(seconds=0, at_first=0, clock=clock, stopping=Waits(clock))
     with scripted(always(Reply(200, b"<html>Welcome to the network</html>"))) as server:
         source = S3Source(server.location(), patience)
         calls: list[Any] = [
@@ -222,12 +222,12 @@ def test_a_scan_is_strictly_ascending_and_tells_sizes(backend: Backend) -> None:
 def test_entries_tell_one_state_from_a_later_one(backend: Backend) -> None:
     [raw_file, *_] = fill(backend)
     source = backend.source()
-    before = source.look(raw_file)
+    before = source.stat(raw_file)
     backend.save(raw_file, b"something else")
-    after = source.look(raw_file)
+    after = source.stat(raw_file)
     assert before is not None
     assert after is not None
-    assert before.mark != after.mark
+    assert before.version != after.version
     assert scan(source)[0][0] == after
 
 
@@ -285,7 +285,7 @@ def test_a_missing_place_is_empty_or_raises_but_is_never_something(backend: Back
             scan(source)
     else:
         assert scan(source) == ([], [])
-    assert source.look(RawFile("org", IDS[0])) is None
+    assert source.stat(RawFile("org", IDS[0])) is None
     assert source.is_empty("org")
     assert not source.folders(Shard("org"))
 
@@ -379,11 +379,11 @@ def test_is_empty_takes_one_request() -> None:
 def test_look(backend: Backend) -> None:
     raw_files = fill(backend)
     source = backend.source()
-    assert source.look(raw_files[3]) == scan(source)[0][3]
-    assert source.look(RawFile("org", raw_id("1234"))) is None
-    assert source.look(RawFile("nobody", IDS[0])) is None
+    assert source.stat(raw_files[3]) == scan(source)[0][3]
+    assert source.stat(RawFile("org", raw_id("1234"))) is None
+    assert source.stat(RawFile("nobody", IDS[0])) is None
     backend.delete(raw_files[3])
-    assert source.look(raw_files[3]) is None
+    assert source.stat(raw_files[3]) is None
 
 
 def test_what_is_listed_is_told_freshly(backend: Backend) -> None:
@@ -407,7 +407,7 @@ def test_can_read_tells_a_file_that_may_not_be_read(disk: DiskBackend) -> None:
         folder.chmod(0o755)
     disk.path(raw_file).chmod(0)
     source = disk.source()
-    entry = source.look(raw_file)
+    entry = source.stat(raw_file)
     assert entry is not None
     with as_nobody():
         assert not source.can_read(raw_file)
@@ -431,7 +431,7 @@ def test_reading_answers_full_pieces_up_to_the_end(backend: Backend) -> None:
         data = random.randbytes(size)
         backend.save(raw_file, data)
         source = source or backend.source()
-        entry = source.look(raw_file)
+        entry = source.stat(raw_file)
         assert entry is not None
         for piece in (64 * 1024 + 1, MIB):
             with source.open(raw_file, entry) as content:
@@ -446,7 +446,7 @@ def test_reading_answers_full_pieces_up_to_the_end(backend: Backend) -> None:
 def test_a_raw_file_that_is_gone_has_vanished(backend: Backend) -> None:
     [raw_file, *_] = fill(backend)
     source = backend.source()
-    entry = source.look(raw_file)
+    entry = source.stat(raw_file)
     assert entry is not None
     backend.delete(raw_file)
     with pytest.raises(Vanished), source.open(raw_file, entry):
@@ -461,7 +461,7 @@ def test_what_changed_since_it_was_listed_is_told_or_read_as_it_is(backend: Back
     raw_file = RawFile("org", IDS[0])
     backend.save(raw_file, b"a" * 100)
     source = backend.source()
-    entry = source.look(raw_file)
+    entry = source.stat(raw_file)
     assert entry is not None
     fresh = b"b" * (100 + longer)
     backend.save(raw_file, fresh)
@@ -482,7 +482,7 @@ def test_finish_tells_what_changed_while_it_was_read(backend: Backend, change: s
     raw_file = RawFile("org", IDS[0])
     backend.save(raw_file, data)
     source = backend.source()
-    entry = source.look(raw_file)
+    entry = source.stat(raw_file)
     assert entry is not None
     with source.open(raw_file, entry) as content:
         got = content.read(MIB)
@@ -504,7 +504,7 @@ def test_finish_tells_what_was_not_read_to_its_end(backend: Backend) -> None:
     raw_file = RawFile("org", IDS[0])
     backend.save(raw_file, b"0123456789")
     source = backend.source()
-    entry = source.look(raw_file)
+    entry = source.stat(raw_file)
     assert entry is not None
     with source.open(raw_file, entry) as content:
         content.read(5)
@@ -516,7 +516,7 @@ def test_a_part_of_a_file_is_read_by_itself_and_counts_as_read(disk: DiskBackend
     raw_file, data = RawFile("org", IDS[0]), random.randbytes(3 * MIB)
     disk.save(raw_file, data)
     source = disk.source()
-    entry = source.look(raw_file)
+    entry = source.stat(raw_file)
     assert entry is not None
     with source.open(raw_file, entry) as content:
         head = content.read(10)
@@ -538,7 +538,7 @@ def test_a_store_without_descriptors_gives_no_part_and_steps_over_nothing(s3: S3
     raw_file = RawFile("org", IDS[0])
     s3.save(raw_file, b"0123456789")
     source = s3.source()
-    entry = source.look(raw_file)
+    entry = source.stat(raw_file)
     assert entry is not None
     with source.open(raw_file, entry) as content:
         assert content.part(5) is None
@@ -551,7 +551,7 @@ def test_an_entry_that_is_not_true_is_told(s3: S3Backend, lie: str) -> None:
     raw_file = RawFile("org", IDS[0])
     s3.save(raw_file, b"0123456789")
     source = s3.source()
-    entry = source.look(raw_file)
+    entry = source.stat(raw_file)
     assert entry is not None
     wrong = entry._replace(size=11) if lie == "size" else entry._replace(etag="0" * 32)
     told = SourceChanged if lie == "etag" else NotTheSame  # under the same ETag it is the server that answers otherwise
@@ -570,7 +570,7 @@ def test_a_multipart_object_reads_back_proven(s3: S3Backend) -> None:
         parts.append({"PartNumber": number, "ETag": answer["ETag"]})
     s3.client.complete_multipart_upload(**place, UploadId=upload, MultipartUpload={"Parts": parts})
     source = s3.source()
-    entry = source.look(raw_file)
+    entry = source.stat(raw_file)
     assert entry is not None
     assert (entry.etag or "").endswith("-3")
     assert read_all(source, raw_file) == data
@@ -597,7 +597,7 @@ def test_errors_are_in_the_words_of_this_program(backend: Backend) -> None:
     source, name = backend.source(), "gemeente-éé"
     calls: list[Any] = [
         lambda: source.is_empty(name),
-        lambda: source.look(RawFile(name, IDS[0])),
+        lambda: source.stat(RawFile(name, IDS[0])),
         lambda: list(source.scan(Shard(name), unheard)),
     ]
     for call in calls:
@@ -613,10 +613,10 @@ def test_a_stamp_tells_one_state_from_a_later_one(backend: Backend) -> None:
     for data in (None, None, b"9876543210"):
         if data is not None:
             backend.save(raw_file, data)
-        entry = source.look(raw_file)
+        entry = source.stat(raw_file)
         assert entry is not None
         with source.open(raw_file, entry) as content:
-            stamps.append(content.stamp)
+            stamps.append(content.source_version)
     assert stamps[0] == stamps[1] != stamps[2]
 
 
@@ -625,13 +625,13 @@ def test_what_an_earlier_run_read_is_proven_with_the_rest(s3: S3Backend, honest:
     raw_file, data = RawFile("org", IDS[0]), random.Random(5).randbytes(18 * MIB)
     s3.save(raw_file, data)
     source = s3.source()
-    entry = source.look(raw_file)
+    entry = source.stat(raw_file)
     assert entry is not None
     with source.open(raw_file, entry) as content:
         unit = content.resume_unit
         if not unit:
             pytest.skip("cannot begin in the middle")
-        content.accept(data[:unit] if honest else data[1:unit] + b"!")
+        content.resume_with(data[:unit] if honest else data[1:unit] + b"!")
         rest = b"".join(iter(lambda: content.read(MIB), b""))
         if honest:
             assert rest == data[unit:]
@@ -666,7 +666,7 @@ def test_an_opened_file_that_cannot_be_asked_for_its_state(
 ) -> None:
     raw_file = fill(disk)[-1]
     source = disk.source()
-    entry = source.look(raw_file)
+    entry = source.stat(raw_file)
     assert entry is not None
     with monkeypatch.context() as patched, contextlib.ExitStack() as opened:
         patched.setattr(os, "fstat", failing(number, at=at)(os.fstat))

@@ -38,7 +38,7 @@ from migrator.core.protocols import Receipt, Target
 from migrator.stores.disk import target as disk_target
 from migrator.stores.disk.target import DiskTarget, held
 from migrator.stores.memory import MemoryStore
-from migrator.stores.s3.capabilities import Abilities
+from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.source import S3Target
 from migrator.stores.unrecognized import partial_name
 from tests import corpus, oracle
@@ -87,10 +87,10 @@ def try_to_copy(target: Target, data: bytes, raw_file: RawFile = ONE) -> StoreEr
     return fault_or_none
 
 
-def try_to_replace(target: Target, data: bytes, own_mark: str, raw_file: RawFile = ONE) -> StoreError | None:
+def try_to_replace(target: Target, data: bytes, own_version: str, raw_file: RawFile = ONE) -> StoreError | None:
     try:
         with opened(data, raw_file) as content:
-            receipt = target.replace(raw_file, content, own_mark)
+            receipt = target.replace(raw_file, content, own_version)
     except StoreError as fault:
         return fault
     [(_, fault_or_none)] = target.publish([(raw_file, receipt)])
@@ -135,12 +135,12 @@ def test_what_was_stored_and_published_is_there_and_identical(backend: Backend, 
     receipt = copy(target, data)
     assert backend.state() == state_of({ONE: data})
     assert backend.leftovers() == []
-    found = target.look(ONE)
+    found = target.stat(ONE)
     assert found is not None
     assert found.size == size
-    assert receipt.mark == found.mark
+    assert receipt.version == found.version
     [listed] = target.scan(Shard("org"), pytest.fail)
-    assert listed.mark == receipt.mark
+    assert listed.version == receipt.version
 
 
 def test_many_are_published_at_once_and_each_is_answered_once(backend: Backend) -> None:
@@ -158,7 +158,7 @@ def test_nobody_sees_what_is_not_published(backend: Backend) -> None:
         pytest.skip("an object is there whole as soon as it is stored")
     target = backend.target()
     receipt = store(target, b"content")
-    assert target.look(ONE) is None
+    assert target.stat(ONE) is None
     notices: list[Notice] = []
     assert list(target.scan(Shard("org"), notices.append)) == []
     assert (notices, backend.state()) == ([], {})
@@ -253,12 +253,12 @@ def test_a_copy_of_our_own_is_replaced(backend: Backend, size: int) -> None:
     target = backend.target()
     ours = copy(target, b"half")
     with opened(content_of(size)) as content:
-        receipt = target.replace(ONE, content, ours.mark)
+        receipt = target.replace(ONE, content, ours.version)
     assert list(target.publish([(ONE, receipt)])) == [(ONE, None)]
     assert backend.state() == state_of({ONE: content_of(size)})
-    found = target.look(ONE)
+    found = target.stat(ONE)
     assert found is not None
-    assert found.mark == receipt.mark != ours.mark
+    assert found.version == receipt.version != ours.version
     assert backend.leftovers() == []
 
 
@@ -267,7 +267,7 @@ def test_what_is_not_our_own_any_more_is_not_replaced(backend: Backend, size: in
     target = backend.target()
     ours = copy(target, b"half")
     backend.save(ONE, b"saved anew")
-    assert isinstance(try_to_replace(target, content_of(size), ours.mark), AlreadyThere)
+    assert isinstance(try_to_replace(target, content_of(size), ours.version), AlreadyThere)
     assert backend.state() == state_of({ONE: b"saved anew"})
     assert backend.leftovers() == []
 
@@ -276,7 +276,7 @@ def test_what_is_gone_is_not_replaced(backend: Backend) -> None:
     target = backend.target()
     ours = copy(target, b"half")
     backend.delete(ONE)
-    fault = try_to_replace(target, b"whole", ours.mark)
+    fault = try_to_replace(target, b"whole", ours.version)
     assert isinstance(fault, AlreadyThere)
     assert backend.state() == {}
 
@@ -287,7 +287,7 @@ def test_a_source_that_changes_keeps_our_copy_as_it_was(backend: Backend, size: 
     ours = copy(target, b"half")
     fault = SourceChanged("source-changed", "It changed.")
     with opened(content_of(size), schedule=Schedule({("finish", 1): fault})) as content, pytest.raises(SourceChanged):
-        target.replace(ONE, content, ours.mark)
+        target.replace(ONE, content, ours.version)
     assert backend.state() == state_of({ONE: b"half"})
     assert backend.leftovers() == []
 
@@ -300,7 +300,7 @@ def test_nothing_is_adopted_from_elsewhere(backend: Backend) -> None:
     entry = origin.save(ONE, b"content")
     target = backend.target()
     target.prepare("org")
-    assert target.adopt(ONE, origin, entry) is None
+    assert target.server_side_copy(ONE, origin, entry) is None
     assert backend.state() == {}
 
 
@@ -321,16 +321,16 @@ def test_adopting_copies_on_the_server_and_never_replaces(s3: S3Backend) -> None
     target.prepare("org")
     s3.save(THREE, b"another's")
     for raw_file in (ONE, TWO):
-        entry = source.look(raw_file)
+        entry = source.stat(raw_file)
         assert entry is not None
-        receipt = target.adopt(raw_file, source, entry)
+        receipt = target.server_side_copy(raw_file, source, entry)
         assert receipt is not None
         assert list(target.publish([(raw_file, receipt)])) == [(raw_file, None)]
-        assert receipt.mark == entry.etag
-    entry = source.look(THREE)
+        assert receipt.version == entry.etag
+    entry = source.stat(THREE)
     assert entry is not None
     with pytest.raises(AlreadyThere):
-        target.adopt(THREE, source, entry)
+        target.server_side_copy(THREE, source, entry)
     assert s3.state() == state_of({ONE: b"", TWO: content_of(1000, 1), THREE: b"another's"})
     origin.close()
 
@@ -340,11 +340,11 @@ def test_adopting_what_is_gone(s3: S3Backend) -> None:
     origin.save(ONE, b"content")
     source, target = origin.source(), s3.target()
     target.prepare("org")
-    entry = source.look(ONE)
+    entry = source.stat(ONE)
     assert entry is not None
     origin.delete(ONE)
     with pytest.raises(Vanished):
-        target.adopt(ONE, source, entry)
+        target.server_side_copy(ONE, source, entry)
     assert s3.state() == {}
     origin.close()
 
@@ -355,11 +355,11 @@ def test_adopting_what_has_changed(s3: S3Backend) -> None:
     origin.save(ONE, b"content")
     source, target = origin.source(), s3.target()
     target.prepare("org")
-    entry = source.look(ONE)
+    entry = source.stat(ONE)
     assert entry is not None
     origin.save(ONE, b"another content")
     with pytest.raises(NotTheSame if s3.server.name == "moto" else SourceChanged):
-        target.adopt(ONE, source, entry)
+        target.server_side_copy(ONE, source, entry)
     origin.close()
 
 
@@ -376,15 +376,15 @@ def weaker(s3: S3Backend, **less: bool) -> S3Target:
     )
 
 
-@pytest.mark.parametrize("less", [*Abilities.__dataclass_fields__, "all"])
+@pytest.mark.parametrize("less", [*Capabilities.__dataclass_fields__, "all"])
 def test_without_an_ability_nothing_is_replaced_either(s3: S3Backend, less: str) -> None:
-    names = Abilities.__dataclass_fields__ if less == "all" else [less]
+    names = Capabilities.__dataclass_fields__ if less == "all" else [less]
     target = weaker(s3, **dict.fromkeys(names, False))
     ours = copy(target, b"content")
     assert isinstance(try_to_copy(target, b"other content"), AlreadyThere)
     assert s3.state() == state_of({ONE: b"content"})
-    assert try_to_replace(target, b"anew", ours.mark) is None
-    assert isinstance(try_to_replace(target, b"again", ours.mark), AlreadyThere)
+    assert try_to_replace(target, b"anew", ours.version) is None
+    assert isinstance(try_to_replace(target, b"again", ours.version), AlreadyThere)
     assert s3.state() == state_of({ONE: b"anew"})
 
 
@@ -401,7 +401,7 @@ def test_a_server_that_stores_something_else_is_found_out(etag: str | None) -> N
         target = S3Target(
             server.location(),
             quick_patience(),
-            abilities=Abilities(True, True, True, False),
+            abilities=Capabilities(True, True, True, False),
             create_buckets=True,
         )
         with pytest.raises(StoreError) as caught, opened(b"sound") as content:
@@ -414,7 +414,7 @@ def test_a_server_that_is_full_says_so() -> None:
         target = S3Target(
             server.location(),
             quick_patience(),
-            abilities=Abilities(True, True, True, True),
+            abilities=Capabilities(True, True, True, True),
             create_buckets=True,
         )
         with pytest.raises(StoreError) as caught, opened(b"sound") as content:
@@ -545,7 +545,7 @@ def test_a_target_folder_that_goes_away_is_no_vanished_source(disk: DiskBackend)
 def test_the_memory_store_is_a_target() -> None:
     """For the type checker as well."""
     target: Target = MemoryBackend().store
-    assert copy(target, b"x").mark
+    assert copy(target, b"x").version
 
 
 # --- going on where it was -------------------------------------------------------------------------------------------
@@ -762,7 +762,7 @@ def test_one_that_cannot_be_looked_at_keeps_no_other_from_being_answered(disk: D
     mine = copy(disk.target(), b"mine")
     target = disk.target()
     with opened(b"newer") as content:
-        newer = target.replace(ONE, content, mine.mark)
+        newer = target.replace(ONE, content, mine.version)
     other = store(target, b"other", TWO)
     looks = target.look
 
@@ -872,7 +872,7 @@ def test_what_only_looks_like_a_part_of_ours_is_not_written_to(disk: DiskBackend
     data = content_of(5 * MIB)
     entry = origin.save(ONE, data)
     with origin.open(ONE, entry) as content:
-        partial = disk.path(ONE).with_name(partial_name(ONE.raw_id, content.stamp))
+        partial = disk.path(ONE).with_name(partial_name(ONE.raw_id, content.source_version))
         partial.parent.mkdir()
         if kind == "link":
             partial.symlink_to(precious)

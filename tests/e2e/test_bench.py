@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from migrator.stores.s3.capabilities import Abilities, probe
+from migrator.stores.s3.capabilities import Capabilities, probe
 from tests import command, corpus
 from tests.bench import native, table
 from tests.bench.measure import Used, run
@@ -47,7 +47,7 @@ def sink(programs: Native, store: corpus.Store) -> Iterator[Server]:
 def test_the_null_sink_has_every_ability(sink: Server) -> None:
     client = _as_tests_know_it(sink).client()
     client.create_bucket(Bucket="probed")
-    assert probe(client, "probed", "x") == Abilities(True, True, True, True)
+    assert probe(client, "probed", "x") == Capabilities(True, True, True, True)
 
 
 def test_there_and_back(sink: Server, store: corpus.Store, tmp_path: Path, state: Path) -> None:

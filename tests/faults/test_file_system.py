@@ -441,7 +441,7 @@ def test_a_folder_that_becomes_a_link_again_and_again_leads_nowhere(level: str, 
             for name in names:
                 target = DiskTarget(root, folder_mode=0o740, file_mode=0o640, run="mine")
                 raw_file = RawFile("alpha", name)
-                entry = source.look(raw_file)
+                entry = source.stat(raw_file)
                 assert entry is not None
                 try:
                     with source.open(raw_file, entry) as content:

@@ -60,11 +60,11 @@ class Scene:
             parts.append({"PartNumber": number, "ETag": answer["ETag"]})
         self.client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": parts})
 
-    def adopt(self) -> str | None:
-        entry = self.source.look(RAW)
+    def server_side_copy(self) -> str | None:
+        entry = self.source.stat(RAW)
         assert entry is not None
-        receipt = self.target.adopt(RAW, self.source, entry)
-        return None if receipt is None else receipt.mark
+        receipt = self.target.server_side_copy(RAW, self.source, entry)
+        return None if receipt is None else receipt.version
 
     def arrived(self) -> bytes:
         where = {"Bucket": ends.bucket_of(self.after, "alpha"), "Key": RAW.raw_id}
@@ -86,9 +86,9 @@ def test_what_was_made_in_parts_is_copied_in_the_same_parts(
     part_size: int, moto: S3Server, fresh_names: FreshNames
 ) -> None:
     with contextlib.closing(Scene(moto, fresh_names, part_size=part_size)) as scene:
-        entry = scene.source.look(RAW)
+        entry = scene.source.stat(RAW)
         assert entry is not None
-        assert scene.adopt() == entry.etag, "the copy has another ETag, so it is not proven by it"
+        assert scene.server_side_copy() == entry.etag, "the copy has another ETag, so it is not proven by it"
         assert scene.arrived() == scene.content
 
 
@@ -98,7 +98,7 @@ def test_what_is_too_large_for_one_request_is_copied_in_parts_and_proven_by_read
 ) -> None:
     scene = Scene(moto, fresh_names, part_size=None, largest_copy=17 * corpus.MIB)
     with contextlib.closing(scene):
-        mark = scene.adopt()
+        mark = scene.server_side_copy()
         assert mark is not None
         assert mark.endswith("-3"), "it was not copied in parts"
         assert scene.arrived() == scene.content
@@ -110,7 +110,7 @@ def test_a_name_that_is_taken_is_not_overwritten(server: S3Server, fresh_names: 
         bucket = ends.bucket_of(scene.after, "alpha")
         scene.client.put_object(Bucket=bucket, Key=RAW.raw_id, Body=b"another's")
         with pytest.raises(AlreadyThere):
-            scene.adopt()
+            scene.server_side_copy()
         assert scene.arrived() == b"another's"
         assert oracle.uploads(scene.client, bucket) == []
 
@@ -122,11 +122,11 @@ def test_an_object_that_is_another_by_now_is_not_copied(
 ) -> None:
     """moto copies it all the same, which the ETag of the whole then tells, and a look at what is there."""
     with contextlib.closing(Scene(request.getfixturevalue(kind), fresh_names, part_size=8 * corpus.MIB)) as scene:
-        entry = scene.source.look(RAW)
+        entry = scene.source.stat(RAW)
         assert entry is not None
         scene.put(b"x" * SIZE, 8 * corpus.MIB)
         with pytest.raises((NotTheSame, SourceChanged)):
-            scene.target.adopt(RAW, scene.source, entry)
+            scene.target.server_side_copy(RAW, scene.source, entry)
         assert oracle.uploads(scene.client, ends.bucket_of(scene.after, "alpha")) == []
 
 

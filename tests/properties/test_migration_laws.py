@@ -47,12 +47,12 @@ ERRORS: list[MigratorError] = [
     StoreFull("target-full", "It is full."),
     StoreError("server-refused", "No."),
 ]
-SOURCE_METHODS = ["folders", "scan", "entry", "shard_length", "open", "read", "finish", "look"]
+SOURCE_METHODS = ["folders", "scan", "entry", "shard_length", "open", "read", "finish", "stat"]
 TARGET_METHODS = [
     "is_empty",
     "scan",
     "entry",
-    "look",
+    "stat",
     "prepare",
     "adopt",
     "store",
@@ -185,10 +185,10 @@ def test_what_was_at_the_target_is_never_touched(ours: Contents, theirs: Content
     for name in names:
         disk.add_stray("a", name, 1)
         bucket.add_stray("a", name, 1)
-    marks = {one: bucket.look(one) for one in theirs}
+    marks = {one: bucket.stat(one) for one in theirs}
     totals = run_pass(disk, bucket)
     after = bucket.contents()
-    assert {one: bucket.look(one) for one in theirs} == marks
+    assert {one: bucket.stat(one) for one in theirs} == marks
     assert after == {**ours, **theirs}
     overall = totals.overall()
     assert_adds_up(totals, len(ours), size_of(ours))

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from migrator.checks.audit.audit import Sample
+from migrator.checks.audit.audit import AuditSample
 from migrator.checks.audit.exported_rows import microseconds_of
 from migrator.checks.audit.records import Recorded, RecordedDigest, timestamp_text
 from migrator.core.entities import RawId
@@ -88,7 +88,7 @@ def test_a_sample_depends_on_rows_and_seed_alone(numbers: set[int], size: int, s
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     samples = []
     for order in (rows, shuffled):
-        sample = Sample(size, seed)
+        sample = AuditSample(size, seed)
         for row in order:
             sample.offer(row)
         samples.append(sample.rows())

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from migrator.stores.s3.client import connect
-from migrator.stores.s3.http.curl import SHA256_OF_NOTHING, Wire, encoded_key, encoded_query
+from migrator.stores.s3.http.curl import SHA256_OF_NOTHING, CurlClient, encoded_key, encoded_query
 from migrator.stores.s3.http.signing import UNSIGNED, Keys, Signer
 from tests import strategies
 from tests.backends import access_to
@@ -200,7 +200,7 @@ def test_a_server_takes_what_is_signed_and_nothing_else(
     organization: str, weed: S3Server, fresh_names: FreshNames
 ) -> None:
     weed.client().create_bucket(Bucket=fresh_names.bucket)
-    route = Wire(connect(access_to(weed))).route(fresh_names.bucket)
+    route = CurlClient(connect(access_to(weed))).route(fresh_names.bucket)
     key = f"{organization}/0b5d38aa-6a8f-4a40-8e43-2ed2dbb5b8f3"
     path = f"{route.base}{encoded_key(key)}"
     data = organization.encode()

@@ -67,7 +67,7 @@ class Migrations(RuleBasedStateMachine):
         for raw_file, data in theirs.items():
             self.target.save(raw_file, data)
         self.theirs = dict(theirs)
-        self.marks = {one: self.target.look(one) for one in theirs}
+        self.marks = {one: self.target.stat(one) for one in theirs}
         self.clock.advance(SETTLE + 1)
 
     def _store(self, is_disk: bool, length: int) -> MemoryStore:
@@ -134,7 +134,7 @@ class Migrations(RuleBasedStateMachine):
             self.source.save(raw_file, self.source.contents()[raw_file] + b"!")
 
     def _is_young(self, raw_file: RawFile) -> bool:
-        entry = self.source.look(raw_file)
+        entry = self.source.stat(raw_file)
         return entry is not None and self.clock.ns() - entry.changed_ns < SETTLE * 1_000_000_000
 
     def _is_unrecorded(self, raw_file: RawFile) -> bool:
@@ -153,7 +153,7 @@ class Migrations(RuleBasedStateMachine):
         if raw_file not in self.target.contents() and raw_file not in self.source.contents():
             self.target.save(raw_file, data)
             self.theirs[raw_file] = data
-            self.marks[raw_file] = self.target.look(raw_file)
+            self.marks[raw_file] = self.target.stat(raw_file)
 
     @rule(seconds=st.sampled_from([0.5, 10, 100, 100_000]))
     def time_passes(self, seconds: float) -> None:
@@ -189,7 +189,7 @@ class Migrations(RuleBasedStateMachine):
     @invariant()
     def nothing_of_theirs_was_touched(self) -> None:
         if hasattr(self, "target"):
-            assert {one: self.target.look(one) for one in self.theirs} == self.marks
+            assert {one: self.target.stat(one) for one in self.theirs} == self.marks
 
     def _run(
         self, at_source: Schedule, at_target: Schedule, *, stopping: StopFlag | None = None, jobs: int = 1

@@ -30,7 +30,7 @@ _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class DemoStore:
     """A data folder made for the demo. `strays` are paths below it that are no raw files; `left_out` says that a cap was met."""
 
     root: Path
@@ -41,7 +41,7 @@ class Sample:
     left_out: bool = False
 
 
-def make_up(root: Path, files: int) -> Sample:
+def make_up(root: Path, files: int) -> DemoStore:
     """Write `files` raw files for four organizations, one of them of 64 MiB, and some strays. The same ones each time."""
     generator = random.Random(2_000)  # noqa: S311 sample content, no secret
     _make_folder(root)
@@ -52,10 +52,10 @@ def make_up(root: Path, files: int) -> Sample:
             raw_file = RawFile(organization, _new_raw_id(generator))
             size += _write(root, raw_file, _large(generator) if large else iter([_scan_result(generator)]))
     strays = tuple(_add_strays(root, generator))
-    return Sample(root=root, organizations=len(_SHARES), files=files, bytes=size, strays=strays)
+    return DemoStore(root=root, organizations=len(_SHARES), files=files, bytes=size, strays=strays)
 
 
-def copy_from(data_dir: Path, root: Path) -> Sample:
+def copy_from(data_dir: Path, root: Path) -> DemoStore:
     """Copy some raw files of each organization, at most 500 and 256 MB in all. Only reads there. Raises SettingsError."""
     try:
         source = DiskSource(data_dir)
@@ -138,7 +138,7 @@ def _add_strays(root: Path, generator: random.Random) -> Iterator[str]:
         yield path
 
 
-def _copy_from(source: DiskSource, data_dir: Path, root: Path) -> Sample:
+def _copy_from(source: DiskSource, data_dir: Path, root: Path) -> DemoStore:
     organizations = list(islice(source.organizations(_ignore), OWN_FILES))
     _make_folder(root)
     files, size, left_out = 0, 0, False
@@ -161,7 +161,7 @@ def _copy_from(source: DiskSource, data_dir: Path, root: Path) -> Sample:
             cure="Give the folder that BYTES_DATA_DIR names, or leave out --data-dir: then a sample is made up.",
         )
     there = sum(1 for _ in root.iterdir())
-    return Sample(root=root, organizations=there, files=files, bytes=size, left_out=left_out)
+    return DemoStore(root=root, organizations=there, files=files, bytes=size, left_out=left_out)
 
 
 def _copy(source: DiskSource, raw_file: RawFile, entry: Entry, root: Path) -> int:

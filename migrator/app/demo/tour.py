@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import migrator
-from migrator.app.demo.sample import OWN_BYTES, OWN_FILES, Sample, copy_from, make_up, tree_of
+from migrator.app.demo.sample import OWN_BYTES, OWN_FILES, DemoStore, copy_from, make_up, tree_of
 from migrator.app.demo.server import NO_AWS_FILES, s3_server
 from migrator.core.errors import CannotStart, SettingsError
 from migrator.reports.formatting import files, number, plural, shown, size
@@ -31,7 +31,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class DemoRequest:
     """What was asked for. `folder` None: a temporary one. `data_dir`: take the sample from there."""
 
     files: int
@@ -40,7 +40,7 @@ class Wish:
     keep: bool
 
 
-def show(wish: Wish, say: Say, stopping: threading.Event) -> int:
+def show(wish: DemoRequest, say: Say, stopping: threading.Event) -> int:
     """Show everything, or until `stopping` is set; 0 only if all that was compared is equal. Raises MigratorError."""
     _refuse_own_folder(wish)
     with s3_server() as url, _folder(wish.folder) as folder:
@@ -65,9 +65,9 @@ class _Tour:
         self._say = say
         self._data = folder / "data"
         self._back = folder / "back"
-        self._sample = Sample(root=self._data, organizations=0, files=0, bytes=0)
+        self._sample = DemoStore(root=self._data, organizations=0, files=0, bytes=0)
 
-    def begin(self, wish: Wish) -> None:
+    def begin(self, wish: DemoRequest) -> None:
         """Make the sample store and Bytes' settings for it."""
         say = self._say
         if wish.data_dir is None:
@@ -233,7 +233,7 @@ def _folder(given: Path | None) -> Iterator[Path]:
                 given.rmdir()
 
 
-def _refuse_own_folder(wish: Wish) -> None:
+def _refuse_own_folder(wish: DemoRequest) -> None:
     if wish.folder is None or wish.data_dir is None:
         return
     folder, data = Path(os.path.realpath(wish.folder)), Path(os.path.realpath(wish.data_dir))

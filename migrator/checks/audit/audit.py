@@ -18,7 +18,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
-from migrator.checks.audit.content_check import Ended, RecordProof, RecordProver
+from migrator.checks.audit.content_check import ContentVerdict, RecordProof, RecordProver
 from migrator.checks.audit.records import Recorded
 from migrator.config.time_filter import Ages
 from migrator.core.cancellation import Flag
@@ -29,7 +29,7 @@ from migrator.core.outcomes import Notice, NoticeKind, Outcome, Problem
 from migrator.core.protocols import Source
 from migrator.core.tally import Count
 from migrator.sync.compare import ascending
-from migrator.sync.messages import Told
+from migrator.sync.messages import ProgressEvent
 
 PROBLEMS_OF_A_KIND = 1_000
 ALL_ALIKE = 100
@@ -131,7 +131,7 @@ class Audited:
         return [problem for kind in Kind for problem in self.problems[kind]][:most]
 
 
-class Sample:
+class AuditSample:
     """So many rows of a stream of unknown length, the same ones for the same seed and rows, each as likely as any other."""
 
     def __init__(self, size: int, seed: int) -> None:
@@ -162,7 +162,7 @@ class _UnderWay(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
+class AuditedEnds:
     """Where to look: at `target`, and at `source` (None: nowhere) for what is not there.
 
     `why_closed` says why Bytes' user may not read a raw file at the target, empty where it may; `broken_rule` why the target can have no
@@ -180,13 +180,13 @@ class Audit:
 
     def __init__(
         self,
-        places: Places,
+        places: AuditedEnds,
         *,
         prover: RecordProver | None,
-        sample: Sample | None,
+        sample: AuditSample | None,
         ages: Ages,
         stopping: Flag,
-        tell: Callable[[Told], None],
+        tell: Callable[[ProgressEvent], None],
     ) -> None:
         self.audited = Audited()
         self._places = places
@@ -196,8 +196,8 @@ class Audit:
         self._stopping = stopping
         self._tell = tell
         self._under_way: deque[_UnderWay] = deque()
-        self._alike: list[Ended] | None = []
-        self._told = Told(organization="")
+        self._alike: list[ContentVerdict] | None = []
+        self._told = ProgressEvent(organization="")
         self._told_rows = 0
         self._tally = AuditTally()
         self._elsewhere = _Elsewhere(places.source, "")
@@ -221,7 +221,7 @@ class Audit:
 
     def _begin(self, organization: str) -> None:
         self._tally = self.audited.organizations.setdefault(organization, AuditTally())
-        self._told = Told(organization=organization)
+        self._told = ProgressEvent(organization=organization)
         self._elsewhere = _Elsewhere(self._places.source if is_organization(organization) else None, organization)
 
     def _is_of_age(self, row: Recorded) -> bool:
@@ -283,32 +283,32 @@ class Audit:
     def _proven(self, row: Recorded, entry: Entry, proof: RecordProof) -> None:
         if isinstance(proof.error, Interrupted):
             return  # as those that were not come to
-        if proof.ended is Ended.VANISHED:
-            self._absent(row, self._elsewhere.look(row.raw_id), proof.reason)
+        if proof.ended is ContentVerdict.VANISHED:
+            self._absent(row, self._elsewhere.stat(row.raw_id), proof.reason)
             return
         self._readable(row, entry)
         self._stop_if_all_are_alike(proof)
         tally = self._tally
-        if proof.ended is Ended.PROVEN:
+        if proof.ended is ContentVerdict.PROVEN:
             tally.proven.add(entry.size)
             return
         count, kind = {
-            Ended.ALTERED: (tally.altered, Kind.ALTERED),
-            Ended.UNDECODABLE: (tally.undecodable, Kind.UNDECODABLE),
-            Ended.FAILED: (tally.failed, Kind.FAILED),
+            ContentVerdict.ALTERED: (tally.altered, Kind.ALTERED),
+            ContentVerdict.UNDECODABLE: (tally.undecodable, Kind.UNDECODABLE),
+            ContentVerdict.FAILED: (tally.failed, Kind.FAILED),
         }[proof.ended]
         count.add(entry.size)
         self._problem(kind, row, proof.reason, entry.size)
 
     def _stop_if_all_are_alike(self, proof: RecordProof) -> None:
         """Raise MustStop when the first hundred could not be opened, or not be read: wrong keys and lost rights are one message."""
-        if proof.ended not in (Ended.UNDECODABLE, Ended.FAILED) or self._alike is None:
+        if proof.ended not in (ContentVerdict.UNDECODABLE, ContentVerdict.FAILED) or self._alike is None:
             self._alike = None
             return
         self._alike.append(proof.ended)
         if len(self._alike) < ALL_ALIKE:
             return
-        if set(self._alike) == {Ended.UNDECODABLE}:
+        if set(self._alike) == {ContentVerdict.UNDECODABLE}:
             raise MustStop(
                 "nacl-keys-wrong",
                 f"Not one of the first {ALL_ALIKE} contents could be decoded: {proof.reason}.",
@@ -372,7 +372,7 @@ class Audit:
 
     def _show(self) -> None:
         """Progress: an event that the observers of every command know."""
-        told, self._told = self._told, Told(organization=self._told.organization)
+        told, self._told = self._told, ProgressEvent(organization=self._told.organization)
         self._told_rows = 0
         self._tell(told)
 
@@ -410,9 +410,9 @@ class _Elsewhere:
             return None
         return self._next if self._next is not None and self._next.raw_id == raw_id else None
 
-    def look(self, raw_id: RawId) -> Entry | None:
+    def stat(self, raw_id: RawId) -> Entry | None:
         """The same for any raw id, by a request for it alone."""
-        return self._source.look(RawFile(self._organization, raw_id)) if self._source is not None else None
+        return self._source.stat(RawFile(self._organization, raw_id)) if self._source is not None else None
 
     def _open_shard_of(self, source: Source, raw_id: RawId) -> None:
         if self._length is None:

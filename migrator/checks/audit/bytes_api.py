@@ -42,7 +42,7 @@ class Reply(Enum):
     SILENT = "silent"
 
 
-class Asked(NamedTuple):
+class RawFileAnswer(NamedTuple):
     """One raw file that Bytes was asked for. `status` is HTTP's, 0 where there was no answer; `size` in bytes."""
 
     row: Recorded
@@ -142,7 +142,7 @@ class BytesApi:
                 cure="Check --api: it is the URL that OpenKAT's other services have as BYTES_API.",
             )
 
-    def ask(self, row: Recorded) -> Asked:
+    def ask(self, row: Recorded) -> RawFileAnswer:
         """Get one raw file and hold what comes against its row; every failure is an answer too. Raises CannotStart when the login fails."""
         asked = self._ask(row)
         if asked.status == 401:  # tokens end after 15 minutes
@@ -150,7 +150,7 @@ class BytesApi:
             asked = self._ask(row)
         return asked
 
-    def _ask(self, row: Recorded) -> Asked:
+    def _ask(self, row: Recorded) -> RawFileAnswer:
         kind = ""
         for _ in range(_TRIES):
             try:
@@ -159,7 +159,7 @@ class BytesApi:
                     return _held_against(row, answer)
             except (OSError, HTTPException) as error:
                 kind = _kind(error)
-        return Asked(row, Reply.SILENT, 0, 0, f"Bytes did not answer, or broke off ({kind})")
+        return RawFileAnswer(row, Reply.SILENT, 0, 0, f"Bytes did not answer, or broke off ({kind})")
 
     def status_of_raws(self, raw_id: str) -> int:
         """HTTP's status of ``GET /bytes/raws`` for one raw file; 0 where there was no answer. The content is not read."""
@@ -185,9 +185,9 @@ class BytesApi:
             connection.close()
 
 
-def _held_against(row: Recorded, answer: HTTPResponse) -> Asked:
+def _held_against(row: Recorded, answer: HTTPResponse) -> RawFileAnswer:
     if answer.status != 200:
-        return Asked(row, Reply.REFUSED, answer.status, 0, f"Bytes answered HTTP {answer.status}")
+        return RawFileAnswer(row, Reply.REFUSED, answer.status, 0, f"Bytes answered HTTP {answer.status}")
     digest = RecordedDigest(row) if row.is_provable else None
     size = 0
     while data := answer.read(_CHUNK):
@@ -195,14 +195,14 @@ def _held_against(row: Recorded, answer: HTTPResponse) -> Asked:
         if digest is not None:
             digest.update(data)
     if answer.length:  # http.client gives a short body without a word when it is read in pieces
-        return Asked(row, Reply.SILENT, answer.status, size, "Bytes broke off in the middle of the content")
+        return RawFileAnswer(row, Reply.SILENT, answer.status, size, "Bytes broke off in the middle of the content")
     if digest is None:
-        return Asked(
+        return RawFileAnswer(
             row, Reply.UNHASHED, answer.status, size, "Bytes answered; its row has no digest to hold it against"
         )
     if digest.matches():
-        return Asked(row, Reply.PROVEN, answer.status, size, "")
-    return Asked(row, Reply.ALTERED, answer.status, size, "Bytes answered something else than it recorded")
+        return RawFileAnswer(row, Reply.PROVEN, answer.status, size, "")
+    return RawFileAnswer(row, Reply.ALTERED, answer.status, size, "Bytes answered something else than it recorded")
 
 
 def _token_in(body: bytes) -> str:

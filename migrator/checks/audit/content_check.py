@@ -15,7 +15,7 @@ from migrator.checks.proofs_in_order import AHEAD_WITH_LANE, ProofsInOrder
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import SourceChanged, StoreError, Vanished
 from migrator.core.protocols import Content, Source
-from migrator.transfer.batch_sink import BulkLane
+from migrator.transfer.batch_sink import FastLane
 
 LARGEST_BOX = 256 * 1024 * 1024
 """A NaCl box opens only as a whole, and takes three times its size in memory; Bytes itself reads it likewise."""
@@ -28,7 +28,7 @@ LaneFor = Callable[[Callable[[RawFile, bytes], bool]], "BulkLane | None"]
 _Provable = tuple[Recorded, Entry]
 
 
-class Ended(Enum):
+class ContentVerdict(Enum):
     """How holding a content against its row ended. `FAILED`: it could not be read, so nothing is known of it."""
 
     __hash__ = object.__hash__
@@ -43,7 +43,7 @@ class Ended(Enum):
 class RecordProof(NamedTuple):
     """An end and its reason; `error` is what the store said, if it did."""
 
-    ended: Ended
+    ended: ContentVerdict
     reason: str = ""
     error: StoreError | None = None
 
@@ -66,7 +66,7 @@ class RecordProver:
             self._lane,
             self._pool,
             ends_of=lambda one: (RawFile(one[0].organization, one[0].raw_id), one[1], one[1]),
-            taken=lambda one, result: RecordProof(Ended.PROVEN),
+            taken=lambda one, result: RecordProof(ContentVerdict.PROVEN),
             slowly=lambda one: self._prove(*one),
         )
 
@@ -107,11 +107,11 @@ class RecordProver:
             except SourceChanged:
                 return self._read(row, entry)
         except Undecodable as error:
-            return RecordProof(Ended.UNDECODABLE, str(error))
+            return RecordProof(ContentVerdict.UNDECODABLE, str(error))
         except Vanished as error:
-            return RecordProof(Ended.VANISHED, "it vanished while this ran", error)
+            return RecordProof(ContentVerdict.VANISHED, "it vanished while this ran", error)
         except StoreError as error:
-            return RecordProof(Ended.FAILED, error.what, error)
+            return RecordProof(ContentVerdict.FAILED, error.what, error)
 
     def _read(self, row: Recorded, entry: Entry) -> RecordProof:
         digest = RecordedDigest(row)
@@ -123,16 +123,16 @@ class RecordProver:
                 content.finish()
             elif content.entry.size > LARGEST_BOX:
                 return RecordProof(
-                    Ended.FAILED, f"its NaCl box is larger than {LARGEST_BOX >> 20} MiB, and opens only as a whole"
+                    ContentVerdict.FAILED, f"its NaCl box is larger than {LARGEST_BOX >> 20} MiB, and opens only as a whole"
                 )
             else:
                 with self._one_large_box if content.entry.size > _SMALL_BOX else nullcontext():
                     digest.update(self._opener.open(_whole(content)))
             size = content.entry.size
         if digest.matches():
-            return RecordProof(Ended.PROVEN)
+            return RecordProof(ContentVerdict.PROVEN)
         return RecordProof(
-            Ended.ALTERED, "it is not what Bytes recorded" if size else "it is empty, and Bytes recorded something else"
+            ContentVerdict.ALTERED, "it is not what Bytes recorded" if size else "it is empty, and Bytes recorded something else"
         )
 
 

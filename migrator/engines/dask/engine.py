@@ -25,7 +25,7 @@ from migrator.engines.dask.connection import CLOSE_SECONDS, client_of, silence, 
 from migrator.engines.dask.local_cluster import OwnCluster
 from migrator.engines.dask.members import LOOK_SECONDS, UNITS_AHEAD, Members
 from migrator.engines.worker_host import Acknowledge, Admit, Began, Look, Stop, ToStation
-from migrator.sync.messages import Ended, Event, Unit, UploadBegan
+from migrator.sync.messages import Event, Unit, UnitEnded, UploadBegan
 from migrator.sync.worker import unexpected
 
 _TICK = 0.2
@@ -322,7 +322,7 @@ class Dask:
             self._stations.append(address)
         for passed in self._orders.take(said.attempt, event_told):
             self._events.put(passed)
-            if isinstance(passed, Ended):
+            if isinstance(passed, UnitEnded):
                 self._let_end()
 
     def _let_end(self) -> None:

@@ -15,7 +15,7 @@ from migrator.core.outcomes import Finding
 from migrator.engines.dask import worker_plugin
 from migrator.engines.dask.connection import within
 from migrator.engines.dask.versions import versions_here, versions_in_words, versions_teller
-from migrator.engines.worker_registry import Place, Places, stays_private
+from migrator.engines.worker_registry import RegisteredWorker, WorkerRegistry, stays_private
 
 UNITS_AHEAD = 4
 """Units under way or waiting for each worker: the bound of what is in flight. As many threads of a worker wait for them."""
@@ -40,7 +40,7 @@ class Members:
         self._is_limited = is_limited
         self._begin = begin
         self._expected = expected
-        self._places = Places()
+        self._places = WorkerRegistry()
         self._shares = 0
         self._was_met = False
         self._fit_at = time.monotonic()
@@ -126,7 +126,7 @@ class Members:
         self._places.give_up(address, name, reason)
         await within(ASKED_SECONDS, partial(client.run_on_scheduler, _remover(), address=address))
 
-    async def _look_at(self, client: Client, topic: str, place: Place) -> None:
+    async def _look_at(self, client: Client, topic: str, place: RegisteredWorker) -> None:
         ours = versions_here()
         refusal = ""
         try:

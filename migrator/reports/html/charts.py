@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from migrator.core.tally import Shape, Tally
 from migrator.reports.formatting import duration, number, shown, size
 from migrator.reports.json import months_of
-from migrator.reports.report import Report, Row
+from migrator.reports.report import Report, ReportRow
 
 BARS_SHOWN = 15
 _MOST_MONTHS = 48
@@ -16,7 +16,7 @@ _LABELS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class ChartBar:
     """A bar of one or two layers. `share` and `second` are parts of the longest bar, from 0 to 1; `label` is empty where none fits."""
 
     name: str
@@ -32,7 +32,7 @@ class Chart:
 
     title: str
     told: str
-    bars: tuple[Bar, ...]
+    bars: tuple[ChartBar, ...]
     highest: str = ""
     legend: tuple[str, ...] = ()
 
@@ -48,12 +48,12 @@ def by_organization(report: Report, unit: str) -> Chart:
     ranked = [row for row in ranked if amount(row.tally)]
     most = amount(ranked[0].tally) if ranked else 1
     bars = tuple(
-        Bar(shown(row.organization), "", words(amount(row.tally)), amount(row.tally) / most)
+        ChartBar(shown(row.organization), "", words(amount(row.tally)), amount(row.tally) / most)
         for row in ranked[:BARS_SHOWN]
     )
     rest = _rest(ranked, unit)
     if rest:
-        bars += (Bar(f"{number(len(ranked) - BARS_SHOWN)} others together", "", words(rest), 0.0),)
+        bars += (ChartBar(f"{number(len(ranked) - BARS_SHOWN)} others together", "", words(rest), 0.0),)
     told = "; ".join(f"{bar.name}: {bar.value}" for bar in bars[:3])
     return Chart(f"{unit.capitalize()} for each organization", told or "no raw files", bars)
 
@@ -65,7 +65,7 @@ def sizes(report: Report) -> Chart:
     most = max(shape.sizes.values(), default=0)
     every = -(-len(digits) // _LABELS) if digits else 1
     bars = tuple(
-        Bar(
+        ChartBar(
             _sizes_of(digit),
             _power(digit) if digit % every == 0 else "",
             number(shape.sizes[digit]),
@@ -92,7 +92,7 @@ def months(report: Report) -> Chart:
     most = max((count for _, count in found), default=0)
     every = -(-len(found) // _LABELS) if found else 1
     bars = tuple(
-        Bar(month, month if index % every == 0 else "", number(count), count / most)
+        ChartBar(month, month if index % every == 0 else "", number(count), count / most)
         for index, (month, count) in enumerate(found)
     )
     told = f"from {found[0][0]} to {found[-1][0]}" if found else "no files"
@@ -106,7 +106,7 @@ def course(report: Report) -> Chart:
     most = max((step.files for step in steps), default=0)
     every = -(-len(steps) // _LABELS) if steps else 1
     bars = tuple(
-        Bar(
+        ChartBar(
             f"after {duration(index * seconds)}",
             duration(index * seconds) if index % every == 0 else "",
             f"{step.files / seconds:,.0f} files/s, {size(step.bytes / seconds)}/s"
@@ -123,7 +123,7 @@ def course(report: Report) -> Chart:
     )
 
 
-def _rest(ranked: Sequence[Row], unit: str) -> int:
+def _rest(ranked: Sequence[ReportRow], unit: str) -> int:
     return sum(int(getattr(row.tally.discovered, unit)) for row in ranked[BARS_SHOWN:])
 
 

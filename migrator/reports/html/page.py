@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from migrator.core.outcomes import FindingStatus, NoticeKind, Outcome, Problem
 from migrator.reports.formatting import duration, files, moment, number, plural, shown, size
 from migrator.reports.html import charts
-from migrator.reports.report import Report, Row
+from migrator.reports.report import Report, ReportRow
 from migrator.reports.text.ending import forced_lines, keeps_bytes_out
 from migrator.reports.text.sentences import KINDS, WHAT_NEXT, estimate_lines, further, time_range, verdict
 from migrator.sync.coordinator import GRAVEST_FIRST, reason_of
@@ -97,7 +97,7 @@ def _parts(report: Report) -> list[tuple[Outcome, float]]:
     return [(outcome, width / sum(widths)) for (outcome, _), width in zip(found, widths, strict=True)]
 
 
-def _state(row: Row, *, dry_run: bool) -> tuple[str, str]:
+def _state(row: ReportRow, *, dry_run: bool) -> tuple[str, str]:
     """A word for an organization, and how it is coloured."""
     tally = row.tally
     for outcome in (Outcome.CONFLICT, Outcome.FAILED, Outcome.REFUSED):

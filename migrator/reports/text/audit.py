@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from migrator.checks.audit.audit import PROBLEMS_OF_A_KIND, Audited, AuditTally, Kind
-from migrator.checks.audit.bytes_api import Asked, Reply
+from migrator.checks.audit.bytes_api import RawFileAnswer, Reply
 from migrator.config.settings import DiskLocation, Location, Setting
 from migrator.core.outcomes import Finding
 from migrator.core.tally import Count
@@ -50,7 +50,7 @@ class ApiAnswers:
     url: str
     wanted: int
     seed: int
-    asked: tuple[Asked, ...]
+    asked: tuple[RawFileAnswer, ...]
 
     @property
     def is_clean(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from migrator.core.outcomes import Outcome, Problem
 from migrator.reports.formatting import Whole, columns_of, fitted, number, plural, shown, size, table
-from migrator.reports.report import Report, Row
+from migrator.reports.report import Report, ReportRow
 from migrator.reports.text.ending import ending
 from migrator.reports.text.findings import finding_lines
 from migrator.reports.text.sentences import KINDS, further, verdict
@@ -52,7 +52,7 @@ def _organization_table(report: Report, width: int | None) -> Iterator[Whole]:
     rows = [[*head, *(name.replace("_", " ") for name in beside)]]
     rows += [_cells(row, columns, beside, has_buckets=has_buckets) for row in report.rows[:_ROWS_SHOWN]]
     if len(report.rows) > 1:
-        total = Row(organization="all", bucket=None, tally=overall)
+        total = ReportRow(organization="all", bucket=None, tally=overall)
         rows.append(_cells(total, columns, beside, has_buckets=has_buckets))
     cells = narrowed(rows, len(first), width)
     lines = table(cells, left=len(first) - (len(rows[0]) - len(cells[0])))
@@ -78,7 +78,7 @@ def narrowed(rows: list[list[str]], names: int, width: int | None) -> list[list[
     return [[*map(fitted, row[:names], widths[:names]), *row[names:]] for row in rows]
 
 
-def _cells(row: Row, columns: list[Outcome], beside: list[str], *, has_buckets: bool) -> list[str]:
+def _cells(row: ReportRow, columns: list[Outcome], beside: list[str], *, has_buckets: bool) -> list[str]:
     discovered = row.tally.discovered
     counts = row.tally.beside
     return [

@@ -23,7 +23,7 @@ from migrator.doctor.bytes_user import PASS, READ, SAVE, BytesUser, can_own, has
 from migrator.stores.disk.source import FOLDER_FLAGS
 from migrator.stores.disk.syscalls import sync_filesystem
 from migrator.stores.unrecognized import is_index
-from migrator.sync.messages import Told
+from migrator.sync.messages import ProgressEvent
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -70,7 +70,7 @@ class AccessLook:
         self._correction, self._stop = correction, stop
         self._changed = False
 
-    def run(self) -> Iterator[Told]:
+    def run(self) -> Iterator[ProgressEvent]:
         """Tell, for each organization, what is closed to Bytes' user and what was set right. Raises CannotStart."""
         try:
             fd = os.open(self._root, _ROOT)
@@ -79,7 +79,7 @@ class AccessLook:
         except OSError:
             return  # a look at the target has told it
         try:
-            told = Told(organization="")
+            told = ProgressEvent(organization="")
             is_open = self._folder(fd, str(self._root), told)
             if told.problems or told.tally.owner_corrected.files:
                 yield self._counted(told)
@@ -96,8 +96,8 @@ class AccessLook:
         finally:
             os.close(fd)
 
-    def _organization(self, root: int, name: str, *, is_open: bool) -> Iterator[Told]:
-        told = Told(organization=name)
+    def _organization(self, root: int, name: str, *, is_open: bool) -> Iterator[ProgressEvent]:
+        told = ProgressEvent(organization=name)
         fd = self._opened(root, name, f"{self._root}/{name}", told)
         if fd is None:
             if told.problems:
@@ -109,7 +109,7 @@ class AccessLook:
                 self._index(fd, name, index, told, is_open=is_open)
                 if len(told.problems) >= TOLD_AFTER:
                     yield self._counted(told)
-                    told = Told(organization=name)
+                    told = ProgressEvent(organization=name)
                 if self._stop():
                     self.found.is_whole = False
                     break
@@ -118,7 +118,7 @@ class AccessLook:
         if told.problems or told.tally.owner_corrected.files:
             yield self._counted(told)
 
-    def _index(self, parent: int, organization: str, index: str, told: Told, *, is_open: bool) -> None:
+    def _index(self, parent: int, organization: str, index: str, told: ProgressEvent, *, is_open: bool) -> None:
         where = f"{self._root}/{organization}/{index}"
         fd = self._opened(parent, index, where, told)
         if fd is None:
@@ -141,7 +141,9 @@ class AccessLook:
         finally:
             os.close(fd)
 
-    def _raw_file(self, folder: int, raw_file: RawFile, status: os.stat_result, told: Told, *, is_open: bool) -> None:
+    def _raw_file(
+        self, folder: int, raw_file: RawFile, status: os.stat_result, told: ProgressEvent, *, is_open: bool
+    ) -> None:
         organization, raw_id = raw_file
         where = f"{self._root}/{organization}/{raw_id[:INDEX_LENGTH]}/{raw_id}"
         reason = ""
@@ -178,7 +180,7 @@ class AccessLook:
         finally:
             os.close(fd)
 
-    def _folder(self, fd: int, where: str, told: Told) -> bool:
+    def _folder(self, fd: int, where: str, told: ProgressEvent) -> bool:
         """Look at an opened folder, and set it right; whether Bytes' user can pass it."""
         status = os.fstat(fd)
         if has_access_list(fd):
@@ -197,7 +199,7 @@ class AccessLook:
         self._closed_folder(where, f"folder: {why}", told)
         return self._user.may(os.fstat(fd), PASS)
 
-    def _opened(self, parent: int, name: str, where: str, told: Told) -> int | None:
+    def _opened(self, parent: int, name: str, where: str, told: ProgressEvent) -> int | None:
         try:
             return os.open(name, FOLDER_FLAGS, dir_fd=parent)
         except PermissionError:
@@ -209,7 +211,7 @@ class AccessLook:
             return None  # not there, or a link or file in a folder's place: Bytes' files are not in it
         return None
 
-    def _closed_folder(self, where: str, reason: str, told: Told) -> None:
+    def _closed_folder(self, where: str, reason: str, told: ProgressEvent) -> None:
         told.tally.closed.add(0)
         told.problems.append(Problem(NoticeKind.CLOSED.value, told.organization, where, reason, target=where))
 
@@ -235,7 +237,7 @@ class AccessLook:
         except OSError:
             return []  # the scan tells that the folder cannot be read
 
-    def _counted(self, told: Told) -> Told:
+    def _counted(self, told: ProgressEvent) -> ProgressEvent:
         self.found.tally.merge(told.tally)
         self.found.first += [problem.where for problem in told.problems[: 10 - len(self.found.first)]]
         return told

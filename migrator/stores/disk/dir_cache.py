@@ -11,7 +11,7 @@ from contextlib import contextmanager
 _KEPT = 64
 
 
-class _Folder:
+class _OpenFolder:
     __slots__ = ("fd", "users")
 
     def __init__(self, fd: int) -> None:
@@ -26,7 +26,7 @@ class OpenFolders:
         self._root_fd = root_fd
         self._open_below = open_below
         self._lock = threading.Lock()
-        self._folders: OrderedDict[tuple[str, str], _Folder] = OrderedDict()
+        self._folders: OrderedDict[tuple[str, str], _OpenFolder] = OrderedDict()
         self._parent: tuple[str, int] | None = None
 
     @contextmanager
@@ -36,7 +36,7 @@ class OpenFolders:
         with self._lock:
             folder = self._folders.get(key)
             if folder is None:
-                folder = self._folders[key] = _Folder(self._open(organization, index))
+                folder = self._folders[key] = _OpenFolder(self._open(organization, index))
                 if len(self._folders) > _KEPT:
                     self._close_unused(_KEPT // 2)
             else:

@@ -71,7 +71,7 @@ class DiskRemover:
     def _opened(self, raw_file: RawFile) -> Iterator[int]:
         """Its index folder. Raises StoreError for whatever is done in it."""
         try:
-            with _Folder(self._root, raw_file) as folder:
+            with _IndexFolder(self._root, raw_file) as folder:
                 yield folder
         except OSError as error:
             raise translate(error, self._source.describe(raw_file)) from error
@@ -82,7 +82,7 @@ class DiskRemover:
             raise changed(self._source.describe(raw_file))
 
 
-class _Folder:
+class _IndexFolder:
     """A raw file's index folder, opened without following links."""
 
     def __init__(self, root: Path, raw_file: RawFile) -> None:

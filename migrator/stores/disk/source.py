@@ -47,9 +47,9 @@ class DiskContent:
             raise Unreadable("not-a-file", f"{where} is {kind_of(self._opened.st_mode)}, not a file.")
         self._read = 0
         self.entry = entry_of(raw_id, self._opened)
-        self.stamp = f"{self._opened.st_size} {self._opened.st_mtime_ns} {self._opened.st_ino}"
+        self.source_version = f"{self._opened.st_size} {self._opened.st_mtime_ns} {self._opened.st_ino}"
 
-    def accept(self, data: bytes) -> None:
+    def resume_with(self, data: bytes) -> None:
         raise NotImplementedError("reading a disk again costs less than resuming would")
 
     def read(self, size: int) -> bytes:
@@ -69,7 +69,7 @@ class DiskContent:
             self._read = os.lseek(self._fd, size, os.SEEK_CUR)
         except OSError as error:
             raise translate(error, self._where) from error
-        return cast("BinaryIO", _Part(fd, self._read - size, self._where))
+        return cast("BinaryIO", _FilePart(fd, self._read - size, self._where))
 
     def finish(self) -> None:
         now = _status(self._fd, self._where)
@@ -78,7 +78,7 @@ class DiskContent:
             raise SourceChanged("source-changed", f"{self._where} changed while it was read.")
 
 
-class _Part(io.RawIOBase):
+class _FilePart(io.RawIOBase):
     """A file read from an offset of its own: descriptors that are duplicates share the kernel's."""
 
     def __init__(self, fd: int, offset: int, where: str) -> None:
@@ -226,7 +226,7 @@ class DiskSource:
             except OSError as error:
                 raise translate(error, f"{self._root}/{organization}") from error
 
-    def look(self, raw_file: RawFile) -> Entry | None:
+    def stat(self, raw_file: RawFile) -> Entry | None:
         with self._opened(raw_file.organization) as organization:
             if organization is None:
                 return None

@@ -45,11 +45,11 @@ _TRIED_OUT = [temporary_name("00000000-0000-0000-0000-000000000000", word) for w
 class DiskReceipt:
     """A complete temporary file of `size` bytes beside its final name."""
 
-    __slots__ = ("mark", "replaces", "size", "temporary")
+    __slots__ = ("replaces", "size", "temporary", "version")
 
-    def __init__(self, temporary: str, mark: str, size: int, *, replaces: str | None) -> None:
+    def __init__(self, temporary: str, version: str, size: int, *, replaces: str | None) -> None:
         self.temporary = temporary
-        self.mark = mark
+        self.version = version
         self.size = size
         self.replaces = replaces
 
@@ -87,14 +87,14 @@ class DiskTarget(DiskSource):
         except OSError as error:
             raise self._blocked(error, f"{self._root}/{organization}") from error
 
-    def adopt(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
+    def server_side_copy(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
         return None
 
     def store(self, raw_file: RawFile, content: Content) -> DiskReceipt:
         return self._write(raw_file, content, replaces=None)
 
-    def replace(self, raw_file: RawFile, content: Content, own_mark: str) -> DiskReceipt:
-        return self._write(raw_file, content, replaces=own_mark)
+    def replace(self, raw_file: RawFile, content: Content, own_version: str) -> DiskReceipt:
+        return self._write(raw_file, content, replaces=own_version)
 
     def publish(self, receipts: Sequence[tuple[RawFile, Receipt]]) -> Iterator[tuple[RawFile, StoreError | None]]:
         self._folders.forget()
@@ -127,24 +127,24 @@ class DiskTarget(DiskSource):
             os.unlink(temporary, dir_fd=folder)
             fd = os.open(temporary, _NEW, self._file_mode, dir_fd=folder)
         try:
-            mark = self._fill(fd, content)
+            version = self._fill(fd, content)
         except BaseException:
             with suppress(OSError):  # what failed first is told; the next run removes the rest
                 os.unlink(temporary, dir_fd=folder)
             raise
         finally:
             os.close(fd)
-        return DiskReceipt(temporary, mark, content.entry.size, replaces=replaces)
+        return DiskReceipt(temporary, version, content.entry.size, replaces=replaces)
 
     def _write_resumable(self, folder: int, raw_file: RawFile, content: Content, replaces: str | None) -> DiskReceipt:
         """As `_write_at_once`, but what arrived stays if the run is broken off, under a name that only this content has."""
-        temporary = partial_name(raw_file.raw_id, content.stamp)
+        temporary = partial_name(raw_file.raw_id, content.source_version)
         fd = _open_partial(folder, temporary)
         try:
             _claim(fd, self.describe(raw_file))
             self._refuse_another(folder, temporary, fd, raw_file)
             self._take_what_is_there(fd, content)
-            mark = self._fill(fd, content)
+            version = self._fill(fd, content)
         except (Interrupted, MustStop, Unavailable):
             raise
         except BaseException:
@@ -153,7 +153,7 @@ class DiskTarget(DiskSource):
             raise
         finally:
             os.close(fd)
-        return DiskReceipt(temporary, mark, content.entry.size, replaces=replaces)
+        return DiskReceipt(temporary, version, content.entry.size, replaces=replaces)
 
     def _refuse_another(self, folder: int, temporary: str, fd: int, raw_file: RawFile) -> None:
         """What was opened may have got its final name before it was claimed: it is no temporary file any more."""
@@ -170,7 +170,7 @@ class DiskTarget(DiskSource):
             os.ftruncate(fd, whole)
         taken = 0
         while taken < whole and (data := os.read(fd, unit)):
-            content.accept(data)
+            content.resume_with(data)
             taken += len(data)
 
     def _fill(self, fd: int, content: Content) -> str:
@@ -227,8 +227,8 @@ class DiskTarget(DiskSource):
         if receipt.replaces is None:
             rename_without_replacing(folder, receipt.temporary, raw_file.raw_id)
             return
-        found = self.look(raw_file)
-        if found is None or found.mark != receipt.replaces:
+        found = self.stat(raw_file)
+        if found is None or found.version != receipt.replaces:
             raise FileExistsError(errno.EEXIST, "changed since this tool wrote it", raw_file.raw_id)
         os.rename(receipt.temporary, raw_file.raw_id, src_dir_fd=folder, dst_dir_fd=folder)
 
@@ -295,7 +295,7 @@ class DiskTarget(DiskSource):
         partials, self._partials = self._partials, []
         for raw_file, name in partials:
             with suppress(OSError, StoreError):
-                if source.look(raw_file) is not None:
+                if source.stat(raw_file) is not None:
                     continue
                 with self._folders.opened(raw_file.organization, raw_file.raw_id[:INDEX_LENGTH]) as folder:
                     os.unlink(name, dir_fd=folder)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from migrator.core.concurrency import together
+from migrator.core.concurrency import run_concurrently
 from migrator.core.errors import StoreError
 from migrator.stores.s3.errors.mapping import status_of, translate
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
@@ -27,7 +27,7 @@ _OTHER = b"bytes-migrator looks whether this server replaces what is there\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Abilities:
+class Capabilities:
     """What may be relied on. The default is the weakest server: nothing is conditional, ETags say nothing."""
 
     conditional_create: bool = False
@@ -45,14 +45,14 @@ class Abilities:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, known: Mapping[str, object]) -> Abilities | None:
+    def from_dict(cls, known: Mapping[str, object]) -> Capabilities | None:
         """Abilities as they were kept; None for what an other version kept."""
         kinds = {field.name: type(field.default) for field in fields(cls)}
         if set(known) != set(kinds) or not all(type(value) is kinds[name] for name, value in known.items()):
             return None
         return cls(**known)  # type: ignore[arg-type]
 
-    def with_learned(self, learned: Mapping[str, int]) -> Abilities:
+    def with_learned(self, learned: Mapping[str, int]) -> Capabilities:
         """These, and what a run found out."""
         numbers = ("most_parts",)
         changes: dict[str, Any] = {name: value if name in numbers else bool(value) for name, value in learned.items()}
@@ -86,7 +86,7 @@ class Abilities:
         return missing
 
 
-def probe(client: S3Client, bucket: str, name: str, *, copies: bool = False) -> Abilities:
+def probe(client: S3Client, bucket: str, name: str, *, copies: bool = False) -> Capabilities:
     """Look by writing a tiny object under a name that Bytes never uses, removed again. Raises StoreError if it cannot be written.
 
     `copies`: look too whether copies by the server can be made conditional; that takes a second such object.
@@ -105,8 +105,8 @@ def probe(client: S3Client, bucket: str, name: str, *, copies: bool = False) -> 
             partial(refuses, {"IfMatch": f'"{"0" * 32}"'}, (412,)),
             partial(_refuses_second_copy, client, bucket, key) if copies else lambda: False,
         ]
-        checks_md5, keeps_what_is_there, keeps_another, refuses_copy = together(looks)
-        return Abilities(
+        checks_md5, keeps_what_is_there, keeps_another, refuses_copy = run_concurrently(looks)
+        return Capabilities(
             etag_is_md5=etag == hashlib.md5(_CONTENT, usedforsecurity=False).hexdigest(),
             checks_md5=checks_md5,
             conditional_create=keeps_what_is_there,

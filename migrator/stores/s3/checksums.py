@@ -14,7 +14,7 @@ from migrator.core.errors import AccessDenied, BucketMissing, StoreError, Vanish
 from migrator.core.protocols import Check, Promise
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.parsing.etags import clean_etag
-from migrator.stores.s3.transfer.single import Place, is_opaque
+from migrator.stores.s3.transfer.single import ObjectAddress, is_opaque
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -46,7 +46,7 @@ class _Crc:
         return self._value.to_bytes(self._width, "big")
 
 
-def promise_of(client: S3Client, place: Place) -> Promise:
+def promise_of(client: S3Client, place: ObjectAddress) -> Promise:
     """Ask the server. Raises StoreError."""
     answer = _head(client, place, ChecksumMode="ENABLED")
     if answer is None:
@@ -58,7 +58,7 @@ def promise_of(client: S3Client, place: Place) -> Promise:
     return Promise(etag_is_digest=digest, part_size=part_size, check=check, kind=kind)
 
 
-def _head(client: S3Client, place: Place, **more: Any) -> Mapping[str, Any] | None:
+def _head(client: S3Client, place: ObjectAddress, **more: Any) -> Mapping[str, Any] | None:
     try:
         return dict(client.head_object(Bucket=place.bucket, Key=place.key, **more))
     except Exception as error:
@@ -70,7 +70,7 @@ def _head(client: S3Client, place: Place, **more: Any) -> Mapping[str, Any] | No
         raise fault from error
 
 
-def _first_part(client: S3Client, place: Place) -> int | None:
+def _first_part(client: S3Client, place: ObjectAddress) -> int | None:
     """The size of the first part, from servers that know parts by their number. Others refuse, or answer with the whole object."""
     try:
         answer = _head(client, place, PartNumber=1)

@@ -40,7 +40,7 @@ LOOK_EVERY_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class FoundLock:
     """A mark and the key that it lies under."""
 
     key: str
@@ -137,7 +137,7 @@ class BucketLock:
         _delete(self._client, self.bucket, key, self._retry)
 
 
-def marks_in(client: S3Client, bucket: str, retry: Retry) -> list[Found]:
+def marks_in(client: S3Client, bucket: str, retry: Retry) -> list[FoundLock]:
     """Return the marks in a bucket, of all runs; none where the bucket does not exist. Raises StoreError."""
     return list(_marks_in(client, bucket, retry))
 
@@ -150,12 +150,12 @@ def remove_marks(client: S3Client, bucket: str, run: str, retry: Retry) -> int:
     return len(found)
 
 
-def _marks_in(client: S3Client, bucket: str, retry: Retry) -> Iterator[Found]:
+def _marks_in(client: S3Client, bucket: str, retry: Retry) -> Iterator[FoundLock]:
     try:
         for listed in Lister(client, retry).objects(bucket, LOCK_PREFIX):
             mark = read_object(client, bucket, listed.key, retry)
             if mark is not None:
-                yield Found(key=listed.key, mark=mark)
+                yield FoundLock(key=listed.key, mark=mark)
     except BucketMissing:
         return
 

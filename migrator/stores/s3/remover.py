@@ -17,7 +17,7 @@ from migrator.core.outcomes import Action, Step
 from migrator.stores.lane_selection import looking_lane
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.source import S3Source
-from migrator.stores.s3.transfer.single import Place
+from migrator.stores.s3.transfer.single import ObjectAddress
 from migrator.stores.unrecognized import PROBE_PREFIX
 from migrator.transfer.file_copier import Settled
 
@@ -48,7 +48,7 @@ class S3Remover:
         """Looks at each once more right before: DeleteObjects has no condition that servers are known to honour."""
         left = self._not_seen_by_lane(proven)
         with ThreadPoolExecutor(_LOOKED_AT_ONCE, thread_name_prefix="look") as pool:
-            states = list(pool.map(lambda one: self._source.look(one[0]), left))
+            states = list(pool.map(lambda one: self._source.stat(one[0]), left))
         for (raw_file, entry), now in zip(left, states, strict=True):
             if now is None or (now.size, now.etag) != (entry.size, entry.etag):
                 yield raw_file, changed(self._source.describe(raw_file))
@@ -83,7 +83,7 @@ class S3Remover:
     def remove_empty_folders(self) -> int:
         return 0
 
-    def _call(self, place: Place, operation: str, asked: dict[str, Any]) -> None:
+    def _call(self, place: ObjectAddress, operation: str, asked: dict[str, Any]) -> None:
         try:
             getattr(self._client, operation)(Bucket=place.bucket, Key=place.key, **asked)
         except Exception as error:
@@ -128,7 +128,7 @@ class S3Remover:
         """Look at each once more and delete it; ends at the first that is not as it was, or is not deleted."""
         for raw_file, entry in proven:
             try:
-                now = self._source.look(raw_file)
+                now = self._source.stat(raw_file)
                 if now is None or (now.size, now.etag) != (entry.size, entry.etag):
                     yield raw_file, changed(self._source.describe(raw_file))
                     return

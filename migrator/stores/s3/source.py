@@ -28,21 +28,21 @@ from migrator.core.outcomes import Notice, NoticeKind, Notify
 from migrator.core.protocols import Content, Journal, Promise, Receipt, Source
 from migrator.core.size_classes import SMALLEST_PART, WHOLE_UP_TO
 from migrator.stores.disk.source import length_for
-from migrator.stores.read_ahead import Prefetch
-from migrator.stores.s3.capabilities import Abilities, probe
+from migrator.stores.read_ahead import ReadAhead
+from migrator.stores.s3.capabilities import Capabilities, probe
 from migrator.stores.s3.checksums import promise_of
 from migrator.stores.s3.client import connect
 from migrator.stores.s3.errors.mapping import is_unsupported, translate
-from migrator.stores.s3.http.curl import Wire, is_available
+from migrator.stores.s3.http.curl import CurlClient, is_available
 from migrator.stores.s3.listing.buckets import bucket_exists, buckets_with_prefix, create_bucket
 from migrator.stores.s3.listing.pages import PAGE, Lister, refuse_hidden_folder, refuse_hidden_keys
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.part_sizes import LARGEST_OBJECT, SMALLEST_OF_S3, part_size_for
 from migrator.stores.s3.transfer.multipart import (
     UPLOAD_LOST,
-    Means,
+    UploadContext,
     Unfinished,
-    Upload,
+    MultipartUpload,
     give_up,
     list_parts,
     list_uploads,
@@ -53,7 +53,7 @@ from migrator.stores.s3.transfer.ranged_get import RangeReader
 from migrator.stores.s3.transfer.single import (
     BodyReader,
     Condition,
-    Place,
+    ObjectAddress,
     Reader,
     S3Content,
     first_part_size,
@@ -63,7 +63,7 @@ from migrator.stores.s3.transfer.single import (
 )
 from migrator.stores.unrecognized import OWN_PREFIXES, key_reason
 from migrator.transfer.equality import EtagCheck, has_parts_of, is_plain_md5, proves, same_content
-from migrator.transfer.retry import Patience
+from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class S3Source:
     """Raw files as objects, opened for reading."""
 
     def __init__(
-        self, location: S3Location, patience: Patience, *, wired: bool = True, throttle: Throttle | None = None
+        self, location: S3Location, patience: RetryPolicy, *, wired: bool = True, throttle: Throttle | None = None
     ) -> None:
         """Open; `wired` is whether libcurl may be used, where this machine has it; `throttle` limits its requests and bytes."""
         self.location = location
@@ -87,7 +87,7 @@ class S3Source:
         self._throttle = connection.throttle
         self._client = connection.client
         self._adapting = connection.adapting
-        self.wire = Wire(connection) if wired and is_available() else None
+        self.wire = CurlClient(connection) if wired and is_available() else None
         self._parts = PartExecutor()
         self._patience = patience
         self._retry = patience.run
@@ -144,10 +144,10 @@ class S3Source:
         return ()
 
     def scan(self, shard: Shard, notify: Notify) -> Iterator[Entry]:
-        ahead = Prefetch(lambda: self._scan(shard))
+        ahead = ReadAhead(lambda: self._scan(shard))
         return self._told(ahead, notify)
 
-    def _told(self, ahead: Prefetch[Entry | Notice], notify: Notify) -> Iterator[Entry]:
+    def _told(self, ahead: ReadAhead[Entry | Notice], notify: Notify) -> Iterator[Entry]:
         """Entries as they come; notices are told in the thread that takes them."""
         for found in ahead:
             if isinstance(found, Entry):
@@ -206,7 +206,7 @@ class S3Source:
         except BucketMissing:
             return True
 
-    def look(self, raw_file: RawFile) -> Entry | None:
+    def stat(self, raw_file: RawFile) -> Entry | None:
         found: Entry | None = self._retry(lambda: head(self._client, self.place(raw_file), raw_file.raw_id))
         return found
 
@@ -233,7 +233,7 @@ class S3Source:
         finally:
             content.close()
 
-    def _reader(self, place: Place, entry: Entry, check: EtagCheck, *, again: bool) -> Reader:
+    def _reader(self, place: ObjectAddress, entry: Entry, check: EtagCheck, *, again: bool) -> Reader:
         if entry.size <= WHOLE_UP_TO:
             return BodyReader(self._client, place, entry, self._retry, self._throttle)
         return RangeReader(
@@ -251,8 +251,8 @@ class S3Source:
     def _at(self, organization: str) -> tuple[str, str]:
         return self._naming.bucket_of(organization), self._naming.key_prefix_of(organization)
 
-    def place(self, raw_file: RawFile) -> Place:
-        return Place(self._naming.bucket_of(raw_file.organization), self._naming.key_of(raw_file))
+    def place(self, raw_file: RawFile) -> ObjectAddress:
+        return ObjectAddress(self._naming.bucket_of(raw_file.organization), self._naming.key_of(raw_file))
 
     def _organizations_in(self, bucket: str, notify: Notify) -> Iterator[str]:
         """A bucket that does not exist has none; folders that no organization could have are strays."""
@@ -319,8 +319,8 @@ class S3Receipt:
 
     __slots__ = ("mark",)
 
-    def __init__(self, mark: str) -> None:
-        self.mark = mark
+    def __init__(self, version: str) -> None:
+        self.version = version
 
 
 class S3Target(S3Source):
@@ -329,9 +329,9 @@ class S3Target(S3Source):
     def __init__(
         self,
         location: S3Location,
-        patience: Patience,
+        patience: RetryPolicy,
         *,
-        abilities: Abilities,
+        abilities: Capabilities,
         create_buckets: bool,
         buckets_there: tuple[str, ...] = (),
         wired: bool = True,
@@ -351,7 +351,7 @@ class S3Target(S3Source):
         self._preparing = threading.Lock()
         self._copies_on_condition = abilities.conditional_create and _copies_conditionally(self._client)
 
-    def probe(self, organization: str, name: str, *, copies: bool = False) -> Abilities:
+    def probe(self, organization: str, name: str, *, copies: bool = False) -> Capabilities:
         """Look what the server can do, and use it from now on. Writes to the organization's bucket, which must exist.
 
         `copies`: its copies too, which matter where the source is at the same server.
@@ -362,11 +362,11 @@ class S3Target(S3Source):
 
     def sent_of(self, upload: UnfinishedUpload) -> tuple[int, int] | None:
         """Parts and bytes that the server has of an upload; None if it does not know it (any more). Raises StoreError."""
-        place = Place(upload.bucket, upload.key)
+        place = ObjectAddress(upload.bucket, upload.key)
         parts = self._retry(lambda: list_parts(self._client, place, upload.upload_id))
         return None if parts is None else (len(parts), sum(part.size for part in parts.values()))
 
-    def told_apart(self, upload: UnfinishedUpload) -> tuple[UnfinishedUpload, ...]:
+    def resolve_intent(self, upload: UnfinishedUpload) -> tuple[UnfinishedUpload, ...]:
         """The upload itself; of a mere intent, what the server began by it, if anything. Raises StoreError."""
         if upload.upload_id:
             return (upload,)
@@ -379,7 +379,7 @@ class S3Target(S3Source):
 
     def give_up(self, upload: UnfinishedUpload) -> None:
         """Abort an upload of ours. Raises StoreError."""
-        for each in self.told_apart(upload):
+        for each in self.resolve_intent(upload):
             self._retry(partial(give_up, self._client, each))
 
     def prepare(self, organization: str) -> None:
@@ -399,7 +399,7 @@ class S3Target(S3Source):
         """Whether the source is at the same server, reached with the same keys: only then can that copy."""
         return are_alike(source.access, self.access)
 
-    def adopt(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
+    def server_side_copy(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
         """Copied on the server's side; only content whose ETag says what it is, so that the copy proves itself by its own.
 
         Up to 5 GiB with an MD5 in one request; what was made in parts of a known size in the same parts, so that it gets the same ETag.
@@ -410,10 +410,10 @@ class S3Target(S3Source):
         part_size = self._copied_in_parts_of(origin, entry)
         if part_size is None and not (is_plain_md5(entry.etag) and entry.size <= self._largest_copy):
             return None
-        Condition().check(self.look(raw_file), place)
+        Condition().check(self.stat(raw_file), place)
         try:
             if part_size is not None:
-                answer = Upload(self._means(), place, raw_file).copy(origin, entry, part_size)
+                answer = MultipartUpload(self._means(), place, raw_file).copy(origin, entry, part_size)
             else:
                 answer = self._retry(lambda: self._copy(place, origin, entry))
         except AlreadyThere:
@@ -429,7 +429,7 @@ class S3Target(S3Source):
 
     def _write_over_copy(self, raw_file: RawFile, source: S3Source, entry: Entry, etag: str) -> S3Receipt:
         """Replace a copy that the server made, and made differently, by the content itself."""
-        found = self.look(raw_file)
+        found = self.stat(raw_file)
         if found is None or (etag and found.etag != etag):
             place = self.place(raw_file)
             raise NotTheSame(
@@ -440,9 +440,9 @@ class S3Target(S3Source):
 
     def _refuse_changed_source(self, raw_file: RawFile, source: S3Source, entry: Entry) -> None:
         """A copy is refused alike for a name that is taken and for a source that changed. Raises SourceChanged for the latter."""
-        if self.look(raw_file) is not None:
+        if self.stat(raw_file) is not None:
             return
-        now = source.look(raw_file)
+        now = source.stat(raw_file)
         if now is None or now.etag != entry.etag:
             raise SourceChanged("source-changed", f"{source.place(raw_file)} is another object than was listed.")
         self._seen_at_last(raw_file)  # the name is taken, by a try before this one perhaps, and it shows late
@@ -470,7 +470,7 @@ class S3Target(S3Source):
         if self._journal is not None:
             self._journal.learned(name, value)
 
-    def _copied_in_parts_of(self, origin: Place, entry: Entry) -> int | None:
+    def _copied_in_parts_of(self, origin: ObjectAddress, entry: Entry) -> int | None:
         """In parts of how many bytes the server shall copy an object; None for one that goes in one request, or through here."""
         if entry.size <= WHOLE_UP_TO or entry.etag is None or not self.abilities.copies_parts:
             return None
@@ -486,8 +486,8 @@ class S3Target(S3Source):
     def store(self, raw_file: RawFile, content: Content) -> S3Receipt:
         return self._write(raw_file, content, Condition())
 
-    def replace(self, raw_file: RawFile, content: Content, own_mark: str) -> S3Receipt:
-        return self._write(raw_file, content, Condition(own_mark))
+    def replace(self, raw_file: RawFile, content: Content, own_version: str) -> S3Receipt:
+        return self._write(raw_file, content, Condition(own_version))
 
     def publish(self, receipts: Sequence[tuple[RawFile, Receipt]]) -> Iterator[tuple[RawFile, StoreError | None]]:
         for raw_file, _ in receipts:
@@ -518,7 +518,7 @@ class S3Target(S3Source):
                 cure="Look what it is: a sparse file can say that it is larger than any disk.",
             )
         if size > WHOLE_UP_TO:
-            upload = Upload(self._means(), place, raw_file)
+            upload = MultipartUpload(self._means(), place, raw_file)
             return S3Receipt(upload.send(content, condition))
         data = content.read(size)
         content.finish()
@@ -536,8 +536,8 @@ class S3Target(S3Source):
         )
         return S3Receipt(etag)
 
-    def _means(self) -> Means:
-        return Means(
+    def _means(self) -> UploadContext:
+        return UploadContext(
             client=self._client,
             wire=self.wire,
             abilities=self.abilities,
@@ -548,7 +548,7 @@ class S3Target(S3Source):
             limit_parts=partial(self._learn, "most_parts"),
         )
 
-    def _copy(self, place: Place, origin: Place, entry: Entry) -> str:
+    def _copy(self, place: ObjectAddress, origin: ObjectAddress, entry: Entry) -> str:
         """Copy in one request; returns the ETag. A server that does not take the condition is asked without it: it was looked before."""
         asked: dict[str, Any] = {}
         if self._copies_on_condition:
@@ -562,7 +562,7 @@ class S3Target(S3Source):
         self._copies_on_condition = False
         return etag
 
-    def _copied(self, place: Place, origin: Place, entry: Entry, asked: dict[str, Any]) -> str:
+    def _copied(self, place: ObjectAddress, origin: ObjectAddress, entry: Entry, asked: dict[str, Any]) -> str:
         try:
             answer = self._client.copy_object(
                 Bucket=place.bucket,

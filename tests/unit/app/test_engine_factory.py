@@ -13,16 +13,16 @@ from dask.utils import key_split
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from migrator.app.dask_setup import Signs, look_by_recipe, make_work, refuse_two_identities
+from migrator.app.dask_setup import MountCheck, look_by_recipe, make_work, refuse_two_identities
 from migrator.app.options import EngineName, engine_and_scheduler
-from migrator.app.worker_config import Recipe
+from migrator.app.worker_config import WorkerConfig
 from migrator.config.limits import Limits
 from migrator.config.settings import DiskLocation, Location, S3Access, S3Location, Secret
 from migrator.core.entities import RawFile, RawId
 from migrator.core.errors import CannotStart, SettingsError, Unavailable
 from migrator.core.naming import SingleBucket
 from migrator.engines.dask.engine import shown_as
-from migrator.engines.worker_registry import Places
+from migrator.engines.worker_registry import WorkerRegistry
 from migrator.stores.disk.target import _claim
 from tests import corpus
 
@@ -40,8 +40,8 @@ def s3(key: str | None, secret: str | None = SECRET, token: str | None = None) -
     return S3Location(naming=SingleBucket("bucket"), access=access)
 
 
-def recipe(source: Location, target: Location) -> Recipe:
-    return Recipe(source=source, target=target, refused=frozenset(), run_id="20260101-000000-abcdef")
+def recipe(source: Location, target: Location) -> WorkerConfig:
+    return WorkerConfig(source=source, target=target, refused=frozenset(), run_id="20260101-000000-abcdef")
 
 
 ends = st.one_of(
@@ -97,12 +97,12 @@ def test_a_worker_knows_the_data_folder_by_its_raw_files(tmp_path: Path) -> None
     beacon.touch()
     here = recipe(location, replace(DISK, root=target))
     size = found.stat().st_size
-    look_by_recipe(here, Signs(at_source=((raw_file, size),), beacons=(beacon,)))
+    look_by_recipe(here, MountCheck(at_source=((raw_file, size),), beacons=(beacon,)))
     for signs, name in (
-        (Signs(at_source=((raw_file, size + 1),)), "raw-files-not-seen"),
-        (Signs(at_source=((RawFile("beta", raw_file.raw_id), 1),)), "raw-files-not-seen"),
-        (Signs(at_target=((raw_file, size),)), "raw-files-not-seen"),
-        (Signs(beacons=(target / "another",)), "target-not-seen"),
+        (MountCheck(at_source=((raw_file, size + 1),)), "raw-files-not-seen"),
+        (MountCheck(at_source=((RawFile("beta", raw_file.raw_id), 1),)), "raw-files-not-seen"),
+        (MountCheck(at_target=((raw_file, size),)), "raw-files-not-seen"),
+        (MountCheck(beacons=(target / "another",)), "target-not-seen"),
     ):
         with pytest.raises(CannotStart) as refused:
             look_by_recipe(here, signs)
@@ -127,7 +127,7 @@ def test_the_dashboard_tells_organizations_apart(organizations: list[str]) -> No
 
 
 def test_who_is_silent_while_others_are_heard_is_given_up_and_a_scheduler_that_stalls_costs_nobody() -> None:
-    places = Places()
+    places = WorkerRegistry()
     assert places.silent({}, 10) == []
     assert places.silent({"a": 100.0, "b": 109.0}, 10) == []
     assert places.silent({"a": 100.0, "b": 110.0}, 10) == ["a"]

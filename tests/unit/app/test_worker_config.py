@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from migrator.app import worker_config
-from migrator.app.worker_config import Recipe, work_by_recipe
+from migrator.app.worker_config import WorkerConfig, work_by_recipe
 from migrator.config.settings import DiskLocation
 from migrator.core.cancellation import StopFlag
 from migrator.core.errors import CannotStart
 from migrator.engines.threads import UnitsHere
 from migrator.sync.channel import Acknowledgements, Line
-from migrator.sync.messages import Ended, Event, Survey
+from migrator.sync.messages import Event, Survey, UnitEnded
 from migrator.transfer.throttle import Throttle
 
 DISK = DiskLocation(root=Path("/nowhere"), folder_mode=0o740, file_mode=0o640)
@@ -32,11 +32,11 @@ def test_what_breaks_while_stores_are_opened_ends_each_unit(
     units, flag, events = UnitsHere(), StopFlag(), list[Event]()
     for unit in (Survey("a"), Survey("b", number=1), None):
         units.queue.put(unit)
-    made = Recipe(source=DISK, target=DISK, refused=frozenset(), run_id="20260101-000000-abcdef")
+    made = WorkerConfig(source=DISK, target=DISK, refused=frozenset(), run_id="20260101-000000-abcdef")
     work_by_recipe(made, Throttle(), flag, units, Line(events.append, 0, Acknowledgements(1), flag))
     assert flag.is_set()
     assert [(type(event), event.unit) for event in events] == [
-        (Ended, 0),
-        (Ended, 1),
+        (UnitEnded, 0),
+        (UnitEnded, 1),
     ]
-    assert {event.error.name for event in events if isinstance(event, Ended) and event.error} == {name}
+    assert {event.error.name for event in events if isinstance(event, UnitEnded) and event.error} == {name}

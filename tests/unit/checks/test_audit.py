@@ -7,15 +7,15 @@ from datetime import datetime, timezone
 
 import pytest
 
-from migrator.checks.audit.audit import ALL_ALIKE, Audit, Kind, Places
-from migrator.checks.audit.content_check import Ended, RecordProver
+from migrator.checks.audit.audit import ALL_ALIKE, Audit, AuditedEnds, Kind
+from migrator.checks.audit.content_check import ContentVerdict, RecordProver
 from migrator.checks.audit.records import Recorded
 from migrator.config.time_filter import ANY_AGE
 from migrator.core.cancellation import StopFlag
 from migrator.core.entities import RawFile, RawId
 from migrator.core.errors import Interrupted, MustStop, SourceChanged
 from migrator.stores.memory import MemoryStore
-from migrator.sync.messages import Told
+from migrator.sync.messages import ProgressEvent
 from tests.fakes import FailingStore, Schedule
 from tests.postgres import secure_hash_of
 
@@ -43,9 +43,9 @@ class Watched:
 
     def __init__(self) -> None:
         self.stopping = StopFlag()
-        self.told: list[Told] = []
+        self.told: list[ProgressEvent] = []
 
-    def tell(self, told: Told) -> None:
+    def tell(self, told: ProgressEvent) -> None:
         self.told.append(told)
 
 
@@ -58,7 +58,7 @@ def audit_of(
 ) -> Audit:
     watched = watched or Watched()
     return Audit(
-        Places(target=target, source=source, broken_rule=lambda organization: None),
+        AuditedEnds(target=target, source=source, broken_rule=lambda organization: None),
         prover=prover,
         sample=None,
         ages=ANY_AGE,
@@ -157,11 +157,11 @@ def test_some_that_cannot_be_read_are_told_as_neither_proven_nor_altered(
 def test_one_that_vanishes_between_listing_and_reading_is_missing() -> None:
     rows = [row(1), row(2)]
     here = store(*rows)
-    gone = here.look(RawFile("alpha", rows[0].raw_id))
+    gone = here.stat(RawFile("alpha", rows[0].raw_id))
     assert gone is not None
     here.delete(RawFile("alpha", rows[0].raw_id))
     prover = RecordProver(here, None, jobs=1)
-    assert prover.begin(rows[0], gone).result().ended is Ended.VANISHED
+    assert prover.begin(rows[0], gone).result().ended is ContentVerdict.VANISHED
     prover.close()
 
 

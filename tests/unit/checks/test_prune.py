@@ -20,7 +20,7 @@ from migrator.checks.prune import (
     BATCH_BYTES,
     Ends,
     ManifestOfRun,
-    Proving,
+    PruneProof,
     Pruning,
     ReadSmall,
     WriteRow,
@@ -81,7 +81,7 @@ def in_one_go(ends: Ends) -> Ends:
 
     def reader(store: Source) -> ReadSmall:
         def read(raw_file: RawFile, size: int) -> tuple[bytes, Entry] | None:
-            entry = store.look(raw_file)
+            entry = store.stat(raw_file)
             if entry is None:
                 return None
             with store.open(raw_file, entry) as content:
@@ -92,15 +92,15 @@ def in_one_go(ends: Ends) -> Ends:
     return replace(ends, small_source=reader(ends.source), small_target=reader(ends.target))
 
 
-def proven(ends: Ends, folder: Path) -> tuple[Proving, ManifestOfRun]:
-    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+def proven(ends: Ends, folder: Path) -> tuple[PruneProof, ManifestOfRun]:
+    proving = PruneProof(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
     manifest = ManifestOfRun(folder / "manifest")
     manifest.prepare()
     proving.run(["org"], manifest)
     return proving, manifest
 
 
-def prune(ends: Ends, remover: Removes, proving: Proving, manifest: ManifestOfRun) -> None:
+def prune(ends: Ends, remover: Removes, proving: PruneProof, manifest: ManifestOfRun) -> None:
     Pruning(ends, remover, proving.pruned, stopping=StopFlag(), told=lambda count: None).run(manifest, ["org"])
 
 
@@ -125,7 +125,7 @@ def test_what_is_not_the_same_is_kept_and_told_why(at_once: bool) -> None:
     ends = in_one_go(ends) if at_once else ends
     if at_once:
         ends = replace(ends, small_target=readable(ends.small_target, but=unreadable))
-    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+    proving = PruneProof(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
     proving.run(["org"], None)
     reasons = {problem.raw_id: problem.reason for problem in proving.pruned.problems}
     assert list(reasons) == [raw_file.raw_id for raw_file in (altered, shorter, empty, absent, unreadable)]
@@ -144,7 +144,7 @@ def test_what_is_refused_is_kept_though_it_is_at_the_target(tmp_path: Path) -> N
     """A name that the target would not take is no name that Bytes reads there."""
     _, target, ends = scene()
     store = FailingStore(target, Schedule())
-    proving = Proving(
+    proving = PruneProof(
         replace(ends, target=store), ages=ANY_AGE, refused=frozenset(["org"]), stopping=StopFlag(), told=lambda n: None
     )
     proving.run(["org"], None)
@@ -221,7 +221,7 @@ def test_a_mark_that_fails_ends_it_with_nothing_deleted(fails: str, tmp_path: Pa
             raise fault
 
     if fails == "look":
-        ends = replace(ends, target=FailingStore(target, Schedule({("look", 1): fault})))
+        ends = replace(ends, target=FailingStore(target, Schedule({("stat", 1): fault})))
     remover = Marks(source)
     with pytest.raises(MustStop, match="It was refused") as caught:
         prune(ends, remover, proving, manifest)
@@ -240,14 +240,14 @@ def test_a_stop_while_it_proves_keeps_no_raw_file_for_a_reason_of_its_own(tmp_pa
     """The last raw files of all are under way when it comes: nothing is proven then, and nothing is wrong with them."""
     _, target, ends = scene()
     ends = replace(ends, target=FailingStore(target, Schedule({("open", 8): INTERRUPTED})))
-    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+    proving = PruneProof(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
     with pytest.raises(Interrupted):
         proving.run(["org"], None)
     assert proving.pruned.problems == []
     assert proving.pruned.overall().kept.files == 0
 
 
-@pytest.mark.parametrize("where", ["look", "open"])
+@pytest.mark.parametrize("where", ["stat", "open"])
 def test_a_stop_while_it_proves_again_is_no_surprise(where: str, tmp_path: Path) -> None:
     source, target, ends = scene()
     proving, manifest = proven(ends, tmp_path)
@@ -292,7 +292,7 @@ def test_a_stop_while_it_lists_ends_the_proof(tmp_path: Path) -> None:
     _, _, ends = scene()
     stopping = StopFlag()
     stopping.set()
-    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=stopping, told=lambda count: None)
+    proving = PruneProof(ends, ages=ANY_AGE, refused=frozenset(), stopping=stopping, told=lambda count: None)
     with pytest.raises(Interrupted):
         proving.run(["org"], None)
     assert proving.pruned.overall().discovered.files == 0
@@ -305,7 +305,7 @@ def test_each_organization_is_tried_and_only_once(tmp_path: Path, monkeypatch: p
     for raw_file in RAW_FILES:
         for store in (source, target):
             store.save(RawFile("other", raw_file.raw_id), b"x")
-    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+    proving = PruneProof(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
     manifest = ManifestOfRun(tmp_path / "manifest")
     manifest.prepare()
     proving.run(["org", "other"], manifest)
@@ -394,7 +394,7 @@ def test_only_so_many_problems_are_kept(monkeypatch: pytest.MonkeyPatch) -> None
     _, target, ends = scene()
     for raw_file in RAW_FILES:
         target.delete(raw_file)
-    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+    proving = PruneProof(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
     proving.run(["org"], None)
     assert (len(proving.pruned.problems), proving.pruned.problems_total) == (3, len(RAW_FILES))
 
@@ -407,7 +407,7 @@ def test_a_disk_that_is_full_at_the_end_of_a_manifest_is_told_as_that(
     call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, _, ends = scene()
-    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+    proving = PruneProof(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
     manifest = ManifestOfRun(tmp_path / "manifest")
     manifest.prepare()
 
@@ -423,7 +423,7 @@ def test_a_disk_that_is_full_at_the_end_of_a_manifest_is_told_as_that(
 def test_a_device_without_room_for_a_manifest_is_told_as_that(tmp_path: Path) -> None:
     """Rows are in memory up to the end: only flushing finds out."""
     _, _, ends = scene()
-    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+    proving = PruneProof(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
 
     class Full(ManifestOfRun):
         def of(self, organization: str) -> Any:
@@ -451,7 +451,7 @@ def test_what_ended_a_proof_is_told_and_not_that_its_manifest_has_no_room_either
 ) -> None:
     _, target, ends = scene()
     ends = replace(ends, target=FailingStore(target, Schedule({("open", 8): INTERRUPTED})))
-    proving = Proving(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+    proving = PruneProof(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
     manifest = ManifestOfRun(tmp_path / "manifest")
     manifest.prepare()
 

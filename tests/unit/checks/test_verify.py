@@ -24,7 +24,7 @@ from migrator.core.errors import (
     Unreadable,
 )
 from migrator.core.outcomes import Action, Outcome, Result, Step
-from migrator.core.protocols import Answer, Promise
+from migrator.core.protocols import Promise, SinkAnswer
 from migrator.stores.memory import MemoryContent, MemoryStore
 from migrator.sync.rules import PROOF, PROOF_BY_SIZE
 from migrator.transfer.equality import etag_of_parts, same_content
@@ -50,7 +50,7 @@ class Crc:
 
 
 def entry_at(store: MemoryStore | FailingStore) -> Entry:
-    found = store.look(ONE)
+    found = store.stat(ONE)
     assert found is not None
     return found
 
@@ -205,7 +205,7 @@ def test_encrypted_ones_are_read_once_after_the_first() -> None:
     prover = Prover(FailingStore(here, schedule), there, Level.ETAG)
     for raw in (A, B):
         one = RawFile("org", raw)
-        source, target = here.look(one), there.look(one)
+        source, target = here.stat(one), there.stat(one)
         assert source is not None
         assert target is not None
         assert prover.prove(one, source, target).is_proven
@@ -284,7 +284,7 @@ REFUSED.request_id = "request-1"
 OVER = MustStop("over", "It is over.")
 
 
-def answer_of(fault: MigratorError | Callable[[], object]) -> tuple[Answer, Entry]:
+def answer_of(fault: MigratorError | Callable[[], object]) -> tuple[SinkAnswer, Entry]:
     """The answer for a raw file that cannot be opened for this reason."""
     here, there = stores(b"abc", b"abc", etags=(False, False))
     failing = FailingStore(here, Schedule({("open", 1): fault}))
@@ -320,7 +320,7 @@ def test_what_cannot_be_proven_says_all_that_is_known(
     stop: MigratorError | None,
 ) -> None:
     answer, entry = answer_of(fault)
-    assert answer == Answer("ticket", Result(entry, outcome, reason, code=code, request_id=request_id), stop)
+    assert answer == SinkAnswer("ticket", Result(entry, outcome, reason, code=code, request_id=request_id), stop)
 
 
 def test_a_failure_that_all_others_would_share_ends_the_verification() -> None:

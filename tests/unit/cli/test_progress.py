@@ -18,14 +18,14 @@ from migrator.core.errors import CannotStart
 from migrator.core.outcomes import Problem
 from migrator.core.tally import Count
 from migrator.stores.s3.errors.mapping import translate
-from migrator.sync.counter import CountAhead
-from migrator.sync.messages import Told
+from migrator.sync.counter import SourceCounter
+from migrator.sync.messages import ProgressEvent
 from tests.unit.reports.samples import tally_of
 
 
 @dataclass
 class Ahead:
-    """As much of `CountAhead` as progress looks at."""
+    """As much of `SourceCounter` as progress looks at."""
 
     total: Count = field(default_factory=Count)
     is_final: bool = True
@@ -39,12 +39,12 @@ class Clock:
         return self.now
 
 
-def told(files: int, size: int = 1_000, organization: str = "acme") -> Told:
-    return Told(organization=organization, tally=tally_of(copied=(files, files * size)))
+def told(files: int, size: int = 1_000, organization: str = "acme") -> ProgressEvent:
+    return ProgressEvent(organization=organization, tally=tally_of(copied=(files, files * size)))
 
 
 def progress_at(ahead: Ahead | None, clock: Clock) -> Progress:
-    return Progress(cast("CountAhead | None", ahead), clock)
+    return Progress(cast("SourceCounter | None", ahead), clock)
 
 
 def go(progress: Progress, clock: Clock, seconds: int, files_per_second: int, size: int = 1_000) -> None:
@@ -106,7 +106,7 @@ def test_the_first_line_comes_after_a_second(capsys: pytest.CaptureFixture[str])
 
 def test_events_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    events = Events(cast("CountAhead", Ahead(Count(10, 10_000))), clock)
+    events = Events(cast("SourceCounter", Ahead(Count(10, 10_000))), clock)
     clock.now += 2
     events.told(told(4))
     events.tick()
@@ -141,7 +141,7 @@ FAILED = Problem(
 def logged(tmp_path: Path, form: str, *problems: Problem) -> list[str]:
     path = tmp_path / "log"
     with log_to({"verbose": False, "log_file": path, "log_format": form}):
-        Log().told(Told(organization="acme", problems=list(problems)))
+        Log().told(ProgressEvent(organization="acme", problems=list(problems)))
     return path.read_text().splitlines()
 
 

@@ -6,11 +6,11 @@ import threading
 
 import pytest
 
-from migrator.core.behind_thread import Behind
+from migrator.core.behind_thread import BehindThread
 
 
 def test_calls_run_in_order_in_another_thread_and_have_ended_after_wait() -> None:
-    behind, seen = Behind("test"), []
+    behind, seen = BehindThread("test"), []
     for number in range(100):
         behind.submit(lambda n=number: seen.append((n, threading.current_thread().name)))
     behind.wait()
@@ -20,7 +20,7 @@ def test_calls_run_in_order_in_another_thread_and_have_ended_after_wait() -> Non
 
 
 def test_one_call_is_under_way_at_most() -> None:
-    behind, may_end, second_began = Behind("test"), threading.Event(), threading.Event()
+    behind, may_end, second_began = BehindThread("test"), threading.Event(), threading.Event()
     behind.submit(lambda: (may_end.wait(10), None)[1])
     submitting = threading.Thread(target=behind.submit, args=(second_began.set,))
     submitting.start()
@@ -33,7 +33,7 @@ def test_one_call_is_under_way_at_most() -> None:
 
 
 def test_a_failure_is_raised_by_whoever_waits_next() -> None:
-    behind = Behind("test")
+    behind = BehindThread("test")
     behind.submit(int, "no number")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="no number"):
         behind.submit(lambda: None)
@@ -42,13 +42,13 @@ def test_a_failure_is_raised_by_whoever_waits_next() -> None:
 
 
 def test_closing_what_was_never_used_is_fine() -> None:
-    behind = Behind("test")
+    behind = BehindThread("test")
     behind.wait()
     behind.close()
 
 
 def test_arguments_of_both_kinds_arrive_and_one_thread_does_it_all() -> None:
-    behind, seen = Behind("test"), []
+    behind, seen = BehindThread("test"), []
 
     def call(number: int, *, word: str) -> None:
         seen.append((number, word, threading.get_ident()))

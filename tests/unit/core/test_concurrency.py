@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from migrator.core.concurrency import AT_ONCE, together
+from migrator.core.concurrency import AT_ONCE, run_concurrently
 
 
 def test_answers_come_in_the_order_of_the_questions() -> None:
@@ -23,7 +23,7 @@ def test_answers_come_in_the_order_of_the_questions() -> None:
         last_was_asked.set()
         return "last"
 
-    assert together([first, last]) == ["first", "last"]
+    assert run_concurrently([first, last]) == ["first", "last"]
 
 
 class AllAsked(list[Callable[[], None]]):
@@ -47,13 +47,13 @@ class AllAsked(list[Callable[[], None]]):
 def test_no_more_than_eight_at_once(count: int, at_once: int) -> None:
     """A thread is made for each question that comes while all others are busy, up to as many as there may be."""
     questions = AllAsked(count)
-    together(questions)
+    run_concurrently(questions)
     assert questions.threads == at_once
 
 
 def test_eight_do_run_at_once() -> None:
     full = threading.Barrier(AT_ONCE)
-    together([partial(full.wait, 60)] * (2 * AT_ONCE))
+    run_concurrently([partial(full.wait, 60)] * (2 * AT_ONCE))
 
 
 def test_the_first_error_is_raised_when_all_have_ended() -> None:
@@ -64,10 +64,10 @@ def test_the_first_error_is_raised_when_all_have_ended() -> None:
         raise ValueError(word)
 
     with pytest.raises(ValueError, match="one"):
-        together([partial(fail, "one"), partial(fail, "two"), partial(ended.append, "three")])
+        run_concurrently([partial(fail, "one"), partial(fail, "two"), partial(ended.append, "three")])
     assert sorted(ended) == ["one", "three", "two"]
 
 
 def test_a_single_question_needs_no_thread() -> None:
-    assert together([threading.current_thread]) == [threading.current_thread()]
-    assert together([]) == []
+    assert run_concurrently([threading.current_thread]) == [threading.current_thread()]
+    assert run_concurrently([]) == []

@@ -174,19 +174,19 @@ def test_two_tallies_share_no_counts() -> None:
     ],
 )
 def test_a_state_is_marked_by_its_etag_or_else_its_time(entry: Entry, mark: str) -> None:
-    assert entry.mark == mark
+    assert entry.version == mark
 
 
 @pytest.mark.parametrize(
-    ("own_mark", "etag_at_target", "expected"),
+    ("own_version", "etag_at_target", "expected"),
     [("ours", "ours", True), ("ours", "theirs", False), (None, "ours", False), ("ours", None, False)],
 )
 def test_only_our_own_copy_as_we_left_it_may_be_replaced(
-    own_mark: str | None, etag_at_target: str | None, expected: bool
+    own_version: str | None, etag_at_target: str | None, expected: bool
 ) -> None:
     source = Entry(RawId(RAW_ID), 1)
     target = Entry(RawId(RAW_ID), 2, etag_at_target) if etag_at_target else None
-    assert Step(Action.DIFFER, source, target, own_mark).may_replace is expected
+    assert Step(Action.DIFFER, source, target, own_version).may_replace is expected
 
 
 def test_a_problem_without_a_raw_file_has_no_id() -> None:

@@ -22,7 +22,7 @@ from migrator.doctor.bytes_calls import (
     GET,
     PUT,
     WAIT,
-    Call,
+    BytesCall,
     Replay,
     calls_finding,
     untried_finding,
@@ -34,7 +34,7 @@ from migrator.doctor.nginx import nginx_lines
 from migrator.doctor.rights import Right, rights_finding
 from migrator.doctor.sampling import need_of, sample_of
 from migrator.doctor.server import (
-    Habits,
+    Quirks,
     ServerSeen,
     abilities_finding,
     foreign_finding,
@@ -42,7 +42,7 @@ from migrator.doctor.server import (
     server_findings,
     version_finding,
 )
-from migrator.doctor.source import Sample, source_findings
+from migrator.doctor.source import SourceSample, source_findings
 from migrator.stores.disk.preflight import look_at_disk
 from migrator.stores.memory import MemoryStore
 
@@ -60,7 +60,7 @@ DISK = DiskSeen(
     file_system="ext4",
 )
 NEED = Need(files=1000, bytes=10**6, folders=100, exact=True)
-FINE = tuple(Call(name, 200) for name in (CREATE, WAIT, PUT, GET, CREATE_AGAIN))
+FINE = tuple(BytesCall(name, 200) for name in (CREATE, WAIT, PUT, GET, CREATE_AGAIN))
 
 
 def named(findings: Iterable[Finding], name: str) -> Finding:
@@ -161,22 +161,22 @@ def test_file_systems_by_their_mounts(tmp_path: Path) -> None:
 
 
 HABITS = [
-    (finding_names.LISTING, Habits(lists_in_byte_order=True), PASS),
-    (finding_names.LISTING, Habits(lists_in_byte_order=False), WARNING),
-    (finding_names.MULTIPART, Habits(has_part_minimum=True), PASS),
-    (finding_names.MULTIPART, Habits(has_part_minimum=False), WARNING),
+    (finding_names.LISTING, Quirks(lists_in_byte_order=True), PASS),
+    (finding_names.LISTING, Quirks(lists_in_byte_order=False), WARNING),
+    (finding_names.MULTIPART, Quirks(has_part_minimum=True), PASS),
+    (finding_names.MULTIPART, Quirks(has_part_minimum=False), WARNING),
 ]
 
 
 @pytest.mark.parametrize(("name", "habits", "status"), HABITS)
-def test_habits(name: str, habits: Habits, status: FindingStatus) -> None:
+def test_habits(name: str, habits: Quirks, status: FindingStatus) -> None:
     assert_told(named(habit_findings(habits), name), status)
 
 
 def test_abilities() -> None:
-    assert_told(abilities_finding([], Habits(checks_checksums=True, returns_checksums=True)), PASS)
+    assert_told(abilities_finding([], Quirks(checks_checksums=True, returns_checksums=True)), PASS)
     assert_told(abilities_finding(["it ignores If-None-Match"], None), WARNING)
-    assert_told(abilities_finding([], Habits(checks_checksums=False)), WARNING)
+    assert_told(abilities_finding([], Quirks(checks_checksums=False)), WARNING)
 
 
 def test_foreign_objects_rights_runs_ledgers_versions() -> None:
@@ -218,7 +218,7 @@ CALLS = [
 @pytest.mark.parametrize(("name", "status", "code", "endpoint", "cure"), CALLS)
 def test_bytes_calls(name: str, status: int, code: str, endpoint: str | None, cure: str) -> None:
     good = Replay(bucket="good", calls=FINE)
-    bad = Replay(bucket="bad", calls=(*FINE[:1], Call(name, status, code, "words")))
+    bad = Replay(bucket="bad", calls=(*FINE[:1], BytesCall(name, status, code, "words")))
     assert_told(calls_finding([good], endpoint=endpoint), PASS)
     found = calls_finding([good, bad], endpoint=endpoint)
     assert_told(found, ERROR)
@@ -227,8 +227,8 @@ def test_bytes_calls(name: str, status: int, code: str, endpoint: str | None, cu
     assert "the bucket bad" in found.seen
 
 
-@pytest.mark.parametrize("call", [Call(CREATE, 409, "BucketAlreadyExists"), Call(WAIT, 403, "403")])
-def test_a_bucket_of_somebody_else_is_not_cured_by_a_proxy(call: Call) -> None:
+@pytest.mark.parametrize("call", [BytesCall(CREATE, 409, "BucketAlreadyExists"), BytesCall(WAIT, 403, "403")])
+def test_a_bucket_of_somebody_else_is_not_cured_by_a_proxy(call: BytesCall) -> None:
     found = calls_finding([Replay(bucket="theirs", calls=(call,), is_denied=True)], endpoint="http://s3")
     assert_told(found, ERROR)
     assert "somebody else" in found.why
@@ -265,7 +265,7 @@ SOURCES = [
 
 @pytest.mark.parametrize(("name", "change", "problems", "status"), SOURCES)
 def test_source(name: str, change: dict[str, object], problems: tuple[Problem, ...], status: FindingStatus) -> None:
-    sample = Sample(counts={"a": Count(1, 10)}, looked_at=1)
+    sample = SourceSample(counts={"a": Count(1, 10)}, looked_at=1)
     for field, value in change.items():
         setattr(sample, field, value)
     assert_told(named(source_findings(problems, sample, is_disk=True, now=1000.0), name), status)
@@ -281,7 +281,7 @@ def test_a_sample_extrapolates_from_the_first_thousand() -> None:
     assert 2900 < sample.counts["alpha"].files < 3300
     assert sample.counts["b1"].files == 1
     assert sample.empty == ["b1/00000000-0000-4000-8000-000000000000"]
-    need = need_of(sample, Sample())
+    need = need_of(sample, SourceSample())
     assert need.files == sum(count.files for count in sample.counts.values())
     assert need_of(sample, sample).files == 0
 

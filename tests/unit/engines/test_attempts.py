@@ -11,7 +11,16 @@ from migrator.core.outcomes import Outcome, Problem
 from migrator.core.tally import Tally
 from migrator.engines.attempts import Order, Orders
 from migrator.sync.coordinator import Totals
-from migrator.sync.messages import Assignment, Ended, Event, Survey, Surveyed, Told, UploadBegan, UploadEnded
+from migrator.sync.messages import (
+    Assignment,
+    Event,
+    ProgressEvent,
+    Survey,
+    Surveyed,
+    UnitEnded,
+    UploadBegan,
+    UploadEnded,
+)
 from tests.backends import raw_id
 
 SHARD = Assignment(shard=Shard("acme", "a"), target_is_empty=False)
@@ -21,8 +30,8 @@ def upload(name: str, upload_id: str = "id-1", organization: str = "acme") -> Un
     return UnfinishedUpload(organization, raw_id(name), "bucket", f"key-{name}", upload_id, 8, "stamp", 0.0)
 
 
-def told(copied: int = 1, problems: int = 0) -> Told:
-    made = Told(organization="acme", unit=7)
+def told(copied: int = 1, problems: int = 0) -> ProgressEvent:
+    made = ProgressEvent(organization="acme", unit=7)
     for _ in range(copied):
         made.tally[Outcome.COPIED].add(10)
     made.problems += [Problem("failed", "acme", "where", "why")] * problems
@@ -41,7 +50,7 @@ def begun(orders: Orders, attempt: str = "one") -> Order:
 def sum_of(events: list[Event]) -> Totals:
     totals = Totals()
     for event in events:
-        if isinstance(event, Told):
+        if isinstance(event, ProgressEvent):
             totals.add(event)
     return totals
 
@@ -50,13 +59,13 @@ def test_what_is_told_is_passed_on_at_once_but_problems_wait_for_the_end() -> No
     orders = Orders()
     begun(orders)
     [passed] = orders.take("one", told(2, problems=1))
-    assert isinstance(passed, Told)
+    assert isinstance(passed, ProgressEvent)
     assert passed.tally[Outcome.COPIED].files == 2
     assert passed.problems == []
-    last, ended = orders.take("one", Ended())
-    assert isinstance(last, Told)
+    last, ended = orders.take("one", UnitEnded())
+    assert isinstance(last, ProgressEvent)
     assert len(last.problems) == 1
-    assert ended == Ended()
+    assert ended == UnitEnded()
     assert not orders.open
 
 
@@ -68,9 +77,9 @@ def test_a_survey_answers_once_though_it_was_asked_twice() -> None:
     orders.admit(order.number, 1, "one", "here")
     assert orders.take("one", answer) == []
     orders.admit(order.number, 1, "two", "there")
-    assert orders.take("one", answer) == orders.take("one", Ended()) == []
+    assert orders.take("one", answer) == orders.take("one", UnitEnded()) == []
     assert orders.take("two", answer) == []
-    assert orders.take("two", Ended()) == [answer, Ended()]
+    assert orders.take("two", UnitEnded()) == [answer, UnitEnded()]
 
 
 def test_a_new_attempt_takes_back_what_the_lost_one_told() -> None:
@@ -80,7 +89,7 @@ def test_a_new_attempt_takes_back_what_the_lost_one_told() -> None:
     _, undone = orders.admit(order.number, 1, "two", "there")
     assert sum_of([*passed, *undone]).overall() == Tally()
     assert orders.take("one", told(5)) == []
-    passed += [*undone, *orders.take("two", told(4, problems=1)), *orders.take("two", Ended())]
+    passed += [*undone, *orders.take("two", told(4, problems=1)), *orders.take("two", UnitEnded())]
     totals = sum_of(passed)
     assert totals.overall()[Outcome.COPIED].as_dict() == {"files": 4, "bytes": 40}
     assert totals.problems_total == 1
@@ -94,7 +103,7 @@ def test_what_a_lost_attempt_copied_provisionally_is_a_fact() -> None:
     copy = Provisional("acme", raw_id("a1"), 1, 2, "mark")
     late.provisional.append(copy)
     [passed] = orders.take("one", late)
-    assert isinstance(passed, Told)
+    assert isinstance(passed, ProgressEvent)
     assert passed.provisional == [copy]
     assert passed.tally == Tally()
 
@@ -105,7 +114,7 @@ def test_who_comes_late_is_not_admitted() -> None:
     order.delivery = 2  # given out anew
     assert orders.admit(order.number, 1, "late", "here") == (None, [])
     assert orders.admit(order.number, 2, "right", "here")[0] is order
-    orders.take("right", Ended())
+    orders.take("right", UnitEnded())
     assert orders.admit(order.number, 2, "later still", "here") == (None, [])
 
 
@@ -129,8 +138,8 @@ def test_an_end_with_an_error_ends_the_unit_too() -> None:
     orders = Orders()
     begun(orders)
     error = MustStop("name", "what")
-    assert orders.take("one", Ended(error, 7)) == [Ended(error)]
-    assert orders.take("one", Ended(error)) == []
+    assert orders.take("one", UnitEnded(error, 7)) == [UnitEnded(error)]
+    assert orders.take("one", UnitEnded(error)) == []
 
 
 @given(st.lists(st.lists(st.integers(0, 5), max_size=4), min_size=1, max_size=5))
@@ -144,11 +153,11 @@ def test_only_the_attempt_that_ends_counts(attempts: list[list[int]]) -> None:
         for count in copied:
             passed += orders.take(str(number), told(count, problems=1))
             assert sum_of(passed).overall()[Outcome.COPIED].files >= 0
-    passed += orders.take(str(len(attempts) - 1), Ended())
+    passed += orders.take(str(len(attempts) - 1), UnitEnded())
     totals = sum_of(passed)
     assert totals.overall()[Outcome.COPIED].files == sum(attempts[-1])
     assert totals.problems_total == len(attempts[-1])
-    assert [event for event in passed if isinstance(event, Ended)] == [Ended()]
+    assert [event for event in passed if isinstance(event, UnitEnded)] == [UnitEnded()]
 
 
 def test_what_could_be_written_down_twice_waits_for_the_end() -> None:
@@ -167,8 +176,8 @@ def test_what_could_be_written_down_twice_waits_for_the_end() -> None:
         made.sheets["a"] = attempt
         made.copied.append(entry)
         passed += orders.take(attempt, made)
-    passed += orders.take("two", Ended())
-    all_told = [event for event in passed if isinstance(event, Told)]
+    passed += orders.take("two", UnitEnded())
+    all_told = [event for event in passed if isinstance(event, ProgressEvent)]
     assert sum_of(passed).shape.sizes == {4: 1}
     for name in ("extra", "proven", "relied_upon"):
         assert sum(len(getattr(each, name)) for each in all_told) == 1

@@ -20,7 +20,7 @@ from migrator.core.errors import MustStop, Unavailable
 from migrator.core.outcomes import Problem
 from migrator.engines.processes import Processes, UnitQueue
 from migrator.sync.channel import Line
-from migrator.sync.messages import Ended, Event, Survey, Told
+from migrator.sync.messages import Event, ProgressEvent, Survey, UnitEnded
 from tests import command, oracle
 from tests.conftest import FreshNames
 from tests.e2e import ends
@@ -33,11 +33,11 @@ def echo(units: UnitQueue, line: Line) -> None:
     while (unit := units.take(wait=True)) is not None:
         assert isinstance(unit, Survey)
         line.tell(_told(unit.organization))
-        line.tell(Ended())
+        line.tell(UnitEnded())
 
 
-def _told(organization: str) -> Told:
-    return Told(organization=organization, problems=[Problem("stray", organization, str(os.getpid()), "")])
+def _told(organization: str) -> ProgressEvent:
+    return ProgressEvent(organization=organization, problems=[Problem("stray", organization, str(os.getpid()), "")])
 
 
 def block(units: UnitQueue, line: Line) -> None:
@@ -58,11 +58,11 @@ def events_until(engine: Processes, enough: Callable[[list[Event]], bool], timeo
 
 
 def pids(events: list[Event]) -> list[int]:
-    return [int(event.problems[0].where) for event in events if isinstance(event, Told)]
+    return [int(event.problems[0].where) for event in events if isinstance(event, ProgressEvent)]
 
 
 def ended(events: list[Event]) -> int:
-    return sum(isinstance(event, Ended) for event in events)
+    return sum(isinstance(event, UnitEnded) for event in events)
 
 
 def wait_for_end(*numbers: int) -> None:
@@ -84,7 +84,7 @@ def test_every_unit_ends_once_in_some_worker(workers: int) -> None:
         for unit in units:
             engine.submit(unit)
         events = events_until(engine, lambda events: ended(events) == len(units))
-    told = [event.organization for event in events if isinstance(event, Told)]
+    told = [event.organization for event in events if isinstance(event, ProgressEvent)]
     assert sorted(told) == sorted(unit.organization for unit in units)
     assert 1 <= len(set(pids(events))) <= workers
     assert os.getpid() not in pids(events)
@@ -138,7 +138,7 @@ def test_the_stop_flag_is_seen_in_both_directions() -> None:
     def waits(units: UnitQueue, line: Line) -> None:
         line.tell(_told("waiting"))
         assert flag.wait(30)
-        line.tell(Ended())
+        line.tell(UnitEnded())
         echo(units, line)
 
     with Processes(waits, workers=2, stopping=flag) as engine:
@@ -172,12 +172,12 @@ def test_errors_cross_whole() -> None:
 
     def fails(units: UnitQueue, line: Line) -> None:
         while units.take(wait=True) is not None:
-            line.tell(Ended(error))
+            line.tell(UnitEnded(error))
 
     with Processes(fails, workers=1, stopping=StopFlag()) as engine:
         engine.submit(Survey("org"))
         (event,) = events_until(engine, lambda events: ended(events) == 1)
-    assert isinstance(event, Ended)
+    assert isinstance(event, UnitEnded)
     assert isinstance(event.error, Unavailable)
     assert (event.error.name, event.error.what, event.error.why, event.error.cure) == (
         "unreachable",

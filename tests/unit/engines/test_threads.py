@@ -13,7 +13,7 @@ from migrator.core.errors import Interrupted, MustStop
 from migrator.engines.threads import Threads, UnitsHere
 from migrator.sync.channel import Line
 from migrator.sync.coordinator import Coordinator, Totals
-from migrator.sync.messages import Ended, Event, Survey, UploadBegan, UploadEnded
+from migrator.sync.messages import Event, Survey, UnitEnded, UploadBegan, UploadEnded
 from tests.backends import raw_id
 from tests.passes import Remembered
 
@@ -64,11 +64,11 @@ def test_a_worker_that_breaks_ends_the_run_in_words(error: BaseException) -> Non
 def test_what_a_worker_told_last_is_taken_before_its_end_is() -> None:
     def tells(units: UnitsHere, line: Line) -> None:
         for number in range(3):
-            line.tell(Ended(unit=number))
+            line.tell(UnitEnded(unit=number))
 
     with Threads(tells, stopping=StopFlag()) as engine:
         events, _ = until_it_stops(engine)
-    assert events == [Ended(unit=number) for number in range(3)]
+    assert events == [UnitEnded(unit=number) for number in range(3)]
 
 
 def test_a_ledger_that_breaks_keeps_no_upload_waiting() -> None:
@@ -81,7 +81,7 @@ def test_a_ledger_that_breaks_keeps_no_upload_waiting() -> None:
                 line.began(UPLOAD)
             except Interrupted:
                 ends.append("interrupted")
-            line.tell(Ended())
+            line.tell(UnitEnded())
 
     def run() -> None:
         try:

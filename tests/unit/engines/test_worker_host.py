@@ -24,7 +24,7 @@ from migrator.engines.worker_host import (
     refusal_of,
 )
 from migrator.sync.channel import Line
-from migrator.sync.messages import Ended, Survey, Told, UploadBegan
+from migrator.sync.messages import ProgressEvent, Survey, UnitEnded, UploadBegan
 from tests.backends import raw_id
 
 UPLOAD = UnfinishedUpload("acme", raw_id("a1"), "bucket", "key", "id-1", 8, "stamp", 0.0)
@@ -38,9 +38,9 @@ def echo(stopping: Flag, units: UnitsHere, line: Line) -> None:
             try:
                 line.began(UPLOAD)
             except Interrupted:
-                line.tell(Told(organization="interrupted", unit=unit.number))
-        line.tell(Told(organization=unit.organization, unit=unit.number))
-        line.tell(Ended(unit=unit.number))
+                line.tell(ProgressEvent(organization="interrupted", unit=unit.number))
+        line.tell(ProgressEvent(organization=unit.organization, unit=unit.number))
+        line.tell(UnitEnded(unit=unit.number))
 
 
 class Coordinator:
@@ -88,8 +88,8 @@ def test_a_unit_begins_when_it_is_admitted_and_its_events_bear_its_attempt(coord
     assert coordinator.said.empty()
     for began, organization in ((second, "two"), (first, "one")):
         coordinator.station.receive(Admit(began.attempt, ()))
-        assert coordinator.next() == Said(began.attempt, Told(organization=organization))
-        assert coordinator.next() == Said(began.attempt, Ended())
+        assert coordinator.next() == Said(began.attempt, ProgressEvent(organization=organization))
+        assert coordinator.next() == Said(began.attempt, UnitEnded())
         assert coordinator.how_it_left() == "done"
 
 
@@ -106,13 +106,13 @@ def test_an_upload_waits_until_it_is_durable(coordinator: Coordinator) -> None:
     assert said == Said("", UploadBegan(UPLOAD, 0, 1))
     assert coordinator.said.empty()
     coordinator.station.receive(Acknowledge(1))
-    assert coordinator.next() == Said(began.attempt, Told(organization="large"))
+    assert coordinator.next() == Said(began.attempt, ProgressEvent(organization="large"))
 
 
 def test_an_upload_of_an_attempt_before_is_known(coordinator: Coordinator) -> None:
     began = coordinator.bring("large")
     coordinator.station.receive(Admit(began.attempt, (UPLOAD,)))
-    assert coordinator.next() == Said(began.attempt, Told(organization="large"))
+    assert coordinator.next() == Said(began.attempt, ProgressEvent(organization="large"))
 
 
 def test_asked_to_stop_it_drains(coordinator: Coordinator) -> None:
@@ -120,9 +120,9 @@ def test_asked_to_stop_it_drains(coordinator: Coordinator) -> None:
     coordinator.station.receive(Admit(began.attempt, ()))
     coordinator.next()
     coordinator.station.receive(Stop())
-    assert coordinator.next() == Said(began.attempt, Told(organization="interrupted"))
-    assert coordinator.next() == Said(began.attempt, Told(organization="large"))
-    assert coordinator.next() == Said(began.attempt, Ended())
+    assert coordinator.next() == Said(began.attempt, ProgressEvent(organization="interrupted"))
+    assert coordinator.next() == Said(began.attempt, ProgressEvent(organization="large"))
+    assert coordinator.next() == Said(began.attempt, UnitEnded())
 
 
 def test_when_nobody_wants_it_any_more_it_says_nothing_of_outcomes(coordinator: Coordinator) -> None:

@@ -148,7 +148,7 @@ def test_finished_folders_can_be_forgotten(ledger: Ledger, organization: str | N
 
 
 def test_provisional_copies_are_kept_until_they_are_settled(ledger: Ledger) -> None:
-    one, two = copy_of(RAW_ID), copy_of("abd00000-0000-4000-8000-000000000001", mark="x" * 256)
+    one, two = copy_of(RAW_ID), copy_of("abd00000-0000-4000-8000-000000000001", version="x" * 256)
     ledger.record_provisional([one, two, copy_of(RAW_ID, "other")])
     assert ledger.provisional("acme") == {one.raw_id: one, two.raw_id: two}
     assert ledger.provisional("acme", "abc") == {one.raw_id: one}
@@ -913,7 +913,7 @@ def test_a_reader_tries_five_times(filled: Path, monkeypatch: pytest.MonkeyPatch
     sound = database._open_copy
     attempts: Iterator[Exception] = iter(())
 
-    def attempt(path: Path) -> database.LedgerFile:
+    def attempt(path: Path) -> database.LedgerDatabase:
         for error in attempts:
             raise error
         return sound(path)

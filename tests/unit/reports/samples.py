@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from migrator.config.settings import Setting
 from migrator.core.outcomes import Finding, FindingStatus, NoticeKind, Outcome, Problem
 from migrator.core.tally import MIGRATION_OUTCOMES, Count, Tally
-from migrator.reports.report import Report, Row
+from migrator.reports.report import Report, ReportRow
 from migrator.sync.coordinator import Totals
 
 ANY_NAME = st.one_of(
@@ -62,7 +62,7 @@ def report_of(organizations: dict[str, Tally], **more: object) -> Report:
         "target": "s3://bytes-{organization} at AWS",
         "dry_run": False,
         "rows": tuple(
-            Row(organization=name, bucket=f"bytes-{name}", tally=tally) for name, tally in organizations.items()
+            ReportRow(organization=name, bucket=f"bytes-{name}", tally=tally) for name, tally in organizations.items()
         ),
         "totals": totals,
         "findings": (),
@@ -102,7 +102,7 @@ def reports(draw: st.DrawFn) -> Report:
         source=draw(ANY_NAME),
         target=draw(ANY_NAME),
         rows=tuple(
-            Row(organization=name, bucket=draw(st.none() | ANY_NAME), tally=tally)
+            ReportRow(organization=name, bucket=draw(st.none() | ANY_NAME), tally=tally)
             for name, tally in organizations.items()
         ),
         totals=totals,

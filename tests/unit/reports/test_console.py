@@ -7,7 +7,7 @@ from hypothesis import given
 
 from migrator.core.outcomes import Finding, FindingStatus, Outcome, Problem
 from migrator.core.tally import Count, Tally
-from migrator.reports.report import Report, Row
+from migrator.reports.report import Report, ReportRow
 from migrator.reports.text.console import report_as_text
 from migrator.reports.text.findings import finding_lines
 from migrator.sync.coordinator import Totals
@@ -137,7 +137,7 @@ def test_exit_status(tally: Tally, interrupted_by: str, status: int) -> None:
 def test_an_organization_without_bucket_and_present_ones_that_were_not_seen() -> None:
     tally = tally_of(present=(3, 30))
     tally.present_unseen.merge(Count(2, 20))
-    row = Row(organization="alpha", bucket=None, tally=tally)
+    row = ReportRow(organization="alpha", bucket=None, tally=tally)
     totals = Totals(organizations={"alpha": tally}, samples=1, sampled_of=16)
     text = report_as_text(report_of({"alpha": tally}, rows=(row,), totals=totals))
     assert "2 files did not change at the source since an earlier run found or copied them at the target." in text

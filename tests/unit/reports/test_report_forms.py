@@ -26,7 +26,7 @@ from migrator.reports.json import report_as_json
 from migrator.reports.report import Report
 from migrator.reports.serialization import as_kept, report_again
 from migrator.reports.text.verify import Verification, verification_as_text
-from migrator.sync.timeline import MOST_STEPS, Course
+from migrator.sync.timeline import MOST_STEPS, Timeline
 from tests.browser.pages import HOSTILE, page_of
 from tests.unit.reports.samples import report_of, reports, tally_of
 
@@ -231,7 +231,7 @@ def test_reasons_are_counted_without_the_names_in_them_and_not_without_bound() -
 @given(st.lists(st.floats(0, 1_000), min_size=1, max_size=200))
 def test_the_course_of_a_run_keeps_all_that_happened_in_few_steps(pauses: list[float]) -> None:
     now = [0.0]
-    course = Course(clock=lambda: now[0])
+    course = Timeline(clock=lambda: now[0])
     for pause in pauses:
         course.add(tally_of(copied=(2, 20), failed=(1, 1)))
         now[0] += pause

@@ -18,7 +18,7 @@ from migrator.core.outcomes import Outcome, Problem
 from migrator.reports.file_list import FileList
 from migrator.reports.metrics import MetricsFile
 from migrator.reports.report_folder import ReportFolder
-from migrator.sync.messages import Told
+from migrator.sync.messages import ProgressEvent
 from tests import command
 
 LOG = logging.getLogger("migrator")
@@ -107,7 +107,7 @@ def test_a_file_list_that_cannot_be_written_is_told_with_its_cure(tmp_path: Path
     for one in lists._lists:
         os.dup2(os.open("/dev/full", os.O_WRONLY), one._file.fileno())
     problem = Problem(kind=Outcome.FAILED.value, organization="acme", where="x" * 100_000, reason="y")
-    lists.told(Told(organization="acme", problems=(problem,)))
+    lists.told(ProgressEvent(organization="acme", problems=(problem,)))
     with pytest.raises(MustStop) as caught:
         lists.finish()
     assert "No space left" in caught.value.what

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.core.errors import Unavailable
-from migrator.stores.read_ahead import Prefetch
+from migrator.stores.read_ahead import ReadAhead
 
 CHUNK = 1_000
 AHEAD = 4
@@ -49,7 +49,7 @@ class Counted:
 
 @given(st.integers(0, 4 * CHUNK + 3))
 def test_everything_comes_in_order(count: int) -> None:
-    assert list(Prefetch(Counted(count))) == list(range(count))
+    assert list(ReadAhead(Counted(count))) == list(range(count))
 
 
 @pytest.mark.parametrize("at", [0, 1, CHUNK - 1, CHUNK, 3 * CHUNK + 7])
@@ -58,7 +58,7 @@ def test_an_error_comes_in_its_place(at: int, error: BaseException) -> None:
     """After the whole chunks before it: what shared its chunk was read with it, and a listing that failed is of no use."""
     met: list[int] = []
     with pytest.raises(type(error)) as raised:
-        met.extend(Prefetch(Counted(10_000, at, error)))
+        met.extend(ReadAhead(Counted(10_000, at, error)))
     assert raised.value is error
     assert met == list(range(at - at % CHUNK))
 
@@ -68,7 +68,7 @@ def test_an_error_on_the_way_to_the_first_item() -> None:
         raise Unavailable("unreachable", "Gone.")
 
     with pytest.raises(Unavailable):
-        list(Prefetch(fails))
+        list(ReadAhead(fails))
 
 
 def test_it_begins_at_once() -> None:
@@ -78,7 +78,7 @@ def test_it_begins_at_once() -> None:
         began.set()
         yield 1
 
-    ahead = Prefetch(items)
+    ahead = ReadAhead(items)
     assert began.wait(10)
     assert list(ahead) == [1]
 
@@ -87,7 +87,7 @@ def test_no_more_than_some_chunks_are_read_ahead() -> None:
     """However long nobody takes anything; looked at after each item, when the reader has had every chance."""
     items = Counted(50 * CHUNK)
     most = 0
-    for number in Prefetch(items):
+    for number in ReadAhead(items):
         most = max(most, items.taken - number)
     assert most <= (AHEAD + 1) * CHUNK
 
@@ -95,7 +95,7 @@ def test_no_more_than_some_chunks_are_read_ahead() -> None:
 @pytest.mark.parametrize("taken", [1, CHUNK, CHUNK + 1, 7 * CHUNK])
 def test_who_stops_early_ends_the_thread(taken: int) -> None:
     items = Counted(10**9)
-    running = iter(Prefetch(items))
+    running = iter(ReadAhead(items))
     for _ in range(taken):
         next(running)
     running.close()  # type: ignore[attr-defined]
@@ -105,6 +105,6 @@ def test_who_stops_early_ends_the_thread(taken: int) -> None:
 
 def test_who_drops_it_ends_the_thread() -> None:
     items = Counted(10**9)
-    for _ in Prefetch(items):
+    for _ in ReadAhead(items):
         break
     assert items.closed.wait(10)

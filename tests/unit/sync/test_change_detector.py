@@ -11,8 +11,8 @@ import pytest
 from migrator.core.entities import Entry, Provisional, RawId, Shard
 from migrator.core.tally import Count
 from migrator.stores.disk.source import DiskSource
-from migrator.sync.change_detector import AT_MOST_EACH, Found, Lag, Lookout, Rest
-from migrator.sync.messages import Told
+from migrator.sync.change_detector import AT_MOST_EACH, ChangeDetector, Changes, Lag, Rest
+from migrator.sync.messages import ProgressEvent
 from tests import corpus
 from tests.fakes import SECOND_NS, Clock
 
@@ -25,7 +25,7 @@ class Looked:
     def __init__(self, root: Path, settle: float = 0) -> None:
         self.root = root
         self.clock = Clock()
-        self.lookout = Lookout(DiskSource(root), settle_ns=int(settle * SECOND_NS), clock_ns=self.clock.ns)
+        self.lookout = ChangeDetector(DiskSource(root), settle_ns=int(settle * SECOND_NS), clock_ns=self.clock.ns)
         self.lookout.remember(ORGANIZATIONS)
 
     def found(self) -> set[str]:
@@ -79,7 +79,7 @@ def test_a_young_raw_file_is_found_again_only_if_it_grew(tmp_path: Path) -> None
     ]
     looked.clock.seconds = entry.changed_ns / SECOND_NS + 1
     copy = Provisional("alpha", entry.raw_id, entry.size, entry.changed_ns, "mark")
-    looked.lookout.told(Told(organization="alpha", provisional=[copy]))
+    looked.lookout.told(ProgressEvent(organization="alpha", provisional=[copy]))
     assert looked.found() == set()
     with open(tmp_path / "alpha" / raw_id[:3] / raw_id, "ab") as file:
         file.write(b" and the rest")
@@ -97,12 +97,12 @@ def test_young_raw_files_are_forgotten_when_they_are_old_or_gone(tmp_path: Path)
     for name in names:
         status = os.stat(tmp_path / "alpha" / name[:3] / name)
         copies.append(Provisional("alpha", RawId(name), status.st_size, status.st_ctime_ns, "mark"))
-    looked.lookout.told(Told(organization="alpha", provisional=copies))
+    looked.lookout.told(ProgressEvent(organization="alpha", provisional=copies))
     (tmp_path / "alpha" / names[0][:3] / names[0]).unlink()
     looked.clock.seconds = max(copy.changed_ns for copy in copies) / SECOND_NS + 29
     looked.found()
     assert set(looked.lookout.young["alpha"]) == set(names[1:])
-    looked.lookout.told(Told(organization="alpha", settled=[("alpha", RawId(names[1]))]))
+    looked.lookout.told(ProgressEvent(organization="alpha", settled=[("alpha", RawId(names[1]))]))
     looked.clock.advance(2)
     looked.found()
     assert looked.lookout.young["alpha"] == {}
@@ -122,7 +122,7 @@ def test_glances_that_cost_little_come_round(looked: Looked) -> None:
 def test_many_raw_files_are_several_units() -> None:
     generator = random.Random(1)
     entries = [Entry(RawId(corpus.new_raw_id(generator)), 1) for _ in range(2 * AT_MOST_EACH + 1)]
-    units = list(Found({"alpha": entries}).assignments({}))
+    units = list(Changes({"alpha": entries}).assignments({}))
     assert [len(unit.entries or ()) for unit in units] == [AT_MOST_EACH, AT_MOST_EACH, 1]
     assert [entry for unit in units for entry in unit.entries or ()] == entries
 
@@ -130,11 +130,11 @@ def test_many_raw_files_are_several_units() -> None:
 def test_the_lag_is_of_what_came_while_watching() -> None:
     lag = Lag(since_ns=100 * SECOND_NS)
     old, new = Entry(RawId("a"), 5, None, 0, 50 * SECOND_NS), Entry(RawId("b"), 7, None, 0, 101 * SECOND_NS)
-    lag.found(Found({"alpha": [old, new]}), 103 * SECOND_NS)
+    lag.found(Changes({"alpha": [old, new]}), 103 * SECOND_NS)
     assert (lag.files, lag.seconds, lag.largest_seconds) == (2, 53, 0)
-    lag.told(Told(organization="alpha", copied=[old]))
+    lag.told(ProgressEvent(organization="alpha", copied=[old]))
     assert (lag.files, lag.largest_seconds) == (1, 0)
-    lag.told(Told(organization="alpha", copied=[new]))
+    lag.told(ProgressEvent(organization="alpha", copied=[new]))
     assert (lag.files, lag.seconds) == (0, 0)
     assert lag.largest_seconds > 0
     assert lag.copied == Count(2, 12)

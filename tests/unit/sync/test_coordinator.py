@@ -14,15 +14,25 @@ from migrator.core.errors import MustStop, Unavailable
 from migrator.core.outcomes import Outcome, Problem
 from migrator.core.tally import Count, Tally
 from migrator.sync.coordinator import PROBLEMS_SHOWN, Coordinator, Totals
-from migrator.sync.messages import Assignment, Ended, Event, Survey, Surveyed, Told, Unit, UploadBegan, UploadEnded
+from migrator.sync.messages import (
+    Assignment,
+    Event,
+    ProgressEvent,
+    Survey,
+    Surveyed,
+    Unit,
+    UnitEnded,
+    UploadBegan,
+    UploadEnded,
+)
 from tests.backends import raw_id
 from tests.passes import Remembered, finished_folder
 
-ENDED = Ended()
+ENDED = UnitEnded()
 
 
-def told(organization: str, files: int = 1, problems: int = 0) -> Told:
-    made = Told(organization=organization)
+def told(organization: str, files: int = 1, problems: int = 0) -> ProgressEvent:
+    made = ProgressEvent(organization=organization)
     for _ in range(files):
         made.tally[Outcome.COPIED].add(10)
     made.problems += [Problem("failed", organization, "where", "why")] * problems
@@ -48,7 +58,7 @@ class Scripted:
 
     def next_event(self, timeout: float) -> Event | None:
         event = self._events.popleft() if self._events else None
-        self._under_way -= isinstance(event, Ended)
+        self._under_way -= isinstance(event, UnitEnded)
         return event
 
     def acknowledge(self, event: UploadBegan) -> None:
@@ -58,10 +68,10 @@ class Scripted:
 class Watching:
     def __init__(self, memory: Remembered) -> None:
         self.memory = memory
-        self.seen: list[Told] = []
+        self.seen: list[ProgressEvent] = []
         self.ticks = 0
 
-    def told(self, told: Told) -> None:
+    def told(self, told: ProgressEvent) -> None:
         assert told in self.memory.told, "written down before it is shown"
         self.seen.append(told)
 
@@ -189,7 +199,7 @@ def test_an_error_ends_the_run_after_the_rest_was_taken_down() -> None:
         if isinstance(unit, Survey):
             return surveyed(1)(unit)
         error = {"0": first, "1": second}.get(unit.shard.prefix)
-        return [told("a"), Ended(error)]
+        return [told("a"), UnitEnded(error)]
 
     engine, memory, stopping = Scripted(answer, capacity=4), Remembered(), StopFlag()
     with pytest.raises(MustStop) as caught:
@@ -218,7 +228,7 @@ def test_an_upload_is_acknowledged_once_it_is_written_down() -> None:
 
 def test_a_ledger_that_breaks_stops_the_workers() -> None:
     class Broken(Remembered):
-        def record(self, told: Told) -> None:
+        def record(self, told: ProgressEvent) -> None:
             raise MustStop("ledger-full", "Full.")
 
     stopping = StopFlag()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from migrator.core.entities import Entry, RawId, Shard
 from migrator.core.outcomes import Notify
 from migrator.core.tally import Count
-from migrator.sync.counter import CountAhead
+from migrator.sync.counter import SourceCounter
 
 
 class Scanned:
@@ -26,8 +26,8 @@ class Scanned:
             yield Entry(RawId(f"{number:08x}-0000-4000-8000-000000000000"), size)
 
 
-def counter_of(source: Scanned, known: dict[str, Count]) -> CountAhead:
-    return CountAhead(source, ["acme", "beta"], known=known)  # type: ignore[arg-type]
+def counter_of(source: Scanned, known: dict[str, Count]) -> SourceCounter:
+    return SourceCounter(source, ["acme", "beta"], known=known)  # type: ignore[arg-type]
 
 
 def test_what_is_not_known_is_scanned() -> None:

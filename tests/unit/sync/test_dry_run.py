@@ -16,20 +16,20 @@ ONE, TWO = RawFile("org", raw_id("0001")), RawFile("org", raw_id("0002"))
 
 
 @pytest.mark.parametrize(
-    ("action", "own_mark", "expected"),
+    ("action", "own_version", "expected"),
     [
         (Action.COPY, None, Outcome.MISSING),
         (Action.COMPARE, None, Outcome.PRESENT),
         (Action.DIFFER, "mark", Outcome.MISSING),
     ],
 )
-def test_outcomes(action: Action, own_mark: str | None, expected: Outcome) -> None:
+def test_outcomes(action: Action, own_version: str | None, expected: Outcome) -> None:
     store = FailingStore(MemoryStore(), Schedule())
     there = None if action is Action.COPY else Entry(ONE.raw_id, 1, "mark")
     sink: Sink = Rehearse(store)
     entry = MemoryStore().save(ONE, b"xy")
     store._store.save(ONE, b"xy")  # type: ignore[attr-defined]
-    sink.submit("ticket", "org", Step(action, entry, there, own_mark))
+    sink.submit("ticket", "org", Step(action, entry, there, own_version))
     [answer] = sink.answers(flush=True)
     assert (answer.ticket, answer.result.entry, answer.result.outcome) == ("ticket", entry, expected)
     assert answer.stop is None

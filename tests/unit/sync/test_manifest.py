@@ -17,23 +17,25 @@ from migrator.core.errors import MustStop, SettingsError
 from migrator.core.naming import disk_path_of
 from migrator.core.outcomes import Notice
 from migrator.stores.manifest import ManifestSource
-from migrator.sync.manifest import Manifest, Row, Sheets
+from migrator.sync.manifest import Manifest, ManifestRow, ManifestShards
 from tests.corpus import new_raw_id
 
 
-def rows_of(organization: str, count: int, seed: int = 1) -> list[Row]:
+def rows_of(organization: str, count: int, seed: int = 1) -> list[ManifestRow]:
     generator = random.Random(seed)
     found = []
     for raw_id in sorted(new_raw_id(generator) for _ in range(count)):
         content = raw_id.encode()
         digests = Digests(len(content), hashlib.sha256(content).hexdigest(), hashlib.md5(content).hexdigest())
         raw_file = RawFile(organization, RawId(raw_id))
-        found.append(Row(raw_file, digests, f"/data/{disk_path_of(raw_file)}", 1_800_000_000.9, "both ends read"))
+        found.append(
+            ManifestRow(raw_file, digests, f"/data/{disk_path_of(raw_file)}", 1_800_000_000.9, "both ends read")
+        )
     return found
 
 
-def written(folder: Path, *organizations: str, count: int = 300) -> dict[str, list[Row]]:
-    sheets = Sheets(folder)
+def written(folder: Path, *organizations: str, count: int = 300) -> dict[str, list[ManifestRow]]:
+    sheets = ManifestShards(folder)
     sheets.prepare()
     found = {}
     for organization in organizations:
@@ -80,11 +82,11 @@ def test_a_manifest_is_scanned_like_a_location(tmp_path: Path, kind: str, count:
         expected = [raw_id for raw_id in told if raw_id.startswith(prefix)]
         assert [entry.raw_id for entry in source.scan(Shard("alpha", prefix), notices.append)] == expected
     for row in rows["alpha"][:: max(1, count // 20)]:
-        entry = source.look(row.raw_file)
+        entry = source.stat(row.raw_file)
         assert entry is not None
         assert entry.etag == f"sha256 {row.digests.sha256}"
         assert entry.size == (row.digests.size if kind == ".ndjson" else 0)
-    assert source.look(RawFile("alpha", RawId(new_raw_id(random.Random(99))))) is None
+    assert source.stat(RawFile("alpha", RawId(new_raw_id(random.Random(99))))) is None
     assert source.is_empty("b1")
     assert list(source.scan(Shard("b1"), notices.append)) == []
     assert not notices
@@ -110,7 +112,7 @@ def test_several_organizations_in_one_list_and_in_the_other_forms_of_sha256sum(t
 
 
 def test_a_sheet_is_known_by_its_digest(tmp_path: Path) -> None:
-    sheets, shard = Sheets(tmp_path / "m"), Shard("alpha", "0")
+    sheets, shard = ManifestShards(tmp_path / "m"), Shard("alpha", "0")
     sheets.prepare()
     digest = sheets.write(shard, rows_of("alpha", 3))
     assert sheets.holds(shard, digest)
@@ -147,7 +149,7 @@ def test_a_manifest_that_is_taken_away_while_it_is_used_ends_the_run(tmp_path: P
 
 def test_what_one_of_two_workers_broke_off_is_not_what_the_other_proved(tmp_path: Path) -> None:
     """Both had the shard; the one that was given up writes its part of it last."""
-    sheets, shard, rows = Sheets(tmp_path / "m"), Shard("alpha", ""), rows_of("alpha", 5)
+    sheets, shard, rows = ManifestShards(tmp_path / "m"), Shard("alpha", ""), rows_of("alpha", 5)
     sheets.prepare()
     digest = sheets.write(shard, rows)
     assert sheets.write(shard, rows[:2]) != digest
@@ -184,7 +186,7 @@ def test_a_line_without_end_is_refused_and_not_read_whole(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("kind", [".sha256", ".ndjson"])
 def test_a_sheet_that_was_cut_or_altered_is_not_held(tmp_path: Path, kind: str) -> None:
-    sheets, shard = Sheets(tmp_path / "m"), Shard("alpha", "0")
+    sheets, shard = ManifestShards(tmp_path / "m"), Shard("alpha", "0")
     sheets.prepare()
     digest = sheets.write(shard, rows_of("alpha", 3))
     [sheet] = sheets.shared.glob(f"*{kind}")
@@ -196,7 +198,7 @@ def test_a_sheet_is_durable_before_it_has_its_name_and_its_name_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And it is for this user alone, whatever lay there before."""
-    sheets = Sheets(tmp_path / "m")
+    sheets = ManifestShards(tmp_path / "m")
     sheets.prepare()
     done: list[str] = []
     fsync, replace = os.fsync, Path.replace
@@ -225,7 +227,7 @@ def test_a_sheet_is_durable_before_it_has_its_name_and_its_name_after(
 
 
 def test_a_link_in_the_place_of_what_is_written_is_not_followed(tmp_path: Path) -> None:
-    sheets = Sheets(tmp_path / "m")
+    sheets = ManifestShards(tmp_path / "m")
     sheets.prepare()
     digest = sheets.write(Shard("alpha", ""), rows_of("alpha", 3))
     (tmp_path / "precious").write_bytes(b"precious")

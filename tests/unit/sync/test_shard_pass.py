@@ -321,9 +321,9 @@ def test_a_young_copy_is_provisional_and_replaced_when_it_has_grown() -> None:
     here.save(raw_file, b"half")
     assert counts(run_pass(here, there, memory=memory, clock=clock, settle=30)) == {"copied": 1}
     [copy] = memory.copies.values()
-    entry = there.look(raw_file)
+    entry = there.stat(raw_file)
     assert entry is not None
-    assert copy == Provisional("org", A, 4, clock.ns(), entry.mark)
+    assert copy == Provisional("org", A, 4, clock.ns(), entry.version)
     clock.advance(1)
     here.save(raw_file, b"half and the rest")
     assert counts(run_pass(here, there, memory=memory, clock=clock, settle=30)) == {"copied": 1}

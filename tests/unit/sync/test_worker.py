@@ -15,12 +15,12 @@ from migrator.core.cancellation import StopFlag
 from migrator.core.entities import RawFile, Shard
 from migrator.core.errors import MigratorError, MustStop, Unavailable
 from migrator.core.outcomes import Outcome, Step
-from migrator.core.protocols import Answer, Sink
+from migrator.core.protocols import Sink, SinkAnswer
 from migrator.core.tally import Tally
 from migrator.stores.memory import MemoryStore
 from migrator.sync.channel import Acknowledgements, Line
-from migrator.sync.manifest import Sheets
-from migrator.sync.messages import Assignment, Ended, Event, Survey, Told, Unit
+from migrator.sync.manifest import ManifestShards
+from migrator.sync.messages import Assignment, Event, ProgressEvent, Survey, Unit, UnitEnded
 from migrator.sync.rules import BY_CONTENT, PROOF
 from migrator.sync.shard_pass import Pass, Proofs
 from migrator.sync.worker import Worker
@@ -64,7 +64,7 @@ class FailingSink:
         self._meet("submit")
         self._sink.submit(ticket, organization, step)
 
-    def answers(self, *, flush: bool) -> Iterator[Answer]:
+    def answers(self, *, flush: bool) -> Iterator[SinkAnswer]:
         self._meet("answers")
         return self._sink.answers(flush=flush)
 
@@ -114,14 +114,14 @@ def work(
     return events
 
 
-def ends(events: list[Event]) -> list[Ended]:
-    return [event for event in events if isinstance(event, Ended)]
+def ends(events: list[Event]) -> list[UnitEnded]:
+    return [event for event in events if isinstance(event, UnitEnded)]
 
 
 def tally_of(events: list[Event]) -> Tally:
     total = Tally()
     for event in events:
-        if isinstance(event, Told):
+        if isinstance(event, ProgressEvent):
             total.merge(event.tally)
     return total
 
@@ -129,7 +129,7 @@ def tally_of(events: list[Event]) -> Tally:
 def test_all_goes_well() -> None:
     units = Units(units_of())
     events = work(units)
-    assert ends(events) == [Ended()] * 17
+    assert ends(events) == [UnitEnded()] * 17
     assert tally_of(events)[Outcome.COPIED].files == FILES
 
 
@@ -208,7 +208,7 @@ def test_a_sheet_that_cannot_be_written_ends_its_unit_too(tmp_path: Path) -> Non
         settle_ns=0,
         stopping=flag,
         remembers=False,
-        proofs=Proofs(key="key", rests_ns=0, sheets=Sheets(tmp_path / "gone")),
+        proofs=Proofs(key="key", rests_ns=0, sheets=ManifestShards(tmp_path / "gone")),
     )
     events: list[Event] = []
     Worker(whole, Units(units_of()), Line(events.append, 0, Acknowledgements(1), flag)).run()
@@ -219,14 +219,14 @@ def test_a_sheet_that_cannot_be_written_ends_its_unit_too(tmp_path: Path) -> Non
     tally = tally_of(events)
     assert tally[Outcome.PROVEN].files > 0, "what was counted is told"
     assert tally.discovered.files == FILES
-    assert not any(event.proven for event in events if isinstance(event, Told))
+    assert not any(event.proven for event in events if isinstance(event, ProgressEvent))
 
 
 _ERRORS = st.sampled_from([ODD, GONE, OVER])
 _SINK = st.dictionaries(st.tuples(st.sampled_from(["submit", "answers"]), st.integers(1, 30)), _ERRORS, max_size=3)
 _SOURCE = st.dictionaries(
     st.tuples(
-        st.sampled_from(["scan", "entry", "folders", "shard_length", "open", "read", "look"]), st.integers(1, 40)
+        st.sampled_from(["scan", "entry", "folders", "shard_length", "open", "read", "stat"]), st.integers(1, 40)
     ),
     st.sampled_from([GONE, OVER]),
     max_size=3,

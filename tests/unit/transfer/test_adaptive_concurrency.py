@@ -9,14 +9,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from migrator.transfer.adaptive_concurrency import Pace
+from migrator.transfer.adaptive_concurrency import AdaptiveConcurrency
 from tests.fakes import Clock
 
 Server = Callable[[int], float]
 """Answers a second, by how many requests are under way."""
 
 
-def run(pace: Pace, clock: Clock, server: Server, seconds: float) -> list[int]:
+def run(pace: AdaptiveConcurrency, clock: Clock, server: Server, seconds: float) -> list[int]:
     """Let requests be answered for so long; the windows that were seen."""
     windows = []
     until = clock.seconds + seconds
@@ -38,7 +38,7 @@ def best_at(limit: int) -> Server:
 
 def test_it_grows_to_the_largest_while_that_pays() -> None:
     clock = Clock()
-    pace = Pace(256, clock)
+    pace = AdaptiveConcurrency(256, clock)
     windows = run(pace, clock, scales, 30)
     assert pace.window == 256
     assert windows[0] == 16
@@ -47,7 +47,7 @@ def test_it_grows_to_the_largest_while_that_pays() -> None:
 
 def test_it_stays_where_more_brings_nothing() -> None:
     clock = Clock()
-    pace = Pace(256, clock)
+    pace = AdaptiveConcurrency(256, clock)
     windows = run(pace, clock, best_at(32), 60)
     assert max(windows) <= 64
     at_best = sum(window == 32 for window in windows) / len(windows)
@@ -56,7 +56,7 @@ def test_it_stays_where_more_brings_nothing() -> None:
 
 def test_it_looks_again_and_finds_a_server_that_got_better() -> None:
     clock = Clock()
-    pace = Pace(256, clock)
+    pace = AdaptiveConcurrency(256, clock)
     run(pace, clock, best_at(16), 20)
     assert pace.window <= 32
     run(pace, clock, scales, 60)
@@ -65,7 +65,7 @@ def test_it_looks_again_and_finds_a_server_that_got_better() -> None:
 
 def test_throttling_halves_at_once_and_a_burst_of_it_counts_once() -> None:
     clock = Clock()
-    pace = Pace(256, clock)
+    pace = AdaptiveConcurrency(256, clock)
     run(pace, clock, scales, 30)
     for _ in range(100):
         pace.throttled()
@@ -74,7 +74,7 @@ def test_throttling_halves_at_once_and_a_burst_of_it_counts_once() -> None:
 
 def test_throttling_halves_while_it_rests_from_growing_too() -> None:
     clock = Clock()
-    pace = Pace(256, clock)
+    pace = AdaptiveConcurrency(256, clock)
     run(pace, clock, best_at(16), 1)
     before = pace.window
     pace.throttled()
@@ -83,7 +83,7 @@ def test_throttling_halves_while_it_rests_from_growing_too() -> None:
 
 def test_throttling_that_goes_on_leads_down_to_one() -> None:
     clock = Clock()
-    pace = Pace(256, clock)
+    pace = AdaptiveConcurrency(256, clock)
     run(pace, clock, scales, 30)
     for _ in range(600):
         clock.advance(0.1)
@@ -93,7 +93,7 @@ def test_throttling_that_goes_on_leads_down_to_one() -> None:
 
 def test_it_comes_back_when_throttling_ends() -> None:
     clock = Clock()
-    pace = Pace(256, clock)
+    pace = AdaptiveConcurrency(256, clock)
     run(pace, clock, scales, 30)
     for _ in range(5):
         clock.advance(10)
@@ -106,7 +106,7 @@ def test_it_comes_back_when_throttling_ends() -> None:
 
 def test_from_one_it_comes_back_too() -> None:
     clock = Clock()
-    pace = Pace(64, clock)
+    pace = AdaptiveConcurrency(64, clock)
     for _ in range(20):
         clock.advance(10)
         pace.throttled()
@@ -118,7 +118,7 @@ def test_from_one_it_comes_back_too() -> None:
 @pytest.mark.parametrize("largest", [1, 2, 3, 15, 16, 17, 100])
 def test_the_largest_is_never_passed(largest: int) -> None:
     clock = Clock()
-    pace = Pace(largest, clock)
+    pace = AdaptiveConcurrency(largest, clock)
     assert max(run(pace, clock, scales, 60)) == largest  # of 16, one more is not worth it for long
 
 
@@ -131,7 +131,7 @@ def test_whatever_happens_it_is_between_one_and_the_largest(
     largest: int, events: list[tuple[float, int | None]]
 ) -> None:
     clock = Clock()
-    pace = Pace(largest, clock)
+    pace = AdaptiveConcurrency(largest, clock)
     for seconds, answers in events:
         clock.advance(seconds)
         if answers is None:
@@ -149,7 +149,7 @@ class Stepped:
 
     def __init__(self, largest: int = 256) -> None:
         self.clock = Clock(0.0)
-        self.pace = Pace(largest, self.clock)
+        self.pace = AdaptiveConcurrency(largest, self.clock)
 
     def after(self, seconds: float, answers: int) -> int:
         self.clock.advance(seconds)

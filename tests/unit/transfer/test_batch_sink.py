@@ -19,11 +19,11 @@ from migrator.core.errors import (
     StoreFull,
 )
 from migrator.core.outcomes import Action, Outcome, Result, Step
-from migrator.core.protocols import Answer, Receipt
+from migrator.core.protocols import Receipt, SinkAnswer
 from migrator.stores.memory import MemoryStore
 from migrator.transfer import batch_sink
-from migrator.transfer.batch_sink import Transfer
-from migrator.transfer.file_copier import CarefulLane, Carried, Stored
+from migrator.transfer.batch_sink import BatchSink
+from migrator.transfer.file_copier import Carried, FileCopier, Stored
 from tests.backends import raw_id
 from tests.fakes import Clock, FailingStore, Schedule, quick_patience
 
@@ -84,7 +84,7 @@ def stored(target: MemoryStore, raw_file: RawFile, size: int = 7) -> Stored:
     """Content that arrived, of a raw file that is said to have this size."""
     source = MemoryStore()
     source.save(raw_file, b"content")
-    entry = source.look(raw_file)
+    entry = source.stat(raw_file)
     assert entry is not None
     with source.open(raw_file, entry) as content:
         receipt = target.store(raw_file, content)
@@ -100,7 +100,7 @@ def target() -> Published:
 
 def test_the_bulk_lane_is_given_what_it_takes() -> None:
     careful, bulk = Lane(), Lane()
-    transfer = Transfer(MemoryStore(), careful, bulk)  # type: ignore[arg-type]
+    transfer = BatchSink(MemoryStore(), careful, bulk)  # type: ignore[arg-type]
     step = Step(Action.COPY, Entry(raw_id("1"), 7, 0), None)
     transfer.submit(TICKET, "org", step)
     assert bulk.asked == [step]
@@ -111,7 +111,7 @@ def test_the_bulk_lane_is_given_what_it_takes() -> None:
     assert (len(bulk.given), careful.given) == (1, [(TICKET, "org", step)])
     transfer.close()
     alone = Lane()
-    transfer = Transfer(MemoryStore(), alone, None)  # type: ignore[arg-type]
+    transfer = BatchSink(MemoryStore(), alone, None)  # type: ignore[arg-type]
     transfer.submit(TICKET, "org", step)
     assert (alone.given, alone.asked) == ([(TICKET, "org", step)], [])
     transfer.close()
@@ -119,10 +119,10 @@ def test_the_bulk_lane_is_given_what_it_takes() -> None:
 
 def test_what_the_bulk_lane_answers_stores_and_declines_goes_each_its_way(target: Published) -> None:
     careful, bulk = Lane(), Lane()
-    answer = Answer(TICKET, Result(Entry(raw_id("1"), 7, 0), Outcome.PRESENT))
+    answer = SinkAnswer(TICKET, Result(Entry(raw_id("1"), 7, 0), Outcome.PRESENT))
     declined = (TICKET, "org", Step(Action.COPY, Entry(raw_id("2"), 7, 0), None))
     bulk.to_carry = [answer, declined, stored(target, RAW_FILES[0])._replace(began=12.5)]
-    transfer = Transfer(target, careful, bulk)  # type: ignore[arg-type]
+    transfer = BatchSink(target, careful, bulk)  # type: ignore[arg-type]
     answers = list(transfer.answers(flush=True))
     assert answers[0] == answer
     assert [each.result.outcome for each in answers[1:]] == [Outcome.COPIED]
@@ -133,7 +133,7 @@ def test_what_the_bulk_lane_answers_stores_and_declines_goes_each_its_way(target
 
 def test_there_is_room_where_both_lanes_have_some() -> None:
     careful, bulk = Lane(), Lane()
-    both, alone = (Transfer(MemoryStore(), careful, each) for each in (bulk, None))  # type: ignore[arg-type]
+    both, alone = (BatchSink(MemoryStore(), careful, each) for each in (bulk, None))  # type: ignore[arg-type]
     for careful.has_room, bulk.has_room, of_both, of_one in (
         (True, True, True, True),
         (True, False, False, True),
@@ -153,12 +153,12 @@ def test_nobody_waits_for_one_lane_while_the_other_works(
 ) -> None:
     careful, bulk = Lane(), Lane()
     careful.under_way, bulk.under_way = careful_under_way, bulk_under_way
-    transfer = Transfer(MemoryStore(), careful, bulk)  # type: ignore[arg-type]
+    transfer = BatchSink(MemoryStore(), careful, bulk)  # type: ignore[arg-type]
     assert list(transfer.answers(flush=False)) == []
     assert (careful.waited, bulk.waited) == ([careful_waits], [bulk_waits])
     transfer.close()
     alone = Lane()
-    transfer = Transfer(MemoryStore(), alone, None)  # type: ignore[arg-type]
+    transfer = BatchSink(MemoryStore(), alone, None)  # type: ignore[arg-type]
     assert list(transfer.answers(flush=False)) == []
     assert alone.waited == [0.05]
     transfer.close()
@@ -166,9 +166,9 @@ def test_nobody_waits_for_one_lane_while_the_other_works(
 
 def test_an_answer_among_what_was_carried_hides_nothing_that_comes_after_it(target: Published) -> None:
     careful = Lane()
-    answer = Answer(TICKET, Result(Entry(raw_id("1"), 7, 0), Outcome.PRESENT))
+    answer = SinkAnswer(TICKET, Result(Entry(raw_id("1"), 7, 0), Outcome.PRESENT))
     careful.to_carry = [answer, stored(target, RAW_FILES[0]), answer, stored(target, RAW_FILES[1])]
-    transfer = Transfer(target, careful, None)  # type: ignore[arg-type]
+    transfer = BatchSink(target, careful, None)  # type: ignore[arg-type]
     answers = list(transfer.answers(flush=True))
     assert [each.result.outcome for each in answers].count(Outcome.PRESENT) == 2
     assert [each.result.outcome for each in answers].count(Outcome.COPIED) == 2
@@ -184,7 +184,7 @@ def test_a_batch_is_full_by_bytes_to_the_byte_and_the_next_one_begins_at_none(
     careful.to_carry = [
         stored(target, each, size) for each, size in zip(RAW_FILES, (50, 49, 1, 99, 1, 5), strict=False)
     ]
-    transfer = Transfer(target, careful, None)  # type: ignore[arg-type]
+    transfer = BatchSink(target, careful, None)  # type: ignore[arg-type]
     answers = list(transfer.answers(flush=True))
     assert target.batches == [3, 2, 1]
     assert len(answers) == 6
@@ -196,7 +196,7 @@ def test_what_is_flushed_waits_until_both_lanes_are_idle(target: Published, busy
     careful, bulk = Lane(), Lane()
     careful.to_carry = [stored(target, RAW_FILES[0])]
     (careful if busy == "careful" else bulk).under_way = 1
-    transfer = Transfer(target, careful, bulk)  # type: ignore[arg-type]
+    transfer = BatchSink(target, careful, bulk)  # type: ignore[arg-type]
     assert list(transfer.answers(flush=True)) == []
     assert target.batches == []
     careful.under_way = bulk.under_way = 0
@@ -212,12 +212,12 @@ GONE = OutOfPatience("unreachable", "The server is gone.")
 
 def answer_where(
     target: Published, *, published: StoreError, looked: MigratorError | None = None
-) -> tuple[Answer, Entry]:
+) -> tuple[SinkAnswer, Entry]:
     """What is answered where publishing answers an error, and looking at the name fails with another; and what was stored."""
-    source = FailingStore(MemoryStore(), Schedule(always={"look": looked} if looked is not None else {}))
+    source = FailingStore(MemoryStore(), Schedule(always={"stat": looked} if looked is not None else {}))
     there = FailingStore(target, Schedule({("published", 1): published}))
-    careful = CarefulLane(source, there, jobs=1, patience=quick_patience())
-    transfer = Transfer(there, careful, None)
+    careful = FileCopier(source, there, jobs=1, patience=quick_patience())
+    transfer = BatchSink(there, careful, None)
     carried = stored(target, RAW_FILES[0])
     careful._done.put(carried)
     careful.under_way = 1
@@ -229,24 +229,24 @@ def answer_where(
 def test_what_cannot_be_told_of_a_taken_name_is_a_failure_with_all_that_the_server_said(target: Published) -> None:
     answer, entry = answer_where(target, published=TAKEN, looked=REFUSED)
     result = Result(entry, Outcome.FAILED, "It said no.", code="server-refused", request_id="request-1")
-    assert answer == Answer(TICKET, result)
+    assert answer == SinkAnswer(TICKET, result)
 
 
 def test_what_ends_the_run_while_a_taken_name_is_looked_at_ends_it_in_its_own_words(target: Published) -> None:
     """The raw file is pending; raised instead, it would be something unexpected, and the batch's other answers lost."""
     answer, entry = answer_where(target, published=TAKEN, looked=GONE)
-    assert answer == Answer(TICKET, Result(entry, Outcome.PENDING, "The server is gone."), GONE)
+    assert answer == SinkAnswer(TICKET, Result(entry, Outcome.PENDING, "The server is gone."), GONE)
 
 
 def test_a_run_that_is_to_stop_while_a_taken_name_is_looked_at_leaves_it_pending(target: Published) -> None:
     answer, entry = answer_where(target, published=TAKEN, looked=Interrupted("interrupted", "Asked to stop."))
-    assert answer == Answer(TICKET, Result(entry, Outcome.PENDING, "Asked to stop."), None)
+    assert answer == SinkAnswer(TICKET, Result(entry, Outcome.PENDING, "Asked to stop."), None)
 
 
 def test_what_publishing_refuses_failed_with_all_that_the_server_said(target: Published) -> None:
     answer, entry = answer_where(target, published=REFUSED)
     result = Result(entry, Outcome.FAILED, "It said no.", code="server-refused", request_id="request-1")
-    assert answer == Answer(TICKET, result)
+    assert answer == SinkAnswer(TICKET, result)
 
 
 def test_a_medium_that_is_full_when_it_publishes_ends_the_run(target: Published) -> None:
@@ -278,7 +278,7 @@ def test_nobody_waits_for_the_medium_and_what_it_took_is_answered_at_the_next_oc
 ) -> None:
     monkeypatch.setattr(batch_sink, "BATCH_FILES", 2)
     careful, target = Lane(), Held()
-    transfer = Transfer(target, careful, None)  # type: ignore[arg-type]
+    transfer = BatchSink(target, careful, None)  # type: ignore[arg-type]
     carried = [stored(target, each) for each in RAW_FILES[:2]]
     careful.to_carry = list(carried)
     careful.under_way = 1
@@ -286,8 +286,8 @@ def test_nobody_waits_for_the_medium_and_what_it_took_is_answered_at_the_next_oc
     assert list(transfer.answers(flush=True)) == [], "and still is"
     target.may_publish.set()
     transfer._publisher.submit(int).result()  # behind it
-    marked = [each.result._replace(mark=each.receipt.mark) for each in carried]
-    assert list(transfer.answers(flush=False)) == [Answer(TICKET, result) for result in marked]
+    marked = [each.result._replace(version=each.receipt.version) for each in carried]
+    assert list(transfer.answers(flush=False)) == [SinkAnswer(TICKET, result) for result in marked]
     assert list(transfer.answers(flush=False)) == [], "once"
     assert [name.partition("_")[0] for name in target.threads] == ["publish"]
     transfer.close()
@@ -296,7 +296,7 @@ def test_nobody_waits_for_the_medium_and_what_it_took_is_answered_at_the_next_oc
 def test_one_batch_is_published_after_the_other() -> None:
     """Whoever is asked to flush waits for all of them."""
     careful, target = Lane(), Held()
-    transfer = Transfer(target, careful, None)  # type: ignore[arg-type]
+    transfer = BatchSink(target, careful, None)  # type: ignore[arg-type]
     target.may_publish.set()
     for raw_file in RAW_FILES[:3]:
         careful.to_carry = [stored(target, raw_file)]
@@ -314,7 +314,7 @@ def test_a_batch_does_not_wait_longer_than_a_second_to_be_full(
     monkeypatch.setattr(batch_sink, "time", SimpleNamespace(monotonic=clock))
     careful = Lane()
     careful.under_way = 1
-    transfer = Transfer(target, careful, None)  # type: ignore[arg-type]
+    transfer = BatchSink(target, careful, None)  # type: ignore[arg-type]
     for raw_file, seconds, batches in zip(
         RAW_FILES, (0.0, 0.5, 0.5, 0.25, 0.75, 0.5), ([], [], [], [4], [4], [4]), strict=False
     ):
@@ -334,7 +334,7 @@ def test_closed_it_leaves_no_thread_and_no_lane_open(target: Published) -> None:
     careful, bulk = Lane(), Lane()
     careful.to_carry = [stored(target, RAW_FILES[0])]
     before = set(threading.enumerate())
-    transfer = Transfer(target, careful, bulk)  # type: ignore[arg-type]
+    transfer = BatchSink(target, careful, bulk)  # type: ignore[arg-type]
     list(transfer.answers(flush=True))
     assert set(threading.enumerate()) - before, "one publishes"
     transfer.close()

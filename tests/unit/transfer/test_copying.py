@@ -23,11 +23,11 @@ from migrator.core.errors import (
     Vanished,
 )
 from migrator.core.outcomes import Action, Outcome, Step
-from migrator.core.protocols import Answer, Content, Receipt, Source, Target
+from migrator.core.protocols import Content, Receipt, SinkAnswer, Source, Target
 from migrator.stores.memory import MemoryStore
 from migrator.sync.coordinator import Totals
 from migrator.transfer.batch_sink import BATCH_FILES
-from migrator.transfer.file_copier import CarefulLane
+from migrator.transfer.file_copier import FileCopier
 from migrator.transfer.retry import REFUSALS_IN_A_ROW
 from tests.backends import raw_id
 from tests.fakes import Clock, FailingStore, Fault, Schedule, quick_patience
@@ -194,7 +194,7 @@ def test_a_name_that_is_taken_while_the_source_goes_away(method: str) -> None:
 def test_a_name_that_is_taken_and_cannot_be_looked_at_fails_alone(fault: StoreError) -> None:
     """An error while looking at one raw file does not end the run."""
     there = MemoryStore()
-    at: dict[tuple[str, int], Fault] = {("publish", 1): lambda: there.save(ONE, b"CONTENT"), ("look", 1): fault}
+    at: dict[tuple[str, int], Fault] = {("publish", 1): lambda: there.save(ONE, b"CONTENT"), ("stat", 1): fault}
     totals = run_pass(source_with(ONE, TWO), failing(there, at))
     assert sum(counts(totals).values()) == 2
     assert counts(totals)["copied"] == 1
@@ -295,8 +295,8 @@ def test_publishing_holds_nothing_up_and_is_over_before_an_outcome_counts() -> N
 class Adopting(FailingStore):
     """A target on the source's own server."""
 
-    def adopt(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
-        super().adopt(raw_file, source, entry)
+    def server_side_copy(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
+        super().server_side_copy(raw_file, source, entry)
         with source.open(raw_file, entry) as content:
             return self.store(raw_file, content)
 
@@ -314,11 +314,11 @@ def test_each_step_is_answered_once_with_its_ticket(jobs: int) -> None:
     here, there = source_with(*raw_files), MemoryStore()
     transfer = transfer_between(here, there, jobs=jobs)
     waiting = list(raw_files)
-    answers: list[Answer] = []
+    answers: list[SinkAnswer] = []
     while len(answers) < len(raw_files):
         while waiting and transfer.has_room:
             raw_file = waiting.pop()
-            entry = here.look(raw_file)
+            entry = here.stat(raw_file)
             assert entry is not None
             transfer.submit(raw_file, "org", Step(Action.COPY, entry, None))
         answers += transfer.answers(flush=not waiting)
@@ -326,9 +326,9 @@ def test_each_step_is_answered_once_with_its_ticket(jobs: int) -> None:
     assert sorted(answer.ticket for answer in answers) == sorted(raw_files)  # type: ignore[type-var]
     for answer in answers:
         assert isinstance(answer.ticket, RawFile)
-        found = there.look(answer.ticket)
+        found = there.stat(answer.ticket)
         assert found is not None
-        assert (answer.result.outcome, answer.result.mark) == (Outcome.COPIED, found.mark)
+        assert (answer.result.outcome, answer.result.version) == (Outcome.COPIED, found.version)
         assert answer.stop is None
     assert there.contents() == here.contents()
 
@@ -346,7 +346,7 @@ def test_patience_is_told_of_every_success() -> None:
 def test_a_name_that_was_taken_of_a_raw_file_that_is_gone_by_now_is_a_vanished_one() -> None:
     store = source_with(ONE)
     there = failing(at={("store", 1): TAKEN})
-    here = failing(store, {("look", 1): lambda: store.delete(ONE)})
+    here = failing(store, {("stat", 1): lambda: store.delete(ONE)})
     totals = run_pass(here, there)
     assert counts(totals) == {"vanished": 1}
 
@@ -358,7 +358,7 @@ def test_a_name_that_was_taken_and_is_free_again_is_a_failure_that_says_so() -> 
 
 
 def test_when_the_source_cannot_be_asked_what_became_of_a_raw_file_it_failed() -> None:
-    here = failing(source_with(ONE), {("open", 1): GONE, ("look", 1): UNREADABLE})
+    here = failing(source_with(ONE), {("open", 1): GONE, ("stat", 1): UNREADABLE})
     totals = run_pass(here, MemoryStore())
     assert counts(totals) == {"failed": 1}
     assert totals.problems[0].reason == UNREADABLE.what
@@ -366,7 +366,7 @@ def test_when_the_source_cannot_be_asked_what_became_of_a_raw_file_it_failed() -
 
 def test_when_asking_ends_the_run_the_raw_file_is_pending() -> None:
     stop = MustStop("stopped", "It has to stop.")
-    here = failing(source_with(ONE), {("open", 1): GONE, ("look", 1): stop})
+    here = failing(source_with(ONE), {("open", 1): GONE, ("stat", 1): stop})
     totals = Totals()
     with pytest.raises(MustStop, match="It has to stop"):
         run_pass(here, MemoryStore(), totals=totals)
@@ -376,7 +376,7 @@ def test_when_asking_ends_the_run_the_raw_file_is_pending() -> None:
 def test_what_the_source_has_after_a_change_is_what_is_told_gone() -> None:
     """Changed while it was read, and gone when it was looked at again."""
     store = source_with(ONE)
-    here = failing(store, {("finish", 1): CHANGED, ("look", 1): lambda: store.delete(ONE)})
+    here = failing(store, {("finish", 1): CHANGED, ("stat", 1): lambda: store.delete(ONE)})
     totals = run_pass(here, MemoryStore())
     assert counts(totals) == {"vanished": 1}
 
@@ -397,10 +397,8 @@ def test_a_provisional_copy_that_someone_replaced_meanwhile_is_a_conflict() -> N
 
 
 def test_what_ends_a_copying_thread_ends_who_waits_for_it() -> None:
-    lane = CarefulLane(
-        failing(source_with(ONE), {("open", 1): _exit}), MemoryStore(), jobs=1, patience=quick_patience()
-    )
-    entry = source_with(ONE).look(ONE)
+    lane = FileCopier(failing(source_with(ONE), {("open", 1): _exit}), MemoryStore(), jobs=1, patience=quick_patience())
+    entry = source_with(ONE).stat(ONE)
     assert entry is not None
     lane.submit("ticket", "org", Step(Action.COPY, entry, None))
     with pytest.raises(SystemExit):

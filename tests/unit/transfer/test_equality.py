@@ -172,7 +172,7 @@ def pair(here: bytes, there: bytes, etags: tuple[bool, bool]) -> tuple[FailingSt
 def compared(
     here: FailingStore, there: FailingStore, *, source_etag: str | None = "", target_etag: str | None = ""
 ) -> bool:
-    ours, theirs = here.look(ONE), there.look(ONE)
+    ours, theirs = here.stat(ONE), there.stat(ONE)
     assert ours is not None
     assert theirs is not None
     if source_etag != "":
@@ -346,7 +346,7 @@ def test_the_form_of_a_multipart_uploads_etag(etag: str | None, expected: bool) 
 
 def test_an_etag_that_proves_nothing_is_not_worth_reading() -> None:
     here, _ = pair(b"content", b"content", (False, False))
-    entry = here.look(ONE)
+    entry = here.stat(ONE)
     assert entry is not None
     for etag in ("opaque", f"{'0' * 32}-7"):
         assert proves(here, ONE, entry, etag) is False

@@ -14,13 +14,13 @@ import pytest
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import AlreadyThere, Interrupted, MustStop, SourceChanged, StoreError, StoreFull, Vanished
 from migrator.core.outcomes import Action, Outcome, Result, Step
-from migrator.core.protocols import Answer, Content, Receipt, Source
+from migrator.core.protocols import SinkAnswer, Content, Receipt, Source
 from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.stores.memory import MemoryStore
 from migrator.sync.shard_pass import DIFFERENT_SIZE
 from migrator.transfer import file_copier
-from migrator.transfer.file_copier import CHANGED_SINCE, DIFFERENT_CONTENT, CarefulLane, Carried, Stored
-from migrator.transfer.retry import Patience
+from migrator.transfer.file_copier import CHANGED_SINCE, DIFFERENT_CONTENT, FileCopier, Carried, Stored
+from migrator.transfer.retry import RetryPolicy
 from tests.backends import raw_id
 from tests.fakes import Clock, FailingStore, Fault, Schedule, Waits, quick_patience
 
@@ -40,7 +40,7 @@ def store_of(data: bytes | None) -> MemoryStore:
 
 
 def entry_of(store: MemoryStore) -> Entry:
-    entry = store.look(ONE)
+    entry = store.stat(ONE)
     assert entry is not None
     return entry
 
@@ -50,9 +50,9 @@ def carried_by(
     target: MemoryStore | FailingStore,
     step: Step,
     *,
-    patience: Patience | None = None,
+    patience: RetryPolicy | None = None,
 ) -> Carried:
-    lane = CarefulLane(source, target, jobs=1, patience=patience or quick_patience())
+    lane = FileCopier(source, target, jobs=1, patience=patience or quick_patience())
     lane.submit(TICKET, "org", step)
     [carried] = lane.carried(10)
     lane.close()
@@ -63,7 +63,7 @@ def carried_by(
 def test_a_provisional_copy_of_ours_is_replaced_by_what_is_there_now() -> None:
     here, there = store_of(b"half and the rest"), store_of(b"half")
     then, theirs = entry_of(here), entry_of(there)
-    carried = carried_by(here, there, Step(Action.DIFFER, then, theirs, theirs.mark))
+    carried = carried_by(here, there, Step(Action.DIFFER, then, theirs, theirs.version))
     assert isinstance(carried, Stored)
     assert (carried.ticket, carried.raw_file) == (TICKET, ONE)
     assert carried.result == Result(then, Outcome.COPIED)
@@ -73,10 +73,10 @@ def test_a_provisional_copy_of_ours_is_replaced_by_what_is_there_now() -> None:
 
 def test_what_is_not_our_own_any_more_is_not_replaced() -> None:
     here, there = store_of(b"half and the rest"), store_of(b"half")
-    step = Step(Action.DIFFER, entry_of(here), entry_of(there), entry_of(there).mark)
+    step = Step(Action.DIFFER, entry_of(here), entry_of(there), entry_of(there).version)
     failing = FailingStore(there, Schedule({("replace", 1): TAKEN}))
     carried = carried_by(here, failing, step)
-    assert carried == Answer(TICKET, Result(step.source, Outcome.CONFLICT, DIFFERENT_CONTENT))
+    assert carried == SinkAnswer(TICKET, Result(step.source, Outcome.CONFLICT, DIFFERENT_CONTENT))
     assert there.contents() == {ONE: b"half"}
 
 
@@ -90,34 +90,34 @@ def test_what_is_not_our_own_any_more_is_not_replaced() -> None:
 )
 def test_what_is_to_be_compared_is_compared(theirs: bytes, outcome: Outcome, reason: str, opened: int) -> None:
     here, there = FailingStore(store_of(b"content"), Schedule()), store_of(theirs)
-    source = here.look(ONE)
+    source = here.stat(ONE)
     assert source is not None
     carried = carried_by(here, there, Step(Action.COMPARE, source, entry_of(there)))
-    mark = entry_of(there).mark if outcome is Outcome.PRESENT else ""
-    assert carried == Answer(TICKET, Result(source, outcome, reason, mark=mark))
+    mark = entry_of(there).version if outcome is Outcome.PRESENT else ""
+    assert carried == SinkAnswer(TICKET, Result(source, outcome, reason, version=mark))
     assert here.schedule.calls["open"] == opened, "sizes that differ tell enough"
 
 
 def test_a_replacement_whose_answer_got_lost_is_no_conflict() -> None:
     here, there = store_of(b"half and the rest"), store_of(b"half")
-    step = Step(Action.DIFFER, entry_of(here), entry_of(there), entry_of(there).mark)
+    step = Step(Action.DIFFER, entry_of(here), entry_of(there), entry_of(there).version)
 
     def carried_out_and_refused() -> None:
         there.save(ONE, b"half and the rest")
         raise TAKEN
 
     carried = carried_by(here, FailingStore(there, Schedule({("replace", 1): carried_out_and_refused})), step)
-    assert carried == Answer(TICKET, Result(step.source, Outcome.COPIED, mark=entry_of(there).mark))
+    assert carried == SinkAnswer(TICKET, Result(step.source, Outcome.COPIED, version=entry_of(there).version))
 
 
 def test_a_different_size_that_is_not_ours_to_replace_is_a_conflict_and_nothing_is_read() -> None:
     here, there = FailingStore(store_of(b"content"), Schedule()), store_of(b"more content")
-    source = here.look(ONE)
+    source = here.stat(ONE)
     assert source is not None
-    for own_mark in (None, "another's mark"):
-        carried = carried_by(here, there, Step(Action.DIFFER, source, entry_of(there), own_mark))
+    for own_version in (None, "another's mark"):
+        carried = carried_by(here, there, Step(Action.DIFFER, source, entry_of(there), own_version))
         reason = f"{DIFFERENT_SIZE} (12 bytes, 7 at the source)"
-        assert carried == Answer(TICKET, Result(source, Outcome.CONFLICT, reason))
+        assert carried == SinkAnswer(TICKET, Result(source, Outcome.CONFLICT, reason))
     assert here.schedule.calls["open"] == 0
 
 
@@ -139,10 +139,10 @@ def test_a_copy_of_ours_is_replaced_only_if_it_is_a_beginning_of_what_is_there_n
 ) -> None:
     here, there = store_of(b"content"), MemoryStore(etags=etags)
     there.save(ONE, theirs)
-    carried = carried_by(here, there, Step(action, entry_of(here), entry_of(there), entry_of(there).mark))
-    mark = entry_of(there).mark if outcome is Outcome.PRESENT else ""
+    carried = carried_by(here, there, Step(action, entry_of(here), entry_of(there), entry_of(there).version))
+    mark = entry_of(there).version if outcome is Outcome.PRESENT else ""
     reason = CHANGED_SINCE if outcome is Outcome.CONFLICT else ""
-    assert carried.result == Result(entry_of(here), outcome, reason, mark=mark)
+    assert carried.result == Result(entry_of(here), outcome, reason, version=mark)
     assert isinstance(carried, Stored) is (outcome is Outcome.COPIED)
 
 
@@ -153,22 +153,22 @@ def test_a_raw_file_that_is_rewritten_after_its_beginning_was_compared_replaces_
         here.save(ONE, b"something else, longer")
 
     changing = FailingStore(here, Schedule({("open", 3): rewritten}))
-    carried = carried_by(changing, there, Step(Action.DIFFER, entry_of(here), entry_of(there), entry_of(there).mark))
-    assert carried == Answer(TICKET, Result(entry_of(here), Outcome.CONFLICT, CHANGED_SINCE))
+    carried = carried_by(changing, there, Step(Action.DIFFER, entry_of(here), entry_of(there), entry_of(there).version))
+    assert carried == SinkAnswer(TICKET, Result(entry_of(here), Outcome.CONFLICT, CHANGED_SINCE))
     assert there.contents() == {ONE: b"half"}
 
 
 def test_what_arrived_damaged_is_ours_to_replace_if_it_is_still_as_we_left_it() -> None:
     """A lane that declines what it sent says under which mark it lies there."""
     here, there = store_of(b"content"), store_of(b"CONTENT")
-    step = Step(Action.COPY, entry_of(here), entry_of(there), entry_of(there).mark)
+    step = Step(Action.COPY, entry_of(here), entry_of(there), entry_of(there).version)
     carried = carried_by(here, there, step)
     assert isinstance(carried, Stored)
     assert carried == Stored(TICKET, ONE, Result(step.source, Outcome.COPIED), carried.receipt)
     assert list(there.publish([(ONE, carried.receipt)])) == [(ONE, None)]
     assert there.contents() == {ONE: b"content"}
-    not_ours = step._replace(target=entry_of(there), own_mark="another's mark")
-    assert carried_by(here, there, not_ours).result == Result(step.source, Outcome.COPIED, mark=entry_of(there).mark)
+    not_ours = step._replace(target=entry_of(there), own_version="another's mark")
+    assert carried_by(here, there, not_ours).result == Result(step.source, Outcome.COPIED, version=entry_of(there).version)
 
 
 @pytest.mark.parametrize(("theirs", "outcome"), [(b"content", Outcome.COPIED), (b"CONTENT", Outcome.CONFLICT)])
@@ -177,22 +177,22 @@ def test_a_name_that_was_taken_meanwhile_is_answered_with_what_is_there_now(thei
     old = entry_of(here)._replace(size=3)
     failing = FailingStore(there, Schedule({("store", 1): TAKEN}))
     carried = carried_by(here, failing, Step(Action.COPY, old, None))
-    assert isinstance(carried, Answer)
+    assert isinstance(carried, SinkAnswer)
     assert carried.ticket == TICKET
     assert carried.result.outcome is outcome
     assert carried.result.entry == entry_of(here), "as it is, not as it was listed"
     if outcome is Outcome.COPIED:
-        assert (carried.result.mark, carried.result.reason) == (entry_of(there).mark, "")
+        assert (carried.result.version, carried.result.reason) == (entry_of(there).version, "")
     else:
-        assert (carried.result.mark, carried.result.reason) == ("", DIFFERENT_CONTENT)
+        assert (carried.result.version, carried.result.reason) == ("", DIFFERENT_CONTENT)
 
 
 def test_a_name_that_was_taken_with_another_size_is_a_conflict_and_nothing_more_is_read() -> None:
     here, there = FailingStore(store_of(b"content"), Schedule()), store_of(b"more content")
-    source = here.look(ONE)
+    source = here.stat(ONE)
     assert source is not None
     carried = carried_by(here, there, Step(Action.COPY, source, None))
-    assert carried == Answer(TICKET, Result(source, Outcome.CONFLICT, DIFFERENT_CONTENT))
+    assert carried == SinkAnswer(TICKET, Result(source, Outcome.CONFLICT, DIFFERENT_CONTENT))
     assert here.schedule.calls["open"] == 1, "to copy it; to compare it, it is not opened again"
 
 
@@ -201,7 +201,7 @@ def test_a_name_that_was_taken_and_is_free_again_says_so() -> None:
     there = FailingStore(store_of(None), Schedule({("store", 1): TAKEN}))
     carried = carried_by(here, there, Step(Action.COPY, entry_of(here), None))
     reason = "the target's name was taken, and then free again"
-    assert carried == Answer(TICKET, Result(entry_of(here), Outcome.FAILED, reason))
+    assert carried == SinkAnswer(TICKET, Result(entry_of(here), Outcome.FAILED, reason))
 
 
 def test_a_name_that_was_taken_of_what_is_gone_says_so() -> None:
@@ -240,7 +240,7 @@ def test_what_the_source_does_not_have_any_more_has_vanished_with_its_reason() -
     step = Step(Action.COPY, entry_of(here), None)
     here.delete(ONE)
     reason = f"{here.describe(ONE)} is not there any more."
-    expected = Answer(TICKET, Result(step.source, Outcome.VANISHED, reason, code="vanished"))
+    expected = SinkAnswer(TICKET, Result(step.source, Outcome.VANISHED, reason, code="vanished"))
     assert carried_by(here, store_of(None), step) == expected
     after_a_change = FailingStore(here, Schedule({("open", 1): CHANGED}))
     assert carried_by(after_a_change, store_of(None), step) == expected
@@ -253,7 +253,7 @@ def test_what_was_interrupted_is_pending_and_ends_nothing_else() -> None:
     here = store_of(b"content")
     failing = FailingStore(here, Schedule({("open", 1): Interrupted("interrupted", "It was asked to stop.")}))
     carried = carried_by(failing, store_of(None), Step(Action.COPY, entry_of(here), None))
-    assert carried == Answer(TICKET, Result(entry_of(here), Outcome.PENDING, "It was asked to stop."), None)
+    assert carried == SinkAnswer(TICKET, Result(entry_of(here), Outcome.PENDING, "It was asked to stop."), None)
 
 
 @pytest.mark.parametrize("at", [{("open", 1)}, {("open", 1), ("look", 1)}])
@@ -264,7 +264,7 @@ def test_what_ends_the_run_leaves_the_raw_file_pending_and_says_why(at: set[tupl
     faults: dict[tuple[str, int], Fault] = {each: stop if len(at) == 1 or each[0] == "look" else GONE for each in at}
     failing = FailingStore(here, Schedule(faults))
     carried = carried_by(failing, store_of(None), Step(Action.COPY, entry_of(here), None))
-    assert isinstance(carried, Answer)
+    assert isinstance(carried, SinkAnswer)
     assert (carried.ticket, carried.result) == (TICKET, Result(entry_of(here), Outcome.PENDING, "It has to stop."))
     assert carried.stop is stop
 
@@ -273,7 +273,7 @@ def test_a_failure_that_all_others_would_share_ends_the_run_too() -> None:
     here = store_of(b"content")
     full = FailingStore(store_of(None), Schedule(always={"store": StoreFull("target-full", "No space is left.")}))
     carried = carried_by(here, full, Step(Action.COPY, entry_of(here), None))
-    assert isinstance(carried, Answer)
+    assert isinstance(carried, SinkAnswer)
     assert carried.ticket == TICKET
     assert carried.result == Result(entry_of(here), Outcome.PENDING, "No space is left.")
     assert isinstance(carried.stop, MustStop)
@@ -285,7 +285,7 @@ def test_when_the_source_cannot_be_asked_what_became_of_it_that_is_the_failure()
     failing = FailingStore(here, Schedule({("open", 1): GONE, ("look", 1): REFUSED}))
     carried = carried_by(failing, store_of(None), Step(Action.COPY, entry_of(here), None))
     result = Result(entry_of(here), Outcome.FAILED, "It said no.", code="server-refused", request_id="request-1")
-    assert carried == Answer(TICKET, result)
+    assert carried == SinkAnswer(TICKET, result)
 
 
 def test_the_unexpected_while_a_fault_is_looked_into_is_a_failure_and_nobody_waits_for_ever() -> None:
@@ -293,13 +293,13 @@ def test_the_unexpected_while_a_fault_is_looked_into_is_a_failure_and_nobody_wai
     failing = FailingStore(here, Schedule({("open", 1): GONE, ("look", 1): lambda: 1 // 0}))
     carried = carried_by(failing, store_of(None), Step(Action.COPY, entry_of(here), None))
     reason = "unexpected ZeroDivisionError: integer division or modulo by zero"
-    assert carried == Answer(TICKET, Result(entry_of(here), Outcome.FAILED, reason, code="unexpected"))
+    assert carried == SinkAnswer(TICKET, Result(entry_of(here), Outcome.FAILED, reason, code="unexpected"))
 
 
 # --- trying again ----------------------------------------------------------------------------------------------------
 
 
-class Asked(Patience):
+class Asked(RetryPolicy):
     """Knows as what it was asked to run something: as one request, or as what makes requests of its own."""
 
     def __init__(self) -> None:
@@ -334,7 +334,7 @@ def test_it_is_opened_as_it_was_listed_and_after_a_change_as_it_was_looked_at() 
     changing = FailingStore(here, Schedule({("finish", 1): CHANGED}))
     assert carried_by(changing, store_of(None), Step(Action.COPY, then, None)).result.outcome is Outcome.COPIED
     there = store_of(b"co")
-    replacing = Step(Action.DIFFER, then, entry_of(there), entry_of(there).mark)
+    replacing = Step(Action.DIFFER, then, entry_of(there), entry_of(there).version)
     assert carried_by(here, there, replacing).result == Result(entry_of(here), Outcome.COPIED), "as it was read"
     assert here.opened == [then, entry_of(here), then, then, entry_of(here)]
 
@@ -359,7 +359,7 @@ def test_three_tries_are_all_there_are() -> None:
     here, patience = store_of(b"content"), Asked()
     failing = FailingStore(here, Schedule(always={"open": CHANGED}))
     carried = carried_by(failing, store_of(None), Step(Action.COPY, entry_of(here), None), patience=patience)
-    assert carried == Answer(TICKET, Result(entry_of(here), Outcome.FAILED, "It changed.", code="source-changed"))
+    assert carried == SinkAnswer(TICKET, Result(entry_of(here), Outcome.FAILED, "It changed.", code="source-changed"))
     assert patience.as_request == [False] * 3
 
 
@@ -376,7 +376,7 @@ class Adopting(MemoryStore):
     def prepare(self, organization: str) -> None:
         self.prepared.append(organization)
 
-    def adopt(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
+    def server_side_copy(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
         self.asked.append((raw_file, source, entry))
         return self.receipt  # type: ignore[return-value]
 
@@ -426,7 +426,7 @@ def test_large_copies_hold_no_small_one_up(action: Action, size: int, thread: st
 
 
 def test_it_has_room_for_twice_as_many_as_it_carries_at_once() -> None:
-    lane = CarefulLane(store_of(None), store_of(None), jobs=2, patience=quick_patience())
+    lane = FileCopier(store_of(None), store_of(None), jobs=2, patience=quick_patience())
     for under_way, has_room in ((0, True), (3, True), (4, False)):
         lane.under_way = under_way
         assert lane.has_room is has_room
@@ -462,7 +462,7 @@ def threads_called(name: str) -> int:
 def test_as_many_as_there_are_jobs_and_of_large_ones_two(size: int, jobs: int, name: str, at_once: int) -> None:
     """A thread is made for what is submitted while all others are busy, and none beyond those."""
     here, before = Gated(), threads_called(name)
-    lane = CarefulLane(here, store_of(None), jobs=jobs, patience=quick_patience())
+    lane = FileCopier(here, store_of(None), jobs=jobs, patience=quick_patience())
     for number in range(6):
         lane.submit(number, "org", Step(Action.COPY, Entry(raw_id(f"{number:04x}"), size), None))
     assert threads_called(name) - before == at_once
@@ -474,7 +474,7 @@ def test_as_many_as_there_are_jobs_and_of_large_ones_two(size: int, jobs: int, n
 def test_who_waits_for_what_does_not_end_gets_nothing_and_may_come_again() -> None:
     here = Gated()
     here.save(ONE, b"content")
-    lane = CarefulLane(here, store_of(None), jobs=1, patience=quick_patience())
+    lane = FileCopier(here, store_of(None), jobs=1, patience=quick_patience())
     assert list(lane.carried(60)) == [], "nothing is under way, and nobody waits for it"
     lane.submit(TICKET, "org", Step(Action.COPY, entry_of(here), None))
     assert list(lane.carried(0)) == []
@@ -498,9 +498,9 @@ class Waited(queue.SimpleQueue):  # type: ignore[type-arg]
 
 
 def test_only_the_first_is_waited_for() -> None:
-    lane = CarefulLane(store_of(None), store_of(None), jobs=2, patience=quick_patience())
+    lane = FileCopier(store_of(None), store_of(None), jobs=2, patience=quick_patience())
     lane._done = ended = Waited()
-    answers = [Answer(ticket, Result(Entry(ONE.raw_id, 7), Outcome.PRESENT)) for ticket in ("first", "second")]
+    answers = [SinkAnswer(ticket, Result(Entry(ONE.raw_id, 7), Outcome.PRESENT)) for ticket in ("first", "second")]
     for answer in answers:
         ended.put(answer)
     lane.under_way = 3
@@ -528,7 +528,7 @@ def test_closed_it_begins_nothing_more_and_ends_what_it_began(size: int, monkeyp
         here.save(raw_file, b"content")
     monkeypatch.setattr(file_copier, "ThreadPoolExecutor", ToldToEnd)
     monkeypatch.setattr(ToldToEnd, "go_on", here.may_go_on.set, raising=False)
-    lane = CarefulLane(here, there, jobs=1, patience=quick_patience())
+    lane = FileCopier(here, there, jobs=1, patience=quick_patience())
     for raw_file in (ONE, TWO):
         lane.submit(raw_file, "org", Step(Action.COPY, Entry(raw_file.raw_id, size), None))
     assert here.has_begun.wait(60)

@@ -22,7 +22,7 @@ from migrator.core.errors import (
     Unavailable,
     Vanished,
 )
-from migrator.transfer.retry import REFUSALS_IN_A_ROW, TRIES_WHILE_OTHERS_SUCCEED, Patience
+from migrator.transfer.retry import REFUSALS_IN_A_ROW, TRIES_WHILE_OTHERS_SUCCEED, RetryPolicy
 from tests.fakes import Clock, Waits
 
 WENT = Unavailable("unreachable", "The server is gone.", why="It crashed.", cure="Start it.")
@@ -35,7 +35,7 @@ class Case:
     def __init__(self, seconds: float = 120, at_first: float = 10, *, parted: bool = False) -> None:
         self.clock = Clock()
         self.stopping = Waits(self.clock)
-        self.patience = Patience(
+        self.patience = RetryPolicy(
             seconds=seconds, at_first=at_first, clock=self.clock, stopping=self.stopping, parted=parted
         )
 
@@ -323,7 +323,7 @@ def test_a_broken_medium_is_the_same_for_all_organizations() -> None:
 @pytest.mark.row(34, 47)
 def test_when_the_server_comes_back_all_go_on() -> None:
     """While nothing succeeds one request probes; all the others must get their turn in the end."""
-    patience = Patience(seconds=60, at_first=60)
+    patience = RetryPolicy(seconds=60, at_first=60)
     is_back, answers = threading.Event(), []
     tries, lock = [0], threading.Lock()
 

@@ -8,8 +8,8 @@ from migrator.core.entities import RawFile
 from migrator.core.errors import Unavailable
 from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.stores.memory import MemoryStore
-from migrator.transfer.batch_sink import Transfer
-from migrator.transfer.file_copier import CarefulLane, Stored
+from migrator.transfer.batch_sink import BatchSink
+from migrator.transfer.file_copier import FileCopier, Stored
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule, quick_patience
 
@@ -58,10 +58,10 @@ def test_a_success_of_the_bulk_lane_keeps_the_careful_one_trying() -> None:
         source.save(raw_file, b"content")
     fault = Unavailable("unreachable", "Gone.")
     failing = FailingStore(target, Schedule({("store", 1): fault, ("store", 2): fault}))
-    careful = CarefulLane(source, failing, jobs=1, patience=quick_patience(seconds=60, at_first=0))
-    transfer = Transfer(failing, careful, Bulk(source, target))
+    careful = FileCopier(source, failing, jobs=1, patience=quick_patience(seconds=60, at_first=0))
+    transfer = BatchSink(failing, careful, Bulk(source, target))
     for raw_file in (GOOD, BAD):
-        entry = source.look(raw_file)
+        entry = source.stat(raw_file)
         assert entry is not None
         transfer.submit(raw_file, "org", Step(Action.COPY, entry, None))
     answers = []

@@ -52,7 +52,7 @@ class Route(NamedTuple):
     region: str
 
 
-class Answer(NamedTuple):
+class HttpResponse(NamedTuple):
     """A complete HTTP answer. `headers` as they came."""
 
     status: int
@@ -77,7 +77,7 @@ def _keep_back(request: Any, **_: Any) -> None:
     raise _NotSent(request)
 
 
-class Wire:
+class CurlClient:
     """Routes and signatures for one client's settings. Curl handles are made for, and used by, one thread each."""
 
     def __init__(self, connection: Connection) -> None:
@@ -154,12 +154,12 @@ class Wire:
             known = self._proxies[origin] = get_environ_proxies(origin).get(origin.partition(":")[0], "")
         return known
 
-    def list_page(self, bucket: str, query: Mapping[str, str]) -> Answer | None:
+    def list_page(self, bucket: str, query: Mapping[str, str]) -> HttpResponse | None:
         """A GET on the bucket itself, None where it did not come to an answer."""
         route = self.route(bucket)
         return self._request("GET", route, route.base.rstrip("/") or "/", query=encoded_query(query))
 
-    def get_range(self, bucket: str, key: str, start: int, length: int, etag: str | None) -> Answer | None:
+    def get_range(self, bucket: str, key: str, start: int, length: int, etag: str | None) -> HttpResponse | None:
         """Some bytes of an object that still has this ETag, None where it did not come to an answer."""
         more = {"range": f"bytes={start}-{start + length - 1}"}
         if etag is not None:
@@ -167,7 +167,7 @@ class Wire:
         route = self.route(bucket)
         return self._request("GET", route, f"{route.base}{encoded_key(key)}", more=more, is_content=True)
 
-    def put_part(self, bucket: str, key: str, query: Mapping[str, str], data: bytes, md5: bytes) -> Answer | None:
+    def put_part(self, bucket: str, key: str, query: Mapping[str, str], data: bytes, md5: bytes) -> HttpResponse | None:
         """One part of a multipart upload, None where it did not come to an answer."""
         route = self.route(bucket)
         more = {"content-md5": base64.b64encode(md5).decode()}
@@ -184,7 +184,7 @@ class Wire:
         more: Mapping[str, str] | None = None,
         data: bytes | None = None,
         is_content: bool = False,
-    ) -> Answer | None:
+    ) -> HttpResponse | None:
         curl, signer = self._of_this_thread(route)
         headers, pieces = io.BytesIO(), list[bytes]()  # joined once: a buffer that grows is new memory each time
         payload = self.payload_of(data)
@@ -209,7 +209,7 @@ class Wire:
             return None
         body = b"".join(pieces)
         pieces.clear()  # the handle holds on to its function
-        return Answer(curl.getinfo(pycurl.RESPONSE_CODE), headers.getvalue(), body)
+        return HttpResponse(curl.getinfo(pycurl.RESPONSE_CODE), headers.getvalue(), body)
 
     def _of_this_thread(self, route: Route) -> tuple[Any, Signer]:
         kept: dict[tuple[str, str], tuple[Any, Signer]] = self._local.__dict__.setdefault("kept", {})

@@ -20,7 +20,7 @@ _SLICE = 8 << 10
 """What one call sends: small enough that a socket's own timeout (10 s on a new connection) is less than a crawl."""
 
 
-class Crawls(OSError):
+class Stalled(OSError):
     """The body moves, and so slowly that it never ends."""
 
 
@@ -42,7 +42,7 @@ class Watchdog:
         if self._seconds < self._limit:
             return
         if self._bytes < self._least:
-            raise Crawls(f"{self._bytes} bytes in {self._seconds:.0f} seconds")
+            raise Stalled(f"{self._bytes} bytes in {self._seconds:.0f} seconds")
         self._bytes, self._seconds = 0, 0.0
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from migrator.core.errors import StoreError
-from migrator.stores.s3.listing.xml import Listed, Page
+from migrator.stores.s3.listing.xml import ListedObject, Page
 
 LISTING_BROKEN = "listing-broken"
 _SHOWN = 120
@@ -98,7 +98,7 @@ class Trail:
         return [*page.folders, *(one.key for one in page.objects)]
 
 
-def _once(objects: Iterable[Listed], before: frozenset[str]) -> Iterable[Listed]:
+def _once(objects: Iterable[ListedObject], before: frozenset[str]) -> Iterable[ListedObject]:
     last = ""
     for one in objects:
         if one.key != last and one.key not in before:

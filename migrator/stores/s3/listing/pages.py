@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from migrator.core.errors import StoreError, Unavailable
 from migrator.stores.s3.errors.mapping import code_of, status_of, translate
-from migrator.stores.s3.http.curl import Wire
+from migrator.stores.s3.http.curl import CurlClient
 from migrator.stores.s3.listing.consistency import LISTING_BROKEN, Onward, Question, Trail, broken
-from migrator.stores.s3.listing.xml import Listed, Page, read_page
+from migrator.stores.s3.listing.xml import ListedObject, Page, read_page
 from migrator.stores.s3.parsing.etags import clean_etag
 from migrator.stores.s3.parsing.repair import RAW_PAGE
 from migrator.stores.s3.parsing.timestamps import nanoseconds_of
@@ -42,13 +42,13 @@ class Lister:
     A server without ListObjectsV2 is asked by ListObjects from then on: `by_v1`.
     """
 
-    def __init__(self, client: S3Client, retry: Retry, wire: Wire | None = None, *, by_v1: bool = False) -> None:
+    def __init__(self, client: S3Client, retry: Retry, wire: CurlClient | None = None, *, by_v1: bool = False) -> None:
         self._client = client
         self._retry = retry
         self._wire = wire
         self.by_v1 = by_v1
 
-    def objects(self, bucket: str, prefix: str, *, after: str = "", page_size: int = PAGE) -> Iterator[Listed]:
+    def objects(self, bucket: str, prefix: str, *, after: str = "", page_size: int = PAGE) -> Iterator[ListedObject]:
         """Yield all objects under a prefix (after a key), in the server's order. Raises StoreError, however late."""
         for page in self._pages(Question(bucket=bucket, prefix=prefix, after=after, most=page_size)):
             yield from page.objects
@@ -67,7 +67,7 @@ class Lister:
                 if size is None:
                     told.add(name)
 
-    def has(self, bucket: str, key: str) -> Listed | None:
+    def has(self, bucket: str, key: str) -> ListedObject | None:
         """Return what a fresh listing says of one key, None where it does not have it. Raises StoreError."""
         return next((one for one in self.objects(bucket, key, page_size=1) if one.key == key), None)
 
@@ -216,7 +216,7 @@ def _names_any(page: Page) -> bool:
     return bool(page.objects or page.folders)
 
 
-def _first_part(one: Listed, prefix: str) -> tuple[str, int | None]:
+def _first_part(one: ListedObject, prefix: str) -> tuple[str, int | None]:
     first, slash, _ = one.key[len(prefix) :].partition("/")
     return (f"{prefix}{first}/", None) if slash else (one.key, one.size)
 
@@ -246,7 +246,7 @@ def _page_of(answer: Mapping[str, Any], question: Question) -> Page:
         raise _no_listing(question)
     return Page(
         objects=[
-            Listed(one["Key"], one["Size"], clean_etag(one.get("ETag")), nanoseconds_of(one.get("LastModified")))
+            ListedObject(one["Key"], one["Size"], clean_etag(one.get("ETag")), nanoseconds_of(one.get("LastModified")))
             for one in found
         ],
         token=answer.get("NextContinuationToken"),

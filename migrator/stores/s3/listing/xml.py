@@ -33,7 +33,7 @@ _REFERENCE = re.compile(r"&(?:#([0-9]{1,7})|#[xX]([0-9a-fA-F]{1,6})|(amp|lt|gt|q
 _CHARACTERS = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 
 
-class Listed(NamedTuple):
+class ListedObject(NamedTuple):
     """An object in a listing. `etag` without quotes; `modified_ns` from ``LastModified``, 0 where that is not told."""
 
     key: str
@@ -49,7 +49,7 @@ class Page(NamedTuple):
     `is_truncated` is its word on whether there is more, `key_count` how many names it claims to have, None where it does not say.
     """
 
-    objects: list[Listed]
+    objects: list[ListedObject]
     token: str | None = None
     marker: str | None = None
     is_truncated: bool = False
@@ -87,7 +87,7 @@ def _folders(body: bytes, decode: Callable[[bytes], str]) -> tuple[str, ...]:
     return tuple(decode(prefix) for block in _FOLDERS.findall(body) for prefix in _PREFIX.findall(block))
 
 
-def _objects(body: bytes) -> list[Listed] | None:
+def _objects(body: bytes) -> list[ListedObject] | None:
     """All objects, by columns where every object has each field once; one by one else."""
     for quote in _QUOTES:
         body = body.replace(quote, b'"')  # at once for all ETags: a third of what a page costs
@@ -97,7 +97,7 @@ def _objects(body: bytes) -> list[Listed] | None:
     decode = _decoded if _ENCODED in body else _plain
     if len(keys) == len(sizes) == len(etags) == len(dates) == count:
         return [
-            Listed(decode(key), int(size), _etag(etag), _moment(date))
+            ListedObject(decode(key), int(size), _etag(etag), _moment(date))
             for key, size, etag, date in zip(keys, sizes, etags, dates, strict=True)
         ]
     listed = []
@@ -107,7 +107,7 @@ def _objects(body: bytes) -> list[Listed] | None:
             return None
         found_etag, found_date = _ETAG.search(block), _MODIFIED.search(block)
         listed.append(
-            Listed(
+            ListedObject(
                 decode(found_key.group(1)),
                 int(found_size.group(1)),
                 _etag(found_etag.group(1)) if found_etag else None,

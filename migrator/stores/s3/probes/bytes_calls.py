@@ -10,8 +10,8 @@ import hashlib
 import time
 from collections.abc import Callable
 
-from migrator.doctor.bytes_calls import CREATE, CREATE_AGAIN, GET, PUT, WAIT, Call, Replay
-from migrator.stores.s3.probes.client import SECONDS, Answer, Asker
+from migrator.doctor.bytes_calls import CREATE, CREATE_AGAIN, GET, PUT, WAIT, BytesCall, Replay
+from migrator.stores.s3.probes.client import SECONDS, ProbeClient, ProbeResponse
 from migrator.stores.unrecognized import PROBE_PREFIX
 
 _CONTENT = b"bytes-migrator looks whether Bytes can save and read here\n"
@@ -20,12 +20,12 @@ _LOOKS_EVERY = 0.25
 
 
 def replay(
-    asker: Asker,
+    asker: ProbeClient,
     bucket: str,
     name: str,
     *,
     exists: bool,
-    ours: Callable[[], Asker],
+    ours: Callable[[], ProbeClient],
     meanwhile: Callable[[], None] | None = None,
 ) -> Replay:
     """Make Bytes' calls on a bucket and clean up after them; `asker` should be `like_bytes`. `meanwhile` runs while the bucket is there.
@@ -47,12 +47,12 @@ def replay(
 
 
 class _Calls:
-    def __init__(self, asker: Asker, ours: Callable[[], Asker], bucket: str, key: str) -> None:
+    def __init__(self, asker: ProbeClient, ours: Callable[[], ProbeClient], bucket: str, key: str) -> None:
         self._asker = asker
         self._ours = ours
         self._bucket = bucket
         self.key = key
-        self.answered: list[Call] = []
+        self.answered: list[BytesCall] = []
         self.made = False
         self.is_denied = False
         self._has_put = False
@@ -100,7 +100,7 @@ class _Calls:
             return False
         return self._ask("delete_bucket").is_fine
 
-    def _wait(self) -> Answer:
+    def _wait(self) -> ProbeResponse:
         deadline = time.monotonic() + SECONDS
         while True:
             answer = self._ask("head_bucket")
@@ -108,15 +108,15 @@ class _Calls:
                 return answer
             time.sleep(_LOOKS_EVERY)
 
-    def _get(self) -> Answer:
+    def _get(self) -> ProbeResponse:
         """The object, read to its end: another content is no success."""
         return self._asker.read(f"s3://{self._bucket}/{self.key}", _CONTENT, Bucket=self._bucket, Key=self.key)
 
-    def _ask(self, operation: str, **arguments: object) -> Answer:
+    def _ask(self, operation: str, **arguments: object) -> ProbeResponse:
         key = arguments.get("Key")
         where = f"s3://{self._bucket}" + (f"/{key}" if key else "")
         return self._asker.ask(operation, where, Bucket=self._bucket, **arguments)
 
-    def _went_well(self, name: str, answer: Answer) -> bool:
-        self.answered.append(Call(name, answer.status, answer.code, answer.words))
+    def _went_well(self, name: str, answer: ProbeResponse) -> bool:
+        self.answered.append(BytesCall(name, answer.status, answer.code, answer.words))
         return answer.is_fine

@@ -20,7 +20,7 @@ SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ProbeResponse:
     """What came back. `status` 0: nothing did; `code` "" for a success; header names in lower case.
 
     `seconds` from asking to the answer, which came `at` (seconds since the epoch).
@@ -47,13 +47,13 @@ class Answer:
         return self.error.what if self.error is not None else ""
 
 
-Retry = Callable[[Callable[[], "Answer"]], "Answer"]
+Retry = Callable[[Callable[[], "ProbeResponse"]], "ProbeResponse"]
 
 
-class Asker:
+class ProbeClient:
     """One server, by one set of credentials. `like_bytes`: with boto3's own defaults, as Bytes' client has them.
 
-    Answers are added to `answers`, which askers may share. `retry` is `Patience.run` where a server that fails for a moment is to be
+    Answers are added to `answers`, which askers may share. `retry` is `RetryPolicy.run` where a server that fails for a moment is to be
     waited for; without it, its failure is the answer.
     """
 
@@ -63,7 +63,7 @@ class Asker:
         *,
         like_bytes: bool = False,
         retry: Retry | None = None,
-        answers: list[Answer] | None = None,
+        answers: list[ProbeResponse] | None = None,
     ) -> None:
         connection = connect(
             access, connect_timeout=SECONDS, read_timeout=SECONDS, tries=1, with_our_choices=not like_bytes
@@ -73,7 +73,7 @@ class Asker:
         self._retry = retry
         self.credentials_from = getattr(connection.credentials, "method", "")
         self.endpoint_url = connection.client.meta.endpoint_url
-        self.answers: list[Answer] = answers if answers is not None else []
+        self.answers: list[ProbeResponse] = answers if answers is not None else []
 
     def close(self) -> None:
         self.client.close()
@@ -82,7 +82,7 @@ class Asker:
         """The settings with what was learned of the server by asking it."""
         return self._adapting.applied_to(access)
 
-    def ask(self, operation: str, where: str, **arguments: Any) -> Answer:
+    def ask(self, operation: str, where: str, **arguments: Any) -> ProbeResponse:
         """Call one operation of boto3's client, such as ``head_bucket``, on `where` (an ``s3://`` URL). Never raises for an answer."""
         call = partial(getattr(self.client, operation), **arguments)
         if self._retry is None:
@@ -92,7 +92,7 @@ class Asker:
         self.answers.append(answer)
         return answer
 
-    def list_objects(self, where: str, **arguments: Any) -> Answer:
+    def list_objects(self, where: str, **arguments: Any) -> ProbeResponse:
         """Ask for the first page of a listing, by ListObjectsV2, or by ListObjects where the server refuses that and not this."""
         answer = self.ask("list_objects_v2", where, **arguments)
         if answer.status not in REFUSED_V2:
@@ -100,7 +100,7 @@ class Asker:
         instead = self.ask("list_objects", where, **arguments)
         return instead if instead.is_fine else answer
 
-    def list_buckets(self, where: str) -> Answer:
+    def list_buckets(self, where: str) -> ProbeResponse:
         """Ask for the list of buckets, all of its pages: the last page's answer, or the first that failed, with the buckets of all."""
         found: list[Any] = []
         answer, tokens = self.ask("list_buckets", where), {""}
@@ -113,7 +113,7 @@ class Asker:
             answer = self.ask("list_buckets", where, ContinuationToken=token)
         return answer
 
-    def read(self, where: str, expected: bytes, **arguments: Any) -> Answer:
+    def read(self, where: str, expected: bytes, **arguments: Any) -> ProbeResponse:
         """Get an object to its end; other bytes than expected are a failure, with the code ``OtherContent``."""
         answer = self.ask("get_object", where, **arguments)
         if not answer.is_fine:
@@ -128,25 +128,25 @@ class Asker:
         return answer
 
 
-def _answer_to(call: Callable[[], Any], where: str) -> Answer:
+def _answer_to(call: Callable[[], Any], where: str) -> ProbeResponse:
     began = time.monotonic()
     try:
         data = call()
     except Exception as error:
         return _failed(error, where, time.monotonic() - began)
     told = data["ResponseMetadata"]
-    return Answer(
+    return ProbeResponse(
         status=told["HTTPStatusCode"], data=data, headers=told["HTTPHeaders"], seconds=time.monotonic() - began
     )
 
 
-def _unless_temporary(answer: Answer) -> Answer:
+def _unless_temporary(answer: ProbeResponse) -> ProbeResponse:
     if isinstance(answer.error, Unavailable):
         raise answer.error
     return answer
 
 
-def _failed(error: Exception, where: str, seconds: float) -> Answer:
+def _failed(error: Exception, where: str, seconds: float) -> ProbeResponse:
     told = (getattr(error, "response", None) or {}).get("ResponseMetadata", {})
     if isinstance(
         error, TypeError
@@ -166,7 +166,7 @@ def _failed(error: Exception, where: str, seconds: float) -> Answer:
         fault = Unavailable(
             fault.name, fault.what, why=f"There was no answer within {SECONDS:.0f} seconds.", cure=fault.cure
         )
-    return Answer(
+    return ProbeResponse(
         status=status_of(error),
         code=code_of(error) or fault.name,
         headers=told.get("HTTPHeaders", {}),

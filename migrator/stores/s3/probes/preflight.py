@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from urllib.parse import urlsplit
 
-from migrator.core.concurrency import together
+from migrator.core.concurrency import run_concurrently
 from migrator.core.errors import MigratorError, StoreError
 from migrator.core.naming import BucketPerOrganization, SingleBucket
 from migrator.doctor.rights import Right
 from migrator.doctor.server import SAMPLES, ServerSeen
-from migrator.stores.s3.probes.client import Answer, Asker
+from migrator.stores.s3.probes.client import ProbeClient, ProbeResponse
 from migrator.stores.unrecognized import OWN_PREFIXES, PROBE_PREFIX
 
 _NO_UPLOAD = "0" * 32
@@ -23,7 +23,7 @@ _KEY = f"{PROBE_PREFIX}none"
 class ServerLook:
     """Asks one server by `asker`. Every question is asked once."""
 
-    def __init__(self, asker: Asker, endpoint: str) -> None:
+    def __init__(self, asker: ProbeClient, endpoint: str) -> None:
         self._asker = asker
         self._endpoint = endpoint
         self._versioning: str | None = None
@@ -40,7 +40,7 @@ class ServerLook:
             return frozenset(), not_s3(self._endpoint, answer.headers.get("content-type", ""))
         there = {found["Name"] for found in answer.data.get("Buckets", ())}
         unlisted = [bucket for bucket in buckets if bucket not in there]  # the list has only what is this account's own
-        answers = together([partial(self._head, bucket) for bucket in unlisted])
+        answers = run_concurrently([partial(self._head, bucket) for bucket in unlisted])
         more = {bucket for bucket, is_there in zip(unlisted, answers, strict=True) if is_there}
         return frozenset((there & set(buckets)) | more), None
 
@@ -48,7 +48,7 @@ class ServerLook:
         answer = self._asker.ask("head_bucket", f"s3://{bucket}", Bucket=bucket)
         return answer.is_fine or answer.is_denied
 
-    def rights_to_read(self, bucket: str, prefix: str = "") -> tuple[list[Right], Answer]:
+    def rights_to_read(self, bucket: str, prefix: str = "") -> tuple[list[Right], ProbeResponse]:
         """ListBucket and GetObject on a bucket that is there, and the first page of its listing."""
         listed = self._asker.list_objects(f"s3://{bucket}", Bucket=bucket, Prefix=prefix, MaxKeys=1000)
         read = self._asker.ask("get_object", f"s3://{bucket}/{_KEY}", Bucket=bucket, Key=_KEY)
@@ -57,7 +57,7 @@ class ServerLook:
             Right("s3:GetObject", f"{bucket}/*", _allowed(read, without_list=listed.is_denied)),
         ], listed
 
-    def rights_to_list(self, bucket: str) -> tuple[Right, Answer]:
+    def rights_to_list(self, bucket: str) -> tuple[Right, ProbeResponse]:
         listed = self._asker.list_objects(f"s3://{bucket}", Bucket=bucket, MaxKeys=1000)
         return Right("s3:ListBucket", bucket, _allowed(listed)), listed
 
@@ -67,7 +67,7 @@ class ServerLook:
         upload = {"Bucket": bucket, "Key": _KEY, "UploadId": _NO_UPLOAD}
         part = {"Parts": [{"ETag": f'"{_NO_UPLOAD}"', "PartNumber": 1}]}
         ask = partial(self._asker.ask, where=where, **upload)
-        put, abort, parts = together(
+        put, abort, parts = run_concurrently(
             [
                 partial(ask, "complete_multipart_upload", MultipartUpload=part),
                 partial(ask, "abort_multipart_upload"),
@@ -123,14 +123,14 @@ class ServerLook:
         )
 
 
-def foreign(listed: Answer, naming: SingleBucket | BucketPerOrganization, bucket: str) -> tuple[list[str], int]:
+def foreign(listed: ProbeResponse, naming: SingleBucket | BucketPerOrganization, bucket: str) -> tuple[list[str], int]:
     """What in a page of a listing is no raw file, as ``s3://`` URLs, and how many objects there were."""
     keys = [found["Key"] for found in listed.data.get("Contents", ())]
     ours = [key for key in keys if not key.startswith(OWN_PREFIXES)]
     return [f"s3://{bucket}/{key}" for key in ours if naming.raw_file_at(bucket, key) is None], len(ours)
 
 
-def trouble_of(answer: Answer, endpoint: str) -> MigratorError | None:
+def trouble_of(answer: ProbeResponse, endpoint: str) -> MigratorError | None:
     """What no further question to this server can get around: no answer, no trust, refused keys, another place, no S3."""
     content_type = answer.headers.get("content-type", "")
     if "html" in content_type or answer.code == "not-s3":
@@ -150,14 +150,14 @@ def not_s3(endpoint: str, content_type: str) -> StoreError:
     )
 
 
-def _allowed(answer: Answer, *, without_list: bool = False) -> bool | None:
+def _allowed(answer: ProbeResponse, *, without_list: bool = False) -> bool | None:
     """A refusal is told by its code; an object that is not there may be refused too where listing is."""
     if answer.is_denied:
         return None if without_list else False
     return None if not answer.status or answer.status >= 500 else True
 
 
-def _skew(answers: Iterable[Answer]) -> float | None:
+def _skew(answers: Iterable[ProbeResponse]) -> float | None:
     """Seconds that the server's clock is ahead, by the first date that it told; its dates have whole seconds."""
     for answer in answers:
         try:

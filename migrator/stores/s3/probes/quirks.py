@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 
-from migrator.doctor.server import Habits
-from migrator.stores.s3.probes.client import Answer, Asker
+from migrator.doctor.server import Quirks
+from migrator.stores.s3.probes.client import ProbeClient, ProbeResponse
 from migrator.stores.unrecognized import PROBE_PREFIX
 
 _CONTENT = b"bytes-migrator looks what this server does with checksums\n"
@@ -16,23 +16,23 @@ _NAMES = ("a/é +%", "a-b/x")
 """In byte order "-" comes before "/", in the order of a folder tree it comes after."""
 
 
-def look_at_habits(asker: Asker, bucket: str, name: str) -> Habits:
+def look_at_habits(asker: ProbeClient, bucket: str, name: str) -> Quirks:
     """14 requests; whatever cannot be seen is None."""
-    return _Look(asker, bucket, f"{PROBE_PREFIX}{name}/").run()
+    return _QuirkProbe(asker, bucket, f"{PROBE_PREFIX}{name}/").run()
 
 
-class _Look:
-    def __init__(self, asker: Asker, bucket: str, prefix: str) -> None:
+class _QuirkProbe:
+    def __init__(self, asker: ProbeClient, bucket: str, prefix: str) -> None:
         self._asker = asker
         self._bucket = bucket
         self._prefix = prefix
 
-    def run(self) -> Habits:
+    def run(self) -> Quirks:
         right = base64.b64encode(hashlib.sha256(_CONTENT).digest()).decode()
         wrong = base64.b64encode(hashlib.sha256(b"").digest()).decode()
         keys = [f"{self._prefix}{name}" for name in _NAMES]
         if not self._ask("put_object", keys[0], Body=_CONTENT, ChecksumSHA256=right).is_fine:
-            return Habits()
+            return Quirks()
         try:
             told = self._ask("head_object", keys[0], ChecksumMode="ENABLED")
             refused = self._ask("put_object", keys[1], Body=_CONTENT, ChecksumSHA256=wrong)
@@ -43,7 +43,7 @@ class _Look:
         finally:
             for key in keys:
                 self._ask("delete_object", key)
-        return Habits(
+        return Quirks(
             lists_in_byte_order=in_order,
             has_part_minimum=has_minimum,
             checks_checksums=not refused.is_fine if refused.status else None,
@@ -72,5 +72,5 @@ class _Look:
         self._ask("abort_multipart_upload", key, **upload)
         return ended.code == "EntityTooSmall" or None
 
-    def _ask(self, operation: str, key: str, **arguments: object) -> Answer:
+    def _ask(self, operation: str, key: str, **arguments: object) -> ProbeResponse:
         return self._asker.ask(operation, f"s3://{self._bucket}/{key}", Bucket=self._bucket, Key=key, **arguments)

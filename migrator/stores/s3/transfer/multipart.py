@@ -27,18 +27,18 @@ from migrator.core.errors import (
 )
 from migrator.core.protocols import Content, Journal
 from migrator.core.size_classes import WHOLE_UP_TO
-from migrator.stores.s3.capabilities import Abilities
+from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.errors.mapping import code_of, is_unsupported, translate, tries_before
-from migrator.stores.s3.http.curl import Wire
+from migrator.stores.s3.http.curl import CurlClient
 from migrator.stores.s3.http.stall import SendingWatch
 from migrator.stores.s3.listing.pages import Retry
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.part_sizes import LARGEST_PART, part_size_for, parts_in_flight
 from migrator.stores.s3.transfer.part_window import PARTS_IN_MEMORY, PartExecutor, PartWindow
 from migrator.stores.s3.transfer.ranged_get import RangeReader
-from migrator.stores.s3.transfer.single import Condition, Place, head, head_or_get
+from migrator.stores.s3.transfer.single import Condition, ObjectAddress, head, head_or_get
 from migrator.transfer.equality import EtagCheck, etag_of_parts, is_plain_md5
-from migrator.transfer.retry import Patience
+from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ _LOST = ("NoSuchUpload", "NotImplemented")
 """Somebody aborted the upload, or the server does not let a part be sent again (`rclone serve s3`): it has to begin anew."""
 
 
-class _Part(NamedTuple):
+class _SentPart(NamedTuple):
     """A part that arrived: its digest, and the ETag that the server gave it."""
 
     number: int
@@ -118,26 +118,26 @@ class _Range(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
+class UploadContext:
     """What uploads are made with. `journal` None: nothing is written down, and nothing can go on.
 
     `limit_parts` is told how many parts the server takes, where it refuses more.
     """
 
     client: S3Client
-    wire: Wire | None
-    abilities: Abilities
+    wire: CurlClient | None
+    abilities: Capabilities
     executor: PartExecutor
-    patience: Patience
+    patience: RetryPolicy
     journal: Journal | None
     throttle: Throttle
     limit_parts: Callable[[int], None]
 
 
-class Upload:
+class MultipartUpload:
     """One raw file's multipart upload: begun or gone on with, completed or left for the next run, aborted only if it is of no use."""
 
-    def __init__(self, means: Means, place: Place, raw_file: RawFile) -> None:
+    def __init__(self, means: UploadContext, place: ObjectAddress, raw_file: RawFile) -> None:
         self._means = means
         self._client = means.client
         self._wire = means.wire
@@ -165,33 +165,37 @@ class Upload:
                 cure="Raise the server's limit on the number of parts, or copy this file with a tool that sends it whole.",
             )
 
-        def send_parts(kept: dict[int, Listed]) -> list[_Part]:
+        def send_parts(kept: dict[int, ListedPart]) -> list[_SentPart]:
             sent = self._send_parts(content, part_size, kept)
             content.finish()
             return sent
 
-        return self._carry(content.stamp, content.entry.size, part_size, condition, send_parts)
+        return self._carry(content.source_version, content.entry.size, part_size, condition, send_parts)
 
-    def copy(self, origin: Place, entry: Entry, part_size: int) -> str:
+    def copy(self, origin: ObjectAddress, entry: Entry, part_size: int) -> str:
         """As `send`, but the server copies the parts itself from `origin`, while that still has the listed ETag."""
-        stamp = f"copy {entry.size} {entry.etag}"
+        source_version = f"copy {entry.size} {entry.etag}"
         return self._carry(
-            stamp, entry.size, part_size, Condition(), lambda kept: self._copy_parts(origin, entry, part_size, kept)
+            source_version,
+            entry.size,
+            part_size,
+            Condition(),
+            lambda kept: self._copy_parts(origin, entry, part_size, kept),
         )
 
     def _carry(
         self,
-        stamp: str,
+        source_version: str,
         size: int,
         part_size: int,
         condition: Condition,
-        bring: Callable[[dict[int, Listed]], list[_Part]],
+        bring: Callable[[dict[int, ListedPart]], list[_SentPart]],
     ) -> str:
         """`bring` gets what is there already and answers all parts."""
         condition.check(self._found(), self._place)
-        kept = self._go_on(stamp, part_size)
+        kept = self._go_on(source_version, part_size)
         if self._upload is None:
-            self._upload = self._begin(stamp, part_size)
+            self._upload = self._begin(source_version, part_size)
         try:
             sent = bring(kept)
             etag = self._complete(sent, size, condition)
@@ -219,7 +223,7 @@ class Upload:
     def _id(self) -> str:
         return self._upload.upload_id if self._upload is not None else ""
 
-    def _go_on(self, stamp: str, part_size: int) -> dict[int, Listed]:
+    def _go_on(self, source_version: str, part_size: int) -> dict[int, ListedPart]:
         """What an earlier run sent of the same content. What it sent of another one is aborted, and nothing is kept."""
         known = self._means.journal.unfinished(self._raw_file) if self._means.journal else None
         if known is None:
@@ -232,7 +236,7 @@ class Upload:
         self._upload = known
         if same_place:
             parts = self._listed(known)
-            if parts is not None and known.stamp == stamp and known.part_size == part_size:
+            if parts is not None and known.source_version == source_version and known.part_size == part_size:
                 self._goes_on = True
                 return parts
             if parts is None:
@@ -242,7 +246,7 @@ class Upload:
         self._upload = None
         return {}
 
-    def _listed(self, known: UnfinishedUpload) -> dict[int, Listed] | None:
+    def _listed(self, known: UnfinishedUpload) -> dict[int, ListedPart] | None:
         """The parts of an earlier run's upload, None if it is gone; {} where the server does not list them, and all are sent again."""
         try:
             return self._retry(lambda: list_parts(self._client, self._place, known.upload_id))
@@ -251,10 +255,10 @@ class Upload:
                 return {}
             raise
 
-    def _begin(self, stamp: str, part_size: int) -> UnfinishedUpload:
+    def _begin(self, source_version: str, part_size: int) -> UnfinishedUpload:
         """Begin: have the intent written down before the server is asked, and the id before the first part is sent."""
         intent = UnfinishedUpload(
-            *self._raw_file, self._place.bucket, self._place.key, "", part_size, stamp, time.time()
+            *self._raw_file, self._place.bucket, self._place.key, "", part_size, source_version, time.time()
         )
         self._write_down(intent)
         asked = 0
@@ -288,10 +292,10 @@ class Upload:
         if self._means.journal is not None and self._upload is not None:
             self._means.journal.ended(self._upload)
 
-    def _send_parts(self, content: Content, part_size: int, kept: dict[int, Listed]) -> list[_Part]:
+    def _send_parts(self, content: Content, part_size: int, kept: dict[int, ListedPart]) -> list[_SentPart]:
         size = content.entry.size
 
-        def parts(window: PartWindow[_Part]) -> Iterator[_Part]:
+        def parts(window: PartWindow[_SentPart]) -> Iterator[_SentPart]:
             for number, begin in enumerate(range(0, size, part_size), 1):
                 read: Future[_Body] = Future()  # room is reserved first, and the part read then
                 yield from self._begin_part(window, partial(self._send_part, number, read, kept.get(number)))
@@ -303,17 +307,19 @@ class Upload:
 
         return self._in_order(parts, parts_in_flight(size, part_size))
 
-    def _copy_parts(self, origin: Place, entry: Entry, part_size: int, kept: dict[int, Listed]) -> list[_Part]:
-        def parts(window: PartWindow[_Part]) -> Iterator[_Part]:
+    def _copy_parts(
+        self, origin: ObjectAddress, entry: Entry, part_size: int, kept: dict[int, ListedPart]
+    ) -> list[_SentPart]:
+        def parts(window: PartWindow[_SentPart]) -> Iterator[_SentPart]:
             for number, begin in enumerate(range(0, entry.size, part_size), 1):
                 piece = _Range(number, begin, min(part_size, entry.size - begin))
                 yield from self._begin_part(window, partial(self._copy_part, origin, entry, piece, kept.get(number)))
 
         return self._in_order(parts, PARTS_IN_MEMORY)
 
-    def _in_order(self, parts: Callable[[PartWindow[_Part]], Iterator[_Part]], at_once: int) -> list[_Part]:
+    def _in_order(self, parts: Callable[[PartWindow[_SentPart]], Iterator[_SentPart]], at_once: int) -> list[_SentPart]:
         """Return all parts in order; `parts` begins them in a window and yields those that it took to make room."""
-        window = PartWindow[_Part](self._means.executor, at_once)
+        window = PartWindow[_SentPart](self._means.executor, at_once)
         try:
             done = list(parts(window))
             while window:
@@ -322,13 +328,13 @@ class Upload:
             window.close()
         return done
 
-    def _begin_part(self, window: PartWindow[_Part], call: Callable[[], _Part]) -> Iterator[_Part]:
+    def _begin_part(self, window: PartWindow[_SentPart], call: Callable[[], _SentPart]) -> Iterator[_SentPart]:
         """Begin with a part; yield those that are taken to make room. Raises Interrupted when the run is asked to stop."""
         self._means.patience.go_on()
         while not window.begin(call):
             yield window.take()
 
-    def _copy_part(self, origin: Place, entry: Entry, piece: _Range, kept: Listed | None) -> _Part:
+    def _copy_part(self, origin: ObjectAddress, entry: Entry, piece: _Range, kept: ListedPart | None) -> _SentPart:
         """A part that is there with the right size is kept unread: the ETag of the whole tells whether it was right."""
         etag = kept.etag if kept is not None and kept.size == piece.size else ""
         if not etag:
@@ -343,17 +349,17 @@ class Upload:
             etag = clean_etag(answer.get("CopyPartResult", {}).get("ETag")) or ""
         if not is_plain_md5(etag):
             raise StoreError(COPY_UNPROVEN, f"The server copies parts of {origin} without telling their MD5.")
-        return _Part(piece.number, bytes.fromhex(etag), etag)
+        return _SentPart(piece.number, bytes.fromhex(etag), etag)
 
-    def _send_part(self, number: int, read: Future[_Body], kept: Listed | None) -> _Part:
+    def _send_part(self, number: int, read: Future[_Body], kept: ListedPart | None) -> _SentPart:
         """Send a part, unless it is there already with just this content. Waits for what is `read`, and raises what reading raised."""
         with closing(read.result()) as body:
             return self._sent(number, body, kept)
 
-    def _sent(self, number: int, body: _Body, kept: Listed | None) -> _Part:
+    def _sent(self, number: int, body: _Body, kept: ListedPart | None) -> _SentPart:
         md5 = body.md5()
-        if kept is not None and kept == Listed(md5.hex(), len(body)) and self._abilities.etag_is_md5:
-            return _Part(number, md5, kept.etag)
+        if kept is not None and kept == ListedPart(md5.hex(), len(body)) and self._abilities.etag_is_md5:
+            return _SentPart(number, md5, kept.etag)
         for _ in range(_TRIES_A_PART):
             try:
                 etag = self._over_wire(number, body, md5) or self._by_boto3(number, body, md5)
@@ -362,7 +368,7 @@ class Upload:
                     raise
                 continue  # the server found the damage: this part again, and not the whole file
             if etag == md5.hex() or not self._abilities.etag_is_md5:
-                return _Part(number, md5, etag or md5.hex())
+                return _SentPart(number, md5, etag or md5.hex())
         raise NotTheSame(
             "damaged-on-the-way", f"Part {number} of {self._place} arrived as something else, three times."
         )
@@ -408,7 +414,7 @@ class Upload:
         except StoreError:
             return False
 
-    def _complete(self, sent: list[_Part], size: int, condition: Condition) -> str:
+    def _complete(self, sent: list[_SentPart], size: int, condition: Condition) -> str:
         parts = [{"PartNumber": part.number, "ETag": quoted(part.etag)} for part in sent]
         asked = {
             "UploadId": self._id,
@@ -537,20 +543,20 @@ class Upload:
         return answer
 
 
-class Listed(NamedTuple):
+class ListedPart(NamedTuple):
     """A part that the server has, as it lists it."""
 
     etag: str
     size: int
 
 
-def list_parts(client: S3Client, place: Place, upload_id: str) -> dict[int, Listed] | None:
+def list_parts(client: S3Client, place: ObjectAddress, upload_id: str) -> dict[int, ListedPart] | None:
     """The parts that arrived, by number; None for an upload that the server does not know (any more). Raises StoreError.
 
     SeaweedFS lists a part that was sent again twice, and completes with either: the last one listed counts here, and only our own
     digests are completed with.
     """
-    parts: dict[int, Listed] = {}
+    parts: dict[int, ListedPart] = {}
     marker = 0
     while True:
         try:
@@ -561,7 +567,7 @@ def list_parts(client: S3Client, place: Place, upload_id: str) -> dict[int, List
                 return None
             raise fault from error
         for part in answer.get("Parts", ()):
-            parts[part["PartNumber"]] = Listed(clean_etag(part.get("ETag")) or "", part.get("Size", -1))
+            parts[part["PartNumber"]] = ListedPart(clean_etag(part.get("ETag")) or "", part.get("Size", -1))
         following = answer.get("NextPartNumberMarker", 0)
         if not answer.get("IsTruncated") or following <= marker:
             return parts
@@ -610,7 +616,7 @@ def lost_uploads(client: S3Client, intent: UnfinishedUpload, retry: Retry) -> It
 
     None where an object has the name, for that may have come of one of them. Raises StoreError.
     """
-    place = Place(intent.bucket, intent.key)
+    place = ObjectAddress(intent.bucket, intent.key)
     for found in list_uploads(client, intent.bucket, retry, intent.key):
         if found.key == intent.key and abs(found.began_at - intent.began_at) <= _CLOCKS_APART:
             upload_id = found.upload_id
@@ -624,7 +630,7 @@ def give_up(client: S3Client, upload: UnfinishedUpload) -> None:
 
     SeaweedFS destroys an object whose leftover upload id is aborted after completion (its issue 10663): hence the look first.
     """
-    place = Place(upload.bucket, upload.key)
+    place = ObjectAddress(upload.bucket, upload.key)
     try:
         parts = list_parts(client, place, upload.upload_id)
     except StoreError as error:

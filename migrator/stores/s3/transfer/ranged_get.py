@@ -11,13 +11,13 @@ from migrator.core.entities import Entry
 from migrator.core.errors import Unavailable
 from migrator.core.size_classes import SMALLEST_PART, WHOLE_UP_TO
 from migrator.stores.s3.errors.mapping import translate
-from migrator.stores.s3.http.curl import Wire
+from migrator.stores.s3.http.curl import CurlClient
 from migrator.stores.s3.http.stall import Watchdog, read_steadily
 from migrator.stores.s3.parsing.etags import clean_etag
 from migrator.stores.s3.part_sizes import parts_in_flight
 from migrator.stores.s3.transfer.part_window import PartExecutor, PartWindow
-from migrator.stores.s3.transfer.single import RANGE_START, Place, get_object, is_opaque
-from migrator.transfer.retry import Patience
+from migrator.stores.s3.transfer.single import RANGE_START, ObjectAddress, get_object, is_opaque
+from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -36,14 +36,14 @@ class RangeReader:
     def __init__(
         self,
         client: S3Client,
-        wire: Wire | None,
-        place: Place,
+        wire: CurlClient | None,
+        place: ObjectAddress,
         entry: Entry,
         *,
         part_size: int | None,
         first: int | None,
         executor: PartExecutor,
-        patience: Patience,
+        patience: RetryPolicy,
         throttle: Throttle,
     ) -> None:
         self._client = client

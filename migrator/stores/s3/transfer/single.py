@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from migrator.core.behind_thread import Behind
+from migrator.core.behind_thread import BehindThread
 from migrator.core.entities import Entry, RawId
 from migrator.core.errors import (
     AccessDenied,
@@ -22,7 +22,7 @@ from migrator.core.errors import (
     Unavailable,
     Vanished,
 )
-from migrator.stores.s3.capabilities import Abilities
+from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.http.stall import Watchdog, read_steadily
 from migrator.stores.s3.listing.pages import Lister, Retry
@@ -42,7 +42,7 @@ _REWRITES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ObjectAddress:
     """One object's address."""
 
     bucket: str
@@ -53,7 +53,7 @@ class Place:
 
 
 class Wait(Protocol):
-    """Looks again until there is something: `Patience.until`."""
+    """Looks again until there is something: `RetryPolicy.until`."""
 
     def __call__(self, look: Callable[[], T | None]) -> T | None: ...
 
@@ -82,21 +82,21 @@ class S3Content:
     `make_reader` begins at the first byte each time; told that it is a second reading, it asks for other ranges than the first one.
     """
 
-    def __init__(self, place: Place, entry: Entry, make_reader: Callable[[EtagCheck, bool], Reader]) -> None:
+    def __init__(self, place: ObjectAddress, entry: Entry, make_reader: Callable[[EtagCheck, bool], Reader]) -> None:
         self._place = place
         self._make_reader = make_reader
         self.entry = entry
-        self.stamp = f"{entry.size} {entry.etag}"
+        self.source_version = f"{entry.size} {entry.etag}"
         self._check = EtagCheck(entry.etag, entry.size)
         self._reader = make_reader(self._check, False)
         self._left = memoryview(b"")
-        self._hashing = Behind("hash")
+        self._hashing = BehindThread("hash")
 
     @property
     def resume_unit(self) -> int:
         return self._reader.unit
 
-    def accept(self, data: bytes) -> None:
+    def resume_with(self, data: bytes) -> None:
         self._update(self._check, data, None)
         self._reader.skip(len(data))
 
@@ -163,7 +163,7 @@ class BodyReader:
 
     unit = 0
 
-    def __init__(self, client: S3Client, place: Place, entry: Entry, retry: Retry, throttle: Throttle) -> None:
+    def __init__(self, client: S3Client, place: ObjectAddress, entry: Entry, retry: Retry, throttle: Throttle) -> None:
         self._client = client
         self._throttle = throttle
         self._place = place
@@ -238,7 +238,7 @@ class Got:
     is_opaque: bool
 
 
-def get_object(client: S3Client, place: Place, entry: Entry, byte_range: str | None) -> Got:
+def get_object(client: S3Client, place: ObjectAddress, entry: Entry, byte_range: str | None) -> Got:
     """Open the object that was listed as `entry`, or a range of it. Raises SourceChanged where it is another one by now."""
     asked: dict[str, Any] = {"Range": byte_range} if byte_range else {}
     if entry.etag is not None:
@@ -263,7 +263,7 @@ def get_object(client: S3Client, place: Place, entry: Entry, byte_range: str | N
     )
 
 
-def _refuse_unpacked(answer: Any, place: Place, entry: Entry, etag: str | None) -> None:
+def _refuse_unpacked(answer: Any, place: ObjectAddress, entry: Entry, etag: str | None) -> None:
     """Raise StoreError for an object that is still the listed one, by its ETag, and is answered with another length.
 
     Google Cloud Storage does so with objects that are stored as gzip ("decompressive transcoding").
@@ -289,11 +289,11 @@ def is_opaque(encryption: str | None, customer_algorithm: str | None) -> bool:
     return (encryption or "").startswith("aws:kms") or bool(customer_algorithm)
 
 
-def changed(place: Place) -> SourceChanged:
+def changed(place: ObjectAddress) -> SourceChanged:
     return SourceChanged("source-changed", f"{place} is another object than was listed.")
 
 
-def head(client: S3Client, place: Place, raw_id: RawId) -> Entry | None:
+def head(client: S3Client, place: ObjectAddress, raw_id: RawId) -> Entry | None:
     """The object's entry at this moment, None where there is none. Raises StoreError."""
     try:
         answer = client.head_object(Bucket=place.bucket, Key=place.key)
@@ -310,7 +310,7 @@ def head(client: S3Client, place: Place, raw_id: RawId) -> Entry | None:
     return Entry(raw_id, size, etag, modified_ns, modified_ns)
 
 
-def _as_listed(client: S3Client, place: Place, size: int | None, etag: str | None) -> tuple[int, str | None]:
+def _as_listed(client: S3Client, place: ObjectAddress, size: int | None, etag: str | None) -> tuple[int, str | None]:
     """Size and ETag, from the listing where HEAD does not tell them. Raises StoreError where neither tells the size."""
     listed = None
     try:
@@ -325,7 +325,7 @@ def _as_listed(client: S3Client, place: Place, size: int | None, etag: str | Non
     return listed.size, etag or listed.etag
 
 
-def head_or_get(client: S3Client, place: Place, raw_id: RawId) -> Entry | None:
+def head_or_get(client: S3Client, place: ObjectAddress, raw_id: RawId) -> Entry | None:
     """As `head`, for what was written a moment ago: some servers show an object to GET before HEAD knows it. Raises StoreError."""
     try:
         found, refusal = head(client, place, raw_id), None
@@ -346,7 +346,7 @@ def head_or_get(client: S3Client, place: Place, raw_id: RawId) -> Entry | None:
     return Entry(raw_id, size, clean_etag(answer.get("ETag")))
 
 
-def first_part_size(client: S3Client, place: Place) -> int | None:
+def first_part_size(client: S3Client, place: ObjectAddress) -> int | None:
     """Of how many bytes an object's first part was; None where the server does not tell. Raises StoreError."""
     try:
         answer = client.head_object(Bucket=place.bucket, Key=place.key, PartNumber=1)
@@ -364,13 +364,13 @@ class Condition:
 
     own_etag: str | None = None
 
-    def headers(self, abilities: Abilities) -> dict[str, str]:
+    def headers(self, abilities: Capabilities) -> dict[str, str]:
         """The conditional header for servers that honour it; the caller looks first where this is empty."""
         if self.own_etag is None:
             return {"IfNoneMatch": "*"} if abilities.conditional_create else {}
         return {"IfMatch": quoted(self.own_etag)} if abilities.conditional_replace else {}
 
-    def check(self, found: Entry | None, place: Place) -> None:
+    def check(self, found: Entry | None, place: ObjectAddress) -> None:
         """Raise AlreadyThere if what was found does not allow the write."""
         if (found.etag if found is not None else None) != self.own_etag or (
             found is not None and self.own_etag is None
@@ -380,10 +380,10 @@ class Condition:
 
 def put(
     client: S3Client,
-    place: Place,
+    place: ObjectAddress,
     raw_id: RawId,
     data: bytes,
-    abilities: Abilities,
+    abilities: Capabilities,
     condition: Condition,
     throttle: Throttle,
     wait: Wait,
@@ -412,11 +412,11 @@ def put(
 
 def _put_once(
     client: S3Client,
-    place: Place,
+    place: ObjectAddress,
     raw_id: RawId,
     data: bytes,
     md5: bytes,
-    abilities: Abilities,
+    abilities: Capabilities,
     condition: Condition,
     wait: Wait,
 ) -> str | None:
@@ -464,7 +464,7 @@ def _is_ours(found: Entry | None, data: bytes, md5: bytes) -> bool:
     return found is not None and found.size == len(data) and found.etag == md5.hex()
 
 
-def _read_back(client: S3Client, place: Place, throttle: Throttle) -> str:
+def _read_back(client: S3Client, place: ObjectAddress, throttle: Throttle) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     try:
         body, watchdog = client.get_object(Bucket=place.bucket, Key=place.key)["Body"], Watchdog()

@@ -16,11 +16,11 @@ from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import Target
 from migrator.core.size_classes import SMALL_UP_TO
 from migrator.stores.disk.source import DiskSource
-from migrator.stores.s3.http.curl import Answer, Wire
+from migrator.stores.s3.http.curl import HttpResponse, CurlClient
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.source import S3Receipt, S3Source, S3Target
-from migrator.stores.s3.transfer.single import Place
-from migrator.stores.s3.transfer.small_objects import Arrived, Call, Ended, etag_of
+from migrator.stores.s3.transfer.single import ObjectAddress
+from migrator.stores.s3.transfer.small_objects import Arrived, ObjectRequest, Ended, etag_of
 from migrator.transfer.equality import is_plain_md5
 
 _COPIED = re.compile(rb"<CopyObjectResult[\s>].*?<ETag>([^<]*)</ETag>", re.DOTALL)
@@ -30,7 +30,7 @@ _ERROR = re.compile(rb"<Error[\s>]")
 class Upload:
     """Disk to S3. Only where the server honours If-None-Match and makes the ETag an MD5: elsewhere boto3 has to look around."""
 
-    def __init__(self, source: DiskSource, target: S3Target, wire: Wire) -> None:
+    def __init__(self, source: DiskSource, target: S3Target, wire: CurlClient) -> None:
         self._source = source
         self._target = target
         self._wire = wire
@@ -43,7 +43,7 @@ class Upload:
         abilities = self._target.abilities
         return step.action is Action.COPY and abilities.conditional_create and abilities.etag_is_md5
 
-    def begin(self, raw_file: RawFile, step: Step) -> Call | Result | None:
+    def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
         if step.action is Action.COMPARE:
             return _present(step) if _has_md5(self._source, raw_file, step.target) else None
         self._target.prepare(raw_file.organization)
@@ -54,7 +54,7 @@ class Upload:
 class Download:
     """S3 to a target that stores content. Only objects whose ETag has the form of an MD5; the careful lane knows the others."""
 
-    def __init__(self, source: S3Source, target: Target, wire: Wire) -> None:
+    def __init__(self, source: S3Source, target: Target, wire: CurlClient) -> None:
         self._source = source
         self._target = target
         self._wire = wire
@@ -63,13 +63,13 @@ class Download:
         is_ours = step.action in (Action.COPY, Action.COMPARE)
         return is_ours and step.source.size <= SMALL_UP_TO and is_plain_md5(step.source.etag)
 
-    def begin(self, raw_file: RawFile, step: Step) -> Call | Result | None:
+    def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
         if step.action is Action.COMPARE:
             is_same = isinstance(self._target, DiskSource) and _has_md5(self._target, raw_file, step.source)
             return _present(step) if is_same else None
         return get(self._wire, self._source.place(raw_file), step.source, partial(self._got, raw_file, step.source))
 
-    def _got(self, raw_file: RawFile, entry: Entry, answer: Answer) -> Ended:
+    def _got(self, raw_file: RawFile, entry: Entry, answer: HttpResponse) -> Ended:
         return Arrived(entry, self._target.store(raw_file, _Whole(entry, proven_body(answer, entry))))
 
 
@@ -79,7 +79,7 @@ class BucketToBucket:
     Only objects whose ETag is a plain MD5. A copy is proven by its own ETag, or by reading it back where that tells nothing.
     """
 
-    def __init__(self, source: S3Source, target: S3Target, wires: tuple[Wire, Wire]) -> None:
+    def __init__(self, source: S3Source, target: S3Target, wires: tuple[CurlClient, CurlClient]) -> None:
         self._source = source
         self._target = target
         self._from, self._to = wires
@@ -100,7 +100,7 @@ class BucketToBucket:
     def _server_copies(self) -> bool:
         return self._one_server and self._target.abilities.copies
 
-    def begin(self, raw_file: RawFile, step: Step) -> Call | Result | None:
+    def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
         if step.action is Action.COMPARE:
             return _present(step)
         self._target.prepare(raw_file.organization)
@@ -109,22 +109,22 @@ class BucketToBucket:
         if self._target.abilities.conditional_copy:
             return self._copy(raw_file, step, {"if-none-match": "*"})
         looked = partial(self._looked, raw_file, step)
-        return Call(self._to, "HEAD", self._target.place(raw_file), {}, looked, expects=(404,))
+        return ObjectRequest(self._to, "HEAD", self._target.place(raw_file), {}, looked, expects=(404,))
 
-    def _looked(self, raw_file: RawFile, step: Step, answer: Answer) -> Ended:
+    def _looked(self, raw_file: RawFile, step: Step, answer: HttpResponse) -> Ended:
         """Copy to a name that is free; the careful lane finds out what holds one that is not."""
         return self._copy(raw_file, step, {}) if answer.status == 404 else step
 
-    def _copy(self, raw_file: RawFile, step: Step, condition: dict[str, str]) -> Call:
+    def _copy(self, raw_file: RawFile, step: Step, condition: dict[str, str]) -> ObjectRequest:
         origin = self._source.place(raw_file)
         more = {
             "x-amz-copy-source": quote(f"{origin.bucket}/{origin.key}", safe="/-_.~"),
             "x-amz-copy-source-if-match": quoted(step.source.etag or ""),
             **condition,
         }
-        return Call(self._to, "PUT", self._target.place(raw_file), more, partial(self._copied, raw_file, step))
+        return ObjectRequest(self._to, "PUT", self._target.place(raw_file), more, partial(self._copied, raw_file, step))
 
-    def _copied(self, raw_file: RawFile, step: Step, answer: Answer) -> Ended:
+    def _copied(self, raw_file: RawFile, step: Step, answer: HttpResponse) -> Ended:
         """A status of 200 is sent before the copy is made, so its body may be an error (AWS, "CopyObject")."""
         told = _COPIED.search(answer.body)
         if _ERROR.search(answer.body):
@@ -137,39 +137,39 @@ class BucketToBucket:
         entry = Entry(step.source.raw_id, step.source.size)
         return get(self._to, self._target.place(raw_file), entry, partial(self._read_back, step))
 
-    def _read_back(self, step: Step, answer: Answer) -> Ended:
+    def _read_back(self, step: Step, answer: HttpResponse) -> Ended:
         """Proven by its content; a copy that differs was made by this program, which may replace it."""
         there = etag_of(answer)
         if _md5(answer.body) == step.source.etag and len(answer.body) == step.source.size:
             return Arrived(step.source, S3Receipt(there or ""))
         return _damaged(step, there)
 
-    def _got(self, raw_file: RawFile, step: Step, answer: Answer) -> Ended:
+    def _got(self, raw_file: RawFile, step: Step, answer: HttpResponse) -> Ended:
         return _put(self._to, self._target.place(raw_file), proven_body(answer, step.source), step)
 
 
-def get(wire: Wire, place: Place, entry: Entry, finish: partial[Ended], *, held: int = 0) -> Call:
+def get(wire: CurlClient, place: ObjectAddress, entry: Entry, finish: partial[Ended], *, held: int = 0) -> ObjectRequest:
     """A request for a whole object, which still has to be the one that was listed as `entry`, if that tells an ETag."""
     more = {"if-match": quoted(entry.etag)} if entry.etag is not None else {}
-    return Call(wire, "GET", place, more, finish, size=entry.size, held=held)
+    return ObjectRequest(wire, "GET", place, more, finish, size=entry.size, held=held)
 
 
-def proven_body(answer: Answer, entry: Entry) -> bytes:
+def proven_body(answer: HttpResponse, entry: Entry) -> bytes:
     """The content that was answered. Raises NotTheSame unless its MD5 is the entry's ETag."""
     if len(answer.body) != entry.size or _md5(answer.body) != entry.etag:
         raise NotTheSame("wrong-digest", f"What was read of {entry.raw_id} is not what was listed.")
     return answer.body
 
 
-def _put(wire: Wire, place: Place, content: bytes, step: Step) -> Call:
+def _put(wire: CurlClient, place: ObjectAddress, content: bytes, step: Step) -> ObjectRequest:
     """A request that writes an object under a free name; the server refuses content that is not this any more."""
     digest = hashlib.md5(content, usedforsecurity=False)
     more = {"content-md5": base64.b64encode(digest.digest()).decode(), "if-none-match": "*"}
     finish = partial(_written, step, digest.hexdigest())
-    return Call(wire, "PUT", place, more, finish, size=len(content), content=content)
+    return ObjectRequest(wire, "PUT", place, more, finish, size=len(content), content=content)
 
 
-def _written(step: Step, digest: str, answer: Answer) -> Ended:
+def _written(step: Step, digest: str, answer: HttpResponse) -> Ended:
     etag = etag_of(answer)
     return Arrived(step.source, S3Receipt(digest)) if etag == digest else _damaged(step, etag)
 
@@ -181,11 +181,11 @@ def _damaged(step: Step, etag: str | None) -> Step:
     """
     if etag is None:
         return step
-    return step._replace(target=Entry(step.source.raw_id, step.source.size, etag), own_mark=etag)
+    return step._replace(target=Entry(step.source.raw_id, step.source.size, etag), own_version=etag)
 
 
 def _present(step: Step) -> Result:
-    return Result(step.source, Outcome.PRESENT, mark=step.target.mark if step.target is not None else "")
+    return Result(step.source, Outcome.PRESENT, version=step.target.version if step.target is not None else "")
 
 
 def _has_md5(disk: DiskSource, raw_file: RawFile, entry: Entry | None) -> bool:
@@ -205,10 +205,10 @@ class _Whole:
 
     def __init__(self, entry: Entry, body: bytes) -> None:
         self.entry = entry
-        self.stamp = f"{entry.size} {entry.etag}"
+        self.source_version = f"{entry.size} {entry.etag}"
         self._body = io.BytesIO(body)
 
-    def accept(self, data: bytes) -> None:
+    def resume_with(self, data: bytes) -> None:
         raise NotImplementedError("it is here already")
 
     def read(self, size: int) -> bytes:

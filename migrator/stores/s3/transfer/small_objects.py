@@ -19,14 +19,14 @@ import pycurl
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import MigratorError, Unavailable
 from migrator.core.outcomes import Outcome, Result, Step
-from migrator.core.protocols import Answer, Receipt
+from migrator.core.protocols import SinkAnswer, Receipt
 from migrator.core.size_classes import SMALL_UP_TO
-from migrator.stores.s3.http.curl import NO_HEADERS_OF_CURL, Route, Wire, encoded_key
-from migrator.stores.s3.http.curl import Answer as HttpAnswer
+from migrator.stores.s3.http.curl import NO_HEADERS_OF_CURL, Route, CurlClient, encoded_key
+from migrator.stores.s3.http.curl import SinkAnswer as HttpAnswer
 from migrator.stores.s3.http.signing import Signer
 from migrator.stores.s3.parsing.etags import clean_etag
-from migrator.stores.s3.transfer.single import Place
-from migrator.transfer.adaptive_concurrency import Pace
+from migrator.stores.s3.transfer.single import ObjectAddress
+from migrator.transfer.adaptive_concurrency import AdaptiveConcurrency
 from migrator.transfer.file_copier import Settled, Stored
 
 _BYTES_UNDER_WAY = 32 << 20
@@ -35,7 +35,7 @@ _ETAG = re.compile(rb"(?im)^etag:[ \t]*([^\r\n]*)")
 _SLOW_DOWN = (408, 425, 429)
 """Beside these, every status from 500 on asks for fewer requests at a time."""
 
-Carried = Stored | Settled | Answer | tuple[object, str, Step]
+Carried = Stored | Settled | SinkAnswer | tuple[object, str, Step]
 
 
 class Arrived(NamedTuple):
@@ -45,7 +45,7 @@ class Arrived(NamedTuple):
     receipt: Receipt
 
 
-class Call(NamedTuple):
+class ObjectRequest(NamedTuple):
     """A request for one raw file.
 
     `finish` says what its answer proves: content that arrived, an outcome, the next request for the same raw file, or a step, which
@@ -53,9 +53,9 @@ class Call(NamedTuple):
     `more`: headers with lower-case names. `size`: bytes of content that pass, of which memory and `--bandwidth` are thought.
     """
 
-    wire: Wire
+    wire: CurlClient
     method: str
-    place: Place
+    place: ObjectAddress
     more: dict[str, str]
     finish: Callable[[HttpAnswer], Ended]
     size: int = 0
@@ -65,7 +65,7 @@ class Call(NamedTuple):
     expects: tuple[int, ...] = ()
 
 
-Ended = Arrived | Result | Call | Step
+Ended = Arrived | Result | ObjectRequest | Step
 
 
 class Job(Protocol):
@@ -73,7 +73,7 @@ class Job(Protocol):
 
     def takes(self, step: Step) -> bool: ...
 
-    def begin(self, raw_file: RawFile, step: Step) -> Call | Result | None:
+    def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
         """The first request; or what is known without one. None declines the raw file."""
         ...
 
@@ -95,7 +95,7 @@ class _Request:
         elif method != "GET":
             curl.setopt(pycurl.CUSTOMREQUEST, method)
 
-    def is_for(self, ticket: object, raw_file: RawFile, step: Step, call: Call, began: float) -> None:
+    def is_for(self, ticket: object, raw_file: RawFile, step: Step, call: ObjectRequest, began: float) -> None:
         for buffer in (self.headers, self.body):
             buffer.seek(0)
             buffer.truncate()
@@ -105,12 +105,12 @@ class _Request:
         return HttpAnswer(self.curl.getinfo(pycurl.RESPONSE_CODE), self.headers.getvalue(), self.body.getvalue())
 
 
-class BulkLane:
+class SmallObjectLane:
     """Used by one thread. `largest_window` bounds how many raw files it has in flight."""
 
-    def __init__(self, job: Job, wire: Wire, *, largest_window: int) -> None:
+    def __init__(self, job: Job, wire: CurlClient, *, largest_window: int) -> None:
         self._job = job
-        self._pace = Pace(largest_window)
+        self._pace = AdaptiveConcurrency(largest_window)
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_MAXCONNECTS, largest_window)
         self._idle: dict[tuple[int, str, str], list[_Request]] = {}
@@ -136,12 +136,12 @@ class BulkLane:
         raw_file = RawFile(organization, step.source.raw_id)
         try:
             begun = self._job.begin(raw_file, step)
-            if isinstance(begun, Call):
+            if isinstance(begun, ObjectRequest):
                 self._send(begun, ticket, raw_file, step, time.monotonic())
                 return
         except MigratorError:
             begun = None
-        self._ended.append((ticket, organization, step) if begun is None else Answer(ticket, begun))
+        self._ended.append((ticket, organization, step) if begun is None else SinkAnswer(ticket, begun))
 
     def carried(self, timeout: float) -> Iterator[Carried]:
         """What has ended; waits up to `timeout` seconds for the first."""
@@ -165,7 +165,7 @@ class BulkLane:
             request.curl.close()
         self._multi.close()
 
-    def _send(self, call: Call, ticket: object, raw_file: RawFile, step: Step, began: float) -> None:
+    def _send(self, call: ObjectRequest, ticket: object, raw_file: RawFile, step: Step, began: float) -> None:
         route = call.wire.route(call.place.bucket)
         path = f"{route.base}{encoded_key(call.place.key)}"
         headers = self._headers(route, path, call)
@@ -183,7 +183,7 @@ class BulkLane:
         self._paid_at = self._throttle.charge(call.size, requests=1)
         self._multi.add_handle(curl)
 
-    def _headers(self, route: Route, path: str, call: Call) -> list[str]:
+    def _headers(self, route: Route, path: str, call: ObjectRequest) -> list[str]:
         place = (id(call.wire), route)
         signer = self._signers.get(place)
         if signer is None:
@@ -226,7 +226,7 @@ class BulkLane:
             self._pace.throttled()
         return self._take(ended, request.ticket, request.raw_file, step, request.began)
 
-    def _finished(self, call: Call, answer: HttpAnswer, step: Step) -> Ended:
+    def _finished(self, call: ObjectRequest, answer: HttpAnswer, step: Step) -> Ended:
         try:
             return call.finish(answer)
         except Unavailable:
@@ -237,7 +237,7 @@ class BulkLane:
 
     def _take(self, ended: Ended, ticket: object, raw_file: RawFile, step: Step, began: float) -> bool:
         """Go on with what a raw file came to; True if that is its end, and a good one."""
-        if isinstance(ended, Call):
+        if isinstance(ended, ObjectRequest):
             try:
                 self._send(ended, ticket, raw_file, step, began)
             except MigratorError:

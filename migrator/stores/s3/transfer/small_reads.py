@@ -15,16 +15,16 @@ from migrator.core.errors import SourceChanged
 from migrator.core.outcomes import Outcome, Result, Step
 from migrator.core.size_classes import SMALL_UP_TO
 from migrator.stores.disk.source import DiskSource
-from migrator.stores.s3.http.curl import Answer, Wire
+from migrator.stores.s3.http.curl import HttpResponse, CurlClient
 from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.transfer.small_copies import get
-from migrator.stores.s3.transfer.small_objects import Call, Ended, etag_of
+from migrator.stores.s3.transfer.small_objects import ObjectRequest, Ended, etag_of
 
 
 class ReadBoth:
     """Reads both ends in full and compares them; at least one is on S3. An entry without ETag is read as it is now."""
 
-    def __init__(self, source: DiskSource | S3Source, target: DiskSource | S3Source, wires: tuple[Wire, Wire]) -> None:
+    def __init__(self, source: DiskSource | S3Source, target: DiskSource | S3Source, wires: tuple[CurlClient, CurlClient]) -> None:
         """`wires` are the ends', in order; that of a disk is not used."""
         self._source = source
         self._target = target
@@ -34,21 +34,21 @@ class ReadBoth:
         target = step.target
         return target is not None and step.source.size == target.size <= SMALL_UP_TO
 
-    def begin(self, raw_file: RawFile, step: Step) -> Call | Result | None:
+    def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
         if isinstance(self._source, S3Source):
             place = self._source.place(raw_file)
             return get(self._from, place, step.source, partial(self._read_source, raw_file, step))
         content, entry = self._source.read_whole(raw_file, SMALL_UP_TO)
         return self._read_target(raw_file, step, content, entry)
 
-    def _read_source(self, raw_file: RawFile, step: Step, answer: Answer) -> Ended:
+    def _read_source(self, raw_file: RawFile, step: Step, answer: HttpResponse) -> Ended:
         entry = _as_answered(step.source, answer)
         if isinstance(self._target, S3Source):
             return self._read_target(raw_file, step, answer.body, entry) or step
         content, _ = self._target.read_whole(raw_file, SMALL_UP_TO)
         return _compared(step, answer.body, entry, content)
 
-    def _read_target(self, raw_file: RawFile, step: Step, content: bytes, entry: Entry) -> Call | None:
+    def _read_target(self, raw_file: RawFile, step: Step, content: bytes, entry: Entry) -> ObjectRequest | None:
         """Ask for the target's content, holding the source's; it is declined where the target is no S3."""
         if step.target is None or not isinstance(self._target, S3Source):
             return None
@@ -59,14 +59,14 @@ class ReadBoth:
 class ReadAgainstManifest:
     """Reads an end on S3 and holds it against the SHA-256 of a manifest, which is the source."""
 
-    def __init__(self, end: S3Source, wire: Wire) -> None:
+    def __init__(self, end: S3Source, wire: CurlClient) -> None:
         self._end = end
         self._wire = wire
 
     def takes(self, step: Step) -> bool:
         return step.target is not None and step.target.size <= SMALL_UP_TO
 
-    def begin(self, raw_file: RawFile, step: Step) -> Call | Result | None:
+    def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
         if step.target is None:
             return None
         return get(self._wire, self._end.place(raw_file), step.target, partial(_is_as_manifest, step, step.target))
@@ -75,7 +75,7 @@ class ReadAgainstManifest:
 class ReadRight:
     """Reads an end on S3 and asks whether each whole content is right."""
 
-    def __init__(self, end: S3Source, wire: Wire, is_right: Callable[[RawFile, bytes], bool]) -> None:
+    def __init__(self, end: S3Source, wire: CurlClient, is_right: Callable[[RawFile, bytes], bool]) -> None:
         self._end = end
         self._wire = wire
         self._is_right = is_right
@@ -83,10 +83,10 @@ class ReadRight:
     def takes(self, step: Step) -> bool:
         return step.source.size <= SMALL_UP_TO
 
-    def begin(self, raw_file: RawFile, step: Step) -> Call | Result | None:
+    def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
         return get(self._wire, self._end.place(raw_file), step.source, partial(self._read, raw_file, step))
 
-    def _read(self, raw_file: RawFile, step: Step, answer: Answer) -> Ended:
+    def _read(self, raw_file: RawFile, step: Step, answer: HttpResponse) -> Ended:
         entry = _as_answered(step.source, answer)
         return Result(entry, Outcome.PROVEN) if self._is_right(raw_file, answer.body) else step
 
@@ -94,7 +94,7 @@ class ReadRight:
 class LookAtTarget:
     """Asks an end on S3 by HEAD whether a raw file is there, and has the rest of the proof made without requests."""
 
-    def __init__(self, end: S3Source, wire: Wire, prover: Proves) -> None:
+    def __init__(self, end: S3Source, wire: CurlClient, prover: Proves) -> None:
         self._end = end
         self._wire = wire
         self._prover = prover
@@ -102,10 +102,10 @@ class LookAtTarget:
     def takes(self, step: Step) -> bool:
         return step.target is not None
 
-    def begin(self, raw_file: RawFile, step: Step) -> Call | Result | None:
-        return Call(self._wire, "HEAD", self._end.place(raw_file), {}, partial(self._looked, raw_file, step))
+    def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
+        return ObjectRequest(self._wire, "HEAD", self._end.place(raw_file), {}, partial(self._looked, raw_file, step))
 
-    def _looked(self, raw_file: RawFile, step: Step, answer: Answer) -> Ended:
+    def _looked(self, raw_file: RawFile, step: Step, answer: HttpResponse) -> Ended:
         proof = self._prover.at_once(raw_file, step.source, step.target) if step.target is not None else None
         return result_of(step.source, proof) if proof is not None else step
 
@@ -113,23 +113,23 @@ class LookAtTarget:
 class LookAgain:
     """Asks by HEAD whether raw files on S3 are still as their entries say: of the same size and ETag."""
 
-    def __init__(self, store: S3Source, wire: Wire) -> None:
+    def __init__(self, store: S3Source, wire: CurlClient) -> None:
         self._store = store
         self._wire = wire
 
     def takes(self, step: Step) -> bool:
         return step.source.etag is not None
 
-    def begin(self, raw_file: RawFile, step: Step) -> Call | Result | None:
-        return Call(self._wire, "HEAD", self._store.place(raw_file), {}, partial(_is_as_read, step))
+    def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
+        return ObjectRequest(self._wire, "HEAD", self._store.place(raw_file), {}, partial(_is_as_read, step))
 
 
-def _is_as_read(step: Step, answer: Answer) -> Ended:
+def _is_as_read(step: Step, answer: HttpResponse) -> Ended:
     is_same = answer.header("content-length") == str(step.source.size) and etag_of(answer) == step.source.etag
     return Result(step.source, Outcome.PROVEN) if is_same else step
 
 
-def _compared_with_answer(step: Step, listed: Entry, content: bytes, entry: Entry, answer: Answer) -> Ended:
+def _compared_with_answer(step: Step, listed: Entry, content: bytes, entry: Entry, answer: HttpResponse) -> Ended:
     _as_answered(listed, answer)
     return _compared(step, content, entry, answer.body)
 
@@ -140,14 +140,14 @@ def _compared(step: Step, here: bytes, entry: Entry, there: bytes) -> Ended:
     return result_of(step.source, Proof(Outcome.PROVEN, BOTH_READ, digests=digests_of(here), entry=entry))
 
 
-def _is_as_manifest(step: Step, listed: Entry, answer: Answer) -> Ended:
+def _is_as_manifest(step: Step, listed: Entry, answer: HttpResponse) -> Ended:
     entry = _as_answered(listed, answer)
     if step.source.etag != f"sha256 {hashlib.sha256(answer.body).hexdigest()}":
         return step
     return result_of(step.source, Proof(Outcome.PROVEN, AS_MANIFEST, digests=digests_of(answer.body), entry=entry))
 
 
-def _as_answered(listed: Entry, answer: Answer) -> Entry:
+def _as_answered(listed: Entry, answer: HttpResponse) -> Entry:
     """The object's entry, with the answered ETag where none was known. Raises SourceChanged for another size or ETag than listed."""
     etag = etag_of(answer)
     if len(answer.body) != listed.size or (listed.etag is not None and etag is not None and etag != listed.etag):

@@ -18,7 +18,7 @@ from migrator.core.errors import Vanished
 from migrator.core.naming import SingleBucket
 from migrator.stores.s3.checksums import _Crc, _PartsCheck, _slowly, _WholeCheck
 from migrator.stores.s3.source import S3Source
-from migrator.transfer.retry import Patience
+from migrator.transfer.retry import RetryPolicy
 from tests.backends import raw_id
 from tests.conftest import FreshNames
 from tests.servers import S3Server
@@ -36,7 +36,7 @@ def source_at(server: S3Server, bucket: str, *, wired: bool = True) -> S3Source:
         access_key_id=server.access_key,
         secret_access_key=Secret(server.secret_key),
     )
-    return S3Source(S3Location(naming=SingleBucket(bucket), access=access), Patience(seconds=10), wired=wired)
+    return S3Source(S3Location(naming=SingleBucket(bucket), access=access), RetryPolicy(seconds=10), wired=wired)
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_an_object_that_the_server_encrypts_is_known_as_such(
         promise = store.promise(ONE)
         assert promise is not None
         assert not promise.etag_is_digest
-        entry = store.look(ONE)
+        entry = store.stat(ONE)
         assert entry is not None
         with store.open(ONE, entry) as content:
             content._check._etag = "0" * 32  # type: ignore[attr-defined]  # moto's ETag is an MD5 even then

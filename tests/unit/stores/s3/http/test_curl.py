@@ -11,7 +11,7 @@ import pytest
 from migrator.config.settings import S3Access, Secret
 from migrator.core.errors import SettingsError
 from migrator.stores.s3.client import Connection, connect
-from migrator.stores.s3.http.curl import Answer, Wire, encoded_query
+from migrator.stores.s3.http.curl import CurlClient, HttpResponse, encoded_query
 from tests.scripted import Asked, Reply, always, error, page, scripted
 
 QUERY = {"list-type": "2", "prefix": "alpha/é +", "max-keys": "1000", "encoding-type": "url"}
@@ -53,7 +53,7 @@ def test_objects_are_asked_for_where_boto3_asks_for_them(
     region: str | None, endpoint_url: str | None, bucket: str
 ) -> None:
     connection = opened(endpoint_url, region)
-    wire = Wire(connection)
+    wire = CurlClient(connection)
     route = wire.route(bucket)
     expected = sent_by_boto3(connection, bucket)
     assert f"{route.origin}{route.base}k" == expected.url
@@ -63,20 +63,20 @@ def test_objects_are_asked_for_where_boto3_asks_for_them(
 
 
 def test_a_custom_endpoint_has_the_bucket_in_the_path_and_aws_in_the_name() -> None:
-    assert Wire(opened("http://127.0.0.1:8333")).route("bucket") == (
+    assert CurlClient(opened("http://127.0.0.1:8333")).route("bucket") == (
         "http://127.0.0.1:8333",
         "127.0.0.1:8333",
         "/bucket/",
         "us-east-1",
     )
-    route = Wire(opened(region="eu-west-1")).route("bucket")
+    route = CurlClient(opened(region="eu-west-1")).route("bucket")
     assert route.host.startswith("bucket.s3.")
     assert route.base == "/"
 
 
 def test_without_credentials_there_is_no_route() -> None:
     with pytest.raises(SettingsError) as refused:
-        Wire(opened("http://127.0.0.1:1", access_key_id=None, secret_access_key=None)).route("bucket")
+        CurlClient(opened("http://127.0.0.1:1", access_key_id=None, secret_access_key=None)).route("bucket")
     assert refused.value.name == "no-credentials"
 
 
@@ -86,7 +86,7 @@ def of_interest(asked: Asked) -> dict[str, str]:
 
 def test_requests_carry_what_they_should_and_nothing_of_curls_own() -> None:
     with scripted(always(page("alpha/a"))) as server:
-        wire = Wire(connect(server.location().access))
+        wire = CurlClient(connect(server.location().access))
         answer = wire.list_page("bucket", QUERY)
         assert answer is not None
         assert answer.status == 200
@@ -107,19 +107,21 @@ def test_requests_carry_what_they_should_and_nothing_of_curls_own() -> None:
 
 def test_an_answer_is_told_whatever_its_status_and_none_without_one() -> None:
     with scripted(always(error(503, "SlowDown"))) as server:
-        wire = Wire(connect(server.location().access))
+        wire = CurlClient(connect(server.location().access))
         answer = wire.list_page("bucket", QUERY)
         assert answer is not None
         assert (answer.status, b"SlowDown" in answer.body) == (503, True)
-    assert Wire(opened("http://127.0.0.1:1")).list_page("bucket", QUERY) is None, "nobody is there"
+    assert CurlClient(opened("http://127.0.0.1:1")).list_page("bucket", QUERY) is None, "nobody is there"
     with scripted(always(Reply(200, b"x" * 100, cut=50))) as server:
-        assert Wire(connect(server.location().access)).list_page("bucket", QUERY) is None, "half a body is no answer"
+        assert CurlClient(connect(server.location().access)).list_page("bucket", QUERY) is None, (
+            "half a body is no answer"
+        )
 
 
 def test_a_redirect_is_an_answer_and_not_followed() -> None:
     with scripted(always(Reply())) as elsewhere:
         with scripted(always(Reply(307, b"", {"Location": elsewhere.url}))) as server:
-            answer = Wire(connect(server.location().access)).list_page("bucket", QUERY)
+            answer = CurlClient(connect(server.location().access)).list_page("bucket", QUERY)
         assert answer is not None
         assert answer.status == 307
         assert elsewhere.asked == []
@@ -127,8 +129,8 @@ def test_a_redirect_is_an_answer_and_not_followed() -> None:
 
 def test_the_last_header_of_a_name_counts() -> None:
     headers = b'HTTP/1.1 100 Continue\r\nETag: "no"\r\n\r\nHTTP/1.1 200 OK\r\netag:  "yes" \r\nX-ETag: other\r\n\r\n'
-    assert Answer(200, headers, b"").header("ETag") == '"yes"'
-    assert Answer(200, headers, b"").header("Content-Range") is None
+    assert HttpResponse(200, headers, b"").header("ETag") == '"yes"'
+    assert HttpResponse(200, headers, b"").header("Content-Range") is None
 
 
 # --- proxies ---------------------------------------------------------------------------------------------------------
@@ -155,7 +157,7 @@ def test_proxies_are_used_when_boto3_uses_them(variables: dict[str, str], monkey
         connection.client.list_objects_v2(Bucket="bucket")
         through = len(proxy.asked)
         assert through + len(server.asked) == 1
-        assert Wire(connection).list_page("bucket", QUERY) is not None
+        assert CurlClient(connection).list_page("bucket", QUERY) is not None
         assert (len(proxy.asked), len(server.asked)) == (2 * through, 2 * (1 - through))
         if through:
             assert proxy.asked[1].path.startswith(server.url)
@@ -167,10 +169,10 @@ def test_proxies_are_used_when_boto3_uses_them(variables: dict[str, str], monkey
 def test_certificates_are_those_that_boto3_trusts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = tmp_path / "ours.pem"
     ours.write_bytes(Path(botocore.httpsession.get_cert_path(True)).read_bytes())
-    assert Wire(opened("https://127.0.0.1:1"))._ca_bundle == botocore.httpsession.get_cert_path(True)
-    assert Wire(opened("https://127.0.0.1:1", ca_bundle=str(ours)))._ca_bundle == str(ours)
+    assert CurlClient(opened("https://127.0.0.1:1"))._ca_bundle == botocore.httpsession.get_cert_path(True)
+    assert CurlClient(opened("https://127.0.0.1:1", ca_bundle=str(ours)))._ca_bundle == str(ours)
     config = tmp_path / "config"
     config.write_text(f"[profile bundled]\nca_bundle = {ours}\nregion = eu-west-1\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     with_profile = opened("https://127.0.0.1:1", region=None, profile="bundled", config_file=str(config))
-    assert Wire(with_profile)._ca_bundle == str(ours)
+    assert CurlClient(with_profile)._ca_bundle == str(ours)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from migrator.core.errors import Unavailable
 from migrator.stores.s3.errors.mapping import translate
-from migrator.stores.s3.http.stall import Crawls, SlicedBody, Watchdog, read_steadily, slice_body
+from migrator.stores.s3.http.stall import SlicedBody, Stalled, Watchdog, read_steadily, slice_body
 
 pytestmark = pytest.mark.row(42)
 
@@ -36,7 +36,7 @@ def test_it_barks_exactly_where_a_minute_brought_too_little(pieces: list[tuple[f
         spent += seconds
         count += size
         if spent >= 60 and count < 60 * 1024:
-            with pytest.raises(Crawls):
+            with pytest.raises(Stalled):
                 watchdog.passed(size, seconds)
             return
         watchdog.passed(size, seconds)
@@ -59,7 +59,7 @@ def test_sending_barks() -> None:
     sent = iter(SlicedBody(bytes(100_000), clock))
     next(sent)
     clock.now = 61
-    with pytest.raises(Crawls):
+    with pytest.raises(Stalled):
         next(sent)
 
 
@@ -116,7 +116,7 @@ def read_to_the_end(body: Any, watchdog: Watchdog) -> None:
 def test_reading_barks_although_something_comes_all_the_time(trickle: Any) -> None:
     watchdog = Watchdog(least=1024, seconds=0.5)
     began = time.monotonic()
-    with pytest.raises(Crawls) as barked:
+    with pytest.raises(Stalled) as barked:
         read_to_the_end(trickle, watchdog)
     assert time.monotonic() - began < 30
     assert isinstance(translate(barked.value, "s3://bucket/key"), Unavailable), "it is not tried again"

@@ -13,7 +13,7 @@ from migrator.core.errors import StoreError
 from migrator.core.naming import BucketPerOrganization
 from migrator.core.outcomes import Notice
 from migrator.stores.s3.client import connect
-from migrator.stores.s3.http.curl import Wire, is_available
+from migrator.stores.s3.http.curl import CurlClient, is_available
 from migrator.stores.s3.listing.pages import Lister
 from migrator.stores.s3.source import S3Source
 from tests.backends import raw_id
@@ -27,7 +27,7 @@ Edit = Callable[[Reply], Reply]
 
 def lister(server: Scripted, way: str) -> Lister:
     connection = connect(server.location().access, tries=1)
-    return Lister(connection.client, quick_patience().run, Wire(connection) if way == "wire" else None)
+    return Lister(connection.client, quick_patience().run, CurlClient(connection) if way == "wire" else None)
 
 
 def keys_of(server: Scripted, way: str, prefix: str = "org/") -> list[str]:

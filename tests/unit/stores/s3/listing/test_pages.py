@@ -19,12 +19,12 @@ from migrator.core.errors import (
     Unavailable,
 )
 from migrator.stores.s3.client import connect
-from migrator.stores.s3.http.curl import Wire, is_available
+from migrator.stores.s3.http.curl import CurlClient, is_available
 from migrator.stores.s3.listing.pages import Lister
-from migrator.stores.s3.listing.xml import Listed
+from migrator.stores.s3.listing.xml import ListedObject
 from migrator.stores.s3.parsing.etags import clean_etag
 from migrator.stores.s3.source import S3Source
-from migrator.transfer.retry import Patience
+from migrator.transfer.retry import RetryPolicy
 from tests.backends import raw_id
 from tests.fakes import Clock, Waits, quick_patience
 from tests.scripted import Asked, Reply, Script, Scripted, always, error, in_turn, page, scripted
@@ -35,11 +35,11 @@ WAYS = ["boto3", "wire"] if is_available() else ["boto3"]
 each_way = pytest.mark.parametrize("way", WAYS)
 
 
-def listed(server: Scripted, way: str, *, seconds: float = 0, after: str = "") -> Iterator[Listed]:
+def listed(server: Scripted, way: str, *, seconds: float = 0, after: str = "") -> Iterator[ListedObject]:
     clock = Clock()
-    patience = Patience(seconds=seconds, at_first=seconds, clock=clock, stopping=Waits(clock))
+    patience = RetryPolicy(seconds=seconds, at_first=seconds, clock=clock, stopping=Waits(clock))
     connection = connect(server.location().access, tries=1)
-    wire = Wire(connection) if way == "wire" else None
+    wire = CurlClient(connection) if way == "wire" else None
     return Lister(connection.client, patience.run, wire).objects("bucket", "org/", after=after)
 
 
@@ -140,7 +140,7 @@ def test_a_page_that_is_cut_off_is_a_failure(way: str) -> None:
 )
 def test_etags_are_taken_as_they_are_meant(way: str, etag: str, expected: str | None) -> None:
     with scripted(always(page("org/a", etag=etag))) as server:
-        assert list(listed(server, way)) == [Listed("org/a", 3, expected, MODIFIED)]
+        assert list(listed(server, way)) == [ListedObject("org/a", 3, expected, MODIFIED)]
 
 
 @each_way

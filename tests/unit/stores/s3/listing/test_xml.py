@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.stores.s3.client import connect
-from migrator.stores.s3.http.curl import Wire
-from migrator.stores.s3.listing.xml import Listed, Page, read_page
+from migrator.stores.s3.http.curl import CurlClient
+from migrator.stores.s3.listing.xml import ListedObject, Page, read_page
 from migrator.stores.s3.parsing.etags import clean_etag
 from tests import strategies
 from tests.backends import access_to
@@ -77,7 +77,7 @@ def keys_of(page: Page | None) -> list[str]:
 def test_a_page_of_seaweedfs() -> None:
     page = read_page(SEAWEEDFS.encode(), "one-bucket")
     assert page == Page(
-        [Listed("alpha/00a", 7, MD5, AT), Listed("alpha/gemeente & é", 0, f"{MD5}-3", AT)],
+        [ListedObject("alpha/00a", 7, MD5, AT), ListedObject("alpha/gemeente & é", 0, f"{MD5}-3", AT)],
         "alpha/gemeente & é",
         is_truncated=True,
         key_count=2,
@@ -86,11 +86,11 @@ def test_a_page_of_seaweedfs() -> None:
 
 def test_a_page_of_moto() -> None:
     page = read_page(MOTO.encode(), "one-bucket")
-    assert page == Page([Listed("alpha/00a", 7, MD5, AT + 500_000_000)], key_count=1)
+    assert page == Page([ListedObject("alpha/00a", 7, MD5, AT + 500_000_000)], key_count=1)
 
 
 def test_a_page_of_rclone_has_neither_quotes_nor_a_count() -> None:
-    assert read_page(RCLONE.encode(), "one-bucket") == Page([Listed("alpha/00a", 7, MD5, AT + 123_456_789)], None)
+    assert read_page(RCLONE.encode(), "one-bucket") == Page([ListedObject("alpha/00a", 7, MD5, AT + 123_456_789)], None)
 
 
 @pytest.mark.parametrize("kind", ["weed", "moto", "rclone"])
@@ -105,8 +105,8 @@ def test_pages_of_servers_are_read_as_boto3_reads_them(
     for name in names:
         client.put_object(Bucket=bucket, Key=f"alpha/{name}", Body=name.encode())
     client.put_object(Bucket=bucket, Key="beta/x", Body=b"")
-    wire = Wire(connect(access_to(server)))
-    found: list[Listed] = []
+    wire = CurlClient(connect(access_to(server)))
+    found: list[ListedObject] = []
     token: str | None = ""
     while token is not None:
         query = {"list-type": "2", "encoding-type": "url", "prefix": "alpha/", "max-keys": "3"}
@@ -222,10 +222,10 @@ def test_an_object_may_lack_what_only_some_servers_list(missing: str) -> None:
         "ETag": contents_of("b").replace("<ETag>&quot;e&quot;</ETag>", ""),
         "LastModified": contents_of("b").replace("<LastModified>2025-11-22T10:10:11.000Z</LastModified>", ""),
     }[missing]
-    expected = Listed("b", 3, None, AT) if missing == "ETag" else Listed("b", 3, "e", 0)
+    expected = ListedObject("b", 3, None, AT) if missing == "ETag" else ListedObject("b", 3, "e", 0)
     page = read_page(page_of(contents_of("a", etag="first"), without, contents_of("c", etag="third")), "bucket")
     assert page is not None
-    assert page.objects == [Listed("a", 3, "first", AT), expected, Listed("c", 3, "third", AT)]
+    assert page.objects == [ListedObject("a", 3, "first", AT), expected, ListedObject("c", 3, "third", AT)]
     alone = read_page(page_of(without), "bucket")
     assert alone is not None
     assert alone.objects == [expected]
@@ -283,11 +283,13 @@ class Answering:
         answer._content = self.body
         return answer
 
-    def objects(self, body: bytes) -> list[Listed]:
+    def objects(self, body: bytes) -> list[ListedObject]:
         self.body = body
         page = self.client.list_objects_v2(Bucket="bucket")
         return [
-            Listed(one["Key"], one["Size"], clean_etag(one.get("ETag")), round(one["LastModified"].timestamp()) * 10**9)
+            ListedObject(
+                one["Key"], one["Size"], clean_etag(one.get("ETag")), round(one["LastModified"].timestamp()) * 10**9
+            )
             for one in page.get("Contents", [])
         ]
 

@@ -13,7 +13,7 @@ from migrator.core.entities import RawFile
 from migrator.core.errors import NotTheSame, SourceChanged
 from migrator.core.protocols import Content
 from migrator.stores.memory import MemoryStore
-from migrator.stores.s3.capabilities import Abilities
+from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.source import S3Target
 from tests.backends import DiskBackend, raw_id
 from tests.fakes import quick_patience
@@ -69,7 +69,7 @@ class Server:
 
 
 @contextmanager
-def target_at(server: Scripted, abilities: Abilities) -> Iterator[S3Target]:
+def target_at(server: Scripted, abilities: Capabilities) -> Iterator[S3Target]:
     store = S3Target(server.location(), quick_patience(), abilities=abilities, create_buckets=True)
     with closing(store):
         yield store
@@ -79,7 +79,7 @@ def target_at(server: Scripted, abilities: Abilities) -> Iterator[S3Target]:
 def opened() -> Iterator[Content]:
     store = MemoryStore()
     store.save(ONE, DATA)
-    entry = store.look(ONE)
+    entry = store.stat(ONE)
     assert entry is not None
     with store.open(ONE, entry) as content:
         yield content
@@ -88,8 +88,12 @@ def opened() -> Iterator[Content]:
 @pytest.mark.parametrize("checks_md5", [False, True])
 def test_what_no_digest_proves_is_read_back(checks_md5: bool) -> None:
     server = Server()
-    with scripted(server) as there, target_at(there, Abilities(checks_md5=checks_md5)) as target, opened() as content:
-        assert target.store(ONE, content).mark == "opaque"
+    with (
+        scripted(server) as there,
+        target_at(there, Capabilities(checks_md5=checks_md5)) as target,
+        opened() as content,
+    ):
+        assert target.store(ONE, content).version == "opaque"
     assert server.content == DATA
     assert (server.reads > 0) is not checks_md5, "a server that checks each part has proven them"
 
@@ -98,7 +102,7 @@ def test_damage_on_the_way_to_a_server_that_proves_nothing_is_found() -> None:
     server = Server(damage=b"rotten")
     with (
         scripted(server) as there,
-        target_at(there, Abilities()) as target,
+        target_at(there, Capabilities()) as target,
         opened() as content,
         pytest.raises(NotTheSame, match="other bytes"),
     ):
@@ -110,9 +114,13 @@ def test_parts_over_16_mib_are_sent_from_the_disk_and_sent_again_whole(tmp_path:
     disk, large = DiskBackend(tmp_path / "data"), DATA + DATA[: 16 * MIB]
     disk.save(ONE, large)
     server = Server(fails=2)
-    with closing(disk), scripted(server) as there, target_at(there, Abilities(checks_md5=True, most_parts=2)) as target:
+    with (
+        closing(disk),
+        scripted(server) as there,
+        target_at(there, Capabilities(checks_md5=True, most_parts=2)) as target,
+    ):
         source = disk.source()
-        entry = source.look(ONE)
+        entry = source.stat(ONE)
         assert entry is not None
         with source.open(ONE, entry) as content:
             with_watch = ReadsCounted(content)
@@ -128,9 +136,9 @@ class ReadsCounted:
     def __init__(self, content: Content) -> None:
         self._content = content
         self.entry = content.entry
-        self.stamp = content.stamp
+        self.source_version = content.source_version
         self.resume_unit = content.resume_unit
-        self.accept = content.accept
+        self.accept = content.resume_with
         self.part = content.part
         self.finish = content.finish
         self.largest = 0
@@ -144,7 +152,7 @@ def test_a_content_that_ends_early_is_not_completed() -> None:
     server = Server()
     with (
         scripted(server) as there,
-        target_at(there, Abilities(checks_md5=True)) as target,
+        target_at(there, Capabilities(checks_md5=True)) as target,
         opened() as content,
     ):
         content.read(3 * MIB)

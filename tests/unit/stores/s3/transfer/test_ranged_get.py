@@ -14,7 +14,7 @@ from migrator.core.size_classes import SMALLEST_PART
 from migrator.stores.s3.part_sizes import parts_in_flight
 from migrator.stores.s3.transfer.part_window import PartExecutor
 from migrator.stores.s3.transfer.ranged_get import RangeReader
-from migrator.stores.s3.transfer.single import Place
+from migrator.stores.s3.transfer.single import ObjectAddress
 from migrator.transfer.throttle import Throttle
 from tests.backends import raw_id
 from tests.fakes import quick_patience
@@ -37,7 +37,7 @@ def reader_in(executor: PartExecutor) -> RangeReader:
     return RangeReader(
         Client(),  # type: ignore[arg-type]
         None,
-        Place("bucket", "key"),
+        ObjectAddress("bucket", "key"),
         Entry(raw_id("0001"), SIZE, "e"),
         part_size=SMALLEST_PART,
         first=None,

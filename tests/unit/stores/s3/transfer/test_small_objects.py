@@ -14,7 +14,7 @@ from migrator.core.errors import MigratorError, MustStop, StoreError
 from migrator.core.outcomes import Action, Step
 from migrator.stores.lane_selection import bulk_lane_between
 from migrator.stores.memory import MemoryStore
-from migrator.stores.s3.capabilities import Abilities
+from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.http.curl import is_available
 from migrator.stores.s3.source import S3Source, S3Target
 from migrator.transfer.file_copier import Stored
@@ -26,14 +26,14 @@ if not is_available():
     pytest.skip("there is no libcurl", allow_module_level=True)
 
 from migrator.stores.s3.transfer.small_copies import Download
-from migrator.stores.s3.transfer.small_objects import BulkLane, Carried
+from migrator.stores.s3.transfer.small_objects import SmallObjectLane, Carried
 
 DATA = b"content"
 MD5 = hashlib.md5(DATA).hexdigest()
 FILES = 3
 
 
-def all_carried(lane: BulkLane) -> Iterator[Carried]:
+def all_carried(lane: SmallObjectLane) -> Iterator[Carried]:
     while lane.under_way:
         yield from lane.carried(0.05)
 
@@ -45,7 +45,7 @@ def test_what_storing_ends_with_is_left_to_the_careful_lane_and_no_answer_is_los
         source = stack.enter_context(closing(S3Source(server.location(), quick_patience())))
         assert source.wire is not None
         lane = stack.enter_context(
-            closing(BulkLane(Download(source, target, source.wire), source.wire, largest_window=FILES))
+            closing(SmallObjectLane(Download(source, target, source.wire), source.wire, largest_window=FILES))
         )
         began = time.monotonic()
         for number in range(FILES):
@@ -85,13 +85,13 @@ def _copied_between(here: Scripted, there: Scripted) -> list[Carried]:
         target = S3Target(
             there.location(),
             quick_patience(),
-            abilities=Abilities(True, True, True, True),
+            abilities=Capabilities(True, True, True, True),
             create_buckets=False,
             buckets_there=(there.location().naming.bucket_of("org"),),
         )
         stack.enter_context(closing(target))
         lane = bulk_lane_between(source, target, largest_window=FILES)
-        assert isinstance(lane, BulkLane)
+        assert isinstance(lane, SmallObjectLane)
         stack.enter_context(closing(lane))
         for number in range(FILES):
             entry = Entry(raw_id(f"{number:04x}"), len(DATA), MD5)
