@@ -20,12 +20,12 @@ from migrator.core.naming import BucketPerOrganization, SingleBucket
 from migrator.core.protocols import Source, Target
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.disk.target import DiskTarget, held
-from migrator.stores.memory import MemoryStore
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.source import S3Source, S3Target
 from tests import corpus, oracle
 from tests.conftest import FreshNames
 from tests.fakes import quick_patience
+from tests.memory_store import MemoryStore
 from tests.servers import S3Server
 
 State = dict[tuple[str, str], tuple[int, str]]

@@ -19,7 +19,7 @@ from migrator.config.settings import Location, Locations, S3Location, endpoint_i
 from migrator.core.cancellation import Flag
 from migrator.core.concurrency import AT_ONCE, run_concurrently
 from migrator.core.errors import LedgerBusy
-from migrator.core.outcomes import Denial, Finding, FindingStatus
+from migrator.core.outcomes import Denial, Finding
 from migrator.doctor import finding_names
 from migrator.doctor.bytes_calls import (
     ALREADY_THERE,
@@ -230,15 +230,6 @@ def keep_for_a_run(
                 ledger.save_abilities(place, abilities.as_dict(), time.time())
     except LedgerBusy:
         return
-
-
-def is_failing(findings: Sequence[Finding]) -> bool:
-    """Whether Bytes' calls are known to fail."""
-    return any(
-        one.name == finding_names.BYTES_ANSWERS
-        or (one.name == finding_names.BYTES_CALLS and one.status is FindingStatus.ERROR)
-        for one in findings
-    )
 
 
 def _works(look: Look | None) -> bool:

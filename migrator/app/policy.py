@@ -28,10 +28,6 @@ def policy_for(purpose: Purpose, locations: Locations, organizations: tuple[str,
     return policy(purpose, ends)
 
 
-def organizations_known(locations: Locations, organizations: tuple[str, ...]) -> tuple[str, ...]:
-    return organizations or _organizations_on_disk(locations)
-
-
 def _ends(purpose: Purpose, locations: Locations, organizations: tuple[str, ...]) -> Iterator[S3End]:
     """Bytes will be at the target; the way back starts there, unless that is where S3 is left."""
     for location in (locations.source, locations.target):

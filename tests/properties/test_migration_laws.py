@@ -27,11 +27,11 @@ from migrator.core.errors import (
     Vanished,
 )
 from migrator.core.outcomes import Outcome
-from migrator.stores.memory import MemoryStore
 from migrator.sync.coordinator import Totals
 from tests import oracle, strategies
 from tests.backends import Backend, DiskBackend, MemoryBackend, State, state_of
 from tests.fakes import Clock, FailingStore, Schedule
+from tests.memory_store import MemoryStore
 from tests.passes import Remembered, counts, run_pass
 
 Contents = dict[RawFile, bytes]

@@ -18,10 +18,10 @@ from migrator.core.cancellation import StopFlag
 from migrator.core.entities import RawFile
 from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Outcome
-from migrator.stores.memory import MemoryStore
 from migrator.sync.coordinator import Totals
 from tests import strategies
 from tests.fakes import Clock, FailingStore, Schedule
+from tests.memory_store import MemoryStore
 from tests.passes import Remembered, run_pass
 from tests.properties.test_migration_laws import (
     ERRORS,

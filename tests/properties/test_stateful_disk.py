@@ -20,10 +20,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from migrator.core.entities import RawFile, RawId
 from migrator.stores.disk.source import DiskSource
-from migrator.stores.memory import MemoryStore
 from migrator.sync.coordinator import Totals
 from tests import strategies
 from tests.fakes import Clock
+from tests.memory_store import MemoryStore
 from tests.passes import Remembered, run_pass
 
 SETTLE = 30

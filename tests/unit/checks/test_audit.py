@@ -14,9 +14,9 @@ from migrator.config.time_filter import ANY_AGE
 from migrator.core.cancellation import StopFlag
 from migrator.core.entities import RawFile, RawId
 from migrator.core.errors import Interrupted, MustStop, SourceChanged
-from migrator.stores.memory import MemoryStore
 from migrator.sync.messages import ProgressEvent
 from tests.fakes import FailingStore, Schedule
+from tests.memory_store import MemoryStore
 from tests.postgres import secure_hash_of
 
 ENDED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)

@@ -33,9 +33,9 @@ from migrator.core.errors import Interrupted, MustStop, StoreError
 from migrator.core.protocols import Source
 from migrator.stores.disk import source as disk
 from migrator.stores.disk.source import DiskSource
-from migrator.stores.memory import MemoryStore
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule
+from tests.memory_store import MemoryStore
 
 RAW_FILES = [RawFile("org", raw_id(f"{number:04}")) for number in range(10)]
 

@@ -9,8 +9,8 @@ from migrator.checks.sample import draw, scoring, shares_of
 from migrator.config.time_filter import ANY_AGE
 from migrator.core.cancellation import StopFlag
 from migrator.core.entities import RawFile
-from migrator.stores.memory import MemoryStore
 from tests.backends import raw_id
+from tests.memory_store import MemoryStore
 
 COUNTS = st.dictionaries(st.sampled_from(["a", "b", "c", "d", "e"]), st.integers(0, 1000), min_size=1)
 

@@ -25,11 +25,11 @@ from migrator.core.errors import (
 )
 from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import Promise, SinkAnswer
-from migrator.stores.memory import MemoryContent, MemoryStore
 from migrator.sync.rules import PROOF, PROOF_BY_SIZE
 from migrator.transfer.equality import etag_of_parts, same_content
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule, quick_patience
+from tests.memory_store import MemoryContent, MemoryStore
 from tests.passes import counts, run_pass
 
 A, B = raw_id("0001"), raw_id("0002")

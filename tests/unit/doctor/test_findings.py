@@ -44,7 +44,7 @@ from migrator.doctor.server import (
 )
 from migrator.doctor.source import SourceSample, source_findings
 from migrator.stores.disk.preflight import look_at_disk
-from migrator.stores.memory import MemoryStore
+from tests.memory_store import MemoryStore
 
 PASS, WARNING, ERROR = FindingStatus.PASS, FindingStatus.WARNING, FindingStatus.ERROR
 GOOD = ServerSeen(endpoint="http://s3", skew=0.0, latencies=(0.001,) * 20, versioning="", locked=False, encryption="")

@@ -7,10 +7,10 @@ import pytest
 from migrator.core.entities import Entry, RawFile
 from migrator.core.outcomes import Action, Outcome, Step
 from migrator.core.protocols import Sink
-from migrator.stores.memory import MemoryStore
 from migrator.sync.dry_run import Rehearse
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule
+from tests.memory_store import MemoryStore
 
 ONE, TWO = RawFile("org", raw_id("0001")), RawFile("org", raw_id("0002"))
 

@@ -9,10 +9,10 @@ import pytest
 
 from migrator.core.entities import RawFile
 from migrator.core.outcomes import Outcome
-from migrator.stores.memory import MemoryStore
 from migrator.sync.rules import BY_CONTENT, BY_SIZE, Rules
 from tests.backends import raw_id
 from tests.fakes import Clock, FailingStore, Schedule
+from tests.memory_store import MemoryStore
 from tests.passes import Remembered, counts, run_pass
 
 ID, BESIDE, FAR = (raw_id(digits) for digits in ("abc0", "abc1", "fff0"))

@@ -7,10 +7,10 @@ import pytest
 from migrator.core.entities import RawFile
 from migrator.core.errors import AccessDenied, CannotStart, SettingsError
 from migrator.core.outcomes import Finding, FindingStatus, Notice, NoticeKind
-from migrator.stores.memory import MemoryStore
 from migrator.sync.preflight import look_at_bucket_names, look_at_source, names_cure, refuse_errors
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule, TellingStore
+from tests.memory_store import MemoryStore
 
 ID = raw_id("0001")
 

@@ -12,13 +12,13 @@ from migrator.core.cancellation import StopFlag
 from migrator.core.entities import Provisional, RawFile, RawId, Shard
 from migrator.core.errors import MustStop, Unavailable
 from migrator.core.outcomes import Notice, NoticeKind, Outcome
-from migrator.stores.memory import MemoryStore
 from migrator.sync.coordinator import Totals
 from migrator.sync.dry_run import Rehearse
 from migrator.sync.rules import BY_CONTENT, BY_SIZE, PROOF, Rules
 from migrator.sync.shard_pass import TOLD_AFTER_RESULTS, Proofs
 from tests.backends import raw_id
 from tests.fakes import Clock, FailingStore, Schedule, TellingStore, quick_patience
+from tests.memory_store import MemoryStore
 from tests.passes import Remembered, counts, finished_folder, run_pass
 
 A, B, C, D = (raw_id(digits) for digits in ("0000", "0001", "abc0", "fff0"))

@@ -17,7 +17,6 @@ from migrator.core.errors import MigratorError, MustStop, Unavailable
 from migrator.core.outcomes import Outcome, Step
 from migrator.core.protocols import Sink, SinkAnswer
 from migrator.core.tally import Tally
-from migrator.stores.memory import MemoryStore
 from migrator.sync.channel import Acknowledgements, Line
 from migrator.sync.manifest import ManifestShards
 from migrator.sync.messages import Assignment, Event, ProgressEvent, Survey, Unit, UnitEnded
@@ -26,6 +25,7 @@ from migrator.sync.shard_pass import Pass, Proofs
 from migrator.sync.worker import Worker
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule, quick_patience
+from tests.memory_store import MemoryStore
 from tests.passes import transfer_between
 
 GONE = Unavailable("unreachable", "The server is gone.")

@@ -20,12 +20,12 @@ from migrator.core.errors import (
 )
 from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import Receipt, SinkAnswer
-from migrator.stores.memory import MemoryStore
 from migrator.transfer import batch_sink
 from migrator.transfer.batch_sink import BatchSink
 from migrator.transfer.file_copier import Carried, FileCopier, Stored
 from tests.backends import raw_id
 from tests.fakes import Clock, FailingStore, Schedule, quick_patience
+from tests.memory_store import MemoryStore
 
 TICKET = object()
 RAW_FILES = [RawFile("org", raw_id(f"{number:04x}")) for number in range(8)]

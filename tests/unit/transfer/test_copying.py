@@ -24,13 +24,13 @@ from migrator.core.errors import (
 )
 from migrator.core.outcomes import Action, Outcome, Step
 from migrator.core.protocols import Content, Receipt, SinkAnswer, Source, Target
-from migrator.stores.memory import MemoryStore
 from migrator.sync.coordinator import Totals
 from migrator.transfer.batch_sink import BATCH_FILES
 from migrator.transfer.file_copier import FileCopier
 from migrator.transfer.retry import REFUSALS_IN_A_ROW
 from tests.backends import raw_id
 from tests.fakes import Clock, FailingStore, Fault, Schedule, quick_patience
+from tests.memory_store import MemoryStore
 from tests.passes import Remembered, counts, run_pass, transfer_between
 
 ONE = RawFile("org", raw_id("0001"))

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import SourceChanged, Vanished
 from migrator.core.size_classes import PART_SIZES_IN_USE, SMALLEST_PART
-from migrator.stores.memory import MemoryContent, MemoryStore
 from migrator.transfer.equality import (
     EtagCheck,
     etag_of_parts,
@@ -28,6 +27,7 @@ from migrator.transfer.equality import (
 )
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule
+from tests.memory_store import MemoryContent, MemoryStore
 from tests.servers import S3Server
 
 MIB = 1 << 20

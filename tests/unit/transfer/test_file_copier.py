@@ -16,13 +16,13 @@ from migrator.core.errors import AlreadyThere, Interrupted, MustStop, SourceChan
 from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import SinkAnswer, Content, Receipt, Source
 from migrator.core.size_classes import WHOLE_UP_TO
-from migrator.stores.memory import MemoryStore
 from migrator.sync.shard_pass import DIFFERENT_SIZE
 from migrator.transfer import file_copier
 from migrator.transfer.file_copier import CHANGED_SINCE, DIFFERENT_CONTENT, FileCopier, Carried, Stored
 from migrator.transfer.retry import RetryPolicy
 from tests.backends import raw_id
 from tests.fakes import Clock, FailingStore, Fault, Schedule, Waits, quick_patience
+from tests.memory_store import MemoryStore
 
 T = TypeVar("T")
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from migrator.core.entities import RawFile
 from migrator.core.errors import Unavailable
 from migrator.core.outcomes import Action, Outcome, Result, Step
-from migrator.stores.memory import MemoryStore
 from migrator.transfer.batch_sink import BatchSink
 from migrator.transfer.file_copier import FileCopier, Stored
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule, quick_patience
+from tests.memory_store import MemoryStore
 
 GOOD, BAD = RawFile("org", raw_id("0001")), RawFile("org", raw_id("0002"))
 

@@ -12,11 +12,11 @@ import pytest
 from migrator.core.entities import RawFile
 from migrator.core.errors import NotTheSame, SourceChanged
 from migrator.core.protocols import Content
-from migrator.stores.memory import MemoryStore
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.source import S3Target
 from tests.backends import DiskBackend, raw_id
 from tests.fakes import quick_patience
+from tests.memory_store import MemoryStore
 from tests.scripted import Asked, Reply, Scripted, scripted
 
 MIB = 1 << 20
