@@ -764,14 +764,14 @@ def test_one_that_cannot_be_looked_at_keeps_no_other_from_being_answered(disk: D
     with opened(b"newer") as content:
         newer = target.replace(ONE, content, mine.version)
     other = store(target, b"other", TWO)
-    looks = target.look
+    looks = target.stat
 
     def look(raw_file: RawFile) -> Entry | None:
         if raw_file == ONE:
             raise Unreadable("unreadable", "It cannot be looked at.")
         return looks(raw_file)
 
-    target.look = look  # type: ignore[method-assign]
+    target.stat = look  # type: ignore[method-assign]
     answers = dict(target.publish([(ONE, newer), (TWO, other)]))
     assert isinstance(answers[ONE], Unreadable)
     assert answers[TWO] is None

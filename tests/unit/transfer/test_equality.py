@@ -280,7 +280,7 @@ def test_what_tells_that_a_raw_file_changed_while_it_was_read(then: Entry, now: 
     """On disk its times, on S3 its ETag; its size anywhere."""
     store = MemoryStore(etags=False)
     store.save(ONE, b"content")
-    store.look = lambda raw_file: now  # type: ignore[method-assign]
+    store.stat = lambda raw_file: now  # type: ignore[method-assign]
     with store.open(ONE, then) as content:
         content.entry = then
         with pytest.raises(SourceChanged) if is_refused else nullcontext():

@@ -138,7 +138,7 @@ class ReadsCounted:
         self.entry = content.entry
         self.source_version = content.source_version
         self.resume_unit = content.resume_unit
-        self.accept = content.resume_with
+        self.resume_with = content.resume_with
         self.part = content.part
         self.finish = content.finish
         self.largest = 0
