@@ -258,7 +258,9 @@ def abilities_of(
         source = prepared.locations.source
         copies = isinstance(source, S3Location) and are_alike(source.access, location.access)
         known = (
-            target.probe(movable[0], ledger.path.stem, copies=copies) if isinstance(target, S3Target) else Capabilities()
+            target.probe(movable[0], ledger.path.stem, copies=copies)
+            if isinstance(target, S3Target)
+            else Capabilities()
         )
     ledger.save_abilities(place, known.as_dict(), time.time())
     made = location.naming.bucket_of(movable[0])

@@ -15,7 +15,7 @@ from migrator.app.planning import age_findings, first_look, refuse_idle_limits
 from migrator.app.prune_request import PruneWish, guard_findings, is_confirmed
 from migrator.app.store_factory import as_refusal, held_ledger, patience_of, reading, throttle_of
 from migrator.checks.audit.audit import AuditSample
-from migrator.checks.prune import ASKED, Ends, ManifestOfRun, PruneProof, Pruned, Pruning, ReadSmall, Remover
+from migrator.checks.prune import ASKED, Ends, ManifestOfRun, Pruned, PruneProof, Pruning, ReadSmall, Remover
 from migrator.checks.verify import Level, Prover
 from migrator.config.settings import DiskLocation, Location, Locations
 from migrator.core.entities import INDEX_LENGTH, Entry, RawFile

@@ -43,7 +43,7 @@ from migrator.core.errors import (
     listed_and_gone,
 )
 from migrator.core.outcomes import Outcome, Result, Step
-from migrator.core.protocols import SinkAnswer, Check, Content, Promise, Source
+from migrator.core.protocols import Check, Content, Promise, SinkAnswer, Source
 from migrator.core.size_classes import SMALL_UP_TO
 from migrator.sync.shard_pass import NOT_AT_TARGET, different_size
 from migrator.transfer.batch_sink import FastLane
@@ -533,4 +533,4 @@ class Prove:
 def result_of(source: Entry, proof: Proof) -> Result:
     """Counted with the size that was listed: the totals of both ends are about the same raw files."""
     entry = proof.entry or source
-    return Result(entry, proof.outcome, proof.reason, version=proof.how, digests=proof.digests)
+    return Result(entry, proof.outcome, proof.reason, evidence=proof.how, digests=proof.digests)

@@ -10,7 +10,7 @@ from typing import Protocol
 from migrator.core.errors import AlreadyThere, Interrupted, MigratorError, StoreError
 from migrator.core.outcomes import Outcome, Step
 from migrator.core.protocols import SinkAnswer, Target
-from migrator.transfer.file_copier import FileCopier, Carried, Settled, Stored
+from migrator.transfer.file_copier import Carried, FileCopier, Settled, Stored
 
 BATCH_FILES = 1_000
 BATCH_BYTES = 256 << 20

@@ -21,7 +21,7 @@ from migrator.core.errors import (
     listed_and_gone,
 )
 from migrator.core.outcomes import Action, Outcome, Result, Step
-from migrator.core.protocols import SinkAnswer, Receipt, Source, Target
+from migrator.core.protocols import Receipt, SinkAnswer, Source, Target
 from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.sync.shard_pass import DIFFERENT_SIZE, different_size
 from migrator.transfer.equality import beginning, same_content

@@ -24,7 +24,7 @@ _CHUNK = 1024 * 1024
 _AHEAD = 4
 
 
-LaneFor = Callable[[Callable[[RawFile, bytes], bool]], "BulkLane | None"]
+LaneFor = Callable[[Callable[[RawFile, bytes], bool]], "FastLane | None"]
 _Provable = tuple[Recorded, Entry]
 
 
@@ -123,7 +123,8 @@ class RecordProver:
                 content.finish()
             elif content.entry.size > LARGEST_BOX:
                 return RecordProof(
-                    ContentVerdict.FAILED, f"its NaCl box is larger than {LARGEST_BOX >> 20} MiB, and opens only as a whole"
+                    ContentVerdict.FAILED,
+                    f"its NaCl box is larger than {LARGEST_BOX >> 20} MiB, and opens only as a whole",
                 )
             else:
                 with self._one_large_box if content.entry.size > _SMALL_BOX else nullcontext():
@@ -132,7 +133,8 @@ class RecordProver:
         if digest.matches():
             return RecordProof(ContentVerdict.PROVEN)
         return RecordProof(
-            ContentVerdict.ALTERED, "it is not what Bytes recorded" if size else "it is empty, and Bytes recorded something else"
+            ContentVerdict.ALTERED,
+            "it is not what Bytes recorded" if size else "it is empty, and Bytes recorded something else",
         )
 
 

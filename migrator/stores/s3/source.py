@@ -40,9 +40,9 @@ from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.part_sizes import LARGEST_OBJECT, SMALLEST_OF_S3, part_size_for
 from migrator.stores.s3.transfer.multipart import (
     UPLOAD_LOST,
-    UploadContext,
-    Unfinished,
     MultipartUpload,
+    Unfinished,
+    UploadContext,
     give_up,
     list_parts,
     list_uploads,
@@ -317,7 +317,7 @@ def _closed_bucket(bucket: str, organization: str, error: AccessDenied) -> Notic
 class S3Receipt:
     """An object that arrived; on S3 nothing is left to publish."""
 
-    __slots__ = ("mark",)
+    __slots__ = ("version",)
 
     def __init__(self, version: str) -> None:
         self.version = version

@@ -16,11 +16,11 @@ from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import Target
 from migrator.core.size_classes import SMALL_UP_TO
 from migrator.stores.disk.source import DiskSource
-from migrator.stores.s3.http.curl import HttpResponse, CurlClient
+from migrator.stores.s3.http.curl import CurlClient, HttpResponse
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.source import S3Receipt, S3Source, S3Target
 from migrator.stores.s3.transfer.single import ObjectAddress
-from migrator.stores.s3.transfer.small_objects import Arrived, ObjectRequest, Ended, etag_of
+from migrator.stores.s3.transfer.small_objects import Arrived, Ended, ObjectRequest, etag_of
 from migrator.transfer.equality import is_plain_md5
 
 _COPIED = re.compile(rb"<CopyObjectResult[\s>].*?<ETag>([^<]*)</ETag>", re.DOTALL)
@@ -148,7 +148,9 @@ class BucketToBucket:
         return _put(self._to, self._target.place(raw_file), proven_body(answer, step.source), step)
 
 
-def get(wire: CurlClient, place: ObjectAddress, entry: Entry, finish: partial[Ended], *, held: int = 0) -> ObjectRequest:
+def get(
+    wire: CurlClient, place: ObjectAddress, entry: Entry, finish: partial[Ended], *, held: int = 0
+) -> ObjectRequest:
     """A request for a whole object, which still has to be the one that was listed as `entry`, if that tells an ETag."""
     more = {"if-match": quoted(entry.etag)} if entry.etag is not None else {}
     return ObjectRequest(wire, "GET", place, more, finish, size=entry.size, held=held)

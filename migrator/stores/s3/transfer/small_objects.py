@@ -19,10 +19,9 @@ import pycurl
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import MigratorError, Unavailable
 from migrator.core.outcomes import Outcome, Result, Step
-from migrator.core.protocols import SinkAnswer, Receipt
+from migrator.core.protocols import Receipt, SinkAnswer
 from migrator.core.size_classes import SMALL_UP_TO
-from migrator.stores.s3.http.curl import NO_HEADERS_OF_CURL, Route, CurlClient, encoded_key
-from migrator.stores.s3.http.curl import SinkAnswer as HttpAnswer
+from migrator.stores.s3.http.curl import NO_HEADERS_OF_CURL, CurlClient, HttpResponse, Route, encoded_key
 from migrator.stores.s3.http.signing import Signer
 from migrator.stores.s3.parsing.etags import clean_etag
 from migrator.stores.s3.transfer.single import ObjectAddress
@@ -57,7 +56,7 @@ class ObjectRequest(NamedTuple):
     method: str
     place: ObjectAddress
     more: dict[str, str]
-    finish: Callable[[HttpAnswer], Ended]
+    finish: Callable[[HttpResponse], Ended]
     size: int = 0
     content: bytes = b""
     held: int = 0
@@ -101,8 +100,8 @@ class _Request:
             buffer.truncate()
         self.ticket, self.raw_file, self.step, self.call, self.began = ticket, raw_file, step, call, began
 
-    def answer(self) -> HttpAnswer:
-        return HttpAnswer(self.curl.getinfo(pycurl.RESPONSE_CODE), self.headers.getvalue(), self.body.getvalue())
+    def answer(self) -> HttpResponse:
+        return HttpResponse(self.curl.getinfo(pycurl.RESPONSE_CODE), self.headers.getvalue(), self.body.getvalue())
 
 
 class SmallObjectLane:
@@ -226,7 +225,7 @@ class SmallObjectLane:
             self._pace.throttled()
         return self._take(ended, request.ticket, request.raw_file, step, request.began)
 
-    def _finished(self, call: ObjectRequest, answer: HttpAnswer, step: Step) -> Ended:
+    def _finished(self, call: ObjectRequest, answer: HttpResponse, step: Step) -> Ended:
         try:
             return call.finish(answer)
         except Unavailable:
@@ -254,7 +253,7 @@ class SmallObjectLane:
         return True
 
 
-def etag_of(answer: HttpAnswer) -> str | None:
+def etag_of(answer: HttpResponse) -> str | None:
     """The answer's ETag without quotes, None without one."""
     found = _ETAG.findall(answer.headers)
     return clean_etag(found[-1].decode("ascii", "replace").strip()) if found else None

@@ -15,16 +15,18 @@ from migrator.core.errors import SourceChanged
 from migrator.core.outcomes import Outcome, Result, Step
 from migrator.core.size_classes import SMALL_UP_TO
 from migrator.stores.disk.source import DiskSource
-from migrator.stores.s3.http.curl import HttpResponse, CurlClient
+from migrator.stores.s3.http.curl import CurlClient, HttpResponse
 from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.transfer.small_copies import get
-from migrator.stores.s3.transfer.small_objects import ObjectRequest, Ended, etag_of
+from migrator.stores.s3.transfer.small_objects import Ended, ObjectRequest, etag_of
 
 
 class ReadBoth:
     """Reads both ends in full and compares them; at least one is on S3. An entry without ETag is read as it is now."""
 
-    def __init__(self, source: DiskSource | S3Source, target: DiskSource | S3Source, wires: tuple[CurlClient, CurlClient]) -> None:
+    def __init__(
+        self, source: DiskSource | S3Source, target: DiskSource | S3Source, wires: tuple[CurlClient, CurlClient]
+    ) -> None:
         """`wires` are the ends', in order; that of a disk is not used."""
         self._source = source
         self._target = target

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
 import pytest
+from migrator.stores.memory import MemoryStore
 
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import MigratorError, MustStop, StoreError
 from migrator.core.outcomes import Action, Step
 from migrator.stores.lane_selection import bulk_lane_between
-from migrator.stores.memory import MemoryStore
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.http.curl import is_available
 from migrator.stores.s3.source import S3Source, S3Target
@@ -26,7 +26,7 @@ if not is_available():
     pytest.skip("there is no libcurl", allow_module_level=True)
 
 from migrator.stores.s3.transfer.small_copies import Download
-from migrator.stores.s3.transfer.small_objects import SmallObjectLane, Carried
+from migrator.stores.s3.transfer.small_objects import Carried, SmallObjectLane
 
 DATA = b"content"
 MD5 = hashlib.md5(DATA).hexdigest()
