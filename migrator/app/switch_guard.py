@@ -21,7 +21,7 @@ from migrator.switch.guard import READY, wait_for_parents_death
 from migrator.switch.journal import SwitchJournal
 from migrator.switch.parts import parts_of
 from migrator.switch.rollback import roll_back
-from migrator.switch.steps import Step
+from migrator.switch.steps import SwitchStep
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -56,7 +56,7 @@ def take_back(journal: SwitchJournal, locations: Locations, options: Options) ->
     if story is None or not story.is_open:
         return
     try:
-        if story.began(Step.STOP):
+        if story.began(SwitchStep.STOP):
             journal.note("the process that switched died")
         roll_back(journal, _say, lambda told: bring_back(locations, options, told, _say))
     except MigratorError as error:

@@ -25,7 +25,7 @@ from migrator.core.outcomes import FindingStatus
 from migrator.reports.report import Report
 from migrator.reports.text.switch import SwitchProposal
 from migrator.switch.deployment import SERVICES, Compose, Debian, Deployment, Kind, Kubernetes, OwnCommands
-from migrator.switch.journal import End, Story, SwitchPlan
+from migrator.switch.journal import Story, SwitchEnd, SwitchPlan
 from migrator.switch.parts import Parts
 from migrator.switch.settings_edit import diff_lines, values_of
 from migrator.switch.settings_file import SettingsFile
@@ -168,7 +168,7 @@ def refuse_what_doctor_refuses(locations: Locations, options: Options, *, probe:
 
 def refuse_no_way_back(story: Story | None) -> Story:
     """Return the last switch, which `--back` takes back. Raises SettingsError where there is none."""
-    if story is None or story.end is not End.SWITCHED:
+    if story is None or story.end is not SwitchEnd.SWITCHED:
         raise SettingsError(
             "switch-no-way-back",
             "There is no finished switch to go back from.",

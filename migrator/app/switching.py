@@ -27,11 +27,11 @@ from migrator.reports.report import Report
 from migrator.reports.text.switch import Switched
 from migrator.reports.text.watch import Watched
 from migrator.switch.guard import Guard
-from migrator.switch.journal import End, Story, SwitchJournal
+from migrator.switch.journal import SwitchEnd, Story, SwitchJournal
 from migrator.switch.parts import parts_of
 from migrator.switch.rollback import roll_back
 from migrator.switch.settings_store import edited_meanwhile
-from migrator.switch.steps import STEPS, Step
+from migrator.switch.steps import STEPS, SwitchStep
 from migrator.sync.change_detector import Lag
 from migrator.sync.messages import ProgressEvent
 
@@ -89,7 +89,7 @@ class Switching:
         try:
             self._before_the_stop()
             self._with_bytes_stopped()
-            self._journal.end(End.SWITCHED)
+            self._journal.end(SwitchEnd.SWITCHED)
         except BaseException as error:
             self._take_back(error)
             raise
@@ -103,9 +103,9 @@ class Switching:
 
     def _before_the_stop(self) -> None:
         planned, options = self._planned, self._options
-        with self._step(Step.LOOK):
+        with self._step(SwitchStep.LOOK):
             refuse_what_doctor_refuses(planned.locations, options, probe=True)
-        with self._step(Step.COPY):
+        with self._step(SwitchStep.COPY):
             report = migrate(planned.prepared, options, self._watch, self._stopping)
             self._copied = report
             self._refuse_unless_whole(report)
@@ -128,16 +128,16 @@ class Switching:
         watched = self._follow_and_stop()
         self._refuse_unless_complete(watched)
         self._scene.newest = watched.newest
-        self._journal.end_step(Step.LAST_PASS)
-        with self._step(Step.VERIFY):
+        self._journal.end_step(SwitchStep.LAST_PASS)
+        with self._step(SwitchStep.VERIFY):
             self._verify_sample()
-        with self._step(Step.SETTINGS):
+        with self._step(SwitchStep.SETTINGS):
             parts.store.replace(planned.old, planned.new, planned.plan.run)
-        with self._step(Step.START):
+        with self._step(SwitchStep.START):
             parts.deployment.start()
-        with self._step(Step.HEALTH):
+        with self._step(SwitchStep.HEALTH):
             parts.wait_until_healthy(self._health_timeout)
-        with self._step(Step.PROVE):
+        with self._step(SwitchStep.PROVE):
             self._prove()
             self._copy_late_ones()
 
@@ -158,10 +158,10 @@ class Switching:
         if parts.store.read() != self._planned.old:
             raise edited_meanwhile(parts.store.where)
         self._stopped_at = time.monotonic()
-        with self._step(Step.STOP):
+        with self._step(SwitchStep.STOP):
             parts.deployment.stop()
             parts.wait_until_stopped()
-        self._begin(Step.LAST_PASS)
+        self._begin(SwitchStep.LAST_PASS)
         return True
 
     def _give_up_waiting(self, error: MigratorError | None) -> None:
@@ -210,7 +210,7 @@ class Switching:
     def _copy_late_ones(self) -> None:
         """Copy what something saved at the old place after the last pass had looked: no raw file may be left there."""
         story = self._journal.story() or Story(self._planned.plan)
-        stopped = next(one.began for one in story.steps if one.step is Step.STOP)
+        stopped = next(one.began for one in story.steps if one.step is SwitchStep.STOP)
         report = _migrate_newer(self._planned.locations, self._options, stopped)
         self._refuse_unless_whole(report)
         self._scene.late = report.overall[Outcome.COPIED].files
@@ -220,7 +220,7 @@ class Switching:
     def _take_back(self, error: BaseException) -> None:
         """Bring Bytes back. An error of that replaces the one that ended the switch: it is what the operator has to know first."""
         story = self._journal.story()
-        if story is not None and story.began(Step.STOP):
+        if story is not None and story.began(SwitchStep.STOP):
             reason = error.what if isinstance(error, MigratorError) else type(error).__name__
             self._say(f"The switch failed, and is taken back: {shown(reason)}")
             self._journal.note(reason)
@@ -280,17 +280,17 @@ class Switching:
             backup=parts.store.backup_name(story.plan.run),
         )
 
-    def _begin(self, step: Step) -> None:
+    def _begin(self, step: SwitchStep) -> None:
         self._journal.begin_step(step)
         self._say(f"{STEPS[step].title} …")
 
     @contextmanager
-    def _step(self, step: Step) -> Iterator[None]:
+    def _step(self, step: SwitchStep) -> Iterator[None]:
         """A step: written down before it begins, and after it ended well."""
         self._begin(step)
         yield
         self._journal.end_step(step)
-        if step not in (Step.START, Step.HEALTH, Step.PROVE):
+        if step not in (SwitchStep.START, SwitchStep.HEALTH, SwitchStep.PROVE):
             self._refuse_stopping()
 
 
@@ -330,7 +330,7 @@ def finish_unfinished(journal: SwitchJournal, options: Options, environ: Mapping
             raise _left_behind(story, error.what) from error
         bring_back(locations, options, story, say)
 
-    if not story.began(Step.STOP):
+    if not story.began(SwitchStep.STOP):
         roll_back(journal, say, bring)
         return None
     journal.note(story.trouble or "the process that switched died")
@@ -342,7 +342,7 @@ def bring_back(locations: Locations, options: Options, story: Story, say: Say) -
 
     Bytes runs meanwhile, with the old place. Only raw files of that time are looked at, and those that the old place has stay as they are.
     """
-    began = next(one.began for one in story.steps if one.step is Step.START)
+    began = next(one.began for one in story.steps if one.step is SwitchStep.START)
     try:
         report = _migrate_newer(swapped(locations), options, began)
     except MigratorError as error:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from migrator.app.doctor import Wish, examine
+from migrator.app.doctor import DoctorRequest, examine
 from migrator.app.options import Options, Stopping
 from migrator.app.switch_plan import Installation, Planned, parts_for, plan_switch, refuse_no_way_back
 from migrator.app.switch_request import SwitchRequest
@@ -149,7 +149,7 @@ def _rehearse(given: dict[str, Any], journal: SwitchJournal, options: Options, s
             say(given, line)
     earlier = refuse_no_way_back(story) if given["back"] else None
     planned = _planned(given, options, stopping, earlier)
-    found = examine(planned.locations, options, Wish(), planned.plan.run)
+    found = examine(planned.locations, options, DoctorRequest(), planned.plan.run)
     proposal = replace(planned.proposal, findings=tuple(found.findings))
     document = rehearsed_as_json(proposal, found.exit_status)
     _write_report(given, planned, proposal_as_html(proposal), document)

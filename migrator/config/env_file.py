@@ -84,7 +84,7 @@ def syntax_of(path: Path) -> str:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Assignment:
+class EnvAssignment:
     """One setting of an env file, and the part of the text that sets it: `text[start:end]` is its whole lines, their ends included."""
 
     setting: Setting
@@ -92,7 +92,7 @@ class Assignment:
     end: int
 
 
-def assignments(path: Path, text: str) -> Iterator[Assignment]:
+def assignments(path: Path, text: str) -> Iterator[EnvAssignment]:
     """Yield the settings of an env file's text in order, in the syntax that the path's name tells; nothing is opened.
 
     Raises SettingsError for a line that cannot be understood, as `read_env_file` does.
@@ -103,7 +103,7 @@ def assignments(path: Path, text: str) -> Iterator[Assignment]:
         first = text.rfind("\n", 0, start) + 1
         if not _NAME.fullmatch(name):
             raise _bad_line(path, _line_at(text, start), "It does not begin with a variable's name.")
-        yield Assignment(Setting(name, value, f"{path} line {_line_at(text, start)}"), first, end)
+        yield EnvAssignment(Setting(name, value, f"{path} line {_line_at(text, start)}"), first, end)
 
 
 def _text_of(path: Path) -> tuple[str, bool]:

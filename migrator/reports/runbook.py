@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from migrator.reports.formatting import shown
 from migrator.switch.deployment import KINDS, Compose, Debian, Kind, Kubernetes
-from migrator.switch.steps import STEPS, Step, StepText
+from migrator.switch.steps import STEPS, SwitchStep, StepText
 
 Deployment = Kind
 DEPLOYMENTS: tuple[Deployment, ...] = KINDS
@@ -112,7 +112,7 @@ def _steps(book: Runbook, commands: _Commands) -> Iterator[tuple[str, list[str]]
     if book.nginx:
         yield "Put nginx before the S3 server", _nginx(book)
     for step, text in STEPS.items():
-        title = f"{text.title}, in {commands.file}" if step is Step.SETTINGS else text.title
+        title = f"{text.title}, in {commands.file}" if step is SwitchStep.SETTINGS else text.title
         body = _body(step, book, commands)
         yield title, [*body, "", f"If this fails: {_taken_back(text)}"] if text.undone else body
     yield "The way back", _back(book, commands)
@@ -123,28 +123,28 @@ def _taken_back(text: StepText) -> str:
     return text.undone[0].lower() + text.undone[1:]
 
 
-def _body(step: Step, book: Runbook, commands: _Commands) -> list[str]:
+def _body(step: SwitchStep, book: Runbook, commands: _Commands) -> list[str]:
     verify = _tool("verify", *book.words) if book.can_verify else _tool("plan", *book.words)
-    bodies: dict[Step, list[str]] = {
-        Step.LOOK: _look(book),
-        Step.COPY: [
+    bodies: dict[SwitchStep, list[str]] = {
+        SwitchStep.LOOK: _look(book),
+        SwitchStep.COPY: [
             *_block(_tool("migrate", *book.words, "--yes")),
             "Repeat it until it copies only a few. Went well: exit status 0.",
         ],
-        Step.STOP: [*_block(commands.stop), "From here on OpenKAT cannot save or read raw files."],
-        Step.LAST_PASS: [
+        SwitchStep.STOP: [*_block(commands.stop), "From here on OpenKAT cannot save or read raw files."],
+        SwitchStep.LAST_PASS: [
             *_block(_tool("migrate", *book.words, "--full", "--yes")),
             "Went well: `Everything is accounted for` or `Nothing to copy`.",
         ],
-        Step.VERIFY: [
+        SwitchStep.VERIFY: [
             *_block(verify),
             f"Went well: {'exit status 0' if book.can_verify else 'nothing is missing'}. If not, start Bytes as it was, and see to what"
             " is listed.",
         ],
-        Step.SETTINGS: _settings(book, commands),
-        Step.START: _block(commands.start),
-        Step.HEALTH: [*_block(commands.health), "Went well: Bytes runs, and `/health` at its own URL answers 200."],
-        Step.PROVE: [
+        SwitchStep.SETTINGS: _settings(book, commands),
+        SwitchStep.START: _block(commands.start),
+        SwitchStep.HEALTH: [*_block(commands.health), "Went well: Bytes runs, and `/health` at its own URL answers 200."],
+        SwitchStep.PROVE: [
             "In OpenKAT, open a raw file from before, and run a boefje that makes a new one; open that too. Then:",
             "",
             *_block(f"{commands.log} | grep -w 500 || echo 'no error'"),

@@ -18,12 +18,12 @@ from typing import Any
 
 from migrator.core.errors import CannotStart, LedgerBusy, MustStop
 from migrator.ledger.directory import SWITCH_JOURNAL, StateFolder, sync_folder
-from migrator.switch.steps import WITH_BYTES_STOPPED, Step
+from migrator.switch.steps import WITH_BYTES_STOPPED, SwitchStep
 
 LOCK = "switch.lock"
 
 
-class End(str, Enum):
+class SwitchEnd(str, Enum):
     """How a switch ended."""
 
     SWITCHED = "switched"
@@ -35,7 +35,7 @@ class End(str, Enum):
 class StepTime:
     """When a step began and ended, in seconds since the epoch; `ended` is None for one that did not come to its end."""
 
-    step: Step
+    step: SwitchStep
     began: float
     ended: float | None = None
 
@@ -79,7 +79,7 @@ class Story:
 
     plan: SwitchPlan
     steps: list[StepTime] = field(default_factory=list)
-    end: End | None = None
+    end: SwitchEnd | None = None
     ended_at: float | None = None
     trouble: str = ""
     is_restored: bool = False
@@ -92,9 +92,9 @@ class Story:
     @property
     def is_half_way(self) -> bool:
         """Whether Bytes may be stopped, or have its new settings, and nobody has brought that to an end."""
-        return self.is_open and self.began(Step.STOP)
+        return self.is_open and self.began(SwitchStep.STOP)
 
-    def began(self, step: Step) -> bool:
+    def began(self, step: SwitchStep) -> bool:
         return any(one.step is step for one in self.steps)
 
     @property
@@ -167,10 +167,10 @@ class SwitchJournal:
         self._append({"plan": plan.as_dict()})
         sync_folder(self.path.parent)
 
-    def begin_step(self, step: Step) -> None:
+    def begin_step(self, step: SwitchStep) -> None:
         self._append({"step": step.value, "state": "begun", "at": time.time()})
 
-    def end_step(self, step: Step) -> None:
+    def end_step(self, step: SwitchStep) -> None:
         self._append({"step": step.value, "state": "done", "at": time.time()})
 
     def note(self, trouble: str) -> None:
@@ -181,7 +181,7 @@ class SwitchJournal:
         """Write down that Bytes has its old settings again and runs: a rollback that is begun anew leaves it alone."""
         self._append({"restored": True, "at": time.time()})
 
-    def end(self, end: End) -> None:
+    def end(self, end: SwitchEnd) -> None:
         self._append({"end": end.value, "at": time.time()})
 
     def story(self) -> Story | None:
@@ -233,19 +233,19 @@ def _with(story: Story | None, line: bytes) -> Story | None:
         if story is None:
             return None
         if "step" in told:
-            _add_step(story, Step(told["step"]), is_done=told["state"] == "done", at=float(told["at"]))
+            _add_step(story, SwitchStep(told["step"]), is_done=told["state"] == "done", at=float(told["at"]))
         elif "trouble" in told:
             story.trouble = str(told["trouble"])
         elif "restored" in told:
             story.is_restored = True
         elif "end" in told:
-            story.end, story.ended_at = End(told["end"]), float(told["at"])
+            story.end, story.ended_at = SwitchEnd(told["end"]), float(told["at"])
     except (ValueError, KeyError, TypeError, IndexError):
         return story
     return story
 
 
-def _add_step(story: Story, step: Step, *, is_done: bool, at: float) -> None:
+def _add_step(story: Story, step: SwitchStep, *, is_done: bool, at: float) -> None:
     if not is_done:
         story.steps.append(StepTime(step, at))
     elif story.steps and story.steps[-1].step is step:

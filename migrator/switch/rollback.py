@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 
 from migrator.core.errors import CannotStart, MigratorError, MustStop
-from migrator.switch.journal import End, Story, SwitchJournal
+from migrator.switch.journal import Story, SwitchEnd, SwitchJournal
 from migrator.switch.parts import Parts, parts_of
 from migrator.switch.settings_store import restore
-from migrator.switch.steps import Step
+from migrator.switch.steps import SwitchStep
 
 _TRIES = 3
 _BETWEEN_TRIES_SECONDS = 2.0
@@ -26,9 +26,9 @@ def roll_back(journal: SwitchJournal, say: Callable[[str], None], bring_back: Ca
     if story is None or not story.is_open:
         return story
     parts = parts_of(story.plan.deployment, story.plan.settings, story.plan.api)
-    if not story.began(Step.STOP):
+    if not story.began(SwitchStep.STOP):
         parts.store.tidy(story.plan.run, keep_backup=False)
-        journal.end(End.UNTOUCHED)
+        journal.end(SwitchEnd.UNTOUCHED)
         return journal.story()
     if not story.is_restored:
         try:
@@ -37,16 +37,16 @@ def roll_back(journal: SwitchJournal, say: Callable[[str], None], bring_back: Ca
             raise _not_rolled_back(story, parts, error) from error
         journal.note_restored()
     try:
-        if story.began(Step.START):
+        if story.began(SwitchStep.START):
             bring_back(story)
     finally:
         parts.store.tidy(story.plan.run, keep_backup=True)
-        journal.end(End.ROLLED_BACK)
+        journal.end(SwitchEnd.ROLLED_BACK)
     return journal.story()
 
 
 def _bring_bytes_back(story: Story, parts: Parts, say: Callable[[str], None]) -> None:
-    if story.began(Step.START):
+    if story.began(SwitchStep.START):
         say("Stopping Bytes, which may have the new settings …")
         parts.deployment.stop()
     say(f"Settings: {restore(parts.store, story.plan.run, story.plan.names, story.plan.new_digest)}.")

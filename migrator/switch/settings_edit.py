@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from migrator.config.env_file import Assignment, Setting, assignments
+from migrator.config.env_file import EnvAssignment, Setting, assignments
 from migrator.config.environment import known_name
 from migrator.core.errors import SettingsError
 
@@ -71,8 +71,8 @@ def _diff(old: list[Setting], wanted: Wanted) -> Iterator[str]:
             yield f"+ {name}={Setting(name, value, '').shown}"
 
 
-def _by_name(path: Path, text: str) -> dict[str, list[Assignment]]:
-    found: dict[str, list[Assignment]] = {}
+def _by_name(path: Path, text: str) -> dict[str, list[EnvAssignment]]:
+    found: dict[str, list[EnvAssignment]] = {}
     for one in assignments(path, text):
         name = known_name(one.setting.name)
         if name is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Step(str, Enum):
+class SwitchStep(str, Enum):
     """The name of each step, as journal, report and JSON have it."""
 
     LOOK = "look"
@@ -33,16 +33,29 @@ _NOTHING = ""
 _START = "Start Bytes, with the settings that it had."
 _BOTH = "Put the old settings back, start Bytes, and copy what it saved at the new place to the old one."
 
-STEPS: dict[Step, StepText] = {
-    Step.LOOK: StepText("Look", "Run the checks of `doctor`, with a probe of Bytes' own calls.", _NOTHING),
-    Step.COPY: StepText("Copy while Bytes runs", "Copy every raw file that is missing at the new place.", _NOTHING),
-    Step.STOP: StepText("Stop Bytes", "Stop Bytes, and see that it is stopped.", _START),
-    Step.LAST_PASS: StepText("Copy the rest", "List both ends whole, and copy what came in meanwhile.", _START),
-    Step.VERIFY: StepText("Verify", "Read what the last pass copied, and a sample of the rest, at both ends.", _START),
-    Step.SETTINGS: StepText("Give Bytes the new settings", "Replace the lines in question, with a backup.", _BOTH),
-    Step.START: StepText("Start Bytes", "Start Bytes with the new settings.", _BOTH),
-    Step.HEALTH: StepText("Wait until Bytes is healthy", "Wait until Bytes answers.", _BOTH),
-    Step.PROVE: StepText("Try it", "Ask Bytes itself for old raw files and for the newest ones.", _BOTH),
+STEPS: dict[SwitchStep, StepText] = {
+    SwitchStep.LOOK: StepText("Look", "Run the checks of `doctor`, with a probe of Bytes' own calls.", _NOTHING),
+    SwitchStep.COPY: StepText(
+        "Copy while Bytes runs", "Copy every raw file that is missing at the new place.", _NOTHING
+    ),
+    SwitchStep.STOP: StepText("Stop Bytes", "Stop Bytes, and see that it is stopped.", _START),
+    SwitchStep.LAST_PASS: StepText("Copy the rest", "List both ends whole, and copy what came in meanwhile.", _START),
+    SwitchStep.VERIFY: StepText(
+        "Verify", "Read what the last pass copied, and a sample of the rest, at both ends.", _START
+    ),
+    SwitchStep.SETTINGS: StepText(
+        "Give Bytes the new settings", "Replace the lines in question, with a backup.", _BOTH
+    ),
+    SwitchStep.START: StepText("Start Bytes", "Start Bytes with the new settings.", _BOTH),
+    SwitchStep.HEALTH: StepText("Wait until Bytes is healthy", "Wait until Bytes answers.", _BOTH),
+    SwitchStep.PROVE: StepText("Try it", "Ask Bytes itself for old raw files and for the newest ones.", _BOTH),
 }
-WITH_BYTES_STOPPED = (Step.STOP, Step.LAST_PASS, Step.VERIFY, Step.SETTINGS, Step.START, Step.HEALTH)
+WITH_BYTES_STOPPED = (
+    SwitchStep.STOP,
+    SwitchStep.LAST_PASS,
+    SwitchStep.VERIFY,
+    SwitchStep.SETTINGS,
+    SwitchStep.START,
+    SwitchStep.HEALTH,
+)
 """The steps that make up the downtime."""

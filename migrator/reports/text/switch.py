@@ -11,8 +11,8 @@ from migrator.reports.formatting import duration, files, moment, shown, size
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA
 from migrator.reports.text.findings import finding_lines
-from migrator.switch.journal import End, Story
-from migrator.switch.steps import STEPS, Step
+from migrator.switch.journal import Story, SwitchEnd
+from migrator.switch.steps import STEPS, SwitchStep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +103,8 @@ def proposal_lines(proposal: SwitchProposal) -> Iterator[str]:
     yield "If a step fails after Bytes was stopped, Bytes gets its old settings back and is started. So it is where this program is killed."
 
 
-def _does(step: Step, proposal: SwitchProposal) -> str:
-    if step is Step.PROVE and proposal.unproven:
+def _does(step: SwitchStep, proposal: SwitchProposal) -> str:
+    if step is SwitchStep.PROVE and proposal.unproven:
         return "left out, see above."
     return STEPS[step].does
 
@@ -180,9 +180,9 @@ def switch_status_lines(story: Story) -> Iterator[str]:
 def rolled_back_lines(story: Story) -> Iterator[str]:
     """Yield what is said of a switch that was taken back."""
     what = {
-        End.ROLLED_BACK: "was taken back: Bytes has its old settings, and runs",
-        End.UNTOUCHED: "ended before Bytes was stopped: nothing was changed",
-        End.SWITCHED: "came to its end",
+        SwitchEnd.ROLLED_BACK: "was taken back: Bytes has its old settings, and runs",
+        SwitchEnd.UNTOUCHED: "ended before Bytes was stopped: nothing was changed",
+        SwitchEnd.SWITCHED: "came to its end",
         None: "is unfinished",
     }[story.end]
     yield f"The switch from {shown(story.plan.source)} to {shown(story.plan.target)} {what}."

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from migrator.ledger.directory import StateFolder
-from migrator.switch.journal import End, SwitchJournal, SwitchPlan
-from migrator.switch.steps import Step
+from migrator.switch.journal import SwitchEnd, SwitchJournal, SwitchPlan
+from migrator.switch.steps import SwitchStep
 
 PLAN = SwitchPlan(
     run="20260101-000000-abcdef",
@@ -33,10 +33,10 @@ def journal(tmp_path: Path) -> SwitchJournal:
 
 def written(journal: SwitchJournal) -> SwitchJournal:
     journal.begin(PLAN)
-    for step in (Step.LOOK, Step.COPY, Step.STOP):
+    for step in (SwitchStep.LOOK, SwitchStep.COPY, SwitchStep.STOP):
         journal.begin_step(step)
         journal.end_step(step)
-    journal.begin_step(Step.LAST_PASS)
+    journal.begin_step(SwitchStep.LAST_PASS)
     return journal
 
 
@@ -46,15 +46,15 @@ def test_it_says_what_was_written(journal: SwitchJournal) -> None:
     assert story is not None
     assert story.plan == PLAN
     assert [(one.step, one.ended is None) for one in story.steps] == [
-        (Step.LOOK, False), (Step.COPY, False), (Step.STOP, False), (Step.LAST_PASS, True)
+        (SwitchStep.LOOK, False), (SwitchStep.COPY, False), (SwitchStep.STOP, False), (SwitchStep.LAST_PASS, True)
     ]  # fmt: skip
     assert story.is_open
     assert story.downtime_seconds is not None
-    assert not story.began(Step.START)
-    journal.end(End.SWITCHED)
+    assert not story.began(SwitchStep.START)
+    journal.end(SwitchEnd.SWITCHED)
     ended = journal.story()
     assert ended is not None
-    assert ended.end is End.SWITCHED
+    assert ended.end is SwitchEnd.SWITCHED
 
 
 def test_every_beginning_of_it_can_be_read_and_gone_on_with(journal: SwitchJournal) -> None:
@@ -81,7 +81,7 @@ def test_lines_that_say_nothing_are_passed_over(journal: SwitchJournal) -> None:
 
 
 def test_an_ended_journal_is_kept_beside_the_next_one(journal: SwitchJournal) -> None:
-    written(journal).end(End.ROLLED_BACK)
+    written(journal).end(SwitchEnd.ROLLED_BACK)
     journal.begin(PLAN)
     aside = journal.path.with_name(f"switch-{PLAN.run}.journal")
     assert json.loads(aside.read_bytes().splitlines()[-1])["end"] == "rolled-back"

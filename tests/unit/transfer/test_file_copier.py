@@ -14,11 +14,11 @@ import pytest
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import AlreadyThere, Interrupted, MustStop, SourceChanged, StoreError, StoreFull, Vanished
 from migrator.core.outcomes import Action, Outcome, Result, Step
-from migrator.core.protocols import SinkAnswer, Content, Receipt, Source
+from migrator.core.protocols import Content, Receipt, SinkAnswer, Source
 from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.sync.shard_pass import DIFFERENT_SIZE
 from migrator.transfer import file_copier
-from migrator.transfer.file_copier import CHANGED_SINCE, DIFFERENT_CONTENT, FileCopier, Carried, Stored
+from migrator.transfer.file_copier import CHANGED_SINCE, DIFFERENT_CONTENT, Carried, FileCopier, Stored
 from migrator.transfer.retry import RetryPolicy
 from tests.backends import raw_id
 from tests.fakes import Clock, FailingStore, Fault, Schedule, Waits, quick_patience
@@ -168,7 +168,9 @@ def test_what_arrived_damaged_is_ours_to_replace_if_it_is_still_as_we_left_it() 
     assert list(there.publish([(ONE, carried.receipt)])) == [(ONE, None)]
     assert there.contents() == {ONE: b"content"}
     not_ours = step._replace(target=entry_of(there), own_version="another's mark")
-    assert carried_by(here, there, not_ours).result == Result(step.source, Outcome.COPIED, version=entry_of(there).version)
+    assert carried_by(here, there, not_ours).result == Result(
+        step.source, Outcome.COPIED, version=entry_of(there).version
+    )
 
 
 @pytest.mark.parametrize(("theirs", "outcome"), [(b"content", Outcome.COPIED), (b"CONTENT", Outcome.CONFLICT)])
@@ -208,7 +210,7 @@ def test_a_name_that_was_taken_of_what_is_gone_says_so() -> None:
     here = store_of(b"content")
     there = FailingStore(store_of(None), Schedule({("store", 1): TAKEN}))
     step = Step(Action.COPY, entry_of(here), None)
-    carried = carried_by(FailingStore(here, Schedule({("look", 1): lambda: here.delete(ONE)})), there, step)
+    carried = carried_by(FailingStore(here, Schedule({("stat", 1): lambda: here.delete(ONE)})), there, step)
     assert carried.result == Result(step.source, Outcome.VANISHED, "deleted while it was copied")
 
 
@@ -256,12 +258,12 @@ def test_what_was_interrupted_is_pending_and_ends_nothing_else() -> None:
     assert carried == SinkAnswer(TICKET, Result(entry_of(here), Outcome.PENDING, "It was asked to stop."), None)
 
 
-@pytest.mark.parametrize("at", [{("open", 1)}, {("open", 1), ("look", 1)}])
+@pytest.mark.parametrize("at", [{("open", 1)}, {("open", 1), ("stat", 1)}])
 def test_what_ends_the_run_leaves_the_raw_file_pending_and_says_why(at: set[tuple[str, int]]) -> None:
     """While it is copied, and while the source is asked whether it has vanished."""
     here = store_of(b"content")
     stop = MustStop("stopped", "It has to stop.")
-    faults: dict[tuple[str, int], Fault] = {each: stop if len(at) == 1 or each[0] == "look" else GONE for each in at}
+    faults: dict[tuple[str, int], Fault] = {each: stop if len(at) == 1 or each[0] == "stat" else GONE for each in at}
     failing = FailingStore(here, Schedule(faults))
     carried = carried_by(failing, store_of(None), Step(Action.COPY, entry_of(here), None))
     assert isinstance(carried, SinkAnswer)
@@ -282,7 +284,7 @@ def test_a_failure_that_all_others_would_share_ends_the_run_too() -> None:
 
 def test_when_the_source_cannot_be_asked_what_became_of_it_that_is_the_failure() -> None:
     here = store_of(b"content")
-    failing = FailingStore(here, Schedule({("open", 1): GONE, ("look", 1): REFUSED}))
+    failing = FailingStore(here, Schedule({("open", 1): GONE, ("stat", 1): REFUSED}))
     carried = carried_by(failing, store_of(None), Step(Action.COPY, entry_of(here), None))
     result = Result(entry_of(here), Outcome.FAILED, "It said no.", code="server-refused", request_id="request-1")
     assert carried == SinkAnswer(TICKET, result)
@@ -290,7 +292,7 @@ def test_when_the_source_cannot_be_asked_what_became_of_it_that_is_the_failure()
 
 def test_the_unexpected_while_a_fault_is_looked_into_is_a_failure_and_nobody_waits_for_ever() -> None:
     here = store_of(b"content")
-    failing = FailingStore(here, Schedule({("open", 1): GONE, ("look", 1): lambda: 1 // 0}))
+    failing = FailingStore(here, Schedule({("open", 1): GONE, ("stat", 1): lambda: 1 // 0}))
     carried = carried_by(failing, store_of(None), Step(Action.COPY, entry_of(here), None))
     reason = "unexpected ZeroDivisionError: integer division or modulo by zero"
     assert carried == SinkAnswer(TICKET, Result(entry_of(here), Outcome.FAILED, reason, code="unexpected"))
@@ -559,6 +561,6 @@ def test_a_name_that_was_taken_of_what_is_not_found_has_vanished_only_if_it_is_n
     here = kind(etags=False)
     here.save(ONE, b"content")
     there = FailingStore(store_of(None), Schedule({("store", 1): TAKEN}))
-    gone = FailingStore(here, Schedule({("look", 1): lambda: here.delete(ONE)}))
+    gone = FailingStore(here, Schedule({("stat", 1): lambda: here.delete(ONE)}))
     carried = carried_by(gone, there, Step(Action.COPY, entry_of(here), None))
     assert carried.result.outcome is (Outcome.FAILED if kind is Ghost else Outcome.VANISHED)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
 import pytest
-from migrator.stores.memory import MemoryStore
+from tests.memory_store import MemoryStore
 
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import MigratorError, MustStop, StoreError
