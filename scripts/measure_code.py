@@ -240,6 +240,10 @@ def run_traced(root: Path, way: str, size: int, number: int) -> None:
             path.write_bytes((raw_id.encode() * (size // 36 + 1))[:size])
         ends = {"up": (f"{folder}/data", "s3"), "down": ("s3", f"{folder}/there")}
         words = ["--bucket", "raws", "--single-bucket", "--engine", "local", "--create-buckets", "--yes", "--json"]
+        Path(folder, "there").mkdir()
+        os.chown(
+            Path(folder, "there"), 1000 if os.geteuid() == 0 else -1, -1
+        )  # as root the program wants a folder of Bytes' user
         for direction in ("up", "down") if way == "down" else ("up",):
             source, target = ends[direction]
             with _profile(str(root / "migrator"), counts) if direction == way else contextlib.nullcontext():
