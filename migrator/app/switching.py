@@ -27,7 +27,7 @@ from migrator.reports.report import Report
 from migrator.reports.text.switch import Switched
 from migrator.reports.text.watch import Watched
 from migrator.switch.guard import Guard
-from migrator.switch.journal import SwitchEnd, Story, SwitchJournal
+from migrator.switch.journal import Story, SwitchEnd, SwitchJournal
 from migrator.switch.parts import parts_of
 from migrator.switch.rollback import roll_back
 from migrator.switch.settings_store import edited_meanwhile

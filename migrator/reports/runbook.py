@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from migrator.reports.formatting import shown
 from migrator.switch.deployment import KINDS, Compose, Debian, Kind, Kubernetes
-from migrator.switch.steps import STEPS, SwitchStep, StepText
+from migrator.switch.steps import STEPS, StepText, SwitchStep
 
 Deployment = Kind
 DEPLOYMENTS: tuple[Deployment, ...] = KINDS
@@ -143,7 +143,10 @@ def _body(step: SwitchStep, book: Runbook, commands: _Commands) -> list[str]:
         ],
         SwitchStep.SETTINGS: _settings(book, commands),
         SwitchStep.START: _block(commands.start),
-        SwitchStep.HEALTH: [*_block(commands.health), "Went well: Bytes runs, and `/health` at its own URL answers 200."],
+        SwitchStep.HEALTH: [
+            *_block(commands.health),
+            "Went well: Bytes runs, and `/health` at its own URL answers 200.",
+        ],
         SwitchStep.PROVE: [
             "In OpenKAT, open a raw file from before, and run a boefje that makes a new one; open that too. Then:",
             "",

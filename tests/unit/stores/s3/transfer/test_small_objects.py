@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
 import pytest
-from tests.memory_store import MemoryStore
 
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import MigratorError, MustStop, StoreError
@@ -20,6 +19,7 @@ from migrator.stores.s3.source import S3Source, S3Target
 from migrator.transfer.file_copier import Stored
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule, quick_patience
+from tests.memory_store import MemoryStore
 from tests.scripted import Reply, Scripted, always, scripted
 
 if not is_available():
