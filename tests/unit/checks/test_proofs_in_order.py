@@ -11,7 +11,7 @@ from migrator.checks.proofs_in_order import AHEAD_WITH_LANE, ProofsInOrder
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import MustStop
 from migrator.core.outcomes import Outcome, Result, Step
-from migrator.core.protocols import Answer
+from migrator.core.protocols import SinkAnswer
 from migrator.transfer.file_copier import Settled, Stored
 from tests.backends import raw_id
 
@@ -41,7 +41,7 @@ class BackwardsLane:
         assert self.has_room
         self._begun.append((ticket, organization, step))
 
-    def carried(self, timeout: float) -> Iterator[Stored | Settled | Answer | tuple[object, str, Step]]:
+    def carried(self, timeout: float) -> Iterator[Stored | Settled | SinkAnswer | tuple[object, str, Step]]:
         ended, self._begun = self._begun[::-1], []
         for ticket, organization, step in ended:
             if step.source.size % 2:
