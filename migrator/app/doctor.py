@@ -26,7 +26,7 @@ from migrator.app.bytes_calls import (
 )
 from migrator.app.options import Options, Prepared
 from migrator.app.ownership import Ownership, bytes_user
-from migrator.app.store_factory import as_refusal, reading
+from migrator.app.store_factory import as_refusal, is_there, reading
 from migrator.config.checks import ALL_WELL, profile_finding
 from migrator.config.settings import DiskLocation, Locations, S3Location, endpoint_identity, is_aws
 from migrator.core.concurrency import run_concurrently
@@ -189,7 +189,13 @@ def _source(
             return _NO_LOOK, SourceSample(exact=False)
     try:
         with as_refusal(), reading(locations.source, RetryPolicy(seconds=0)) as source:
-            look = look_at_source(source, str(locations.source), options.organizations, allow_empty=options.allow_empty)
+            look = look_at_source(
+                source,
+                str(locations.source),
+                options.organizations,
+                allow_empty=options.allow_empty,
+                is_there=is_there(locations.source),
+            )
             sample = sample_of(source, look.organizations, seconds=_SAMPLE_SECONDS)
     except SettingsError:
         raise

@@ -14,7 +14,7 @@ from migrator.app.doctor import first_findings
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.ownership import bytes_user, owner_for
 from migrator.app.place_locks import ground_of, refuse_held
-from migrator.app.store_factory import as_refusal, patience_of, reading, throttle_of, writing
+from migrator.app.store_factory import as_refusal, is_there, patience_of, reading, throttle_of, writing
 from migrator.config.settings import Location, Locations, S3Location, endpoint_identity
 from migrator.config.time_filter import Ages
 from migrator.core.cancellation import Flag
@@ -42,7 +42,13 @@ def first_look(
     `to_write`: the target is to be written, by this run or by the one that is planned, so rights and room matter.
     """
     with as_refusal():
-        look = look_at_source(source, str(locations.source), options.organizations, allow_empty=options.allow_empty)
+        look = look_at_source(
+            source,
+            str(locations.source),
+            options.organizations,
+            allow_empty=options.allow_empty,
+            is_there=is_there(locations.source),
+        )
         findings: tuple[Finding, ...] = locations.findings + age_findings(locations.source, options.ages)
         refused: frozenset[str] = frozenset()
         to_create: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,3 +134,8 @@ def s3_target(locations: Locations, stopping: Stopping) -> Iterator[S3Target]:
             yield store
     finally:
         store.close()
+
+
+def is_there(location: Location) -> bool:
+    """Return False for a data folder that does not exist; a bucket that is missing shows when it is listed."""
+    return not isinstance(location, DiskLocation) or os.path.lexists(location.root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -320,6 +321,13 @@ def _template(word: str) -> Naming:
         return SingleBucket(match.group(1))
     if match := _EACH_TEMPLATE.fullmatch(word):
         return BucketPerOrganization(match.group(1))
+    if word.lower().startswith(("http://", "https://")):
+        raise SettingsError(
+            "location-is-url",
+            f"{word} is the address of a server, not a location.",
+            why="A location names buckets; the server's address is a setting.",
+            cure="Give the address as --endpoint-url (AWS_ENDPOINT_URL), and the location as s3 or s3://bucket/{organization}.",
+        )
     raise SettingsError(
         "location-template",
         f"{word} does not say where an organization's raw files are.",
@@ -328,12 +336,18 @@ def _template(word: str) -> Naming:
     )
 
 
+def near_word(word: str) -> str:
+    """Return '; did you mean s3?' for a word that is nearly one of the two, else a full stop."""
+    near = difflib.get_close_matches(word.lower(), ("disk", "s3"), n=1, cutoff=0.75)
+    return f"; did you mean {near[0]}?" if near else "."
+
+
 def _folder(word: str) -> Path:
     if "/" not in word:
         raise SettingsError(
             "location-unknown",
-            f"{word!r} is no location.",
-            why="It is neither disk nor s3, no file has that name, and a path has a slash in it.",
+            f"Unknown location {word!r}{near_word(word)}",
+            why="It is neither disk nor s3, and there is no file of that name. A path has a slash in it.",
             cure=f"Type disk, s3, the path of an env file, or ./{word} for a folder here.",
         )
     if word.endswith(ENV_FILE_SUFFIXES) and not os.path.isdir(word):

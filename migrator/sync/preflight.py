@@ -26,8 +26,15 @@ class SourceLook:
     stray_bytes: int
 
 
-def look_at_source(source: Source, where: str, chosen: Sequence[str], *, allow_empty: bool) -> SourceLook:
-    """Find the organizations that are to be moved. Raises CannotStart for a source that has none: it may not be mounted."""
+def look_at_source(
+    source: Source, where: str, chosen: Sequence[str], *, allow_empty: bool, is_there: bool = True
+) -> SourceLook:
+    """Find the organizations that are to be moved. Raises CannotStart for a source that has none: it may not be mounted.
+
+    `is_there` is False for a data folder that does not exist.
+    """
+    if not is_there and not allow_empty:
+        raise _missing(where)
     notices: list[Notice] = []
     if chosen:
         organizations = _chosen(source, where, chosen)
@@ -206,10 +213,19 @@ def _too_deep(where: str) -> CannotStart:
     )
 
 
+def _missing(where: str) -> CannotStart:
+    return CannotStart(
+        "source-missing",
+        f"There is no folder {where.removesuffix(' (disk)')}.",
+        why="The path is wrong, or its volume is not mounted.",
+        cure="Check the path; relative paths start at the current folder.",
+    )
+
+
 def _empty(where: str) -> CannotStart:
     return CannotStart(
         "source-empty",
         f"There is no raw file at {where}.",
-        why="A volume that is not mounted and a wrong setting look just like this.",
-        cure="Check the location; if it is truly empty and that is fine, add --allow-empty.",
+        why="The volume may not be mounted there, or the setting names another place.",
+        cure="Check the location. If it is meant to be empty, add --allow-empty.",
     )

@@ -320,7 +320,7 @@ CASES = [
     Case(secret_missing, 2, "aws-keys-half-set", ("AWS_SECRET_ACCESS_KEY",)),
     Case(key_missing, 2, "aws-keys-half-set", ("AWS_ACCESS_KEY_ID",)),
     Case(keys_missing, 2, "no-credentials", ("AWS_ACCESS_KEY_ID",)),
-    Case(data_folder_missing, 3, "source-empty", ("not-mounted",)),
+    Case(data_folder_missing, 3, "source-missing", ("not-mounted",)),
     Case(data_folder_is_a_file, 3, "", ("file",)),
     Case(data_folder_empty, 3, "source-empty", ("mount-point", "--allow-empty")),
     Case(data_folder_with_empty_organizations, 3, "source-empty", ("hollow", "--allow-empty")),

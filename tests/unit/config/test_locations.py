@@ -509,7 +509,6 @@ MISTYPED = [
     "s3:/bucket/{organization}",
     "s3//bucket/{organization}",
     "./{organization}",
-    "https://host/bucket",
     "s3:bucket/x",
 ]
 
@@ -631,3 +630,13 @@ def test_where_bytes_own_settings_point(
 ) -> None:
     found = resolve(*words, environ=environ, **options)
     assert (found.bytes_reads is not None and found.bytes_reads.identity == found.target.identity) is is_target
+
+
+@pytest.mark.parametrize(("word", "meant"), [("S3", "s3"), ("Disk", "disk"), ("dsik", "disk")])
+def test_a_word_that_is_nearly_a_location_gets_the_right_one(word: str, meant: str) -> None:
+    assert refused("location-unknown", "/a", word).what == f"Unknown location {word!r}; did you mean {meant}?"
+
+
+@pytest.mark.parametrize("word", ["https://s3.example.org", "http://127.0.0.1:8333/bucket"])
+def test_the_address_of_a_server_is_named_as_such(word: str) -> None:
+    assert "--endpoint-url" in refused("location-is-url", "/a", word).cure
