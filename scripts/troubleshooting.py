@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 KINDS = {
     "SettingsError": "Usage or settings; nothing was done. Exit status 2.",
     "CannotStart": "Could not start; nothing was moved. Exit status 3.",
-    "MustStop": "Had to stop; the same command goes on where it was. Exit status 3.",
+    "MustStop": "Had to stop; rerun to resume. Exit status 3.",
     "LedgerBusy": "Another run is under way. Exit status 4.",
     "Finding": "A finding of `doctor`, `plan` or `migrate`.",
     "Vanished": "The reason of one raw file.",
@@ -30,7 +30,7 @@ KINDS = {
     "Archived": "The reason of one raw file; the others go on.",
     "BucketFull": "The reason of a bucket's raw files; the others go on. Stops the run where no other bucket is left.",
     "BucketMissing": "The reason of one raw file, or of the whole run.",
-    "StoreFull": "Stops the run; the same command goes on where it was.",
+    "StoreFull": "Stops the run; rerun to resume.",
     "Interrupted": "The run was asked to stop; the raw file is pending, and the same command goes on.",
     "Unavailable": "Tried again by itself, until `--patience` ends; then the run stops with 3, and the same command goes on.",
     "StoreError": "The reason of one raw file, or of the whole run.",

@@ -40,7 +40,7 @@ from migrator.sync.messages import ProgressEvent
 from migrator.sync.preflight import look_at_bucket_names, names_cure
 
 _READERS = 8
-"""Contents under way at once: boto3 gets slower with more threads, and a disk is no faster."""
+"""Contents in flight: boto3 gets slower with more threads, and a disk is no faster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,7 +98,7 @@ def migrate(
     stopping: Stopping,
     on_stopped: Callable[[Report], object] = lambda report: None,
 ) -> Report:
-    """Copy what is missing. Raises MigratorError; whatever began has left a ledger to go on from.
+    """Copy what is missing. Raises MigratorError; every started run leaves a ledger to resume from.
 
     `on_stopped` is given the report of a run that an error ends, before that is raised.
     """

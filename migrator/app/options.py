@@ -25,7 +25,7 @@ from migrator.sync.messages import ProgressEvent
 from migrator.sync.preflight import SourceLook
 
 MOST_JOBS = 512
-"""Requests under way at once if nobody says otherwise: an upper bound, below which the lanes find their own number."""
+"""Requests in flight if nobody says otherwise: an upper bound, below which the lanes find their own number."""
 
 
 class EngineName(str, Enum):

@@ -1,4 +1,4 @@
-"""What the operator does after a run: the steps of the switch, as far as they are still open, and only if nothing stands in the way."""
+"""What the operator does after a run: the steps of the switch, as far as they are still open, and only if there is no blocker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from migrator.core.outcomes import Outcome
 from migrator.reports.report import Report
 from migrator.reports.text.ending import keeps_bytes_out
 
-GO_ON = ("Run the same command again: it goes on where it was.",)
+GO_ON = ("Rerun the same command to resume.",)
 
 
 class Steps(Enum):

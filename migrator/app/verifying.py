@@ -55,7 +55,7 @@ class VerifyRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ends:
-    """What is held against what. The names are for people, the identities for the ledger."""
+    """What is compared with what. The names are for people, the identities for the ledger."""
 
     source: End
     target: Location
@@ -148,7 +148,7 @@ def what_it_proves(level: Level, locations: Locations) -> str:
     if on_s3[1]:
         unseen += (
             f" Up to {SAMPLED} raw files of each organization (all, where it has no more) were also asked for at the target, by HEAD;"
-            " that the others can be read there rests on its listing."
+            " that the others can be read there is known from its listing only."
         )
     if all(on_s3):
         return f"both servers keep the same digest, or what was read at the source has the digest that the target's server keeps. {unseen}"
@@ -240,7 +240,7 @@ def _report_of(
         findings=(*seen.findings, *found_here, *_sample_findings(sample)),
         settings=ends.settings,
         buckets_to_create=(),
-        next_steps=("Run the same command again: it goes on where it was.",) if stopping.signal else (),
+        next_steps=("Rerun the same command to resume.",) if stopping.signal else (),
         seconds=seconds,
         counting_is_final=not stopping.event.is_set(),
         interrupted_by=stopping.signal,

@@ -77,7 +77,7 @@ class Level(Enum):
 class Proof(NamedTuple):
     """What was found out of one raw file.
 
-    `outcome` is proven, unproven, conflict or missing. `how` says what a proof rests on; `reason` why there is none. `digests` are those
+    `outcome` is proven, unproven, conflict or missing. `how` says what a proof relies on; `reason` why there is none. `digests` are those
     of the content, where both ends were read; `entry` is the source as it was when it was read.
     """
 
@@ -319,7 +319,7 @@ class Prover:
 
 
 def _etag_check(kept: Entry, promise: Promise | None, sizes: list[int], *, again: bool) -> tuple[Check | None, str]:
-    """What an ETag can be held against; `again`: what the listing alone told was tried in vain."""
+    """What an ETag can be compared with; `again`: what the listing alone told was tried in vain."""
     if is_plain_md5(kept.etag):
         return (None, "") if again else (EtagCheck(kept.etag, kept.size), OF_MD5)
     known = promise.part_size if promise is not None else None

@@ -1,4 +1,4 @@
-"""``bytes-migrator doctor``: what stands in the way, and whether Bytes itself will work there."""
+"""``bytes-migrator doctor``: blockers, and whether Bytes itself will work there."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ VERSION = option(
 )
 
 
-@command(short_help="Find out beforehand what stands in the way, and whether Bytes will work there.")
+@command(short_help="Report blockers and how to fix each, and whether Bytes will work there.")
 @location_options
 @owner_option
 @option("--organization", "organizations", multiple=True, metavar="NAME", help="Only this one (repeatable).")

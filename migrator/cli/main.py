@@ -26,7 +26,7 @@ from migrator.reports.text.wrapping import joined
 SHORTEST_SECRET = 8
 """Characters; a shorter value is also found in other words."""
 COMMANDS = {
-    "doctor": "Find out beforehand what stands in the way, and whether Bytes will work there.",
+    "doctor": "Report blockers and how to fix each, and whether Bytes will work there.",
     "plan": "Say what `migrate` would do, and write nothing.",
     "migrate": "Copy what is missing at the target; go on after an interruption.",
     "verify": "Prove that both ends hold the same; write or check a manifest.",

@@ -145,7 +145,7 @@ _TRANSFER_OPTIONS = (
     option(
         "--jobs",
         type=click.IntRange(1, 1024),
-        help="At most so many requests at once, over all processes (default: found out while running).",
+        help="At most so many requests at once, over all processes (default: tuned automatically).",
     ),
     option("--create-buckets/--no-create-buckets", default=True, help="Make buckets that are missing (the default)."),
     option(
@@ -177,7 +177,7 @@ _LIMIT_OPTIONS = (
     option(
         "--max-duration",
         metavar="TIME",
-        help="Stop after so long (2h, 90min): what is under way is finished, exit status 7; run again to go on.",
+        help="Stop after so long (2h, 90min): in-flight transfers complete, exit status 7; rerun to resume.",
     ),
 )
 
@@ -286,7 +286,7 @@ def end_of(given: dict[str, Any]) -> Locations:
     if (given["from_"] is None) == (given["to"] is None):
         raise SettingsError(
             "one-end",
-            "One end is held against a manifest, and it takes exactly one of --from and --to.",
+            "One end is compared with a manifest, and it takes exactly one of --from and --to.",
             cure="Type --to s3 or --from disk, for instance.",
         )
     word = given["from_"] if given["to"] is None else given["to"]

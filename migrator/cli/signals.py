@@ -30,7 +30,9 @@ def draining(given: dict[str, Any]) -> Iterator[Stopping]:
         if stopping.event.is_set():
             os._exit(128 + number)
         stopping.ask(signal.Signals(number).name)
-        say(given, f"\nStopping: what is under way is finished, within {DRAIN_SECONDS} s. Once more stops at once.")
+        say(
+            given, f"\nStopping: in-flight transfers complete within {DRAIN_SECONDS} s. Press it again to stop at once."
+        )
         timer = threading.Timer(DRAIN_SECONDS, _give_up, (given, number))
         timer.daemon = True
         timer.start()
@@ -39,7 +41,7 @@ def draining(given: dict[str, Any]) -> Iterator[Stopping]:
     try:
         yield stopping
         if stopping.signal:
-            say(given, f"To go on: {same_command()}")
+            say(given, f"To resume: {same_command()}")
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -62,5 +64,5 @@ def same_command() -> str:
 
 def _give_up(given: dict[str, Any], number: int) -> None:
     """What is under way takes too long; the ledger has the rest."""
-    say(given, f"Stopped with transfers under way. To go on: {same_command()}")
+    say(given, f"Stopped with transfers in flight. To resume: {same_command()}")
     os._exit(128 + number)

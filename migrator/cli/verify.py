@@ -38,7 +38,7 @@ from migrator.reports.text.verify import Verification, verification_as_json, ver
 @option(
     "--level",
     type=click.Choice([level.value for level in Level]),
-    help="What is held against what: sizes; digests that servers keep; contents, read at both ends. Default: etag.",
+    help="What is compared with what: sizes; digests that servers keep; contents, read at both ends. Default: etag.",
 )
 @option(
     "--sample",
@@ -70,7 +70,7 @@ from migrator.reports.text.verify import Verification, verification_as_json, ver
 @option(
     "--jobs",
     type=click.IntRange(1, 1024),
-    help="At most so many requests at once, over all processes (default: found out while running).",
+    help="At most so many requests at once, over all processes (default: tuned automatically).",
 )
 def verify(**given: Any) -> int:
     """Prove that what is at the target is what is at the source. Writes to neither.

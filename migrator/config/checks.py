@@ -91,7 +91,7 @@ def _names(settings: Sequence[Setting]) -> Finding:
         return passed(names.SETTING_NAMES, ALL_WELL[names.SETTING_NAMES])
     return warned(
         names.SETTING_NAMES,
-        f"Set, but read by nobody: {some_of(found)}.",
+        f"Unknown settings, ignored: {some_of(found)}.",
         "Neither Bytes nor boto3 knows these names, so their values have no effect.",
         f"Rename: {some_of([one.partition(' ')[0] + ' to ' + one.split(': ')[1].partition(' ')[0] for one in found])}",
     )

@@ -140,7 +140,7 @@ def _rate(text: str) -> float | None:
 def _bad_bandwidth(text: str, why: str) -> SettingsError:
     return SettingsError(
         "bandwidth",
-        f"--bandwidth {text!r} cannot be meant.",
+        f"--bandwidth {text!r} is invalid.",
         why=why,
         cure='Write it like this: --bandwidth 20MB/s, or with a timetable --bandwidth "08:00-18:00 5MB/s, 50MB/s". '
         "Units are kB, MB, GB, MiB and kbit, Mbit, Gbit a second; `unlimited` is no limit.",

@@ -259,7 +259,7 @@ def _s3_word_end(environment: Environment) -> End:
             "The word s3 means what Bytes' settings say, and they name no bucket.",
             why=f"Neither {BUCKET} nor {BUCKET_PREFIX} is set, so Bytes itself would use its disk.",
             cure=f"Set {BUCKET}=<bucket> and {BUCKET_PER_ORG}=false for one bucket, or {BUCKET_PREFIX}=<prefix> and {BUCKET_PER_ORG}=true"
-            f" for a bucket for each organization; with {ENDPOINT_URL} and keys, in Bytes' env file, given by --env-file FILE.",
+            f" for a bucket for each organization. Put them, {ENDPOINT_URL} and the keys into Bytes' env file: --env-file FILE.",
         )
     _refuse_option_that_names_nothing(naming, environment)
     return _configured_s3_end(naming, environment)

@@ -3,7 +3,7 @@
 ::
 
     MigratorError                  what, why, cure; `name` (kebab-case) and an exit status
-    ├── SettingsError        (2)   options or settings that cannot be meant
+    ├── SettingsError        (2)   options or settings that are invalid
     ├── CannotStart          (3)   nothing was moved: a place, a right or a server is missing
     ├── MustStop             (3)   the run ended early; its ledger says where to go on
     │   └── OutOfPatience          nothing has succeeded for too long; later it may
@@ -62,7 +62,7 @@ def _rebuild(kind: type[MigratorError], name: str, what: str, why: str, cure: st
 
 
 class SettingsError(MigratorError):
-    """Options or settings that cannot be meant; nothing was opened."""
+    """Options or settings that are invalid; nothing was opened."""
 
     exit_status = 2
 

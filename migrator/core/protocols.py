@@ -59,7 +59,7 @@ class Content(Protocol):
 
 
 class Check(Protocol):
-    """Content held against a digest as it streams through."""
+    """Content compared with a digest as it streams through."""
 
     def update(self, data: bytes) -> None: ...
 

@@ -23,7 +23,7 @@ def run_finding(run: str, *, is_running: bool) -> Finding:
             finding_names.UNFINISHED_RUN,
             f"The run {run} was broken off.",
             "What it copied is at the target, and what it began is known.",
-            "Run migrate again: it goes on where it was.",
+            "Rerun migrate to resume.",
         )
     return passed(finding_names.UNFINISHED_RUN, "No run is unfinished.")
 

@@ -93,7 +93,7 @@ def _latency(seen: ServerSeen) -> Iterator[Finding]:
         yield warned(
             finding_names.LATENCY,
             told,
-            "Small files take at least that long each; many are under way at once, so it is slower, not wrong.",
+            "Small files take at least that long each; many are in flight, so it is slower, not wrong.",
             "Run this nearer to the server, if it can be.",
         )
 
@@ -208,7 +208,7 @@ def foreign_finding(where: Sequence[str], looked_at: int) -> Finding:
     )
 
 
-RAWS_LOST = "saved reports, the crisis room, and the deduplication of Docker boefjes call it; single raw files open, by GET /bytes/raw/<id>"
+RAWS_LOST = "Saved reports, the crisis room, and the deduplication of Docker boefjes need it. Single raw files do open"
 
 
 def raws_finding() -> Finding:
@@ -219,9 +219,9 @@ def raws_finding() -> Finding:
     """
     return warned(
         finding_names.BYTES_RAWS,
-        "On S3, Bytes answers HTTP 500 to GET /bytes/raws, always.",
-        f"Bytes 1.18 to 1.20 cannot do this call on S3, whatever the server: {RAWS_LOST}.",
-        "If you need these, stay on disk, or ask OpenKAT for a version of Bytes that has this call on S3.",
+        "On S3, Bytes always answers HTTP 500 to GET /bytes/raws.",
+        f"Bytes 1.18 to 1.20 does not support it there. {RAWS_LOST}.",
+        "If you need these, stay on disk, or ask OpenKAT for a Bytes that supports the call.",
     )
 
 
@@ -239,7 +239,7 @@ def version_finding(version: str) -> Finding:
     age = "older" if (major, minor) < first else "newer"
     return warned(
         finding_names.BYTES_VERSION,
-        f"Bytes {version} is {age} than what this program was held against, 1.18 to 1.20.",
+        f"Bytes {version} is {age} than what this program was compared with, 1.18 to 1.20.",
         "Where it looks for raw files, and which calls it makes, may be different there.",
         "Try it with one organization, and with a test installation, first; the table in docs/bytes-versions.md says what to look at.",
     )

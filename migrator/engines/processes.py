@@ -164,5 +164,5 @@ def _worker_died(exitcode: int) -> MustStop:
         "worker-died",
         f"A worker process {how}.",
         why="Somebody killed it, or the machine ran out of memory.",
-        cure="Run the same command again: it goes on where it was. With little memory, add --jobs 4.",
+        cure="Rerun the same command to resume. With little memory, add --jobs 4.",
     )

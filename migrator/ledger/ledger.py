@@ -3,7 +3,7 @@
 It is a cache of proofs: losing it costs time, never correctness. So whatever is read back is checked as if a stranger had written it.
 All is kept in one table of facts, each with a seal over its key, its content and the two locations; a fact whose seal or form is
 wrong is deleted as if it had never been there. The seal is no secret: it finds damage and careless edits; a forged fact is found by
-`verify`, which never rests on this.
+`verify`, which never relies on this.
 
 With `ledgerfile` the only module with SQL. A `Ledger` is used by one thread, and written by the one process that holds `statefolder.lock`.
 """
@@ -65,7 +65,7 @@ class Ledger:
     ) -> Ledger | None:
         """Open a private copy, also of a ledger that is being written. Nothing is written beside the original.
 
-        None where there is no ledger, or only a damaged one. Identities that are given are held against it. Raises CannotStart.
+        None where there is no ledger, or only a damaged one. Identities that are given are compared with it. Raises CannotStart.
         """
         file = open_copy(path, (source_identity, target_identity))
         return Ledger(file) if file else None

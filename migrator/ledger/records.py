@@ -231,7 +231,7 @@ def _expected_of(value: object = None) -> Expected | None:
 
 
 def read_report(name: str, value: object) -> dict[str, object] | None:
-    """A run's report as it was kept; what it holds is held against its form by who reads it."""
+    """A run's report as it was kept; what it holds is compared with its form by who reads it."""
     return value if isinstance(value, dict) else None
 
 

@@ -141,7 +141,7 @@ class ManifestShards:
             raise MustStop(
                 "manifest-unwritable",
                 f"The manifest in {self.folder} cannot be written: {error.strerror or error}.",
-                cure="Make room, then run the same command again: it goes on where it was.",
+                cure="Make room, then rerun the same command to resume.",
             ) from error
 
 

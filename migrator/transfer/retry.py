@@ -215,8 +215,7 @@ class RetryPolicy:
                 error.name,
                 error.what,
                 why=f"{error.why} Nothing has succeeded for {limit:.0f} seconds.".strip(),
-                cure=error.cure
-                or "Check the endpoint and the server, then run the same command again: it goes on where it was.",
+                cure=error.cure or "Check the endpoint and the server, then rerun the same command to resume.",
             ) from error
         if not nothing_succeeds and tries >= TRIES_WHILE_OTHERS_SUCCEED:
             raise error

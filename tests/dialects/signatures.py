@@ -18,7 +18,7 @@ _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]*)/s3/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})"
 )
 _HASHED_UP_TO = 1 << 20
-"""Bodies up to so many bytes are held against their SHA-256; larger ones would be most of what the table costs."""
+"""Bodies up to so many bytes are compared with their SHA-256; larger ones would be most of what the table costs."""
 
 
 def fault_of(request: Request, access_key: str, secret_key: str) -> tuple[int, str] | None:

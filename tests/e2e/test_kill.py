@@ -204,7 +204,7 @@ def test_a_signal_lets_what_is_under_way_end_and_says_how_to_go_on(
         assert files["discovered"] == len(expected) or not document["counting_is_final"]
         assert files["copied"] == job.arrived(), "what was said to be copied, and what is there"
         assert 0 < files["pending"] < len(expected)
-        assert "To go on: bytes-migrator migrate" in done.stderr
+        assert "To resume: bytes-migrator migrate" in done.stderr
         job.resume()
     oracle.assert_same_contents(expected, oracle.s3_state(server.client(), naming))
 

@@ -33,7 +33,7 @@ from tests.soak.stage import Stage, say
 
 ORGANIZATIONS = ("alpha", "alpha-2", "b1")
 KILLS_A_LEG = 12
-"""A leg is one migration, forth or back, with all its kills; then its ends are held against each other, byte for byte."""
+"""A leg is one migration, forth or back, with all its kills; then its ends are compared with each other, byte for byte."""
 
 VICTIMS = {"all": 7, "coordinator": 2, "worker": 1}
 """Who is killed, and how often: every process of the run, the one that holds the ledger, one of its workers."""

@@ -1,4 +1,4 @@
-"""``scripts/powercut``: the medium as it was at random instants of a migration, held against what the ledger there calls done.
+"""``scripts/powercut``: the medium as it was at random instants of a migration, compared with what the ledger there calls done.
 
 Four ways: to a disk whose ledger lies on the same file system (`together`), on another one (`apart`), from S3 (`from-s3`), and to S3 with
 only the ledger cut off (`to-s3`). From each instant the same command goes on to the end.

@@ -40,7 +40,7 @@ class Recorded(NamedTuple):
 
     @property
     def is_provable(self) -> bool:
-        """Whether a content can be held against this row."""
+        """Whether a content can be compared with this row."""
         return self.is_hashed and self.ended_us is not None
 
 

@@ -77,7 +77,7 @@ def _unreachable(address: str, error: Exception, patience: float, *, is_first: b
     what = f"The Dask scheduler {address} does not answer"
     why = str(error) or type(error).__name__
     if not is_first:
-        cure = "Start it again, then run the same command again: it goes on where it was."
+        cure = "Start it again, then rerun the same command to resume."
         return MustStop("scheduler-gone", f"{what} any more, for {patience:.0f} seconds.", why=why, cure=cure)
     cure = f"Check address and port, and for tls:// that {_CA} is the CA of the cluster's certificates."
     return CannotStart("scheduler-unreachable", f"{what}.", why=why, cure=cure)

@@ -366,7 +366,7 @@ def _shard_kills(order: Order) -> MustStop:
         "shard-kills-workers",
         f"Several workers were lost one after another at the shard {order.prefix or '(all)'} of {order.organization}.",
         why="They may run out of memory, or be killed by who watches over them.",
-        cure="Look at the workers' own logs; then run the same command again: it goes on where it was.",
+        cure="Look at the workers' own logs; then rerun the same command to resume.",
     )
 
 

@@ -161,7 +161,7 @@ class Members:
         if seconds < limit and not (is_first and all_refused):
             return False
         kind = CannotStart if is_first else MustStop
-        again = "" if is_first else " Then run the same command again: it goes on where it was."
+        again = "" if is_first else " Then rerun the same command to resume."
         if all_refused:
             raise kind(
                 "no-worker-fits",

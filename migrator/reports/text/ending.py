@@ -30,11 +30,11 @@ def ending(report: Report) -> Iterator[str]:
     if report.next_steps:
         yield ""
         if not (report.overall.is_clean or report.interrupted_by):
-            yield "First see to what is listed above: until then, Bytes would not find those raw files at the new place."
+            yield "Fix the problems above first: until then, Bytes would not find those raw files at the new place."
         yield from map(shown, report.next_steps)
     elif report.exit_status == 1 and not report.dry_run:
         yield ""
-        yield "First see to what is listed above: until then, Bytes would not find those raw files at the new place."
+        yield "Fix the problems above first: until then, Bytes would not find those raw files at the new place."
 
 
 def forced_lines(report: Report) -> Iterator[str]:

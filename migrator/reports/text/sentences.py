@@ -55,9 +55,7 @@ def verdict(report: Report, see: str = "see above") -> str:
     if report.state == "running":
         return f"The run is under way: {identity(tally)} so far."
     if report.state == "killed":
-        return (
-            f"The run was broken off without a word: {identity(tally)} by then. The same command goes on where it was."
-        )
+        return f"The run was broken off without a word: {identity(tally)} by then. Rerun the same command to resume."
     if report.stopped is not None:
         return f"The run had to stop after {took}: {shown(report.stopped.what)} By then: {identity(tally)}."
     if report.dry_run:
@@ -134,7 +132,7 @@ def identity(tally: Tally) -> str:
 def estimate_lines(estimate: Estimate) -> Iterator[str]:
     """Time and space, and what they rest on."""
     if estimate.seconds[1] > 0:
-        yield f"It would take about {time_range(estimate)}. That rests on"
+        yield f"It would take about {time_range(estimate)}. Assumptions:"
         for index, told in enumerate(estimate.rests_on):
             yield f"  {told}{',' if index < len(estimate.rests_on) - 1 else '.'}"
     if estimate.free_bytes is not None and estimate.free_bytes_after is not None:

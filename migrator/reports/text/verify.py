@@ -35,7 +35,7 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resumed:
-    """What rests on an earlier run of the same verification that was broken off. `oldest` in seconds before now."""
+    """What relies on an earlier run of the same verification that was broken off. `oldest` in seconds before now."""
 
     shards: int
     files: int

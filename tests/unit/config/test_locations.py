@@ -1,4 +1,4 @@
-"""The words of ``--from`` and ``--to``: what each means, what it takes from where, and what cannot be meant."""
+"""The words of ``--from`` and ``--to``: what each means, what it takes from where, and what are invalid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Bytes' environment and ``AWS_*`` say: layers, readings, defaults, and every way in which they cannot be meant."""
+"""What Bytes' environment and ``AWS_*`` say: layers, readings, defaults, and every way in which they are invalid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What deployments are made from: each file is held against its own tool or schema, and against what this program needs."""
+"""What deployments are made from: each file is compared with its own tool or schema, and against what this program needs."""
 
 from __future__ import annotations
 

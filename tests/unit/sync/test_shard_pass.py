@@ -284,7 +284,7 @@ def test_a_scan_that_breaks_off_finishes_no_folder() -> None:
 
 
 def test_a_shard_that_breaks_off_finishes_no_folder_while_others_end() -> None:
-    """Several shards are under way at once; the error of one belongs to it until it ends."""
+    """Several shards are in flight; the error of one belongs to it until it ends."""
     clock, memory = Clock(), Remembered()
     here = MemoryStore(clock_ns=clock.ns, index_folders=True, etags=False, shard_length=1)
     there = MemoryStore()

@@ -1,4 +1,4 @@
-"""Content held against ETags: what proves equality, what proves difference, and what proves nothing."""
+"""Content compared with ETags: what proves equality, what proves difference, and what proves nothing."""
 
 from __future__ import annotations
 

@@ -60,8 +60,8 @@ def _body_too_large(error: boto.ClientError, where: str) -> StoreError:
         "body-too-large",
         f"A proxy or the server takes no request with {of}, for {where} ({answer_of(error)}).",
         why=f"{_limit_of(error)}.",
-        cure=f"Raise it to {most} MiB or more (nginx: client_max_body_size {most}m; 0 is no limit): files of that size go in one request,"
-        f" larger ones in parts of {SMALLEST_PART // MIB} MiB, and S3 takes no parts below 5 MiB. Then run this again.",
+        cure=f"Raise it to {most} MiB or more (nginx: client_max_body_size {most}m; 0 is no limit). Then rerun."
+        f" Smaller files go in one request, larger ones in parts of {SMALLEST_PART // MIB} MiB; S3 takes no parts below 5 MiB.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Large objects read in ranges, several under way at once, each hashed where it arrives."""
+"""Large objects read in ranges, several in flight, each hashed where it arrives."""
 
 from __future__ import annotations
 

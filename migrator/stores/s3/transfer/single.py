@@ -77,7 +77,7 @@ class Reader(Protocol):
 
 
 class S3Content:
-    """An object opened for reading, held against its ETag at the end.
+    """An object opened for reading, compared with its ETag at the end.
 
     `make_reader` begins at the first byte each time; told that it is a second reading, it asks for other ranges than the first one.
     """
