@@ -1,4 +1,4 @@
-"""The words of ``--from`` and ``--to``: what each means, what it takes from where, and what are invalid."""
+"""The words of ``--from`` and ``--to``: what each means, what it takes from where, and what is invalid."""
 
 from __future__ import annotations
 
