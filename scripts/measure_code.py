@@ -269,7 +269,7 @@ def _profile(folder: str, counts: Counter[str]) -> Iterator[None]:
             return
         code = frame.f_code
         where = str(frame.f_globals.get("__name__", ""))
-        if where.startswith("namedtuple_") and code.co_name == "__new__":
+        if where.startswith("namedtuple_") and code.co_name in ("__new__", "<lambda>"):
             counts[f"value {where.removeprefix('namedtuple_')}"] += 1
         elif code.co_name == "__init__" and code.co_filename == "<string>" and where.startswith("migrator"):
             counts[f"value {type(frame.f_locals.get('self')).__name__}"] += 1
