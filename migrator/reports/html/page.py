@@ -25,6 +25,8 @@ from migrator.sync.coordinator import GRAVEST_FIRST, reason_of
 _FOLDER = Path(__file__).parent / "assets"
 _COLOURS = {
     Outcome.COPIED: "good",
+    Outcome.PROVEN: "good",
+    Outcome.UNPROVEN: "todo",
     Outcome.PRESENT: "fine",
     Outcome.MISSING: "todo",
     Outcome.PENDING: "todo",

@@ -265,3 +265,10 @@ def test_a_verification_tells_one_from_many_as_a_migration_does(strays: int, wor
     known = {field.name: getattr(report, field.name) for field in fields(report)}
     text = verification_as_text(Verification(**known, level="etag", proves="its digest"))
     assert words in text.splitlines()
+
+
+def test_the_page_has_what_needs_a_look_before_the_pictures_and_proven_is_good() -> None:
+    page = report_as_html(report_of({"alpha": tally_of(proven=(3, 30))}, command="verify"))
+    assert page.index('id="problems"') < page.index('id="pictures"')
+    assert 'class="fill-good"' in page
+    assert 'class="fill-bad"' not in page
