@@ -96,7 +96,17 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
+_IN_EVERY_RUN = ("it answers 500 at the new place", "its settings are edited meanwhile")
+"""A switch takes seconds of CPU: the other faults are met by ``scripts/test --slow``."""
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(one, id=one.name.replace(" ", "-"), marks=() if one.name in _IN_EVERY_RUN else pytest.mark.slow)
+        for one in FAULTS
+    ],
+)
 def test_what_goes_wrong_leaves_bytes_as_it_was(scene: Scene, fault: Fault) -> None:
     expected = switch_scene.contents(scene)
     before = scene.settings()
@@ -110,6 +120,7 @@ def test_what_goes_wrong_leaves_bytes_as_it_was(scene: Scene, fault: Fault) -> N
     assert "half-way" not in scene.run("status").stderr
 
 
+@pytest.mark.slow
 def test_what_comes_to_the_old_place_after_the_last_pass_is_copied_too(scene: Scene) -> None:
     expected = switch_scene.contents(scene)
     late = "abc00000-0000-4000-8000-000000000000"
@@ -156,7 +167,13 @@ BAD_INPUT = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_INPUT)
+_TOLD_IN_EVERY_RUN = ("unknown lines", "both S3 and disk settings")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(one, marks=() if one in _TOLD_IN_EVERY_RUN else pytest.mark.slow) for one in BAD_INPUT],
+)
 def test_bad_input_is_told_before_anything_is_stopped(scene: Scene, case: str) -> None:
     act, error, status = BAD_INPUT[case]
     more = act(scene)
@@ -168,6 +185,7 @@ def test_bad_input_is_told_before_anything_is_stopped(scene: Scene, case: str) -
     assert scene.is_running()
 
 
+@pytest.mark.slow
 def test_without_a_login_the_plan_says_what_is_not_proven(scene: Scene) -> None:
     expected = switch_scene.contents(scene)
     lines = [line for line in scene.settings().splitlines() if "BYTES_PASSWORD" not in line]
@@ -195,6 +213,7 @@ def test_back_brings_what_was_saved_at_the_new_place(scene: Scene) -> None:
     scene.assert_all_readable(expected)
 
 
+@pytest.mark.slow
 def test_back_keeps_what_was_edited_since(scene: Scene) -> None:
     expected = switch_scene.contents(scene)
     before = scene.settings()
@@ -205,6 +224,7 @@ def test_back_keeps_what_was_edited_since(scene: Scene) -> None:
     scene.assert_all_readable(expected)
 
 
+@pytest.mark.slow
 def test_the_word_disk_leads_from_s3_to_the_data_folder_of_the_settings(scene: Scene) -> None:
     expected = switch_scene.contents(scene)
     scene.run(*scene.to_s3()).expect(0)
@@ -220,6 +240,7 @@ DEPLOYMENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
 def test_each_deployment_is_switched_and_goes_back(scene: Scene, deployment: str) -> None:
     expected = switch_scene.contents(scene)
@@ -267,6 +288,7 @@ def test_a_rehearsal_shows_everything_and_changes_nothing(scene: Scene, state: P
     assert "stop" not in scene.calls()
 
 
+@pytest.mark.slow
 def test_two_switches_at_once_are_refused(scene: Scene) -> None:
     expected = switch_scene.contents(scene)
     control = scene.control.read_text()

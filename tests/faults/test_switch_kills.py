@@ -33,10 +33,16 @@ def scene(moto: S3Server, fresh_names: FreshNames) -> Iterator[Scene]:
 
 
 @pytest.mark.timeout(600)
-def test_killed_before_the_settings_change_and_once_bytes_has_them(scene: Scene) -> None:
+def test_killed_before_the_settings_change(scene: Scene) -> None:
     expected = switch_scene.contents(scene)
     before = killed_at(scene, "forth", "rename", SETTINGS_RENAME, kills_guard=False, expected=expected)
     assert (before.is_killed, before.ended_by, before.on_s3) == (True, "rolled-back", False)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_with_its_guard_once_the_settings_are_changed(scene: Scene) -> None:
+    expected = switch_scene.contents(scene)
     after = killed_at(scene, "forth", "vfork", START_COMMAND, kills_guard=True, expected=expected)
     assert (after.is_killed, after.ended_by, after.on_s3) == (True, "the next switch", False)
 

@@ -49,7 +49,7 @@ class Saver:
 
     def _run(self) -> None:
         number = 0
-        while not self._end.wait(0.1):
+        while not self._end.wait(0.5):
             number += 1
             content = f"saved {number} at {time.time()}".encode()
             with contextlib.suppress(OSError, urllib.error.HTTPError):
