@@ -125,7 +125,9 @@ def _prune(bench: Bench, server: Server, source: str, corpus: Corpus, after: Cal
     tool = tools.ours(bench.program)
     argv = tool.prune(server, source, tool.bucket(SMALL_BUCKET), corpus.files, bench.fresh("state"))
     check = partial(_has_deleted, corpus.files)
-    return Attempt(argv, tool.environment(server), corpus.files, corpus.bytes, check, after)
+    read_by_bytes = {"S3_BUCKET": tool.bucket(SMALL_BUCKET), "BUCKET_PER_ORG": "false"}  # nothing is deleted without
+    env = {**tool.environment(server), **read_by_bytes}
+    return Attempt(argv, env, corpus.files, corpus.bytes, check, after)
 
 
 def _has_deleted(files: int, used: Used) -> str:
