@@ -26,6 +26,7 @@ from migrator.app.bytes_calls import (
 )
 from migrator.app.options import Options, Prepared
 from migrator.app.ownership import Ownership, bytes_user
+from migrator.app.read_through import look_to_read_through
 from migrator.app.store_factory import as_refusal, is_there, reading
 from migrator.config.checks import ALL_WELL, profile_finding
 from migrator.config.settings import DiskLocation, Locations, S3Location, endpoint_identity, is_aws
@@ -54,7 +55,7 @@ from migrator.doctor.server import (
     server_findings,
     version_finding,
 )
-from migrator.doctor.source import SourceSample, source_findings
+from migrator.doctor.source import SourceSample, listing_errors, source_findings
 from migrator.ledger.directory import is_running
 from migrator.ledger.ledger import Ledger
 from migrator.stores.disk.preflight import look_at_disk
@@ -75,10 +76,15 @@ _NO_LOOK = SourceLook(organizations=(), problems=(), stray_bytes=0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoctorRequest:
-    """What the doctor was asked for: a probe that writes, and the version of Bytes, "" for the ones that are known."""
+    """What the doctor was asked for: a probe that writes, and the version of Bytes, "" for the ones that are known.
+
+    `read_through`: look whether nginx can read through to the data folder; `nginx_user`: whom it runs as, None for whom it is known to.
+    """
 
     probe: bool = False
     bytes_version: str = ""
+    read_through: bool = False
+    nginx_user: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -112,12 +118,17 @@ def examine(locations: Locations, options: Options, wish: DoctorRequest, run_id:
             _s3_target(locations.target, options, look, found, wish, run_id, stack)
         else:
             there = _sample_of_disk(locations.target, look)
+            found.findings += listing_errors(there, str(locations.target))
             found.findings += _disk_target(locations.target, options, look, sample, there)
             access = Ownership(locations.target, options, seconds=_SAMPLE_SECONDS)
             access.look()
             found.findings += access.findings(passed=True)
             found.buckets = [(one, None, None) for one in look.organizations]
     found.findings += _writers(locations, options)
+    if wish.read_through:
+        reads = look_to_read_through(locations, nginx_user=wish.nginx_user)
+        found.findings += reads.findings
+        found.nginx = reads.nginx or found.nginx
     found.findings = list(as_forced(found.findings, options.forced))
     found.seconds = time.monotonic() - began
     return found
@@ -204,6 +215,7 @@ def _source(
         return _NO_LOOK, SourceSample(exact=False)
     is_disk = isinstance(locations.source, DiskLocation)
     found.findings += source_findings(look.problems, sample, is_disk=is_disk, now=time.time())
+    found.findings += listing_errors(sample, str(locations.source))
     if asker is not None and isinstance(locations.source, S3Location):
         found.findings.append(_rights_to_read(locations.source, look, asker))
     return look, sample
@@ -263,8 +275,8 @@ def _sample_of_disk(location: DiskLocation, look: SourceLook) -> SourceSample:
     try:
         with reading(location, RetryPolicy(seconds=0)) as target:
             return sample_of(target, look.organizations, seconds=_SAMPLE_SECONDS)
-    except MigratorError:
-        return SourceSample(exact=False)
+    except MigratorError as error:
+        return SourceSample(exact=False, errors=[(location.root.name, error)])
 
 
 # --- a target on S3 ----------------------------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ from migrator.app.planning import (
     keep_learned,
     lane_findings,
     refuse_idle_limits,
+    undated_findings,
+    undated_in,
     with_learned,
 )
 from migrator.app.reporting import first_totals, report_of
@@ -78,6 +80,7 @@ def plan(locations: Locations, options: Options, watch: Watch, stopping: Stoppin
             known = refusals_known(locations.target, prepared.buckets_there, locations, options)
             findings = (
                 *prepared.findings,
+                *undated_findings(options.ages, undated_in(totals, locations.source)),
                 *access.findings(),
                 *as_forced((*known, *empty_findings(totals)), options.forced),
                 *key_findings(recipe, options),
@@ -129,7 +132,8 @@ def migrate(
             totals,
             stopping,
             lambda: (
-                *with_learned(prepared.findings, abilities, totals),
+                *with_learned(prepared.findings, abilities, totals.learned),
+                *undated_findings(options.ages, undated_in(totals, locations.source)),
                 *access.findings(),
                 *as_forced(tuple(empty_findings(totals)), options.forced),
                 *key_findings(recipe, options),
@@ -155,7 +159,7 @@ def migrate(
             _count_what_is_left(totals, ahead, stopping)
         else:
             _give_up_leftovers(ledger, source, prepared, options, stopping)
-        keep_learned(prepared, ledger, abilities, totals)
+        keep_learned(prepared, ledger, abilities, totals.learned)
         report = report_now()
         record.keep(as_kept(report))
         record.end(report.exit_status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -27,6 +27,7 @@ from migrator.doctor.denied_buckets import denials_by, denied_findings
 from migrator.doctor.finding_names import SERVICE_USER
 from migrator.doctor.server import region_finding
 from migrator.ledger.ledger import Ledger
+from migrator.reports.formatting import plural
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.http.curl import is_available
 from migrator.stores.s3.source import S3Source, S3Target, are_alike
@@ -193,6 +194,26 @@ def age_findings(source: Location, ages: Ages) -> tuple[Finding, ...]:
     )
 
 
+def undated_findings(ages: Ages, undated: int, *, deletes: bool = False) -> tuple[Finding, ...]:
+    """How many raw files of the source have no date, where an age was asked for; `deletes`: by a command that deletes."""
+    if not ages or not undated:
+        return ()
+    done = "kept" if deletes else "included, whatever their age is"
+    return (
+        Finding(
+            name="age-unknown",
+            status=FindingStatus.WARNING,
+            seen=f"The source's server lists no date for {plural(undated, 'raw file')}: {done}.",
+            why="Their age is unknown. Copying and verifying include them, for they may be meant; `prune` keeps them.",
+        ),
+    )
+
+
+def undated_in(totals: Totals, source: object) -> int:
+    """How many of the counted raw files have no date. On disk all have one."""
+    return totals.shape.undated if isinstance(source, S3Location) else 0
+
+
 def refuse_idle_limits(locations: Locations, options: Options) -> None:
     """No option is silently ignored."""
     has_s3 = any(isinstance(location, S3Location) for location in (locations.source, locations.target))
@@ -279,20 +300,22 @@ def _place_of(location: S3Location, organization: str) -> str:
     return f"{endpoint_identity(location.access.endpoint_url)} {location.naming.bucket_of(organization)}"
 
 
-def with_learned(findings: tuple[Finding, ...], abilities: Capabilities, totals: Totals) -> tuple[Finding, ...]:
-    """The findings with what the run found out of the server's abilities, told once."""
-    if not totals.learned:
+def with_learned(
+    findings: tuple[Finding, ...], abilities: Capabilities, learned: Mapping[str, int]
+) -> tuple[Finding, ...]:
+    """Return the findings with what workers `learned` of the server's abilities, told once."""
+    if not learned:
         return findings
     others = tuple(one for one in findings if one.name != "server-abilities")
-    return (*others, *ability_findings(abilities.with_learned(totals.learned)))
+    return (*others, *ability_findings(abilities.with_learned(learned)))
 
 
-def keep_learned(prepared: Prepared, ledger: Ledger, abilities: Capabilities, totals: Totals) -> None:
-    """Keep what the run found out, so that the next one does right at once."""
+def keep_learned(prepared: Prepared, ledger: Ledger, abilities: Capabilities, learned: Mapping[str, int]) -> None:
+    """Keep what workers `learned`, so that the next run does right at once."""
     location = prepared.locations.target
     movable = [name for name in prepared.look.organizations if name not in prepared.refused]
-    if totals.learned and isinstance(location, S3Location) and movable:
-        known = abilities.with_learned(totals.learned)
+    if learned and isinstance(location, S3Location) and movable:
+        known = abilities.with_learned(learned)
         ledger.save_abilities(_place_of(location, movable[0]), known.as_dict(), time.time())
 
 

@@ -6,18 +6,20 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
+from migrator.app.bytes_calls import known_finding, newest_looks
 from migrator.app.bytes_reads import AsksBytes, have_same_names, reading_findings, refuse_unknown
 from migrator.app.migrating import new_run_id
 from migrator.app.options import MOST_JOBS, Options, Stopping
 from migrator.app.ownership import Ownership, bytes_user
 from migrator.app.place_locks import Check, Ground, break_lock, ground_of, held_to_prune, mark_findings
-from migrator.app.planning import age_findings, first_look, refuse_idle_limits
+from migrator.app.planning import age_findings, first_look, refuse_idle_limits, undated_findings
 from migrator.app.prune_request import PruneWish, guard_findings, is_confirmed
+from migrator.app.read_through import is_on
 from migrator.app.store_factory import as_refusal, held_ledger, patience_of, reading, throttle_of
 from migrator.checks.audit.audit import AuditSample
 from migrator.checks.prune import ASKED, Ends, ManifestOfRun, Pruned, PruneProof, Pruning, ReadSmall, Remover
 from migrator.checks.verify import Level, Prover
-from migrator.config.settings import DiskLocation, Location, Locations
+from migrator.config.settings import DiskLocation, Location, Locations, S3Location
 from migrator.core.entities import INDEX_LENGTH, Entry, RawFile
 from migrator.core.errors import Interrupted, LedgerBusy, MigratorError, MustStop, StoreError
 from migrator.core.outcomes import Finding, FindingStatus
@@ -32,7 +34,7 @@ from migrator.stores.disk.source import DiskSource
 from migrator.stores.lane_selection import proving_lane
 from migrator.stores.s3.remover import S3Remover, keeps_versions
 from migrator.stores.s3.source import S3Source
-from migrator.sync.preflight import refuse_errors
+from migrator.sync.preflight import as_forced, refuse_errors
 from migrator.transfer.batch_sink import FastLane
 
 
@@ -60,7 +62,12 @@ def prune(
         target=str(locations.target),
         dry_run=run.is_dry,
         pruned=run.pruned,
-        findings=(*findings, *guard_findings(wish, run.pruned), *_remover_findings(run.remover)),
+        findings=(
+            *findings,
+            *undated_findings(options.ages, run.pruned.undated, deletes=True),
+            *guard_findings(wish, run.pruned),
+            *_remover_findings(run.remover),
+        ),
         manifest=str(run.manifest.folder) if run.manifest and not run.is_dry else None,
         seconds=time.monotonic() - started,
         interrupted_by=stopping.signal,
@@ -150,13 +157,23 @@ def _first_findings(
     ground: Ground, seen: tuple[Finding, ...], options: Options, wish: PruneWish, stopping: Stopping
 ) -> tuple[Finding, ...]:
     """What is known before everything is read. Raises MigratorError for what forbids to delete."""
+    reads = _refuse_read_through(ground, options, wish)
+    calls = _refuse_failing_calls(ground, options, wish)
     closed = _refuse_closed(ground.locations, options, wish, stopping)
     read = reading_findings(ground.locations, wish.place, ground.organizations, options)
     with as_refusal():
         if wish.break_lock is not None:
             break_lock(ground, wish.break_lock)
         marks = () if wish.may_delete else mark_findings(ground, wish.command)
-    return (*seen, *closed, *read, *marks, *_kept_versions(ground.source, ground.organizations, options))
+    return (
+        *seen,
+        *reads,
+        *calls,
+        *closed,
+        *read,
+        *marks,
+        *_kept_versions(ground.source, ground.organizations, options),
+    )
 
 
 def _refuse_running(ground: Ground, options: Options) -> None:
@@ -231,6 +248,35 @@ def _refuse_closed(locations: Locations, options: Options, wish: PruneWish, stop
     if wish.may_delete and user is not None and user.uid is not None:
         refuse_errors(found, options.forced)
     return found
+
+
+def _refuse_read_through(ground: Ground, options: Options, wish: PruneWish) -> tuple[Finding, ...]:
+    """Return that read-through is on. Raises CannotStart then: the source is what Bytes reads where S3 has lost an object."""
+    ends = ground.locations
+    found = is_on((ends.source, ends.target, *wish.place.locations))
+    if found is None:
+        return ()
+    if wish.may_delete:
+        refuse_errors((found,), options.forced)
+    return as_forced((found,), options.forced)
+
+
+def _refuse_failing_calls(ground: Ground, options: Options, wish: PruneWish) -> tuple[Finding, ...]:
+    """Return what earlier looks know of Bytes' calls at the target. Raises CannotStart where they fail: nobody could read what is left.
+
+    As in `audit`, the newest look counts, whatever its age; one that failed is disproved by a new one alone.
+    """
+    target = ground.locations.target
+    if not isinstance(target, S3Location) or not isinstance(ground.target, S3Source):
+        return ()
+    held = [name for name in ground.organizations if name not in ground.refused and name not in ground.denied]
+    buckets = tuple(dict.fromkeys(map(ground.target.bucket_of, held)))
+    known = known_finding(newest_looks(options.state, target, buckets), target)
+    if known is None:
+        return ()
+    if wish.may_delete:
+        refuse_errors((known,), options.forced)
+    return as_forced((known,), options.forced)
 
 
 def _counting(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from migrator.app.read_through import ReadThrough
 from migrator.config.env_form import form_finding
 from migrator.config.settings import Location, Locations, S3Location, is_aws, settings_lines
 from migrator.core.errors import MigratorError, SettingsError
@@ -30,9 +31,11 @@ def runbook_of(
     env_files: Sequence[Path],
     bytes_version: str,
     can_verify: bool,
+    reads: ReadThrough | None = None,
 ) -> Runbook:
     """Everything is filled in from the settings; a target on S3 is asked once what it is, and may be away. Writes nothing.
 
+    `reads`: read-through is offered and wanted, so Bytes is switched before everything is copied.
     `env_files` are those whose lines are pasted, and the one that they are pasted into; files that do not exist are left out.
     """
     target = locations.target
@@ -44,6 +47,7 @@ def runbook_of(
         may_need = refuses is None
         endpoint = target.access.endpoint_url
         nginx = nginx_lines(endpoint) if refuses and endpoint else ()
+        nginx = reads.nginx if reads is not None else nginx
     through = proxy_url(endpoint) if endpoint and nginx else ""
     proxied = ("--endpoint-url", through) if nginx and not isinstance(locations.source, S3Location) else ()
     form = form_finding(env_files)
@@ -59,7 +63,8 @@ def runbook_of(
         old_settings=settings_lines(locations.source),
         nginx=nginx,
         proxy_url=through,
-        may_need_nginx=may_need,
+        may_need_nginx=may_need and not nginx,
+        read_through=(reads.without, reads.commands) if reads is not None else None,
         to_s3=isinstance(target, S3Location),
         lost_on_s3=f"{raws.seen} {raws.why} {raws.cure}",
         can_verify=can_verify,

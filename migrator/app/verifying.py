@@ -15,7 +15,7 @@ from migrator.app.engine_factory import engine_of
 from migrator.app.migrating import new_run_id
 from migrator.app.options import MOST_JOBS, Options, Stopping, Watch, are_parted
 from migrator.app.ownership import Ownership
-from migrator.app.planning import first_look
+from migrator.app.planning import first_look, undated_findings, undated_in
 from migrator.app.reporting import buckets_of, totals_of
 from migrator.app.run_state import ProofRecord, known_findings
 from migrator.app.store_factory import End, as_refusal, held_ledger_of, patience_of, reading, throttle_of
@@ -183,7 +183,8 @@ def _verify(seen: _Preflight, options: Options, asked: VerifyRequest, watch: Wat
         for told in access.events():
             coordinator.take_down(told)
         coordinator.run(look.organizations)
-        found_here = (*ledger.findings, *access.findings(), *key_findings(recipe, options), *engine.findings)
+        undated = undated_findings(options.ages, undated_in(totals, ends.source))
+        found_here = (*undated, *ledger.findings, *access.findings(), *key_findings(recipe, options), *engine.findings)
         if not stopping.event.is_set():
             _end_whole(record, sheets, look)
         report = _report_of(seen, asked, record, totals, found_here, time.monotonic() - started, stopping)

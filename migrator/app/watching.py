@@ -15,7 +15,14 @@ from migrator.app.migrating import deadline_of, new_run_id
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.ownership import Ownership
 from migrator.app.place_locks import held_to_copy
-from migrator.app.planning import abilities_of, ability_findings, lane_findings, prepare_to_migrate
+from migrator.app.planning import (
+    abilities_of,
+    ability_findings,
+    keep_learned,
+    lane_findings,
+    prepare_to_migrate,
+    with_learned,
+)
 from migrator.app.reporting import first_totals, report_of
 from migrator.app.run_state import Record
 from migrator.app.store_factory import held_ledger, patience_of, reading, throttle_of
@@ -32,6 +39,7 @@ from migrator.core.tally import Count, Tally
 from migrator.ledger.ledger import Ledger
 from migrator.reports.text.watch import IDLE, STOPPED, Watched
 from migrator.stores.disk.target import try_out
+from migrator.stores.s3.capabilities import Capabilities
 from migrator.sync.change_detector import ChangeDetector, Lag, Rest
 from migrator.sync.coordinator import Coordinator, Engine, Observer, Totals
 from migrator.sync.messages import ProgressEvent
@@ -143,6 +151,8 @@ class _Watching:
         self._is_prepared = True
         self._access: Ownership | None = None
         self._let_in: dict[str, Tally] = {}
+        self._abilities = Capabilities()
+        self._learned: dict[str, int] = {}
 
     def run(self) -> Watched:
         wait = _FIRST_WAIT
@@ -177,17 +187,17 @@ class _Watching:
                 tried, denied = try_bytes_calls(prepared, options, self._ledger, self._run_id, flag)
                 prepared = replace(prepared, denied={**prepared.denied, **denied})
                 self._tried = as_forced(tried, options.forced) or self._tried
-            abilities, prepared = abilities_of(prepared, options, self._ledger, self._run_id, flag)
+            self._abilities, prepared = abilities_of(prepared, options, self._ledger, self._run_id, flag)
             self._findings = (
                 *prepared.findings,
                 *self._tried,
                 *self._ledger.findings,
-                *ability_findings(abilities),
+                *ability_findings(self._abilities),
                 *lane_findings(locations),
             )
             throttle = throttle_of(options, flag)
             recipe = replace(
-                WorkerConfig.of(prepared, options, run_id=self._run_id, abilities=abilities), tells_copied=True
+                WorkerConfig.of(prepared, options, run_id=self._run_id, abilities=self._abilities), tells_copied=True
             )
             engine = stack.enter_context(engine_of(recipe, options, prepared.look.organizations, throttle, flag))
             patience = patience_of(options, flag)
@@ -243,6 +253,7 @@ class _Watching:
         totals = Totals()
         assignments = found.assignments(crew.lookout.young)
         self._coordinator(crew, totals, [crew.lookout]).bring(assignments)
+        self._keep_learned(totals)
         return found.files
 
     def _is_pass_due(self, idle: float) -> bool:
@@ -273,6 +284,7 @@ class _Watching:
         coordinator = self._coordinator(crew, totals, observers)
         self._let_bytes_in(coordinator, totals)
         coordinator.run(organizations)
+        self._keep_learned(totals)
         tally = totals.overall()
         self._passes += 1
         self._passed_at = time.monotonic()
@@ -355,7 +367,13 @@ class _Watching:
         coordinator = self._coordinator(crew, totals, observers, is_last=True)
         self._let_bytes_in(coordinator, totals, again=True)
         coordinator.run(self._prepared.look.organizations)
+        self._keep_learned(totals)
         self._passes += 1
+
+    def _keep_learned(self, totals: Totals) -> None:
+        """Write down at once what workers learned of the server in a pass: `watch` may run for days."""
+        self._learned.update(totals.learned)
+        keep_learned(self._prepared, self._ledger, self._abilities, totals.learned and self._learned)
 
     def _prove(self, crew: _Crew, copied: Sequence[tuple[str, Entry]]) -> tuple[Count, list[Problem]]:
         """Read what was copied at both ends, whatever was proven on its way."""
@@ -407,7 +425,10 @@ class _Watching:
             self._totals,
             seconds,
             self._stopping,
-            findings=(*self._findings, *(self._access.findings() if self._access is not None else ())),
+            findings=(
+                *with_learned(self._findings, self._abilities, self._learned),
+                *(self._access.findings() if self._access is not None else ()),
+            ),
             final=not self._stopping.event.is_set(),
             by_size=self._options.compare_by_size,
             steps=steps,

@@ -108,13 +108,17 @@ class PruneTally:
 
 @dataclass(slots=True)
 class Pruned:
-    """What a run came to, with the first problems: each raw file that was kept, and why."""
+    """What a run came to, with the first problems: each raw file that was kept, and why.
+
+    `undated`: raw files that were left alone because they have no date, and an age was asked for.
+    """
 
     organizations: dict[str, PruneTally] = field(default_factory=dict)
     kept_by: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
     problems_total: int = 0
     strays: int = 0
+    undated: int = 0
     folders_removed: int = 0
 
     def keep(self, raw_file: RawFile, entry: Entry, kind: str, where: str, reason: str) -> None:
@@ -244,9 +248,20 @@ class PruneProof:
         if length:
             self._ends.source.scan_strays(organization, self._note, length=length)
         for shard in shards_of(organization, length):
-            source = admitted(self._ends.source.scan(shard, self._note), self._ages)
+            source = self._of_age(self._ends.source.scan(shard, self._note))
             target = self._target_entries(shard)
             yield from (pair for pair in compare(source, target) if pair.source is not None)
+
+    def _of_age(self, entries: Iterator[Entry]) -> Iterator[Entry]:
+        """Yield the entries that the age options mean. One without a date is kept, and counted: nothing says that it is old enough."""
+        if not self._ages:
+            yield from entries
+            return
+        for entry in admitted(entries, self._ages):
+            if entry.is_undated:
+                self.pruned.undated += 1
+            else:
+                yield entry
 
     def _target_entries(self, shard: Shard) -> Iterable[Entry]:
         if (

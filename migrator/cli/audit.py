@@ -13,7 +13,7 @@ from migrator.app.auditing import audit as run_audit
 from migrator.checks.audit.settings import resolve_audit
 from migrator.cli.doctor import confirm_probe
 from migrator.cli.help import command
-from migrator.cli.logs import log_to
+from migrator.cli.logs import log_forced, log_to
 from migrator.cli.options import (
     age_options,
     ages_of,
@@ -81,6 +81,7 @@ def audit(**given: Any) -> int:
         )
         with draining(given) as stopping:
             report = run_audit(settings, _wish(given), options_of(given), watching(given), stopping)
+        log_forced(report.findings)
     if given["as_json"]:
         click.echo(audit_as_json(report))
     else:

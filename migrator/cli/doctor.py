@@ -32,6 +32,11 @@ VERSION = option(
     default="",
     help="The version of Bytes that is installed, such as 1.19: says whether it is one that is known.",
 )
+NGINX_USER = option(
+    "--nginx-user",
+    metavar="USER[:GROUP]",
+    help="Whom nginx runs as (default: as /etc/nginx/nginx.conf says), for --read-through.",
+)
 
 
 @command(short_help="Report blockers and how to fix each, and whether Bytes will work there.")
@@ -46,6 +51,12 @@ VERSION = option(
     is_flag=True,
     help="Also try what writes: Bytes' own calls on each target bucket, and what the server can do.",
 )
+@option(
+    "--read-through",
+    is_flag=True,
+    help="Look whether nginx can serve from the data folder what S3 does not have yet, and print its lines.",
+)
+@NGINX_USER
 @option("--yes", is_flag=True, help="Do not ask before --probe; needed without a terminal.")
 @state_options
 def doctor(**given: Any) -> int:
@@ -61,7 +72,12 @@ def doctor(**given: Any) -> int:
       bytes-migrator doctor --to disk
     """
     locations = locations_of(given)
-    wish = DoctorRequest(probe=given["probe"], bytes_version=checked_version(given["bytes_version"]))
+    wish = DoctorRequest(
+        probe=given["probe"],
+        bytes_version=checked_version(given["bytes_version"]),
+        read_through=given["read_through"],
+        nginx_user=given["nginx_user"],
+    )
     if wish.probe and not given["yes"]:
         confirm_probe(
             "A small object is written to each target bucket and removed again; buckets that are missing are made. Go on?"

@@ -17,7 +17,7 @@ from migrator.checks.audit.bytes_api import BytesApi
 from migrator.checks.audit.settings import login_of
 from migrator.checks.prune import Pruned
 from migrator.cli.help import command
-from migrator.cli.logs import log_to
+from migrator.cli.logs import log_forced, log_to
 from migrator.cli.options import (
     age_options,
     limit_options,
@@ -89,6 +89,7 @@ def prune(**given: Any) -> int:
         report = run_prune(
             locations, options, wish, _PlainProgress(quiet=given["quiet"] or given["no_progress"]), stopping
         )
+        log_forced(report.findings)
         if given["as_json"]:
             click.echo(prune_as_json(report))
         else:

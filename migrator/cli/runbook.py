@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from migrator.app.read_through import offered_read_through
 from migrator.app.runbook import guessed_deployment, runbook_of
-from migrator.cli.doctor import VERSION, checked_version
+from migrator.cli.doctor import NGINX_USER, VERSION, checked_version
 from migrator.cli.options import location_options, locations_of, option
 from migrator.config.environment import DEBIAN_FILES
 from migrator.reports.runbook import DEPLOYMENTS, Deployment, runbook_as_markdown, tool_words
@@ -34,6 +35,12 @@ _NAMED = {
     help="How Bytes is installed (default: guessed from what is here).",
 )
 @VERSION
+@option(
+    "--read-through",
+    is_flag=True,
+    help="Disk to S3: nginx serves from the data folder what S3 does not have yet, so Bytes is switched first.",
+)
+@NGINX_USER
 @click.pass_context
 def runbook(context: click.Context, /, **given: Any) -> int:
     """Print Markdown with commands to paste: look, copy, stop, copy the rest, verify, new settings, start, try, and the way back.
@@ -42,8 +49,10 @@ def runbook(context: click.Context, /, **given: Any) -> int:
     Examples:
       bytes-migrator runbook --from disk --to new.env --deployment debian
       bytes-migrator runbook --to s3 > switch.md
+      bytes-migrator runbook --to s3 --read-through > switch.md
     """
     locations = locations_of(given)
+    reads = offered_read_through(locations, nginx_user=given["nginx_user"]) if given["read_through"] else None
     deployment = given["deployment"] or guessed_deployment(os.environ, os.getcwd(), tuple(map(str, DEBIAN_FILES)))
     book = runbook_of(
         locations,
@@ -53,6 +62,7 @@ def runbook(context: click.Context, /, **given: Any) -> int:
         env_files=_env_files(given, deployment),
         bytes_version=checked_version(given["bytes_version"]),
         can_verify=_has_command(context, "verify"),
+        reads=reads,
     )
     click.echo(runbook_as_markdown(book), nl=False)
     return 0

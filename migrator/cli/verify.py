@@ -10,7 +10,7 @@ import click
 from migrator.app.verifying import VerifyRequest, verify_against, verify_both
 from migrator.checks.verify import Level
 from migrator.cli.help import command
-from migrator.cli.logs import log_to
+from migrator.cli.logs import log_forced, log_to
 from migrator.cli.options import (
     age_options,
     end_of,
@@ -97,6 +97,7 @@ def verify(**given: Any) -> int:
 
 
 def _show(report: Verification, given: dict[str, Any]) -> int:
+    log_forced(report.findings)
     if given["as_json"]:
         click.echo(verification_as_json(report))
     else:

@@ -31,7 +31,9 @@ _FORMS = (
 class Ages:
     """The moments between which a raw file counts, in seconds since the epoch; None where nothing was asked.
 
-    At or after `newer_than`, and before `older_than`: the two options with the same moment part all raw files in two, with none in both.
+    At or after `newer_than`, and before `older_than`: the two options with the same moment part all raw files that have a date in two,
+    with none in both. Some servers list no date. What only reads or copies takes such a raw file under either option, for it may be
+    meant; what deletes keeps it, for it may not be meant.
     """
 
     newer_than: float | None = None

@@ -49,6 +49,11 @@ class Entry(NamedTuple):
     inode: int = 0
 
     @property
+    def is_undated(self) -> bool:
+        """Return True if the server lists no time for it that can be read. On disk there is always a change time."""
+        return not self.modified_ns and not self.changed_ns
+
+    @property
     def version(self) -> str:
         """Tells this state of the raw file from a later one: the ETag on S3, the modification time on disk."""
         return self.etag or str(self.modified_ns)

@@ -172,6 +172,11 @@ class Shape:
         day = modified_ns // _DAY_NS
         self.days[day if 0 < day < _DAYS_KNOWN else 0] += 1
 
+    @property
+    def undated(self) -> int:
+        """How many raw files have no day that a clock could have given."""
+        return self.days[0]
+
     def merge(self, other: Shape) -> None:
         for mine, theirs in ((self.sizes, other.sizes), (self.moved, other.moved), (self.days, other.days)):
             mine.update(theirs)

@@ -43,6 +43,7 @@ SETTING_NAMES = "setting-names"
 PROFILE_ONLY = "profile-only"
 SECRETS_READABLE = "secrets-readable"
 BYTES_MAY_READ = "bytes-may-read-the-source"
+READ_THROUGH = "read-through"
 ENV_FILE_FORM = "env-file-form"
 
 _OF_SETTINGS = (
@@ -74,6 +75,7 @@ _OF_SERVERS = (
     RIGHTS_SOURCE,
     RIGHTS_TARGET,
     FOREIGN_OBJECTS,
+    READ_THROUGH,
     "libcurl-missing",
 )
 _OF_DISKS = (
@@ -96,7 +98,7 @@ _OF_DISKS = (
     NAME_LENGTH,
 )
 
-KEEP_BYTES_OUT = (BUCKET_NAMES, BYTES_CALLS, BYTES_ANSWERS, SERVICE_USER)
+KEEP_BYTES_OUT = (BUCKET_NAMES, BYTES_CALLS, BYTES_ANSWERS, SERVICE_USER, CLOSED, FOLDERS_ABOVE)
 """Because of these, Bytes cannot read or save at the target, whatever was copied."""
 
 FINDINGS = (BUCKET_NAMES, *_OF_SETTINGS, *_OF_SERVERS, *_OF_DISKS, UNFINISHED_RUN, OTHER_LEDGERS, BYTES_MAY_READ)

@@ -23,7 +23,10 @@ _SHOWN = 100
 def sample_of(
     source: Source, organizations: Sequence[str], *, seconds: float, clock: Callable[[], float] = time.monotonic
 ) -> SourceSample:
-    """Look at the organizations one after another until the time is up; those that were not come to get the others' mean."""
+    """Look at the organizations one after another until the time is up; those that were not come to get the others' mean.
+
+    An error of one organization's listing is kept in the sample, and the others are looked at all the same.
+    """
     sample = SourceSample()
     deadline = clock() + seconds
     for organization in organizations:
@@ -76,8 +79,9 @@ def _look_at(source: Source, organization: str, sample: SourceSample) -> None:
                 sample.empty.append(f"{organization}/{entry.raw_id}")
         newest = max((folder.fingerprint.modified_ns for folder in source.folders(Shard(organization))), default=0)
         sample.newest = max(sample.newest, newest / 1e9)
-    except MigratorError:
-        sample.exact = False  # whoever reads it whole tells what is wrong there
+    except MigratorError as error:
+        sample.exact = False
+        sample.errors.append((organization, error))
     sample.looked_at += count.files
     if is_cut:
         sample.exact = False

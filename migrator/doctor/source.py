@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Finding, Problem
 from migrator.core.tally import Count
 from migrator.doctor import finding_names
-from migrator.doctor.findings import passed, some_of, warned
+from migrator.doctor.findings import failed, passed, some_of, warned
 
 IN_USE_WITHIN = 60.0
 """Seconds since the last change within which Bytes is taken to be at work."""
@@ -18,7 +19,8 @@ IN_USE_WITHIN = 60.0
 class SourceSample:
     """What was met of an end. `counts`: raw files and bytes of each organization, extrapolated where not `exact`.
 
-    `newest` in seconds since the epoch, 0 for nothing; `empty` are raw files of 0 bytes.
+    `newest` in seconds since the epoch, 0 for nothing; `empty` are raw files of 0 bytes. `errors`: organizations that could not be
+    listed, and why.
     """
 
     counts: dict[str, Count] = field(default_factory=dict)
@@ -27,6 +29,7 @@ class SourceSample:
     empty: list[str] = field(default_factory=list)
     newest: float = 0.0
     unreadable: list[str] = field(default_factory=list)
+    errors: list[tuple[str, MigratorError]] = field(default_factory=list)
 
 
 def source_findings(
@@ -35,10 +38,11 @@ def source_findings(
     """`problems` are what lay beside the organizations."""
     files = sum(count.files for count in sample.counts.values())
     about = "" if sample.exact else "about "
-    yield passed(
-        finding_names.SOURCE,
-        f"It looks like Bytes' own: {about}{files:,} raw files of {len(sample.counts)} organizations.",
-    )
+    if not sample.errors:
+        yield passed(
+            finding_names.SOURCE,
+            f"It looks like Bytes' own: {about}{files:,} raw files of {len(sample.counts)} organizations.",
+        )
     yield from _beside(problems)
     unreadable = sample.unreadable + [one.where for one in problems if one.kind == "unreadable-folder"]
     if unreadable:
@@ -83,6 +87,21 @@ _WHY_EMPTY = "Bytes saves empty files too, but an interrupted write or a full di
 _CURE_EMPTY = (
     "They are copied as they are. `bytes-migrator audit --level content` finds those that should have content."
 )
+
+
+_AS_MIGRATE = "See to it first: migrate would meet the same."
+
+
+def listing_errors(sample: SourceSample, where: str) -> Iterator[Finding]:
+    """Yield an error finding for each kind of error that a listing at `where` met, under the name that `migrate` would end with."""
+    kinds: dict[tuple[str, str, str], list[tuple[str, MigratorError]]] = {}
+    for organization, error in sample.errors:
+        kinds.setdefault((error.name, error.why, error.cure), []).append((organization, error))
+    for (name, why, cure), met in kinds.items():
+        organizations = some_of([organization for organization, _ in met])
+        yield failed(
+            name, f"The listing of {organizations} at {where} fails: {met[0][1].what}", why, cure or _AS_MIGRATE
+        )
 
 
 def _beside(problems: Sequence[Problem]) -> Iterator[Finding]:

@@ -20,7 +20,9 @@ class Runbook:
 
     `settings` and `old_settings` are lines for Bytes' env file. `nginx` are the cure's lines, empty where none is needed;
     `may_need_nginx`: that is not known. `can_verify`: this program has that command. `lost_on_s3`: what Bytes cannot do
-    there. `version`: a warning on Bytes' version, or "". `form`: what is odd about the env files' form, and the command
+    there. `read_through`: Bytes is switched first, and nginx reads through to the data folder until these lines take its lines' place;
+    the commands let nginx' user read that folder. `version`: a warning on Bytes' version, or "". `form`: what is odd about the env
+    files' form, and the command
     that mends it.
     """
 
@@ -39,6 +41,7 @@ class Runbook:
     can_verify: bool
     form: tuple[str, str] | None
     version: str
+    read_through: tuple[tuple[str, ...], tuple[str, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +110,29 @@ def _lines(book: Runbook) -> Iterator[str]:
         yield from body
 
 
+_SWITCH_STEPS = (SwitchStep.SETTINGS, SwitchStep.START, SwitchStep.HEALTH)
+_FILL_STEPS = (SwitchStep.LAST_PASS, SwitchStep.VERIFY)
+_READ_THROUGH_ORDER = (
+    SwitchStep.LOOK,
+    SwitchStep.COPY,
+    SwitchStep.STOP,
+    *_SWITCH_STEPS,
+    *_FILL_STEPS,
+    SwitchStep.PROVE,
+)
+"""Bytes is switched before everything is copied."""
+
+
 def _steps(book: Runbook, commands: _Commands) -> Iterator[tuple[str, list[str]]]:
     """Yield title and body of each step: those that `switch` takes by itself, in the same order and by the same commands."""
     if book.nginx:
         yield "Put nginx before the S3 server", _nginx(book)
-    for step, text in STEPS.items():
+    for step in _READ_THROUGH_ORDER if book.read_through else STEPS:
+        text = STEPS[step]
+        if book.read_through and step is SwitchStep.SETTINGS:
+            yield "Let nginx read the data folder", _let_nginx_read(book, book.read_through[1])
+        if book.read_through and step is SwitchStep.PROVE:
+            yield "End reading through", _end_reading_through(book.read_through[0])
         title = f"{text.title}, in {commands.file}" if step is SwitchStep.SETTINGS else text.title
         body = _body(step, book, commands)
         yield title, [*body, "", f"If this fails: {_taken_back(text)}"] if text.undone else body
@@ -125,11 +146,16 @@ def _taken_back(text: StepText) -> str:
 
 def _body(step: SwitchStep, book: Runbook, commands: _Commands) -> list[str]:
     verify = _tool("verify", *book.words) if book.can_verify else _tool("plan", *book.words)
+    otherwise = "see to what is listed" if book.read_through else "start Bytes as it was, and see to what is listed"
+    reads = (
+        ["Bytes reads again: what S3 does not have yet, nginx reads from the data folder."] if book.read_through else []
+    )
     bodies: dict[SwitchStep, list[str]] = {
         SwitchStep.LOOK: _look(book),
         SwitchStep.COPY: [
             *_block(_tool("migrate", *book.words, "--yes")),
             "Repeat it until it copies only a few. Went well: exit status 0.",
+            *(["With read-through this may also wait until Bytes is switched."] if book.read_through else []),
         ],
         SwitchStep.STOP: [*_block(commands.stop), "From here on OpenKAT cannot save or read raw files."],
         SwitchStep.LAST_PASS: [
@@ -138,11 +164,10 @@ def _body(step: SwitchStep, book: Runbook, commands: _Commands) -> list[str]:
         ],
         SwitchStep.VERIFY: [
             *_block(verify),
-            f"Went well: {'exit status 0' if book.can_verify else 'nothing is missing'}. If not, start Bytes as it was, and see to what"
-            " is listed.",
+            f"Went well: {'exit status 0' if book.can_verify else 'nothing is missing'}. If not, {otherwise}.",
         ],
         SwitchStep.SETTINGS: _settings(book, commands),
-        SwitchStep.START: _block(commands.start),
+        SwitchStep.START: [*_block(commands.start), *reads],
         SwitchStep.HEALTH: [
             *_block(commands.health),
             "Went well: Bytes runs, and `/health` at its own URL answers 200.",
@@ -155,6 +180,28 @@ def _body(step: SwitchStep, book: Runbook, commands: _Commands) -> list[str]:
         ],
     }
     return bodies[step]
+
+
+def _let_nginx_read(book: Runbook, rights: Sequence[str]) -> list[str]:
+    """After Bytes was stopped: it makes index folders that its group may not pass until then."""
+    return [
+        *_block(*map(shown, rights)),
+        *_block(_tool("doctor", *book.words, "--read-through")),
+        "Went well: no `error:` of `read-through`. Where nginx runs in a container, mount the data folder there, read-only, at the same"
+        " path.",
+    ]
+
+
+def _end_reading_through(without: Sequence[str]) -> list[str]:
+    return [
+        "Put these lines in place of those above. While nginx reads through, `prune` refuses.",
+        "",
+        "```nginx",
+        *map(shown, without),
+        "```",
+        "",
+        *_block("nginx -t && systemctl reload nginx"),
+    ]
 
 
 def _look(book: Runbook) -> list[str]:
@@ -171,9 +218,13 @@ def _look(book: Runbook) -> list[str]:
     return lines
 
 
+_READS = "It reads through: a raw file that S3 does not have yet is served from the data folder, so Bytes can be switched first."
+_CURES = "This server refuses a call that Bytes makes at every save and every read; without this, Bytes answers HTTP 500 to everything."
+
+
 def _nginx(book: Runbook) -> list[str]:
     return [
-        "This server refuses a call that Bytes makes at every save and every read; without this, Bytes answers HTTP 500 to everything.",
+        _READS if book.read_through else _CURES,
         "In containers, let nginx listen where Bytes' container reaches it, and use that address in place of"
         f" `{book.proxy_url}` everywhere below.",
         "",

@@ -622,5 +622,5 @@ def _with_source(pairs: Iterable[Pair]) -> Iterator[Pair]:
 
 
 def admitted(entries: Iterable[Entry], ages: Ages) -> Iterator[Entry]:
-    """The entries of raw files whose modification time (`LastModified` on S3) is meant."""
-    return (entry for entry in entries if ages.admits(entry.modified_ns / 1e9))
+    """Yield the entries whose modification time (`LastModified` on S3) is meant, and those without one: they may be meant."""
+    return (entry for entry in entries if ages.admits(entry.modified_ns / 1e9) or entry.is_undated)

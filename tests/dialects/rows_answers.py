@@ -429,6 +429,21 @@ _FORMS = (
     ),
     *(
         Row(
+            name=f"listing-without-dates-{age[2:]}",
+            met=f"small gateways, with `{age}`",
+            says="The listing has no `LastModified`.",
+            does="Includes raw files without a date, and says how many there are; `prune` keeps them.",
+            changes=(turns("ListObjectsV2", _edits("<LastModified>[^<]*</LastModified>", "")),),
+            ways=("down",),
+            lanes=("boto3",),
+            options=(age, "2026-01-01"),
+            error="age-unknown",
+            told=("lists no date for 3 raw files",),
+        )
+        for age in ("--newer-than", "--older-than")
+    ),
+    *(
+        Row(
             name=f"modified-{name}",
             met="gateways before other stores",
             says=f"`Last-Modified` is {name.replace('-', ' ')}.",

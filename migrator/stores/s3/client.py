@@ -21,6 +21,7 @@ from s3transfer.utils import ReadFileChunk
 from migrator import __version__
 from migrator.config.settings import DEFAULT_PORTS, S3Access
 from migrator.core.errors import SettingsError
+from migrator.core.read_through import HEADER, STATUS_FOR_IT, is_from_disk
 from migrator.stores.s3.adaptation import Adapting
 from migrator.stores.s3.errors.client_settings import (
     credentials_not_given,
@@ -96,6 +97,7 @@ def connect(
     throttle = throttle or Throttle()
     if throttle.is_on:
         _pay_for_requests(client, throttle)
+    _take_disk_for_missing(client)
     _note_what_was_sent(client, credentials)
     return Connection(cast("S3Client", client), credentials, ca_bundle, adapting, throttle)
 
@@ -215,6 +217,22 @@ def _credentials_of(session: _Session) -> Credentials:
     if credentials is None:
         raise no_credentials()
     return credentials
+
+
+def _take_disk_for_missing(client: Any) -> None:
+    """Have an answer that a proxy took from the data folder raise what S3 raises for an object that is not there."""
+
+    def judge(http_response: Any, parsed: dict[str, Any], **_: Any) -> None:
+        metadata = parsed.get("ResponseMetadata", {})
+        if not is_from_disk(metadata.get("HTTPHeaders", {}).get(HEADER.lower())):
+            return
+        body = parsed.pop("Body", None)
+        if body is not None:
+            body.close()
+        http_response.status_code = metadata["HTTPStatusCode"] = STATUS_FOR_IT  # botocore looks at it after this event
+        parsed["Error"] = {"Code": "NoSuchKey", "Message": "A proxy answered from the data folder."}
+
+    client.meta.events.register_first("after-call.s3", judge)
 
 
 def _note_what_was_sent(client: Any, credentials: Credentials) -> None:

@@ -26,10 +26,11 @@ from migrator.checks.prune import (
     WriteRow,
     batches,
 )
-from migrator.config.time_filter import ANY_AGE
+from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.cancellation import StopFlag
-from migrator.core.entities import Digests, Entry, RawFile
+from migrator.core.entities import Digests, Entry, RawFile, RawId, Shard
 from migrator.core.errors import Interrupted, MustStop, StoreError
+from migrator.core.outcomes import Notify
 from migrator.core.protocols import Source
 from migrator.stores.disk import source as disk
 from migrator.stores.disk.source import DiskSource
@@ -134,6 +135,29 @@ def test_what_is_not_the_same_is_kept_and_told_why(at_once: bool) -> None:
     assert "another size" in reasons[empty.raw_id]
     assert proving.pruned.overall().deletable.files == len(RAW_FILES) - 5
     assert proving.pruned.kept_by == {"unproven": 4, "missing": 1}
+
+
+def test_what_has_no_date_is_kept_and_counted_where_an_age_was_asked_for() -> None:
+    _, _, ends = scene()
+    undated = set(RAW_FILES[2:5])
+    ends = replace(ends, source=Undated(ends.source, {raw_file.raw_id for raw_file in undated}))
+    for ages, went in ((Ages(older_than=4e9), 3), (Ages(newer_than=0.0), 3), (ANY_AGE, 0)):
+        proving = PruneProof(ends, ages=ages, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+        proving.run(["org"], None)
+        assert proving.pruned.undated == went, ages
+        assert proving.pruned.overall().deletable.files == len(RAW_FILES) - went
+
+
+class Undated(FailingStore):
+    """A source whose server lists no date for some raw files."""
+
+    def __init__(self, store: Any, raw_ids: set[RawId]) -> None:
+        super().__init__(store, Schedule())
+        self._raw_ids = raw_ids
+
+    def scan(self, shard: Shard, notify: Notify) -> Iterator[Entry]:
+        for entry in super().scan(shard, notify):
+            yield entry._replace(modified_ns=0, changed_ns=0) if entry.raw_id in self._raw_ids else entry
 
 
 def readable(read: ReadSmall, *, but: RawFile) -> ReadSmall:

@@ -97,8 +97,8 @@ def test_bounds() -> None:
     assert pickle.loads(pickle.dumps(ages)) == ages
 
 
-@given(moment=st.floats(0, 4e9), version=st.floats(0, 4e9))
-def test_one_moment_parts_everything_in_two(moment: float, mark: float) -> None:
+@given(moment=st.floats(0, 4e9), mark=st.floats(0, 4e9))
+def test_one_moment_parts_all_that_has_a_date_in_two(moment: float, mark: float) -> None:
     assert Ages(newer_than=mark).admits(moment) != Ages(older_than=mark).admits(moment)
 
 

@@ -12,7 +12,7 @@ import pytest
 from migrator.config.checks import look_at_settings
 from migrator.config.env_file import Setting
 from migrator.core.entities import RawFile, RawId
-from migrator.core.errors import Unavailable
+from migrator.core.errors import MustStop, Unavailable
 from migrator.core.outcomes import Finding, FindingStatus, Problem
 from migrator.core.tally import Count
 from migrator.doctor import finding_names
@@ -42,8 +42,9 @@ from migrator.doctor.server import (
     server_findings,
     version_finding,
 )
-from migrator.doctor.source import SourceSample, source_findings
+from migrator.doctor.source import SourceSample, listing_errors, source_findings
 from migrator.stores.disk.preflight import look_at_disk
+from tests.fakes import FailingStore, Schedule
 from tests.memory_store import MemoryStore
 
 PASS, WARNING, ERROR = FindingStatus.PASS, FindingStatus.WARNING, FindingStatus.ERROR
@@ -295,6 +296,26 @@ def test_a_sample_ends_when_its_time_is_up() -> None:
     assert sample.looked_at == 1
     assert not sample.exact
     assert {count.bytes for count in sample.counts.values()} == {2}
+
+
+def test_a_listing_that_fails_is_an_error_under_the_name_that_migrate_ends_with() -> None:
+    store = MemoryStore()
+    for organization in ("a", "b", "c"):
+        store.save(RawFile(organization, RawId("00000000-0000-4000-8000-000000000000")), b"12")
+    broken = MustStop("listing-broken", "KeyCount says 3, and 2 keys are there.", why="The server contradicts itself.")
+    for fails in ("entry", "folders"):
+        failing = FailingStore(store, Schedule(at={(fails, 2): broken, (fails, 3): broken}))
+        sample = sample_of(failing, ("a", "b", "c"), seconds=60)
+        assert [organization for organization, _ in sample.errors] == ["b", "c"]
+        [finding] = listing_errors(sample, "s3://bucket")
+        assert finding.name == "listing-broken"
+        assert finding.status is ERROR
+        assert finding.cure
+        assert "b, c" in finding.seen
+        assert "KeyCount" in finding.seen
+        said = {one.name for one in source_findings((), sample, is_disk=False, now=0.0) if one.status is PASS}
+        assert finding_names.SOURCE not in said
+    assert not list(listing_errors(sample_of(store, ("a", "b", "c"), seconds=60), "s3://bucket"))
 
 
 SETTINGS = [

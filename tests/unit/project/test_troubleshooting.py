@@ -6,6 +6,8 @@ import re
 import runpy
 from pathlib import Path
 
+from migrator.doctor.finding_names import FINDINGS
+
 ROOT = Path(__file__).parents[3]
 SCRIPT = runpy.run_path(str(ROOT / "scripts" / "troubleshooting.py"))
 
@@ -17,6 +19,15 @@ def test_the_page_is_what_the_code_says() -> None:
 
 def test_what_explain_prints_is_what_the_code_says() -> None:
     assert SCRIPT["DATA"].read_text() == SCRIPT["data"](ROOT / "migrator"), "run: python scripts/troubleshooting.py"
+
+
+OTHERS_WORDS = {"env-file-form", "source", "rights-source", "rights-target"}
+"""Findings whose texts are put together where they are needed, or are those of an error with an entry of its own."""
+
+
+def test_every_finding_that_can_be_forced_has_an_entry() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    assert {name for name in FINDINGS if f"\n### {name}\n" not in page} <= OTHERS_WORDS
 
 
 def test_every_name_has_an_entry_with_a_text() -> None:

@@ -61,6 +61,8 @@ def ended(report: Report, steps: Steps = Steps.BY_TOTALS, *, is_part: bool = Fal
         (report_of(COPIED, findings=forced(UNTRIED)), Steps.AFTER_THE_STOP, []),
         (report_of(COPIED, findings=forced(INVALID)), Steps.BY_TOTALS, []),
         (report_of(COPIED, findings=forced(replace(BROKEN, name="service-user"))), Steps.ALL, []),
+        (report_of(COPIED, findings=forced(replace(BROKEN, name="closed-to-bytes"))), Steps.ALL, []),
+        (report_of(COPIED, findings=forced(replace(BROKEN, name="folders-above"))), Steps.ALL, []),
         (report_of(COPIED, findings=forced(NO_ROOM)), Steps.AFTER_THE_STOP, ["1. Give Bytes", "2. Start Bytes"]),
         (report_of(COPIED, dry_run=True), Steps.ALL, []),
     ],

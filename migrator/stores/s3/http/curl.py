@@ -18,6 +18,7 @@ from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
 
 from migrator.config.settings import DEFAULT_PORTS
+from migrator.core.read_through import HEADER, STATUS_FOR_IT, is_from_disk
 from migrator.stores.s3.client import NEVER_SENT, Connection
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.http.signing import UNSIGNED, Keys, Signer
@@ -63,6 +64,14 @@ class HttpResponse(NamedTuple):
         """The last header of that name (after a 100, say), None without one."""
         found = re.findall(rb"(?im)^" + name.encode() + rb":[ \t]*([^\r\n]*)", self.headers)
         return found[-1].decode("ascii", "replace").strip() if found else None
+
+
+def answer_to(curl: Any, headers: bytes, body: bytes) -> HttpResponse:
+    """Return the answer that a handle got; one that a proxy took from the data folder is "not there"."""
+    answer = HttpResponse(curl.getinfo(pycurl.RESPONSE_CODE), headers, body)
+    if is_from_disk(answer.header(HEADER)):
+        return HttpResponse(STATUS_FOR_IT, headers, b"")
+    return answer
 
 
 class _NotSent(Exception):
@@ -209,7 +218,7 @@ class CurlClient:
             return None
         body = b"".join(pieces)
         pieces.clear()  # the handle holds on to its function
-        return HttpResponse(curl.getinfo(pycurl.RESPONSE_CODE), headers.getvalue(), body)
+        return answer_to(curl, headers.getvalue(), body)
 
     def _of_this_thread(self, route: Route) -> tuple[Any, Signer]:
         kept: dict[tuple[str, str], tuple[Any, Signer]] = self._local.__dict__.setdefault("kept", {})

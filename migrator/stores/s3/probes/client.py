@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from botocore.handlers import disable_signing
+
 from migrator.config.settings import S3Access
 from migrator.core.errors import AccessDenied, NotTheSame, StoreError, Unavailable
 from migrator.doctor.bytes_calls import UNREADABLE_ANSWER
@@ -51,7 +53,7 @@ Retry = Callable[[Callable[[], "ProbeResponse"]], "ProbeResponse"]
 
 
 class ProbeClient:
-    """One server, by one set of credentials. `like_bytes`: with boto3's own defaults, as Bytes' client has them.
+    """One server, by one set of credentials. `like_bytes`: with boto3's own defaults, as Bytes' client has them. `unsigned`: as a stranger.
 
     Answers are added to `answers`, which askers may share. `retry` is `RetryPolicy.run` where a server that fails for a moment is to be
     waited for; without it, its failure is the answer.
@@ -64,11 +66,14 @@ class ProbeClient:
         like_bytes: bool = False,
         retry: Retry | None = None,
         answers: list[ProbeResponse] | None = None,
+        unsigned: bool = False,
     ) -> None:
         connection = connect(
             access, connect_timeout=SECONDS, read_timeout=SECONDS, tries=1, with_our_choices=not like_bytes
         )
         self.client = connection.client
+        if unsigned:
+            self.client.meta.events.register_first("choose-signer.s3", disable_signing)
         self._adapting = connection.adapting
         self._retry = retry
         self.credentials_from = getattr(connection.credentials, "method", "")

@@ -21,7 +21,7 @@ from migrator.core.errors import MigratorError, Unavailable
 from migrator.core.outcomes import Outcome, Result, Step
 from migrator.core.protocols import Receipt, SinkAnswer
 from migrator.core.size_classes import SMALL_UP_TO
-from migrator.stores.s3.http.curl import NO_HEADERS_OF_CURL, CurlClient, HttpResponse, Route, encoded_key
+from migrator.stores.s3.http.curl import NO_HEADERS_OF_CURL, CurlClient, HttpResponse, Route, answer_to, encoded_key
 from migrator.stores.s3.http.signing import Signer
 from migrator.stores.s3.parsing.etags import clean_etag
 from migrator.stores.s3.transfer.single import ObjectAddress
@@ -101,7 +101,7 @@ class _Request:
         self.ticket, self.raw_file, self.step, self.call, self.began = ticket, raw_file, step, call, began
 
     def answer(self) -> HttpResponse:
-        return HttpResponse(self.curl.getinfo(pycurl.RESPONSE_CODE), self.headers.getvalue(), self.body.getvalue())
+        return answer_to(self.curl, self.headers.getvalue(), self.body.getvalue())
 
 
 class SmallObjectLane:

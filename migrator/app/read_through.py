@@ -1,0 +1,163 @@
+"""Puts read-through together: what nginx gets, whether it can be offered, and whether it is on.
+
+For `runbook`, `doctor` and `switch`: `look_to_read_through` gives nginx' lines and the verdict.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrator.app.store_factory import as_refusal
+from migrator.config.settings import DiskLocation, Location, Locations, S3Location, is_aws
+from migrator.core.entities import RawFile, Shard
+from migrator.core.errors import MigratorError, SettingsError
+from migrator.core.outcomes import Finding, FindingStatus
+from migrator.doctor.bytes_user import PASS, BytesUser, user_exists, user_named
+from migrator.doctor.nginx import LISTEN, DataFolder, nginx_lines, proxy_url, read_through_files
+from migrator.doctor.read_through import (
+    ONLY_WAY,
+    FolderRights,
+    aws_finding,
+    folder_finding,
+    is_on_finding,
+    loop_finding,
+    rights_commands,
+    server_finding,
+)
+from migrator.stores.disk.access import AccessCheck
+from migrator.stores.disk.source import DiskSource
+from migrator.stores.s3.probes.read_through import ask_for_missing, reads_through
+from migrator.sync.preflight import refuse_errors
+
+NGINX = Path("/etc/nginx")
+_HOLD_SERVERS = ("conf.d", "sites-enabled", "http.d")
+_USER = re.compile(r"(?m)^\s*user\s+([^\s;]+)")
+_USERS = ("www-data", "nginx", "http")
+_LOOKS_SECONDS = 10.0
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadThrough:
+    """What can be offered. `nginx`: the lines for its http section, empty where it is not offered; `without`: those that end it.
+
+    `endpoint_url`: Bytes' AWS_ENDPOINT_URL then. `commands` let nginx' user read the data folder, to be run once Bytes is stopped.
+    """
+
+    findings: tuple[Finding, ...]
+    nginx: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    endpoint_url: str = ""
+    commands: tuple[str, ...] = ()
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether nothing that was found is an error."""
+        return all(one.status is not FindingStatus.ERROR for one in self.findings)
+
+
+def look_to_read_through(
+    locations: Locations, *, nginx_user: str | None = None, listen: str = LISTEN, nginx: Path = NGINX
+) -> ReadThrough:
+    """Ask the server, and look at the folder. Writes nothing. Raises SettingsError for another direction than disk to S3; CannotStart."""
+    source, target = locations.source, locations.target
+    if not isinstance(source, DiskLocation) or not isinstance(target, S3Location):
+        raise SettingsError(
+            "read-through-direction",
+            f"There is no read-through from {source} to {target}.",
+            why=ONLY_WAY,
+            cure="Leave it out: copy while Bytes runs, stop it, copy the rest, and switch.",
+        )
+    endpoint = target.access.endpoint_url
+    if endpoint is None or is_aws(endpoint):
+        return ReadThrough(findings=(aws_finding(),))
+    with as_refusal(), closing(DiskSource(source.root)) as disk:
+        organizations = tuple(disk.organizations(lambda notice: None))
+        rights = _rights(disk, source.root, organizations, _nginx_user(nginx_user, nginx))
+        seen, absent = ask_for_missing(target, organizations)
+    findings = (server_finding(seen, absent), folder_finding(rights))
+    if findings[0].status is not FindingStatus.PASS or _is_proxy(endpoint, listen):
+        return ReadThrough(findings=findings, commands=rights_commands(rights))
+    reads = DataFolder(root=source.root, naming=target.naming, organizations=organizations)
+    return ReadThrough(
+        findings=findings,
+        nginx=nginx_lines(endpoint, listen=listen, reads=reads),
+        without=nginx_lines(endpoint, listen=listen),
+        endpoint_url=proxy_url(endpoint, listen=listen),
+        commands=rights_commands(rights),
+    )
+
+
+def offered_read_through(locations: Locations, *, nginx_user: str | None = None, listen: str = LISTEN) -> ReadThrough:
+    """As `look_to_read_through`, with nginx' lines. Raises CannotStart where it cannot be offered.
+
+    That nginx' user cannot read the data folder yet is left as a finding: `commands` give it the rights.
+    """
+    reads = look_to_read_through(locations, nginx_user=nginx_user, listen=listen)
+    refuse_errors(reads.findings[:1], frozenset())
+    if not reads.nginx:
+        refuse_errors((loop_finding(listen),), frozenset())
+    return reads
+
+
+def _is_proxy(endpoint: str, listen: str) -> bool:
+    return endpoint.rstrip("/") == proxy_url(endpoint, listen=listen)
+
+
+def is_on(locations: Iterable[Location], *, nginx: Path = NGINX) -> Finding | None:
+    """Return the error that read-through is on, by answers of these locations' servers and by nginx' files; None without a sign of it."""
+    on_s3 = {one.access.endpoint_url: one for one in locations if isinstance(one, S3Location)}
+    if not on_s3:
+        return None
+    seen_at = [str(endpoint or "AWS") for endpoint, one in on_s3.items() if reads_through(one)]
+    return is_on_finding(seen_at, read_through_files(nginx / name for name in _HOLD_SERVERS))
+
+
+def _nginx_user(named: str | None, nginx: Path) -> BytesUser | None:
+    """Return nginx' user: as named, else by its configuration, else by what distributions call it; None where nothing tells."""
+    if named is not None:
+        return user_named(named)
+    with suppress(OSError, SettingsError):
+        found = _USER.search((nginx / "nginx.conf").read_text(errors="replace"))
+        if found is not None:
+            return user_named(found.group(1))
+    return next((user_named(name) for name in _USERS if user_exists(name)), None)
+
+
+def _rights(disk: DiskSource, root: Path, organizations: Sequence[str], user: BytesUser | None) -> FolderRights:
+    """Look at each raw file for some seconds, with one stat."""
+    group = os.stat(root).st_gid
+    if user is None:
+        return FolderRights(root=str(root), user=None, group=group)
+    above = next(
+        (str(one) for one in reversed(Path(os.path.realpath(root)).parents) if not user.may(os.stat(one), PASS)), ""
+    )
+    closed: list[str] = []
+    files = looked_at = 0
+    until = time.monotonic() + _LOOKS_SECONDS
+    with AccessCheck(root, user) as check:
+        for organization in organizations:
+            with suppress(MigratorError):  # what cannot be listed is told by whoever copies it
+                for entry in disk.scan(Shard(organization), lambda notice: None):
+                    raw_file = RawFile(organization, entry.raw_id)
+                    looked_at += 1
+                    if why := check.why_closed(raw_file):
+                        files += 1
+                        closed += [f"{disk.describe(raw_file)} ({why})"] if len(closed) < _SHOWN else []
+                    if time.monotonic() > until:
+                        break
+    return FolderRights(
+        root=str(root),
+        user=user,
+        group=group,
+        above=above,
+        closed=tuple(closed),
+        closed_files=files,
+        looked_at=looked_at,
+    )

@@ -1,0 +1,44 @@
+"""What a server answers for raw files that it does not have, with and without a signature. Only reads."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from functools import partial
+
+from migrator.config.settings import S3Location
+from migrator.core.concurrency import run_concurrently
+from migrator.core.entities import RawFile, RawId
+from migrator.core.errors import MigratorError
+from migrator.core.read_through import HEADER, is_read_through
+from migrator.doctor.read_through import MissingKey
+from migrator.stores.s3.probes.client import ProbeClient
+
+
+def ask_for_missing(location: S3Location, organizations: Sequence[str]) -> tuple[list[MissingKey], list[str]]:
+    """Ask each bucket for a raw file that nobody has; also returns the buckets that do not exist. Raises MigratorError."""
+    first_of = {location.naming.bucket_of(one): one for one in reversed(organizations)}
+    with (
+        closing(ProbeClient(location.access)) as signed,
+        closing(ProbeClient(location.access, unsigned=True)) as unsigned,
+    ):
+
+        def ask(bucket: str) -> MissingKey | None:
+            where = f"s3://{bucket}"
+            if signed.ask("head_bucket", where, Bucket=bucket).status == 404:
+                return None
+            key = location.naming.key_of(RawFile(first_of[bucket], RawId(str(uuid.uuid4()))))
+            statuses = (asker.ask("get_object", where, Bucket=bucket, Key=key).status for asker in (signed, unsigned))
+            return MissingKey(bucket, *statuses)
+
+        answers = dict(zip(first_of, run_concurrently([partial(ask, bucket) for bucket in first_of]), strict=True))
+    return [one for one in answers.values() if one is not None], [name for name, one in answers.items() if one is None]
+
+
+def reads_through(location: S3Location) -> bool:
+    """Whether an answer from this endpoint carries our header. False too where it does not answer."""
+    with suppress(MigratorError), closing(ProbeClient(location.access)) as asker:
+        answer = asker.ask("list_buckets", str(location))
+        return is_read_through(answer.headers.get(HEADER.lower()))
+    return False
