@@ -1,5 +1,6 @@
-"""Runs the installed command as a process, as an operator would.
+"""Runs the command as a process, as an operator would.
 
+The process is forked from one that has the program imported (`fork_server`); `installed` and `before` start the installed command.
 Whatever it is run for, its output must hold neither a traceback nor a secret. `env` is added to the tests' own, hermetic
 environment; a value of None takes a variable away.
 """
@@ -20,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from tests import fork_server
+from tests.fork_server import Forked
 from tests.servers import SECRET_MARK
 
 TIMEOUT = 120.0
@@ -76,41 +79,38 @@ def run(
     stdin: str = "",
     secrets: Iterable[str] = (),
     before: tuple[str, ...] = (),
+    installed: bool = False,
 ) -> Completed:
     """Run to the end. There is no terminal, so nothing can be asked. `before` are words such as ``setpriv …`` that start it."""
     words = _words(args)
-    began = time.monotonic()
-    done = subprocess.run(
-        [*before, *program(), *words],
-        env=_environment(env),
-        cwd=cwd,
-        timeout=timeout,
-        capture_output=True,
-        check=False,
-        input=stdin.encode(),
-    )
-    out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
-    return _checked(Completed(words, done.returncode, out, err, time.monotonic() - began), env, secrets)
+    argv = [*before, *program(), *words] if before or installed else None
+    with Process(words, argv, env, cwd, secrets, stdin=stdin) as process:
+        return process.finish(timeout)
 
 
 class Process:
-    """The command while it runs, in a process group of its own. A context manager: leaving it kills what is left."""
+    """The command while it runs, in a process group of its own. A context manager: leaving it kills what is left.
+
+    It is forked with the program imported, unless `argv` says how it is to be started.
+    """
 
     def __init__(
-        self, words: tuple[str, ...], argv: list[str], env: Environment | None, cwd: str | None, secrets: Iterable[str]
+        self,
+        words: tuple[str, ...],
+        argv: list[str] | None,
+        env: Environment | None,
+        cwd: str | os.PathLike[str] | None,
+        secrets: Iterable[str],
+        *,
+        stdin: str = "",
     ) -> None:
         self._words, self._env, self._secrets = words, env, tuple(secrets)
         self._began = time.monotonic()
         self._stdout, self._stderr = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
-        self._popen = subprocess.Popen(
-            argv,
-            env=_environment(env),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=self._stdout,
-            stderr=self._stderr,
-            start_new_session=True,
-        )
+        with tempfile.TemporaryFile() if stdin else open(os.devnull, "rb+") as given:
+            given.write(stdin.encode())
+            given.seek(0)
+            self._popen = _started(words, argv, _environment(env), cwd, (given, self._stdout, self._stderr))
         self.pid = self._popen.pid
         _LIVE.add(self)
 
@@ -168,8 +168,32 @@ def start(
     secrets: Iterable[str] = (),
 ) -> Process:
     """Start it and go on; for what is to be killed or watched."""
-    words = _words(args)
-    return Process(words, [*program(), *words], env, cwd, secrets)
+    return Process(_words(args), None, env, cwd, secrets)
+
+
+def _started(
+    words: tuple[str, ...],
+    argv: list[str] | None,
+    environment: dict[str, str],
+    cwd: str | os.PathLike[str] | None,
+    files: tuple[IO[bytes], IO[bytes], IO[bytes]],
+) -> subprocess.Popen[bytes] | Forked:
+    if argv is None:
+        stdin, stdout, stderr = (file.fileno() for file in files)
+        folder = os.fspath(cwd or os.getcwd())
+        forked = fork_server.start(words, environment=environment, folder=folder, files=(stdin, stdout, stderr))
+        if forked is not None:
+            return forked
+    stdin_file, stdout_file, stderr_file = files
+    return subprocess.Popen(
+        argv or [*program(), *words],
+        env=environment,
+        cwd=cwd,
+        stdin=stdin_file,
+        stdout=stdout_file,
+        stderr=stderr_file,
+        start_new_session=True,
+    )
 
 
 def kill_leftovers() -> None:

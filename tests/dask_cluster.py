@@ -11,10 +11,13 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tests import fork_server
+from tests.fork_server import Forked
 from tests.servers import free_ports
 
 READY_SECONDS = 60.0
 ROOT = Path(__file__).parents[1]
+Member = subprocess.Popen[bytes] | Forked
 
 
 class Cluster:
@@ -27,17 +30,17 @@ class Cluster:
         self.address = f"{scheme}://127.0.0.1:{self._port}"
         self.dashboard = f"127.0.0.1:{self._dashboard_port}" if dashboard else ""
         self._log = folder / "cluster.log"
-        self._members: list[subprocess.Popen[bytes]] = []
-        self.scheduler: subprocess.Popen[bytes] | None = None
+        self._members: list[Member] = []
+        self.scheduler: Member | None = None
 
-    def start_scheduler(self) -> subprocess.Popen[bytes]:
+    def start_scheduler(self) -> Member:
         shown = ("--dashboard-address", self.dashboard) if self.dashboard else ("--no-dashboard",)
         self.scheduler = self._start("scheduler", "--host", self.address, *shown)
         return self.scheduler
 
     def start_worker(
         self, name: str, *, env: Mapping[str, str] | None = None, before: tuple[str, ...] = (), jobs: int = 4
-    ) -> subprocess.Popen[bytes]:
+    ) -> Member:
         """`before` are words that start it elsewhere, such as in a name space of its own."""
         words = ("worker", self.address, "--name", name, "--nthreads", str(jobs), "--no-dashboard", "--no-nanny")
         folder = ("--local-directory", str(self._folder / f"worker-{name}"))
@@ -46,11 +49,11 @@ class Cluster:
     def wait_for_workers(self, count: int) -> None:
         self._wait_for_line("Register worker addr", count)  # said by the scheduler, once for each
 
-    def hang(self, member: subprocess.Popen[bytes]) -> None:
+    def hang(self, member: Member) -> None:
         """It is there, and says nothing any more."""
         member.send_signal(signal.SIGSTOP)
 
-    def kill(self, member: subprocess.Popen[bytes]) -> None:
+    def kill(self, member: Member) -> None:
         member.kill()
         member.wait()
 
@@ -75,11 +78,13 @@ class Cluster:
 
     def _start(
         self, *words: str, env: Mapping[str, str] | None = None, before: tuple[str, ...] = ()
-    ) -> subprocess.Popen[bytes]:
+    ) -> Member:
         merged = {**os.environ, **self._env, **(env or {})}
-        merged["PYTHONPATH"] = os.pathsep.join([merged.get("PYTHONPATH_FIRST", ""), str(ROOT)]).lstrip(os.pathsep)
+        paths = (merged.pop("PYTHONPATH_FIRST", ""), merged.get("PYTHONPATH", ""), str(ROOT))
+        merged["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         with open(self._log, "ab") as log:
-            member = subprocess.Popen(
+            member = self._forked(words, merged, log.fileno()) if not before else None
+            member = member or subprocess.Popen(
                 [*before, sys.executable, "-m", "dask", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -90,6 +95,16 @@ class Cluster:
             )
         self._members.append(member)
         return member
+
+    def _forked(self, words: tuple[str, ...], environment: Mapping[str, str], log: int) -> Forked | None:
+        with open(os.devnull, "rb") as nothing:
+            return fork_server.start(
+                words,
+                entry=fork_server.DASK,
+                environment=environment,
+                folder=str(self._folder),
+                files=(nothing.fileno(), log, log),
+            )
 
     def _wait_for_line(self, words: str, count: int) -> None:
         deadline = time.monotonic() + READY_SECONDS

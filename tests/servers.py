@@ -94,10 +94,22 @@ class S3Server:
 
 @functools.cache
 def _session(access_key: str, secret_key: str, region: str) -> Any:
-    """Kept, for reading botocore's service model takes longer than most tests."""
+    """Kept, as is the loader of all sessions: reading botocore's service model takes longer than most tests."""
     import boto3
+    import botocore.session
 
-    return boto3.session.Session(aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name=region)
+    below = botocore.session.Session()
+    below.register_component("data_loader", _loader())
+    return boto3.session.Session(
+        aws_access_key_id=access_key, aws_secret_access_key=secret_key, region_name=region, botocore_session=below
+    )
+
+
+@functools.cache
+def _loader() -> Any:
+    from botocore.loaders import create_loader
+
+    return create_loader()
 
 
 class ServerDied(AssertionError):

@@ -30,7 +30,7 @@ def test_bandwidth_holds_both_ways(lane: str, weed: S3Server, fresh_names: Fresh
     data, fresh, bucket = tmp_path / "data", tmp_path / "fresh", ends.template(ends.single(fresh_names))
     is_large = lane == "parts"
     corpus.make_store(data, {"alpha": 1 if is_large else 200}, sizes=10 * KB, large=[ends.LARGE] if is_large else [])
-    env = without_pycurl(tmp_path / "without") if lane == "careful" else {}
+    env = without_pycurl() if lane == "careful" else {}
     total, rate, largest = (ends.LARGE, 8_000, 8 << 20) if is_large else (200 * 10 * KB, 1_000, 10 * KB)
     for source, target in ((data, bucket), (bucket, fresh)):
         told = migrate("--from", source, "--to", target, "--bandwidth", f"{rate}kB/s", server=weed, env=env)
@@ -43,7 +43,7 @@ def test_bandwidth_holds_both_ways(lane: str, weed: S3Server, fresh_names: Fresh
 def test_requests_are_counted_one_by_one(lane: str, weed: S3Server, fresh_names: FreshNames, tmp_path: Path) -> None:
     data, bucket = tmp_path / "data", ends.template(ends.single(fresh_names))
     corpus.make_store(data, {"alpha": 150}, sizes=100)
-    env = without_pycurl(tmp_path / "without") if lane == "careful" else {}
+    env = without_pycurl() if lane == "careful" else {}
     with gate_before(weed) as gate:
         told = migrate("--from", data, "--to", bucket, "--max-requests", "100/s", server=gate.server, env=env)
         in_first_look = 10

@@ -19,7 +19,7 @@ from tests.servers import S3Server
 
 @pytest.fixture
 def without(tmp_path: Path) -> dict[str, str]:
-    env = without_pycurl(tmp_path / "no-pycurl")
+    env = without_pycurl()
     tried = subprocess.run(
         [sys.executable, "-c", "import pycurl"], env={**os.environ, **env}, capture_output=True, check=False
     )

@@ -26,13 +26,13 @@ Mount = Callable[..., Path]
 @pytest.fixture(params=["libcurl", "boto3"])
 def lane(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     """With the bulk lane, and on a machine that has no libcurl."""
-    return without_pycurl(tmp_path / "no-pycurl") if request.param == "boto3" else {}
+    return without_pycurl() if request.param == "boto3" else {}
 
 
 @pytest.fixture(params=["libcurl", pytest.param("boto3", marks=pytest.mark.slow)])
 def each_lane(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     """As `lane`, without libcurl only where there is time."""
-    return without_pycurl(tmp_path / "no-pycurl") if request.param == "boto3" else {}
+    return without_pycurl() if request.param == "boto3" else {}
 
 
 @pytest.fixture

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+
+from tests.servers import session_folder
 
 
-def without_pycurl(folder: Path) -> dict[str, str]:
-    """The environment in which Python finds a pycurl that fails as a missing shared library does."""
+def without_pycurl() -> dict[str, str]:
+    """The environment in which Python finds a pycurl that fails as a missing shared library does: the same all session long."""
+    folder = session_folder(os.environ)[0] / f"no-pycurl-{os.getpid()}"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "pycurl.py").write_text("raise ImportError('libcurl.so.4: cannot open shared object file')\n")
     paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
