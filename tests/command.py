@@ -166,9 +166,11 @@ def start(
     env: Environment | None = None,
     cwd: str | None = None,
     secrets: Iterable[str] = (),
+    installed: bool = False,
 ) -> Process:
     """Start it and go on; for what is to be killed or watched."""
-    return Process(_words(args), None, env, cwd, secrets)
+    words = _words(args)
+    return Process(words, [*program(), *words] if installed else None, env, cwd, secrets)
 
 
 def _started(

@@ -76,9 +76,7 @@ class Cluster:
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
-    def _start(
-        self, *words: str, env: Mapping[str, str] | None = None, before: tuple[str, ...] = ()
-    ) -> Member:
+    def _start(self, *words: str, env: Mapping[str, str] | None = None, before: tuple[str, ...] = ()) -> Member:
         merged = {**os.environ, **self._env, **(env or {})}
         paths = (merged.pop("PYTHONPATH_FIRST", ""), merged.get("PYTHONPATH", ""), str(ROOT))
         merged["PYTHONPATH"] = os.pathsep.join(filter(None, paths))

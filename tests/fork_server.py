@@ -97,7 +97,9 @@ class Forked:
     def _end_within(self, timeout: float | None) -> int | None:
         if self.returncode is None and select.select([self._connection], [], [], timeout)[0]:
             told = self._connection.recv(64)
-            self.returncode = int(told) if told else -signal.SIGKILL  # the server is gone, and took what it had started with it
+            self.returncode = (
+                int(told) if told else -signal.SIGKILL
+            )  # the server is gone, and took what it had started with it
             self._connection.close()
         return self.returncode
 
@@ -231,15 +233,19 @@ def cpu_seconds() -> float:
 
 def _preload(*, with_dask: bool) -> None:
     """Import what commands import while they run, and have botocore read what it knows of S3."""
-    from migrator.config.settings import S3Access, Secret
     from migrator.cli.main import COMMANDS, Commands
+    from migrator.config.settings import S3Access, Secret
     from migrator.stores.s3.client import connect
 
     for name in COMMANDS:
         Commands()[name]
     for module in _LATE:
         importlib.import_module(module)
-    connect(S3Access(endpoint_url="http://127.0.0.1:1", region="us-east-1", access_key_id="a", secret_access_key=Secret("b")))
+    connect(
+        S3Access(
+            endpoint_url="http://127.0.0.1:1", region="us-east-1", access_key_id="a", secret_access_key=Secret("b")
+        )
+    )
     if with_dask:
         for module in _LATE_WITH_DASK:
             importlib.import_module(module)
@@ -306,6 +312,7 @@ def _become(environment: dict[str, str], folder: str, files: list[int]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
+    tempfile.tempdir = None  # that of the environment, when it is asked for
     os.chdir(folder)
 
 

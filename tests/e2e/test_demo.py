@@ -40,7 +40,7 @@ def temporary(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_shows_every_command_and_that_all_came_back_equal(temporary: Path, hermetic: Path) -> None:
-    done = command.run("demo", *FEW, env={"TMPDIR": str(temporary)}).expect(0)
+    done = command.run("demo", *FEW, env={"TMPDIR": str(temporary)}, installed=True).expect(0)
     for line in (
         "$ bytes-migrator plan --env-file bytes.env --to s3",
         "$ bytes-migrator migrate --env-file bytes.env --to s3 --yes",
@@ -94,7 +94,7 @@ def test_a_large_store_of_own_files_is_capped_and_that_is_said(temporary: Path, 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_stopped_it_removes_what_it_made(temporary: Path, number: int, status: int) -> None:
-    with command.start("demo", "--files", "2000", env={"TMPDIR": str(temporary)}) as process:
+    with command.start("demo", "--files", "2000", env={"TMPDIR": str(temporary)}, installed=True) as process:
         assert process.wait_for(lambda: b"$ bytes-migrator migrate" in os.fsencode(process.output_so_far()[0]))
         process.signal(number)
         process.finish().expect(status)
