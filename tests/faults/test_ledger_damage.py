@@ -1,4 +1,4 @@
-"""Rows 65 to 73 of the fault matrix: a ledger that is gone, wrong or of somebody else, and others at work. More is in `test_ledger`."""
+"""Rows 65 to 73 of the fault matrix: a ledger that is gone, wrong or of somebody else, and others at work. More is in tests/unit/ledger."""
 
 from __future__ import annotations
 
