@@ -240,7 +240,8 @@ def _preload(*, with_dask: bool) -> None:
     for name in COMMANDS:
         Commands()[name]
     for module in _LATE:
-        importlib.import_module(module)
+        with contextlib.suppress(ImportError):  # what is optional may be missing, as it is for the command
+            importlib.import_module(module)
     connect(
         S3Access(
             endpoint_url="http://127.0.0.1:1", region="us-east-1", access_key_id="a", secret_access_key=Secret("b")
