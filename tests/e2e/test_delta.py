@@ -100,11 +100,19 @@ def test_what_hides_in_old_times_is_seen(how: str, weed: S3Server, fresh_names: 
 
 @dataclass
 class Writer:
-    """Saves raw files as Bytes does: the name first, then the content in pieces, then the mode. Without pause until it is stopped."""
+    """Saves raw files as Bytes does: the name first, then the content in pieces, then the mode. As many as it was allowed, until stopped.
+
+    Without a limit, a slow machine gives each pass more to do than the pass before, and the passes never catch up.
+    """
 
     root: Path
     saved: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
+    _allowed: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def allow(self, count: int) -> None:
+        """Have it save so many more."""
+        self._allowed.release(count)
 
     @contextmanager
     def writing(self) -> Iterator[Writer]:
@@ -114,11 +122,12 @@ class Writer:
             yield self
         finally:
             self._stop.set()
+            self._allowed.release()
             thread.join()
 
     def _write(self) -> None:
         generator = random.Random(7)
-        while not self._stop.is_set():
+        while self._allowed.acquire() and not self._stop.is_set():
             raw_id = corpus.new_raw_id(generator)
             folder = self.root / generator.choice(("alpha", "b1")) / raw_id[:3]
             folder.mkdir(parents=True, exist_ok=True)
@@ -140,6 +149,7 @@ def test_passes_while_bytes_writes_lose_nothing(
     copied = 0
     with Writer(data).writing() as writer:
         for _ in range(passes):
+            writer.allow(400)
             told = migrate(*words, server=weed)
             copied += ends.files(told).get("copied", 0)
     assert writer.saved > 100, "it wrote while the passes ran"
