@@ -51,8 +51,8 @@ def problem_of(number: int, kind: str = "failed") -> Problem:
     return Problem(kind, "acme", f"/data/acme/abc/{number}", "Permission denied", RAW_ID, number)
 
 
-def copy_of(raw_id: str, organization: str = "acme", mark: str = "etag-1") -> Provisional:
-    return Provisional(organization, RawId(raw_id), 5, 17 * 10**17, mark)
+def copy_of(raw_id: str, organization: str = "acme", version: str = "etag-1") -> Provisional:
+    return Provisional(organization, RawId(raw_id), 5, 17 * 10**17, version)
 
 
 def begin(ledger: Ledger, run_id: str, started_at: float) -> None:

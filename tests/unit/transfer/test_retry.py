@@ -108,7 +108,7 @@ def test_an_error_without_cure_gets_one() -> None:
     case = Case(seconds=0)
     with pytest.raises(MustStop) as caught:
         case.patience.run(always(Unavailable("unreachable", "It is gone.")))
-    assert "run the same command again" in caught.value.cure
+    assert "rerun the same command" in caught.value.cure
 
 
 def test_while_others_succeed_one_raw_file_is_given_up_and_not_the_run() -> None:
