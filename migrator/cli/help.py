@@ -28,6 +28,8 @@ _SECTIONS = {
             "create_buckets",
             "probe",
             "bytes_version",
+            "read_through",
+            "nginx_user",
             "dry_run",
             "max_delete",
             "break_lock",
