@@ -26,7 +26,7 @@ from migrator.config.settings import DiskLocation, Location, S3Location
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.errors import CannotStart, SettingsError
 from migrator.core.naming import broken_bucket_rule
-from migrator.core.outcomes import Finding, FindingStatus, Problem
+from migrator.core.outcomes import Finding, FindingStatus, Problem, ignore_notice
 from migrator.core.protocols import Source
 from migrator.core.tally import Tally
 from migrator.doctor.disk_checks import access_findings
@@ -194,7 +194,7 @@ def _organizations(target: Source, chosen: Sequence[str]) -> tuple[tuple[str, ..
     if chosen:
         return tuple(chosen), ()
     try:
-        return tuple(sorted(target.organizations(lambda notice: None))), ()
+        return tuple(sorted(target.organizations(ignore_notice))), ()
     except CannotStart as error:
         if error.name != "list-buckets-denied":
             raise

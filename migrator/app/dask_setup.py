@@ -21,7 +21,7 @@ from migrator.config.settings import DiskLocation, S3Location
 from migrator.core.cancellation import Flag, StopFlag
 from migrator.core.entities import Entry, RawFile, Shard
 from migrator.core.errors import CannotStart, SettingsError
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.outcomes import Finding, FindingStatus, ignore_notice
 from migrator.core.protocols import Source
 from migrator.stores.unrecognized import temporary_name
 from migrator.sync.channel import Line
@@ -174,7 +174,7 @@ def _first_raw_files(end: End, organizations: Sequence[str], patience: RetryPoli
         found = (
             (RawFile(organization, entry.raw_id), entry.size)
             for organization in organizations[:_LOOKED_THROUGH]
-            for entry in islice(store.scan(Shard(organization), lambda notice: None), 1)
+            for entry in islice(store.scan(Shard(organization), ignore_notice), 1)
         )
         return tuple(islice(found, _WITNESSES))
 

@@ -14,7 +14,7 @@ from migrator.app.options import Prepared
 from migrator.config.settings import DiskLocation, Location, S3Location
 from migrator.core.entities import RawFile, Shard
 from migrator.core.errors import MigratorError
-from migrator.core.outcomes import Outcome
+from migrator.core.outcomes import Outcome, ignore_notice
 from migrator.core.protocols import Source
 from migrator.ledger.records import RunRow
 from migrator.reports.estimate import Estimate, Measured, Rates, Space, Work, estimate_of
@@ -82,7 +82,7 @@ def _read_rate(source: Source, organization: str) -> float | None:
     """Bytes a second, one raw file after the other; only of S3: on a disk, reading would leave access times behind."""
     began, read = time.monotonic(), 0
     with suppress(MigratorError):
-        for entry in islice(source.scan(Shard(organization), lambda notice: None), _FILES_READ):
+        for entry in islice(source.scan(Shard(organization), ignore_notice), _FILES_READ):
             began = began if read else time.monotonic()
             with source.open(RawFile(organization, entry.raw_id), entry) as content:
                 while read < _BYTES_READ and (data := content.read(1 << 20)):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from migrator.app.store_factory import reading
 from migrator.config.settings import DiskLocation, Locations, S3Location
 from migrator.core.errors import MigratorError, SettingsError
+from migrator.core.outcomes import ignore_notice
 from migrator.doctor.policy import Purpose, S3End, policy
 from migrator.transfer.retry import RetryPolicy
 
@@ -47,6 +48,6 @@ def _organizations_on_disk(locations: Locations) -> tuple[str, ...]:
         return ()
     try:
         with reading(source, RetryPolicy(seconds=0)) as store:
-            return tuple(store.organizations(lambda notice: None))
+            return tuple(store.organizations(ignore_notice))
     except MigratorError:
         return ()  # all buckets of the prefix are meant then

@@ -17,7 +17,7 @@ from migrator.app.store_factory import as_refusal
 from migrator.config.settings import DiskLocation, Location, Locations, S3Location, is_aws
 from migrator.core.entities import RawFile, Shard
 from migrator.core.errors import MigratorError, SettingsError
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.outcomes import Finding, FindingStatus, ignore_notice
 from migrator.doctor.bytes_user import PASS, BytesUser, user_exists, user_named
 from migrator.doctor.nginx import LISTEN, DataFolder, nginx_lines, proxy_url, read_through_files
 from migrator.doctor.read_through import (
@@ -56,11 +56,6 @@ class ReadThrough:
     endpoint_url: str = ""
     commands: tuple[str, ...] = ()
 
-    @property
-    def is_offered(self) -> bool:
-        """Whether nothing that was found is an error."""
-        return all(one.status is not FindingStatus.ERROR for one in self.findings)
-
 
 def look_to_read_through(
     locations: Locations, *, nginx_user: str | None = None, listen: str = LISTEN, nginx: Path = NGINX
@@ -78,7 +73,7 @@ def look_to_read_through(
     if endpoint is None or is_aws(endpoint):
         return ReadThrough(findings=(aws_finding(),))
     with as_refusal(), closing(DiskSource(source.root)) as disk:
-        organizations = tuple(disk.organizations(lambda notice: None))
+        organizations = tuple(disk.organizations(ignore_notice))
         rights = _rights(disk, source.root, organizations, _nginx_user(nginx_user, nginx))
         seen, absent = ask_for_missing(target, organizations)
     findings = (server_finding(seen, absent), folder_finding(rights))
@@ -144,7 +139,7 @@ def _rights(disk: DiskSource, root: Path, organizations: Sequence[str], user: By
     with AccessCheck(root, user) as check:
         for organization in organizations:
             with suppress(MigratorError):  # what cannot be listed is told by whoever copies it
-                for entry in disk.scan(Shard(organization), lambda notice: None):
+                for entry in disk.scan(Shard(organization), ignore_notice):
                     raw_file = RawFile(organization, entry.raw_id)
                     looked_at += 1
                     if why := check.why_closed(raw_file):

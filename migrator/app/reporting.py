@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from migrator.app.next_steps import Steps, next_steps
 from migrator.app.options import Prepared, Stopping
-from migrator.app.switch_steps import Steps, next_steps
 from migrator.config.settings import Locations, S3Location
 from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Finding, NoticeKind

@@ -13,7 +13,7 @@ from migrator.config.environment import layer_of
 from migrator.config.settings import Setting
 from migrator.core.entities import HEX_DIGITS, RawFile, Shard
 from migrator.core.errors import CannotStart, MustStop, StoreError
-from migrator.core.outcomes import Notice
+from migrator.core.outcomes import ignore_notice
 from migrator.core.protocols import Source
 
 _TRIES_EACH = 20
@@ -38,7 +38,7 @@ class Proven:
     unknown: int = 0
 
 
-def sampled(source: Source, organizations: Sequence[str], size: int, seed: int) -> list[RawFile]:
+def sampled(source: Source, organizations: Sequence[str], size: int, seed: str) -> list[RawFile]:
     """Return some raw files of each organization, about `size` in all, without listing everything. Raises StoreError."""
     generator = random.Random(seed)  # noqa: S311 a sample, no secret
     each = -(-size // max(1, len(organizations)))
@@ -48,7 +48,7 @@ def sampled(source: Source, organizations: Sequence[str], size: int, seed: int) 
         prefixes = ["".join(generator.choices(HEX_DIGITS, k=length)) for _ in range(_TRIES_EACH if length else 1)]
         ids: list[RawFile] = []
         for prefix in dict.fromkeys(prefixes):
-            entries = source.scan(Shard(organization, prefix), _ignore)
+            entries = source.scan(Shard(organization, prefix), ignore_notice)
             ids += [RawFile(organization, entry.raw_id) for entry in entries]
             if len(ids) >= each:
                 break
@@ -122,7 +122,3 @@ def _not_given(api: BytesApi, raw_file: RawFile, status: int) -> MustStop:
         why=f"{api.url} was asked for it as OpenKAT asks, after everything was copied and verified.",
         cure="Bytes' log says why it cannot read there; `bytes-migrator doctor --probe` tries its calls.",
     )
-
-
-def _ignore(notice: Notice) -> None:
-    """The migration itself reports strays and unreadable folders."""

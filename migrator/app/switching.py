@@ -79,7 +79,6 @@ class Switching:
         self._health_timeout = health_timeout
         self._watch, self._say, self._stopping = watch, say, stopping
         self._scene = _Scene()
-        self._copied: Report | None = None
         self._stopped_at: float | None = None
         self._guard: Guard | None = None
 
@@ -107,8 +106,7 @@ class Switching:
             refuse_what_doctor_refuses(planned.locations, options, probe=True)
         with self._step(SwitchStep.COPY):
             report = migrate(planned.prepared, options, self._watch, self._stopping)
-            self._copied = report
-            self._refuse_unless_whole(report)
+            self._refuse_unless_whole(report, "Bytes was not stopped")
             self._draw_sample()
             planned.parts.store.stage(planned.old, planned.new, planned.plan.run)
         self._guard = Guard(GUARD_MODULE, self._request)
@@ -117,7 +115,7 @@ class Switching:
         planned = self._planned
         with reading(planned.locations.source, patience_of(self._options, self._stopping.event)) as source:
             organizations = planned.prepared.look.organizations
-            self._scene.sample = sampled(source, organizations, self._sample_size, seed=hash(planned.plan.run))
+            self._scene.sample = sampled(source, organizations, self._sample_size, seed=planned.plan.run)
         if planned.api is not None:
             self._scene.baseline = baseline_of(planned.api, self._scene.sample, planned.plan.source)
 
@@ -212,7 +210,7 @@ class Switching:
         story = self._journal.story() or Story(self._planned.plan)
         stopped = next(one.began for one in story.steps if one.step is SwitchStep.STOP)
         report = _migrate_newer(self._planned.locations, self._options, stopped)
-        self._refuse_unless_whole(report)
+        self._refuse_unless_whole(report, "Bytes is given its old settings again")
         self._scene.late = report.overall[Outcome.COPIED].files
 
     # --- when it fails, and when it ends --------------------------------------------------------------------------------------
@@ -229,12 +227,13 @@ class Switching:
     def _bring_back(self, story: Story) -> None:
         bring_back(self._planned.locations, self._options, story, self._say)
 
-    def _refuse_unless_whole(self, report: Report) -> None:
+    def _refuse_unless_whole(self, report: Report, outcome: str) -> None:
+        """Raise MustStop where a raw file is not at the target; `outcome` is what becomes of Bytes."""
         self._refuse_stopping()
         if report.exit_status != 0:
             raise MustStop(
                 "switch-not-whole",
-                f"Not every raw file could be copied to {report.target}, so Bytes was not stopped.",
+                f"Not every raw file could be copied to {report.target}, so {outcome}.",
                 why=f"See `bytes-migrator report {report.run}`: it lists them with their reasons.",
                 cure="See to what it lists, and run the same command again.",
             )

@@ -12,6 +12,7 @@ from typing import Protocol
 from migrator.app.bytes_calls import try_bytes_calls
 from migrator.app.engine_factory import engine_of
 from migrator.app.migrating import deadline_of, new_run_id
+from migrator.app.next_steps import Steps
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.ownership import Ownership
 from migrator.app.place_locks import held_to_copy
@@ -26,14 +27,13 @@ from migrator.app.planning import (
 from migrator.app.reporting import first_totals, report_of
 from migrator.app.run_state import Record
 from migrator.app.store_factory import held_ledger, patience_of, reading, throttle_of
-from migrator.app.switch_steps import Steps
 from migrator.app.worker_config import WorkerConfig
 from migrator.checks.verify import prove_content
 from migrator.config.settings import DiskLocation, settings_lines
 from migrator.core.cancellation import InnerFlag
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import MigratorError, StoreError
-from migrator.core.outcomes import Finding, Outcome, Problem
+from migrator.core.outcomes import Finding, Outcome, Problem, ignore_notice
 from migrator.core.protocols import Source
 from migrator.core.tally import Count, Tally
 from migrator.ledger.ledger import Ledger
@@ -396,7 +396,7 @@ class _Watching:
         if self._options.organizations:
             return False
         known = self._prepared.look.organizations
-        return any(name not in known for name in crew.source.organizations(lambda notice: None))
+        return any(name not in known for name in crew.source.organizations(ignore_notice))
 
     def _sleep(self, seconds: float, what: str, lookout: ChangeDetector | None = None) -> None:
         """Rest, unless a glance shows that something came in."""

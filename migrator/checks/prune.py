@@ -27,12 +27,13 @@ from migrator.config.time_filter import Ages
 from migrator.core.cancellation import Flag
 from migrator.core.entities import Digests, Entry, Pair, RawFile, RawId, Shard, shards_of
 from migrator.core.errors import Interrupted, MustStop, SourceChanged, StoreError
-from migrator.core.outcomes import Denial, Notice, NoticeKind, Problem, Result
+from migrator.core.outcomes import Denial, Notice, NoticeKind, Problem, Result, ignore_notice
 from migrator.core.protocols import Source
 from migrator.core.size_classes import SMALL_UP_TO
 from migrator.core.tally import Count
+from migrator.ledger.directory import sync_folder
 from migrator.sync.compare import compare
-from migrator.sync.manifest import ROWS, SUMS, ManifestRow, sync_folder
+from migrator.sync.manifest import ROWS, SUMS, ManifestRow
 from migrator.sync.shard_pass import NO_VALID_NAME, NOT_AT_TARGET, admitted
 from migrator.transfer.batch_sink import FastLane
 
@@ -270,7 +271,7 @@ class PruneProof:
             or self._ends.target.is_empty(shard.organization)
         ):
             return ()
-        return self._ends.target.scan(shard, lambda notice: None)
+        return self._ends.target.scan(shard, ignore_notice)
 
     def _note(self, notice: Notice) -> None:
         if notice.kind is NoticeKind.STRAY:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from migrator.config.time_filter import Ages
 from migrator.core.cancellation import Flag
 from migrator.core.entities import RawId, Shard
-from migrator.core.outcomes import Notice
+from migrator.core.outcomes import ignore_notice
 from migrator.core.protocols import Source
 from migrator.sync.shard_pass import admitted
 
@@ -90,7 +90,7 @@ def _lowest(
     """How many raw files the organization has, and the lowest `size` scores, ascending."""
     score, count = scoring(seed), 0
     heap: list[int] = []
-    for entry in admitted(source.scan(Shard(organization), _ignore), ages):
+    for entry in admitted(source.scan(Shard(organization), ignore_notice), ages):
         count += 1
         value = -score(entry.raw_id)
         if len(heap) < size:
@@ -106,7 +106,3 @@ def _last(lowest: array[int], count: int, share: int) -> int:
     if share >= count:
         return _ALL
     return lowest[share - 1] if share else _NONE
-
-
-def _ignore(notice: Notice) -> None:
-    """The pass itself tells strays and unreadable folders."""

@@ -21,7 +21,8 @@ from migrator.core.redaction import HIDDEN, without_secrets
 SYSTEMD_SUFFIXES = (".conf", ".defaults")
 ENV_FILE_SUFFIXES = (".env", *SYSTEMD_SUFFIXES)
 
-_LARGEST_FILE = 1024 * 1024
+LARGEST_FILE = 1024 * 1024
+"""Bytes: what is larger is no env file."""
 """Bytes; more is no env file but a mistyped path, and would be read into memory."""
 
 _HAS_SECRET = re.compile(r"SECRET|PASSWORD|PRIVATE_KEY|TOKEN(?!_FILE|_EXPIRE)|API_(DEV_)?KEY|_URI$|DSN", re.IGNORECASE)
@@ -110,7 +111,7 @@ def _text_of(path: Path) -> tuple[str, bool]:
     """The file's text without a byte order mark, and whether it begins with one."""
     try:
         with path.open("rb") as file:
-            content = file.read(_LARGEST_FILE + 1)
+            content = file.read(LARGEST_FILE + 1)
     except FileNotFoundError as error:
         raise SettingsError(
             "env-file-missing",
@@ -126,7 +127,7 @@ def _text_of(path: Path) -> tuple[str, bool]:
             why=why,
             cure="Give a file that this user may read.",
         ) from error
-    if len(content) > _LARGEST_FILE:
+    if len(content) > LARGEST_FILE:
         raise _not_text(path, "It is larger than 1 MiB.")
     try:
         text = content.decode("utf-8-sig")

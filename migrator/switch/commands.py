@@ -27,6 +27,11 @@ class Ran(NamedTuple):
         return self.status == 0
 
 
+def kubectl(namespace: str, *words: str) -> tuple[str, ...]:
+    """Return the words of a kubectl command; "" namespace is kubectl's current one."""
+    return ("kubectl", *(("--namespace", namespace) if namespace else ()), *words)
+
+
 def run(words: Sequence[str] | str, *, given: str = "", seconds: float = COMMAND_SECONDS) -> Ran:
     """Run a command to its end; text is a shell's command line. Never raises.
 

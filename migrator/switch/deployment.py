@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from migrator.core.errors import CannotStart, MustStop
-from migrator.switch.commands import run
+from migrator.switch.commands import kubectl, run
 
 Kind = Literal["debian", "compose", "kubernetes"]
 KINDS: tuple[Kind, ...] = ("debian", "compose", "kubernetes")
@@ -34,7 +34,7 @@ class Deployment(Protocol):
     def start_command(self) -> str: ...
 
     def spec(self) -> Mapping[str, str]:
-        """What the journal keeps of it; `app.switch_parts` is the inverse."""
+        """What the journal keeps of it; `parts.parts_of` is the inverse."""
         ...
 
     def refuse_unknown(self) -> None:
@@ -221,7 +221,7 @@ class Kubernetes:
         return Kubernetes(self.service, self.namespace, max(1, count))
 
     def words(self, *words: str) -> tuple[str, ...]:
-        return ("kubectl", *(("--namespace", self.namespace) if self.namespace else ()), *words)
+        return kubectl(self.namespace, *words)
 
     def _selector(self) -> str:
         found = run(self.words("get", f"deployment/{self.service}", "--output=json"), seconds=QUICK_SECONDS)

@@ -9,15 +9,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from migrator.config.env_file import Setting
+from migrator.config.env_file import LARGEST_FILE, Setting
 from migrator.config.environment import BACKUP_MARK
 from migrator.core.errors import CannotStart, MustStop
 from migrator.ledger.directory import sync_folder
 from migrator.switch.settings_edit import Wanted, edited, settings_of
-from migrator.switch.settings_store import edited_meanwhile
-
-_LARGEST = 1024 * 1024
-"""Bytes; `config.env_file` takes no more either."""
+from migrator.switch.settings_store import backup_at, edited_meanwhile
 
 
 class SettingsFile:
@@ -38,10 +35,10 @@ class SettingsFile:
             with self._real().open("rb") as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     raise self._unusable("It is not a regular file.")
-                content = file.read(_LARGEST + 1)
+                content = file.read(LARGEST_FILE + 1)
         except OSError as error:
             raise self._unusable(f"The system says: {error.strerror}.") from error
-        if len(content) > _LARGEST:
+        if len(content) > LARGEST_FILE:
             raise self._unusable("It is larger than 1 MiB, so it is no env file.")
         return content
 
@@ -68,12 +65,7 @@ class SettingsFile:
             ) from error
 
     def backup(self, run: str) -> bytes | None:
-        try:
-            return self._backup(run).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise self._trouble(error) from error
+        return backup_at(self._backup(run))
 
     def backup_name(self, run: str) -> str:
         return str(self._backup(run))

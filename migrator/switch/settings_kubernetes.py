@@ -15,10 +15,10 @@ from migrator.config.env_file import Setting
 from migrator.config.environment import known_name
 from migrator.core.errors import CannotStart, MustStop
 from migrator.ledger.directory import sync_folder
-from migrator.switch.commands import run
+from migrator.switch.commands import Ran, kubectl, run
 from migrator.switch.deployment import QUICK_SECONDS
 from migrator.switch.settings_edit import Wanted
-from migrator.switch.settings_store import edited_meanwhile
+from migrator.switch.settings_store import backup_at, edited_meanwhile
 
 
 class SettingsObject:
@@ -78,16 +78,7 @@ class SettingsObject:
             ) from error
 
     def backup(self, run: str) -> bytes | None:
-        try:
-            return self._backup(run).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise MustStop(
-                "switch-settings-failed",
-                f"The backup {self._backup(run)} cannot be read: {error.strerror}.",
-                cure="Make it readable, and run the same command again.",
-            ) from error
+        return backup_at(self._backup(run))
 
     def backup_name(self, run: str) -> str:
         return str(self._backup(run))
@@ -145,9 +136,8 @@ class SettingsObject:
                 cure="Name the Secret or ConfigMap that Bytes has its environment from.",
             ) from error
 
-    def _kubectl(self, *words: str, given: str = "") -> Any:
-        namespace = ("--namespace", self.namespace) if self.namespace else ()
-        return run(("kubectl", *namespace, *words), given=given, seconds=QUICK_SECONDS)
+    def _kubectl(self, *words: str, given: str = "") -> Ran:
+        return run(kubectl(self.namespace, *words), given=given, seconds=QUICK_SECONDS)
 
 
 def _encoded(data: Mapping[str, str]) -> bytes:

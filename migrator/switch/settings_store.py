@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol
 
 from migrator.config.env_file import Setting
@@ -23,7 +24,7 @@ class SettingsStore(Protocol):
         ...
 
     def spec(self) -> Mapping[str, str]:
-        """What the journal keeps of it; `app.switch_parts` is the inverse."""
+        """What the journal keeps of it; `parts.parts_of` is the inverse."""
         ...
 
     def read(self) -> bytes:
@@ -83,6 +84,20 @@ def restore(store: SettingsStore, run: str, names: tuple[str, ...], new_digest: 
         return f"{store.where} was edited meanwhile, and has the old place"
     store.replace(now, changed, run)
     return f"{store.where} was edited meanwhile: that is kept, and the lines that this program changed are the old ones"
+
+
+def backup_at(path: Path) -> bytes | None:
+    """Return the content of a backup; None where there is none. Raises MustStop where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise MustStop(
+            "switch-settings-failed",
+            f"The backup {path} cannot be read: {error.strerror}.",
+            cure="Make it readable, and run the same command again.",
+        ) from error
 
 
 def edited_meanwhile(where: str) -> MustStop:

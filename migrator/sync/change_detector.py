@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from migrator.core.entities import HEX_DIGITS, INDEX_LENGTH, Entry, Fingerprint, Provisional, RawFile, RawId, Shard
+from migrator.core.outcomes import ignore_notice
 from migrator.core.protocols import Source
 from migrator.core.tally import Count
 from migrator.sync.messages import Assignment, ProgressEvent
@@ -144,7 +145,7 @@ class ChangeDetector:
             since, met = seen.since(prefix, now), seen.met.get(prefix, {})
             seen.put(prefix, now)
             newest = seen.met[prefix] = {}
-            for entry in self._source.scan(Shard(organization, prefix), lambda notice: None):
+            for entry in self._source.scan(Shard(organization, prefix), ignore_notice):
                 if entry.changed_ns < since:
                     continue
                 if entry.changed_ns >= now.changed_ns:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.entities import Shard
 from migrator.core.errors import MigratorError
-from migrator.core.outcomes import Notice
+from migrator.core.outcomes import ignore_notice
 from migrator.core.protocols import Source
 from migrator.core.tally import Count
 from migrator.sync.shard_pass import admitted
@@ -86,7 +86,7 @@ class SourceCounter:
         """Add the organization's raw files to `counts`; whether it came to its end."""
         if self._ending.is_set():
             return False
-        entries = self._source.scan(Shard(organization), _ignore)
+        entries = self._source.scan(Shard(organization), ignore_notice)
         for entry in admitted(entries, self._ages) if self._ages else entries:
             for count in counts:
                 count.add(entry.size)
@@ -100,7 +100,3 @@ def _sum(counts: Iterable[Count]) -> Count:
     for count in counts:
         total.merge(count)
     return total
-
-
-def _ignore(notice: Notice) -> None:
-    """The pass itself tells strays and unreadable folders."""

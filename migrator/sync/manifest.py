@@ -24,6 +24,7 @@ from typing import IO, NamedTuple
 from migrator.core.entities import INDEX_LENGTH, Digests, RawFile, RawId, Shard, is_raw_id
 from migrator.core.errors import CannotStart, MustStop, SettingsError
 from migrator.core.naming import disk_path_of, is_organization, raw_file_at_disk_path
+from migrator.ledger.directory import sync_folder
 
 SUMS = ".sha256"
 ROWS = ".ndjson"
@@ -157,15 +158,6 @@ def _replacing(path: Path, mark: str = "") -> Iterator[IO[bytes]]:
         os.fsync(descriptor)
     beside.replace(path)
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in it durable. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # --- reading -------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from itertools import islice
 from migrator.core.entities import HEX_DIGITS, INDEX_LENGTH, Shard
 from migrator.core.errors import AccessDenied, CannotStart, MigratorError, SettingsError
 from migrator.core.naming import broken_bucket_rule, has_name_with_some_prefix, is_organization, is_sent_by_boto3
-from migrator.core.outcomes import Finding, FindingStatus, Notice, NoticeKind, Problem
+from migrator.core.outcomes import Finding, FindingStatus, Notice, NoticeKind, Problem, ignore_notice
 from migrator.core.protocols import Source
 from migrator.sync.messages import problem_of
 
@@ -164,7 +164,7 @@ def _is_surely_empty(source: Source, name: str, *, alone: bool) -> bool:
 
 def _known_names(source: Source, name: str) -> str:
     try:
-        known = tuple(islice(source.organizations(lambda notice: None), 1_000))
+        known = tuple(islice(source.organizations(ignore_notice), 1_000))
     except MigratorError:
         return "Check the spelling."
     near = difflib.get_close_matches(name, known, n=1)

@@ -30,7 +30,7 @@ from migrator.core.entities import (
     shards_of,
 )
 from migrator.core.errors import AccessDenied, MustStop
-from migrator.core.outcomes import Action, Denial, Notice, NoticeKind, Outcome, Problem, Result, Step
+from migrator.core.outcomes import Action, Denial, Notice, NoticeKind, Outcome, Problem, Result, Step, ignore_notice
 from migrator.core.protocols import Sink, Source
 from migrator.core.tally import Count
 from migrator.sync.compare import compare, verdict_of
@@ -178,7 +178,7 @@ class Pass:
 
     def _look_at_sample(self, finished: Mapping[str, FinishedFolder], shard: Shard) -> _Sample:
         has_extra = False
-        source, target = (store.scan(shard, lambda notice: None) for store in (self.source, self.target))
+        source, target = (store.scan(shard, ignore_notice) for store in (self.source, self.target))
         for prefix, group in groupby(compare(source, target), index_of):
             pairs = list(group)
             has_extra = has_extra or any(pair.source is None for pair in pairs)
@@ -190,7 +190,7 @@ class Pass:
     def _is_worth_parting(self, organization: str) -> bool:
         """Whether the first raw files are many, or large: found with one page of a listing, or a few folders."""
         size = 0
-        first = islice(self.source.scan(Shard(organization), lambda notice: None), PARTED_FROM_FILES)
+        first = islice(self.source.scan(Shard(organization), ignore_notice), PARTED_FROM_FILES)
         for number, entry in enumerate(first, 1):
             size += entry.size
             if number == PARTED_FROM_FILES or (number > 1 and size >= PARTED_FROM_BYTES):

@@ -15,7 +15,7 @@ from pathlib import Path
 from migrator.core.entities import Entry, RawFile, RawId, Shard
 from migrator.core.errors import SettingsError, StoreError
 from migrator.core.naming import disk_path_of
-from migrator.core.outcomes import Notice
+from migrator.core.outcomes import ignore_notice
 from migrator.stores.disk.source import DiskSource
 
 FOLDER_MODE = 0o740
@@ -139,12 +139,12 @@ def _add_strays(root: Path, generator: random.Random) -> Iterator[str]:
 
 
 def _copy_from(source: DiskSource, data_dir: Path, root: Path) -> DemoStore:
-    organizations = list(islice(source.organizations(_ignore), OWN_FILES))
+    organizations = list(islice(source.organizations(ignore_notice), OWN_FILES))
     _make_folder(root)
     files, size, left_out = 0, 0, False
     for number, organization in enumerate(organizations):
         share = -(-(OWN_FILES - files) // (len(organizations) - number))
-        for entry in source.scan(Shard(organization), _ignore):
+        for entry in source.scan(Shard(organization), ignore_notice):
             if share == 0 or size + entry.size > OWN_BYTES:
                 left_out = True
                 if share == 0:
@@ -169,10 +169,6 @@ def _copy(source: DiskSource, raw_file: RawFile, entry: Entry, root: Path) -> in
         size = _write(root, raw_file, iter(lambda: content.read(_CHUNK), b""))
         content.finish()
     return size
-
-
-def _ignore(notice: Notice) -> None:
-    """Strays are not copied."""
 
 
 def _mode(path: Path) -> str:

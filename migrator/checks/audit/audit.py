@@ -25,7 +25,7 @@ from migrator.core.cancellation import Flag
 from migrator.core.entities import Entry, RawFile, RawId, Shard
 from migrator.core.errors import BucketMissing, Interrupted, MustStop, StoreError, Unavailable
 from migrator.core.naming import is_organization
-from migrator.core.outcomes import Notice, NoticeKind, Outcome, Problem
+from migrator.core.outcomes import Notice, NoticeKind, Outcome, Problem, ignore_notice
 from migrator.core.protocols import Source
 from migrator.core.tally import Count
 from migrator.sync.compare import ascending
@@ -420,7 +420,7 @@ class _Elsewhere:
         elif raw_id.startswith(self._shard):
             return
         self._shard = raw_id[: self._length]
-        self._entries = source.scan(Shard(self._organization, self._shard), lambda notice: None)
+        self._entries = source.scan(Shard(self._organization, self._shard), ignore_notice)
         self._next = next(self._entries, None)
 
 

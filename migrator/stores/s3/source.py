@@ -24,7 +24,7 @@ from migrator.core.errors import (
     Vanished,
 )
 from migrator.core.naming import BucketPerOrganization, SingleBucket, is_organization
-from migrator.core.outcomes import Notice, NoticeKind, Notify
+from migrator.core.outcomes import Notice, NoticeKind, Notify, ignore_notice
 from migrator.core.protocols import Content, Journal, Promise, Receipt, Source
 from migrator.core.size_classes import SMALLEST_PART, WHOLE_UP_TO
 from migrator.stores.disk.source import length_for
@@ -300,9 +300,7 @@ class S3Source:
             raise refused
 
     def _holds_raw_files(self, organization: str) -> bool:
-        return any(
-            next(self.scan(Shard(organization, digit), lambda notice: None), None) is not None for digit in HEX_DIGITS
-        )
+        return any(next(self.scan(Shard(organization, digit), ignore_notice), None) is not None for digit in HEX_DIGITS)
 
 
 def _stray(organization: str, bucket: str, key: str, name: str, size: int) -> Notice:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from migrator.app.switch_steps import Steps, next_steps
+from migrator.app.next_steps import Steps, next_steps
 from migrator.cli.logs import log_forced, log_to
 from migrator.config.settings import DiskLocation, Locations
 from migrator.core.outcomes import Finding, FindingStatus, Problem
