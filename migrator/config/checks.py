@@ -82,18 +82,14 @@ def look_at_settings(
 
 def _names(settings: Sequence[Setting]) -> Finding:
     set_names = {setting.name for setting in settings}
-    found = []
-    for setting in settings:
-        meant = _meant(setting.name)
-        if meant and meant not in set_names and setting.value:
-            found.append(f"{setting.name} ({setting.origin}): {meant} is what is read")
+    found = [(one, meant) for one in settings if one.value and (meant := _meant(one.name)) and meant not in set_names]
     if not found:
         return passed(names.SETTING_NAMES, ALL_WELL[names.SETTING_NAMES])
     return warned(
         names.SETTING_NAMES,
-        f"Unknown settings, ignored: {some_of(found)}.",
+        f"Unknown settings, ignored: {some_of([f'{one.name} ({one.origin}): {meant} is what is read' for one, meant in found])}.",
         "Neither Bytes nor boto3 knows these names, so their values have no effect.",
-        f"Rename: {some_of([one.partition(' ')[0] + ' to ' + one.split(': ')[1].partition(' ')[0] for one in found])}",
+        f"Rename: {some_of([f'{one.name} to {meant}' for one, meant in found])}",
     )
 
 
