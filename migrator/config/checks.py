@@ -107,10 +107,13 @@ def _meant(name: str) -> str:
 
 
 def refuse_mistyped_place(path: Path, environment: Environment, settings: Sequence[Setting]) -> None:
-    """Raise SettingsError for an env file, given as a location, that does not say where Bytes will store.
+    """Refuse an env file, given as a location, that does not say where Bytes will store.
 
-    `settings` are all that the file sets, `environment` has it as its files. One name that is nearly one of Bytes' makes Bytes store
-    elsewhere, by a default: the wrong place, with nothing that fails.
+    `settings` are all that the file sets, `environment` has it as its files. One name that is nearly one of Bytes'
+    makes Bytes store elsewhere, by a default: the wrong place, with nothing that fails.
+
+    Raises:
+        SettingsError: If a name is nearly one of Bytes', or if none of the file's names says where raw files are.
     """
     place = _names_of_the_place(environment)
     given = {name for layer in environment.files for name in layer}

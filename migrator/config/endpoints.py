@@ -29,7 +29,11 @@ _SERVICE_NAMES = frozenset(("s3", "storage", "objects", "minio", "seaweedfs", "c
 
 
 def checked_endpoint(setting: Setting) -> str:
-    """Return the endpoint's URL. Raises SettingsError for one that boto3 does not take, or that may not be shown."""
+    """Return the endpoint's URL, as it was given.
+
+    Raises:
+        SettingsError: If boto3 does not take the URL, or if it holds a login, which would show in reports.
+    """
     url = setting.value
     refuse_unexpanded(setting)
     why = ""
@@ -92,7 +96,11 @@ def _is_ipv6(host: str) -> bool:
 
 
 def checked_region(setting: Setting) -> str:
-    """Return the region. Raises SettingsError for a name that boto3 refuses."""
+    """Return the region's name, as it was given.
+
+    Raises:
+        SettingsError: If boto3 refuses the name (botocore, ``validate_region_name``).
+    """
     if _REGION.fullmatch(setting.value):
         return setting.value
     raise SettingsError(
@@ -104,7 +112,11 @@ def checked_region(setting: Setting) -> str:
 
 
 def refuse_broken_key(setting: Setting) -> None:
-    """Raise SettingsError for a key or token with characters that cannot be sent. Its value is never shown."""
+    """Refuse a key or token with characters that cannot be sent; its value is never shown.
+
+    Raises:
+        SettingsError: If it has control characters, or stands in quotes, or has a space where it goes into a header.
+    """
     is_sent = setting.name != SECRET_ACCESS_KEY  # the secret only signs
     if setting.value.rstrip("\r\n") != setting.value:
         seen = "ends with a line feed"
@@ -125,9 +137,12 @@ def refuse_broken_key(setting: Setting) -> None:
 
 
 def refuse_bucket_in_endpoint(naming: Naming, setting: Setting) -> None:
-    """Raise SettingsError where the endpoint has the bucket in its host or path: boto3 adds it once more.
+    """Refuse an endpoint with the bucket in its host or path: boto3 adds the bucket once more.
 
     Other paths are fine: boto3 puts them before the bucket, and Bytes works there.
+
+    Raises:
+        SettingsError: If the host's first label or the path's last part is a bucket of this naming.
     """
     parts = urlsplit(setting.value)
     host, last = parts.hostname or "", parts.path.rstrip("/").rpartition("/")[2]

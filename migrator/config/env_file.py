@@ -60,7 +60,12 @@ def is_secret(name: str) -> bool:
 
 
 def read_env_file(path: Path) -> list[Setting]:
-    """Read an env file in the syntax that its name tells: systemd's for .conf and .defaults, else dotenv's."""
+    """Read an env file in the syntax that its name tells: systemd's for .conf and .defaults, else dotenv's.
+
+    Raises:
+        SettingsError: If the file cannot be read, is no text, or has a line that one of the two would pass over
+            silently.
+    """  # noqa: DOC501 made by _bad_line
     text, has_mark = _text_of(path)
     is_systemd = syntax_of(path) in SYSTEMD_SUFFIXES
     parse = _systemd_settings if is_systemd else _dotenv_settings
@@ -96,8 +101,9 @@ class EnvAssignment:
 def assignments(path: Path, text: str) -> Iterator[EnvAssignment]:
     """Yield the settings of an env file's text in order, in the syntax that the path's name tells; nothing is opened.
 
-    Raises SettingsError for a line that cannot be understood, as `read_env_file` does.
-    """
+    Raises:
+        SettingsError: If a line cannot be understood, as in `read_env_file`.
+    """  # noqa: DOC501 made by _bad_line
     is_systemd = syntax_of(path) in SYSTEMD_SUFFIXES
     spans = _systemd_spans(path, text) if is_systemd else _dotenv_spans(path, text)
     for start, end, name, value in spans:
@@ -108,7 +114,11 @@ def assignments(path: Path, text: str) -> Iterator[EnvAssignment]:
 
 
 def _text_of(path: Path) -> tuple[str, bool]:
-    """The file's text without a byte order mark, and whether it begins with one."""
+    """Return the file's text without a byte order mark, and whether it began with one.
+
+    Raises:
+        SettingsError: If the file is missing, unreadable, larger than 1 MiB or no text.
+    """  # noqa: DOC501 made by _not_text
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
@@ -167,7 +177,11 @@ def _dotenv_settings(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _dotenv_spans(path: Path, text: str) -> Iterator[tuple[int, int, str, str]]:
-    """Yield (start, end, name, value); `end` is behind the line's end."""
+    """Yield (start, end, name, value); `end` is behind the line's end.
+
+    Raises:
+        SettingsError: If a line has no '=' or is no dotenv line.
+    """  # noqa: DOC501 made by _bad_line
     for start, end, binding in _dotenv_bindings(text):
         if binding.error:
             raise _bad_line(path, _line_at(text, start), "It is not a dotenv line.")
@@ -224,10 +238,13 @@ def _systemd_settings(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _systemd_spans(path: Path, text: str) -> Iterator[tuple[int, int, str, str]]:
-    """Parse into (start, end, name, value), `end` behind the line's end; refuse what systemd passes over silently.
+    """Yield (start, end, name, value), `end` behind the line's end; refuse what systemd passes over silently.
 
     Source: ``parse_env_file_internal`` of systemd's ``src/basic/env-file.c``.
-    """
+
+    Raises:
+        SettingsError: If a line has no '=', no variable's name, or a quote that is never closed.
+    """  # noqa: DOC501 made by _bad_line
     position = 0
     while (match := _SYSTEMD_LINE_START.match(text, position)) and match.end() < len(text):
         position = match.end()

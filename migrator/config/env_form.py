@@ -41,7 +41,7 @@ class Form:
     filled_in: tuple[str, ...] = ()
 
     @property
-    def is_odd(self) -> bool:
+    def _is_odd(self) -> bool:
         return bool(self.has_mark or self.has_returns or self.joins or self.exports or self.unlike or self.filled_in)
 
 
@@ -79,7 +79,7 @@ def form_of(path: Path) -> Form:
 
 def form_finding(paths: Sequence[Path]) -> Finding | None:
     """What is odd about these files, for each reader, and the command that mends it; None where nothing is."""
-    forms = [form for form in map(form_of, dict.fromkeys(paths)) if form.is_odd]
+    forms = [form for form in map(form_of, dict.fromkeys(paths)) if form._is_odd]
     if not forms:
         return None
     return warned(

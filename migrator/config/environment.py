@@ -1,5 +1,6 @@
-"""Bytes' environment as frozen values: layers of settings, and what they say about data folder and bucket names. Pure, but for the
-Debian package's files, which are read wherever they exist.
+"""Bytes' environment as frozen values: layers of settings, and what they say about data folder and bucket names.
+
+Pure, but for the Debian package's files, which are read wherever they exist.
 
 Facts about Bytes' settings: ``bytes/config.py`` and ``bytes/raw/file_raw_repository.py`` of Bytes 1.18 to 1.20. What ``AWS_*`` say is
 read in ``s3_access.py``.
@@ -95,6 +96,7 @@ class Environment:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
+        """Return all layers, the weakest first: Debian's package files, the process, env files, options."""
         return (*self.package, self.process, *self.files, self.options)
 
     @property
@@ -127,7 +129,11 @@ _FALSE = frozenset(("false", "0", "no", "off", "f", "n"))
 
 
 def bucket_per_organization(environment: Environment) -> bool:
-    """Read BUCKET_PER_ORG as pydantic does, true when unset; what Bytes would not start with is an error."""
+    """Read BUCKET_PER_ORG as pydantic does, true when unset.
+
+    Raises:
+        SettingsError: If the value is neither true nor false: Bytes would not start with it.
+    """
     setting = environment.or_default(BUCKET_PER_ORG)
     word = setting.value.lower()
     if word in _TRUE or word in _FALSE:
@@ -141,7 +147,12 @@ def bucket_per_organization(environment: Environment) -> bool:
 
 
 def s3_naming(environment: Environment) -> SingleBucket | BucketPerOrganization | None:
-    """The naming strategy that Bytes would use; None when it would use its disk."""
+    """Return the naming strategy that Bytes would use; None when it would use its disk.
+
+    Raises:
+        SettingsError: If BUCKET_PER_ORG is invalid, or the setting that names the buckets is empty, not expanded, or a
+            URL.
+    """
     for_each = bucket_per_organization(environment)
     if not uses_s3(environment):
         return None
@@ -161,7 +172,11 @@ def s3_naming(environment: Environment) -> SingleBucket | BucketPerOrganization 
 
 
 def _refuse_url(setting: Setting) -> None:
-    """A bucket's name becomes part of all that is shown."""
+    """Refuse a URL as a bucket's name, which becomes part of all that is shown.
+
+    Raises:
+        SettingsError: If the name has '@', '/', '?' or ':' in it.
+    """
     if not re.search(r"[@/?:]", setting.value):
         return
     raise SettingsError(
@@ -211,7 +226,11 @@ def naming_findings(environment: Environment) -> tuple[Finding, ...]:
 
 
 def permission(environment: Environment, name: str) -> int:
-    """Read a mode as Bytes does, by ``int(value, 8)``."""
+    """Return a mode as Bytes reads it, by ``int(value, 8)``.
+
+    Raises:
+        SettingsError: If it is no octal number from 0 to 777.
+    """
     setting = environment.or_default(name)
     try:
         mode = int(setting.value, 8)
@@ -228,7 +247,13 @@ def permission(environment: Environment, name: str) -> int:
 
 
 def data_dir(environment: Environment) -> Path:
-    """The data folder; a relative one is relative to where Bytes was started, which nobody here knows."""
+    """Return the data folder as an absolute path.
+
+    A relative one would be relative to where Bytes was started, which nobody here knows.
+
+    Raises:
+        SettingsError: If it is relative, has control characters, or refers to another variable.
+    """
     setting = environment.or_default(DATA_DIR)
     refuse_unexpanded(setting)
     if any(character < " " or character == "\x7f" for character in setting.value):
@@ -249,7 +274,11 @@ def data_dir(environment: Environment) -> Path:
 
 
 def refuse_unexpanded(setting: Setting) -> None:
-    """Env files are read without interpolation, so a ``${NAME}`` would become part of a name."""
+    """Refuse a ``${NAME}`` in a value: env files are read without interpolation, so it would become part of a name.
+
+    Raises:
+        SettingsError: If the value holds ``${``.
+    """
     if "${" in setting.value:
         raise SettingsError(
             "setting-not-expanded",

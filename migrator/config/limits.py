@@ -35,6 +35,7 @@ class Window(NamedTuple):
     rate: float | None
 
     def holds(self, minute: int) -> bool:
+        """Return True if a minute of the day, 0 to 1439, lies in the window; it may cross midnight."""
         if self.begin <= self.end:
             return self.begin <= minute < self.end
         return minute >= self.begin or minute < self.end
@@ -76,7 +77,11 @@ def _share(rate: float | None, workers: int) -> float | None:
 
 
 def bandwidth_of(text: str) -> Timetable:
-    """``20MB/s``, or windows and a rate for the rest: ``08:00-18:00 5MB/s, 50MB/s``. Raises SettingsError."""
+    """Parse ``20MB/s``, or windows and a rate for the rest: ``08:00-18:00 5MB/s, 50MB/s``.
+
+    Raises:
+        SettingsError: If a rate or a time of day is unreadable, or two rates have no time of day.
+    """  # noqa: DOC501 made by _bad_bandwidth
     windows: list[Window] = []
     otherwise: list[float | None] = []
     for part in (part.strip() for part in text.split(",")):
@@ -91,7 +96,11 @@ def bandwidth_of(text: str) -> Timetable:
 
 
 def requests_of(text: str) -> float:
-    """``500/s``, in requests a second. Raises SettingsError."""
+    """Parse ``500/s`` into requests a second.
+
+    Raises:
+        SettingsError: If the text has another form, or the number is too low to get anywhere.
+    """
     match = _REQUESTS.fullmatch(text.strip())
     if match is None or float(match.group(1)) < _LOWEST_REQUESTS:
         raise SettingsError(
@@ -103,7 +112,11 @@ def requests_of(text: str) -> float:
 
 
 def seconds_of(text: str, option: str) -> float:
-    """``2h``, ``90min``, ``1h30m``, ``45s`` or plain seconds. Raises SettingsError, which names the option."""
+    """Parse ``2h``, ``90min``, ``1h30m``, ``45s`` or plain seconds into seconds.
+
+    Raises:
+        SettingsError: If it is no duration, or none above 0; it names the option.
+    """
     match = _DURATION.fullmatch(text.strip())
     pieces = match.groups() if match is not None else ()
     seconds = sum(float(piece) * unit for piece, unit in zip(pieces, _SECONDS, strict=False) if piece)

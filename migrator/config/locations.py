@@ -266,7 +266,13 @@ def _s3_word_end(environment: Environment) -> End:
 
 
 def _refuse_option_that_names_nothing(naming: Naming, environment: Environment) -> None:
-    """An unset BUCKET_PER_ORG is told by a finding instead, since Bytes' truth may be what is wanted."""
+    """Refuse --bucket or --bucket-prefix where BUCKET_PER_ORG, as it is set, makes Bytes read the other one.
+
+    An unset BUCKET_PER_ORG is told by a finding instead, since Bytes' truth may be what is wanted.
+
+    Raises:
+        SettingsError: If the option would have no effect.
+    """
     single = isinstance(naming, SingleBucket)
     idle, option, cure = (
         (BUCKET_PREFIX, "--bucket-prefix", "--bucket-per-org") if single else (BUCKET, "--bucket", "--single-bucket")
@@ -387,7 +393,11 @@ def _option_layer(overrides: Overrides) -> dict[str, Setting]:
 
 
 def refuse_idle_options(overrides: Overrides, words: Sequence[str], ends: Sequence[Location]) -> None:
-    """No option is silently ignored."""
+    """Refuse an option that applies to neither end: none is silently ignored.
+
+    Raises:
+        SettingsError: If one is given that changes nothing here.
+    """
     reach = {DATA_DIR: "disk" in words} | dict.fromkeys((BUCKET, BUCKET_PREFIX, BUCKET_PER_ORG), "s3" in words)
     any_s3 = any(isinstance(end, S3Location) for end in ends)
     for item in fields(overrides):
@@ -404,6 +414,11 @@ def refuse_idle_options(overrides: Overrides, words: Sequence[str], ends: Sequen
 
 
 def refuse_same_place(source: Location, target: Location) -> None:
+    """Refuse two ends that are one place, and a data folder inside the other.
+
+    Raises:
+        SettingsError: If both are the same, by name or, on disk, after all links are resolved.
+    """
     why = ""
     if source.identity == target.identity:
         why = f"Both are {target}."

@@ -91,7 +91,11 @@ def _secret(setting: Setting | None) -> Secret | None:
 
 
 def _endpoint(environment: Environment) -> Setting | None:
-    """The option, else what the files say, else what the process environment says, else what the Debian package's files say."""
+    """Return the endpoint: of the options, else of the files, else of the process, else of the Debian package's files.
+
+    Raises:
+        SettingsError: If a file sets it to nothing and the environment around has one: it is unclear which is meant.
+    """
     if ENDPOINT_URL in environment.options:
         return environment.options[ENDPOINT_URL]
     files = environment.from_files
@@ -151,7 +155,11 @@ def _identity(environment: Environment) -> tuple[dict[str, Setting], Setting | N
 
 
 def _keys_of(layer: Layer) -> dict[str, Setting]:
-    """The pair of keys that a layer gives together, with its own session token; a half pair is an error."""
+    """Return the pair of keys that a layer gives together, with its own session token; {} if it gives none.
+
+    Raises:
+        SettingsError: If it gives only one of the pair, or a key that cannot be sent.
+    """
     key, secret = _given(layer, ACCESS_KEY_ID), _given(layer, SECRET_ACCESS_KEY)
     there = key or secret
     if there is None:

@@ -58,7 +58,11 @@ class Secret:
         return self._text
 
     def __reduce__(self) -> NoReturn:
-        """Keys never travel: workers of other machines use those of their own environment."""
+        """Refuse to be pickled: workers of other machines use the keys of their own environment.
+
+        Raises:
+            TypeError: Always.
+        """
         raise TypeError("a secret cannot be pickled")
 
     def __repr__(self) -> str:

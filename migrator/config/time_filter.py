@@ -41,7 +41,11 @@ class Ages:
 
     @staticmethod
     def parse(newer_than: str | None, older_than: str | None, *, now: float) -> Ages:
-        """From what was given on the command line; `now` is what durations count back from. Raises SettingsError."""
+        """Parse --newer-than and --older-than; `now`, in seconds since the epoch, is what durations count back from.
+
+        Raises:
+            SettingsError: If one cannot be read, or no raw file could lie between the two.
+        """
         newer = moment_of("--newer-than", newer_than, now) if newer_than is not None else None
         older = moment_of("--older-than", older_than, now) if older_than is not None else None
         if newer is not None and older is not None and newer >= older:
@@ -76,7 +80,11 @@ ANY_AGE = Ages()
 
 
 def moment_of(option: str, text: str, now: float) -> float:
-    """Seconds since the epoch of a date, a time, or a duration before `now`. Raises SettingsError, which names the option."""
+    """Return the seconds since the epoch of a date, a time, or a duration before `now`.
+
+    Raises:
+        SettingsError: If it is none of these; it names the option.
+    """
     duration = _DURATION.fullmatch(text.strip())
     if duration is not None:
         return now - int(duration.group(1)) * _SECONDS[duration.group(2)]

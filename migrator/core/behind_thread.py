@@ -31,5 +31,6 @@ class BehindThread:
             under_way.result()
 
     def close(self) -> None:
+        """Wait for the task that is running, if any, and end the thread; calling it twice is harmless."""
         if self._pool is not None:
             self._pool.shutdown()

@@ -28,13 +28,17 @@ def is_organization(name: str) -> bool:
 class S3Naming(Protocol):
     """The map (organization, raw id) ↔ (bucket, key)."""
 
-    def bucket_of(self, organization: str) -> str: ...
+    def bucket_of(self, organization: str) -> str:
+        """Return the bucket that Bytes asks for this organization's raw files, valid on S3 or not."""
+        ...
 
     def key_prefix_of(self, organization: str) -> str:
         """What all keys of the organization in its bucket start with; may be empty."""
         ...
 
-    def key_of(self, raw_file: RawFile) -> str: ...
+    def key_of(self, raw_file: RawFile) -> str:
+        """Return the key under which Bytes reads the raw file."""
+        ...
 
     def raw_file_at(self, bucket: str, key: str) -> RawFile | None:
         """The raw file that Bytes would read there, None for everything that Bytes never reads."""
@@ -64,15 +68,19 @@ class SingleBucket:
     bucket: str
 
     def bucket_of(self, organization: str) -> str:
+        """Return the one bucket, whatever the organization."""
         return self.bucket
 
     def key_prefix_of(self, organization: str) -> str:
+        """Return ``<organization>/``, with which the keys of its raw files begin."""
         return f"{organization}/"
 
     def key_of(self, raw_file: RawFile) -> str:
+        """Return ``<organization>/<id>``, as `bytes/raw/file_raw_repository.py` of Bytes builds it."""
         return f"{raw_file.organization}/{raw_file.raw_id}"
 
     def raw_file_at(self, bucket: str, key: str) -> RawFile | None:
+        """Return the raw file that Bytes reads at this key; None for a stray or another bucket."""
         organization, slash, name = key.partition("/")
         if bucket != self.bucket or not slash or not is_organization(organization) or not is_raw_id(name):
             return None
@@ -89,15 +97,19 @@ class BucketPerOrganization:
     prefix: str
 
     def bucket_of(self, organization: str) -> str:
+        """Return ``<prefix><organization>``: Bytes joins both as they are, so the result may be invalid on S3."""
         return f"{self.prefix}{organization}"
 
     def key_prefix_of(self, organization: str) -> str:
+        """Return "": everything in the bucket belongs to its organization."""
         return ""
 
     def key_of(self, raw_file: RawFile) -> str:
+        """Return the raw file's id, which is the whole key."""
         return raw_file.raw_id
 
     def raw_file_at(self, bucket: str, key: str) -> RawFile | None:
+        """Return the raw file that Bytes reads at this key; None for a stray or a foreign bucket."""
         organization = self.organization_of(bucket)
         if organization is None or not is_raw_id(key):
             return None

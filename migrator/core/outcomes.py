@@ -141,6 +141,7 @@ class Problem(NamedTuple):
     request_id: str = ""
 
     def as_dict(self) -> dict[str, object]:
+        """Return the problem as it stands in JSON reports and logs; what is not known is None."""
         return {
             "kind": self.kind,
             "organization": self.organization,

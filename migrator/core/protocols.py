@@ -40,7 +40,15 @@ class Content(Protocol):
         """Take bytes that an earlier run read, as if they had been read now: they are proven with the rest. Whole units only."""
         ...
 
-    def read(self, size: int) -> bytes: ...
+    def read(self, size: int) -> bytes:
+        """Return the next `size` bytes, fewer only before the end, and b"" at the end.
+
+        Raises:
+            Vanished: If the raw file is gone.
+            Unreadable: If this user may not read it, or the medium fails.
+            Unavailable: If the store does not answer, which may pass.
+        """
+        ...
 
     def part(self, size: int) -> BinaryIO | None:
         """Return the next `size` bytes as a file with a descriptor of its own, and step over them; its `tell` is where they begin.
@@ -61,7 +69,9 @@ class Content(Protocol):
 class Check(Protocol):
     """Content compared with a digest as it streams through."""
 
-    def update(self, data: bytes) -> None: ...
+    def update(self, data: bytes) -> None:
+        """Take the next bytes of the content, in order."""
+        ...
 
     def matches(self) -> bool | None:
         """After the last byte. True: proven equal. False: proven different. None: the digest does not tell."""
@@ -234,4 +244,6 @@ class Sink(Protocol):
         """The answers that are there; waits for a moment if there are none. `flush`: nothing more comes for now, hold nothing back."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Wait for steps in flight, answer no more, and free threads and connections."""
+        ...

@@ -16,10 +16,12 @@ class Count:
     bytes: int = 0
 
     def add(self, size: int) -> None:
+        """Count one more raw file of `size` bytes."""
         self.files += 1
         self.bytes += size
 
     def merge(self, other: Count) -> None:
+        """Add what another count has; the other one stays as it is."""
         self.files += other.files
         self.bytes += other.bytes
 
@@ -29,6 +31,7 @@ class Count:
         self.bytes -= other.bytes
 
     def as_dict(self) -> dict[str, int]:
+        """Return files and bytes as they stand in JSON reports."""
         return {"files": self.files, "bytes": self.bytes}
 
 
@@ -74,6 +77,7 @@ class Tally:
         return self.outcomes[outcome]
 
     def merge(self, other: Tally) -> None:
+        """Add every count of another tally, which stays as it is."""
         for outcome, count in other.outcomes.items():
             self.outcomes[outcome].merge(count)
         self.extra.merge(other.extra)
@@ -165,6 +169,10 @@ class Shape:
     days: Counter[int] = field(default_factory=Counter)
 
     def add(self, size: int, modified_ns: int, *, moved: bool) -> None:
+        """Count a raw file by the binary digits of its size and by the day of its modification.
+
+        A time outside of 1970 to the last known day counts as day 0; `moved` says whether it was copied in this run.
+        """
         digits = size.bit_length()
         self.sizes[digits] += 1
         if moved:
@@ -178,6 +186,7 @@ class Shape:
         return self.days[0]
 
     def merge(self, other: Shape) -> None:
+        """Add another shape; its counts may be negative, which takes back what was counted earlier."""
         for mine, theirs in ((self.sizes, other.sizes), (self.moved, other.moved), (self.days, other.days)):
             mine.update(theirs)
             for key in [key for key, count in theirs.items() if count < 0 and not mine[key]]:

@@ -44,6 +44,7 @@ class BytesCall(NamedTuple):
 
     @property
     def is_fine(self) -> bool:
+        """Return True if the server answered this call without an error code."""
         return not self.code
 
 
@@ -64,6 +65,7 @@ class Replay:
 
     @property
     def failed(self) -> BytesCall | None:
+        """Return the first call at which Bytes would fail, None if all succeeded."""
         return next((call for call in self.calls if not call.is_fine), None)
 
     @property

@@ -58,9 +58,13 @@ NO_USER = BytesUser(uid=None)
 
 
 def user_named(text: str) -> BytesUser:
-    """The user of ``--owner USER[:GROUP]``, by names or numbers. Raises SettingsError.
+    """Return the user of ``--owner USER[:GROUP]``, given by names or numbers.
 
-    A name means a user of this machine, with all its groups. A number may be a container's user, who is in no other group of this machine.
+    A name means a user of this machine, with all its groups. A number may be a container's user, who is in no other
+    group of this machine.
+
+    Raises:
+        SettingsError: If the text has another form, or names a user or group that this machine does not know.
     """
     word, colon, group_word = text.partition(":")
     if not word or (colon and not group_word):

@@ -10,14 +10,17 @@ SHOWN = 10
 
 
 def passed(name: str, seen: str) -> Finding:
+    """Return a finding that is fine: `seen` says what was found."""
     return Finding(name=name, status=FindingStatus.PASS, seen=seen)
 
 
 def warned(name: str, seen: str, why: str, cure: str = "") -> Finding:
+    """Return a finding that does not keep the command from running; without `cure` there is nothing to do about it."""
     return Finding(name=name, status=FindingStatus.WARNING, seen=seen, why=why, cure=cure)
 
 
 def failed(name: str, seen: str, why: str, cure: str) -> Finding:
+    """Return a finding that keeps the command from starting, unless it is forced by its name."""
     return Finding(name=name, status=FindingStatus.ERROR, seen=seen, why=why, cure=cure)
 
 

@@ -93,6 +93,7 @@ def aws_finding() -> Finding:
 
 
 def loop_finding(endpoint: str) -> Finding:
+    """Return the error for an endpoint that is nginx' own address, so that it would ask itself."""
     return failed(
         READ_THROUGH,
         f"{endpoint} is where nginx is to listen, so it would ask itself.",

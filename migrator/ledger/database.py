@@ -80,7 +80,11 @@ class LedgerDatabase:
 
 
 def open_to_write(path: Path, identities: tuple[str, str], now: float, patience: float) -> LedgerDatabase:
-    """Open for the one who holds the lock; make it where it is missing, and anew where it is damaged. Raises CannotStart."""
+    """Open the ledger for the holder of its lock; make it where it is missing, and anew where it is damaged.
+
+    Raises:
+        CannotStart: If it cannot be written, is of a newer version, or belongs to other locations.
+    """  # noqa: DOC501 made by trouble
     findings: tuple[Finding, ...] = ()
     try:
         try:
@@ -96,7 +100,11 @@ def open_to_write(path: Path, identities: tuple[str, str], now: float, patience:
 
 
 def open_copy(path: Path, wanted: tuple[str | None, str | None]) -> LedgerDatabase | None:
-    """Open a private copy; None where there is nothing sound to copy. Raises CannotStart."""
+    """Open a private copy, which a running migration does not disturb; None where there is nothing sound to copy.
+
+    Raises:
+        CannotStart: If it cannot be read, is of a newer version, or belongs to other locations than are `wanted`.
+    """  # noqa: DOC501 made by trouble
     unreadable: OSError | None = None
     for _ in range(COPY_ATTEMPTS):
         try:
@@ -118,7 +126,14 @@ def open_copy(path: Path, wanted: tuple[str | None, str | None]) -> LedgerDataba
 
 
 def _open_writable(path: Path, identities: tuple[str, str], patience: float) -> sqlite3.Connection:
-    """Raises DamagedError, CannotStart, sqlite3.Error, OSError."""
+    """Open the database itself, checked, with write-ahead log and full synchronization.
+
+    Raises:
+        DamagedError: If it, or a file beside it, is not what a ledger must be.
+        CannotStart: If it is of a newer version or belongs to other locations.
+        sqlite3.Error: If SQLite cannot write it.
+        OSError: If the system refuses.
+    """
     members = [member for member in family(path) if os.path.lexists(member)]
     if any(not stat.S_ISREG(member.lstat().st_mode) for member in members):
         raise DamagedError("It, or a file beside it, is not a regular file.")
@@ -167,7 +182,13 @@ def _create(path: Path, identities: tuple[str, str]) -> None:
 
 
 def _open_copy(path: Path) -> LedgerDatabase:
-    """Raises DamagedError, CannotStart, OSError."""
+    """Copy the ledger, or open it in place where nobody writes it, and check it.
+
+    Raises:
+        DamagedError: If it is not what a ledger must be, or changed meanwhile.
+        CannotStart: If it is of a newer version.
+        OSError: If the system refuses.
+    """
     _check_header(path)
     with ExitStack() as undo:
         copy = _private_copy(path)
@@ -184,7 +205,11 @@ def _open_copy(path: Path) -> LedgerDatabase:
 
 
 def _private_copy(path: Path) -> tempfile.TemporaryDirectory[str] | None:
-    """None where there is no room for a copy, but no need either, because nobody writes the ledger."""
+    """Return a copy in a temporary folder; None where there is no room, and no need since nobody writes the ledger.
+
+    Raises:
+        OSError: If there is no room, and a run is writing it.
+    """
     with ExitStack() as undo:
         try:
             copy = tempfile.TemporaryDirectory(prefix="bytes-migrator-")
@@ -201,8 +226,11 @@ def _private_copy(path: Path) -> tempfile.TemporaryDirectory[str] | None:
 def _copy_steadily(path: Path, copy: Path) -> None:
     """Copy a ledger that may be written meanwhile.
 
-    As long as the WAL's header is the same, the WAL was only appended to, and holds every page that a checkpoint may have been
-    writing into the main file.
+    As long as the WAL's header is the same, the WAL was only appended to, and holds every page that a checkpoint may
+    have been writing into the main file.
+
+    Raises:
+        DamagedError: If the WAL began anew during the copy; a second try will do.
     """
     before = _wal_header(path) or path.stat().st_mtime_ns
     shutil.copyfile(path, copy)
@@ -231,7 +259,11 @@ def _connect(path: Path, mode: str, patience: float) -> sqlite3.Connection:
 
 
 def _check_header(path: Path) -> None:
-    """Look at what SQLite would call a read-only or unsupported file, and take for an outside cause. See sqlite.org/fileformat."""
+    """Check the header for what SQLite would call read-only or unsupported. See sqlite.org/fileformat.
+
+    Raises:
+        DamagedError: If this is no SQLite database, or none of this tool.
+    """
     with path.open("rb") as file:
         raw = file.read(HEADER.size)
     if len(raw) < HEADER.size:
@@ -245,7 +277,12 @@ def _check_header(path: Path) -> None:
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> tuple[str, str]:
-    """Prove that this is a sound ledger; answer the locations that it is bound to. Raises DamagedError, CannotStart."""
+    """Prove that this is a sound ledger; return the identities of the two locations that it is bound to.
+
+    Raises:
+        DamagedError: If its pages or tables are not sound.
+        CannotStart: If a newer version wrote it.
+    """
     # quick_check does not see rows out of order
     verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
     if verdict != "ok":
@@ -274,6 +311,7 @@ def _binding(connection: sqlite3.Connection) -> tuple[str, str]:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
+    """Return True if the error says that the file itself is broken, not that it is locked, full or forbidden."""
     code: int | None = getattr(error, "sqlite_errorcode", None)
     if code is None:  # Python 3.10, where this type stands for what has no type of its own: these two
         return type(error) is sqlite3.DatabaseError
@@ -283,6 +321,7 @@ def is_damage(error: sqlite3.Error) -> bool:
 def trouble(
     kind: type[MigratorError], name: str, path: Path, error: sqlite3.Error | OSError | DamagedError
 ) -> MigratorError:
+    """Return the error of this kind for a ledger that cannot be read or written, with the cause that `error` shows."""
     if isinstance(error, OSError):
         why = f"{error.strerror or error}."
     elif isinstance(error, DamagedError):

@@ -50,7 +50,11 @@ class StateFolder:
 
     @staticmethod
     def default() -> StateFolder:
-        """Where this system keeps a user's state. Raises CannotStart where the user has no home."""
+        """Return the folder where this system keeps a user's state.
+
+        Raises:
+            CannotStart: If the user has no home folder.
+        """
         try:
             path = Path(platformdirs.user_state_dir("bytes-migrator"))
         except RuntimeError:  # newer platformdirs; older ones answer with the ~ in it
@@ -86,7 +90,11 @@ class StateFolder:
         return self.path / f"{digest}-{direction}.sqlite3"
 
     def ledgers(self) -> list[Path]:
-        """All ledgers here, by name; none where the folder does not exist."""
+        """Return the paths of all ledgers here, by name; none where the folder does not exist.
+
+        Raises:
+            CannotStart: If the folder cannot be read.
+        """
         try:
             names = sorted(name for name in os.listdir(self.path) if LEDGER_NAME.fullmatch(name))
         except FileNotFoundError:
@@ -153,8 +161,12 @@ def file_system_of(path: Path, mountinfo: Path) -> str | None:
 def lock(ledger: Path) -> Iterator[None]:
     """Hold the pair of locations of this ledger, in both directions, until the block ends or the process dies.
 
-    Raises LedgerBusy if another process does. A forked child shares the lock, so workers should be spawned.
-    """
+    A forked child shares the lock, so workers should be spawned.
+
+    Raises:
+        LedgerBusy: If another process holds it.
+        CannotStart: If the lock's file cannot be made or locked.
+    """  # noqa: DOC501 made by _cannot_lock
     path = lock_path(ledger)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -186,6 +198,7 @@ def is_running(ledger: Path) -> bool:
 
 
 def lock_path(ledger: Path) -> Path:
+    """Return the lock's file: one for both directions of a pair, named by the part of the name before '-'."""
     return ledger.with_name(f"{ledger.stem.partition('-')[0]}.lock")
 
 

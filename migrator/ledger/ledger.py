@@ -71,6 +71,7 @@ class Ledger:
         return Ledger(file) if file else None
 
     def close(self) -> None:
+        """Close the database; one that was found damaged is moved aside, and the next run makes another."""
         self._file.close(is_damaged=self._is_damaged)
 
     def __enter__(self) -> Ledger:
@@ -119,9 +120,11 @@ class Ledger:
             self._delete_owners("count", runs[:KEPT_RUNS])
 
     def save_progress(self, run_id: str, totals: Totals, at: float, expected: Expected | None = None) -> None:
+        """Write the totals so far; `at` is in seconds since the epoch, `expected` what the counter found by then."""
         self._change_run(run_id, lambda row: replace(row, totals=totals, progress_at=at, expected=expected))
 
     def end_run(self, run_id: str, *, exit_status: int, ended_at: float, totals: Totals) -> None:
+        """Write the last totals and the exit status; a run without them counts as killed."""
         self._change_run(run_id, lambda row: replace(row, totals=totals, exit_status=exit_status, ended_at=ended_at))
 
     def save_report(self, run_id: str, report: dict[str, object]) -> None:
@@ -163,6 +166,7 @@ class Ledger:
         return dict(self._read("count", run_id, records.read_problem_count))
 
     def record_finished(self, folders: Iterable[FinishedFolder]) -> None:
+        """Write down index folders of which every raw file is at the target, with their fingerprints."""
         self._put_all(("finished", each.organization, each.prefix, records.finished_body(each)) for each in folders)
 
     def finished(self, organization: str, prefix: str = "") -> dict[str, FinishedFolder]:
@@ -198,6 +202,7 @@ class Ledger:
             self._connection.execute("DELETE FROM facts WHERE kind = 'proven'")
 
     def record_provisional(self, copies: Iterable[Provisional]) -> None:
+        """Write down copies that may be replaced once, since their source was being written."""
         self._put_all(
             ("provisional", each.organization, each.raw_id, records.provisional_body(each)) for each in copies
         )
@@ -236,6 +241,7 @@ class Ledger:
         return tuple(upload for each in organizations if each is not None for upload in self.uploads(each))
 
     def save_abilities(self, endpoint: str, abilities: dict[str, object], at: float) -> None:
+        """Write down what a server was found to do; `at` is in seconds since the epoch."""
         self._put("abilities", "", [(endpoint, records.abilities_body(abilities, at))])
 
     def abilities(self, endpoint: str, now: float, max_age: float = 86400.0) -> dict[str, object] | None:

@@ -86,16 +86,19 @@ class Sealer:
         self._start = hashlib.blake2b(encode(identities).encode(), digest_size=8)
 
     def seal(self, kind: str, owner: str, name: str, body: str) -> bytes:
+        """Return the digest of a row: of all its columns, so that a row under another name is noticed."""
         digest = self._start.copy()
         digest.update(f"{kind}\n{owner}\n{name}\n{body}".encode())
         return digest.digest()
 
 
 def binding_body(source_identity: str, target_identity: str) -> object:
+    """Return the row that binds a ledger to its two locations; read by `read_binding`."""
     return [source_identity, target_identity]
 
 
 def read_binding(value: object) -> tuple[str, str] | None:
+    """Return both identities, source first; None for what `binding_body` did not make."""
     match value:
         case [str(source), str(target)]:
             return source, target
@@ -129,10 +132,12 @@ def read_finished(organization: str, prefix: str, value: object) -> FinishedFold
 
 
 def proven_body(shard: ProvenShard) -> object:
+    """Return the row of a shard that verify proved; read by `read_proven`."""
     return list(shard[2:])
 
 
 def read_proven(organization: str, prefix: str, value: object) -> ProvenShard | None:
+    """Return the proven shard; None for what `proven_body` did not make."""
     if len(prefix) > INDEX_LENGTH or not set(prefix) <= set(HEX_DIGITS):
         return None
     match value:
@@ -142,10 +147,12 @@ def read_proven(organization: str, prefix: str, value: object) -> ProvenShard | 
 
 
 def provisional_body(copy: Provisional) -> object:
+    """Return the row of a provisional copy; read by `read_provisional`."""
     return [copy.size, copy.changed_ns, copy.version]
 
 
 def read_provisional(organization: str, name: str, value: object) -> Provisional | None:
+    """Return the provisional copy; None for what `provisional_body` did not make."""
     match value:
         case [int(size), int(changed), str(version)] if (
             is_raw_id(name) and _are_counts([size, changed]) and _is_mark(version)
@@ -155,10 +162,12 @@ def read_provisional(organization: str, name: str, value: object) -> Provisional
 
 
 def upload_body(upload: UnfinishedUpload) -> object:
+    """Return the row of an unfinished upload; read by `read_upload`."""
     return list(upload[2:])
 
 
 def read_upload(organization: str, name: str, value: object) -> UnfinishedUpload | None:
+    """Return the unfinished upload; None for what `upload_body` did not make."""
     match value:
         case [str(bucket), str(key), str(upload_id), int(part_size), str(source_version), int() | float() as began_at]:
             is_sound = is_raw_id(name) and key.endswith(name) and part_size > 0 and _is_time(began_at)
@@ -170,10 +179,12 @@ def read_upload(organization: str, name: str, value: object) -> UnfinishedUpload
 
 
 def problem_body(problem: Problem) -> object:
+    """Return the row of a problem; read by `read_problem`."""
     return list(problem)
 
 
 def read_problem(value: object) -> Problem | None:
+    """Return the problem, also from ledgers of version 0.1; None for what is neither."""
     match value:
         case [str(kind), str(organization), str(where), str(reason), str(raw_id), int(size), *more]:
             is_sound = kind in PROBLEM_KINDS and (raw_id == "" or is_raw_id(raw_id)) and _are_counts([size])
@@ -186,6 +197,7 @@ def read_problem(value: object) -> Problem | None:
 
 
 def read_problem_count(kind: str, value: object) -> tuple[str, int] | None:
+    """Return the kind and how many problems of it there were; None for what is no such row."""
     match value:
         case int(count) if kind in PROBLEM_KINDS and _are_counts([count]):
             return kind, count
@@ -193,10 +205,12 @@ def read_problem_count(kind: str, value: object) -> tuple[str, int] | None:
 
 
 def run_body(row: RunRow) -> object:
+    """Return the row of a run: its fields in order; read by `read_run`."""
     return [getattr(row, each.name) for each in fields(row)]
 
 
 def read_run(name: str, value: object) -> RunRow | None:
+    """Return the run, also from ledgers of version 0.1; None for what is neither."""
     match value:
         case [str(run_id), str(command), str(source), str(target), str(settings), *rest] if key_of(run_id) == name:
             match rest:
@@ -236,10 +250,12 @@ def read_report(name: str, value: object) -> dict[str, object] | None:
 
 
 def abilities_body(abilities: dict[str, object], at: float) -> object:
+    """Return the row of a server's abilities; read by `read_abilities`."""
     return [at, abilities]
 
 
 def read_abilities(value: object) -> tuple[float, dict[str, object]] | None:
+    """Return when they were found, in seconds since the epoch, and the abilities; None for what is no such row."""
     match value:
         case [int() | float() as at, dict(abilities)] if _is_time(at):
             return at, abilities

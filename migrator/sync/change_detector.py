@@ -61,6 +61,7 @@ class Changes(NamedTuple):
 
     @property
     def files(self) -> int:
+        """Return how many raw files came or changed, in all organizations."""
         return sum(map(len, self.entries.values()))
 
     @property
@@ -182,6 +183,7 @@ class Lag:
         self.largest_seconds = max(self.largest_seconds, self.seconds if found.oldest_ns >= self.since_ns else 0.0)
 
     def told(self, told: ProgressEvent) -> None:
+        """Count what was copied; a raw file's lag is from its last change until it is counted here, in seconds."""
         now_ns = time.time_ns()
         for entry in told.copied:
             self.copied.add(entry.size)

@@ -24,12 +24,15 @@ class Acknowledgements:
         self._memory = mmap.mmap(-1, _NUMBER.size * max(1, workers))
 
     def acknowledge(self, event: UploadBegan) -> None:
+        """Acknowledge an upload's beginning, and all that the same worker told before it."""
         self.acknowledge_number(event.worker, event.number)
 
     def acknowledge_number(self, worker: int, number: int) -> None:
+        """Acknowledge all beginnings of a worker up to this number."""
         _NUMBER.pack_into(self._memory, worker * _NUMBER.size, number)
 
     def last(self, worker: int) -> int:
+        """Return the number of the last beginning of this worker that is in the ledger."""
         number: int = _NUMBER.unpack_from(self._memory, worker * _NUMBER.size)[0]
         return number
 
@@ -54,9 +57,15 @@ class Line:
             self._uploads[RawFile(upload.organization, upload.raw_id)] = upload
 
     def unfinished(self, raw_file: RawFile) -> UnfinishedUpload | None:
+        """Return the upload of this raw file that is in the ledger or was begun here, None if there is none."""
         return self._uploads.get(raw_file)
 
     def began(self, upload: UnfinishedUpload) -> None:
+        """Tell the coordinator of an upload, and wait until it is in the ledger.
+
+        Raises:
+            Interrupted: If the run is asked to stop before that.
+        """
         with self._lock:  # numbers must reach the coordinator in order: one acknowledgement stands for all before it
             self._number += 1
             number = self._number
@@ -68,8 +77,10 @@ class Line:
             time.sleep(_LOOKED_EVERY)
 
     def ended(self, upload: UnfinishedUpload) -> None:
+        """Tell the coordinator that the upload is over; nobody waits for that."""
         self._uploads.pop(RawFile(upload.organization, upload.raw_id), None)
         self.tell(UploadEnded(upload))
 
     def learned(self, name: str, value: int) -> None:
+        """Tell the coordinator of a field of the server's abilities that turned out otherwise."""
         self.tell(Learned(name, value))

@@ -53,7 +53,11 @@ def verdict_of(pair: Pair) -> Verdict:
 
 
 def ascending(scan: Iterable[Named], role: str) -> Iterator[Named]:
-    """The same entries or rows; raises MustStop at the first that does not come after the one before."""
+    """Yield the same entries or rows, checking their order; `role` is whose listing it is, for the message.
+
+    Raises:
+        MustStop: If one does not come after the one before.
+    """
     last = ""
     for entry in scan:
         if entry.raw_id <= last:

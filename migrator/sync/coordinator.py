@@ -52,7 +52,9 @@ class Engine(Protocol):
         """How many units keep all workers busy."""
         ...
 
-    def submit(self, unit: Unit) -> None: ...
+    def submit(self, unit: Unit) -> None:
+        """Hand a unit to the workers; called only while fewer than `capacity` are out."""
+        ...
 
     def next_event(self, timeout: float) -> Event | None:
         """The next event, None if none came in time. Raises MustStop when no worker is left to answer."""
@@ -66,15 +68,21 @@ class Engine(Protocol):
 class Memory(Protocol):
     """What is known from earlier runs, and where this one is written down."""
 
-    def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]: ...
+    def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
+        """Return the shard's finished index folders by name; may be empty, which costs time only."""
+        ...
 
     def forget_finished(self, organization: str) -> None:
         """What was finished is not at the target any more: compare all of it anew."""
         ...
 
-    def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]: ...
+    def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
+        """Return the shard's provisional copies by raw id."""
+        ...
 
-    def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]: ...
+    def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
+        """Return the shard's unfinished uploads."""
+        ...
 
     def proven(self, organization: str, prefix: str) -> ProvenShard | None:
         """What a verification that was broken off has proven of a shard, if this one may rely on it."""
@@ -92,7 +100,9 @@ class Memory(Protocol):
 class Observer(Protocol):
     """Is shown a run while it goes on."""
 
-    def told(self, told: ProgressEvent) -> None: ...
+    def told(self, told: ProgressEvent) -> None:
+        """Take what a worker told, after the ledger has it."""
+        ...
 
     def tick(self) -> None:
         """Called some times a second, whether anything happened or not."""
@@ -101,12 +111,13 @@ class Observer(Protocol):
 
 @dataclass(slots=True)
 class Totals:
-    """What a run has come to: counted for each organization, with the first problems. `beside` are strays beside the organizations,
-    `above` is what was counted of the location itself.
+    """What a run has come to: counted for each organization, with the first problems.
 
-    `learned` are fields of the target's abilities that turned out otherwise. `groups` counts problems of one kind and reason; reasons
-    beyond the first 200 are counted together. `samples` is how many shards of the target were listed as a sample, `sampled_of` among
-    how many.
+    `beside` are strays beside the organizations, `above` is what was counted of the location itself.
+
+    `learned` are fields of the target's abilities that turned out otherwise. `groups` counts problems of one kind and
+    reason; reasons beyond the first 200 are counted together. `samples` is how many shards of the target were listed
+    as a sample, `sampled_of` among how many.
     """
 
     organizations: dict[str, Tally] = field(default_factory=dict)
@@ -122,6 +133,7 @@ class Totals:
     _first: dict[str, list[Problem]] = field(default_factory=dict)
 
     def add(self, told: ProgressEvent) -> None:
+        """Add what a worker told: counts, problems, sizes and the course over time."""
         if told.organization:
             self.organizations.setdefault(told.organization, Tally()).merge(told.tally)
         else:
@@ -137,6 +149,7 @@ class Totals:
             self.sampled_of += surveyed.sample_of
 
     def add_problems(self, problems: Sequence[Problem]) -> None:
+        """Count problems by kind and reason, and keep the first of each kind."""
         self.problems_total += len(problems)
         for problem in problems:
             first = self._first.setdefault(problem.kind, [])
@@ -154,6 +167,7 @@ class Totals:
         return list(islice(chain.from_iterable(self._first[kind] for kind in kinds), PROBLEMS_SHOWN))
 
     def overall(self) -> Tally:
+        """Return the sum of all organizations, with what is beside and above them."""
         total = Tally()
         for tally in self.organizations.values():
             total.merge(tally)

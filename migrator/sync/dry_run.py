@@ -21,12 +21,15 @@ class Rehearse:
 
     @property
     def has_room(self) -> bool:
+        """Return True while fewer answers wait to be fetched than memory is meant for."""
         return len(self._answers) < _ROOM
 
     def submit(self, ticket: object, organization: str, step: Step) -> None:
+        """Decide at once what migrate would do with this step; nothing is read or written but for `can_read`."""
         self._answers.append(SinkAnswer(ticket, self._result(organization, step)))
 
     def answers(self, *, flush: bool) -> Iterator[SinkAnswer]:
+        """Yield the answers that wait."""
         while self._answers:
             yield self._answers.popleft()
 

@@ -83,7 +83,11 @@ class ManifestShards:
         return self._sheets
 
     def prepare(self) -> None:
-        """Make the folder, for this user alone, and prove that it can be written. Raises CannotStart."""
+        """Make the folder, for this user alone, and prove that it can be written.
+
+        Raises:
+            CannotStart: If it cannot.
+        """
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._sheets.mkdir(mode=0o700, exist_ok=True)
@@ -185,7 +189,12 @@ class Manifest:
     """A manifest that was looked through and is sound: each line is one, in order, no raw file twice."""
 
     def __init__(self, path: Path) -> None:
-        """Look through all of it. Raises SettingsError for what is no manifest, CannotStart for what cannot be read."""
+        """Look through all of it: form, order and digests.
+
+        Raises:
+            SettingsError: If this is no manifest, is an empty one, or names an organization twice.
+            CannotStart: If it cannot be read.
+        """  # noqa: DOC501 made by _unsound
         self.path = path
         digest = hashlib.sha256()
         self.blocks: dict[str, Block] = {}
@@ -205,7 +214,11 @@ class Manifest:
         self.tells_sizes = all(block.path.suffix == ROWS for block in self.blocks.values())
 
     def lines(self, organization: str, start: str = "") -> Iterator[Kept]:
-        """The organization's lines from the first raw id that is not below `start`. Raises MustStop."""
+        """Yield the organization's lines from the first raw id that is not below `start`.
+
+        Raises:
+            MustStop: If the file cannot be read any more, or is not what it was when this began.
+        """
         block = self.blocks.get(organization)
         if block is None:
             return
@@ -232,7 +245,11 @@ class Manifest:
 
 
 def _files(path: Path) -> list[Path]:
-    """The file, or those of a folder: the lists with sizes where there are any."""
+    """Return the file itself, or those of a folder: the lists with sizes where there are any.
+
+    Raises:
+        SettingsError: If the folder has no manifest.
+    """
     if not path.is_dir():
         return [path]
     for kind in (ROWS, SUMS):

@@ -29,10 +29,11 @@ class SourceLook:
 def look_at_source(
     source: Source, where: str, chosen: Sequence[str], *, allow_empty: bool, is_there: bool = True
 ) -> SourceLook:
-    """Find the organizations that are to be moved. Raises CannotStart for a source that has none: it may not be mounted.
+    """Find the organizations that are to be moved; `is_there` is False for a data folder that does not exist.
 
-    `is_there` is False for a data folder that does not exist.
-    """
+    Raises:
+        CannotStart: If the source has none, for it may not be mounted; `allow_empty` takes it for what it is.
+    """  # noqa: DOC501 made by _missing
     if not is_there and not allow_empty:
         raise _missing(where)
     notices: list[Notice] = []
@@ -135,7 +136,11 @@ def not_looked_at(name: str, what: str) -> Finding:
 
 
 def refuse_errors(findings: Sequence[Finding], forced: frozenset[str]) -> None:
-    """Raise CannotStart for the first error finding that was not forced by name."""
+    """Refuse to start with an error among the findings, unless it was forced by name.
+
+    Raises:
+        CannotStart: If there is one; it says what the first one does.
+    """
     for finding in findings:
         if finding.status is FindingStatus.ERROR and finding.name not in forced:
             raise CannotStart(finding.name, finding.seen, why=finding.why, cure=finding.cure)
@@ -153,7 +158,12 @@ def _chosen(source: Source, where: str, chosen: Sequence[str]) -> tuple[str, ...
 
 
 def _is_surely_empty(source: Source, name: str, *, alone: bool) -> bool:
-    """A bucket that may not be listed is none that is empty: where others are left, its refusal is told with what they come to."""
+    """Return True if there is nothing; a bucket that may not be listed is none that is empty.
+
+    Raises:
+        AccessDenied: If this is the only organization; where others are left, its refusal is told with what they come
+            to.
+    """
     try:
         return source.is_empty(name)
     except AccessDenied:
@@ -174,7 +184,11 @@ def _known_names(source: Source, name: str) -> str:
 
 
 def _hold_any(source: Source, organizations: Sequence[str]) -> bool:
-    """Whether one of them has a raw file. Raises AccessDenied where all that might have one refuse."""
+    """Return True if one of them has a raw file.
+
+    Raises:
+        AccessDenied: If all that might have one refuse.
+    """
     refused: AccessDenied | None = None
     for organization in organizations:
         try:

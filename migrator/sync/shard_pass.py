@@ -111,7 +111,7 @@ class Pass:
     parted: bool = False
     denied: Mapping[str, Denial] = field(default_factory=dict)
     clock_ns: Callable[[], int] = time.time_ns
-    pick: Callable[[Sequence[Shard]], Shard] = random.choice
+    pick: Callable[[Sequence[Shard]], Shard] = random.choice  # noqa: S311 which shard is sampled is no secret
 
     @property
     def is_partial(self) -> bool:
@@ -151,7 +151,11 @@ class Pass:
             yield told
 
     def _look_at_target(self, organization: str) -> tuple[bool, Denial | None]:
-        """Whether nothing of it is at the target; and why nothing can be, where its bucket alone refuses."""
+        """Return whether nothing of it is at the target, and why nothing can be, where its bucket alone refuses.
+
+        Raises:
+            AccessDenied: If the bucket may not be listed and is the only one.
+        """
         if organization in self.refused or organization in self.denied:
             return True, self.denied.get(organization)
         try:
@@ -286,6 +290,7 @@ class ShardPass:
 
     @property
     def is_time_to_tell(self) -> bool:
+        """Return True if enough results, or old enough ones, wait to be told."""
         return self._results >= TOLD_AFTER_RESULTS or (
             self._results > 0 and time.monotonic() - self._told_at > TOLD_AFTER_SECONDS
         )

@@ -25,6 +25,7 @@ class TimelineStep:
     errors: int = 0
 
     def merge(self, other: TimelineStep) -> None:
+        """Add the counts of another step."""
         self.files += other.files
         self.moved += other.moved
         self.bytes += other.bytes
@@ -41,6 +42,7 @@ class Timeline:
     _began: float | None = None
 
     def add(self, tally: Tally) -> None:
+        """Count a tally in the step of this moment; where that lies beyond the last step, steps are made twice as long."""
         now = self.clock()
         if self._began is None:
             self._began = now

@@ -252,7 +252,7 @@ def _psycopg() -> Any:
     """The library. Raises CannotStart where it, or its libpq, is missing."""
     try:
         import psycopg  # noqa: PLC0415 an extra, and 0.1 s to load
-        import psycopg.conninfo  # noqa: PLC0415
+        import psycopg.conninfo  # noqa: F401, PLC0415 for its users
     except ImportError as error:
         raise postgres_missing() from error
     return psycopg
