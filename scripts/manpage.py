@@ -37,7 +37,7 @@ def page() -> Iterator[str]:
     yield from section("SYNOPSIS")
     yield "\\fBbytes-migrator\\fR \\fICOMMAND\\fR [\\fIOPTIONS\\fR]"
     yield from section("DESCRIPTION")
-    yield from prose(cli.help or "")
+    yield from prose((cli.help or "").partition("\f")[0])
     yield from section("COMMANDS")
     for name, command in sorted(cli.commands.items()):
         yield from of_command((name,), command)
@@ -62,7 +62,7 @@ def section(title: str) -> tuple[str, ...]:
 def of_command(names: tuple[str, ...], command: click.Command) -> Iterator[str]:
     """A command with its options, and its subcommands after it."""
     yield f".SS {' '.join(names)}"
-    yield from prose(command.help or "")
+    yield from prose((command.help or "").partition("\f")[0])
     context = click.Context(command, info_name=names[-1])
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)

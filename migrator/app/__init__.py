@@ -1,5 +1,7 @@
 """The composition root: names the concrete stores, engine and sinks, and puts each command together from them.
 
-A module for each command, or for what several share: `options` (what was asked), `opening` (stores and ledger), `memory` (what a run
-knows and keeps), `planning` (the first look), `migrating` (plan and migrate), `uploads`, `reporting`.
+In: options and `Locations` from `cli`. Out: a report, as a value of `reports`, with its exit status. A module for each command, and for
+what several share: `options` (what was asked), `store_factory` (stores and ledger), `run_state` (what a run knows and keeps),
+`planning` (the first look), `worker_config` and `engine_factory` (who does the work).
+May import: everything but `cli`.
 """

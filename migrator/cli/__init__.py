@@ -1,1 +1,5 @@
-"""The command line: parse, call, render, exit. The only package that knows click and tqdm."""
+"""The command line: parse, call, render, exit.
+
+In: arguments, the environment, a terminal. Out: text or JSON on stdout, progress and errors on stderr, the exit status.
+May import: everything; click and tqdm here alone.
+"""

@@ -99,7 +99,11 @@ def doctor(**given: Any) -> int:
 
 
 def checked_version(version: str) -> str:
-    """Raises SettingsError for what is no version."""
+    """Return the version of Bytes that was given; "" if none was.
+
+    Raises:
+        SettingsError: If it is no version, such as 1.19 or 1.20.1.
+    """
     if version and not re.fullmatch(r"\d{1,4}\.\d{1,4}([.\w+-]{0,40})?", version):
         raise SettingsError(
             "bytes-version-invalid",
@@ -110,7 +114,11 @@ def checked_version(version: str) -> str:
 
 
 def confirm_probe(question: str) -> None:
-    """Ask before a probe writes; a bare return is a no. Raises SettingsError where nobody can be asked."""
+    """Ask before a probe writes; a bare return is a no, which ends the command.
+
+    Raises:
+        SettingsError: If there is no terminal to ask on.
+    """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise SettingsError(
             "yes-missing",

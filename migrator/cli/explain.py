@@ -29,6 +29,10 @@ def explain(name: str | None) -> int:
     Examples:
       bytes-migrator explain bytes-calls
       bytes-migrator explain
+    \f
+
+    Raises:
+        SettingsError: If there is no such name.
     """
     entries = explanations()
     if name is None:

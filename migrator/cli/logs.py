@@ -38,6 +38,7 @@ class Log:
     """An observer: a log line for each raw file that needs attention."""
 
     def told(self, told: ProgressEvent) -> None:
+        """Log each problem as a warning."""
         for problem in told.problems:
             _log.warning("%s", _line(problem), extra={"event": _event(problem)})
 
@@ -55,7 +56,11 @@ def log_forced(findings: Iterable[Finding]) -> None:
 
 @contextmanager
 def log_to(given: dict[str, Any]) -> Iterator[None]:
-    """Within the block, log lines go where the options say."""
+    """Send log lines where the options say, within the block.
+
+    Raises:
+        MigratorError: If the block raises it; it is told in words, and not logged as unexpected.
+    """
     handlers: list[logging.Handler] = []
     if given["verbose"]:
         handlers.append(logging.StreamHandler(sys.stderr))
@@ -82,6 +87,7 @@ def log_to(given: dict[str, Any]) -> Iterator[None]:
 
 
 def is_json(given: dict[str, Any]) -> bool:
+    """Return True if log lines are to be JSON."""
     return given.get("log_format") == "json"
 
 

@@ -87,7 +87,11 @@ def migrate(**given: Any) -> int:
 
 
 def refuse_without_terminal(given: dict[str, Any]) -> None:
-    """What writes needs a yes, and nobody can be asked without a terminal."""
+    """Refuse to write without --yes where nobody can be asked.
+
+    Raises:
+        SettingsError: If so.
+    """
     if not given["yes"] and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise SettingsError(
             "yes-missing",

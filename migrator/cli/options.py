@@ -1,4 +1,4 @@
-"""The options that commands share, each declared once; every one is also a variable BYTES_MIGRATOR_…"""
+"""The options that commands share, each declared once; every one is also a variable BYTES_MIGRATOR_NAME."""
 
 from __future__ import annotations
 
@@ -206,26 +206,32 @@ _OWNER_OPTION = (
 
 
 def owner_option(command: Command) -> Command:
+    """Add --owner to a command."""
     return _with(_OWNER_OPTION, command)
 
 
 def state_options(command: Command) -> Command:
+    """Add the options on where ledgers are kept."""
     return _with(_STATE_OPTIONS, command)
 
 
 def location_options(command: Command) -> Command:
+    """Add the options that name source and target."""
     return _with(_LOCATION_OPTIONS, command)
 
 
 def transfer_options(command: Command) -> Command:
+    """Add the options on how raw files are copied."""
     return _with(_TRANSFER_OPTIONS, command)
 
 
 def limit_options(command: Command) -> Command:
+    """Add the options that limit bandwidth, requests and duration."""
     return _with(_LIMIT_OPTIONS, command)
 
 
 def run_options(command: Command) -> Command:
+    """Add the options that every run has: what it is about, and how it shows itself."""
     return _with(_RUN_OPTIONS, command)
 
 
@@ -235,6 +241,7 @@ def switch_options(command: Command) -> Command:
 
 
 def report_options(command: Command) -> Command:
+    """Add the options on what a run leaves behind: report, metrics, and what is called at its end."""
     return _with(_REPORT_OPTIONS, command)
 
 
@@ -244,10 +251,12 @@ def look_options(command: Command) -> Command:
 
 
 def engine_options(command: Command) -> Command:
+    """Add the options on who does the work."""
     return _with(_ENGINE_OPTIONS, command)
 
 
 def age_options(command: Command) -> Command:
+    """Add --newer-than and --older-than."""
     return _with(_AGE_OPTIONS, command)
 
 
@@ -282,7 +291,11 @@ def locations_of(given: dict[str, Any]) -> Locations:
 
 
 def end_of(given: dict[str, Any]) -> Locations:
-    """The one end that is given, as both ends. Raises SettingsError."""
+    """Return the one end that is given, as both ends.
+
+    Raises:
+        SettingsError: If not exactly one of --from and --to is given.
+    """
     if (given["from_"] is None) == (given["to"] is None):
         raise SettingsError(
             "one-end",
@@ -332,4 +345,5 @@ def limits_of(given: dict[str, Any]) -> Limits:
 
 
 def state_folder(given: Path | None) -> StateFolder:
+    """Return the state folder that was given, or this user's own."""
     return StateFolder(given.absolute()) if given is not None else StateFolder.default()

@@ -49,6 +49,7 @@ def plan(**given: Any) -> int:
 
 
 def run_plan(given: dict[str, Any]) -> int:
+    """Look, show what migrate would do, and return the exit status; `migrate --dry-run` does this too."""
     with log_to(given), reporting(given, "plan") as reports:
         locations, options = locations_of(given), options_of(given)
         options = reports.begin(locations, options)

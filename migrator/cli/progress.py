@@ -77,6 +77,7 @@ class Progress:
         self.organization = ""
 
     def add(self, told: ProgressEvent) -> None:
+        """Add what a worker told to what is done."""
         self.done.merge(told.tally.discovered)
         self.organization = told.organization or self.organization
 
@@ -106,7 +107,7 @@ class Progress:
         return Count(max(known.files, self.done.files), max(known.bytes, self.done.bytes))
 
     @property
-    def is_total_final(self) -> bool:
+    def _is_total_final(self) -> bool:
         return self._ahead is not None and self._ahead.is_final
 
     @property
@@ -135,19 +136,19 @@ class Progress:
             return f"{number(self.done.files)} files, {size(self.done.bytes)}"
         if not total.files:
             return "counting"
-        sign = "" if self.is_total_final else "≥"
+        sign = "" if self._is_total_final else "≥"
         return (
             f"{number(self.done.files)} of {sign}{number(total.files)} files, "
             f"{size(self.done.bytes)} of {sign}{size(total.bytes)}"
         )
 
-    def as_event(self) -> str:
+    def _as_event(self) -> str:
         total, (files, bytes_), left = self.total, self.rate, self.seconds_left
         return json_line(
             "progress",
             **self.done.as_dict(),
             expected=total.as_dict() if total is not None else None,
-            counting_is_final=self.is_total_final,
+            counting_is_final=self._is_total_final,
             files_per_second=round(files, 1),
             bytes_per_second=round(bytes_),
             seconds_left=round(left) if left is not None else None,
@@ -171,9 +172,11 @@ class ProgressBar:
         )
 
     def told(self, told: ProgressEvent) -> None:
+        """Add what a worker told; drawn at the next tick."""
         self._progress.add(told)
 
     def tick(self) -> None:
+        """Draw the bar anew if the last time was long enough ago."""
         self._progress.sample()
         now = time.monotonic()
         if now < self._due_at:
@@ -187,6 +190,7 @@ class ProgressBar:
         self._bar.refresh()
 
     def close(self) -> None:
+        """Take the bar off the terminal."""
         self._bar.close()
 
 
@@ -201,9 +205,11 @@ class Lines:
         self._due_at = clock() + FIRST_LINE_SECONDS
 
     def told(self, told: ProgressEvent) -> None:
+        """Add what a worker told; written at the next tick."""
         self._progress.add(told)
 
     def tick(self) -> None:
+        """Write a line if the last one was `every` seconds ago."""
         self._progress.sample()
         now = self._clock()
         if now >= self._due_at:
@@ -220,7 +226,7 @@ class Events(Lines):
     every = EVENT_EVERY_SECONDS
 
     def _line(self, now: float) -> str:
-        return self._progress.as_event()
+        return self._progress._as_event()
 
 
 def _columns() -> int:

@@ -58,6 +58,7 @@ class Reporting:
 
     @property
     def observers(self) -> Sequence[Observer]:
+        """Return the file list and the metrics, as far as they are asked for."""
         return [observer for observer in (self._files, self._metrics) if observer is not None]
 
     def write(self, report: Report) -> Report:
@@ -120,7 +121,12 @@ class Reporting:
 
 @contextmanager
 def reporting(given: dict[str, Any], command: str) -> Iterator[Reporting]:
-    """Around a command: at its end, with whatever status, metrics are written and --on-finish is called."""
+    """Carry out a command; at its end, with whatever status, metrics are written and --on-finish is called.
+
+    Raises:
+        MigratorError: If the block raises it; its exit status is told to both.
+        Abort: If the operator says no: nothing is written or called.
+    """
     reports = Reporting(given, command)
     try:
         yield reports

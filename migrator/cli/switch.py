@@ -231,7 +231,11 @@ def _installation(given: dict[str, Any]) -> Installation:
 
 
 def _refuse_ends(given: dict[str, Any]) -> None:
-    """The way back is between the ends of the last switch."""
+    """Refuse locations beside --back: the way back is between the ends of the last switch.
+
+    Raises:
+        SettingsError: If one is given.
+    """
     if any(given[name] for name in _ENDS) or given["bucket_per_org"] is not None:
         raise SettingsError(
             "switch-back-ends",

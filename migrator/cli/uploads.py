@@ -47,6 +47,10 @@ def abort(**given: Any) -> int:
     """Abort the unfinished uploads that this tool began at the target, and no other; `migrate` then begins anew.
 
     An upload whose object is there in full is not aborted, only forgotten: some servers would destroy the object.
+    \f
+
+    Raises:
+        SettingsError: If --yes is not given and there is no terminal to ask on.
     """
     locations, state = locations_of(given), state_folder(given["state_dir"])
     if not given["yes"] and not (sys.stdin.isatty() and sys.stderr.isatty()):

@@ -45,13 +45,16 @@ class Order:
 
     @property
     def organization(self) -> str:
+        """Return the organization that the unit is about."""
         return self.unit.organization if isinstance(self.unit, Survey) else self.unit.shard.organization
 
     @property
     def prefix(self) -> str:
+        """Return the shard's prefix; "" for a survey, which is about the whole organization."""
         return "" if isinstance(self.unit, Survey) else self.unit.shard.prefix
 
     def covers(self, upload: UnfinishedUpload) -> bool:
+        """Return True if this order's shard is the one that the upload's raw file belongs to."""
         return (
             isinstance(self.unit, Assignment)
             and upload.organization == self.organization
@@ -68,6 +71,7 @@ class Orders:
         self._given = 0
 
     def give(self, unit: Unit) -> Order:
+        """Number a unit, and keep it open until its end is told."""
         self._given += 1
         order = Order(self._given, unit)
         self.open[order.number] = order
@@ -165,6 +169,7 @@ def _hold(held: ProgressEvent, told: ProgressEvent) -> None:
 
 
 def upload_of(upload: UnfinishedUpload) -> RawFile:
+    """Return the raw file that an upload is of."""
     return RawFile(upload.organization, upload.raw_id)
 
 

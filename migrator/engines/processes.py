@@ -47,6 +47,7 @@ class UnitQueue:
         self._is_over = False
 
     def take(self, *, wait: bool) -> Unit | None:
+        """Return the next unit; None if there is none yet, and always after the end was put in."""
         if self._is_over:
             return None
         try:
@@ -79,6 +80,7 @@ class Processes:
 
     @property
     def capacity(self) -> int:
+        """Return how many units may be out: some for each worker process."""
         return len(self._workers) * UNITS_AHEAD
 
     @property
@@ -106,9 +108,15 @@ class Processes:
         self._units.cancel_join_thread()
 
     def submit(self, unit: Unit) -> None:
+        """Put a unit into the queue that all worker processes take from."""
         self._units.put(unit)
 
     def next_event(self, timeout: float) -> Event | None:
+        """Return what a worker told next, None after `timeout` seconds.
+
+        Raises:
+            MustStop: If a worker process died.
+        """  # noqa: DOC501 made by _worker_died
         if not self._waiting:
             self._receive(timeout)
         if self._waiting:
@@ -119,6 +127,7 @@ class Processes:
         raise _worker_died(dead or 0)
 
     def acknowledge(self, event: UploadBegan) -> None:
+        """Write the acknowledgement into the memory that the workers share."""
         self._acknowledgements.acknowledge(event)
 
     def _receive(self, timeout: float) -> None:

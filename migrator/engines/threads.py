@@ -24,6 +24,7 @@ class UnitsHere:
         self._is_over = False
 
     def take(self, *, wait: bool) -> Unit | None:
+        """Return the next unit; None if there is none yet, and always after the end was put in."""
         if self._is_over:
             return None
         try:
@@ -48,6 +49,7 @@ class Threads:
 
     @property
     def capacity(self) -> int:
+        """Return how many units may be out for the one worker."""
         return UNITS_AHEAD
 
     @property
@@ -65,9 +67,15 @@ class Threads:
             self._event(0.05)  # nobody listens any more: make room, so that the worker can end
 
     def submit(self, unit: Unit) -> None:
+        """Put a unit into the worker's queue."""
         self._units.queue.put(unit)
 
     def next_event(self, timeout: float) -> Event | None:
+        """Return what the worker told next, None after `timeout` seconds.
+
+        Raises:
+            MigratorError: If its thread ended by an error.
+        """  # noqa: DOC501 made by unexpected
         is_over = not self._thread.is_alive()  # asked first: what it told last is there by then
         event = self._event(timeout)
         if event is None and is_over:
@@ -75,6 +83,7 @@ class Threads:
         return event
 
     def acknowledge(self, event: UploadBegan) -> None:
+        """Acknowledge an upload's beginning to the worker, which waits for it."""
         self._acknowledgements.acknowledge(event)
 
     def _event(self, timeout: float) -> Event | None:

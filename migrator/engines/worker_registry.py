@@ -44,6 +44,7 @@ class WorkerRegistry:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
+        """Return a warning for each worker that was left out, with the reason."""
         return tuple(
             Finding(
                 name="worker-left-out",
@@ -96,11 +97,12 @@ class WorkerRegistry:
         self.here.clear()
 
 
-def host_of(address: str) -> str:
+def _host_of(address: str) -> str:
     return urlsplit(address).hostname or ""
 
 
 def is_loopback(host: str) -> bool:
+    """Return True for a host that is this machine: localhost, 127.0.0.0/8 or ::1."""
     if host == "localhost":
         return True
     try:
@@ -113,7 +115,7 @@ def stays_private(address: str) -> bool:
     """Whether what is said to this address cannot be read on a network: it is encrypted, or does not leave this machine."""
     if urlsplit(address).scheme in ("tls", "inproc"):
         return True
-    host = host_of(address)
+    host = _host_of(address)
     return is_loopback(host) or _is_this_machine(host)
 
 

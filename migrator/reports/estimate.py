@@ -71,6 +71,7 @@ class Estimate:
         return "inodes" if self.free_inodes_after is not None and self.free_inodes_after < 0 else ""
 
     def as_dict(self) -> dict[str, object]:
+        """Return the estimate as it stands in JSON reports: requests by kind, seconds, and room in bytes and inodes."""
         return {
             "requests": {**self.requests, "total": sum(self.requests.values())},
             "seconds": {"fast": round(self.seconds[0], 3), "slow": round(self.seconds[1], 3)},
@@ -95,6 +96,7 @@ class Work:
 
     @property
     def total(self) -> Count:
+        """Return files and bytes that are missing, of all size classes."""
         total = Count()
         for count in self.missing.values():
             total.merge(count)

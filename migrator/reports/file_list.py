@@ -35,6 +35,7 @@ class FileList:
         self._error: OSError | None = None
 
     def told(self, told: ProgressEvent) -> None:
+        """Write down problems and extra raw files; the first error of the disk is kept, and told by `finish`."""
         if self._error is None:
             try:
                 for problem in (*told.problems, *told.extra):
@@ -46,7 +47,11 @@ class FileList:
         """Nothing to do between events."""
 
     def finish(self) -> tuple[Evidence, ...]:
-        """Make the lists durable, and give them their names; answers their digests. Raises MustStop."""
+        """Make the lists durable, and give them their names; return their digests.
+
+        Raises:
+            MustStop: If one could not be written: a list that is not whole is none.
+        """
         if self._error is not None:
             self.give_up()
             raise MustStop(
@@ -58,14 +63,14 @@ class FileList:
         return tuple(Evidence(name=each.name, sha256=each.digest.hexdigest(), lines=each.lines) for each in self._lists)
 
     def give_up(self) -> None:
-        """Remove what was written: nothing was begun, or it is not whole."""
+        """Remove what was written: nothing was begun, or it is not whole."""  # noqa: DOC501 it is caught here
         with suppress(_GivenUpError, MustStop), self._stack:
             raise _GivenUpError
 
     def _add(self, problem: Problem) -> None:
         if problem.kind == NoticeKind.LEFT_ALONE.value:
             return
-        sign = sign_of(problem)
+        sign = _sign_of(problem)
         name = f"{problem.organization}/{problem.raw_id}" if problem.raw_id else problem.where
         ndjson, signs = self._lists
         ndjson.add(as_json_line({"sign": sign, **problem.as_dict()}))
@@ -92,5 +97,5 @@ class _GivenUpError(Exception):
     """Ends the blocks of files that shall not get their names."""
 
 
-def sign_of(problem: Problem) -> str:
+def _sign_of(problem: Problem) -> str:
     return _SIGN.get(problem.kind, "!")

@@ -51,6 +51,7 @@ def files(count: int) -> str:
 
 
 def plural(count: int, noun: str) -> str:
+    """Return the number with thousands separators and the noun, with an s unless the number is 1."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 

@@ -31,7 +31,11 @@ class MetricsFile(Collector):
     """An observer that writes the file when it begins, every 10 seconds, and at the end. It never ends a run."""
 
     def __init__(self, path: Path, command: str) -> None:
-        """Raises CannotStart where the file cannot be written."""
+        """Write the file once, so that a wrong path shows at once.
+
+        Raises:
+            CannotStart: If it cannot be written.
+        """
         self._path = path
         self._command = command
         self._tallies: dict[str, Tally] = {}
@@ -57,11 +61,13 @@ class MetricsFile(Collector):
             ) from error
 
     def told(self, told: ProgressEvent) -> None:
+        """Add counts and errors of an organization."""
         tally = self._tallies.setdefault(told.organization, Tally()) if told.organization else self._above
         tally.merge(told.tally)
         self._errors.update(problem.code or problem.kind for problem in told.problems if problem.kind in _ERRORS)
 
     def tick(self) -> None:
+        """Write the file anew if the last time was long enough ago."""
         now = time.monotonic()
         if now - self._written_at >= WRITTEN_EVERY_SECONDS:
             self._measure(now)

@@ -38,9 +38,11 @@ class Stopped:
 
     @staticmethod
     def by(error: MigratorError) -> Stopped:
+        """Return what an error that ended the run says."""
         return Stopped(name=error.name, what=error.what, why=error.why, cure=error.cure, exit_status=error.exit_status)
 
     def as_dict(self) -> dict[str, str]:
+        """Return the error's texts as they stand in JSON reports."""
         return {"name": self.name, "what": self.what, "why": self.why, "cure": self.cure}
 
 
@@ -98,6 +100,7 @@ class Report:
 
     @property
     def overall(self) -> Tally:
+        """Return the sum of all organizations, with what is beside and above them."""
         return self.totals.overall()
 
     @property
@@ -123,5 +126,6 @@ class Report:
 
     @property
     def nothing_to_do(self) -> bool:
+        """Return True if all was present already, and nothing else was found."""
         tally = self.overall
         return tally.is_clean and not any(tally[outcome].files for outcome in Outcome if outcome is not Outcome.PRESENT)

@@ -32,7 +32,11 @@ class ReportFolder:
 
     @contextmanager
     def growing(self, name: str) -> Iterator[TextIO]:
-        """A file that is written bit by bit and gets its name at the end of the block; nothing is left if that is an error."""
+        """Open a file that is written bit by bit and gets its name at the end of the block; an error leaves nothing.
+
+        Raises:
+            MustStop: If it cannot be written.
+        """
         partial = self.path / f".{name}.partial"
         try:
             file = self._opened(partial)
@@ -78,7 +82,11 @@ class ReportFolder:
 
 
 def refuse_within(path: Path, data_folders: Sequence[Path], option: str) -> None:
-    """Raise SettingsError for a place within a data folder, whatever links lead there."""
+    """Refuse a place within a data folder, whatever links lead there: it would be a stray among the raw files.
+
+    Raises:
+        SettingsError: If it is; it names the option.
+    """
     real = Path(os.path.realpath(path))
     for folder in data_folders:
         if real.is_relative_to(os.path.realpath(folder)):

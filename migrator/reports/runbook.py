@@ -87,6 +87,7 @@ _COMMANDS: dict[Deployment, _Commands] = {
 
 
 def runbook_as_markdown(book: Runbook) -> str:
+    """Return the steps as Markdown, with commands to paste."""
     return "\n".join(_lines(book)) + "\n"
 
 

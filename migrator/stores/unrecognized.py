@@ -49,6 +49,7 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 
 
 def kind_of(mode: int) -> str:
+    """Return what a file of this mode is, in words: such as a folder, a link or a socket."""
     return next((kind for test, kind in _KINDS if test(mode)), "a file")
 
 

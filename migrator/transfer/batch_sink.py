@@ -25,19 +25,25 @@ class FastLane(Protocol):
     under_way: int
 
     @property
-    def has_room(self) -> bool: ...
+    def has_room(self) -> bool:
+        """Return True if another raw file may be submitted now."""
+        ...
 
     def takes(self, step: Step) -> bool:
         """Whether this is a raw file for this lane."""
         ...
 
-    def submit(self, ticket: object, organization: str, step: Step) -> None: ...
+    def submit(self, ticket: object, organization: str, step: Step) -> None:
+        """Begin with a raw file; `ticket` comes back with its answer."""
+        ...
 
     def carried(self, timeout: float) -> Iterator[Stored | Settled | SinkAnswer | tuple[object, str, Step]]:
         """What has ended: content that arrived, an outcome, or ticket, organization and step of a raw file that was declined."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Give up what is in flight and close connections."""
+        ...
 
 
 class BatchSink:
@@ -55,15 +61,18 @@ class BatchSink:
 
     @property
     def has_room(self) -> bool:
+        """Return True if both lanes take another step now."""
         return self._careful.has_room and (self._bulk is None or self._bulk.has_room)
 
     def submit(self, ticket: object, organization: str, step: Step) -> None:
+        """Give the step to the small-object lane if that takes it, else to the file copier."""
         if self._bulk is not None and not self._careful.is_closed(organization) and self._bulk.takes(step):
             self._bulk.submit(ticket, organization, step)
         else:
             self._careful.submit(ticket, organization, step)
 
     def answers(self, *, flush: bool) -> Iterator[SinkAnswer]:
+        """Yield finished steps; what was stored counts only after its batch is published."""
         if self._publishing is not None and self._publishing.done():
             yield from self._published()
         for carried in self._carried():
@@ -83,6 +92,7 @@ class BatchSink:
             yield from self._published()
 
     def close(self) -> None:
+        """Publish nothing more, and close both lanes."""
         self._publisher.shutdown()
         self._careful.close()
         if self._bulk is not None:

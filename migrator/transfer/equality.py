@@ -169,7 +169,11 @@ def _md5_of(content: Content, size: int) -> str:
 
 
 def refuse_changed(raw_file: RawFile, store: Source, content: Content) -> None:
-    """Raise SourceChanged if the raw file is not any more what was opened: what was read of it proves no difference then."""
+    """Refuse to call contents different if the raw file changed while it was read.
+
+    Raises:
+        SourceChanged: If size, version or times are not those of what was opened.
+    """
     now, then = store.stat(raw_file), content.entry
     if now is None or (now.size, now.version) != (then.size, then.version) or _was_touched(now, then):
         raise SourceChanged("source-changed", f"{store.describe(raw_file)} changed while it was compared.")

@@ -81,9 +81,11 @@ class FileCopier:
 
     @property
     def has_room(self) -> bool:
+        """Return True if a thread is free for another step."""
         return self.under_way < self._window
 
     def submit(self, ticket: object, organization: str, step: Step) -> None:
+        """Begin with a step in a thread; files in parts have threads of their own, so that small ones do not wait."""
         raw_file = RawFile(organization, step.source.raw_id)
         is_large = step.action is Action.COPY and step.source.size > WHOLE_UP_TO
         self.under_way += 1
@@ -103,6 +105,7 @@ class FileCopier:
             return
 
     def close(self) -> None:
+        """Drop what has not begun, and wait for what has."""
         self._small.shutdown(cancel_futures=True)
         self._large.shutdown(cancel_futures=True)
 
@@ -115,7 +118,13 @@ class FileCopier:
         return self._patience.closed(organization) is not None
 
     def resolve_existing(self, raw_file: RawFile, copied: Result) -> Result:
-        """The name was taken meanwhile: equal content is what was wanted, by whomever; other content is a conflict. Raises StoreError."""
+        """Decide on a raw file whose name was taken meanwhile.
+
+        Equal content is what was wanted, by whomever; other content is a conflict.
+
+        Raises:
+            StoreError: If an end cannot be read, or the source lists the raw file and does not find it.
+        """  # noqa: DOC501 made by listed_and_gone
         source, target = self._source.stat(raw_file), self._target.stat(raw_file)
         if source is None and self._source.is_listed(raw_file):
             raise listed_and_gone(self._source.describe(raw_file))
@@ -226,7 +235,11 @@ class FileCopier:
     def _replace(
         self, ticket: object, raw_file: RawFile, step: Step, own_version: str, only: Entry | None = None
     ) -> Carried:
-        """Put the raw file over a copy of ours; `only` in the state in which the copy was compared with it."""
+        """Put the raw file over a copy of ours; `only` in the state in which the copy was compared with it.
+
+        Raises:
+            SourceChanged: If it is in another state.
+        """
         copied = Result(step.source, Outcome.COPIED)
         try:
             with self._source.open(raw_file, step.source) as content:

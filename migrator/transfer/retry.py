@@ -71,10 +71,14 @@ class RetryPolicy:
         self._one = threading.Lock()
 
     def run(self, attempt: Callable[[], T], *, is_request: bool = True, organization: str = "") -> T:
-        """Call until it succeeds. Raises the last error when trying on is pointless for this call, MustStop when for all.
+        """Call until it succeeds; return what it answered.
 
-        `is_request` false: the attempt is the whole way of a raw file of `organization`; it makes requests of its own through this, in
-        other threads too, and takes no turn itself.
+        `is_request` false: the attempt is the whole way of a raw file of `organization`; it makes requests of its own
+        through this, in other threads too, and takes no turn itself.
+
+        Raises:
+            StoreError: If trying on is pointless for this call; it is the last error.
+            MustStop: If trying on is pointless for all calls: nothing has succeeded for `--patience`.
         """
         tries, first_failure, last_failure = 0, 0.0, 0.0
         while True:
@@ -99,9 +103,14 @@ class RetryPolicy:
                 return answer
 
     def until(self, look: Callable[[], T | None], at_most: float | None = None) -> T | None:
-        """Look with growing pauses until there is something, for `--patience`, or for `at_most` seconds; None if there is nothing by then.
+        """Look with growing pauses until there is something; return None if there is nothing after `--patience`.
 
-        What was written may be seen late: refusals and temporary errors count as nothing yet. Raises the last one, or Interrupted.
+        What was written may be seen late: refusals and temporary errors count as nothing yet. `at_most` is in seconds,
+        and shortens it.
+
+        Raises:
+            StoreError: If the last look was refused.
+            Interrupted: If the run is asked to stop.
         """
         over_at = self._clock() + min(self._seconds, at_most if at_most is not None else self._seconds)
         pause = _FIRST_PAUSE
@@ -124,7 +133,11 @@ class RetryPolicy:
             pause = min(2 * pause, _LONGEST_PAUSE / 2)
 
     def go_on(self) -> None:
-        """Raise Interrupted if the run was asked to stop; called between the parts of large files."""
+        """Check whether to go on; called between the parts of large files.
+
+        Raises:
+            Interrupted: If the run was asked to stop.
+        """
         if self._stopping.is_set():
             raise Interrupted("interrupted", "The run was asked to stop.")
 
@@ -151,8 +164,11 @@ class RetryPolicy:
         return self._closed.get(organization)
 
     def failed(self, error: StoreError, organization: str = "") -> None:
-        """A raw file failed for good. Raises when the next ones can only fail likewise: MustStop, or BucketClosed where those are the
-        ones of this organization alone.
+        """Count a raw file that failed for good, and end what can only fail likewise.
+
+        Raises:
+            BucketClosed: If only this organization's next raw files would.
+            MustStop: If all would: the store is full, or refused some raw files in a row.
         """
         if isinstance(error, StoreFull):
             if isinstance(error, BucketFull) and self._parted:
@@ -203,7 +219,16 @@ class RetryPolicy:
                 self._one.release()
 
     def _pause_or_give_up(self, error: Unavailable, tries: int, first_failure: float, last_failure: float) -> None:
-        """Others succeed if one did since this call failed the last time: one success when a server just went is no sign of life."""
+        """Wait before the next try, or give up.
+
+        Others succeed if one did since this call failed the last time: one success when a server just went is no sign
+        of life.
+
+        Raises:
+            Unavailable: If others succeed, and this call has had its tries.
+            OutOfPatience: If nothing succeeds any more.
+            Interrupted: If the run is asked to stop.
+        """
         self._failures_in_a_row += 1
         now = self._clock()
         last = self._last_success

@@ -84,6 +84,7 @@ class AuditTally:
         return total
 
     def merge(self, other: AuditTally) -> None:
+        """Add every count of another tally."""
         for name in AuditTally.__slots__:
             getattr(self, name).merge(getattr(other, name))
 
@@ -116,12 +117,14 @@ class Audited:
         self.missing_span = (min(first, ended_us), max(last, ended_us))
 
     def overall(self) -> AuditTally:
+        """Return the sum of all organizations."""
         total = AuditTally()
         for tally in self.organizations.values():
             total.merge(tally)
         return total
 
     def add_problem(self, kind: Kind, problem: Problem) -> None:
+        """Count a problem, and keep it if few of its kind are kept yet."""
         self.problems_total += 1
         if len(self.problems[kind]) < PROBLEMS_OF_A_KIND:
             self.problems[kind].append(problem)
@@ -140,6 +143,7 @@ class AuditSample:
         self._kept: list[tuple[int, str, Recorded]] = []
 
     def offer(self, row: Recorded) -> None:
+        """Keep the row if its keyed digest is among the smallest: a sample that every pass draws alike."""
         name = f"{row.organization}/{row.raw_id}"
         drawn = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), key=self._key, digest_size=8).digest()
         rank = -int.from_bytes(drawn, "big")
@@ -301,7 +305,11 @@ class Audit:
         self._problem(kind, row, proof.reason, entry.size)
 
     def _stop_if_all_are_alike(self, proof: RecordProof) -> None:
-        """Raise MustStop when the first hundred could not be opened, or not be read: wrong keys and lost rights are one message."""
+        """Stop when the first hundred could not be opened, or not be read: it is one cause, and one message.
+
+        Raises:
+            MustStop: If so: wrong keys, or lost rights.
+        """
         if proof.ended not in (ContentVerdict.UNDECODABLE, ContentVerdict.FAILED) or self._alike is None:
             self._alike = None
             return
@@ -326,7 +334,12 @@ class Audit:
     # --- listing -----------------------------------------------------------------------------------------------------
 
     def _entries(self, organization: str) -> Iterator[Entry]:
-        """What the target lists, nothing where its place cannot be there."""
+        """Yield what the target lists, nothing where its place cannot be there.
+
+        Raises:
+            Unavailable: If the target does not answer.
+            StoreError: If the listing fails otherwise, unless the bucket is missing or its name is invalid.
+        """
         if not is_organization(organization):
             self.audited.unlistable[organization] = "no organization can have this code"
             return
@@ -427,7 +440,11 @@ class _Elsewhere:
 def _by_organization(
     rows: Iterable[Recorded], organizations: Sequence[str]
 ) -> Iterator[tuple[str, Iterable[Recorded]]]:
-    """The rows of each organization, ascending, with those that have no row in their places. Both come ascending."""
+    """Yield the rows of each organization, ascending, with those that have no row in their places.
+
+    Raises:
+        MustStop: If the rows do not ascend.
+    """
     waiting = deque(organizations)
     last: str | None = None
     for organization, group in groupby(rows, key=itemgetter(0)):

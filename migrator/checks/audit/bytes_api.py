@@ -66,7 +66,11 @@ class BytesApi:
     def __init__(
         self, url: str, username: str = "", password: Secret = _NO_PASSWORD, *, seconds: float = _SECONDS
     ) -> None:
-        """`seconds` is the longest wait for each piece of an answer. Raises SettingsError for what is no URL of a service."""
+        """Read the service's URL; `seconds` is the longest wait for each piece of an answer.
+
+        Raises:
+            SettingsError: If it is no URL of a service, or holds a login.
+        """  # noqa: DOC501 made by _no_url
         parts = urlsplit(url)
         try:
             port = parts.port
@@ -116,7 +120,11 @@ class BytesApi:
             return Served(0, size, "")
 
     def sign_in(self) -> None:
-        """Get a token, which holds for some minutes. Raises CannotStart."""
+        """Get a token, which holds for some minutes.
+
+        Raises:
+            CannotStart: If nothing answers, the login is refused, or what answers is not Bytes.
+        """
         form = urlencode({"username": self._username, "password": self._password.reveal()})
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         try:

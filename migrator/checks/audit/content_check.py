@@ -71,6 +71,7 @@ class RecordProver:
         )
 
     def close(self) -> None:
+        """Drop what has not begun, and close the lane."""
         self._pool.shutdown(cancel_futures=True)
         if self._lane is not None:
             self._lane.close()

@@ -73,7 +73,11 @@ def is_dsn(text: str) -> bool:
 
 
 def dsn_of(text: str, origin: str) -> Dsn:
-    """Read a URI as SQLAlchemy reads it for Bytes, or libpq's ``name=value`` form. Raises SettingsError, which never holds the text."""
+    """Read a URI as SQLAlchemy reads it for Bytes, or libpq's ``name=value`` form.
+
+    Raises:
+        SettingsError: If it is neither; the message never holds the text.
+    """  # noqa: DOC501 made by _invalid
     if "://" not in text:
         return Dsn(_keywords(text, origin))
     match = _URI.fullmatch(text.strip())
@@ -138,7 +142,12 @@ class Database:
         self._dsn = dsn
 
     def rows(self, wanted: Wanted) -> Iterator[Recorded]:
-        """Rows ascending by organization and raw id, each byte by byte. Raises MustStop when the connection is lost."""
+        """Yield rows ascending by organization and raw id, each byte by byte.
+
+        Raises:
+            CannotStart: If this role may not read the tables.
+            MustStop: If the connection is lost.
+        """  # noqa: DOC501 made by _denied
         query = _QUERY.format(
             digest="r.secure_hash" if wanted.digests else f"left(r.secure_hash, {ALGORITHM_LENGTH})",
             time=_TIME.format("(extract(epoch FROM b.ended_at) * 1000000)::bigint" if wanted.times else "0"),
@@ -163,7 +172,11 @@ class Database:
 
 @contextmanager
 def reading_database(dsn: Dsn) -> Iterator[Database]:
-    """Connect, begin to read, and look that this is a database of Bytes. Raises CannotStart."""
+    """Connect, begin to read, and look that this is a database of Bytes.
+
+    Raises:
+        CannotStart: If it is not reached, refuses the role, or has other tables.
+    """
     psycopg = _psycopg()
     with _connected(dsn) as connection:
         try:
@@ -208,7 +221,11 @@ def _connected(dsn: Dsn) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
 
 
 def _look_at_tables(connection: psycopg.Connection[tuple[Any, ...]], dsn: Dsn) -> None:
-    """Raise CannotStart unless the columns are there, saying which are not."""
+    """Check that Bytes' tables and columns are there.
+
+    Raises:
+        CannotStart: If one is missing; it says which.
+    """
     for table, columns in _TABLES.items():
         found = connection.execute(
             "SELECT to_regclass(%s) IS NOT NULL, array(SELECT attname::text FROM pg_attribute "
@@ -249,16 +266,20 @@ def _said(error: Exception, dsn: Dsn) -> str:
 
 
 def _psycopg() -> Any:
-    """The library. Raises CannotStart where it, or its libpq, is missing."""
+    """Return the library, loaded only here: it is an extra, and takes 0.1 s.
+
+    Raises:
+        CannotStart: If it, or its libpq, is missing.
+    """  # noqa: DOC501 made by _postgres_missing
     try:
         import psycopg  # noqa: PLC0415 an extra, and 0.1 s to load
         import psycopg.conninfo  # noqa: F401, PLC0415 for its users
     except ImportError as error:
-        raise postgres_missing() from error
+        raise _postgres_missing() from error
     return psycopg
 
 
-def postgres_missing() -> MigratorError:
+def _postgres_missing() -> MigratorError:
     return CannotStart(
         "postgres-missing",
         "Reading PostgreSQL needs psycopg with libpq, which cannot be imported.",

@@ -34,7 +34,12 @@ _TIME = re.compile(
 
 
 def read_rows(path: Path) -> Iterator[Recorded]:
-    """The file's rows, strictly ascending by organization and raw id. Raises CannotStart, with the line, for what is no such file."""
+    """Yield the file's rows, strictly ascending by organization and raw id.
+
+    Raises:
+        CannotStart: If it is no such file; it names the line.
+        SettingsError: If the file cannot be read.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="", errors="surrogateescape") as file:
             lines = csv.reader(file, strict=True)
@@ -87,7 +92,11 @@ def _look_at_name(path: Path, line: int, organization: str) -> None:
 
 
 def microseconds_of(text: str) -> int:
-    """Microseconds since the epoch of a time as PostgreSQL writes it in ISO style; without a zone it is UTC. Raises ValueError."""
+    """Return microseconds since the epoch of a time as PostgreSQL writes it in ISO style; without a zone it is UTC.
+
+    Raises:
+        ValueError: If it is written otherwise.
+    """
     match = _TIME.fullmatch(text)
     if match is None:
         raise ValueError("write 2026-01-31 12:00:00.5+00; in psql: SET datestyle TO ISO")

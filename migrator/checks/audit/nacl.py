@@ -37,7 +37,11 @@ class BoxOpener:
         self._box, self._refused = _box(private, public)
 
     def open(self, content: bytes) -> bytes:
-        """The plain content. Raises Undecodable."""
+        """Return the plain content of a NaCl box: nonce and ciphertext, as `NACL_SEALBOX` of Bytes stores it.
+
+        Raises:
+            Undecodable: If it is too short, or these keys do not open it.
+        """
         if len(content) < NONCE_LENGTH + AUTHENTICATOR_LENGTH:
             raise Undecodable("it is too short for a NaCl box")
         try:
@@ -47,12 +51,17 @@ class BoxOpener:
 
 
 def _box(private: bytes, public: bytes) -> tuple[Box, type[Exception]]:
-    """The box of these keys, and the error by which PyNaCl refuses."""
+    """Return the box of these keys, and the error by which PyNaCl refuses.
+
+    Raises:
+        CannotStart: If PyNaCl is missing.
+        SettingsError: If the keys make no box.
+    """  # noqa: DOC501 made by _nacl_missing
     try:
         from nacl.exceptions import CryptoError  # noqa: PLC0415 an extra
         from nacl.public import Box, PrivateKey, PublicKey  # noqa: PLC0415
     except ImportError as error:
-        raise nacl_missing() from error
+        raise _nacl_missing() from error
     try:
         return Box(PrivateKey(private), PublicKey(public)), CryptoError
     except CryptoError as error:
@@ -63,7 +72,7 @@ def _box(private: bytes, public: bytes) -> tuple[Box, type[Exception]]:
         ) from error
 
 
-def nacl_missing() -> MigratorError:
+def _nacl_missing() -> MigratorError:
     return CannotStart(
         "nacl-missing",
         "Opening NaCl boxes needs PyNaCl, which is not installed.",
@@ -73,7 +82,11 @@ def nacl_missing() -> MigratorError:
 
 
 def _key(name: str, text: str) -> bytes:
-    """As Bytes reads it: ``base64.b64decode``, which skips what is not of the alphabet."""
+    """Return a key as Bytes reads it: ``base64.b64decode``, which skips what is not of the alphabet.
+
+    Raises:
+        SettingsError: If it is not of a NaCl key's length.
+    """
     try:
         key = base64.b64decode(text)
     except (binascii.Error, ValueError):

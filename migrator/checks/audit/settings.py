@@ -42,7 +42,11 @@ class AuditSettings:
     environment: Environment
 
     def database(self, option: str | None) -> Setting:
-        """The database's URI, or the path of an export. Raises SettingsError where neither is given."""
+        """Return the database's URI, or the path of an export, with its origin.
+
+        Raises:
+            SettingsError: If neither is given.
+        """
         if option:
             return Setting(DB_URI, option, "--database")
         setting = self.environment.get(DB_URI)
@@ -61,7 +65,11 @@ class AuditSettings:
         return self.environment.get(MIDDLEWARE) is not None
 
     def box_keys(self) -> BoxKeys | None:
-        """The keys where Bytes encrypts, None where it does not. Raises SettingsError for what Bytes would not start with."""
+        """Return the keys where Bytes encrypts, None where it does not.
+
+        Raises:
+            SettingsError: If the middleware is unknown or a key is missing: Bytes would not start with it.
+        """
         setting = self.environment.get(MIDDLEWARE)
         word = setting.value if setting is not None else IDENTITY
         if word == IDENTITY:
@@ -95,7 +103,11 @@ class AuditSettings:
 
 
 def login_of(environment: Environment) -> tuple[str, Secret]:
-    """Return Bytes' user and password. Raises SettingsError."""
+    """Return Bytes' user and password.
+
+    Raises:
+        SettingsError: If one of them is not set.
+    """
     missing = _missing(environment, USERNAME, PASSWORD)
     if missing:
         raise SettingsError(

@@ -32,7 +32,12 @@ async def client_of(
     is_over: Callable[[], bool],
     is_stopping: Callable[[], bool],
 ) -> Client | None:
-    """A client; None when the run has ended meanwhile. Raises CannotStart at `is_first`, MustStop later, unless it is stopping anyway."""
+    """Connect to a scheduler; return None when the run has ended meanwhile, or is stopping.
+
+    Raises:
+        CannotStart: If it is not reached at the first time, within `patience` seconds or what a first connection gets.
+        MustStop: If it is not reached again within `patience` seconds.
+    """  # noqa: DOC501 made by _unreachable
     seconds = min(patience, FIRST_CONNECTION_SECONDS) if is_first else patience
     until = time.monotonic() + seconds
     mine = security or _security_for(address)
@@ -52,7 +57,11 @@ async def client_of(
 
 
 def _security_for(address: str) -> Security:
-    """Dask's own settings. Raises SettingsError where TLS is asked for, and certificates are not there."""
+    """Return Dask's own settings of TLS.
+
+    Raises:
+        SettingsError: If the address takes certificates, and one is not set or cannot be read.
+    """
     if not address.startswith("tls://"):
         return Security()
     found = Security(require_encryption=True)

@@ -93,6 +93,7 @@ class Dask:
 
     @property
     def capacity(self) -> int:
+        """Return how many units may be out: some for each worker that was found fit, at least for one."""
         return max(1, len(self._members.fit)) * UNITS_AHEAD
 
     @property
@@ -122,9 +123,11 @@ class Dask:
             self._own.end()
 
     def submit(self, unit: Unit) -> None:
+        """Hand a unit over to the loop's thread, which gives it to a worker."""
         self._loop.call_soon_threadsafe(self._accept, unit)
 
     def next_event(self, timeout: float) -> Event | None:
+        """Return what a worker told next, None after `timeout` seconds without anything; raise what ended the loop."""
         try:
             return self._events.get(timeout=timeout)
         except queue.Empty:
@@ -133,6 +136,7 @@ class Dask:
             return None
 
     def acknowledge(self, event: UploadBegan) -> None:
+        """Have the worker told that its upload is in the ledger."""
         self._loop.call_soon_threadsafe(self._say, self._stations[event.worker], Acknowledge(event.number))
 
     # --- the cluster's side, in the thread of the loop ---

@@ -56,6 +56,7 @@ class Members:
         return self._places.findings
 
     def is_here(self, address: str) -> bool:
+        """Return True if a worker of this address takes part now."""
         return address in self._places.here
 
     def are_here(self, addresses: frozenset[str]) -> bool:
@@ -68,7 +69,11 @@ class Members:
         self._shares = 0
 
     async def refuse_mixed_versions(self, client: Client) -> None:
-        """Raises CannotStart where somebody answers with other versions. Who does not answer is looked at later."""
+        """Compare versions with the scheduler and all workers; who does not answer is compared later.
+
+        Raises:
+            CannotStart: If one has another version of this program, of distributed or of Python.
+        """
         ours, tell = versions_here(), versions_teller()
         found: dict[str, object] = {"the scheduler": await client.run_on_scheduler(tell)}
         said = [self._asked(client, tell, address) for address in await _addresses(client)]
@@ -92,7 +97,11 @@ class Members:
             return address, None
 
     async def see(self, client: Client, topic: str) -> bool:
-        """Look who is there. False if the scheduler does not answer."""
+        """Look at who is there, begin to try out new workers, and give up silent ones; return False if the scheduler is silent.
+
+        Raises:
+            CannotStart: If a connection of the cluster would go over a network without TLS.
+        """
         now = time.monotonic()
         try:
             known: Any = await asyncio.wait_for(client.scheduler.identity(n_workers=-1), LOOK_SECONDS)

@@ -9,6 +9,7 @@ Versions = tuple[str, str, str]
 
 
 def versions_here() -> Versions:
+    """Return the versions of this program, of distributed and of Python, in this process."""
     found: Versions = versions_teller()()
     return found
 
@@ -32,6 +33,7 @@ def versions_teller() -> Callable[[], Versions]:
 
 
 def versions_in_words(said: object) -> str:
+    """Return versions as a part of a sentence, or the reason for which they could not be asked."""
     if not isinstance(said, tuple):
         return f"they could not be asked ({said})"
     return f"bytes-migrator {said[0]}, distributed {said[1]}, Python {said[2]}"

@@ -38,6 +38,7 @@ class StationPlugin(WorkerPlugin):  # type: ignore[misc]
         self._shares = shares
 
     def setup(self, worker: Worker) -> None:
+        """Open stores and lanes once for this worker; called by Dask when the plugin arrives or a worker comes later."""
         made: tuple[MakeWork, Look] = pickle.loads(self._payload)  # noqa: S301 from the coordinator
         work, self.look = made
         topic = self._topic
@@ -50,6 +51,7 @@ class StationPlugin(WorkerPlugin):  # type: ignore[misc]
         self.station = Station(work(self._shares), say)
 
     def teardown(self, worker: Worker) -> None:
+        """Give up what is in flight and close everything; called by Dask when the run ends."""
         gc.set_threshold(*self._thresholds)
         self.station.abandon()
 
@@ -61,13 +63,18 @@ def packed(said: FromStation) -> bytes:
 
 
 def unpacked(data: bytes) -> FromStation:
+    """Return what a worker said; the inverse of `packed`."""
     plain = zlib.decompress(data[1:]) if data[:1] == b"z" else data[1:]
     said: FromStation = pickle.loads(plain)  # noqa: S301 from a worker, which could do anything already
     return said
 
 
 def carry_out(topic: str, number: int, delivery: int, unit: bytes, key: tuple[str, str, int, int]) -> None:
-    """The task: bring the unit to this worker's station and wait for its end."""
+    """Bring the unit to this worker's station and wait for its end: the task that Dask runs.
+
+    Raises:
+        Left: If the plugin is not here: the worker joined late or was restarted, and the unit goes to another.
+    """
     worker = get_worker()
     plugin = worker.plugins.get(topic)
     if plugin is None:
@@ -81,6 +88,7 @@ def carry_out(topic: str, number: int, delivery: int, unit: bytes, key: tuple[st
 
 
 def receive(topic: str, batch: bytes, dask_worker: Worker) -> None:
+    """Hand a batch of the coordinator's messages to this worker's station; dropped where the run is over."""
     plugin = dask_worker.plugins.get(topic)
     if plugin is not None:
         for message in pickle.loads(batch):  # noqa: S301 from the coordinator

@@ -54,6 +54,7 @@ class ApiAnswers:
 
     @property
     def is_clean(self) -> bool:
+        """Return True if Bytes gave every raw file that it was asked for."""
         return all(asked.reply in (Reply.PROVEN, Reply.UNHASHED) for asked in self.asked)
 
 
@@ -79,6 +80,7 @@ class BytesCalls:
         return "works" if self.works == self.buckets else "unknown"
 
     def as_dict(self) -> dict[str, object]:
+        """Return as it stands in JSON reports when, and by what, Bytes' calls were tried."""
         return {
             "state": self.state,
             "buckets": self.buckets,
@@ -115,6 +117,7 @@ class AuditReport:
 
     @property
     def overall(self) -> AuditTally:
+        """Return the sum of all organizations."""
         return self.audited.overall()
 
     @property

@@ -54,6 +54,7 @@ def doctor_as_json(report: DoctorReport) -> str:
 
 
 def doctor_as_text(report: DoctorReport, width: int | None = None) -> str:
+    """Return the findings, errors first, wrapped to `width` columns."""
     return joined(_lines(report), width)
 
 

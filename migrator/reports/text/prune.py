@@ -34,6 +34,7 @@ class PruneReport:
 
     @property
     def exit_status(self) -> int:
+        """Return 0 where all was as it should be, 1 with anything kept, else the status of what ended it."""
         if self.error is not None:
             return self.error.exit_status
         if self.interrupted_by:

@@ -124,7 +124,7 @@ def only_closed(tally: Tally) -> bool:
 
 
 def identity(tally: Tally) -> str:
-    """'3 copied + 1 conflict'"""
+    """Return the sum that a number of raw files is made of: '3 copied + 1 conflict'."""
     parts = [f"{number(tally[outcome].files)} {outcome.value}" for outcome in Outcome if tally[outcome].files]
     return " + ".join(parts) or "nothing"
 

@@ -139,6 +139,7 @@ def state_of(run: RunRow, *, is_running: bool) -> str:
 
 
 def status_as_text(pairs: tuple[PairStatus, ...], width: int | None = None) -> str:
+    """Return the last runs of each pair of locations, wrapped to `width` columns."""
     if not pairs:
         return "No run has been recorded here yet. Begin with: bytes-migrator plan --to s3"
     return "\n\n".join(joined(_pair_lines(pair), width) for pair in pairs)

@@ -60,11 +60,12 @@ class SwitchProposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switched:
-    """A switch that came to its end. Numbers of raw files: `sample` read at both ends, `newest` copied while Bytes was stopped,
-    `late` saved at the old place after that by something else than this Bytes, and copied too.
+    """A switch that came to its end.
 
-    `baseline_asked` were asked for before the switch, `proven_old` and `proven_newest` given by Bytes after it, and `unknown` of the newest
-    are not in Bytes' database.
+    Numbers of raw files: `sample` read at both ends, `newest` copied while Bytes was stopped, `late` saved at the old
+    place after that by something else than this Bytes, and copied too. `baseline_asked` were asked for before the
+    switch, `proven_old` and `proven_newest` given by Bytes after it, and `unknown` of the newest are not in Bytes'
+    database.
     """
 
     proposal: SwitchProposal

@@ -70,6 +70,7 @@ def uploads_as_json(uploads: UnfinishedUploads) -> str:
 
 
 def uploads_as_text(uploads: UnfinishedUploads, width: int | None = None) -> str:
+    """Return the unfinished uploads, and for those of unknown origin the command that would abort them."""
     lines = [_line(seen) for seen in uploads.own] or ["No unfinished upload of this tool is known here."]
     if uploads.unclaimed:
         lines += [

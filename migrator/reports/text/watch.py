@@ -45,6 +45,7 @@ class Watched:
 
     @property
     def exit_status(self) -> int:
+        """Return the last pass's status, at least 1 if something is unproven or Bytes still writes at the source."""
         if self.unproven or self.still_writes:
             return max(1, self.report.exit_status)
         return self.report.exit_status

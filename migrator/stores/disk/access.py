@@ -32,8 +32,10 @@ TOLD_AFTER = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """What keeps Bytes' user out is given to `owner` (user and group id), with Bytes' modes where its own keep even their owner out.
-    Needs root's rights. `writes` False: a dry run, which counts what would be set right and changes nothing.
+    """Who becomes owner of what keeps Bytes' user out: `owner` is a user and a group id. Needs root's rights.
+
+    Modes are Bytes' own, where those that are there keep even their owner out. `writes` False: a dry run, which counts
+    what would be set right and changes nothing.
     """
 
     owner: tuple[int, int]
@@ -71,7 +73,11 @@ class AccessLook:
         self._changed = False
 
     def run(self) -> Iterator[ProgressEvent]:
-        """Tell, for each organization, what is closed to Bytes' user and what was set right. Raises CannotStart."""
+        """Yield, for each organization, what is closed to Bytes' user and what was set right.
+
+        Raises:
+            CannotStart: If owners and modes cannot be read or set at all.
+        """
         try:
             fd = os.open(self._root, _ROOT)
         except (FileNotFoundError, NotADirectoryError):

@@ -42,8 +42,10 @@ class Hold:
 def folders_held(holds: Sequence[Hold]) -> Iterator[None]:
     """Lock the folders until the block ends or the process dies; in the order of their inodes, so that of two runs one wins.
 
-    Raises LedgerBusy where another run has one of them, CannotStart for one folder under two names.
-    """
+    Raises:
+        LedgerBusy: If another run has one of them.
+        CannotStart: If two are one folder under two names.
+    """  # noqa: DOC501 made by _one_folder
     with ExitStack() as stack:
         opened = []
         for hold in holds:
@@ -109,6 +111,7 @@ class FolderMark:
 
     @property
     def where(self) -> str:
+        """Return the data folder that is marked."""
         return str(self.root)
 
     def take(self) -> LockMark | None:
@@ -126,17 +129,23 @@ class FolderMark:
         return None
 
     def is_held(self) -> bool:
+        """Return True if the mark is there and is this run's."""
         found = mark_in(self.root)
         return found is not None and found.run == self._mark.run
 
     def release(self) -> None:
+        """Remove the mark if it is this run's; what cannot be removed stays, and is told at the next run."""
         with suppress(OSError):
             if self.is_held():
                 self._path.unlink()
 
 
 def mark_in(root: Path) -> LockMark | None:
-    """Return the mark in a data folder; None where there is none. Raises OSError."""
+    """Return the mark in a data folder; None where there is none.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
     try:
         fd = os.open(root / LOCK_FILE, _OLD)
     except OSError as error:

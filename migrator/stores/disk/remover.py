@@ -27,9 +27,11 @@ class DiskRemover:
         self._touched: set[tuple[str, str]] = set()
 
     def close(self) -> None:
+        """Close the folders that are open."""
         self._source.close()
 
     def remove(self, proven: Sequence[tuple[RawFile, Entry]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        """Delete each raw file that is still what was proven; ends at the first that is not."""
         for raw_file, entry in proven:
             try:
                 with self._opened(raw_file) as folder:
@@ -42,7 +44,11 @@ class DiskRemover:
             yield raw_file, None
 
     def mark(self, raw_file: RawFile) -> tuple[RawFile, Callable[[], None]]:
-        """An empty file in its index folder; on a disk without room, which is why it is pruned, another link to the raw file."""
+        """Put an empty file into its index folder; without room, which is why it is pruned, another link to the raw file.
+
+        Raises:
+            OSError: If neither can be made.
+        """
         mark = RawFile(raw_file.organization, RawId(f"{raw_file.raw_id}.{self._run}.mark-of-bytes-migrator"))
         with self._opened(mark) as folder:
             try:
@@ -60,6 +66,7 @@ class DiskRemover:
         return mark, take_away
 
     def remove_empty_folders(self) -> int:
+        """Remove index and organization folders that this run emptied; return how many."""
         removed = 0
         for organization, index in sorted(self._touched):
             removed += _removed(self._root / organization / index)
@@ -69,7 +76,11 @@ class DiskRemover:
 
     @contextmanager
     def _opened(self, raw_file: RawFile) -> Iterator[int]:
-        """Its index folder. Raises StoreError for whatever is done in it."""
+        """Open its index folder for the block; what fails in the block is told as the raw file's.
+
+        Raises:
+            StoreError: If the folder cannot be opened, or the block fails.
+        """  # noqa: DOC501 made by translate
         try:
             with _IndexFolder(self._root, raw_file) as folder:
                 yield folder

@@ -50,9 +50,19 @@ class DiskContent:
         self.source_version = f"{self._opened.st_size} {self._opened.st_mtime_ns} {self._opened.st_ino}"
 
     def resume_with(self, data: bytes) -> None:
+        """Refuse: reading a disk again costs less than resuming would.
+
+        Raises:
+            NotImplementedError: Always; `resume_unit` is 0.
+        """
         raise NotImplementedError("reading a disk again costs less than resuming would")
 
     def read(self, size: int) -> bytes:
+        """Return the next `size` bytes, fewer only at the end; network file systems give less at a time.
+
+        Raises:
+            StoreError: If the system refuses, as Unreadable, Vanished or Unavailable.
+        """  # noqa: DOC501 made by translate
         try:
             data = os.read(self._fd, size)
             while len(data) < size and (more := os.read(self._fd, size - len(data))):
@@ -63,7 +73,11 @@ class DiskContent:
         return data
 
     def part(self, size: int) -> BinaryIO | None:
-        """Return the next bytes as a file of their own. Raises StoreError."""
+        """Return the next bytes as a file of their own.
+
+        Raises:
+            StoreError: If the system refuses another descriptor.
+        """  # noqa: DOC501 made by translate
         try:
             fd = os.dup(self._fd)
             self._read = os.lseek(self._fd, size, os.SEEK_CUR)
@@ -72,6 +86,11 @@ class DiskContent:
         return cast("BinaryIO", _FilePart(fd, self._read - size, self._where))
 
     def finish(self) -> None:
+        """Check that the file was read whole, and is in the state in which it was opened.
+
+        Raises:
+            SourceChanged: If size, times or inode differ, or it was deleted.
+        """
         now = _status(self._fd, self._where)
         same = _stamp(now) == _stamp(self._opened) and now.st_nlink > 0
         if not same or self._read != self._opened.st_size:
@@ -114,7 +133,11 @@ class _FilePart(io.RawIOBase):
 
 
 def _status(fd: int, where: str) -> os.stat_result:
-    """A server that keeps files may have forgotten an opened one (ESTALE). Raises StoreError."""
+    """Return the state of an opened file; a server that keeps files may have forgotten it (ESTALE).
+
+    Raises:
+        StoreError: If the system refuses.
+    """  # noqa: DOC501 made by translate
     try:
         return os.fstat(fd)
     except OSError as error:
@@ -122,6 +145,7 @@ def _status(fd: int, where: str) -> os.stat_result:
 
 
 def entry_of(raw_id: RawId, status: os.stat_result) -> Entry:
+    """Return the entry of a file: size, modification and change time in ns, inode; a disk has no ETag."""
     return Entry(raw_id, status.st_size, None, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
@@ -144,13 +168,18 @@ class DiskSource:
         self._indexes = IndexFolders()
 
     def close(self) -> None:
+        """Close all folders; calling it twice is harmless."""
         self._folders.forget()
         if self._root_fd >= 0:
             os.close(self._root_fd)
             self._root_fd = -1
 
     def settle(self) -> None:
-        """Bring everything here to the medium, whoever wrote it, and open each folder anew from here on. Raises StoreError."""
+        """Bring everything here to the medium, whoever wrote it, and open each folder anew from here on.
+
+        Raises:
+            StoreError: If the medium fails, also for what was written earlier.
+        """  # noqa: DOC501 made by translate
         self._folders.forget()
         if self._root_fd < 0:
             return
@@ -160,9 +189,11 @@ class DiskSource:
             raise translate(error, str(self._root)) from error
 
     def describe(self, raw_file: RawFile) -> str:
+        """Return the raw file's path."""
         return f"{self._root}/{disk_path_of(raw_file)}"
 
     def organizations(self, notify: Notify) -> Iterator[str]:
+        """Yield the names of folders that can be organizations, ascending; all else is a stray."""
         with self._opened(".") as fd:  # of its own: threads that list one descriptor share its position
             found = self._listed(fd, str(self._root)) if fd is not None else []
         for name, is_folder in found:
@@ -172,6 +203,7 @@ class DiskSource:
                 self._tell_stray(notify, (name,), self._root_fd, "", is_folder=is_folder)
 
     def shard_length(self, organization: str) -> int:
+        """Estimate from some index folders; 0 where they cannot be read, which the scan tells."""
         try:
             with self._opened(organization) as fd:
                 return length_for(self._estimated_files(organization, fd)) if fd is not None else 0
@@ -188,6 +220,7 @@ class DiskSource:
         return found * len(indexes) / max(1, len(sampled))
 
     def folders(self, shard: Shard) -> Sequence[Folder]:
+        """Return the shard's index folders with their present state; nothing where they cannot be read."""
         try:
             with self._opened(shard.organization) as fd:
                 if fd is None:
@@ -198,6 +231,11 @@ class DiskSource:
             return ()  # no short cut then: the scan tells what cannot be read
 
     def scan(self, shard: Shard, notify: Notify) -> Iterator[Entry]:
+        """Yield the shard's raw files, one index folder in memory at a time.
+
+        Raises:
+            StoreError: If the organization's folder cannot be listed; an index folder that cannot is told as a notice.
+        """  # noqa: DOC501 made by translate
         organization, prefix = shard
         with self._opened_or_told(organization, notify) as fd:
             if fd is None:
@@ -212,11 +250,17 @@ class DiskSource:
                 yield from self._scan_folder(fd, organization, index, notify)
 
     def scan_strays(self, organization: str, notify: Notify, *, length: int = 1) -> None:
+        """Tell what lies in the organization's folder beside its index folders."""
         with self._opened(organization) as fd:
             if fd is not None:
                 self._scan_strays(organization, fd, notify)
 
     def is_empty(self, organization: str) -> bool:
+        """Return True if the organization's folder is missing or has no entry at all.
+
+        Raises:
+            StoreError: If it cannot be listed.
+        """  # noqa: DOC501 made by translate
         with self._opened(organization) as fd:
             if fd is None:
                 return True
@@ -227,6 +271,11 @@ class DiskSource:
                 raise translate(error, f"{self._root}/{organization}") from error
 
     def stat(self, raw_file: RawFile) -> Entry | None:
+        """Return the raw file's present entry; None if it, or a folder above, is missing.
+
+        Raises:
+            StoreError: If the system refuses.
+        """  # noqa: DOC501 made by translate
         with self._opened(raw_file.organization) as organization:
             if organization is None:
                 return None
@@ -242,6 +291,7 @@ class DiskSource:
                 return entry_of(raw_file.raw_id, status)
 
     def is_listed(self, raw_file: RawFile) -> bool:
+        """Return True if a listing of the index folder has the name, read anew."""
         with self._opened(raw_file.organization) as organization:
             return organization is not None and self._is_named(
                 organization, raw_file.raw_id[:INDEX_LENGTH], raw_file.raw_id
@@ -253,20 +303,27 @@ class DiskSource:
             return folder is not None and name in self._names_in(folder)
 
     def _names_in(self, folder: int) -> list[str]:
-        """The names in an opened folder at this moment."""
+        """Return the names in an opened folder at this moment.
+
+        Raises:
+            StoreError: If the system refuses.
+        """  # noqa: DOC501 made by translate
         try:
             return os.listdir(folder)
         except OSError as error:
             raise translate(error, str(self._root)) from error
 
     def promise(self, raw_file: RawFile) -> Promise | None:
+        """Return None: a disk says nothing of contents."""
         return None
 
     def can_read(self, raw_file: RawFile) -> bool:
+        """Return True if this process's effective user may read the file, by access(2)."""
         return os.access(disk_path_of(raw_file), os.R_OK, dir_fd=self._root_fd, effective_ids=True)
 
     @contextmanager
     def open(self, raw_file: RawFile, entry: Entry) -> Iterator[DiskContent]:
+        """Open the raw file without following links, and close it behind the block."""
         where = self.describe(raw_file)
         fd = self._open_file(raw_file)
         try:
@@ -275,10 +332,14 @@ class DiskSource:
             os.close(fd)
 
     def read_whole(self, raw_file: RawFile, largest: int) -> tuple[bytes, Entry]:
-        """The content of a small raw file, and the file as it was read. Raises StoreError, for one that is larger too.
+        """Return the content of a small raw file, and the file as it was read; `largest` is in bytes.
 
         What `open` and `DiskContent` do, in one go: this is called for each small raw file, and costs half of them.
-        """
+
+        Raises:
+            SourceChanged: If it is larger, or changed while it was read.
+            StoreError: If the system refuses.
+        """  # noqa: DOC501 made by translate
         fd = self._open_file(raw_file)
         try:
             status = os.fstat(fd)
@@ -421,6 +482,7 @@ class DiskSource:
 
 
 def fingerprint_of(status: os.stat_result) -> Fingerprint:
+    """Return what tells this state of a folder from a later one: inode, modification and change time in ns."""
     return Fingerprint(status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
 
 

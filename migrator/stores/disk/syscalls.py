@@ -16,10 +16,13 @@ _NOT_OFFERED = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)
 
 
 def sync_filesystem(fd: int) -> bool:
-    """Bring everything written to the file system of `fd` to its medium: one call for a batch costs a quarter of an fsync a file.
+    """Bring everything written to the file system of `fd` to its medium; return whether it confirms that.
 
-    False where the file system does not offer that: everything is asked to be written then, and nobody says whether it was.
-    Raises OSError, write-back errors included (Linux 5.8 and later).
+    One call for a batch costs a quarter of an fsync a file. False where the file system does not offer syncfs:
+    everything is asked to be written then, and nobody says whether it was.
+
+    Raises:
+        OSError: If it fails; of write-back errors, too (Linux 5.8 and later).
     """
     if _syncfs is not None:
         if _syncfs(fd) == 0:
@@ -32,7 +35,12 @@ def sync_filesystem(fd: int) -> bool:
 
 
 def rename_without_replacing(folder_fd: int, old: str, new: str) -> None:
-    """Give a file its final name in the same folder. Raises FileExistsError where the name is taken: nothing is ever replaced."""
+    """Give a file its final name in the same folder; nothing is ever replaced.
+
+    Raises:
+        FileExistsError: If the name is taken.
+        OSError: If the system refuses.
+    """
     if _renameat2 is not None:
         if _renameat2(folder_fd, os.fsencode(old), folder_fd, os.fsencode(new), _RENAME_NOREPLACE) == 0:
             return

@@ -82,21 +82,30 @@ class DiskTarget(DiskSource):
         self._owner = _owner_to_give(os.fstat(self._root_fd), owner)
 
     def prepare(self, organization: str) -> None:
+        """Make the organization's folder with Bytes' mode and owner, if it is missing.
+
+        Raises:
+            StoreError: If it cannot be made.
+        """
         try:
             os.close(self._make_folder(self._root_fd, organization))
         except OSError as error:
             raise self._blocked(error, f"{self._root}/{organization}") from error
 
     def server_side_copy(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
+        """Return None: a disk copies nothing by itself."""
         return None
 
     def store(self, raw_file: RawFile, content: Content) -> DiskReceipt:
+        """Write the content to a temporary file, checked; `publish` gives it its name."""
         return self._write(raw_file, content, replaces=None)
 
     def replace(self, raw_file: RawFile, content: Content, own_version: str) -> DiskReceipt:
+        """Write as `store` does; `publish` replaces the copy of our own that still has this version."""
         return self._write(raw_file, content, replaces=own_version)
 
     def publish(self, receipts: Sequence[tuple[RawFile, Receipt]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        """Sync what was stored, give the final names, and sync again: two calls of syncfs for a batch."""
         self._folders.forget()
         failed = self._sync()
         answers: list[tuple[RawFile, StoreError | None]] = []
@@ -137,7 +146,15 @@ class DiskTarget(DiskSource):
         return DiskReceipt(temporary, version, content.entry.size, replaces=replaces)
 
     def _write_resumable(self, folder: int, raw_file: RawFile, content: Content, replaces: str | None) -> DiskReceipt:
-        """As `_write_at_once`, but what arrived stays if the run is broken off, under a name that only this content has."""
+        """Write as `_write_at_once` does, but keep what arrived if the run is broken off.
+
+        The temporary file has a name that only this content has.
+
+        Raises:
+            Interrupted: If the run is asked to stop; what arrived stays.
+            MustStop: If the run ends; what arrived stays.
+            Unavailable: If an end does not answer; what arrived stays.
+        """
         temporary = partial_name(raw_file.raw_id, content.source_version)
         fd = _open_partial(folder, temporary)
         try:
@@ -156,7 +173,11 @@ class DiskTarget(DiskSource):
         return DiskReceipt(temporary, version, content.entry.size, replaces=replaces)
 
     def _refuse_another(self, folder: int, temporary: str, fd: int, raw_file: RawFile) -> None:
-        """What was opened may have got its final name before it was claimed: it is no temporary file any more."""
+        """Check that the claimed file still has its temporary name; it may have got its final one before.
+
+        Raises:
+            StoreError: If it has not.
+        """  # noqa: DOC501 made by _taken
         with suppress(FileNotFoundError):
             if os.path.samestat(os.stat(temporary, dir_fd=folder, follow_symlinks=False), os.fstat(fd)):
                 return
@@ -292,6 +313,7 @@ class DiskTarget(DiskSource):
         return fd
 
     def clear_leftovers(self, source: Source) -> None:
+        """Remove parts of raw files that the source does not have any more; what fails stays for the next run."""
         partials, self._partials = self._partials, []
         for raw_file, name in partials:
             with suppress(OSError, StoreError):
@@ -322,7 +344,11 @@ def _is_there(raw_id: str, folder: int) -> bool:
 
 
 def _claim(fd: int, where: str) -> None:
-    """Keep an attempt elsewhere that was given up, and does not know it yet, from writing to the same file; closing it lets go."""
+    """Keep an attempt elsewhere that was given up, and does not know it yet, from writing to the same file; closing it lets go.
+
+    Raises:
+        StoreError: If that attempt still has it.
+    """  # noqa: DOC501 made by _taken
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -356,7 +382,11 @@ def _open_partial(folder: int, temporary: str) -> int:
 
 
 def _owner_to_give(root: os.stat_result, owner: tuple[int, int] | None) -> tuple[int, int] | None:
-    """None: whoever makes a file is its owner already. Raises CannotStart."""
+    """Return the owner for new files; None where whoever makes them is it already.
+
+    Raises:
+        CannotStart: If it is another user's id, and this process is not root.
+    """
     if os.geteuid() == 0:
         return owner or (root.st_uid, root.st_gid)
     if owner is not None and owner[0] != os.geteuid():  # a worker on another machine
@@ -380,7 +410,11 @@ def give_mode_and_owner(fd: int, mode: int, owner: tuple[int, int] | None) -> No
 
 
 def make_root(root: Path, mode: int, given: tuple[int, int] | None) -> None:
-    """Make the data folder itself if it is missing; its parent must be there, so that a typing error makes no tree."""
+    """Make the data folder itself if it is missing; its parent must be there, so that a typing error makes no tree.
+
+    Raises:
+        CannotStart: If it cannot be made.
+    """
     try:
         if root.is_dir():
             return
@@ -416,8 +450,11 @@ def held(root: Path, folder_mode: int, owner: tuple[int, int] | None = None) -> 
 def try_out(root: Path, owner: tuple[int, int] | None = None) -> tuple[Finding, ...]:
     """Prove that raw files can be published here and, as root, get their `owner`; make durable what an earlier run left in memory.
 
-    An earlier run may have been killed between giving names and making them durable: what this one finds has to be durable before it
-    counts as present. The caller holds the lock. Raises CannotStart.
+    An earlier run may have been killed between giving names and making them durable: what this one finds has to be
+    durable before it counts as present. The caller holds the lock.
+
+    Raises:
+        CannotStart: If an empty file cannot be made, given away, renamed or synced.
     """
     fd = os.open(root, FOLDER_FLAGS & ~os.O_NOFOLLOW)
     try:
@@ -446,7 +483,12 @@ def try_out(root: Path, owner: tuple[int, int] | None = None) -> tuple[Finding, 
 
 
 def _publish_nothing(fd: int, root: Path, owner: tuple[int, int] | None) -> None:
-    """An empty file gets a temporary name and its owner, then another name as raw files get theirs, and is removed."""
+    """Give an empty file a temporary name and its owner, then another name as raw files get theirs, and remove it.
+
+    Raises:
+        CannotStart: If its owner cannot be set.
+        OSError: If the system refuses anything else.
+    """
     for name in _TRIED_OUT:
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=fd)
