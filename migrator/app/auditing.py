@@ -175,7 +175,12 @@ def _rows(named: str, origin: str, wanted: Wanted) -> Iterator[tuple[str, Iterat
 
 
 def _not_empty(rows: Iterator[Recorded], where: str, options: Options, *, is_part: bool) -> Iterator[Recorded]:
-    """The same rows. Raises CannotStart where there is none, for then every file would be called orphaned."""
+    """Return the same rows, having looked at the first.
+
+    Raises:
+        CannotStart: If there is none, for then every file would be called orphaned; --allow-empty takes it for what it
+            is.
+    """
     first = next(rows, None)
     if first is not None:
         return chain((first,), rows)
@@ -190,7 +195,11 @@ def _not_empty(rows: Iterator[Recorded], where: str, options: Options, *, is_par
 
 
 def _organizations(target: Source, chosen: Sequence[str]) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
-    """Those with a place at the target, ascending; where they cannot be listed, the database alone names them."""
+    """Return those with a place at the target, ascending; where they cannot be listed, the database alone names them.
+
+    Raises:
+        CannotStart: If they cannot be listed for another reason than rights.
+    """
     if chosen:
         return tuple(chosen), ()
     try:

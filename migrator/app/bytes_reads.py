@@ -31,7 +31,11 @@ class Unsure:
 
 
 def refuse_unknown(place: BytesPlace, options: Options) -> None:
-    """Raise SettingsError where Bytes' settings are not known, before anything is opened."""
+    """Refuse to go on without Bytes' settings, before anything is opened.
+
+    Raises:
+        SettingsError: If they are not known, and that is not forced.
+    """  # noqa: DOC501 made by unknown_settings
     if not place.is_known and MAY_READ not in options.forced:
         raise unknown_settings()
 
@@ -39,10 +43,11 @@ def refuse_unknown(place: BytesPlace, options: Options) -> None:
 def reading_findings(
     locations: Locations, place: BytesPlace, organizations: Sequence[str], options: Options
 ) -> tuple[Finding, ...]:
-    """Refuse to delete what Bytes reads; returns what was forced.
+    """Refuse to delete what Bytes reads; return what was forced.
 
-    Raises CannotStart where it reads the source or may do so.
-    """
+    Raises:
+        CannotStart: If Bytes reads the source, or may do so and that is not forced.
+    """  # noqa: DOC501 made by may_read
     forced = MAY_READ in options.forced
     if not place.is_known:
         return (_forced("Bytes' own settings are not known."),)
@@ -215,7 +220,11 @@ class AsksBytes:
         self._api = api
 
     def before(self, raw_files: Sequence[RawFile]) -> None:
-        """Raise CannotStart at the first raw file that Bytes does not answer."""
+        """Ask Bytes for the raw files before anything is deleted.
+
+        Raises:
+            CannotStart: If it does not answer one of them.
+        """
         reason = self._not_answered(raw_files)
         if reason:
             raise CannotStart(
@@ -226,7 +235,11 @@ class AsksBytes:
             )
 
     def after(self, raw_files: Sequence[RawFile]) -> None:
-        """Raise MustStop at the first raw file that Bytes does not answer any more."""
+        """Ask Bytes for the raw files after the first were deleted.
+
+        Raises:
+            MustStop: If it does not answer one of them any more.
+        """
         reason = self._not_answered(raw_files)
         if reason:
             raise MustStop(

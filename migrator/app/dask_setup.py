@@ -41,7 +41,9 @@ class Spread(Engine, Protocol):
     """An engine, and what is to be told of its workers."""
 
     @property
-    def findings(self) -> tuple[Finding, ...]: ...
+    def findings(self) -> tuple[Finding, ...]:
+        """Return a warning for each worker that was left out."""
+        ...
 
 
 def processes_here(jobs: int) -> int:
@@ -65,7 +67,11 @@ class MountCheck:
 def dask_engine(
     recipe: WorkerConfig, options: Options, organizations: Sequence[str], stopping: Flag, stack: ExitStack
 ) -> AbstractContextManager[Spread]:
-    """Dask, with what it has to know. Raises SettingsError where it is not installed, or where keys would have to travel."""
+    """Return Dask as an engine, with what its workers have to know.
+
+    Raises:
+        SettingsError: If Dask is not installed, or keys of two identities would have to travel.
+    """
     if importlib.util.find_spec("distributed") is None or importlib.util.find_spec("cryptography") is None:
         raise SettingsError(
             "dask-missing",
@@ -118,7 +124,11 @@ def look_by_recipe(recipe: WorkerConfig, signs: MountCheck) -> None:
 
 
 def _look_for(store: Source, raw_files: Sequence[tuple[RawFile, int]], end: End) -> None:
-    """Raw files do not change, and seldom all go at once: one that is there as it was will do."""
+    """Look for raw files of a sample: they do not change, and seldom all go at once, so one that is as it was will do.
+
+    Raises:
+        CannotStart: If none is.
+    """
     seen = [_size_of(store.stat(raw_file)) == size for raw_file, size in raw_files]
     if seen and not any(seen):
         raw_file, size = raw_files[0]
@@ -193,7 +203,11 @@ def _filled_folders(recipe: WorkerConfig) -> Iterator[Path]:
 
 @contextmanager
 def _beacon(folder: Path, run_id: str) -> Iterator[Path]:
-    """A file in a folder that is filled, by which workers know it; named so that no scan takes it for a stray."""
+    """Put a file into a folder that is filled, by which workers know it; named so that no scan takes it for a stray.
+
+    Raises:
+        CannotStart: If the folder cannot be written.
+    """
     mark = run_id.rpartition("-")[2]
     digits = secrets.token_hex(16)
     raw_id = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
@@ -213,7 +227,11 @@ def _beacon(folder: Path, run_id: str) -> Iterator[Path]:
 
 
 def refuse_two_identities(recipe: WorkerConfig) -> None:
-    """A worker's environment holds one pair of keys. Raises SettingsError where the ends have different ones."""
+    """Refuse ends with different keys: a worker's environment holds one pair.
+
+    Raises:
+        SettingsError: If they have.
+    """
     ends = recipe.s3_ends
     pairs = {(end.access.access_key_id, end.access.secret_access_key, end.access.session_token) for end in ends}
     if len(pairs) > 1:

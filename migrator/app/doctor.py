@@ -100,6 +100,7 @@ class Diagnosis:
 
     @property
     def exit_status(self) -> int:
+        """Return 1 if a finding is an error and not forced, else 0."""
         return 1 if any(one.status is FindingStatus.ERROR and not one.forced for one in self.findings) else 0
 
 
@@ -192,7 +193,11 @@ def _rights_by_bucket(server: ServerLook, buckets: Sequence[str]) -> dict[str, l
 def _source(
     locations: Locations, options: Options, found: Diagnosis, stack: ExitStack
 ) -> tuple[SourceLook, SourceSample]:
-    """The organizations, and a sample of them; an S3 source that cannot be asked has none."""
+    """Return the organizations, and a sample of them; an S3 source that cannot be asked has none.
+
+    Raises:
+        SettingsError: If its settings are wrong; every other error is a finding.
+    """
     asker = None
     if isinstance(locations.source, S3Location):
         asker = _asker(locations.source, found, stack)
@@ -242,7 +247,11 @@ def _endpoint(location: S3Location) -> str:
 
 
 def _asker(location: S3Location, found: Diagnosis, stack: ExitStack) -> ProbeClient | None:
-    """None, with a finding, for credentials or settings with which no question can be asked."""
+    """Return a client for questions; None, with a finding, for credentials or settings with which none can be asked.
+
+    Raises:
+        SettingsError: If a setting is wrong.
+    """
     try:
         asker = stack.enter_context(closing(ProbeClient(location.access)))
     except SettingsError:

@@ -101,9 +101,12 @@ def migrate(
     stopping: Stopping,
     on_stopped: Callable[[Report], object] = lambda report: None,
 ) -> Report:
-    """Copy what is missing. Raises MigratorError; every started run leaves a ledger to resume from.
+    """Copy what is missing; every started run leaves a ledger to resume from.
 
     `on_stopped` is given the report of a run that an error ends, before that is raised.
+
+    Raises:
+        MigratorError: If something ends the run, or keeps it from starting.
     """
     started = time.monotonic()
     locations, run_id = prepared.locations, new_run_id()

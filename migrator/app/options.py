@@ -66,7 +66,11 @@ class Options:
 
 
 def engine_and_scheduler(engine: str | None, scheduler: str | None) -> tuple[EngineName | None, str]:
-    """What was asked for, as far as it can be meant. Raises SettingsError: without TLS nothing goes over a network."""
+    """Return the engine that was asked for, None for the default, and the scheduler's address or "".
+
+    Raises:
+        SettingsError: If both do not fit together, or if the address would go over a network without TLS.
+    """
     named = EngineName(engine) if engine else None
     if not scheduler:
         return named, ""
@@ -107,6 +111,7 @@ class Stopping:
     signal: str = ""
 
     def ask(self, signal: str) -> None:
+        """Ask the run to stop; `signal` is what asked, for the report."""
         self.signal = signal
         self.event.set()
 
@@ -122,6 +127,7 @@ class Deadline:
         """Only the time counts."""
 
     def tick(self) -> None:
+        """Ask the run to stop once its time is over."""
         if time.monotonic() >= self._over_at and not self._stopping.event.is_set():
             self._stopping.ask(MAX_DURATION)
 

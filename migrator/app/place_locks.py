@@ -63,6 +63,7 @@ class Ground:
     denied: Mapping[str, Denial] = field(default_factory=dict)
 
     def roots(self) -> list[Path]:
+        """Return the data folders among the ends."""
         ends = (self.locations.source, self.locations.target)
         return [end.root for end in ends if isinstance(end, DiskLocation)]
 
@@ -116,6 +117,7 @@ class Ground:
 
 
 def ground_of(prepared: Prepared, source: Source, target: Source, patience: RetryPolicy) -> Ground:
+    """Return where prune's marks are to be put, or looked for, from what the first look found."""
     return Ground(
         locations=prepared.locations,
         source=source,
@@ -128,7 +130,11 @@ def ground_of(prepared: Prepared, source: Source, target: Source, patience: Retr
 
 
 def refuse_held(ground: Ground) -> None:
-    """Raise LedgerBusy where a run of prune deletes at one of the ends, or relies on it."""
+    """Refuse to go on where a run of prune deletes at one of the ends, or relies on it.
+
+    Raises:
+        LedgerBusy: If there is a mark of one.
+    """  # noqa: DOC501 made by _busy
     for where, mark in ground.marks():
         raise _busy(where, mark, _PRUNE)
 
@@ -144,7 +150,11 @@ def mark_findings(ground: Ground, command: str) -> tuple[Finding, ...]:
 
 
 def break_lock(ground: Ground, run: str) -> None:
-    """Remove the marks of a run that was killed. Raises CannotStart where there is none, StoreError."""
+    """Remove the marks of a run that was killed.
+
+    Raises:
+        CannotStart: If there is none, or one cannot be removed.
+    """  # noqa: DOC501 made by _unlockable
     removed = 0
     for store, bucket in ground.buckets():
         removed += remove_marks(store.client, bucket, run, ground.patience.run)

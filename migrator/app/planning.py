@@ -38,10 +38,15 @@ from migrator.sync.preflight import as_forced, look_at_bucket_names, look_at_sou
 def first_look(
     locations: Locations, options: Options, source: Source, target: Source, *, to_write: bool = True
 ) -> Prepared:
-    """Look at both ends without writing. Raises CannotStart or SettingsError for what makes even a plan pointless.
+    """Look at both ends without writing.
 
     `to_write`: the target is to be written, by this run or by the one that is planned, so rights and room matter.
-    """
+
+    Raises:
+        CannotStart: If something makes even a plan pointless.
+        SettingsError: If a setting does.
+        AccessDenied: If every bucket of the target refuses.
+    """  # noqa: DOC501 made by next()
     with as_refusal():
         look = look_at_source(
             source,
@@ -151,7 +156,12 @@ def region_findings(given: Locations, now: Locations) -> tuple[Finding, ...]:
 
 
 def prepare_to_migrate(locations: Locations, options: Options, stopping: Stopping) -> Prepared:
-    """All that can be known before anything is written, for showing and asking. Raises MigratorError for what forbids to start."""
+    """Return all that can be known before anything is written, for showing and asking.
+
+    Raises:
+        CannotStart: If an error is found that is not forced, or a bucket is missing and none may be made.
+        SettingsError: If an option applies to neither end.
+    """
     refuse_idle_limits(locations, options)
     patience, throttle = patience_of(options, stopping.event), throttle_of(options, stopping.event)
     opened = reading(locations.source, patience, throttle), reading(locations.target, patience, throttle)
@@ -215,7 +225,11 @@ def undated_in(totals: Totals, source: object) -> int:
 
 
 def refuse_idle_limits(locations: Locations, options: Options) -> None:
-    """No option is silently ignored."""
+    """Refuse a limit that applies to neither end: no option is silently ignored.
+
+    Raises:
+        SettingsError: If --max-requests is given and both ends are disks.
+    """
     has_s3 = any(isinstance(location, S3Location) for location in (locations.source, locations.target))
     if options.limits.requests is not None and not has_s3:
         raise SettingsError(
@@ -227,6 +241,7 @@ def refuse_idle_limits(locations: Locations, options: Options) -> None:
 
 
 def ability_findings(abilities: Capabilities) -> tuple[Finding, ...]:
+    """Return a warning that names the protections of S3 that the server lacks, if any."""
     words = abilities.in_words() if abilities != Capabilities() else ""
     if not words:
         return ()
@@ -241,6 +256,7 @@ def ability_findings(abilities: Capabilities) -> tuple[Finding, ...]:
 
 
 def lane_findings(locations: Locations) -> tuple[Finding, ...]:
+    """Return a warning where small objects go by the slow lane, since libcurl is missing."""
     has_s3 = any(isinstance(location, S3Location) for location in (locations.source, locations.target))
     if is_available() or not has_s3:
         return ()

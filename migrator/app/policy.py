@@ -16,7 +16,11 @@ _PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
 
 
 def policy_for(purpose: Purpose, locations: Locations, organizations: tuple[str, ...]) -> dict[str, object]:
-    """The policy's document; a source on disk tells the organizations, a server is not asked. Raises SettingsError without an end on S3."""
+    """Return the IAM policy's document; a source on disk tells the organizations, a server is not asked.
+
+    Raises:
+        SettingsError: If neither end is on S3.
+    """
     known = organizations or _organizations_on_disk(locations)
     ends = list(_ends(purpose, locations, known))
     if not ends:

@@ -30,10 +30,16 @@ class PruneWish:
 
     @property
     def may_delete(self) -> bool:
+        """Return True if a number was confirmed, or somebody can be asked for it."""
         return self.confirmed is not None or self.confirm is not None
 
 
 def is_confirmed(wish: PruneWish, pruned: Pruned, number: int) -> bool:
+    """Return True if exactly this number of files may be deleted; False where nobody said so.
+
+    Raises:
+        CannotStart: If it is more than --max-delete, or another number was confirmed.
+    """
     if not number and not wish.confirmed:
         return False
     if number > wish.max_delete:
@@ -59,6 +65,7 @@ def is_confirmed(wish: PruneWish, pruned: Pruned, number: int) -> bool:
 
 
 def guard_findings(wish: PruneWish, pruned: Pruned) -> tuple[Finding, ...]:
+    """Return a warning where more could be deleted than --max-delete allows."""
     number = pruned.overall().deletable.files
     if number <= wish.max_delete:
         return ()

@@ -96,7 +96,11 @@ class _Run:
         self.remover: Remover | None = None
 
     def go(self, stack: ExitStack) -> MigratorError | None:
-        """Prove and delete; returns what ended it once something may be deleted. Raises MigratorError before."""
+        """Prove and delete; return what ended it once something may be deleted.
+
+        Raises:
+            MigratorError: If something ends it before that.
+        """
         ledger, check = None, None
         if self._wish.may_delete:
             ledger = stack.enter_context(held_ledger(self._ground.locations, self._options))
@@ -177,7 +181,13 @@ def _first_findings(
 
 
 def _refuse_running(ground: Ground, options: Options) -> None:
-    """Raise LedgerBusy where another run of this state folder reads or writes one of the ends: no mark shows a migration of buckets."""
+    """Refuse to begin beside another run of this state folder that reads or writes one of the ends.
+
+    No mark shows a migration of buckets.
+
+    Raises:
+        LedgerBusy: If there is one.
+    """
     ends = {ground.locations.source.identity, ground.locations.target.identity}
     mine = lock_path(options.state.ledger_path(ground.locations.source.identity, ground.locations.target.identity))
     for path in options.state.ledgers():
@@ -297,7 +307,7 @@ def _counting(
 
 
 def _kept_versions(source: Source, organizations: tuple[str, ...], options: Options) -> Iterator[Finding]:
-    yield from age_findings_of(source, options)
+    yield from _age_findings_of(source, options)
     if not isinstance(source, S3Source):
         return
     found = {
@@ -323,7 +333,7 @@ def _kept_versions(source: Source, organizations: tuple[str, ...], options: Opti
         )
 
 
-def age_findings_of(source: Source, options: Options) -> tuple[Finding, ...]:
+def _age_findings_of(source: Source, options: Options) -> tuple[Finding, ...]:
     return age_findings(source.location, options.ages) if isinstance(source, S3Source) else ()
 
 

@@ -60,7 +60,12 @@ class ReadThrough:
 def look_to_read_through(
     locations: Locations, *, nginx_user: str | None = None, listen: str = LISTEN, nginx: Path = NGINX
 ) -> ReadThrough:
-    """Ask the server, and look at the folder. Writes nothing. Raises SettingsError for another direction than disk to S3; CannotStart."""
+    """Ask the server and look at the folder, whether nginx can read raw files from both. Writes nothing.
+
+    Raises:
+        SettingsError: If the direction is another one than disk to S3.
+        CannotStart: If the folder cannot be listed.
+    """
     source, target = locations.source, locations.target
     if not isinstance(source, DiskLocation) or not isinstance(target, S3Location):
         raise SettingsError(

@@ -34,18 +34,22 @@ class NoMemory:
     known: frozenset[tuple[str, str]] = frozenset()
 
     def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
+        """Return nothing."""
         return {}
 
     def forget_finished(self, organization: str) -> None:
         """Nothing was known."""
 
     def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
+        """Return nothing."""
         return {}
 
     def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
+        """Return nothing."""
         return ()
 
     def proven(self, organization: str, prefix: str) -> ProvenShard | None:
+        """Return None."""
         return None
 
     def record_upload(self, event: UploadBegan | UploadEnded) -> None:
@@ -64,6 +68,7 @@ class OnlyReading(NoMemory):
         self.known = known_findings(ledger)
 
     def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
+        """Return the provisional copies that the ledger has."""
         return self._ledger.provisional(organization, prefix)
 
 
@@ -78,6 +83,7 @@ def known_findings(ledger: Ledger) -> frozenset[tuple[str, str]]:
 
 @contextmanager
 def only_reading(locations: Locations, options: Options) -> Iterator[NoMemory]:
+    """Open the ledger for reading, as memory of a plan; without a ledger there is none."""
     source, target = locations.source.identity, locations.target.identity
     path = options.state.ledger_path(source, target)
     ledger = Ledger.open_to_read(path, source_identity=source, target_identity=target)
@@ -118,27 +124,34 @@ class Record:
             raise
 
     def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
+        """Return finished folders, unless --reread has each raw file looked at again."""
         return self._ledger.finished(organization, prefix) if self._relies_on_finished else {}
 
     def forget_finished(self, organization: str) -> None:
+        """Forget the organization's finished folders."""
         self._ledger.forget_finished(organization)
 
     def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
+        """Return the provisional copies that the ledger has."""
         return self._ledger.provisional(organization, prefix)
 
     def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
+        """Return the unfinished uploads that the ledger has."""
         return self._ledger.uploads(organization, prefix)
 
     def proven(self, organization: str, prefix: str) -> ProvenShard | None:
+        """Return None: what verify proved saves a migration nothing."""
         return None
 
     def record_upload(self, event: UploadBegan | UploadEnded) -> None:
+        """Write an upload down, or forget it, in a transaction of its own."""
         if isinstance(event, UploadBegan):
             self._ledger.record_upload(event.upload)
         else:
             self._ledger.forget_upload(event.upload)
 
     def record(self, told: ProgressEvent) -> None:
+        """Write down what a worker told, in one transaction."""
         with self._ledger.transaction():
             self._ledger.record_problems(self.run_id, told.problems)
             self._ledger.forget_folders(told.outdated)
@@ -177,6 +190,7 @@ class Record:
         self._ledger.forget_problems(self.run_id)
 
     def end(self, exit_status: int) -> None:
+        """Write down the run's end, in seconds since the epoch, with its totals."""
         self._ledger.end_run(self.run_id, exit_status=exit_status, ended_at=time.time(), totals=self._progress())
 
     def _progress(self) -> dict[str, dict[str, dict[str, int]]]:
@@ -206,12 +220,14 @@ class ProofRecord(NoMemory, Record):
             yield
 
     def proven(self, organization: str, prefix: str) -> ProvenShard | None:
+        """Return an earlier proof of the shard, if it was of the same kind and is not too old."""
         found = self._ledger.proven(organization, prefix)
         if found is None or found.key != self._key or not self._oldest_allowed <= found.proven_at <= self._now:
             return None
         return found
 
     def record(self, told: ProgressEvent) -> None:
+        """Write down what a worker proved, in one transaction, and count what was relied upon."""
         with self._ledger.transaction():
             self._ledger.record_problems(self.run_id, told.problems)
             self._ledger.record_proven(told.proven)

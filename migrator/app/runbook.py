@@ -74,7 +74,11 @@ def runbook_of(
 
 
 def guessed_deployment(environ: Mapping[str, str], folder: str, debian_files: tuple[str, ...]) -> Deployment:
-    """By what only one kind of deployment has. Raises SettingsError where nothing tells."""
+    """Return how Bytes is deployed, by what only one kind of deployment has.
+
+    Raises:
+        SettingsError: If nothing tells.
+    """
     if "KUBERNETES_SERVICE_HOST" in environ:
         return "kubernetes"
     if any(os.path.exists(path) for path in debian_files):

@@ -28,6 +28,7 @@ End = Location | Manifest
 
 
 def patience_of(options: Options, stopping: Flag) -> RetryPolicy:
+    """Return how long to try on, as the options say, until the run is asked to stop."""
     return RetryPolicy(seconds=options.patience, stopping=stopping)
 
 
@@ -38,7 +39,11 @@ def throttle_of(options: Options, stopping: Flag) -> Throttle:
 
 @contextmanager
 def as_refusal() -> Iterator[None]:
-    """A store's error before anything began: nothing could start."""
+    """Turn a store's error in the block, before anything began, into one that says that nothing could start.
+
+    Raises:
+        CannotStart: If the block raises MustStop or StoreError.
+    """
     try:
         yield
     except (MustStop, StoreError) as error:
@@ -47,6 +52,7 @@ def as_refusal() -> Iterator[None]:
 
 @contextmanager
 def reading(end: End, patience: RetryPolicy, throttle: Throttle | None = None) -> Iterator[Source]:
+    """Open an end for reading, and close it behind the block; without `throttle`, at any rate."""
     store: DiskSource | S3Source | ManifestSource
     if isinstance(end, DiskLocation):
         store = DiskSource(end.root)
@@ -107,6 +113,7 @@ def writing(
 
 @contextmanager
 def held_ledger(locations: Locations, options: Options) -> Iterator[Ledger]:
+    """Open the ledger of two locations for writing, with its lock held for the block."""
     with held_ledger_of(options, locations.source.identity, locations.target.identity) as ledger:
         yield ledger
 
@@ -122,7 +129,11 @@ def held_ledger_of(options: Options, source: str, target: str) -> Iterator[Ledge
 
 @contextmanager
 def s3_target(locations: Locations, stopping: Stopping) -> Iterator[S3Target]:
-    """The target as a store; only S3 knows multipart uploads."""
+    """Open the target as a store on S3, which alone knows multipart uploads.
+
+    Raises:
+        SettingsError: If it is on disk.
+    """
     if not isinstance(locations.target, S3Location):
         raise SettingsError(
             "uploads-only-on-s3", f"{locations.target} has no multipart uploads.", cure="Name the S3 end with --to."

@@ -18,7 +18,12 @@ _NAMED = 5
 
 
 def report_of_run(state: StateFolder, run_id: str | None) -> Report:
-    """The report of the run with this id, or of the last one. Writes nothing. Raises SettingsError where there is none, CannotStart."""
+    """Return the report of the run with this id, or of the last one. Writes nothing.
+
+    Raises:
+        SettingsError: If there is no such run.
+        CannotStart: If a ledger cannot be read.
+    """  # noqa: DOC501 made by _unknown
     newest: tuple[float, str] | None = None
     known: list[RunRow] = []
     for path in state.ledgers():

@@ -152,7 +152,11 @@ def plan_switch(
 
 
 def refuse_what_doctor_refuses(locations: Locations, options: Options, *, probe: bool) -> Diagnosis:
-    """Run the doctor's checks; a probe writes. Raises CannotStart for the errors that it finds."""
+    """Run the doctor's checks; with `probe` they write.
+
+    Raises:
+        CannotStart: If one finds an error that is not forced.
+    """
     found = examine(locations, options, DoctorRequest(probe=probe), new_run_id())
     errors = [one for one in found.findings if one.status is FindingStatus.ERROR and not one.forced]
     if errors:
@@ -167,7 +171,11 @@ def refuse_what_doctor_refuses(locations: Locations, options: Options, *, probe:
 
 
 def refuse_no_way_back(story: Story | None) -> Story:
-    """Return the last switch, which `--back` takes back. Raises SettingsError where there is none."""
+    """Return the last switch, which `--back` takes back.
+
+    Raises:
+        SettingsError: If there is none, or it was rolled back.
+    """
     if story is None or story.end is not SwitchEnd.SWITCHED:
         raise SettingsError(
             "switch-no-way-back",
@@ -187,7 +195,13 @@ def _new_settings(
     *,
     mounts_data: bool,
 ) -> tuple[bytes, Sequence[str]]:
-    """Return the new content of the settings, and the names that change. The way back restores the backup where nothing else changed."""
+    """Return the new content of the settings, and the names that change.
+
+    The way back restores the backup where nothing else changed.
+
+    Raises:
+        CannotStart: If that backup is gone.
+    """
     settings = store.settings(old)
     if earlier is None:
         wanted = wanted_for(locations.target, request.to, settings, mounts_data=mounts_data)

@@ -57,7 +57,11 @@ def sampled(source: Source, organizations: Sequence[str], size: int, seed: str) 
 
 
 def baseline_of(api: BytesApi, sample: Sequence[RawFile], source: str) -> Baseline:
-    """Ask the running Bytes for a sample of the source. Raises CannotStart where it gives none of it: it reads elsewhere."""
+    """Ask the running Bytes for a sample of the source; return the digests of what it gave.
+
+    Raises:
+        CannotStart: If it gives none of it: it reads elsewhere.
+    """
     found = Baseline(asked=len(sample))
     for raw_file in sample:
         served = api.content_of(raw_file.raw_id)
@@ -82,7 +86,11 @@ def prove(
     settings: Sequence[Setting],
     to_s3: bool,
 ) -> Proven:
-    """Ask Bytes, with its new settings, for all of these. Raises MustStop for the first one that it does not give as it was."""
+    """Ask Bytes, with its new settings, for all of these, and compare.
+
+    Raises:
+        MustStop: If it does not give one as it was.
+    """  # noqa: DOC501 made by _not_given
     for raw_file, digest in baseline.digests.items():
         served = api.content_of(raw_file.raw_id)
         if served.status != 200 or served.sha256 != digest:

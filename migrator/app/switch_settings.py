@@ -102,7 +102,11 @@ def _given_by(target: Location) -> Iterator[tuple[str, str]]:
 def refuse_other_place(
     store: SettingsStore, settings: Sequence[Setting], location: Location, *, mounts_data: bool, is_new: bool
 ) -> None:
-    """Raise SettingsError where a Bytes with these settings would look elsewhere than at this location."""
+    """Refuse settings by which Bytes would look elsewhere than at this location.
+
+    Raises:
+        SettingsError: If they name another place; `is_new` tells which settings they are, for the message.
+    """
     package = beneath(store.path, DEBIAN_FILES) if isinstance(store, SettingsFile) else ()
     found = location_by_settings(settings, package)
     if found.identity == location.identity:
@@ -125,7 +129,11 @@ def refuse_other_place(
 
 
 def refuse_other_bytes(store: SettingsStore, settings: Sequence[Setting], deployment: Deployment) -> None:
-    """Raise CannotStart where the running Bytes was started with other settings; where they cannot be seen, nothing is said."""
+    """Refuse a running Bytes that was started with other settings; what cannot be seen is not compared.
+
+    Raises:
+        CannotStart: If one of the settings that name the place differs.
+    """
     environment = deployment.environment()
     if environment is None:
         return

@@ -147,7 +147,11 @@ class Switching:
         return follow(prepared, options, Until(stopped=True), shows, self._stop_bytes, self._stopping)
 
     def _stop_bytes(self) -> bool:
-        """Called by the watch once the target is up to date: from here on Bytes is down."""
+        """Stop Bytes, called by the watch once the target is up to date: from here on Bytes is down.
+
+        Raises:
+            MustStop: If the guard is gone, Bytes does not stop, or its settings were edited meanwhile.
+        """  # noqa: DOC501 made by edited_meanwhile
         parts = self._planned.parts
         if self._guard is None or not self._guard.is_alive():
             raise MustStop(
@@ -163,7 +167,11 @@ class Switching:
         return True
 
     def _give_up_waiting(self, error: MigratorError | None) -> None:
-        """Raise MustStop where Bytes is down, and waits for a server that is away, or for too long."""
+        """Give up where Bytes is down, and waits for a server that is away, or for too long.
+
+        Raises:
+            MustStop: If so.
+        """
         if self._stopped_at is None:
             return
         if error is not None:
@@ -228,7 +236,11 @@ class Switching:
         bring_back(self._planned.locations, self._options, story, self._say)
 
     def _refuse_unless_whole(self, report: Report, outcome: str) -> None:
-        """Raise MustStop where a raw file is not at the target; `outcome` is what becomes of Bytes."""
+        """Refuse to switch to a place that lacks a raw file; `outcome` is what becomes of Bytes.
+
+        Raises:
+            MustStop: If the report says so, or the run was asked to stop.
+        """
         self._refuse_stopping()
         if report.exit_status != 0:
             raise MustStop(
@@ -337,10 +349,14 @@ def finish_unfinished(journal: SwitchJournal, options: Options, environ: Mapping
 
 
 def bring_back(locations: Locations, options: Options, story: Story, say: Say) -> None:
-    """Copy to the old place what Bytes saved at the new one between its start there and now. Raises MustStop where that fails.
+    """Copy to the old place what Bytes saved at the new one between its start there and now.
 
-    Bytes runs meanwhile, with the old place. Only raw files of that time are looked at, and those that the old place has stay as they are.
-    """
+    Bytes runs meanwhile, with the old place. Only raw files of that time are looked at, and those that the old place
+    has stay as they are.
+
+    Raises:
+        MustStop: If that fails.
+    """  # noqa: DOC501 made by _left_behind
     began = next(one.began for one in story.steps if one.step is SwitchStep.START)
     try:
         report = _migrate_newer(swapped(locations), options, began)
@@ -362,7 +378,11 @@ def _migrate_newer(locations: Locations, options: Options, since: float) -> Repo
 
 
 def _migrate_when_free(prepared: Prepared, options: Options, stopping: Stopping) -> Report:
-    """Migrate; workers of a process that was killed hold the ledger for a moment longer than that process."""
+    """Migrate; workers of a process that was killed hold the ledger for a moment longer than that process.
+
+    Raises:
+        LedgerBusy: If it is held for longer.
+    """
     until = time.monotonic() + _LEDGER_SECONDS
     while True:
         try:

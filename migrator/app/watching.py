@@ -65,7 +65,9 @@ class Until:
 class Shows(Observer, Protocol):
     """Shows people how it goes; also watches the passes."""
 
-    def now(self, what: str, lag: Lag) -> None: ...
+    def now(self, what: str, lag: Lag) -> None:
+        """Show what is done at this moment, and how far the target is behind."""
+        ...
 
     def away(self, error: MigratorError) -> None:
         """The server went away, and is waited for."""

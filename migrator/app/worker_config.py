@@ -83,6 +83,7 @@ class WorkerConfig:
         abilities: Capabilities | None = None,
         dry_run: bool = False,
     ) -> WorkerConfig:
+        """Return what workers need to open their own stores and lanes, from the options and the first look."""
         return WorkerConfig(
             source=prepared.locations.source,
             target=prepared.locations.target,
@@ -111,6 +112,7 @@ class WorkerConfig:
 
     @property
     def s3_ends(self) -> list[S3Location]:
+        """Return the ends that are on S3."""
         return [end for end in (self.source, self.target) if isinstance(end, S3Location)]
 
     @property
@@ -187,6 +189,7 @@ def _prover(proving: VerifyConfig, source: Source, target: Source) -> Proves:
 
 
 def pass_of(recipe: WorkerConfig, source: Source, target: Source, sink: Sink, stopping: Flag) -> Pass:
+    """Return the pass that a worker runs over its shards, with the rules of copying or of verifying."""
     whole = Pass(
         source=source,
         target=target,

@@ -1,5 +1,6 @@
-"""Deleting at the source what the target proves to have: first a proof of everything, written down; then, for each raw file, proof and
-deletion.
+"""Deleting at the source what the target proves to have.
+
+First a proof of everything, written down; then, for each raw file, another proof and the deletion.
 
 Nothing here deletes by difference, by listing, or by what an earlier run believed. A raw file goes only if at this moment both ends were
 read and are equal, and its source is still as it was when it was read. Whatever is not as the first proof found it ends the run.
@@ -72,8 +73,10 @@ class Remover(Protocol):
         ...
 
     def mark(self, raw_file: RawFile) -> tuple[RawFile, Callable[[], None]]:
-        """Put something beside a raw file under a new name that is no raw file's; returns as what a store at the same place would find
-        it, and what takes it away again."""
+        """Put something beside a raw file under a new name that is no raw file's.
+
+        Returns it as what a store at the same place would find, and what takes it away again.
+        """
         ...
 
     def remove_empty_folders(self) -> int:
@@ -91,10 +94,12 @@ class PruneTally:
     kept: Count = field(default_factory=Count)
 
     def merge(self, other: PruneTally) -> None:
+        """Add every count of another tally."""
         for mine, its in zip(self.counts(), other.counts(), strict=True):
             mine.merge(its)
 
     def counts(self) -> tuple[Count, ...]:
+        """Return its counts, in the order of the reports."""
         return self.discovered, self.deletable, self.deleted, self.kept
 
     def as_dict(self, *, dry_run: bool) -> dict[str, dict[str, int]]:
@@ -123,16 +128,19 @@ class Pruned:
     folders_removed: int = 0
 
     def keep(self, raw_file: RawFile, entry: Entry, kind: str, where: str, reason: str) -> None:
+        """Count a raw file that stays; `kind` groups the reasons."""
         self.organizations[raw_file.organization].kept.add(entry.size)
         self.kept_by[kind] += 1
         self.tell(Problem("kept", raw_file.organization, where, reason, raw_file.raw_id, entry.size))
 
     def tell(self, problem: Problem) -> None:
+        """Count a problem, and keep it if few are kept yet."""
         self.problems_total += 1
         if len(self.problems) < PROBLEMS_SHOWN:
             self.problems.append(problem)
 
     def overall(self) -> PruneTally:
+        """Return the sum of all organizations."""
         total = PruneTally()
         for tally in self.organizations.values():
             total.merge(tally)
@@ -177,7 +185,11 @@ class _Folders:
         return is_new
 
     def refuse_one(self, raw_file: RawFile) -> None:
-        """Raise MustStop where the part that this raw file is in is one place under two names."""
+        """Look whether the part that this raw file is in is one place under two names.
+
+        Raises:
+            MustStop: If it is.
+        """  # noqa: DOC501 made by _same_place
         if self._ends.is_one_folder(raw_file):
             raise _same_place(
                 f"{self._ends.source.describe(raw_file)} and {self._ends.target.describe(raw_file)} are in one and the same folder."
@@ -280,7 +292,11 @@ class PruneProof:
             self.pruned.tell(Problem(notice.kind.value, notice.organization, notice.where, notice.reason))
 
     def _prove(self, raw_file: RawFile, pair: Pair) -> Digests | str:
-        """The digests of what is at both ends, or why it is not proven to be equal."""
+        """Return the digests of what is at both ends, or why it is not proven to be equal.
+
+        Raises:
+            Interrupted: If the run is asked to stop.
+        """
         if pair.source is None or pair.target is None:
             return NOT_AT_TARGET
         try:
@@ -360,7 +376,11 @@ class ManifestOfRun:
         self.folder = folder
 
     def prepare(self) -> None:
-        """Make the folder for this user alone. Raises MustStop."""
+        """Make the folder, for this user alone.
+
+        Raises:
+            MustStop: If it cannot be made.
+        """  # noqa: DOC501 made by _unwritable
         try:
             self.folder.mkdir(mode=0o700, parents=True)
             for folder in (self.folder.parent, self.folder.parent.parent):
@@ -373,10 +393,15 @@ class ManifestOfRun:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def of(self, organization: str) -> _Writing:
+        """Return the organization's file, to be opened for writing."""
         return _Writing(self.folder, organization)
 
     def rows(self, organization: str) -> Iterator[tuple[RawFile, Digests]]:
-        """What was written, in order. Raises MustStop."""
+        """Yield what was written, in order.
+
+        Raises:
+            MustStop: If it cannot be read any more.
+        """  # noqa: DOC501 made by surprise
         path = self.folder / f"{organization}{ROWS}"
         try:
             with path.open(encoding="ascii") as lines:
@@ -410,7 +435,11 @@ class _Writing:
             raise _unwritable(self._paths[0], error) from error
 
     def __exit__(self, kind: object, *_: object) -> None:
-        """Most rows reach the disk only here, and so do most errors of a full one."""
+        """Bring the file to the medium; most rows reach the disk only here, and so do most errors of a full one.
+
+        Raises:
+            MustStop: If that fails.
+        """  # noqa: DOC501 made by _unwritable
         try:
             for file in self._files:
                 file.flush()
@@ -516,7 +545,11 @@ class Pruning:
             self._asks = None
 
     def _proven(self, row: tuple[RawFile, Digests]) -> tuple[RawFile, Entry]:
-        """Prove again, at this moment. Raises MustStop for anything but what the first proof found."""
+        """Prove again, at this moment, that the raw file is at both ends; return it with its state.
+
+        Raises:
+            MustStop: If anything is not what the first proof found.
+        """  # noqa: DOC501 made by surprise
         raw_file, digests = row
         where = self._ends.source.describe(raw_file)
         with _surprising():
@@ -538,14 +571,22 @@ class Pruning:
         return self._as_before(raw_file, digests, result.digests, result.entry)
 
     def _as_before(self, raw_file: RawFile, digests: Digests, now: Digests, entry: Entry) -> tuple[RawFile, Entry]:
-        """The raw file and its state. Raises MustStop unless it has the digests of the first proof."""
+        """Return the raw file and its state.
+
+        Raises:
+            MustStop: If it has not the digests of the first proof.
+        """  # noqa: DOC501 made by surprise
         if now.sha256 != digests.sha256:
             where = self._ends.source.describe(raw_file)
             raise surprise(f"{where} is another content than this run proved a moment ago.")
         return raw_file, entry
 
     def _refuse_same_place(self, raw_file: RawFile) -> None:
-        """Put a mark at the source and look whether the target has it: two names for one place look like two equal places."""
+        """Put a mark at the source and look whether the target has it: two names for one place look like two.
+
+        Raises:
+            MustStop: If the target, or a place that Bytes reads, has it.
+        """  # noqa: DOC501 made by _same_place
         mark, take_away = self._remover.mark(raw_file)
         try:
             found = self._ends.target.stat(mark)
@@ -584,7 +625,12 @@ class Pruning:
 
 @contextmanager
 def _surprising() -> Iterator[None]:
-    """What a store says now ends it; being asked to stop is no surprise."""
+    """Let what a store says in the block end the run; being asked to stop is no surprise.
+
+    Raises:
+        Interrupted: If the run is asked to stop.
+        MustStop: If a store fails.
+    """  # noqa: DOC501 made by surprise
     try:
         yield
     except Interrupted:
@@ -603,6 +649,7 @@ def _same_place(why: str) -> MustStop:
 
 
 def surprise(what: str) -> MustStop:
+    """Return the error that ends the deletion, since something is not as it was proven."""
     return MustStop(
         "prune-surprise",
         what,

@@ -89,6 +89,7 @@ class Proof(NamedTuple):
 
     @property
     def is_proven(self) -> bool:
+        """Return True if both ends were proven to have the same content."""
         return self.outcome is Outcome.PROVEN
 
 
@@ -136,7 +137,11 @@ def _refuse_torn(content: Content) -> None:
 
 
 def _difference(raw_file: RawFile, source: Source, source_entry: Entry, target: Source, target_entry: Entry) -> Proof:
-    """Each end once more for itself: a difference that the network made is none, and the operator is told which end is damaged."""
+    """Read each end once more for itself, and return which one is damaged, as far as ETags tell.
+
+    Raises:
+        NotTheSame: If both are equal now: the network made the difference, and it is tried again.
+    """
     here, there = _read_alone(raw_file, source, source_entry), _read_alone(raw_file, target, target_entry)
     if here.digests == there.digests:
         raise NotTheSame("unsteady-content", f"Two readings of {source.describe(raw_file)} differ.")
@@ -229,7 +234,15 @@ class Prover:
         return Proof(Outcome.PROVEN, BOTH_READ, digests=digests_of(here), entry=read)
 
     def prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
-        """Prove, looking again where something changed meanwhile. Raises StoreError for what cannot be read."""
+        """Prove, looking again where something changed meanwhile.
+
+        Raises:
+            SourceChanged: If it changed at each try.
+            NotTheSame: If readings differ at each try.
+            Vanished: If it vanished at each try, and is listed.
+            StoreError: If an end cannot be read.
+            AssertionError: If the last try neither returned nor raised.
+        """
         here: Entry | None = source
         there: Entry | None = target
         for attempt in range(_TRIES):
@@ -335,7 +348,11 @@ def _proof_by_md5(data: bytes, etag: str | None, entry: Entry) -> Proof | None:
 
 
 def _refuse_listed(store: Source, raw_file: RawFile) -> None:
-    """Raise StoreError for what is not found, where a fresh listing shows it all the same."""
+    """Look whether a fresh listing shows what was not found.
+
+    Raises:
+        StoreError: If it does.
+    """  # noqa: DOC501 made by listed_and_gone
     if store.is_listed(raw_file):
         raise listed_and_gone(store.describe(raw_file))
 
@@ -361,6 +378,7 @@ class AgainstManifest:
         self._near = near
 
     def at_once(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof | None:
+        """Read a small raw file on disk and compare it; None where that proves nothing, and `prove` has to."""
         if self._near is None or target.size > SMALL_UP_TO:
             return None
         try:
@@ -372,7 +390,13 @@ class AgainstManifest:
         return Proof(Outcome.PROVEN, AS_MANIFEST, entry=read)
 
     def prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
-        """Read the end in full; a second time before anything is called a conflict."""
+        """Read the end in full; a second time before anything is called a conflict.
+
+        Raises:
+            SourceChanged: If it changed at each try.
+            NotTheSame: If readings differ at each try.
+            Vanished: If it vanished at each try, and is listed.
+        """
         there: Entry | None = target
         differing = ""
         for attempt in range(_TRIES):
@@ -428,10 +452,12 @@ class Prove:
 
     @property
     def has_room(self) -> bool:
+        """Return True if threads, lane and waiting answers leave room for another step."""
         has_room = self._under_way < self._window and len(self._at_once) < _AT_ONCE_ANSWERS
         return has_room and (self._fast is None or self._fast.has_room)
 
     def submit(self, ticket: object, organization: str, step: Step) -> None:
+        """Prove at once what needs no reading, else give it to the small-object lane or to a thread."""
         raw_file = RawFile(organization, step.source.raw_id)
         target = step.target
         if target is None:
@@ -455,6 +481,7 @@ class Prove:
             self._submit(ticket, raw_file, step.source, target, looks=looks)
 
     def answers(self, *, flush: bool) -> Iterator[SinkAnswer]:
+        """Yield proofs that are there; wait a moment if there are none."""
         waits = not self._at_once
         while self._at_once:
             yield self._at_once.popleft()
@@ -472,6 +499,7 @@ class Prove:
             return
 
     def close(self) -> None:
+        """Drop what has not begun, and close the lane."""
         self._pool.shutdown(cancel_futures=True)
         if self._fast is not None:
             self._fast.close()

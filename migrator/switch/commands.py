@@ -24,6 +24,7 @@ class Ran(NamedTuple):
 
     @property
     def is_well(self) -> bool:
+        """Return True if the command ended with status 0."""
         return self.status == 0
 
 

@@ -25,13 +25,19 @@ class Deployment(Protocol):
     """An installed Bytes. `stop` and `start` can be called again: one that is stopped, or runs, stays so."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Return the kind, as `--deployment` has it."""
+        ...
 
     @property
-    def stop_command(self) -> str: ...
+    def stop_command(self) -> str:
+        """Return the command that stops Bytes, to be shown and pasted."""
+        ...
 
     @property
-    def start_command(self) -> str: ...
+    def start_command(self) -> str:
+        """Return the command that starts Bytes, to be shown and pasted."""
+        ...
 
     def spec(self) -> Mapping[str, str]:
         """What the journal keeps of it; `parts.parts_of` is the inverse."""
@@ -67,16 +73,24 @@ class Debian:
 
     @property
     def stop_command(self) -> str:
+        """Return the call of systemctl."""
         return f"systemctl stop {shlex.quote(self.service)}"
 
     @property
     def start_command(self) -> str:
+        """Return the call of systemctl."""
         return f"systemctl start {shlex.quote(self.service)}"
 
     def spec(self) -> Mapping[str, str]:
+        """Return what the journal keeps to make this again."""
         return {"kind": self.name, "service": self.service}
 
     def refuse_unknown(self) -> None:
+        """Look for the unit, and whether this user may stop it.
+
+        Raises:
+            CannotStart: If systemd has no such unit, or this is not root.
+        """  # noqa: DOC501 made by _unknown
         state = run(["systemctl", "show", "--property=LoadState", "--value", self.service], seconds=QUICK_SECONDS)
         if not state.is_well or state.output.strip() != "loaded":
             raise _unknown(f"systemd has no unit {self.service}", state.error, "Name it by --service.")
@@ -88,17 +102,21 @@ class Debian:
             )
 
     def stop(self) -> None:
+        """Stop the unit; raises MustStop where that fails."""
         _run_or_raise(self.stop_command, "stop")
 
     def is_stopped(self) -> bool | None:
+        """Return True if systemd says that the unit is not active."""
         found = run(["systemctl", "is-active", self.service], seconds=QUICK_SECONDS).output.strip()
         return found in ("inactive", "failed", "unknown")
 
     def start(self) -> None:
+        """Start the unit, having reset its failures: a start limit may refuse it otherwise."""
         run(["systemctl", "reset-failed", self.service], seconds=QUICK_SECONDS)  # else a start limit may refuse it
         _run_or_raise(self.start_command, "start")
 
     def environment(self) -> Mapping[str, str] | None:
+        """Return the environment of the unit's main process; None if it does not run or cannot be read."""
         shown = run(["systemctl", "show", "--property=MainPID", "--value", self.service], seconds=QUICK_SECONDS)
         number = shown.output.strip()
         try:
@@ -118,16 +136,24 @@ class Compose:
 
     @property
     def stop_command(self) -> str:
+        """Return the call of docker compose."""
         return self._words("stop", self.service)
 
     @property
     def start_command(self) -> str:
+        """Return the call of docker compose: `up`, since `start` would keep the old environment."""
         return self._words("up", "--detach", "--no-deps", self.service)
 
     def spec(self) -> Mapping[str, str]:
+        """Return what the journal keeps to make this again."""
         return {"kind": self.name, "service": self.service, "folder": self.folder}
 
     def refuse_unknown(self) -> None:
+        """Look for a container of the service.
+
+        Raises:
+            CannotStart: If there is none, or Docker cannot be asked.
+        """  # noqa: DOC501 made by _unknown
         found = run(self._words("ps", "--all", "--services"), seconds=QUICK_SECONDS)
         if not found.is_well or self.service not in found.output.split():
             raise _unknown(
@@ -137,16 +163,20 @@ class Compose:
             )
 
     def stop(self) -> None:
+        """Stop the service's containers; raises MustStop where that fails."""
         _run_or_raise(self.stop_command, "stop")
 
     def is_stopped(self) -> bool | None:
+        """Return True if no container of the service runs."""
         found = run(self._words("ps", "--services", "--status", "running"), seconds=QUICK_SECONDS)
         return found.is_well and self.service not in found.output.split()
 
     def start(self) -> None:
+        """Make the container anew with the present settings; raises MustStop where that fails."""
         _run_or_raise(self.start_command, "start")
 
     def environment(self) -> Mapping[str, str] | None:
+        """Return the environment in the container; None if it does not run."""
         found = run(self._words("exec", "-T", self.service, "env"), seconds=QUICK_SECONDS)
         return _environment(found.output.splitlines()) if found.is_well else None
 
@@ -165,15 +195,18 @@ class Kubernetes:
 
     @property
     def stop_command(self) -> str:
+        """Return the call of kubectl that scales to 0."""
         return shlex.join(self.words("scale", f"deployment/{self.service}", "--replicas=0"))
 
     @property
     def start_command(self) -> str:
+        """Return the calls of kubectl that scale to as many replicas as before, and wait for them."""
         scale = shlex.join(self.words("scale", f"deployment/{self.service}", f"--replicas={self.replicas}"))
         wait = shlex.join(self.words("rollout", "status", f"deployment/{self.service}", "--timeout=110s"))
         return f"{scale} && {wait}"
 
     def spec(self) -> Mapping[str, str]:
+        """Return what the journal keeps to make this again."""
         return {
             "kind": self.name,
             "service": self.service,
@@ -182,6 +215,11 @@ class Kubernetes:
         }
 
     def refuse_unknown(self) -> None:
+        """Look for the deployment, and whether these credentials may scale it.
+
+        Raises:
+            CannotStart: If there is none, or they may not.
+        """  # noqa: DOC501 made by _unknown
         found = run(self.words("get", f"deployment/{self.service}", "--output=name"), seconds=QUICK_SECONDS)
         if not found.is_well:
             raise _unknown(
@@ -197,6 +235,7 @@ class Kubernetes:
             )
 
     def stop(self) -> None:
+        """Scale to 0; raises MustStop where that fails."""
         _run_or_raise(self.stop_command, "stop")
 
     def is_stopped(self) -> bool | None:
@@ -205,9 +244,11 @@ class Kubernetes:
         return pods.is_well and not pods.output.split()
 
     def start(self) -> None:
+        """Scale to as many replicas as before; raises MustStop where that fails."""
         _run_or_raise(self.start_command, "start")
 
     def environment(self) -> Mapping[str, str] | None:
+        """Return the environment in a pod; None if none runs."""
         found = run(self.words("exec", f"deployment/{self.service}", "--", "env"), seconds=QUICK_SECONDS)
         return _environment(found.output.splitlines()) if found.is_well else None
 
@@ -221,6 +262,7 @@ class Kubernetes:
         return Kubernetes(self.service, self.namespace, max(1, count))
 
     def words(self, *words: str) -> tuple[str, ...]:
+        """Return a call of kubectl in the namespace, as words."""
         return kubectl(self.namespace, *words)
 
     def _selector(self) -> str:
@@ -241,21 +283,26 @@ class OwnCommands:
     name: str = "own commands"
 
     def spec(self) -> Mapping[str, str]:
+        """Return what the journal keeps to make this again."""
         return {"kind": self.name, "stop": self.stop_command, "start": self.start_command}
 
     def refuse_unknown(self) -> None:
         """The commands are all that is known of it."""
 
     def stop(self) -> None:
+        """Run the operator's own command; raises MustStop where that fails."""
         _run_or_raise(self.stop_command, "stop")
 
     def is_stopped(self) -> bool | None:
+        """Return None: nobody can tell but Bytes' own URL."""
         return None
 
     def start(self) -> None:
+        """Run the operator's own command; raises MustStop where that fails."""
         _run_or_raise(self.start_command, "start")
 
     def environment(self) -> Mapping[str, str] | None:
+        """Return None: it is not known where Bytes runs."""
         return None
 
 

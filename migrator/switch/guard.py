@@ -29,7 +29,10 @@ class Guard:
     def __init__(self, module: str, request: Mapping[str, Any]) -> None:
         """Start `main` of this module with the request as JSON in its second argument, and wait until it is ready.
 
-        The program's own search path goes along, so it works from a zipapp too. Raises CannotStart: Bytes was not touched.
+        The program's own search path goes along, so it works from a zipapp too.
+
+        Raises:
+            CannotStart: If it does not start; Bytes was not touched.
         """
         self._ready, ready = os.pipe()
         try:
@@ -61,6 +64,7 @@ class Guard:
         return False
 
     def is_alive(self) -> bool:
+        """Return True while its process runs."""
         return self._process.poll() is None
 
     def stop(self) -> None:

@@ -63,6 +63,7 @@ class SwitchPlan:
     began: float = 0.0
 
     def as_dict(self) -> dict[str, object]:
+        """Return its fields as the journal's first line has them."""
         return {name: getattr(self, name) for name in self.__slots__}
 
     @staticmethod
@@ -95,6 +96,7 @@ class Story:
         return self.is_open and self.began(SwitchStep.STOP)
 
     def began(self, step: SwitchStep) -> bool:
+        """Return True if the step was begun, finished or not."""
         return any(one.step is step for one in self.steps)
 
     @property
@@ -116,9 +118,12 @@ class SwitchJournal:
 
     @contextmanager
     def held(self, *, waits: bool = False) -> Iterator[None]:
-        """Hold the lock. Raises LedgerBusy where another process does, or `waits` for it. It dies with the process that took it.
+        """Hold the lock for the block; it dies with the process that took it.
 
         A POSIX lock: processes that this one forks do not keep it.
+
+        Raises:
+            LedgerBusy: If another process holds it, unless `waits`.
         """
         self._state.ensure()
         descriptor = os.open(self._state.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -168,9 +173,11 @@ class SwitchJournal:
         sync_folder(self.path.parent)
 
     def begin_step(self, step: SwitchStep) -> None:
+        """Write down that a step begins, durably, before it does."""
         self._append({"step": step.value, "state": "begun", "at": time.time()})
 
     def end_step(self, step: SwitchStep) -> None:
+        """Write down that a step is done."""
         self._append({"step": step.value, "state": "done", "at": time.time()})
 
     def note(self, trouble: str) -> None:
@@ -182,10 +189,15 @@ class SwitchJournal:
         self._append({"restored": True, "at": time.time()})
 
     def end(self, end: SwitchEnd) -> None:
+        """Write down how the switch ended; nothing more is written after it."""
         self._append({"end": end.value, "at": time.time()})
 
     def story(self) -> Story | None:
-        """Read what it says; None where there was no switch, or where nothing whole is in it. Raises CannotStart."""
+        """Return what the journal says; None where there was no switch, or where nothing whole is in it.
+
+        Raises:
+            CannotStart: If it cannot be read.
+        """
         try:
             lines = self.path.read_bytes().split(b"\n")
         except (FileNotFoundError, NotADirectoryError):

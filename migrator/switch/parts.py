@@ -42,7 +42,11 @@ class Parts:
         return None if stopped is None else not stopped
 
     def wait_until_stopped(self) -> None:
-        """Raise MustStop where Bytes still runs, or still answers, STOP_SECONDS after it was told to stop."""
+        """Wait until Bytes neither runs nor answers.
+
+        Raises:
+            MustStop: If it still does STOP_SECONDS after it was told to stop.
+        """
         until = time.monotonic() + STOP_SECONDS
         while self.deployment.is_stopped() is False or (self.api and self.is_healthy()):
             if time.monotonic() > until:
@@ -60,7 +64,11 @@ class Parts:
             time.sleep(_LOOK_EVERY_SECONDS)
 
     def wait_until_healthy(self, seconds: float = HEALTH_SECONDS) -> None:
-        """Raise MustStop where Bytes does not answer within so many seconds, or ends soon after its start."""
+        """Wait until Bytes answers.
+
+        Raises:
+            MustStop: If it does not within so many seconds, or ends soon after its start.
+        """
         until = time.monotonic() + seconds
         while self.is_healthy() is False:
             if time.monotonic() > until:
@@ -77,7 +85,11 @@ class Parts:
             self._refuse_ending()
 
     def _refuse_ending(self) -> None:
-        """Without a URL, a service that ends at once looks healthy for an instant."""
+        """Look a second time: without a URL, a service that ends at once looks healthy for an instant.
+
+        Raises:
+            MustStop: If it ended.
+        """
         time.sleep(_STEADY_SECONDS)
         if not self.is_healthy():
             raise MustStop(

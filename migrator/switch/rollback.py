@@ -18,10 +18,12 @@ _BETWEEN_TRIES_SECONDS = 2.0
 def roll_back(journal: SwitchJournal, say: Callable[[str], None], bring_back: Callable[[Story], None]) -> Story | None:
     """Bring the unfinished switch of this journal to its end; return what the journal says then, None where there was none.
 
-    `bring_back` copies to the old place what Bytes saved at the new one; it is called where Bytes was started there, and raises MustStop
-    where it cannot. The journal's lock is held. Raises MustStop where Bytes could not be brought back: then the journal stays open, and
-    the next call tries again.
-    """
+    `bring_back` copies to the old place what Bytes saved at the new one; it is called where Bytes was started there,
+    and raises MustStop where it cannot. The journal's lock is held.
+
+    Raises:
+        MustStop: If Bytes could not be brought back: then the journal stays open, and the next call tries again.
+    """  # noqa: DOC501 made by _not_rolled_back
     story = journal.story()
     if story is None or not story.is_open:
         return story
@@ -57,7 +59,11 @@ def _bring_bytes_back(story: Story, parts: Parts, say: Callable[[str], None]) ->
 
 
 def _start(parts: Parts) -> None:
-    """Start it, again if need be; a command that fails since Bytes runs already is no failure."""
+    """Start it, again if need be; a command that fails since Bytes runs already is no failure.
+
+    Raises:
+        MustStop: If it fails at each try.
+    """
     for attempt in range(_TRIES):
         try:
             return parts.deployment.start()

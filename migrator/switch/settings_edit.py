@@ -81,7 +81,11 @@ def _by_name(path: Path, text: str) -> dict[str, list[EnvAssignment]]:
 
 
 def _decoded(path: Path, content: bytes) -> tuple[str, str]:
-    """Return the byte order mark, or "", and the text. Raises SettingsError."""
+    """Return the byte order mark, or "", and the text.
+
+    Raises:
+        SettingsError: If it is not UTF-8.
+    """
     try:
         text = content.decode()
     except UnicodeDecodeError:
@@ -95,7 +99,11 @@ def _decoded(path: Path, content: bytes) -> tuple[str, str]:
 
 
 def _line(name: str, value: str) -> str:
-    """Return a line that systemd, Docker Compose and python-dotenv read alike. Raises SettingsError where there is none."""
+    """Return a line that systemd, Docker Compose and python-dotenv read alike.
+
+    Raises:
+        SettingsError: If there is none for this value.
+    """
     if _PLAIN.fullmatch(value):
         return f"{name}={value}"
     if value.isprintable() and "'" not in value and not value.endswith("\\"):

@@ -25,12 +25,19 @@ class SettingsFile:
 
     @property
     def where(self) -> str:
+        """Return the file's path."""
         return str(self.path)
 
     def spec(self) -> Mapping[str, str]:
+        """Return what the journal keeps to make this again."""
         return {"kind": "file", "path": str(self.path)}
 
     def read(self) -> bytes:
+        """Return the file's bytes.
+
+        Raises:
+            CannotStart: If it cannot be read, is no regular file, or is larger than 1 MiB.
+        """
         try:
             with self._real().open("rb") as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -43,13 +50,19 @@ class SettingsFile:
         return content
 
     def settings(self, content: bytes) -> list[Setting]:
+        """Return the settings in this content, in order."""
         return settings_of(self.path, content)
 
     def edited(self, content: bytes, wanted: Wanted) -> bytes:
+        """Return the content with these settings changed, and all other lines as they are."""
         return edited(self.path, content, wanted)
 
     def stage(self, old: bytes, new: bytes, run: str) -> None:
-        """Write the backup, and the new content under a name that nobody reads: a full disk shows now, while Bytes runs."""
+        """Write the backup, and the new content under a name that nobody reads: a full disk shows now, while Bytes runs.
+
+        Raises:
+            CannotStart: If it cannot be written; nothing is left then.
+        """
         real = self._real()
         try:
             self._write(self._backup(run), old, real)
@@ -65,12 +78,19 @@ class SettingsFile:
             ) from error
 
     def backup(self, run: str) -> bytes | None:
+        """Return the backup's content; None if there is none."""
         return backup_at(self._backup(run))
 
     def backup_name(self, run: str) -> str:
+        """Return the backup's path."""
         return str(self._backup(run))
 
     def replace(self, old: bytes, new: bytes, run: str) -> None:
+        """Give the staged content the file's name.
+
+        Raises:
+            MustStop: If the file has not the `old` content any more, or the system refuses.
+        """  # noqa: DOC501 made by edited_meanwhile
         real, temporary = self._real(), self._temporary(run)
         try:
             if self._content_of(temporary) != new:
@@ -83,6 +103,7 @@ class SettingsFile:
             raise self._trouble(error) from error
 
     def tidy(self, run: str, *, keep_backup: bool) -> None:
+        """Remove what was staged, and the backup unless it is kept; what cannot be removed stays."""
         with suppress(OSError):
             self._temporary(run).unlink()
         if not keep_backup:

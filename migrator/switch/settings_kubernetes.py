@@ -31,18 +31,23 @@ class SettingsObject:
 
     @property
     def where(self) -> str:
+        """Return the object's name and namespace."""
         return f"{self.name} in namespace {self.namespace}" if self.namespace else self.name
 
     def spec(self) -> Mapping[str, str]:
+        """Return what the journal keeps to make this again."""
         return {"kind": "kubernetes", "name": self.name, "namespace": self.namespace, "folder": str(self._folder)}
 
     def read(self) -> bytes:
+        """Return the object's data as JSON: names and values, decoded."""
         return self._as_content(self._get())
 
     def settings(self, content: bytes) -> list[Setting]:
+        """Return the settings in this content, in order."""
         return [Setting(name, value, self.where) for name, value in json.loads(content).items()]
 
     def edited(self, content: bytes, wanted: Wanted) -> bytes:
+        """Return the content with these settings changed, and all others as they are."""
         data: dict[str, str] = json.loads(content)
         for name, value in wanted.items():
             present = [one for one in data if known_name(one) == name]
@@ -54,6 +59,11 @@ class SettingsObject:
         return _encoded(data)
 
     def stage(self, old: bytes, new: bytes, run: str) -> None:
+        """Write the backup, and look whether the object may be updated.
+
+        Raises:
+            CannotStart: If it may not, or the backup cannot be written.
+        """
         kind = self.name.partition("/")[0]
         if not self._kubectl("auth", "can-i", "update", kind).is_well:
             raise CannotStart(
@@ -78,13 +88,21 @@ class SettingsObject:
             ) from error
 
     def backup(self, run: str) -> bytes | None:
+        """Return the backup's content; None if there is none."""
         return backup_at(self._backup(run))
 
     def backup_name(self, run: str) -> str:
+        """Return the backup's path."""
         return str(self._backup(run))
 
     def replace(self, old: bytes, new: bytes, run: str) -> None:
-        """The object's resourceVersion goes along: the API server refuses it where somebody else was faster."""
+        """Replace the object's data.
+
+        The object's resourceVersion goes along: the API server refuses it where somebody else was faster.
+
+        Raises:
+            MustStop: If it has not the `old` content any more, or is refused.
+        """  # noqa: DOC501 made by edited_meanwhile
         document = self._get()
         if self._as_content(document) != old:
             raise edited_meanwhile(self.where)
@@ -101,6 +119,7 @@ class SettingsObject:
             )
 
     def tidy(self, run: str, *, keep_backup: bool) -> None:
+        """Remove the backup unless it is kept; nothing else is staged."""
         if not keep_backup:
             with suppress(OSError):
                 self._backup(run).unlink()

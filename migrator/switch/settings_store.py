@@ -87,7 +87,11 @@ def restore(store: SettingsStore, run: str, names: tuple[str, ...], new_digest: 
 
 
 def backup_at(path: Path) -> bytes | None:
-    """Return the content of a backup; None where there is none. Raises MustStop where it cannot be read."""
+    """Return the content of a backup; None where there is none.
+
+    Raises:
+        MustStop: If it cannot be read.
+    """
     try:
         return path.read_bytes()
     except FileNotFoundError:

@@ -56,7 +56,11 @@ def make_up(root: Path, files: int) -> DemoStore:
 
 
 def copy_from(data_dir: Path, root: Path) -> DemoStore:
-    """Copy some raw files of each organization, at most 500 and 256 MB in all. Only reads there. Raises SettingsError."""
+    """Copy some raw files of each organization, at most 500 and 256 MB in all; only reads in `data_dir`.
+
+    Raises:
+        SettingsError: If the folder cannot be read.
+    """
     try:
         source = DiskSource(data_dir)
         try:

@@ -15,7 +15,11 @@ NO_AWS_FILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os
 
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """Start a server on a free port of this machine; yields its URL. Raises CannotStart where moto is missing."""
+    """Start a server on a free port of this machine for the block; yield its URL.
+
+    Raises:
+        CannotStart: If moto is missing.
+    """
     try:
         from moto.server import ThreadedMotoServer  # noqa: PLC0415 an extra, and a second to load
     except ImportError as error:
@@ -38,7 +42,7 @@ def s3_server() -> Iterator[str]:
 
 @contextmanager
 def _without_aws_settings() -> Iterator[None]:
-    """moto asks boto3 for settings of its own: a profile of the reader's would break it."""
+    """Hide AWS_* settings in the block: moto asks boto3 for some, and a profile of the reader's would break it."""
     own = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     for name in own:
         del os.environ[name]

@@ -202,7 +202,12 @@ class _Tour:
 
 @contextmanager
 def _folder(given: Path | None) -> Iterator[Path]:
-    """An empty folder, and afterwards as if it had never been used. Raises CannotStart, SettingsError."""
+    """Yield an empty folder, and leave it behind as if it had never been used.
+
+    Raises:
+        CannotStart: If it cannot be used.
+        SettingsError: If it is not empty.
+    """
     if given is None:
         with tempfile.TemporaryDirectory(prefix="bytes-migrator-demo-") as temporary:
             yield Path(temporary)

@@ -42,6 +42,7 @@ class Capabilities:
     """A copy to a name that is taken is refused; looked for only where source and target are one server."""
 
     def as_dict(self) -> dict[str, object]:
+        """Return the fields as they are kept in the ledger and shown in JSON."""
         return asdict(self)
 
     @classmethod
@@ -87,10 +88,13 @@ class Capabilities:
 
 
 def probe(client: S3Client, bucket: str, name: str, *, copies: bool = False) -> Capabilities:
-    """Look by writing a tiny object under a name that Bytes never uses, removed again. Raises StoreError if it cannot be written.
+    """Find out what the server does, by a tiny object under a name that Bytes never uses; it is removed again.
 
     `copies`: look too whether copies by the server can be made conditional; that takes a second such object.
-    """
+
+    Raises:
+        StoreError: If the object cannot be written.
+    """  # noqa: DOC501 made by translate
     key = f"{PROBE_PREFIX}{name}"
     try:
         answer = client.put_object(Bucket=bucket, Key=key, Body=_CONTENT, ContentMD5=_md5(_CONTENT))

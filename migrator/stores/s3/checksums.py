@@ -47,7 +47,12 @@ class _Crc:
 
 
 def promise_of(client: S3Client, place: ObjectAddress) -> Promise:
-    """Ask the server. Raises StoreError."""
+    """Ask the server what it says of an object's content: ETag, size of the first part, stored checksum.
+
+    Raises:
+        Vanished: If the object is gone.
+        StoreError: If the server refuses or does not answer.
+    """
     answer = _head(client, place, ChecksumMode="ENABLED")
     if answer is None:
         raise Vanished("vanished", f"{place} is not there any more.")

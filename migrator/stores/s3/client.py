@@ -201,7 +201,13 @@ def _as_settings_error(access: S3Access) -> Iterator[None]:
 
 
 def _credentials_of(session: _Session) -> Credentials:
-    """The session's credentials, had now: helpers, sign-ins and token files that fail are told before anything else is tried."""
+    """Return the session's credentials, had now, so that a helper that fails shows before anything else is tried.
+
+    Raises:
+        SettingsError: If settings or profile are wrong, or there are no credentials.
+        CannotStart: If a helper or a service does not give them out.
+        StoreError: If the service does not answer.
+    """  # noqa: DOC501 made by credentials_not_given, fault_of_helper, no_credentials, translate
     try:
         credentials = session.core.get_credentials()
         if credentials is not None:

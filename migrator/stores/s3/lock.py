@@ -59,10 +59,16 @@ class BucketLock:
 
     @property
     def where(self) -> str:
+        """Return the bucket's URL."""
         return f"s3://{self.bucket}"
 
     def take(self) -> LockMark | None:
-        """Hold the bucket; returns None when it is held, else the mark of the run that holds it. Raises CannotStart, StoreError."""
+        """Hold the bucket; return None when it is held, else the mark of the run that holds it.
+
+        Raises:
+            CannotStart: If these credentials may not write the mark.
+            StoreError: If the server refuses otherwise, or does not answer.
+        """  # noqa: DOC501 made by _not_lockable
         other = first_of(self._marks(), but=self._mark.run)
         if other is not None:
             return other
@@ -90,7 +96,13 @@ class BucketLock:
             self._delete(self._own)
 
     def _pass_door(self) -> LockMark | None:
-        """Create the mark that is the same for all; returns the mark of the run that has it."""
+        """Create the mark that is the same for all runs; return the mark of the run that has it, None if it is ours.
+
+        Raises:
+            AccessDenied: If it may not be written.
+            BucketMissing: If the bucket is gone.
+            StoreError: If the server fails for now; one that does not know the condition is no error.
+        """
         try:
             self._retry(lambda: self._put(DOOR, IfNoneMatch="*"))
         except AlreadyThere:

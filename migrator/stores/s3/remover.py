@@ -81,6 +81,7 @@ class S3Remover:
         return mark, lambda: self._call(place, "delete_object", {})
 
     def remove_empty_folders(self) -> int:
+        """Return 0: S3 has no folders."""
         return 0
 
     def _call(self, place: ObjectAddress, operation: str, asked: dict[str, Any]) -> None:

@@ -94,6 +94,7 @@ class S3Source:
         self._lister = Lister(self._client, self._retry, self.wire, by_v1=location.access.lists_by_v1)
 
     def close(self) -> None:
+        """Wait for parts that are being read, and close all connections."""
         self._parts.close()
         self._client.close()
 
@@ -110,12 +111,15 @@ class S3Source:
 
     @property
     def access(self) -> S3Access:
+        """Return the settings that this client was made from."""
         return self.location.access
 
     def describe(self, raw_file: RawFile) -> str:
+        """Return the raw file's URL, ``s3://bucket/key``."""
         return str(self.place(raw_file))
 
     def bucket_of(self, organization: str) -> str:
+        """Return the bucket that Bytes reads this organization's raw files from."""
         return self._naming.bucket_of(organization)
 
     def bucket_exists(self, bucket: str) -> bool:
@@ -123,12 +127,14 @@ class S3Source:
         return bool(self._retry(lambda: bucket_exists(self._client, bucket)))
 
     def organizations(self, notify: Notify) -> Iterator[str]:
+        """Yield organizations ascending: of folders in the one bucket, or of the names of buckets."""
         if isinstance(self._naming, SingleBucket):
             yield from self._organizations_in(self._naming.bucket, notify)
         else:
             yield from self._organizations_of(self._naming, notify)
 
     def shard_length(self, organization: str) -> int:
+        """Estimate from the first page of keys, which are evenly spread, being random."""
         bucket, prefix = self._at(organization)
         seen, last = 0, ""
         for found in self._lister.objects(bucket, prefix):
@@ -141,9 +147,11 @@ class S3Source:
         return length_for(seen * 0x10000 / (int(last[:4], 16) + 1))
 
     def folders(self, shard: Shard) -> Sequence[Folder]:
+        """Return nothing: S3 has no index folders."""
         return ()
 
     def scan(self, shard: Shard, notify: Notify) -> Iterator[Entry]:
+        """Yield the shard's raw files; the next page is fetched while this one is consumed."""
         ahead = ReadAhead(lambda: self._scan(shard))
         return self._told(ahead, notify)
 
@@ -178,6 +186,7 @@ class S3Source:
             refuse_hidden_folder(self._lister, bucket, prefix)
 
     def scan_strays(self, organization: str, notify: Notify, *, length: int = 1) -> None:
+        """Tell keys that no shard has in its listing, by asking from the end of each shard to the next."""
         bucket, prefix = self._at(organization)
         after: str | None = ""
         while after is not None:
@@ -200,6 +209,7 @@ class S3Source:
         return None
 
     def is_empty(self, organization: str) -> bool:
+        """Return True if the bucket is missing, or has no key of the organization. One request."""
         bucket, prefix = self._at(organization)
         try:
             return next(self._lister.objects(bucket, prefix, page_size=1), None) is None
@@ -207,10 +217,12 @@ class S3Source:
             return True
 
     def stat(self, raw_file: RawFile) -> Entry | None:
+        """Return the object's entry by HEAD, retried; None where there is none."""
         found: Entry | None = self._retry(lambda: head(self._client, self.place(raw_file), raw_file.raw_id))
         return found
 
     def is_listed(self, raw_file: RawFile) -> bool:
+        """Return True if a fresh listing has the key; False where the bucket is missing."""
         place = self.place(raw_file)
         try:
             return self._lister.has(place.bucket, place.key) is not None
@@ -218,14 +230,17 @@ class S3Source:
             return False
 
     def promise(self, raw_file: RawFile) -> Promise | None:
+        """Ask the server, retried, what it says of the object's content."""
         promise: Promise = self._retry(lambda: promise_of(self._client, self.place(raw_file)))
         return promise
 
     def can_read(self, raw_file: RawFile) -> bool:
+        """Return True: only reading tells."""
         return True
 
     @contextmanager
     def open(self, raw_file: RawFile, entry: Entry) -> Iterator[S3Content]:
+        """Open the object for reading, by ranges if it is large, and close it behind the block."""
         place = self.place(raw_file)
         content = S3Content(place, entry, lambda check, again: self._reader(place, entry, check, again=again))
         try:
@@ -252,6 +267,7 @@ class S3Source:
         return self._naming.bucket_of(organization), self._naming.key_prefix_of(organization)
 
     def place(self, raw_file: RawFile) -> ObjectAddress:
+        """Return bucket and key under which Bytes reads the raw file."""
         return ObjectAddress(self._naming.bucket_of(raw_file.organization), self._naming.key_of(raw_file))
 
     def _organizations_in(self, bucket: str, notify: Notify) -> Iterator[str]:
@@ -337,8 +353,9 @@ class S3Target(S3Source):
         throttle: Throttle | None = None,
         largest_copy: int = LARGEST_COPY,
     ) -> None:
-        """Open; of `buckets_there` it is known that they are, and nobody asks again; `largest_copy` is what one CopyObject takes, in bytes:
-        what is larger is copied in parts.
+        """Open; buckets of `buckets_there` are not asked for again.
+
+        `largest_copy` is what one CopyObject takes, in bytes: what is larger is copied in parts.
         """
         super().__init__(location, patience, wired=wired, throttle=throttle)
         self._largest_copy = largest_copy
@@ -365,7 +382,11 @@ class S3Target(S3Source):
         return None if parts is None else (len(parts), sum(part.size for part in parts.values()))
 
     def resolve_intent(self, upload: UnfinishedUpload) -> tuple[UnfinishedUpload, ...]:
-        """The upload itself; of a mere intent, what the server began by it, if anything. Raises StoreError."""
+        """Return the upload itself; of a mere intent, what the server began by it, if anything.
+
+        Raises:
+            StoreError: If the server does not answer; one that does not list uploads has nothing to tell.
+        """
         if upload.upload_id:
             return (upload,)
         try:
@@ -381,6 +402,11 @@ class S3Target(S3Source):
             self._retry(partial(give_up, self._client, each))
 
     def prepare(self, organization: str) -> None:
+        """Make the organization's bucket if it is missing; each bucket is asked for once.
+
+        Raises:
+            BucketMissing: If it is missing and none may be made.
+        """
         bucket = self.bucket_of(organization)
         with self._preparing:
             if bucket in self._prepared:
@@ -398,9 +424,14 @@ class S3Target(S3Source):
         return are_alike(source.access, self.access)
 
     def server_side_copy(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
-        """Copied on the server's side; only content whose ETag says what it is, so that the copy proves itself by its own.
+        """Have the server copy content whose ETag says what it is, so that the copy proves itself by its own.
 
-        Up to 5 GiB with an MD5 in one request; what was made in parts of a known size in the same parts, so that it gets the same ETag.
+        Up to 5 GiB with an MD5 in one request; what was made in parts of a known size in the same parts, so that it
+        gets the same ETag.
+
+        Raises:
+            AlreadyThere: If the name is taken.
+            StoreError: If the server refuses or fails; where it cannot copy, None is returned instead.
         """
         if not self.abilities.copies or not isinstance(source, S3Source) or not self.is_same_server(source):
             return None
@@ -426,7 +457,11 @@ class S3Target(S3Source):
         return S3Receipt(answer)
 
     def _write_over_copy(self, raw_file: RawFile, source: S3Source, entry: Entry, etag: str) -> S3Receipt:
-        """Replace a copy that the server made, and made differently, by the content itself."""
+        """Replace a copy that the server made, and made differently, by the content itself.
+
+        Raises:
+            NotTheSame: If something else is there by now.
+        """
         found = self.stat(raw_file)
         if found is None or (etag and found.etag != etag):
             place = self.place(raw_file)
@@ -437,7 +472,11 @@ class S3Target(S3Source):
             return self._write(raw_file, content, Condition(found.etag))
 
     def _refuse_changed_source(self, raw_file: RawFile, source: S3Source, entry: Entry) -> None:
-        """A copy is refused alike for a name that is taken and for a source that changed. Raises SourceChanged for the latter."""
+        """Tell a taken name from a changed source: the server refuses a copy alike for both.
+
+        Raises:
+            SourceChanged: If the source is another object than was listed.
+        """
         if self.stat(raw_file) is not None:
             return
         now = source.stat(raw_file)
@@ -482,12 +521,15 @@ class S3Target(S3Source):
         return told if is_possible and has_parts_of(entry.etag, entry.size, told or 0) else None
 
     def store(self, raw_file: RawFile, content: Content) -> S3Receipt:
+        """Write the object on condition that the name is free; in parts if it is large."""
         return self._write(raw_file, content, Condition())
 
     def replace(self, raw_file: RawFile, content: Content, own_version: str) -> S3Receipt:
+        """Write the object on condition that our own copy, by its ETag, is still there."""
         return self._write(raw_file, content, Condition(own_version))
 
     def publish(self, receipts: Sequence[tuple[RawFile, Receipt]]) -> Iterator[tuple[RawFile, StoreError | None]]:
+        """Answer None for each: an object is visible and durable as soon as it is stored."""
         for raw_file, _ in receipts:
             yield raw_file, None
 
@@ -547,7 +589,13 @@ class S3Target(S3Source):
         )
 
     def _copy(self, place: ObjectAddress, origin: ObjectAddress, entry: Entry) -> str:
-        """Copy in one request; returns the ETag. A server that does not take the condition is asked without it: it was looked before."""
+        """Copy in one request; return the ETag.
+
+        A server that does not take the condition is asked without it: it was looked before that the name is free.
+
+        Raises:
+            StoreError: If the server refuses or fails.
+        """
         asked: dict[str, Any] = {}
         if self._copies_on_condition:
             asked["IfNoneMatch"] = "*"

@@ -127,7 +127,11 @@ def no_credentials() -> SettingsError:
 
 
 def refuse_ca_bundle(path: str) -> None:
-    """Raise SettingsError for a file of certificates that boto3 could not use."""
+    """Refuse a file of CA certificates that boto3 could not use.
+
+    Raises:
+        SettingsError: If it is missing, unreadable, or holds no certificates in PEM form.
+    """
     try:
         ssl.create_default_context(cafile=path)
         why = ""
@@ -217,6 +221,6 @@ def _file_missing(error: OSError) -> SettingsError | None:
 
 
 def _words(error: Exception) -> str:
-    """botocore's own words, as a sentence; what a helper wrote may be among them, so keys are masked."""
+    """Return botocore's own words as a sentence; what a helper wrote may be among them, so keys are masked."""
     told = presentable(str(error))
     return told if told.endswith((".", "…")) else f"{told}."

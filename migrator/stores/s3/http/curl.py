@@ -123,7 +123,14 @@ class CurlClient:
         return known
 
     def _request_for(self, bucket: str) -> Any:
-        """A request for an object named ``k``, signed and not sent. Presigned URLs name another host: for most of AWS the global one."""
+        """Return a request for an object named ``k``, signed and not sent.
+
+        Presigned URLs would not do: they name another host, for most of AWS the global one.
+
+        Raises:
+            StoreError: If boto3 cannot sign it.
+            AssertionError: If botocore sent it, which its events rule out.
+        """  # noqa: DOC501 made by translate
         try:
             self._client.get_object_torrent(Bucket=bucket, Key="k")
         except _NotSent as not_sent:

@@ -37,6 +37,11 @@ class Watchdog:
         self._seconds = 0.0
 
     def passed(self, count: int, seconds: float) -> None:
+        """Count bytes that arrived in so many seconds.
+
+        Raises:
+            Stalled: If a whole interval brought fewer bytes than the least.
+        """
         self._bytes += count
         self._seconds += seconds
         if self._seconds < self._limit:

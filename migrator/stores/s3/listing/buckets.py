@@ -77,14 +77,15 @@ def buckets_with_prefix(client: S3Client, prefix: str, retry: Retry) -> list[str
         answer: Mapping[str, Any] = retry(once)
         return answer
 
-    return sorted(name for name in all_buckets(ask) if name.startswith(prefix))
+    return sorted(name for name in _all_buckets(ask) if name.startswith(prefix))
 
 
-def all_buckets(ask: Callable[..., Mapping[str, Any]]) -> list[str]:
-    """Return the names on all pages of ListBuckets, each once. `ask` makes the call, with ContinuationToken or without.
+def _all_buckets(ask: Callable[..., Mapping[str, Any]]) -> list[str]:
+    """Return the names on all pages of ListBuckets, each once; `ask` makes the call, with ContinuationToken or without.
 
-    Raises StoreError for an answer that is no list of buckets, and for pages that lead nowhere.
-    """
+    Raises:
+        StoreError: If an answer is no list of buckets, or a page leads to one that was there before.
+    """  # noqa: DOC501 made by broken
     names: dict[str, None] = {}
     answer = ask()
     tokens = {""}

@@ -97,7 +97,12 @@ class Lister:
         return self._beside_the_end(question, trail, onward), onward
 
     def _beside_the_end(self, question: Question, trail: Trail, onward: Onward) -> Page | None:
-        """What a token leads to that came beside ``IsTruncated=false``; where it is refused, the last key is asked to lead on."""
+        """Return what a token leads to that came beside ``IsTruncated=false``; if refused, ask from the last key on.
+
+        Raises:
+            Unavailable: If the server does not answer.
+            StoreError: If the listing contradicts itself.
+        """  # noqa: DOC501 made by broken
         try:
             return self._consistent(question, trail, onward)
         except Unavailable:
@@ -113,7 +118,11 @@ class Lister:
             return None
 
     def _consistent(self, question: Question, trail: Trail, onward: Onward) -> Page:
-        """One page, asked for once more if something contradicts something. Raises StoreError."""
+        """Return one page, asked for once more if something contradicts something.
+
+        Raises:
+            StoreError: If it still does.
+        """  # noqa: DOC501 made by broken
         page = self._over_wire(question, onward)
         told = trail.contradiction(page, onward) if page is not None else ""
         if page is None or told:
@@ -166,7 +175,12 @@ class Lister:
         return _page_of(answer, question)
 
     def _by_v1_instead(self, question: Question, refusal: StoreError) -> Page:
-        """The first page by the first version of the call; where that is refused too, the second version's refusal is what counts."""
+        """Return the first page by the first version of the call.
+
+        Raises:
+            Unavailable: If the server does not answer.
+            StoreError: If that is refused too; it is the second version's refusal, which counts.
+        """
         try:
             return self._asked_by_v1(question, Onward())
         except Unavailable:
@@ -187,10 +201,14 @@ class Lister:
 
 
 def refuse_hidden_folder(lister: Lister, bucket: str, folder: str) -> None:
-    """Raise StoreError if the listing by folders names a folder, such as ``org/``, whose own listing is empty, and goes on doing so.
+    """Refuse a listing by folders that names a folder, such as ``org/``, whose own listing stays empty.
 
-    SeaweedFS names folders that became empty; asked for what is directly in one, it lists the folder itself as an object.
-    """
+    SeaweedFS names folders that became empty; asked for what is directly in one, it lists the folder itself as an
+    object.
+
+    Raises:
+        StoreError: If that is so, and it is none of those.
+    """  # noqa: DOC501 made by broken
     if not any(name == folder for name, _ in lister.folders(bucket)):
         return
     found = list(islice(lister.folders(bucket, folder), 2))
@@ -201,7 +219,11 @@ def refuse_hidden_folder(lister: Lister, bucket: str, folder: str) -> None:
 
 
 def refuse_hidden_keys(lister: Lister, bucket: str, prefix: str, digits: str) -> None:
-    """Raise StoreError if the listing of a prefix has a key that goes on with `digits` and the listing of both together is empty."""
+    """Refuse a listing of a prefix with a key that goes on with `digits`, if the listing of both together is empty.
+
+    Raises:
+        StoreError: If that is so: raw files would be called missing that are there.
+    """  # noqa: DOC501 made by broken
     begin = f"{prefix}{digits}"
     after = f"{begin[:-1]}{chr(ord(begin[-1]) - 1)}~"  # raw ids are ASCII, and "~" comes after all that is in them
     found = next(lister.objects(bucket, prefix, after=after, page_size=1), None)
@@ -236,7 +258,11 @@ def _no_listing(question: Question) -> Unavailable:
 
 
 def _page_of(answer: Mapping[str, Any], question: Question) -> Page:
-    """The page as this program reads it; where its XML is of another form, as boto3 does. Raises Unavailable for what is none."""
+    """Return the page as this program reads it; where its XML is of another form, as boto3 does.
+
+    Raises:
+        Unavailable: If it is no listing at all.
+    """  # noqa: DOC501 made by _no_listing
     page = read_page(answer.get(RAW_PAGE, b""), question.bucket)
     if page is not None:
         return page

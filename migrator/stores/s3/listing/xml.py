@@ -153,7 +153,7 @@ def _etag(etag: bytes) -> str | None:
 
 
 def _moment(date: bytes) -> int:
-    """ns since the epoch of ``2026-11-22T10:11:12.000Z``; 0 for what cannot be read."""
+    """Return ns since the epoch of ``2026-11-22T10:11:12.000Z``; 0 for what cannot be read."""
     seconds = _seconds(date[:19])
     if seconds is None:
         return nanoseconds_of(date.decode("ascii", "replace"))

@@ -15,6 +15,7 @@ class Etag(str):
     as_given: str
 
     def __new__(cls, etag: str, as_given: str | None = None) -> Etag:
+        """Make an ETag without quotes; `as_given` is what the server wrote."""
         made = super().__new__(cls, etag)
         made.as_given = etag if as_given is None else as_given
         return made

@@ -38,14 +38,17 @@ class ProbeResponse:
 
     @property
     def is_fine(self) -> bool:
+        """Return True if the request was carried out."""
         return self.error is None
 
     @property
     def is_denied(self) -> bool:
+        """Return True if the server refused it for a lack of rights."""
         return isinstance(self.error, AccessDenied)
 
     @property
     def words(self) -> str:
+        """Return the error in words, "" if there was none."""
         return self.error.what if self.error is not None else ""
 
 
@@ -81,6 +84,7 @@ class ProbeClient:
         self.answers: list[ProbeResponse] = answers if answers is not None else []
 
     def close(self) -> None:
+        """Close its connections."""
         self.client.close()
 
     def adapted(self, access: S3Access) -> S3Access:

@@ -37,7 +37,7 @@ class ServerLook:
         if trouble is not None:
             return frozenset(), trouble
         if answer.is_fine and "Buckets" not in answer.data:
-            return frozenset(), not_s3(self._endpoint, answer.headers.get("content-type", ""))
+            return frozenset(), _not_s3(self._endpoint, answer.headers.get("content-type", ""))
         there = {found["Name"] for found in answer.data.get("Buckets", ())}
         unlisted = [bucket for bucket in buckets if bucket not in there]  # the list has only what is this account's own
         answers = run_concurrently([partial(self._head, bucket) for bucket in unlisted])
@@ -58,6 +58,7 @@ class ServerLook:
         ], listed
 
     def rights_to_list(self, bucket: str) -> tuple[Right, ProbeResponse]:
+        """Ask for one page of the bucket; return whether that is allowed, and the answer."""
         listed = self._asker.list_objects(f"s3://{bucket}", Bucket=bucket, MaxKeys=1000)
         return Right("s3:ListBucket", bucket, _allowed(listed)), listed
 
@@ -110,6 +111,7 @@ class ServerLook:
         return [answer.seconds for answer in self._asker.answers if answer.status]
 
     def seen(self, trouble: MigratorError | None = None) -> ServerSeen:
+        """Return all that was seen of the server; `trouble` is what kept it from being asked."""
         url = urlsplit(self._asker.endpoint_url)
         return ServerSeen(
             endpoint=self._endpoint,
@@ -134,13 +136,13 @@ def trouble_of(answer: ProbeResponse, endpoint: str) -> MigratorError | None:
     """What no further question to this server can get around: no answer, no trust, refused keys, another place, no S3."""
     content_type = answer.headers.get("content-type", "")
     if "html" in content_type or answer.code == "not-s3":
-        return not_s3(endpoint, content_type)
+        return _not_s3(endpoint, content_type)
     if answer.error is None or (answer.is_denied and answer.error.name == "access-denied"):
         return None
     return answer.error
 
 
-def not_s3(endpoint: str, content_type: str) -> StoreError:
+def _not_s3(endpoint: str, content_type: str) -> StoreError:
     kind = f" ({content_type})" if content_type else ""
     return StoreError(
         "not-s3",

@@ -98,7 +98,11 @@ class _Body:
 
 
 def _next_part(content: Content, size: int) -> _Body:
-    """Read the next `size` bytes; parts over 16 MiB stay on disk where they are on one. Raises SourceChanged at an early end."""
+    """Read the next `size` bytes; parts over 16 MiB stay on disk where they are on one.
+
+    Raises:
+        SourceChanged: If the content ends early.
+    """
     part = content.part(size) if size > WHOLE_UP_TO else None
     if part is not None:
         begin = part.tell()
@@ -155,7 +159,12 @@ class MultipartUpload:
         self._is_lost_surely = False
 
     def send(self, content: Content, condition: Condition) -> str:
-        """Send what is not there yet and complete; returns the ETag. Raises AlreadyThere with nothing changed at the name."""
+        """Send what is not there yet and complete; return the ETag.
+
+        Raises:
+            AlreadyThere: If the name is taken; nothing changed there.
+            StoreError: If the server takes too few parts for this size, refuses, or fails.
+        """
         part_size = part_size_for(content.entry.size, self._abilities.most_parts)
         if part_size > LARGEST_PART:
             raise StoreError(
@@ -191,7 +200,16 @@ class MultipartUpload:
         condition: Condition,
         bring: Callable[[dict[int, ListedPart]], list[_SentPart]],
     ) -> str:
-        """`bring` gets what is there already and answers all parts."""
+        """Go on with an upload or begin one, `bring` its parts, and complete it; return the ETag.
+
+        `bring` gets what is there already and answers all parts. An upload that nobody can go on with is aborted.
+
+        Raises:
+            AlreadyThere: If the name is taken.
+            NotTheSame: If the upload is lost, or its result is not the content.
+            SourceChanged: If the source changed meanwhile.
+            StoreError: If the server refuses or fails; the upload stays for the next run.
+        """
         condition.check(self._found(), self._place)
         kept = self._go_on(source_version, part_size)
         if self._upload is None:
@@ -247,7 +265,11 @@ class MultipartUpload:
         return {}
 
     def _listed(self, known: UnfinishedUpload) -> dict[int, ListedPart] | None:
-        """The parts of an earlier run's upload, None if it is gone; {} where the server does not list them, and all are sent again."""
+        """Return the parts of an earlier run's upload, None if it is gone, {} if the server does not list parts.
+
+        Raises:
+            StoreError: If the server fails for another reason.
+        """
         try:
             return self._retry(lambda: list_parts(self._client, self._place, known.upload_id))
         except StoreError as error:
@@ -256,7 +278,11 @@ class MultipartUpload:
             raise
 
     def _begin(self, source_version: str, part_size: int) -> UnfinishedUpload:
-        """Begin: have the intent written down before the server is asked, and the id before the first part is sent."""
+        """Begin: have the intent written down before the server is asked, and the id before the first part is sent.
+
+        Raises:
+            Unavailable: If the answer has no id.
+        """
         intent = UnfinishedUpload(
             *self._raw_file, self._place.bucket, self._place.key, "", part_size, source_version, time.time()
         )
@@ -335,7 +361,13 @@ class MultipartUpload:
             yield window.take()
 
     def _copy_part(self, origin: ObjectAddress, entry: Entry, piece: _Range, kept: ListedPart | None) -> _SentPart:
-        """A part that is there with the right size is kept unread: the ETag of the whole tells whether it was right."""
+        """Have the server copy a part; one that is there with the right size is kept unread.
+
+        The ETag of the whole tells whether it was right.
+
+        Raises:
+            StoreError: If the server does not tell the part's MD5.
+        """
         etag = kept.etag if kept is not None and kept.size == piece.size else ""
         if not etag:
             asked = {
@@ -400,7 +432,12 @@ class MultipartUpload:
         return NotTheSame(PARTS_LIMITED, f"The server takes {most} parts of {self._place} at most.")
 
     def _uploaded(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a part. A server that lost the upload may hang up or fail each time: then the list of parts tells."""
+        """Send a part. A server that lost the upload may hang up or fail each time: then the list of parts tells.
+
+        Raises:
+            NotTheSame: If the upload is lost.
+            Unavailable: If the server does not answer.
+        """
         try:
             return self._call("upload_part", asked)
         except Unavailable as error:
@@ -442,9 +479,11 @@ class MultipartUpload:
         return found.etag or ""
 
     def _seen_at_last(self) -> Entry:
-        """What is at the name once it is seen. Completing can take minutes, and HEAD can be behind.
+        """Return what is at the name once it is seen: completing can take minutes, and HEAD can be behind.
 
-        Raises StoreError if nothing is seen: nothing is aborted or sent again then, for the server may still be at it.
+        Raises:
+            NotTheSame: If the upload is surely lost.
+            StoreError: If nothing is seen: nothing is aborted or sent again then, for the server may still be at it.
         """
         look = partial(head_or_get, self._client, self._place, self._raw_id)
         found = self._means.patience.until(look, at_most=_SECONDS_IF_LOST if self._is_lost_surely else None)
@@ -482,7 +521,12 @@ class MultipartUpload:
         return check.fingerprint
 
     def _completed(self, asked: dict[str, Any], condition: Condition) -> str | None:
-        """The ETag that completing answered; None where the object itself has to tell: the answer got lost, or the name was taken."""
+        """Complete; return the ETag, None where the object has to tell: the answer got lost, or the name was taken.
+
+        Raises:
+            Unavailable: If the server does not answer.
+            StoreError: If the server refuses at the first try.
+        """
         self._completions += 1
         self._may_be_completing = True
         try:
@@ -628,8 +672,12 @@ def lost_uploads(client: S3Client, intent: UnfinishedUpload, retry: Retry) -> It
 def give_up(client: S3Client, upload: UnfinishedUpload) -> None:
     """Abort an upload of ours, unless it became the object that is under its name: then there is nothing left to abort.
 
-    SeaweedFS destroys an object whose leftover upload id is aborted after completion (its issue 10663): hence the look first.
-    """
+    SeaweedFS destroys an object whose leftover upload id is aborted after completion (its issue 10663): hence the look
+    first.
+
+    Raises:
+        StoreError: If the server refuses or fails.
+    """  # noqa: DOC501 made by translate
     place = ObjectAddress(upload.bucket, upload.key)
     try:
         parts = list_parts(client, place, upload.upload_id)

@@ -60,14 +60,17 @@ class RangeReader:
         self._window = PartWindow[Chunk](executor, parts_in_flight(entry.size))
 
     def skip(self, size: int) -> None:
+        """Begin `size` bytes later; a whole number of parts."""
         self._offset += size
 
     def read(self, size: int) -> Chunk:
+        """Return the next part with its digest, (b"", None) at the end; the next parts are asked for meanwhile."""
         self._patience.go_on()
         self._ask_ahead()
         return self._window.take() if self._window else (b"", None)
 
     def close(self) -> None:
+        """Drop the parts that are on their way."""
         self._window.close()
 
     def _ask_ahead(self) -> None:

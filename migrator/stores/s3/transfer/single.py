@@ -55,7 +55,9 @@ class ObjectAddress:
 class Wait(Protocol):
     """Looks again until there is something: `RetryPolicy.until`."""
 
-    def __call__(self, look: Callable[[], T | None]) -> T | None: ...
+    def __call__(self, look: Callable[[], T | None]) -> T | None:
+        """Look until there is something; return None if there is nothing after the patience."""
+        ...
 
 
 class Reader(Protocol):
@@ -73,7 +75,9 @@ class Reader(Protocol):
         """The next bytes, at most `size` unless they come as a whole part with its MD5; b"" at the end. Raises StoreError."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Give the connection back."""
+        ...
 
 
 class S3Content:
@@ -94,13 +98,16 @@ class S3Content:
 
     @property
     def resume_unit(self) -> int:
+        """Return the size of a part of the reader in bytes, 0 for an object that is read in one request."""
         return self._reader.unit
 
     def resume_with(self, data: bytes) -> None:
+        """Take bytes that an earlier run read: they are hashed, and not asked for again."""
         self._update(self._check, data, None)
         self._reader.skip(len(data))
 
     def read(self, size: int) -> bytes:
+        """Return the next `size` bytes; one whole part is handed on without a copy."""
         pieces: list[memoryview] = []
         missing = size
         while missing:
@@ -123,6 +130,11 @@ class S3Content:
         """Only `read` gives an object's bytes."""
 
     def finish(self) -> None:
+        """Prove that what was read is the object.
+
+        Raises:
+            NotTheSame: If its digest is not the ETag's, or two readings differ where the ETag is no digest.
+        """
         self._hashing.wait()
         matches = self._check.matches()
         if matches is False and not self._reader.is_opaque:
@@ -131,6 +143,7 @@ class S3Content:
             raise NotTheSame("unsteady-content", f"Two readings of {self._place} differ.")
 
     def close(self) -> None:
+        """Close the reader and the thread that hashes."""
         self._reader.close()
         self._hashing.close()
 
@@ -176,9 +189,15 @@ class BodyReader:
         self._body = self._retry(lambda: self._open_at(0))
 
     def skip(self, size: int) -> None:
+        """Refuse: small objects are read whole.
+
+        Raises:
+            NotImplementedError: Always; `unit` is 0.
+        """
         raise NotImplementedError("small objects are read whole")
 
     def read(self, size: int) -> tuple[bytes, bytes | None]:
+        """Return at most `size` bytes of the body, asked for again from where it broke off; (b"", None) at the end."""
         while self._position < self._entry.size:
             chunk = self._read_some(size)
             self._position += len(chunk)
@@ -187,6 +206,7 @@ class BodyReader:
         return b"", None
 
     def close(self) -> None:
+        """Close the body, which gives its connection back or drops it."""
         self._body.close()
 
     def _read_some(self, size: int) -> bytes:
@@ -216,7 +236,12 @@ class BodyReader:
         return self._at_offset(answer, offset)
 
     def _at_offset(self, answer: Got, offset: int) -> Any:
-        """The body from `offset` on, also where the server ignored the range."""
+        """Return the body from `offset` on, also where the server ignored the range.
+
+        Raises:
+            Unavailable: If the server answered another range.
+            StoreError: If the body breaks off.
+        """  # noqa: DOC501 made by translate
         left = offset - answer.start
         if left < 0:
             raise Unavailable("wrong-range", f"The server answered another range of {self._place} than was asked for.")
@@ -239,7 +264,12 @@ class Got:
 
 
 def get_object(client: S3Client, place: ObjectAddress, entry: Entry, byte_range: str | None) -> Got:
-    """Open the object that was listed as `entry`, or a range of it. Raises SourceChanged where it is another one by now."""
+    """Open the object that was listed as `entry`, or a range of it.
+
+    Raises:
+        SourceChanged: If it is another object by now.
+        StoreError: If the server refuses, fails, or unpacks the content.
+    """  # noqa: DOC501 made by changed
     asked: dict[str, Any] = {"Range": byte_range} if byte_range else {}
     if entry.etag is not None:
         asked["IfMatch"] = quoted(entry.etag)
@@ -264,10 +294,14 @@ def get_object(client: S3Client, place: ObjectAddress, entry: Entry, byte_range:
 
 
 def _refuse_unpacked(answer: Any, place: ObjectAddress, entry: Entry, etag: str | None) -> None:
-    """Raise StoreError for an object that is still the listed one, by its ETag, and is answered with another length.
+    """Refuse an object that is still the listed one, by its ETag, and is answered with another length.
 
     Google Cloud Storage does so with objects that are stored as gzip ("decompressive transcoding").
-    """
+
+    Raises:
+        SourceChanged: If the ETag is another one.
+        NotTheSame: If the ETag is the listed one.
+    """  # noqa: DOC501 made by changed
     ranged = (answer.get("ContentRange") or "").rpartition("/")[2]
     total = int(ranged) if ranged.isdigit() else answer.get("ContentLength") if not ranged else None
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
@@ -290,6 +324,7 @@ def is_opaque(encryption: str | None, customer_algorithm: str | None) -> bool:
 
 
 def changed(place: ObjectAddress) -> SourceChanged:
+    """Return the error for an object that is not any more what was listed."""
     return SourceChanged("source-changed", f"{place} is another object than was listed.")
 
 
@@ -311,7 +346,12 @@ def head(client: S3Client, place: ObjectAddress, raw_id: RawId) -> Entry | None:
 
 
 def _as_listed(client: S3Client, place: ObjectAddress, size: int | None, etag: str | None) -> tuple[int, str | None]:
-    """Size and ETag, from the listing where HEAD does not tell them. Raises StoreError where neither tells the size."""
+    """Return size and ETag, from the listing where HEAD does not tell them.
+
+    Raises:
+        StoreError: If the listing fails, and HEAD told no size.
+        Unavailable: If neither tells the size.
+    """
     listed = None
     try:
         listed = Lister(client, lambda ask: ask()).has(place.bucket, place.key)
@@ -371,7 +411,11 @@ class Condition:
         return {"IfMatch": quoted(self.own_etag)} if abilities.conditional_replace else {}
 
     def check(self, found: Entry | None, place: ObjectAddress) -> None:
-        """Raise AlreadyThere if what was found does not allow the write."""
+        """Check that what was found allows the write.
+
+        Raises:
+            AlreadyThere: If it does not: the name is taken, or our own copy is not there any more.
+        """
         if (found.etag if found is not None else None) != self.own_etag or (
             found is not None and self.own_etag is None
         ):
@@ -388,10 +432,14 @@ def put(
     throttle: Throttle,
     wait: Wait,
 ) -> str:
-    """Write a whole object and prove that it arrived; returns its ETag. Raises AlreadyThere with nothing written.
+    """Write a whole object and prove that it arrived; return its ETag.
 
-    `wait` looks again until what was written is seen. Proof, the strongest that the server offers: its ETag is the content's MD5; it
-    refuses wrong Content-MD5; else reading back.
+    `wait` looks again until what was written is seen. Proof, the strongest that the server offers: its ETag is the
+    content's MD5; it refuses wrong Content-MD5; else reading back.
+
+    Raises:
+        AlreadyThere: If the name is taken; nothing is written then.
+        NotTheSame: If it came out different each time.
     """
     digest = hashlib.md5(data, usedforsecurity=False)
     for _ in range(_REWRITES):

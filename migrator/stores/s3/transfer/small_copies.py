@@ -36,6 +36,7 @@ class Upload:
         self._wire = wire
 
     def takes(self, step: Step) -> bool:
+        """Return True for a small file, where the server writes on condition and its ETag is the content's MD5."""
         if step.source.size > SMALL_UP_TO:
             return False
         if step.action is Action.COMPARE:
@@ -44,6 +45,7 @@ class Upload:
         return step.action is Action.COPY and abilities.conditional_create and abilities.etag_is_md5
 
     def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
+        """Read the file and return the PUT; for one to be compared, its outcome if its MD5 is the ETag, else None."""
         if step.action is Action.COMPARE:
             return _present(step) if _has_md5(self._source, raw_file, step.target) else None
         self._target.prepare(raw_file.organization)
@@ -60,10 +62,12 @@ class Download:
         self._wire = wire
 
     def takes(self, step: Step) -> bool:
+        """Return True for a small object whose ETag is the content's MD5."""
         is_ours = step.action in (Action.COPY, Action.COMPARE)
         return is_ours and step.source.size <= SMALL_UP_TO and is_plain_md5(step.source.etag)
 
     def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
+        """Return the GET; for one to be compared, its outcome if the file's MD5 is the ETag, else None."""
         if step.action is Action.COMPARE:
             is_same = isinstance(self._target, DiskSource) and _has_md5(self._target, raw_file, step.source)
             return _present(step) if is_same else None
@@ -86,6 +90,7 @@ class BucketToBucket:
         self._one_server = target.is_same_server(source)
 
     def takes(self, step: Step) -> bool:
+        """Return True for a small object with an MD5, where the copy can be made on condition or compared by ETags."""
         if step.source.size > SMALL_UP_TO or not is_plain_md5(step.source.etag):
             return False
         if step.action is Action.COMPARE:
@@ -101,6 +106,7 @@ class BucketToBucket:
         return self._one_server and self._target.abilities.copies
 
     def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
+        """Return the copy by the server, or the GET whose body is put after it; for one to be compared, its outcome."""
         if step.action is Action.COMPARE:
             return _present(step)
         self._target.prepare(raw_file.organization)
@@ -125,7 +131,11 @@ class BucketToBucket:
         return ObjectRequest(self._to, "PUT", self._target.place(raw_file), more, partial(self._copied, raw_file, step))
 
     def _copied(self, raw_file: RawFile, step: Step, answer: HttpResponse) -> Ended:
-        """A status of 200 is sent before the copy is made, so its body may be an error (AWS, "CopyObject")."""
+        """Read the answer to CopyObject: its status of 200 is sent before the copy is made (AWS, "CopyObject").
+
+        Raises:
+            Unavailable: If its body is an error.
+        """
         told = _COPIED.search(answer.body)
         if _ERROR.search(answer.body):
             raise Unavailable(
@@ -157,7 +167,11 @@ def get(
 
 
 def proven_body(answer: HttpResponse, entry: Entry) -> bytes:
-    """The content that was answered. Raises NotTheSame unless its MD5 is the entry's ETag."""
+    """Return the content that was answered.
+
+    Raises:
+        NotTheSame: If its size or MD5 is not the entry's.
+    """
     if len(answer.body) != entry.size or _md5(answer.body) != entry.etag:
         raise NotTheSame("wrong-digest", f"What was read of {entry.raw_id} is not what was listed.")
     return answer.body

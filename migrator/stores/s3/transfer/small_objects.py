@@ -70,7 +70,9 @@ Ended = Arrived | Result | ObjectRequest | Step
 class Job(Protocol):
     """What the lane is for: which raw files, and the first request for each. Whatever raises a MigratorError is declined."""
 
-    def takes(self, step: Step) -> bool: ...
+    def takes(self, step: Step) -> bool:
+        """Return True if this job can do the step; must be cheap, and ask nobody."""
+        ...
 
     def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
         """The first request; or what is known without one. None declines the raw file."""
@@ -123,14 +125,17 @@ class SmallObjectLane:
 
     @property
     def has_room(self) -> bool:
+        """Return True if requests in flight, unfetched answers and bytes in memory leave room, and the rate allows it."""
         sent = self.under_way - len(self._ended)
         is_free = sent < self._pace.window and len(self._ended) < _ENDED_AT_MOST and self._bytes < _BYTES_UNDER_WAY
         return is_free and not self._throttle.seconds_until(self._paid_at)
 
     def takes(self, step: Step) -> bool:
+        """Return True if its job can do the step."""
         return self._job.takes(step)
 
     def submit(self, ticket: object, organization: str, step: Step) -> None:
+        """Begin with a raw file and send its request; what fails here is answered as left to the file copier."""
         self.under_way += 1
         raw_file = RawFile(organization, step.source.raw_id)
         try:
@@ -159,6 +164,7 @@ class SmallObjectLane:
             yield self._ended.popleft()
 
     def close(self) -> None:
+        """Give up requests in flight and close all connections."""
         for request in self._requests.values():
             self._multi.remove_handle(request.curl)
             request.curl.close()

@@ -33,10 +33,12 @@ class ReadBoth:
         self._from, self._to = wires
 
     def takes(self, step: Step) -> bool:
+        """Return True for a small raw file of the same size at both ends."""
         target = step.target
         return target is not None and step.source.size == target.size <= SMALL_UP_TO
 
     def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
+        """Return the GET at the source, or, where that is a disk, read it and return the GET at the target."""
         if isinstance(self._source, S3Source):
             place = self._source.place(raw_file)
             return get(self._from, place, step.source, partial(self._read_source, raw_file, step))
@@ -66,9 +68,11 @@ class ReadAgainstManifest:
         self._wire = wire
 
     def takes(self, step: Step) -> bool:
+        """Return True for a small object."""
         return step.target is not None and step.target.size <= SMALL_UP_TO
 
     def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
+        """Return the GET; None where nothing is at the end."""
         if step.target is None:
             return None
         return get(self._wire, self._end.place(raw_file), step.target, partial(_is_as_manifest, step, step.target))
@@ -83,9 +87,11 @@ class ReadRight:
         self._is_right = is_right
 
     def takes(self, step: Step) -> bool:
+        """Return True for a small object."""
         return step.source.size <= SMALL_UP_TO
 
     def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
+        """Return the GET."""
         return get(self._wire, self._end.place(raw_file), step.source, partial(self._read, raw_file, step))
 
     def _read(self, raw_file: RawFile, step: Step, answer: HttpResponse) -> Ended:
@@ -102,9 +108,11 @@ class LookAtTarget:
         self._prover = prover
 
     def takes(self, step: Step) -> bool:
+        """Return True for a raw file that the target lists."""
         return step.target is not None
 
     def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
+        """Return a HEAD at the target."""
         return ObjectRequest(self._wire, "HEAD", self._end.place(raw_file), {}, partial(self._looked, raw_file, step))
 
     def _looked(self, raw_file: RawFile, step: Step, answer: HttpResponse) -> Ended:
@@ -120,9 +128,11 @@ class LookAgain:
         self._wire = wire
 
     def takes(self, step: Step) -> bool:
+        """Return True for an object with a known ETag."""
         return step.source.etag is not None
 
     def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
+        """Return a HEAD, which shows whether it is still what was read."""
         return ObjectRequest(self._wire, "HEAD", self._store.place(raw_file), {}, partial(_is_as_read, step))
 
 
@@ -150,7 +160,11 @@ def _is_as_manifest(step: Step, listed: Entry, answer: HttpResponse) -> Ended:
 
 
 def _as_answered(listed: Entry, answer: HttpResponse) -> Entry:
-    """The object's entry, with the answered ETag where none was known. Raises SourceChanged for another size or ETag than listed."""
+    """Return the object's entry, with the answered ETag where none was known.
+
+    Raises:
+        SourceChanged: If size or ETag are not as listed.
+    """
     etag = etag_of(answer)
     if len(answer.body) != listed.size or (listed.etag is not None and etag is not None and etag != listed.etag):
         raise SourceChanged("source-changed", f"{listed.raw_id} is another object than was listed.")
