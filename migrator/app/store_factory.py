@@ -11,7 +11,7 @@ from migrator.app.options import Options, Stopping
 from migrator.config.settings import DiskLocation, Location, Locations, S3Location
 from migrator.core.cancellation import Flag
 from migrator.core.errors import CannotStart, MustStop, SettingsError, StoreError
-from migrator.core.protocols import Journal, Source, Target
+from migrator.core.protocols import Source, Target, UploadJournal
 from migrator.ledger.directory import lock
 from migrator.ledger.ledger import Ledger
 from migrator.stores.disk.source import DiskSource
@@ -75,7 +75,7 @@ def writing(
     abilities: Capabilities,
     create_buckets: bool,
     buckets_there: tuple[str, ...] = (),
-    journal: Journal | None = None,
+    journal: UploadJournal | None = None,
     throttle: Throttle | None = None,
     source: End | None = None,
     owner: tuple[int, int] | None = None,

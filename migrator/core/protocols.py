@@ -155,7 +155,7 @@ class Source(Protocol):
         ...
 
 
-class Journal(Protocol):
+class UploadJournal(Protocol):
     """Where multipart uploads are written down, so that they go on where they were. Called from any thread."""
 
     def unfinished(self, raw_file: RawFile) -> UnfinishedUpload | None:

@@ -25,7 +25,7 @@ from migrator.core.errors import (
 )
 from migrator.core.naming import BucketPerOrganization, SingleBucket, is_organization
 from migrator.core.outcomes import Notice, NoticeKind, Notify, ignore_notice
-from migrator.core.protocols import Content, Journal, Promise, Receipt, Source
+from migrator.core.protocols import Content, Promise, Receipt, Source, UploadJournal
 from migrator.core.size_classes import SMALLEST_PART, WHOLE_UP_TO
 from migrator.stores.disk.source import length_for
 from migrator.stores.read_ahead import ReadAhead
@@ -349,7 +349,7 @@ class S3Target(S3Source):
         create_buckets: bool,
         buckets_there: tuple[str, ...] = (),
         wired: bool = True,
-        journal: Journal | None = None,
+        journal: UploadJournal | None = None,
         throttle: Throttle | None = None,
         largest_copy: int = LARGEST_COPY,
     ) -> None:

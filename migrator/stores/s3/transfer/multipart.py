@@ -25,7 +25,7 @@ from migrator.core.errors import (
     Unavailable,
     Vanished,
 )
-from migrator.core.protocols import Content, Journal
+from migrator.core.protocols import Content, UploadJournal
 from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.errors.mapping import code_of, is_unsupported, translate, tries_before
@@ -133,7 +133,7 @@ class UploadContext:
     abilities: Capabilities
     executor: PartExecutor
     patience: RetryPolicy
-    journal: Journal | None
+    journal: UploadJournal | None
     throttle: Throttle
     limit_parts: Callable[[int], None]
 
