@@ -41,7 +41,7 @@ class Options:
     """What a command was asked to do, besides the locations. Times in seconds; `jobs` 0 lets the lanes find their own number.
 
     `full`: list all of the target. `reread`: rely on nothing that earlier runs finished. `lists_extra`: tell each raw file that is only
-    at the target by name, for a list of files.
+    at the target by name, for a list of files. `remembers`: the ledger learns what a pass finds or copies.
     `owner` is whom Bytes runs as at a target on disk, None where nobody said so.
     `engine` None is the command's own; `scheduler` is a Dask scheduler's address, without which Dask runs on this machine.
     """
@@ -57,6 +57,7 @@ class Options:
     ages: Ages = ANY_AGE
     full: bool = False
     reread: bool = False
+    remembers: bool = True
     limits: Limits = field(default_factory=Limits)
     lists_extra: bool = False
     engine: EngineName | None = None

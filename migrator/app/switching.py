@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from migrator.app.catching_up import catch_up, lacking_in
 from migrator.app.migrating import migrate
-from migrator.app.options import Options, Prepared, Stopping, Watch
+from migrator.app.options import Options, Stopping, Watch
 from migrator.app.planning import prepare_to_migrate
 from migrator.app.store_factory import patience_of, reading
 from migrator.app.switch_plan import Planned, refuse_what_doctor_refuses
@@ -18,12 +19,10 @@ from migrator.app.switch_request import ends_of_plan, swapped
 from migrator.app.watching import Until, why_not_equal
 from migrator.app.watching import watch as follow
 from migrator.config.settings import Locations, S3Location
-from migrator.config.time_filter import Ages
 from migrator.core.entities import RawFile
-from migrator.core.errors import LedgerBusy, MigratorError, MustStop
+from migrator.core.errors import MigratorError, MustStop
 from migrator.core.outcomes import Outcome
 from migrator.reports.formatting import files, shown
-from migrator.reports.report import Report
 from migrator.reports.text.switch import Switched
 from migrator.reports.text.watch import Watched
 from migrator.switch.guard import Guard
@@ -36,11 +35,12 @@ from migrator.sync.change_detector import Lag
 from migrator.sync.messages import ProgressEvent
 
 GUARD_MODULE = "migrator.app.switch_guard"
-STOPPED_PATIENCE_SECONDS = 10.0
-"""While Bytes is stopped, a server that does not answer for so long ends the switch: Bytes goes back at once."""
-_CLOCKS_APART_SECONDS = 3600.0
-"""How far a server's clock may be behind, when raw files are looked for that Bytes saved at the new place."""
-_LEDGER_SECONDS, _LEDGER_PAUSE_SECONDS = 20.0, 0.2
+_STOPPED_PATIENCE_SECONDS = 10.0
+"""While Bytes is stopped, a server that does not answer for so long ends the switch: Bytes goes back at once. Where listing both ends
+takes longer, as long as that."""
+_LONGEST_PATIENCE_SECONDS = 3600.0
+"""The longest for which a pass is repeated while Bytes runs, however long the copying took."""
+_COPY_PASSES = 3
 
 Say = Callable[[str], None]
 
@@ -54,6 +54,7 @@ class _Scene:
     newest: tuple[RawFile, ...] = ()
     proven: Proven | None = None
     late: int = 0
+    unsure: str = ""
 
 
 class Switching:
@@ -79,6 +80,8 @@ class Switching:
         self._health_timeout = health_timeout
         self._watch, self._say, self._stopping = watch, say, stopping
         self._scene = _Scene()
+        looked_seconds = planned.proposal.looked_seconds
+        self._stopped_patience = min(options.patience, max(_STOPPED_PATIENCE_SECONDS, looked_seconds))
         self._stopped_at: float | None = None
         self._guard: Guard | None = None
 
@@ -105,11 +108,27 @@ class Switching:
         with self._step(SwitchStep.LOOK):
             refuse_what_doctor_refuses(planned.locations, options, probe=True)
         with self._step(SwitchStep.COPY):
-            report = migrate(planned.prepared, options, self._watch, self._stopping)
-            self._refuse_unless_whole(report, "Bytes was not stopped")
+            self._copy()
             self._draw_sample()
             planned.parts.store.stage(planned.old, planned.new, planned.plan.run)
         self._guard = Guard(GUARD_MODULE, self._request)
+
+    def _copy(self) -> None:
+        """Copy everything. A raw file that Bytes was just writing fails a pass and not the next one."""
+        outcome = "Bytes was not stopped"
+        for left in reversed(range(_COPY_PASSES)):
+            report = migrate(self._planned.prepared, self._options, self._watch, self._stopping)
+            self._refuse_stopping()
+            tally = report.overall
+            if report.is_forbidden or tally.closed.files:
+                self._refuse_lacking(
+                    [f"Bytes cannot use what lies there, see `bytes-migrator report {report.run}`"], outcome
+                )
+            lacking = lacking_in(report, self._planned.locations, self._options)
+            if not lacking:
+                return
+            if not left or tally[Outcome.CONFLICT].files or tally[Outcome.REFUSED].files:
+                self._refuse_lacking(lacking, outcome)
 
     def _draw_sample(self) -> None:
         planned = self._planned
@@ -128,7 +147,7 @@ class Switching:
         self._scene.newest = watched.newest
         self._journal.end_step(SwitchStep.LAST_PASS)
         with self._step(SwitchStep.VERIFY):
-            self._verify_sample()
+            self._verify_sample(replace(self._options, patience=self._stopped_patience))
         with self._step(SwitchStep.SETTINGS):
             parts.store.replace(planned.old, planned.new, planned.plan.run)
         with self._step(SwitchStep.START):
@@ -141,7 +160,7 @@ class Switching:
 
     def _follow_and_stop(self) -> Watched:
         """Follow Bytes until the target is up to date, stop Bytes, and do the last pass with everything open and warm."""
-        options = replace(self._options, patience=min(self._options.patience, STOPPED_PATIENCE_SECONDS))
+        options = replace(self._options, patience=self._stopped_patience)
         prepared = prepare_to_migrate(self._planned.locations, options, self._stopping)
         shows = _Follower(self._give_up_waiting)
         return follow(prepared, options, Until(stopped=True), shows, self._stop_bytes, self._stopping)
@@ -184,9 +203,8 @@ class Switching:
                 cure="Copy until a pass is short (`migrate`), then try again; or allow more by --max-downtime.",
             )
 
-    def _verify_sample(self) -> None:
-        locations, options = self._planned.locations, replace(self._options, patience=STOPPED_PATIENCE_SECONDS)
-        patience = patience_of(options, self._stopping.event)
+    def _verify_sample(self, options: Options) -> None:
+        locations, patience = self._planned.locations, patience_of(options, self._stopping.event)
         with reading(locations.source, patience) as source, reading(locations.target, patience) as target:
             for raw_file in self._scene.sample:
                 reason = why_not_equal(raw_file, source, target)
@@ -214,12 +232,19 @@ class Switching:
             )
 
     def _copy_late_ones(self) -> None:
-        """Copy what something saved at the old place after the last pass had looked: no raw file may be left there."""
+        """Copy what something saved at the old place after the last pass had looked: no raw file may be left there.
+
+        Bytes is healthy at the new place, so only a raw file that is missing or different there takes the switch back, or a place that
+        does not answer any more. Where nobody can tell whether something came in late, the switch stands, and the end says so.
+        """
         story = self._journal.story() or Story(self._planned.plan)
-        stopped = next(one.began for one in story.steps if one.step is SwitchStep.STOP)
-        report = _migrate_newer(self._planned.locations, self._options, stopped)
-        self._refuse_unless_whole(report, "Bytes is given its old settings again")
-        self._scene.late = report.overall[Outcome.COPIED].files
+        patience = _patience_after(story, self._options)
+        found = catch_up(self._planned.locations, self._options, is_back=False, seconds=patience)
+        self._refuse_stopping()
+        self._refuse_lacking(found.lacking, "Bytes is given its old settings again")
+        if found.unsure:
+            self._verify_sample(replace(self._options, patience=patience))
+        self._scene.late, self._scene.unsure = found.copied, found.unsure
 
     # --- when it fails, and when it ends --------------------------------------------------------------------------------------
 
@@ -235,18 +260,17 @@ class Switching:
     def _bring_back(self, story: Story) -> None:
         bring_back(self._planned.locations, self._options, story, self._say)
 
-    def _refuse_unless_whole(self, report: Report, outcome: str) -> None:
+    def _refuse_lacking(self, lacking: Sequence[str], outcome: str) -> None:
         """Refuse to switch to a place that lacks a raw file; `outcome` is what becomes of Bytes.
 
         Raises:
-            MustStop: If the report says so, or the run was asked to stop.
+            MustStop: If one is lacking.
         """
-        self._refuse_stopping()
-        if report.exit_status != 0:
+        if lacking:
             raise MustStop(
                 "switch-not-whole",
-                f"Not every raw file could be copied to {report.target}, so {outcome}.",
-                why=f"See `bytes-migrator report {report.run}`: it lists them with their reasons.",
+                f"Not every raw file could be copied to {self._planned.plan.target}, so {outcome}: {_named(lacking)}",
+                why="`bytes-migrator report` lists them with their reasons.",
                 cure="See to what it lists, and run the same command again.",
             )
 
@@ -284,6 +308,7 @@ class Switching:
             sample=len(self._scene.sample),
             newest=len(self._scene.newest),
             late=self._scene.late,
+            unsure=self._scene.unsure,
             baseline_asked=self._scene.baseline.asked,
             proven_old=self._scene.proven.old if self._scene.proven else 0,
             proven_newest=self._scene.proven.newest if self._scene.proven else 0,
@@ -349,48 +374,29 @@ def finish_unfinished(journal: SwitchJournal, options: Options, environ: Mapping
 
 
 def bring_back(locations: Locations, options: Options, story: Story, say: Say) -> None:
-    """Copy to the old place what Bytes saved at the new one between its start there and now.
+    """Copy to the old place what Bytes saved at the new one.
 
-    Bytes runs meanwhile, with the old place. Only raw files of that time are looked at, and those that the old place
-    has stay as they are.
+    Bytes runs meanwhile, with the old place. Raw files that the old place has stay as they are.
 
     Raises:
-        MustStop: If that fails.
+        MustStop: If a raw file is missing there, or nobody can tell.
     """  # noqa: DOC501 made by _left_behind
-    began = next(one.began for one in story.steps if one.step is SwitchStep.START)
-    try:
-        report = _migrate_newer(swapped(locations), options, began)
-    except MigratorError as error:
-        raise _left_behind(story, error.what) from error
-    if report.exit_status != 0:
-        raise _left_behind(story, "not every raw file of that time could be copied")
-    say(
-        f"What Bytes saved at the new place meanwhile is at the old one: {files(report.overall[Outcome.COPIED].files)}."
-    )
+    found = catch_up(swapped(locations), options, is_back=True, seconds=_patience_after(story, options))
+    if not found.is_whole:
+        raise _left_behind(story, found.unsure or _named(found.lacking))
+    say(f"What Bytes saved at the new place meanwhile is at the old one: {files(found.copied)}.")
 
 
-def _migrate_newer(locations: Locations, options: Options, since: float) -> Report:
-    """Copy what was saved since then (seconds since the epoch), and nothing else. Raises MigratorError."""
-    ages = Ages(newer_than=since - _CLOCKS_APART_SECONDS)
-    options = replace(options, ages=ages, patience=STOPPED_PATIENCE_SECONDS, allow_empty=True, full=True)
-    stopping = Stopping()
-    return _migrate_when_free(prepare_to_migrate(locations, options, stopping), options, stopping)
+def _patience_after(story: Story, options: Options) -> float:
+    """Return for how many seconds a pass is repeated that does not come to its end: a large store has waited for the copying too."""
+    copying = next((one.ended - one.began for one in story.steps if one.step is SwitchStep.COPY and one.ended), 0.0)
+    return max(options.patience, min(copying, _LONGEST_PATIENCE_SECONDS))
 
 
-def _migrate_when_free(prepared: Prepared, options: Options, stopping: Stopping) -> Report:
-    """Migrate; workers of a process that was killed hold the ledger for a moment longer than that process.
-
-    Raises:
-        LedgerBusy: If it is held for longer.
-    """
-    until = time.monotonic() + _LEDGER_SECONDS
-    while True:
-        try:
-            return migrate(prepared, options, lambda ahead: (), stopping)
-        except LedgerBusy:
-            if time.monotonic() > until:
-                raise
-        time.sleep(_LEDGER_PAUSE_SECONDS)
+def _named(lacking: Sequence[str]) -> str:
+    """Name the first one, and how many more there are."""
+    more = f" ({len(lacking) - 1} more)" if len(lacking) > 1 else ""
+    return f"{lacking[0]}{more}"
 
 
 def _left_behind(story: Story, why: str) -> MustStop:

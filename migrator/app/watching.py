@@ -32,7 +32,7 @@ from migrator.checks.verify import prove_content
 from migrator.config.settings import DiskLocation, settings_lines
 from migrator.core.cancellation import InnerFlag
 from migrator.core.entities import Entry, RawFile
-from migrator.core.errors import MigratorError, StoreError
+from migrator.core.errors import MigratorError, StoreError, may_come_back
 from migrator.core.outcomes import Finding, Outcome, Problem, ignore_notice
 from migrator.core.protocols import Source
 from migrator.core.tally import Count, Tally
@@ -166,7 +166,7 @@ class _Watching:
                 if watched is not None:
                     return watched
             except MigratorError as error:
-                if not _may_come_back(error) and not self._stopping.event.is_set():
+                if not may_come_back(error) and not self._stopping.event.is_set():
                     raise
                 wait = _FIRST_WAIT if self._passes > passes else min(wait * 2, _LONGEST_WAIT)
                 self._away_since = self._away_since or time.monotonic()
@@ -343,7 +343,8 @@ class _Watching:
             self._last_pass(crew, observers)
             found = crew.lookout.look().files if crew.lookout is not None else 0
             still_writes = bool(found)
-            if not found or self._stopping.event.is_set():
+            is_open = self._totals.overall()[Outcome.FAILED].files > 0  # what failed once may not fail twice
+            if not (found or is_open) or self._stopping.event.is_set():
                 break
         proven, unproven = self._prove(crew, copied.entries)
         ended_by = self._stopping.signal or STOPPED
@@ -459,13 +460,3 @@ def why_not_equal(raw_file: RawFile, source: Source, target: Source) -> str:
     except StoreError as error:
         return error.what
     return "" if proof.is_proven else proof.reason
-
-
-def _may_come_back(error: BaseException) -> bool:
-    """Whether the server, or the way to it, was what failed."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MigratorError) and cause.temporary:
-            return True
-        cause = cause.__cause__
-    return False

@@ -61,6 +61,7 @@ class WorkerConfig:
     create_buckets: bool = True
     buckets_there: tuple[str, ...] = ()
     compare_by_size: bool = False
+    remembers: bool = True
     dry_run: bool = False
     settle: float = 30.0
     patience: float = 120.0
@@ -94,6 +95,7 @@ class WorkerConfig:
             create_buckets=options.create_buckets,
             buckets_there=prepared.buckets_there,
             compare_by_size=options.compare_by_size or dry_run,
+            remembers=options.remembers,
             dry_run=dry_run,
             settle=options.settle,
             patience=options.patience,
@@ -198,7 +200,7 @@ def pass_of(recipe: WorkerConfig, source: Source, target: Source, sink: Sink, st
         refused=recipe.refused,
         settle_ns=int(recipe.settle * 1e9),
         stopping=stopping,
-        remembers=recipe.writes,
+        remembers=recipe.writes and recipe.remembers,
         ages=recipe.ages,
         lists_extra=recipe.lists_extra,
         tells_copied=recipe.tells_copied,

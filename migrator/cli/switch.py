@@ -47,6 +47,7 @@ from migrator.switch.deployment import KINDS
 from migrator.switch.journal import Story, SwitchJournal
 from migrator.switch.parts import parts_of
 
+_MAX_DOWNTIME_SECONDS, _LOOKS = 900.0, 4
 _ENDS = (
     "from_",
     "to",
@@ -93,9 +94,8 @@ _ENDS = (
 @option(
     "--max-downtime",
     metavar="TIME",
-    default="15m",
-    show_default=True,
-    help="Take the switch back where the last pass keeps Bytes stopped for longer.",
+    help="Take the switch back where the last pass keeps Bytes stopped for longer"
+    " (default: 15m, or four times as long as listing both ends took).",
 )
 @option(
     "--health-timeout",
@@ -186,7 +186,7 @@ def _switch(given: dict[str, Any], journal: SwitchJournal, options: Options, sto
         },
         sample=given["sample"],
         health_timeout=seconds_of(given["health_timeout"], "--health-timeout"),
-        max_downtime=seconds_of(given["max_downtime"], "--max-downtime"),
+        max_downtime=_max_downtime(given, planned),
         watch=watching(given),
         say=lambda text: say(given, text),
         stopping=stopping,
@@ -197,7 +197,7 @@ def _switch(given: dict[str, Any], journal: SwitchJournal, options: Options, sto
     except MigratorError as error:
         say(given, f"warning: {error}")
     click.echo(document if given["as_json"] else switched_as_text(switched))
-    return 0
+    return switched.exit_status
 
 
 def _planned(given: dict[str, Any], options: Options, stopping: Stopping, earlier: Story | None) -> Planned:
@@ -216,6 +216,13 @@ def _planned(given: dict[str, Any], options: Options, stopping: Stopping, earlie
         found = "as in the last switch"
     with looking(given, "both ends"):
         return plan_switch(request, parts, found, options, os.environ, watching(given), stopping, earlier=earlier)
+
+
+def _max_downtime(given: dict[str, Any], planned: Planned) -> float:
+    """Return it in seconds: as given, else what is enough for a store of this size. Raises SettingsError."""
+    if given["max_downtime"] is not None:
+        return seconds_of(given["max_downtime"], "--max-downtime")
+    return max(_MAX_DOWNTIME_SECONDS, _LOOKS * planned.proposal.looked_seconds)
 
 
 def _absolute(word: str | None) -> str | None:

@@ -61,6 +61,16 @@ def _rebuild(kind: type[MigratorError], name: str, what: str, why: str, cure: st
     return kind(name, what, why=why, cure=cure)
 
 
+def may_come_back(error: BaseException) -> bool:
+    """Return whether the server, or the way to it, was what failed: the error or one of its causes is temporary."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MigratorError) and cause.temporary:
+            return True
+        cause = cause.__cause__
+    return False
+
+
 class SettingsError(MigratorError):
     """Options or settings that are invalid; nothing was opened."""
 

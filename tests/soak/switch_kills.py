@@ -34,6 +34,7 @@ class Saver:
     """Saves raw files through Bytes without pause; `saved` are those that Bytes took."""
 
     scene: Scene
+    every: float = 0.5
     saved: dict[str, bytes] = field(default_factory=dict)
     _end: threading.Event = field(default_factory=threading.Event)
 
@@ -49,7 +50,7 @@ class Saver:
 
     def _run(self) -> None:
         number = 0
-        while not self._end.wait(0.5):
+        while not self._end.wait(self.every):
             number += 1
             content = f"saved {number} at {time.time()}".encode()
             with contextlib.suppress(OSError, urllib.error.HTTPError):

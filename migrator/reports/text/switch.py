@@ -63,7 +63,8 @@ class Switched:
     """A switch that came to its end.
 
     Numbers of raw files: `sample` read at both ends, `newest` copied while Bytes was stopped, `late` saved at the old
-    place after that by something else than this Bytes, and copied too. `baseline_asked` were asked for before the
+    place after that by something else than this Bytes, and copied too; `unsure` says why nobody can tell whether there
+    are more, "" where all were looked at. `baseline_asked` were asked for before the
     switch, `proven_old` and `proven_newest` given by Bytes after it, and `unknown` of the newest are not in Bytes'
     database.
     """
@@ -73,11 +74,17 @@ class Switched:
     sample: int
     newest: int
     late: int
+    unsure: str
     baseline_asked: int
     proven_old: int
     proven_newest: int
     unknown: int
     backup: str
+
+    @property
+    def exit_status(self) -> int:
+        """1 where something is left to be looked at."""
+        return 1 if self.unsure else 0
 
 
 def proposal_lines(proposal: SwitchProposal) -> Iterator[str]:
@@ -146,6 +153,11 @@ def _switched_lines(switched: Switched) -> Iterator[str]:
         yield (
             f"warning: {files(switched.late)} came to the old place after Bytes was stopped, and were copied too. Something else saves"
             " there: find it, stop it, and run `bytes-migrator migrate` once more."
+        )
+    if switched.unsure:
+        yield (
+            "warning: whether something came to the old place after Bytes was stopped could not be seen:"
+            f" {shown(switched.unsure)} Run `bytes-migrator migrate --full` with the same locations once more."
         )
     if switched.unknown:
         yield f"{files(switched.unknown)} of the newest are not in Bytes' database, so Bytes gives them nowhere."
@@ -219,13 +231,18 @@ def switched_as_json(switched: Switched) -> str:
             "command": "switch",
             "plan": switched.proposal.as_dict(),
             **story_as_dict(switched.story),
-            "verified": {"newest": switched.newest, "sample": switched.sample, "late": switched.late},
+            "verified": {
+                "newest": switched.newest,
+                "sample": switched.sample,
+                "late": switched.late,
+                "unsure": switched.unsure or None,
+            },
             "proven_by_bytes": {
                 "asked_before": switched.baseline_asked,
                 "old": switched.proven_old,
                 "newest": switched.proven_newest,
                 "unknown": switched.unknown,
             },
-            "exit_status": 0,
+            "exit_status": switched.exit_status,
         }
     )
