@@ -64,6 +64,7 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
     api = _signed_in(settings, wish.api) if wish.api else None
     sample = AuditSample(wish.sample, wish.seed) if api is not None else None
     patience = patience_of(options, stopping.event)
+    tell = _tell_all(watch(None))
     with ExitStack() as stack:
         wanted = _wanted(wish, options)
         where, rows = stack.enter_context(_rows(named.value, named.origin, wanted))
@@ -86,14 +87,14 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
             sample=sample,
             ages=wish.ages,
             stopping=stopping.event,
-            tell=_tell_all(watch(None)),
+            tell=tell,
         )
         organizations, findings = _organizations(target, wanted.organizations)
         work.run(rows, organizations)
     audited = work.audited
     if not stopping.event.is_set():
         _refuse_unknown(audited, wanted.organizations, settings, is_part=bool(wish.ages))
-    answers = _ask(api, sample, wish, audited, stopping) if api is not None and sample is not None else None
+    answers = _ask(api, sample, wish, audited, tell, stopping) if api is not None and sample is not None else None
     calls, called = what_bytes_can_do(settings, audited, options, probe=wish.probe and not stopping.event.is_set())
     raws = _raws(api, answers, settings) if api is not None and answers is not None else ()
     return AuditReport(
@@ -117,6 +118,7 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
         first=_first_of_all(audited, settings, contents=wish.contents),
         api=answers,
         seconds=time.monotonic() - started,
+        started=time.time() - (time.monotonic() - started),
         interrupted_by=stopping.signal,
     )
 
@@ -240,7 +242,14 @@ def _broken_rule(location: Location, organization: str) -> str | None:
 # --- what is told ----------------------------------------------------------------------------------------------------
 
 
-def _ask(api: BytesApi, sample: AuditSample, wish: AuditWish, audited: Audited, stopping: Stopping) -> ApiAnswers:
+def _ask(
+    api: BytesApi,
+    sample: AuditSample,
+    wish: AuditWish,
+    audited: Audited,
+    tell: Callable[[ProgressEvent], None],
+    stopping: Stopping,
+) -> ApiAnswers:
     """Ask a running Bytes for the sample; what it does not answer rightly is a problem."""
     asked: list[RawFileAnswer] = []
     if sample.rows():
@@ -254,6 +263,7 @@ def _ask(api: BytesApi, sample: AuditSample, wish: AuditWish, audited: Audited, 
             where = f"{api.url}/bytes/raw/{row.raw_id}"
             problem = Problem(Kind.API.value, row.organization, where, answer.reason, row.raw_id, answer.size)
             audited.add_problem(Kind.API, problem)
+            tell(ProgressEvent(organization=row.organization, problems=[problem]))
     return ApiAnswers(url=api.url, wanted=wish.sample, seed=wish.seed, asked=tuple(asked))
 
 

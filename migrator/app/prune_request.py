@@ -9,7 +9,7 @@ from migrator.app.bytes_place import BytesPlace
 from migrator.checks.audit.bytes_api import BytesApi
 from migrator.checks.prune import Pruned
 from migrator.core.errors import CannotStart
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.outcomes import Finding, FindingStatus, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,7 @@ class PruneWish:
     """What was asked for. `confirmed` is the number of files that shall go; None asks `confirm`, or is a dry run without it.
 
     `place` is where Bytes reads, `api` the running Bytes that is asked, `break_lock` a run whose marks go first.
-    `command` is what was typed.
+    `command` is what was typed; `listed` is called with each raw file that is kept.
     """
 
     confirmed: int | None
@@ -27,6 +27,7 @@ class PruneWish:
     break_lock: str | None = None
     command: str = "bytes-migrator prune"
     confirm: Callable[[Pruned], int | None] | None = None
+    listed: Callable[[Problem], None] = lambda problem: None
 
     @property
     def may_delete(self) -> bool:

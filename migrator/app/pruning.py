@@ -28,6 +28,7 @@ from migrator.core.size_classes import SMALL_UP_TO
 from migrator.ledger.directory import is_running, lock_path
 from migrator.ledger.ledger import Ledger
 from migrator.reports.report import MAX_DURATION, status_when_interrupted
+from migrator.reports.serialization import checks_as_kept
 from migrator.reports.text.prune import PruneReport
 from migrator.stores.disk.remover import DiskRemover
 from migrator.stores.disk.source import DiskSource
@@ -54,7 +55,7 @@ def prune(
         findings = _first_findings(ground, prepared.findings, options, wish, stopping)
         if wish.api is not None:
             wish.api.sign_in()
-        run = _Run(run_id, ground, options, wish, stopping, _counting(told, started, options, stopping))
+        run = _Run(run_id, ground, findings, options, wish, stopping, _counting(told, started, options, stopping))
         error = run.go(stack)
     return PruneReport(
         run=run_id,
@@ -70,6 +71,7 @@ def prune(
         ),
         manifest=str(run.manifest.folder) if run.manifest and not run.is_dry else None,
         seconds=time.monotonic() - started,
+        started=time.time() - (time.monotonic() - started),
         interrupted_by=stopping.signal,
         error=error,
     )
@@ -82,12 +84,14 @@ class _Run:
         self,
         run_id: str,
         ground: Ground,
+        findings: tuple[Finding, ...],
         options: Options,
         wish: PruneWish,
         stopping: Stopping,
         count: Callable[[str], Callable[[int], None]],
     ) -> None:
         self._run_id, self._ground, self._options, self._wish = run_id, ground, options, wish
+        self._findings = findings
         self._stopping, self._count = stopping, count
         self._asks = AsksBytes(wish.api) if wish.api is not None else None
         self.is_dry = True
@@ -135,6 +139,7 @@ class _Run:
             stopping=self._stopping.event,
             told=self._count("proven"),
             sample=sample,
+            listed=self._wish.listed,
         )
         self.pruned = proving.pruned
         proving.run(self._ground.organizations, self.manifest)
@@ -154,6 +159,7 @@ class _Run:
         )
         if self.manifest is not None:
             with _recorded(ledger, self._run_id, locations, self.pruned, self._stopping):
+                ledger.save_report(self._run_id, checks_as_kept(self._findings))
                 pruning.run(self.manifest, self._ground.organizations)
 
 

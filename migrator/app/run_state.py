@@ -73,8 +73,10 @@ class OnlyReading(NoMemory):
 
 
 def known_findings(ledger: Ledger) -> frozenset[tuple[str, str]]:
-    """Name and words of the findings of the newest run that kept its report: an operator has seen them."""
+    """Name and words of the findings of the newest migration that kept its report: an operator has seen them."""
     for run in ledger.runs(_RUNS_LOOKED_AT):
+        if run.command in ("verify", "prune"):  # these look at less
+            continue
         kept = ledger.report(run.run_id)
         if kept is not None:
             return as_known(findings_in(kept))

@@ -27,6 +27,7 @@ from migrator.core.errors import SettingsError
 from migrator.core.outcomes import Denial, Finding, FindingStatus
 from migrator.core.protocols import Source
 from migrator.reports.report import ReportRow
+from migrator.reports.serialization import as_kept
 from migrator.reports.text.verify import Resumed, Verification
 from migrator.sync.coordinator import Coordinator, Totals
 from migrator.sync.counter import SourceCounter
@@ -189,6 +190,7 @@ def _verify(seen: _Preflight, options: Options, asked: VerifyRequest, watch: Wat
             _end_whole(record, sheets, look)
         report = _report_of(seen, asked, record, totals, found_here, time.monotonic() - started, stopping)
         report = replace(report, known=known_findings(ledger))
+        record.keep(as_kept(report))
         record.end(report.exit_status)
     return report
 
@@ -243,6 +245,7 @@ def _report_of(
         buckets_to_create=(),
         next_steps=("Rerun the same command to resume.",) if stopping.signal else (),
         seconds=seconds,
+        started=time.time() - seconds,
         counting_is_final=not stopping.event.is_set(),
         interrupted_by=stopping.signal,
         compared_by=asked.level.value,

@@ -116,7 +116,8 @@ class PruneTally:
 class Pruned:
     """What a run came to, with the first problems: each raw file that was kept, and why.
 
-    `undated`: raw files that were left alone because they have no date, and an age was asked for.
+    `undated`: raw files that were left alone because they have no date, and an age was asked for. `listed` is called with each problem,
+    also where more are met than are kept here.
     """
 
     organizations: dict[str, PruneTally] = field(default_factory=dict)
@@ -126,6 +127,7 @@ class Pruned:
     strays: int = 0
     undated: int = 0
     folders_removed: int = 0
+    listed: Callable[[Problem], None] = lambda problem: None
 
     def keep(self, raw_file: RawFile, entry: Entry, kind: str, where: str, reason: str) -> None:
         """Count a raw file that stays; `kind` groups the reasons."""
@@ -136,6 +138,7 @@ class Pruned:
     def tell(self, problem: Problem) -> None:
         """Count a problem, and keep it if few are kept yet."""
         self.problems_total += 1
+        self.listed(problem)
         if len(self.problems) < PROBLEMS_SHOWN:
             self.problems.append(problem)
 
@@ -209,6 +212,7 @@ class PruneProof:
         told: Callable[[int], None],
         sample: AuditSample | None = None,
         denied: Mapping[str, Denial] | None = None,
+        listed: Callable[[Problem], None] = lambda problem: None,
     ) -> None:
         """`sample` is offered each raw file that could go. `denied`: organizations whose bucket at the target refuses, so all is kept."""
         self._sample = sample
@@ -218,7 +222,7 @@ class PruneProof:
         self._denied = denied or {}
         self._stopping = stopping
         self._told = told
-        self.pruned = Pruned()
+        self.pruned = Pruned(listed=listed)
 
     def run(self, organizations: Iterable[str], manifest: ManifestOfRun | None) -> None:
         """Raises MigratorError."""

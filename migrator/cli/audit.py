@@ -13,7 +13,7 @@ from migrator.app.auditing import audit as run_audit
 from migrator.checks.audit.settings import resolve_audit
 from migrator.cli.doctor import confirm_probe
 from migrator.cli.help import command
-from migrator.cli.logs import log_forced, log_to
+from migrator.cli.logs import log_to
 from migrator.cli.options import (
     age_options,
     ages_of,
@@ -23,9 +23,11 @@ from migrator.cli.options import (
     options_of,
     overrides_of,
     owner_option,
+    report_option,
 )
 from migrator.cli.output import answer, stdout_columns
 from migrator.cli.progress import watching
+from migrator.cli.reporting import reporting
 from migrator.cli.signals import draining
 from migrator.core.errors import SettingsError
 from migrator.reports.text.audit import audit_as_json, audit_as_text
@@ -58,6 +60,7 @@ _SAMPLE = 20
 )
 @option("--yes", is_flag=True, help="Do not ask before --probe; needed without a terminal.")
 @look_options
+@report_option
 def audit(**given: Any) -> int:
     """Ask Bytes' database which raw files there must be, and look which of them Bytes can read with these settings.
 
@@ -71,7 +74,7 @@ def audit(**given: Any) -> int:
     """
     if given["probe"] and not given["yes"]:
         confirm_probe("A small object is written to each bucket with raw files, and removed again. Go on?")
-    with log_to(given):
+    with log_to(given), reporting(given, "audit") as reports:
         settings = resolve_audit(
             given["from_"],
             given["to"],
@@ -79,9 +82,10 @@ def audit(**given: Any) -> int:
             overrides=overrides_of(given),
             environ=os.environ,
         )
+        options = reports.begin(options_of(given), settings.source, settings.target)
         with draining(given) as stopping:
-            report = run_audit(settings, _wish(given), options_of(given), watching(given), stopping)
-        log_forced(report.findings)
+            report = run_audit(settings, _wish(given), options, watching(given, reports.observers), stopping)
+        report = reports.write(report)
     if given["as_json"]:
         click.echo(audit_as_json(report))
     else:

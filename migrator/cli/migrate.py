@@ -73,7 +73,7 @@ def migrate(**given: Any) -> int:
     with log_to(given), reporting(given, "migrate") as reports:
         locations, options = locations_of(given), options_of(given)
         refuse_without_terminal(given)
-        options = reports.begin(locations, options)
+        options = reports.begin(options, locations.source, locations.target)
         with draining(given) as stopping:
             with looking(given, f"{locations.source} and {locations.target}"):
                 prepared = prepare_to_migrate(locations, options, stopping)

@@ -115,13 +115,14 @@ _LOOK_OPTIONS = (
 )
 _SWITCH_OPTIONS = (_ALLOW_EMPTY, FORCE, _PATIENCE, _STATE_DIR, *_TELLING)
 _STATE_OPTIONS = (_STATE_DIR, _JSON, _COLOUR)
+_REPORT = option(
+    "--report",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the report there: a page (HTML), JSON, CSV, and a list of the files that need a look.",
+)
 _REPORT_OPTIONS = (
-    option(
-        "--report",
-        type=click.Path(path_type=Path, file_okay=False),
-        metavar="DIR",
-        help="Write the report there: a page (HTML), JSON, CSV, and a list of the files that need a look.",
-    ),
+    _REPORT,
     option(
         "--metrics-file",
         type=click.Path(path_type=Path, dir_okay=False),
@@ -243,6 +244,10 @@ def switch_options(command: Command) -> Command:
 def report_options(command: Command) -> Command:
     """Add the options on what a run leaves behind: report, metrics, and what is called at its end."""
     return _with(_REPORT_OPTIONS, command)
+
+
+def report_option(command: Command) -> Command:
+    return _with((_REPORT,), command)
 
 
 def look_options(command: Command) -> Command:

@@ -52,7 +52,7 @@ def run_plan(given: dict[str, Any]) -> int:
     """Look, show what migrate would do, and return the exit status; `migrate --dry-run` does this too."""
     with log_to(given), reporting(given, "plan") as reports:
         locations, options = locations_of(given), options_of(given)
-        options = reports.begin(locations, options)
+        options = reports.begin(options, locations.source, locations.target)
         with draining(given) as stopping:
             with looking(given, f"{locations.source} and {locations.target}"):
                 report = migrating.plan(locations, options, watching(given, reports.observers), stopping)

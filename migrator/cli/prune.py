@@ -17,7 +17,7 @@ from migrator.checks.audit.bytes_api import BytesApi
 from migrator.checks.audit.settings import login_of
 from migrator.checks.prune import Pruned
 from migrator.cli.help import command
-from migrator.cli.logs import log_forced, log_to
+from migrator.cli.logs import log_to
 from migrator.cli.options import (
     age_options,
     limit_options,
@@ -27,10 +27,12 @@ from migrator.cli.options import (
     options_of,
     overrides_of,
     owner_option,
+    report_option,
     run_options,
 )
 from migrator.cli.output import answer, stdout_columns
 from migrator.cli.progress import LINE_EVERY_SECONDS
+from migrator.cli.reporting import reporting
 from migrator.cli.signals import draining, same_command
 from migrator.reports.formatting import files, number, size
 from migrator.reports.text.prune import prune_as_json, prune_as_text
@@ -42,6 +44,7 @@ from migrator.reports.text.prune import prune_as_json, prune_as_text
 @run_options
 @age_options
 @limit_options
+@report_option
 @option("--confirm", type=click.IntRange(0), metavar="N", help="Delete them, if it is this number of files.")
 @option(
     "--max-delete",
@@ -73,8 +76,9 @@ def prune(**given: Any) -> int:
       bytes-migrator prune --from /mnt/old-data --to s3 --env-file .env        elsewhere: the settings that Bytes has now
       bytes-migrator prune --from disk --to s3 --older-than 90d --confirm 19980
     """
-    with log_to(given), draining(given) as stopping:
+    with log_to(given), reporting(given, "prune") as reports, draining(given) as stopping:
         locations, options = locations_of(given), options_of(given)
+        options = reports.begin(options, locations.source, locations.target)
         place = bytes_place(given["env_files"], overrides_of(given), os.environ)
         asks = given["confirm"] is None and not given["yes"] and not given["as_json"] and _is_terminal()
         wish = PruneWish(
@@ -85,11 +89,12 @@ def prune(**given: Any) -> int:
             break_lock=given["break_lock"],
             command=same_command(),
             confirm=_ask if asks else None,
+            listed=reports.listed,
         )
         report = run_prune(
             locations, options, wish, _PlainProgress(quiet=given["quiet"] or given["no_progress"]), stopping
         )
-        log_forced(report.findings)
+        report = reports.write(report)
         if given["as_json"]:
             click.echo(prune_as_json(report))
         else:

@@ -8,23 +8,27 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from migrator.app.options import Options
 from migrator.cli.logs import is_json, json_line, log_forced, say, to_stderr
-from migrator.config.settings import DiskLocation, Locations
+from migrator.config.settings import DiskLocation, Location
 from migrator.core.errors import MigratorError
+from migrator.core.outcomes import Problem
 from migrator.reports.file_list import FileList
 from migrator.reports.formatting import shown
 from migrator.reports.report import Report
 from migrator.reports.report_folder import ReportFolder, refuse_within
+from migrator.reports.text.audit import AuditReport
+from migrator.reports.text.prune import PruneReport
 from migrator.sync.coordinator import Observer
 
 if TYPE_CHECKING:
     from migrator.reports.metrics import MetricsFile
 
+AnyReport = TypeVar("AnyReport", bound="Report | AuditReport | PruneReport")
 ON_FINISH_SECONDS = 120
 
 
@@ -38,22 +42,23 @@ class Reporting:
         self._files: FileList | None = None
         self._metrics: MetricsFile | None = None
         self._report: Report | None = None
+        self._run_id = ""
         self._page: Path | None = None
         self.exit_status = 0
 
-    def begin(self, locations: Locations, options: Options) -> Options:
+    def begin(self, options: Options, *ends: Location | None) -> Options:
         """Open what will be written, so that what cannot be is told before anything begins. Raises SettingsError, CannotStart."""
-        ends = (locations.source, locations.target)
         data_folders = [end.root for end in ends if isinstance(end, DiskLocation)]
-        if self._given["metrics_file"] is not None:
-            refuse_within(self._given["metrics_file"], data_folders, "--metrics-file")
+        metrics_file = self._given.get("metrics_file")
+        if metrics_file is not None:
+            refuse_within(metrics_file, data_folders, "--metrics-file")
         if self._given["report"] is not None:
             self._folder = ReportFolder(self._given["report"], data_folders=data_folders)
             self._files = FileList(self._folder)
-        if self._given["metrics_file"] is not None:
+        if metrics_file is not None:
             from migrator.reports.metrics import MetricsFile  # noqa: PLC0415 start-up time is everybody's
 
-            self._metrics = MetricsFile(self._given["metrics_file"], self._command)
+            self._metrics = MetricsFile(metrics_file, self._command)
         return replace(options, lists_extra=self._files is not None)
 
     @property
@@ -61,7 +66,12 @@ class Reporting:
         """Return the file list and the metrics, as far as they are asked for."""
         return [observer for observer in (self._files, self._metrics) if observer is not None]
 
-    def write(self, report: Report) -> Report:
+    def listed(self, problem: Problem) -> None:
+        """Add a line to the file list, for a command that has no events for it."""
+        if self._files is not None:
+            self._files.add(problem)
+
+    def write(self, report: AnyReport) -> AnyReport:
         """Write the report's files, once; answers the report with what it now knows of them."""
         if self._files is not None and self._folder is not None:
             files, self._files = self._files, None
@@ -73,7 +83,8 @@ class Reporting:
                 say(self._given, f"Report: {shown(str(self._page))}", report=str(self._page))
             except MigratorError as error:
                 say(self._given, f"warning: {shown(str(error))}")
-        self._report = report
+        self._run_id = report.run
+        self._report = report if isinstance(report, Report) else None
         self.exit_status = report.exit_status
         log_forced(report.findings)
         return report
@@ -91,16 +102,15 @@ class Reporting:
             if trouble:
                 say(self._given, f"warning: {shown(trouble)}")
         if is_json(self._given):
-            run = self._report.run if self._report else None
-            to_stderr(json_line("ended", exit_status=exit_status, run=run or None))
-        if self._given["on_finish"]:
+            to_stderr(json_line("ended", exit_status=exit_status, run=self._run_id or None))
+        if self._given.get("on_finish"):
             self._call(self._given["on_finish"], exit_status)
 
     def _call(self, command: str, exit_status: int) -> None:
         told = {
             "BYTES_MIGRATOR_COMMAND": self._command,
             "BYTES_MIGRATOR_STATUS": str(exit_status),
-            "BYTES_MIGRATOR_RUN_ID": self._report.run if self._report else "",
+            "BYTES_MIGRATOR_RUN_ID": self._run_id,
             "BYTES_MIGRATOR_REPORT_PATH": str(self._page or ""),
         }
         try:

@@ -10,7 +10,7 @@ import click
 from migrator.app.verifying import VerifyRequest, verify_against, verify_both
 from migrator.checks.verify import Level
 from migrator.cli.help import command
-from migrator.cli.logs import log_forced, log_to
+from migrator.cli.logs import log_to
 from migrator.cli.options import (
     age_options,
     end_of,
@@ -20,10 +20,12 @@ from migrator.cli.options import (
     option,
     options_of,
     owner_option,
+    report_option,
     run_options,
 )
 from migrator.cli.output import answer, stdout_columns
 from migrator.cli.progress import watching
+from migrator.cli.reporting import reporting
 from migrator.cli.signals import draining
 from migrator.core.errors import SettingsError
 from migrator.reports.text.verify import Verification, verification_as_json, verification_as_text
@@ -35,6 +37,7 @@ from migrator.reports.text.verify import Verification, verification_as_json, ver
 @run_options
 @age_options
 @engine_options
+@report_option
 @option(
     "--level",
     type=click.Choice([level.value for level in Level]),
@@ -84,20 +87,21 @@ def verify(**given: Any) -> int:
       bytes-migrator verify --to s3 --level content --manifest evidence/
       bytes-migrator verify --to s3 --against evidence/
     """
-    with log_to(given):
+    with log_to(given), reporting(given, "verify") as reports:
         asked = _asked(given)
         options = options_of(given)
-        if given["against"] is not None:
-            end = end_of(given)
-            with draining(given) as stopping:
-                return _show(verify_against(given["against"], end, options, asked, watching(given), stopping), given)
-        locations = locations_of(given)
+        locations = end_of(given) if given["against"] is not None else locations_of(given)
+        options = reports.begin(options, locations.source, locations.target)
+        watch = watching(given, reports.observers)
         with draining(given) as stopping:
-            return _show(verify_both(locations, options, asked, watching(given), stopping), given)
+            if given["against"] is not None:
+                report = verify_against(given["against"], locations, options, asked, watch, stopping)
+            else:
+                report = verify_both(locations, options, asked, watch, stopping)
+        return _show(reports.write(report), given)
 
 
 def _show(report: Verification, given: dict[str, Any]) -> int:
-    log_forced(report.findings)
     if given["as_json"]:
         click.echo(verification_as_json(report))
     else:

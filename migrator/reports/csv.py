@@ -8,21 +8,37 @@ import io
 from migrator.core.tally import Tally
 from migrator.reports.formatting import shown
 from migrator.reports.report import Report
+from migrator.reports.text.audit import AuditReport
+from migrator.reports.text.prune import PruneReport
 
+_Counts = dict[str, dict[str, int]]
+_Row = tuple[str, "str | None", _Counts]
 ALL = "(all organizations)"
 _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-def report_as_csv(report: Report) -> str:
+def report_as_csv(report: Report | AuditReport | PruneReport) -> str:
     """RFC 4180, with a header. Text that a spreadsheet would compute has an apostrophe before it."""
     text = io.StringIO()
     table = csv.writer(text)
-    names = list(Tally().as_dict())
-    table.writerow(["organization", "bucket", *(f"{name}_{unit}" for name in names for unit in ("files", "bytes"))])
-    for row in report.rows:
-        table.writerow([cell(row.organization), cell(row.bucket or ""), *_numbers(row.tally)])
-    table.writerow([ALL, "", *_numbers(report.overall)])
+    rows, total = _rows(report)
+    table.writerow(["organization", "bucket", *(f"{name}_{unit}" for name in total for unit in ("files", "bytes"))])
+    for organization, bucket, counts in rows:
+        table.writerow([cell(organization), cell(bucket or ""), *_numbers(counts)])
+    table.writerow([ALL, "", *_numbers(total)])
     return text.getvalue()
+
+
+def _rows(report: Report | AuditReport | PruneReport) -> tuple[list[_Row], _Counts]:
+    """A row for each organization, and the counts of all of them together: by the names of the command's ``--json``."""
+    if isinstance(report, AuditReport):
+        return [(row.organization, row.bucket, row.tally.as_dict()) for row in report.rows], report.overall.as_dict()
+    if isinstance(report, PruneReport):
+        dry_run, pruned = report.dry_run, report.pruned
+        rows = [(name, None, tally.as_dict(dry_run=dry_run)) for name, tally in sorted(pruned.organizations.items())]
+        return [*rows], pruned.overall().as_dict(dry_run=dry_run)
+    told = Tally.as_proofs if report.command == "verify" else Tally.as_dict
+    return [(row.organization, row.bucket, told(row.tally)) for row in report.rows], told(report.overall)
 
 
 def cell(text: str) -> str:
@@ -31,5 +47,5 @@ def cell(text: str) -> str:
     return f"'{harmless}" if harmless.lstrip().startswith(_STARTS_A_FORMULA) else harmless
 
 
-def _numbers(tally: Tally) -> list[int]:
-    return [count[unit] for count in tally.as_dict().values() for unit in ("files", "bytes")]
+def _numbers(counts: _Counts) -> list[int]:
+    return [count[unit] for count in counts.values() for unit in ("files", "bytes")]

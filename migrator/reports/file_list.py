@@ -20,6 +20,7 @@ _SIGN = {
     Outcome.CONFLICT.value: "*",
     Outcome.PENDING.value: "+",
     "extra": "-",
+    "orphaned": "-",
 }
 """rclone's signs: ``*`` differs, ``+`` only at the source so far, ``-`` only at the target, ``!`` for all that went wrong."""
 
@@ -35,11 +36,15 @@ class FileList:
         self._error: OSError | None = None
 
     def told(self, told: ProgressEvent) -> None:
-        """Write down problems and extra raw files; the first error of the disk is kept, and told by `finish`."""
+        """Write down problems and extra raw files."""
+        for problem in (*told.problems, *told.extra):
+            self.add(problem)
+
+    def add(self, problem: Problem) -> None:
+        """Add a line for it; the first error of the disk is kept, and told by `finish`."""
         if self._error is None:
             try:
-                for problem in (*told.problems, *told.extra):
-                    self._add(problem)
+                self._add(problem)
             except OSError as error:
                 self._error = error
 

@@ -69,7 +69,8 @@ class Report:
     """A run, or what a run would be. `interrupted_by` names a signal or a limit; `seconds` is how long it took, `started` since the epoch.
 
     `stopped` is the error that ended it early. `state` is finished, running or killed: of the latter two a report has what the ledger has.
-    `deleted` and `kept` are what `prune` did at the source, None for every other command.
+    `proves` says in words what the level of a verification proves. `deleted` and `kept` are what `prune` did at the source, None for every
+    other command.
     `known` are name and words of findings that an earlier run of the same pair had.
     """
 
@@ -97,6 +98,7 @@ class Report:
     known: frozenset[tuple[str, str]] = frozenset()
     deleted: Count | None = None
     kept: Count | None = None
+    proves: str = ""
 
     @property
     def overall(self) -> Tally:
@@ -110,6 +112,8 @@ class Report:
             return self.stopped.exit_status
         if self.interrupted_by:
             return status_when_interrupted(self.interrupted_by)
+        if self.command == "verify":
+            return 0 if self.overall.is_proven else 1
         return 0 if self.overall.is_clean and not self.is_forbidden else 1
 
     @property

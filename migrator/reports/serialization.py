@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from migrator import __version__
 from migrator.config.settings import Setting
 from migrator.core.outcomes import Finding, FindingStatus, Outcome, Problem
 from migrator.core.tally import Count, Shape, Tally
@@ -18,6 +19,7 @@ from migrator.sync.coordinator import Totals
 from migrator.sync.timeline import MOST_STEPS, Timeline, TimelineStep
 
 _MOST_DIGITS, _MOST_DAYS = 64, 100_000
+COMPARED_BY = ("content", "etag", "size")
 _BESIDE = ("extra", "stray", "closed", "owner_corrected", "present_unseen")
 
 
@@ -39,12 +41,18 @@ def as_kept(report: Report) -> dict[str, object]:
         "counting_is_final": report.counting_is_final,
         "interrupted_by": report.interrupted_by,
         "compared_by": report.compared_by,
+        "proves": report.proves,
         "stopped": [*report.stopped.as_dict().values(), report.stopped.exit_status] if report.stopped else None,
         "target_sample": [totals.samples, totals.sampled_of],
         "groups": [[*group, count] for group, count in totals.groups.items()],
         "shape": [sorted(each.items()) for each in (shape.sizes, shape.moved, shape.days)],
         "course": [course.seconds_per_step, [[s.files, s.moved, s.bytes, s.errors] for s in course.steps]],
     }
+
+
+def checks_as_kept(findings: Iterable[Finding]) -> dict[str, object]:
+    """As `as_kept`, of a run that has its totals alone: the version and what was found beforehand."""
+    return {"version": __version__, "findings": [finding.as_dict() for finding in findings]}
 
 
 def report_again(
@@ -79,7 +87,8 @@ def report_again(
         seconds=max(0.0, (last if last is not None else run.started_at) - run.started_at),
         counting_is_final=kept.get("counting_is_final") is not False,
         interrupted_by=_text(kept, "interrupted_by"),
-        compared_by="size" if kept.get("compared_by") == "size" else "content",
+        compared_by=_one_of(kept.get("compared_by"), COMPARED_BY),
+        proves=_text(kept, "proves"),
         started=run.started_at,
         version=_text(kept, "version") or "unknown",
         stopped=_stopped(kept.get("stopped")) or _only_status(run),
@@ -192,6 +201,11 @@ def _dict(kept: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _list(kept: Mapping[str, Any], name: str) -> list[Any]:
     value = kept.get(name)
     return value if isinstance(value, list) else []
+
+
+def _one_of(value: object, known: tuple[str, ...]) -> str:
+    """Return the value if it is a known one, else the first that is known."""
+    return next((one for one in known if one == value), known[0])
 
 
 def _text(kept: Mapping[str, Any], name: str) -> str:

@@ -40,6 +40,7 @@ GRAVEST_FIRST = (
 )
 OTHERS = "other reasons"
 _SIZES = re.compile(r" \([\d,]+ bytes, [\d,]+ at the source\)$")
+_DIGEST = re.compile(r"\b[0-9a-f]{8,}…?")
 _MOST_GROUPS = 200
 _EVENT_WAIT = 0.2
 
@@ -177,12 +178,12 @@ class Totals:
 
 
 def reason_of(problem: Problem) -> str:
-    """The reason without the names in it, so that alike ones can be counted together."""
+    """The reason without the names, sizes and digests in it, so that alike ones can be counted together."""
     reason = problem.reason
     for name in (problem.where, problem.target, problem.raw_id):
         if name:
             reason = reason.replace(name, "…")
-    return _SIZES.sub("", reason)
+    return _DIGEST.sub("…", _SIZES.sub("", reason))
 
 
 class Coordinator:

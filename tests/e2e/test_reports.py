@@ -62,6 +62,34 @@ def file_list(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "files.ndjson").read_text().splitlines()]
 
 
+def test_verify_audit_and_prune_write_their_report_too(
+    ends_of: tuple[str, ...], data: Path, tmp_path: Path, state: Path
+) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text(f"id,organization,secure_hash,ended_at\n{EXTRA_ID},alpha,,\n")
+    place = tmp_path / "bytes.env"
+    place.write_text(f"BYTES_DATA_DIR={ends_of[3]}\n")
+    words_of = {
+        "verify": ends_of,
+        "audit": ("--to", ends_of[3], "--database", rows),
+        "prune": (*ends_of, "--env-file", place, "--yes"),
+    }
+    for name, words in words_of.items():
+        folder = tmp_path / name
+        done = command.run(name, "--json", *words, "--report", folder)
+        assert done.status in (0, 1), done.stderr
+        assert {path.name for path in folder.iterdir()} == FILES
+        document = json.loads((folder / "report.json").read_text())
+        assert document == done.json(), "stdout and file are one report"
+        page = (folder / "report.html").read_text()
+        assert "<h2 id=\"problems\">What needs a look</h2>" in page
+        assert "alpha," in (folder / "organizations.csv").read_text()
+        listed = {line["where"] for line in file_list(folder)}
+        assert {problem["where"] for problem in document["problems"]} <= listed
+        assert listed
+    assert "Level etag" in command.run("report", "--format", "html").expect(0).stdout
+
+
 def test_a_dry_run_writes_its_report_and_nothing_else(
     ends_of: tuple[str, ...], data: Path, target: Path, state: Path, tmp_path: Path
 ) -> None:

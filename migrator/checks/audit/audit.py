@@ -376,6 +376,10 @@ class Audit:
         self.audited.add_problem(kind, problem)
         if kind is not Kind.ORPHANED:
             self._told.problems.append(problem)
+            return
+        self._told.extra.append(problem)
+        if len(self._told.extra) >= _TOLD_AFTER_ROWS:
+            self._show()
 
     def _count(self, size: int) -> None:
         self._told.tally[Outcome.PRESENT].add(size)

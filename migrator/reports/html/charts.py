@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from migrator.core.tally import Shape, Tally
+from migrator.core.tally import Count, Shape
 from migrator.reports.formatting import duration, number, shown, size
 from migrator.reports.json import months_of
-from migrator.reports.report import Report, ReportRow
+from migrator.reports.report import Report
 
 BARS_SHOWN = 15
 _MOST_MONTHS = 48
@@ -28,30 +28,45 @@ class ChartBar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Bars beside each other, or below each other, with a title and what a reader who sees nothing is told."""
+    """Bars beside each other, or below each other, with a title and what a reader who sees nothing is told.
+
+    `has_errors`: the second layer of the bars is errors.
+    """
 
     title: str
     told: str
     bars: tuple[ChartBar, ...]
     highest: str = ""
     legend: tuple[str, ...] = ()
+    has_errors: bool = False
 
 
-def by_organization(report: Report, unit: str) -> Chart:
-    """The largest organizations, and all others together. `unit` is files or bytes."""
+def by_organization(rows: Sequence[tuple[str, Count]]) -> tuple[Chart, ...]:
+    """The largest organizations by bytes, and by files; nothing for a single one, which the table has already."""
+    return (_ranked(rows, "bytes"), _ranked(rows, "files")) if len(rows) > 1 else ()
+
+
+def of_run(report: Report) -> tuple[Chart, ...]:
+    """What a run knows of sizes, times and speed; a report whose ledger does not have it has no such chart."""
+    shape, steps = report.totals.shape, report.totals.course.steps
+    found = []
+    if shape.sizes and report.command != "verify":
+        found += [sizes(report), months(report)]
+    if len(steps) > 1 and not report.dry_run:
+        found.append(course(report))
+    return tuple(found)
+
+
+def _ranked(rows: Sequence[tuple[str, Count]], unit: str) -> Chart:
     words = size if unit == "bytes" else number
 
-    def amount(tally: Tally) -> int:
-        return int(getattr(tally.discovered, unit))
+    def amount(row: tuple[str, Count]) -> int:
+        return int(getattr(row[1], unit))
 
-    ranked = sorted(report.rows, key=lambda row: (-amount(row.tally), row.organization))
-    ranked = [row for row in ranked if amount(row.tally)]
-    most = amount(ranked[0].tally) if ranked else 1
-    bars = tuple(
-        ChartBar(shown(row.organization), "", words(amount(row.tally)), amount(row.tally) / most)
-        for row in ranked[:BARS_SHOWN]
-    )
-    rest = _rest(ranked, unit)
+    ranked = [row for row in sorted(rows, key=lambda row: (-amount(row), row[0])) if amount(row)]
+    most = amount(ranked[0]) if ranked else 1
+    bars = tuple(ChartBar(shown(row[0]), "", words(amount(row)), amount(row) / most) for row in ranked[:BARS_SHOWN])
+    rest = sum(map(amount, ranked[BARS_SHOWN:]))
     if rest:
         bars += (ChartBar(f"{number(len(ranked) - BARS_SHOWN)} others together", "", words(rest), 0.0),)
     told = "; ".join(f"{bar.name}: {bar.value}" for bar in bars[:3])
@@ -86,7 +101,8 @@ def sizes(report: Report) -> Chart:
 
 def months(report: Report) -> Chart:
     """Raw files by the month in which they were last changed."""
-    found = [(str(each["month"]), int(str(each["files"]))) for each in months_of(report.totals.shape) if each["month"]]
+    by_month = months_of(report.totals.shape)
+    found = [(str(each["month"]), int(str(each["files"]))) for each in by_month if each["month"]]
     left_out = len(found) - _MOST_MONTHS
     found = found[-_MOST_MONTHS:]
     most = max((count for _, count in found), default=0)
@@ -95,6 +111,8 @@ def months(report: Report) -> Chart:
         ChartBar(month, month if index % every == 0 else "", number(count), count / most)
         for index, (month, count) in enumerate(found)
     )
+    if len(found) == 1:
+        return Chart("Files by month of their last change", f"all {number(most)} in {found[0][0]}", ())
     told = f"from {found[0][0]} to {found[-1][0]}" if found else "no files"
     more = f", and {number(left_out)} months before" if left_out > 0 else ""
     return Chart("Files by month of their last change", told + more, bars, number(most))
@@ -119,12 +137,13 @@ def course(report: Report) -> Chart:
     errors = sum(step.errors for step in steps)
     told = f"at most {most / seconds:,.0f} files a second; {number(errors)} errors"
     return Chart(
-        "Files a second over the time of the run", told, bars, f"{most / seconds:,.0f}/s", ("looked at", "errors")
+        "Files a second over the time of the run",
+        told,
+        bars,
+        f"{most / seconds:,.0f}/s",
+        ("looked at", "errors"),
+        has_errors=True,
     )
-
-
-def _rest(ranked: Sequence[ReportRow], unit: str) -> int:
-    return sum(int(getattr(row.tally.discovered, unit)) for row in ranked[BARS_SHOWN:])
 
 
 def _median_digits(shape: Shape) -> int | None:

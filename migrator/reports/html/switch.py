@@ -4,46 +4,96 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from html import escape
+from pathlib import Path
 
 from migrator import __version__
-from migrator.reports.formatting import shown
+from migrator.reports.formatting import duration, moment, shown
 from migrator.reports.text.switch import Switched, SwitchProposal, proposal_lines, switched_as_text
-from migrator.switch.steps import STEPS
+from migrator.switch.journal import StepTime, Story
+from migrator.switch.steps import STEPS, WITH_BYTES_STOPPED, StepText, SwitchStep
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1b1b1b; background: #fff; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }
-pre { background: #f4f4f4; border: 1px solid #767676; padding: 1rem; overflow-wrap: anywhere; white-space: pre-wrap; }
-table { border-collapse: collapse; width: 100%; }
-th, td { border: 1px solid #767676; padding: .4rem .6rem; text-align: left; vertical-align: top; }
-"""
+_STYLE = Path(__file__).parent / "assets" / "page.css"
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 def proposal_as_html(proposal: SwitchProposal) -> str:
     """Return the page of a rehearsal: every command and every line that changes, and how each step is taken back."""
-    return "\n".join(_page("Plan of a switch", _proposal(proposal), "Nothing was changed by this rehearsal."))
+    remark = "Nothing was changed by this rehearsal."
+    body = [*_section("Steps", _steps(None)), *_section("Plan", _proposal(proposal))]
+    return "\n".join(_page("Plan of a switch", "fine", remark, body))
 
 
 def switched_as_html(switched: Switched) -> str:
-    """Return the page of a switch that came to its end: what was done, then the plan."""
-    body = [f"<pre>{escape(switched_as_text(switched))}</pre>", "<h2>The plan</h2>", *_proposal(switched.proposal)]
-    return "\n".join(_page("A switch", body, ""))
+    """Return the page of a switch that came to its end: what was done and when, then the plan."""
+    verdict, *lines = switched_as_text(switched).splitlines()
+    story = switched.story
+    body = [
+        *_section("Steps", _steps(story)),
+        *_section("Result", [f"<pre>{escape(chr(10).join(_without_steps(lines, story)))}</pre>"]),
+        *_section("Plan", _proposal(switched.proposal)),
+    ]
+    return "\n".join(_page("Switch", "good", verdict, body))
+
+
+def _without_steps(lines: list[str], story: Story) -> list[str]:
+    """The lines but for those of the steps, which stand in the timeline."""
+    return lines[len(story.steps) :]
+
+
+def _steps(story: Story | None) -> Iterator[str]:
+    """The steps as a timeline; of a plan, without times."""
+    times = {one.step: one for one in story.steps} if story is not None else {}
+    yield '<ol class="steps">'
+    for step, text in STEPS.items():
+        yield _step(step, text, times.get(step), is_plan=story is None)
+    yield "</ol>"
+    if story is not None and story.downtime_seconds is not None:
+        yield f"<p>Bytes was stopped for {duration(story.downtime_seconds)}, from the first marked step to the last.</p>"
+    else:
+        yield "<p>Bytes is stopped during the marked steps.</p>"
+
+
+def _step(step: SwitchStep, text: StepText, time: StepTime | None, *, is_plan: bool) -> str:
+    sign, tone = ("·", "fine") if is_plan or time is None else ("✓", "good") if time.ended is not None else ("✗", "bad")
+    if is_plan:
+        when = escape(text.does)
+    elif time is None:
+        when = "not begun"
+    else:
+        took = f"took {duration(time.ended - time.began)}" if time.ended is not None else "did not end"
+        when = f"{(moment(time.began) or '').replace('T', ' ').replace('Z', ' UTC')} · {took}"
+    mark = ' class="down"' if step in WITH_BYTES_STOPPED else ""
+    return (
+        f'<li class="is-{tone}"><i aria-hidden="true">{sign}</i>'
+        f'<p><strong{mark}>{escape(text.title)}</strong></p><p class="soft">{when}</p></li>'
+    )
 
 
 def _proposal(proposal: SwitchProposal) -> Iterator[str]:
     yield f"<pre>{escape(chr(10).join(proposal_lines(proposal)))}</pre>"
-    yield "<h2>If a step fails</h2>"
-    yield "<table><thead><tr><th>Step</th><th>What it does</th><th>How it is taken back</th></tr></thead><tbody>"
+    yield "<h3>If a step fails</h3>"
+    yield '<div class="wide"><table><thead><tr><th scope="col">Step</th><th scope="col">How it is taken back</th></tr></thead><tbody>'
     for text in STEPS.values():
         undone = text.undone or "Nothing has to be taken back."
-        yield f"<tr><th scope='row'>{escape(text.title)}</th><td>{escape(text.does)}</td><td>{escape(undone)}</td></tr>"
-    yield "</tbody></table>"
+        yield f"<tr><th scope='row'>{escape(text.title)}</th><td>{escape(undone)}</td></tr>"
+    yield "</tbody></table></div>"
 
 
-def _page(title: str, body: Iterable[str], remark: str) -> Iterator[str]:
-    yield "<!DOCTYPE html>"
-    yield f'<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style></head><body><main>'
-    yield f"<h1>{escape(title)}</h1>"
-    if remark:
-        yield f"<p>{escape(remark)}</p>"
+def _section(title: str, body: Iterable[str]) -> Iterator[str]:
+    yield f"<section><h2>{escape(title)}</h2>"
     yield from body
-    yield f"<p>bytes-migrator {escape(shown(__version__))}</p></main></body></html>"
+    yield "</section>"
+
+
+def _page(title: str, tone: str, verdict: str, body: Iterable[str]) -> Iterator[str]:
+    yield "<!DOCTYPE html>"
+    yield '<html lang="en"><head><meta charset="utf-8">'
+    yield f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    yield f"<title>{escape(title)}</title><style>{_STYLE.read_text(encoding='utf-8')}</style></head><body>"
+    yield f"<header><h1>{escape(title)}</h1></header><main>"
+    sign = {"good": "✓", "fine": "→"}[tone]
+    yield f'<div class="verdict {tone}"><span class="sign" aria-hidden="true">{sign}</span>'
+    yield f"<p><strong>{escape(verdict)}</strong></p></div>"
+    yield from body
+    yield f'<p class="soft">bytes-migrator {escape(shown(__version__))}</p></main></body></html>'

@@ -13,13 +13,13 @@ from migrator.core.outcomes import Finding
 from migrator.core.tally import Count
 from migrator.reports.formatting import duration, files, moment, number, plural, shown, size, table
 from migrator.reports.json import as_json
-from migrator.reports.report import SCHEMA, status_when_interrupted
+from migrator.reports.report import SCHEMA, Evidence, status_when_interrupted
 from migrator.reports.text.findings import finding_lines
 from migrator.reports.text.wrapping import joined
 
 _ROWS_SHOWN = 40
 _PROBLEMS_SHOWN = 20
-_HEADINGS = {
+HEADINGS = {
     Kind.ORPHANED: "orphaned: no row of the database names them, so Bytes never reads them",
     Kind.UNHASHED: "without a recorded digest",
     Kind.API: "not answered rightly by the running Bytes",
@@ -97,7 +97,7 @@ class AuditReport:
     """What an audit found.
 
     `first` has to be said before any count, empty for nothing. `ages` says in words which raw files were asked about, empty for all.
-    `calls`: None on disk.
+    `calls`: None on disk. `run` is empty: nothing of an audit is kept.
     """
 
     target: Location
@@ -114,6 +114,9 @@ class AuditReport:
     interrupted_by: str = ""
     calls: BytesCalls | None = None
     first: str = ""
+    started: float | None = None
+    run: str = ""
+    evidence: tuple[Evidence, ...] = ()
 
     @property
     def overall(self) -> AuditTally:
@@ -263,7 +266,8 @@ def _lines(report: AuditReport) -> Iterator[str]:
     yield from _last_sentences(report)
 
 
-def _columns(report: AuditReport) -> list[str]:
+def columns_of_audit(report: AuditReport) -> list[str]:
+    """Return the names of the counts that the report has a column for."""
     overall = report.overall
     rare = ("unhashed", "altered", "undecodable", "failed")
     contents = ("proven", "altered", "undecodable") if report.contents else ()
@@ -274,7 +278,7 @@ def _columns(report: AuditReport) -> list[str]:
 
 
 def _organization_table(report: AuditReport) -> Iterator[str]:
-    columns = _columns(report)
+    columns = columns_of_audit(report)
     names = {"readable": "in place"}
     rows = [["organization", "bucket", "rows", *(names.get(column, column) for column in columns)]]
     rows += [_cells(row, columns) for row in report.rows[:_ROWS_SHOWN]]
@@ -295,8 +299,8 @@ def _cells(row: AuditRow, columns: list[str]) -> list[str]:
 
 def _problem_lines(report: AuditReport) -> Iterator[str]:
     """What needs a look, the gravest last: there the eye is when the output stops."""
-    totals = _totals_by_kind(report)
-    for kind, heading in _HEADINGS.items():
+    totals = totals_by_kind(report)
+    for kind, heading in HEADINGS.items():
         problems = report.audited.problems[kind]
         if not problems:
             continue
@@ -309,14 +313,16 @@ def _problem_lines(report: AuditReport) -> Iterator[str]:
         yield ""
 
 
-def _totals_by_kind(report: AuditReport) -> dict[Kind, int]:
+def totals_by_kind(report: AuditReport) -> dict[Kind, int]:
+    """Return how many problems of each kind there are, listed one by one or not."""
     overall = report.overall
     counted = {kind: getattr(overall, kind.value).files for kind in Kind if hasattr(overall, kind.value)}
     return {kind: max(counted.get(kind, 0), len(report.audited.problems[kind])) for kind in Kind}
 
 
-def _last_sentences(report: AuditReport) -> Iterator[str]:
-    tally, took = report.overall, duration(report.seconds)
+def measured_sentences(report: AuditReport) -> Iterator[str]:
+    """Yield what is known besides where the raw files are: contents, the running Bytes, its calls."""
+    tally = report.overall
     if report.contents:
         yield (
             f"Contents: {files(tally.proven.files)} ({size(tally.proven.bytes)}) are what Bytes recorded, "
@@ -327,6 +333,11 @@ def _last_sentences(report: AuditReport) -> Iterator[str]:
         yield from _api_sentences(report.api)
     if report.calls is not None:
         yield _calls_sentence(report.calls)
+
+
+def _last_sentences(report: AuditReport) -> Iterator[str]:
+    took = duration(report.seconds)
+    yield from measured_sentences(report)
     if report.interrupted_by:
         yield f"Nothing was written ({took})."
     elif report.exit_status == 0:

@@ -10,7 +10,7 @@ from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Finding
 from migrator.reports.formatting import duration, files, number, plural, shown, size, table
 from migrator.reports.json import as_json
-from migrator.reports.report import SCHEMA, status_when_interrupted
+from migrator.reports.report import SCHEMA, Evidence, status_when_interrupted
 from migrator.reports.text.findings import finding_lines
 from migrator.reports.text.wrapping import joined
 
@@ -31,6 +31,8 @@ class PruneReport:
     seconds: float
     interrupted_by: str = ""
     error: MigratorError | None = None
+    started: float | None = None
+    evidence: tuple[Evidence, ...] = ()
 
     @property
     def exit_status(self) -> int:

@@ -9,7 +9,7 @@ from migrator.core.outcomes import Problem
 from migrator.core.tally import Tally
 from migrator.reports.formatting import duration, files, number, shown, size, table
 from migrator.reports.json import as_json
-from migrator.reports.report import SCHEMA, Report, status_when_interrupted
+from migrator.reports.report import SCHEMA, Report
 from migrator.reports.text.ending import keeps_bytes_out
 from migrator.reports.text.findings import finding_lines
 from migrator.reports.text.sentences import KINDS, only_closed
@@ -19,7 +19,7 @@ _ROWS_SHOWN = 40
 _PROBLEMS_SHOWN = 20
 _COUNTED = ("proven", "unproven", "conflict", "missing", "failed", "extra", "stray", "closed")
 _ALWAYS_SHOWN = frozenset({"proven", "missing"})
-_KINDS = {
+PROOF_KINDS = {
     **{kind: KINDS[kind] for kind in ("stray", "left-alone", "unreadable-folder", "closed")},
     "unproven": 2 * ("unproven: nothing says that they differ, and nothing proves that they are the same",),
     "refused": (
@@ -45,22 +45,14 @@ class Resumed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification(Report):
-    """A verification. `proves` says in words what its level proves; `sampled_from` is None where all raw files were looked at."""
+    """A verification. `sampled_from` is None where all raw files were looked at."""
 
     level: str
-    proves: str
     seed: int | None = None
     sampled_from: int | None = None
     resumed: Resumed | None = None
     manifest: str | None = None
     against: str | None = None
-
-    @property
-    def exit_status(self) -> int:
-        """0 only if everything is proven; signals have their own."""
-        if self.interrupted_by:
-            return status_when_interrupted(self.interrupted_by)
-        return 0 if self.overall.is_proven else 1
 
 
 def verification_as_json(report: Verification) -> str:
@@ -154,7 +146,7 @@ def _problem_lines(report: Verification) -> Iterator[str]:
     for problem in report.totals.problems:
         by_kind.setdefault(problem.kind, []).append(problem)
     told = report.overall.as_proofs()
-    for kind, words in _KINDS.items():
+    for kind, words in PROOF_KINDS.items():
         listed = by_kind.get(kind, [])
         total = max(len(listed), told.get(kind, {}).get("files", 0))
         if not total:

@@ -139,7 +139,11 @@ def test_a_page_of_a_thousand_organizations_and_problems_is_under_a_megabyte() -
     ("report", "tone"),
     [
         (page_of(2), "good"),
-        (page_of(2, dry_run=True), "good"),
+        (page_of(2, dry_run=True), "fine"),
+        (report_of({"a": tally_of(missing=(3_001, 9))}, dry_run=True, command="plan"), "fine"),
+        (report_of({"a": tally_of(present=(1, 1))}, dry_run=True, command="plan"), "good"),
+        (report_of({"a": tally_of(proven=(1, 1))}, command="verify"), "good"),
+        (report_of({"a": tally_of(proven=(1, 1), missing=(1, 1))}, command="verify"), "bad"),
         (page_of(2, 30), "bad"),
         (report_of({"a": tally_of(copied=(1, 1))}, interrupted_by="SIGINT"), "bad"),
         (report_of({"a": tally_of(copied=(1, 1))}, state="running"), "todo"),
@@ -263,12 +267,13 @@ def test_a_verification_tells_one_from_many_as_a_migration_does(strays: int, wor
     report = report_of({"alpha": tally})
     report.totals.add_problems([Problem("stray", "alpha", f"/data/alpha/{number}", "odd") for number in range(strays)])
     known = {field.name: getattr(report, field.name) for field in fields(report)}
-    text = verification_as_text(Verification(**known, level="etag", proves="its digest"))
+    text = verification_as_text(Verification(**known, level="etag"))
     assert words in text.splitlines()
 
 
-def test_the_page_has_what_needs_a_look_before_the_pictures_and_proven_is_good() -> None:
-    page = report_as_html(report_of({"alpha": tally_of(proven=(3, 30))}, command="verify"))
-    assert page.index('id="problems"') < page.index('id="pictures"')
+def test_the_page_has_what_needs_a_look_before_the_charts_and_proven_is_good() -> None:
+    rows = {"alpha": tally_of(proven=(3, 30)), "beta": tally_of(proven=(1, 1))}
+    page = report_as_html(report_of(rows, command="verify"))
+    assert page.index('id="problems"') < page.index('id="charts"')
     assert 'class="fill-good"' in page
     assert 'class="fill-bad"' not in page

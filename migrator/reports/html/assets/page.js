@@ -25,6 +25,15 @@
       heading.querySelector("button")?.addEventListener("click", () => sort(table, heading, headings));
     }
   }
+  const tables = [...document.querySelectorAll(".hint + .wide")];
+  const hints = () => {
+    for (const wide of tables) {
+      wide.previousElementSibling.classList.toggle("needed", wide.scrollWidth > wide.clientWidth + 1);
+    }
+  };
+  hints();
+  addEventListener("resize", hints);
+  document.addEventListener("toggle", hints, true);
   for (const tools of document.querySelectorAll(".tools")) {
     const search = tools.querySelector("input[type=search]");
     const only = tools.querySelector("input[type=checkbox]");
