@@ -247,6 +247,7 @@ def report_options(command: Command) -> Command:
 
 
 def report_option(command: Command) -> Command:
+    """Add `--report` alone: for a command that is over soon, or is watched."""
     return _with((_REPORT,), command)
 
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from migrator.app.options import Watch
 from migrator.cli.logs import Log, is_json, json_line, say, to_stderr
 from migrator.core.tally import Count
-from migrator.reports.formatting import duration, number, shown, size
+from migrator.reports.formatting import columns_of, duration, number, shown, size
 from migrator.sync.coordinator import Observer
 from migrator.sync.counter import SourceCounter
 from migrator.sync.messages import ProgressEvent
@@ -28,7 +28,11 @@ RATE_OVER_SECONDS = 30.0
 """So much of the past tells the rate: long enough to be steady, short enough that what is left is right within a minute."""
 _SAMPLE_EVERY_SECONDS = 0.5
 _BAR = "{percentage:3.0f}%|{bar:12}| {desc}"
+_PERCENT = "{percentage:3.0f}% · {desc}"
 _COUNT = "{desc}"
+_TAKEN = {_BAR: 21, _PERCENT: 8, _COUNT: 1}
+"""Columns that are not the description's, with one that stays free."""
+_COLUMNS_FOR_BAR = 100
 _NAME_SHOWN = 24
 _BAR_EVERY_SECONDS = 0.1
 _FALLBACK_COLUMNS, _ROWS = 80, 24
@@ -74,20 +78,27 @@ class Progress:
         self._samples: deque[tuple[float, int, int]] = deque([(clock(), 0, 0)])
         self.began = clock()
         self.done = Count()
+        self.in_flight = 0
         self.organization = ""
 
     def add(self, told: ProgressEvent) -> None:
         """Add what a worker told to what is done."""
         self.done.merge(told.tally.discovered)
+        self.in_flight = max(0, self.in_flight + told.in_flight)
         self.organization = told.organization or self.organization
 
     def sample(self) -> None:
         """Take down where we are; called some times a second."""
         now = self._clock()
         if now - self._samples[-1][0] >= _SAMPLE_EVERY_SECONDS:
-            self._samples.append((now, self.done.files, self.done.bytes))
+            self._samples.append((now, self.done.files, self.bytes))
         while len(self._samples) > 2 and now - self._samples[1][0] >= RATE_OVER_SECONDS:
             self._samples.popleft()
+
+    @property
+    def bytes(self) -> int:
+        """Return the bytes that were carried: of files that have ended, and of large ones that are on their way."""
+        return self.done.bytes + self.in_flight
 
     @property
     def rate(self) -> tuple[float, float]:
@@ -96,7 +107,7 @@ class Progress:
         seconds = self._clock() - at
         if seconds <= 0:
             return 0.0, 0.0
-        return (self.done.files - files) / seconds, (self.done.bytes - size_) / seconds
+        return (self.done.files - files) / seconds, max(0, self.bytes - size_) / seconds
 
     @property
     def total(self) -> Count | None:
@@ -104,7 +115,7 @@ class Progress:
         if self._ahead is None:
             return None
         known = self._ahead.total
-        return Count(max(known.files, self.done.files), max(known.bytes, self.done.bytes))
+        return Count(max(known.files, self.done.files), max(known.bytes, self.bytes))
 
     @property
     def _is_total_final(self) -> bool:
@@ -114,32 +125,61 @@ class Progress:
     def seconds_left(self) -> float | None:
         """By files or by bytes, whichever takes longer; None where nobody can know."""
         total, (files, size_) = self.total, self.rate
-        if total is None or not self.done.files:
+        if total is None or not (self.done.files or self.in_flight):
             return None
-        left = ((total.files - self.done.files, files), (total.bytes - self.done.bytes, size_))
+        left = [(total.bytes - self.bytes, size_)]
+        if files or not self.in_flight:  # while large files alone are on their way, their bytes tell the time
+            left.append((total.files - self.done.files, files))
         if any(rest and not rate for rest, rate in left):
             return None
         return max((rest / rate for rest, rate in left if rest), default=0.0)
 
+    @property
+    def share(self) -> float | None:
+        """Return how much is done, from 0 to 1, by files or by bytes, whichever is less; None until all is counted."""
+        total = self.total
+        if total is None or not self._is_total_final or not total.files:
+            return None
+        by_bytes = self.bytes / total.bytes if total.bytes else 1.0
+        return min(self.done.files / total.files, by_bytes) if not self.in_flight else by_bytes
+
     def __str__(self) -> str:
+        return self.fitted(None)
+
+    def fitted(self, width: int | None) -> str:
+        """Return as much as fits in so many columns: how far, how long still, and how fast come first."""
         files, bytes_ = self.rate
-        rate = f"{files:,.0f} files/s, {size(bytes_)}/s"
         left = self.seconds_left
         until = f" · {_rounded(left)} left" if left is not None else ""
         name = shown(self.organization)
         who = f" · {name if len(name) <= _NAME_SHOWN else name[: _NAME_SHOWN - 1] + '…'}" if name else ""
-        return f"{self._count()}{until} · {rate}{who}"
+        rate = f" · {files:,.0f} files/s, {size(bytes_)}/s"
+        count, short = self._count(), self._short_count()
+        forms = (f"{count}{until}{rate}{who}", f"{count}{until}{rate}", f"{short}{until}{rate}")
+        shortest = f"{short}{until} · {size(bytes_)}/s"
+        return next((form for form in forms if width is None or columns_of(form) <= width), shortest)
+
+    def _short_count(self) -> str:
+        """The files alone, or the bytes while a large file is on its way."""
+        total = self.total
+        if total is not None and not total.files:
+            return "counting"
+        done = size(self.bytes) if self.in_flight else number(self.done.files)
+        if total is None:
+            return done if self.in_flight else f"{done} files"
+        sign = "" if self._is_total_final else "≥"
+        return f"{done} of {sign}{size(total.bytes) if self.in_flight else f'{number(total.files)} files'}"
 
     def _count(self) -> str:
         total = self.total
         if total is None:
-            return f"{number(self.done.files)} files, {size(self.done.bytes)}"
+            return f"{number(self.done.files)} files, {size(self.bytes)}"
         if not total.files:
             return "counting"
         sign = "" if self._is_total_final else "≥"
         return (
             f"{number(self.done.files)} of {sign}{number(total.files)} files, "
-            f"{size(self.done.bytes)} of {sign}{size(total.bytes)}"
+            f"{size(self.bytes)} of {sign}{size(total.bytes)}"
         )
 
     def _as_event(self) -> str:
@@ -147,6 +187,7 @@ class Progress:
         return json_line(
             "progress",
             **self.done.as_dict(),
+            bytes_in_flight=self.in_flight,
             expected=total.as_dict() if total is not None else None,
             counting_is_final=self._is_total_final,
             files_per_second=round(files, 1),
@@ -163,8 +204,8 @@ class ProgressBar:
         self._progress = Progress(ahead)
         self._due_at = 0.0
         self._bar: tqdm[Any] = tqdm(
-            total=None if ahead is None else 0,
-            bar_format=_COUNT if ahead is None else _BAR,
+            total=None,
+            bar_format=_COUNT,
             ncols=_columns(),
             nrows=_ROWS,
             leave=False,
@@ -182,11 +223,13 @@ class ProgressBar:
         if now < self._due_at:
             return
         self._due_at = now + _BAR_EVERY_SECONDS
-        total = self._progress.total
-        self._bar.total = total.files if total is not None else None
-        self._bar.n = self._progress.done.files
-        self._bar.ncols = _columns()
-        self._bar.set_description_str(str(self._progress), refresh=False)
+        share, columns = self._progress.share, _columns()
+        form = _COUNT if share is None else _BAR if columns >= _COLUMNS_FOR_BAR else _PERCENT
+        self._bar.total = None if share is None else 100
+        self._bar.n = 0 if share is None else int(100 * share)  # 100 % is when all is done, and not when all but one is
+        self._bar.bar_format = form
+        self._bar.ncols = columns
+        self._bar.set_description_str(self._progress.fitted(columns - _TAKEN[form]), refresh=False)
         self._bar.refresh()
 
     def close(self) -> None:

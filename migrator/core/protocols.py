@@ -244,6 +244,10 @@ class Sink(Protocol):
         """The answers that are there; waits for a moment if there are none. `flush`: nothing more comes for now, hold nothing back."""
         ...
 
+    def moved(self) -> Iterator[tuple[object, int]]:
+        """Tickets of large files in flight, and by how many bytes more has been carried; negative, in all, once a file ends."""
+        ...
+
     def close(self) -> None:
         """Wait for steps in flight, answer no more, and free threads and connections."""
         ...

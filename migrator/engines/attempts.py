@@ -30,7 +30,19 @@ from migrator.sync.messages import (
 class Order:
     """One unit on its way. `delivery` counts how often it was given out; `attempt` is the one in force, at the worker `at`."""
 
-    __slots__ = ("at", "attempt", "delivery", "held", "number", "shape", "surveyed", "tally", "unit", "uploads")
+    __slots__ = (
+        "at",
+        "attempt",
+        "delivery",
+        "held",
+        "in_flight",
+        "number",
+        "shape",
+        "surveyed",
+        "tally",
+        "unit",
+        "uploads",
+    )
 
     def __init__(self, number: int, unit: Unit) -> None:
         self.number = number
@@ -38,7 +50,7 @@ class Order:
         self.delivery = 0
         self.attempt = ""
         self.at = ""
-        self.tally, self.shape = Tally(), Shape()
+        self.tally, self.shape, self.in_flight = Tally(), Shape(), 0
         self.held = ProgressEvent(organization=self.organization)
         self.surveyed: list[Surveyed] = []
         self.uploads = {upload_of(upload): upload for upload in _uploads_in(unit)}
@@ -91,10 +103,13 @@ class Orders:
         """Nothing that the attempt in force has told counts any more; it is over."""
         self._by_attempt.pop(order.attempt, None)
         undoing = ProgressEvent(
-            organization=order.organization, tally=order.tally.taken_back(), shape=order.shape.taken_back()
+            organization=order.organization,
+            tally=order.tally.taken_back(),
+            shape=order.shape.taken_back(),
+            in_flight=-order.in_flight,
         )
-        is_nothing = order.tally == Tally()
-        order.tally, order.shape = Tally(), Shape()
+        is_nothing = order.tally == Tally() and not order.in_flight
+        order.tally, order.shape, order.in_flight = Tally(), Shape(), 0
         order.attempt = order.at = ""
         order.held, order.surveyed = ProgressEvent(organization=order.organization), []
         return [] if is_nothing else [undoing]
@@ -135,6 +150,7 @@ class Orders:
             return [facts] if told.outdated or told.provisional or told.copied else []
         order.tally.merge(told.tally)
         order.shape.merge(told.shape)
+        order.in_flight += told.in_flight
         _hold(order.held, told)
         return [
             ProgressEvent(
@@ -146,6 +162,7 @@ class Orders:
                 provisional=told.provisional,
                 settled=told.settled,
                 copied=told.copied,
+                in_flight=told.in_flight,
             )
         ]
 

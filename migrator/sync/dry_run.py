@@ -33,6 +33,10 @@ class Rehearse:
         while self._answers:
             yield self._answers.popleft()
 
+    def moved(self) -> Iterator[tuple[object, int]]:
+        """Yield nothing: no content is carried."""
+        yield from ()
+
     def close(self) -> None:
         """Nothing is held."""
 

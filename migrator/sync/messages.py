@@ -73,7 +73,8 @@ class ProgressEvent:
     """An event: what has happened in an organization since the last one. `extra` and `copied` are told only where somebody lists them.
 
     `outdated` are folders that an earlier run finished and that the target does not have as they were then. Of a verification: `proven`
-    shards, those `relied_upon` that an earlier run proved, and the digests of `sheets` by prefix.
+    shards, those `relied_upon` that an earlier run proved, and the digests of `sheets` by prefix. `in_flight`: by how many bytes more, or
+    fewer, large files have come that are not counted yet.
     """
 
     organization: str
@@ -89,6 +90,7 @@ class ProgressEvent:
     relied_upon: list[ProvenShard] = field(default_factory=list)
     sheets: dict[str, str] = field(default_factory=dict)
     copied: list[Entry] = field(default_factory=list)
+    in_flight: int = 0
     unit: int = 0
 
     def note(self, notice: Notice) -> None:

@@ -288,6 +288,11 @@ class ShardPass:
         elif self._pass.remembers:
             self._remember(result, is_own=is_own or outcome is Outcome.COPIED)
 
+    def count_moved(self, moved: int) -> None:
+        """Take in that so many bytes more of large files are on their way, or fewer where one has ended."""
+        self._told.in_flight += moved
+        self._results += 1
+
     @property
     def is_time_to_tell(self) -> bool:
         """Return True if enough results, or old enough ones, wait to be told."""

@@ -154,7 +154,16 @@ class Worker:
                 self._fail(stop)
             if shard.shard.is_time_to_tell:
                 self._tell(shard.shard.tell())
+        self._note_moved()
         self._close_finished()
+
+    def _note_moved(self) -> None:
+        """Count how far large files have come: their shard tells it, though no result may come for minutes."""
+        for ticket, moved in self._sink.moved():
+            shard = cast("_Open", ticket).shard
+            shard.count_moved(moved)
+            if shard.is_time_to_tell:
+                self._tell(shard.tell())
 
     def _closes(self, error: MigratorError, organization: str, unit: int) -> bool:
         """Whether a listing was refused in a bucket that only this organization has: it is told as unreadable, and the others go on."""

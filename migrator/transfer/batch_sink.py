@@ -91,6 +91,10 @@ class BatchSink:
         if flush and is_idle:
             yield from self._published()
 
+    def moved(self) -> Iterator[tuple[object, int]]:
+        """Yield how far large files have come."""
+        yield from self._careful.moved()
+
     def close(self) -> None:
         """Publish nothing more, and close both lanes."""
         self._publisher.shutdown()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -21,10 +22,11 @@ from migrator.core.errors import (
     listed_and_gone,
 )
 from migrator.core.outcomes import Action, Outcome, Result, Step
-from migrator.core.protocols import Receipt, SinkAnswer, Source, Target
+from migrator.core.protocols import Content, Receipt, SinkAnswer, Source, Target
 from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.sync.shard_pass import DIFFERENT_SIZE, different_size
 from migrator.transfer.equality import beginning, same_content
+from migrator.transfer.measured_content import MeasuredContent
 from migrator.transfer.retry import RetryPolicy
 
 _TRIES = 3
@@ -77,6 +79,7 @@ class FileCopier:
         self._small = ThreadPoolExecutor(jobs, thread_name_prefix="copy")
         self._large = ThreadPoolExecutor(min(jobs, _LARGE_AT_ONCE), thread_name_prefix="large")
         self._done: queue.SimpleQueue[Carried | BaseException] = queue.SimpleQueue()
+        self._moved: queue.SimpleQueue[tuple[object, int]] = queue.SimpleQueue()
         self.under_way = 0
 
     @property
@@ -103,6 +106,11 @@ class FileCopier:
                 yield carried
         except queue.Empty:
             return
+
+    def moved(self) -> Iterator[tuple[object, int]]:
+        """Yield tickets of large files, and the bytes read since the last call; they are taken back when the file ends, however it does."""
+        while not self._moved.empty():
+            yield self._moved.get_nowait()
 
     def close(self) -> None:
         """Drop what has not begun, and wait for what has."""
@@ -223,14 +231,31 @@ class FileCopier:
             receipt = self._target.server_side_copy(raw_file, self._source, step.source)
             if receipt is not None:
                 return Stored(ticket, raw_file, copied, receipt)
-            with self._source.open(raw_file, step.source) as content:
-                return Stored(
-                    ticket, raw_file, copied._replace(entry=content.entry), self._target.store(raw_file, content)
-                )
+            with self._source.open(raw_file, step.source) as content, self._measured(ticket, content) as measured:
+                receipt = self._target.store(raw_file, measured)
+                return Stored(ticket, raw_file, copied._replace(entry=content.entry), receipt)
         except AlreadyThere:
             if step.may_replace:
                 return self._replace(ticket, raw_file, step, step.own_version or "")
             return SinkAnswer(ticket, self.resolve_existing(raw_file, copied))
+
+    @contextmanager
+    def _measured(self, ticket: object, content: Content) -> Iterator[Content]:
+        """The content; `moved` tells how far a large one has come."""
+        if content.entry.size <= WHOLE_UP_TO:
+            yield content
+            return
+        total = 0
+
+        def count(read: int) -> None:
+            nonlocal total
+            total += read
+            self._moved.put((ticket, read))
+
+        try:
+            yield MeasuredContent(content, count)
+        finally:
+            self._moved.put((ticket, -total))
 
     def _replace(
         self, ticket: object, raw_file: RawFile, step: Step, own_version: str, only: Entry | None = None

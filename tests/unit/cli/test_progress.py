@@ -85,6 +85,44 @@ def test_without_a_total_there_is_no_time_left() -> None:
     assert str(progress) == "20 files, 20.0 kB · 10 files/s, 10.0 kB/s · acme"
 
 
+def test_bytes_move_while_one_large_file_does() -> None:
+    clock, ahead = Clock(), Ahead(Count(2, 1_000_000_000))
+    progress = progress_at(ahead, clock)
+    for _ in range(10):
+        clock.now += 1
+        progress.add(ProgressEvent(organization="acme", in_flight=10_000_000))
+        progress.sample()
+    assert str(progress) == "0 of 2 files, 100 MB of 1.0 GB · 90 s left · 0 files/s, 10.0 MB/s · acme"
+    assert progress.share == 0.1
+    progress.add(ProgressEvent(organization="acme", in_flight=-100_000_000, tally=tally_of(copied=(1, 500_000_000))))
+    assert (progress.bytes, progress.in_flight) == (500_000_000, 0)
+
+
+def test_nothing_is_a_share_of_what_is_still_counted() -> None:
+    progress = progress_at(Ahead(Count(10, 10_000), is_final=False), Clock())
+    progress.add(told(10))
+    assert progress.share is None
+    progress = progress_at(Ahead(Count(1_000, 1_000_000)), Clock())
+    progress.add(told(999))
+    assert int(100 * (progress.share or 0)) == 99
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [
+        (120, "500 of 1,500 files, 500 kB of 2.0 MB · 15 s left · 100 files/s, 100 kB/s · acme"),
+        (76, "500 of 1,500 files, 500 kB of 2.0 MB · 15 s left · 100 files/s, 100 kB/s"),
+        (58, "500 of 1,500 files · 15 s left · 100 files/s, 100 kB/s"),
+        (44, "500 of 1,500 files · 15 s left · 100 kB/s"),
+    ],
+)
+def test_rate_and_time_left_fit_where_it_is_narrow(width: int, expected: str) -> None:
+    clock = Clock()
+    progress = progress_at(Ahead(Count(1_500, 2_000_000)), clock)
+    go(progress, clock, 5, 100)
+    assert progress.fitted(width) == expected
+
+
 def test_hostile_organizations_are_escaped_and_cut() -> None:
     progress = progress_at(None, Clock())
     progress.add(told(1, organization="\x1b[31m" + "x" * 200))
@@ -116,6 +154,7 @@ def test_events_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
         "event": "progress",
         "files": 4,
         "bytes": 4_000,
+        "bytes_in_flight": 0,
         "expected": {"files": 10, "bytes": 10_000},
         "counting_is_final": True,
         "files_per_second": 2.0,

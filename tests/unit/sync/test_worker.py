@@ -68,6 +68,9 @@ class FailingSink:
         self._meet("answers")
         return self._sink.answers(flush=flush)
 
+    def moved(self) -> Iterator[tuple[object, int]]:
+        return self._sink.moved()
+
     def close(self) -> None:
         self._sink.close()
 

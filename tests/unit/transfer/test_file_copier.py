@@ -71,6 +71,20 @@ def test_a_provisional_copy_of_ours_is_replaced_by_what_is_there_now() -> None:
     assert there.contents() == {ONE: b"half and the rest"}
 
 
+def test_a_large_file_tells_how_far_it_has_come_and_takes_it_back_when_it_ends() -> None:
+    size = WHOLE_UP_TO + 1
+    for content, moved in ((b"x" * size, size), (b"small", 0)):
+        here, there = store_of(content), store_of(None)
+        lane = FileCopier(here, there, jobs=1, patience=quick_patience())
+        lane.submit(TICKET, "org", Step(Action.COPY, entry_of(here), None))
+        list(lane.carried(10))
+        told = list(lane.moved())
+        lane.close()
+        assert {ticket for ticket, _ in told} <= {TICKET}
+        assert sum(count for _, count in told if count > 0) == moved
+        assert sum(count for _, count in told) == 0
+
+
 def test_what_is_not_our_own_any_more_is_not_replaced() -> None:
     here, there = store_of(b"half and the rest"), store_of(b"half")
     step = Step(Action.DIFFER, entry_of(here), entry_of(there), entry_of(there).version)
