@@ -22,6 +22,7 @@ from migrator.core.outcomes import Outcome, Result, Step
 from migrator.core.protocols import Receipt, SinkAnswer
 from migrator.core.size_classes import SMALL_UP_TO
 from migrator.stores.s3.http.curl import NO_HEADERS_OF_CURL, CurlClient, HttpResponse, Route, answer_to, encoded_key
+from migrator.stores.s3.http.curl_loop import CurlLoop
 from migrator.stores.s3.http.signing import Signer
 from migrator.stores.s3.parsing.etags import clean_etag
 from migrator.stores.s3.transfer.single import ObjectAddress
@@ -112,8 +113,7 @@ class SmallObjectLane:
     def __init__(self, job: Job, wire: CurlClient, *, largest_window: int) -> None:
         self._job = job
         self._pace = AdaptiveConcurrency(largest_window)
-        self._multi = pycurl.CurlMulti()
-        self._multi.setopt(pycurl.M_MAXCONNECTS, largest_window)
+        self._loop = CurlLoop(largest_window)
         self._idle: dict[tuple[int, str, str], list[_Request]] = {}
         self._requests: dict[Any, _Request] = {}
         self._signers: dict[tuple[int, Route], Signer] = {}
@@ -149,15 +149,11 @@ class SmallObjectLane:
 
     def carried(self, timeout: float) -> Iterator[Carried]:
         """What has ended; waits up to `timeout` seconds for the first."""
-        self._multi.perform()
-        self._take_ended()
         unpaid = self._throttle.seconds_until(self._paid_at)
         timeout = min(timeout, unpaid) if unpaid else timeout
-        if not self._ended and self.under_way:
-            self._multi.select(timeout)
-            self._multi.perform()
-            self._take_ended()
-        elif not self._ended and unpaid:
+        if self.under_way:
+            self._take_ended(0.0 if self._ended else timeout)
+        elif unpaid:
             time.sleep(timeout)
         while self._ended:
             self.under_way -= 1
@@ -166,9 +162,9 @@ class SmallObjectLane:
     def close(self) -> None:
         """Give up requests in flight and close all connections."""
         for request in self._requests.values():
-            self._multi.remove_handle(request.curl)
+            self._loop.remove(request.curl)
             request.curl.close()
-        self._multi.close()
+        self._loop.close()
 
     def _send(self, call: ObjectRequest, ticket: object, raw_file: RawFile, step: Step, began: float) -> None:
         route = call.wire.route(call.place.bucket)
@@ -186,7 +182,7 @@ class SmallObjectLane:
         self._requests[curl] = request
         self._bytes += call.size + call.held
         self._paid_at = self._throttle.charge(call.size, requests=1)
-        self._multi.add_handle(curl)
+        self._loop.add(curl)
 
     def _headers(self, route: Route, path: str, call: ObjectRequest) -> list[str]:
         place = (id(call.wire), route)
@@ -197,20 +193,15 @@ class SmallObjectLane:
         lines = signer.headers(call.method, route.host, path, payload=payload, more=call.more)
         return [*lines, *NO_HEADERS_OF_CURL]
 
-    def _take_ended(self) -> None:
-        waiting = 1
+    def _take_ended(self, timeout: float) -> None:
         clean = 0
-        while waiting:
-            waiting, good, broken = self._multi.info_read()
-            for curl in good:
-                clean += self._end(self._released(curl), answered=True)
-            for curl, _, _ in broken:
-                self._end(self._released(curl), answered=False)
+        for curl, answered in self._loop.wait(timeout):
+            clean += self._end(self._released(curl), answered=answered)
         if clean:
             self._pace.answered(clean)
 
     def _released(self, curl: Any) -> _Request:
-        self._multi.remove_handle(curl)
+        self._loop.remove(curl)
         request = self._requests.pop(curl)
         self._bytes -= request.call.size + request.call.held
         return request
