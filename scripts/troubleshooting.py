@@ -11,6 +11,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -153,7 +154,8 @@ def page(folder: Path) -> str:
         if names
     )
     parts = (
-        f"\n## {title}\n" + "".join(_entry(name, entries[name]) for name in names)
+        f"\n## {title}\n\n{common_kind(title)} An entry for which that is not so says it.\n"
+        + "".join(_entry(name, entries[name], common_kind(title)) for name in names)
         for title, names in grouped.items()
         if names
     )
@@ -173,10 +175,17 @@ def _kinds(entries: list[Told]) -> list[str]:
     return list(dict.fromkeys(KINDS[told.kind] for told in entries if told.kind in KINDS))
 
 
-def _entry(name: str, entries: list[Told]) -> str:
-    lines = [f"\n### {name}\n", *(f"{kind}\n" for kind in _kinds(entries))]
-    for told in sorted(set(entries)):
-        parts = [f"> {_escaped(told.what)}", _labelled("Why", told.why), _labelled("Do", told.cure)]
+def common_kind(title: str) -> str:
+    """What holds for a group unless an entry says otherwise: the sentence of its first kind."""
+    return KINDS[dict(GROUPS)[title][0]]
+
+
+def _entry(name: str, entries: list[Told], common: str) -> str:
+    kinds = [kind for kind in _kinds(entries) if kind != common]
+    lines = [f"\n### {name}\n", *(f"{kind}\n" for kind in kinds)]
+    for (why, cure), alike in groupby(sorted(set(entries), key=lambda told: told[3:]), key=lambda told: told[3:]):
+        seen = [f"> {_escaped(what)}" for what in sorted({told.what for told in alike})]
+        parts = [*seen, _labelled("Why", why), _labelled("Do", cure)]
         lines.append("\n>\n".join(part for part in parts if part) + "\n")
     return "\n".join(lines)
 

@@ -69,14 +69,30 @@ def test_every_command_line_parses(document: str, line: str) -> None:
         raise AssertionError(f"{document}: {line}: {error.format_message()}") from error
 
 
+def _options_in_rows(text: str) -> set[str]:
+    return set(_OPTION.findall("\n".join(row.split(" | ")[0] for row in text.splitlines() if row.startswith("| `-"))))
+
+
+def _section(title: str, level: str = "##") -> str | None:
+    """The text below a heading, up to the next one of its level or above."""
+    following = "## " if level == "##" else "##"
+    pattern = rf"^{level} {re.escape(title)}\n(.*?)(?=^{following}|\Z)"
+    found = re.search(pattern, REFERENCE.read_text(), re.MULTILINE | re.DOTALL)
+    return found[1] if found else None
+
+
 @pytest.mark.parametrize("name", sorted(cli.commands))
 def test_the_reference_names_exactly_the_options_that_exist(name: str) -> None:
-    section = re.search(
-        rf"^## `bytes-migrator {name}`\n(.*?)(?=^## |\Z)", REFERENCE.read_text(), re.MULTILINE | re.DOTALL
-    )
+    section, shared = _section(f"`bytes-migrator {name}`"), _options_in_rows(_section("Shared options") or "")
     assert section is not None, f"docs/reference.md has no section for {name}"
-    told = set(_OPTION.findall("\n".join(row for row in section[1].splitlines() if row.startswith("| `-"))))
-    assert told == _visible_options(cli.commands[name])
+    told = _options_in_rows(section)
+    [line] = re.findall(r"^\[Shared options\].*", section, re.MULTILINE) or [""]
+    named = set(_OPTION.findall(line))
+    if "all [location options]" in line:
+        named |= _options_in_rows(_section("Location options", "###") or "")
+    assert named <= shared, "a shared option is explained where all of them are"
+    assert not named & told, "an option is explained once"
+    assert told | named == _visible_options(cli.commands[name])
 
 
 @pytest.mark.parametrize("name", sorted(cli.commands))
