@@ -16,7 +16,7 @@ from migrator.app.store_factory import patience_of, reading
 from migrator.app.switch_plan import Planned, refuse_what_doctor_refuses
 from migrator.app.switch_proof import Baseline, Proven, baseline_of, prove, sampled
 from migrator.app.switch_request import ends_of_plan, swapped
-from migrator.app.watching import Until, why_not_equal
+from migrator.app.watching import READING, Until, why_not_equal
 from migrator.app.watching import watch as follow
 from migrator.config.settings import Locations, S3Location
 from migrator.core.entities import RawFile
@@ -107,11 +107,13 @@ class Switching:
         planned, options = self._planned, self._options
         with self._step(SwitchStep.LOOK):
             refuse_what_doctor_refuses(planned.locations, options, probe=True)
-        with self._step(SwitchStep.COPY):
-            self._copy()
-            self._draw_sample()
-            planned.parts.store.stage(planned.old, planned.new, planned.plan.run)
+        self._begin(SwitchStep.COPY)
+        self._copy()
+        self._draw_sample()
+        self._verify_sample(self._options)
+        planned.parts.store.stage(planned.old, planned.new, planned.plan.run)
         self._guard = Guard(GUARD_MODULE, self._request)
+        self._refuse_stopping()
 
     def _copy(self) -> None:
         """Copy everything. A raw file that Bytes was just writing fails a pass and not the next one."""
@@ -145,9 +147,7 @@ class Switching:
         watched = self._follow_and_stop()
         self._refuse_unless_complete(watched)
         self._scene.newest = watched.newest
-        self._journal.end_step(SwitchStep.LAST_PASS)
-        with self._step(SwitchStep.VERIFY):
-            self._verify_sample(replace(self._options, patience=self._stopped_patience))
+        self._journal.end_step(SwitchStep.VERIFY)
         with self._step(SwitchStep.SETTINGS):
             parts.store.replace(planned.old, planned.new, planned.plan.run)
         with self._step(SwitchStep.START):
@@ -162,8 +162,10 @@ class Switching:
         """Follow Bytes until the target is up to date, stop Bytes, and do the last pass with everything open and warm."""
         options = replace(self._options, patience=self._stopped_patience)
         prepared = prepare_to_migrate(self._planned.locations, options, self._stopping)
-        shows = _Follower(self._give_up_waiting)
-        return follow(prepared, options, Until(stopped=True), shows, self._stop_bytes, self._stopping)
+        shows = _Follower(self._give_up_waiting, self._begin_to_verify)
+        return follow(
+            prepared, options, Until(stopped=True, lists_before=True), shows, self._stop_bytes, self._stopping
+        )
 
     def _stop_bytes(self) -> bool:
         """Stop Bytes, called by the watch once the target is up to date: from here on Bytes is down.
@@ -178,12 +180,17 @@ class Switching:
             )
         if parts.store.read() != self._planned.old:
             raise edited_meanwhile(parts.store.where)
+        self._journal.end_step(SwitchStep.COPY)
         self._stopped_at = time.monotonic()
         with self._step(SwitchStep.STOP):
             parts.deployment.stop()
             parts.wait_until_stopped()
         self._begin(SwitchStep.LAST_PASS)
         return True
+
+    def _begin_to_verify(self) -> None:
+        self._journal.end_step(SwitchStep.LAST_PASS)
+        self._begin(SwitchStep.VERIFY)
 
     def _give_up_waiting(self, error: MigratorError | None) -> None:
         """Give up where Bytes is down, and waits for a server that is away, or for too long.
@@ -333,8 +340,10 @@ class Switching:
 class _Follower:
     """Watches the passes, and ends them where Bytes would be down for too long."""
 
-    def __init__(self, give_up_waiting: Callable[[MigratorError | None], None]) -> None:
-        self._give_up_waiting = give_up_waiting
+    def __init__(
+        self, give_up_waiting: Callable[[MigratorError | None], None], begin_to_verify: Callable[[], None]
+    ) -> None:
+        self._give_up_waiting, self._begin_to_verify = give_up_waiting, begin_to_verify
 
     def told(self, told: ProgressEvent) -> None:
         """The report has what matters."""
@@ -344,6 +353,8 @@ class _Follower:
 
     def now(self, what: str, lag: Lag) -> None:
         self._give_up_waiting(None)
+        if what == READING:
+            self._begin_to_verify()
 
     def away(self, error: MigratorError) -> None:
         self._give_up_waiting(error)

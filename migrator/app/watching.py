@@ -48,6 +48,8 @@ from migrator.sync.preflight import as_forced, refuse_errors
 WHOLE_PASS_EVERY = 60.0
 """Seconds between whole passes while raw files come in: what looks brought is compared, and its folders are finished."""
 _SHARE_FOR_WHOLE_PASSES = 20
+READING = "reading what was copied at both ends"
+"""What is shown once the last pass is over, and what it copied is read."""
 _LAST_PASSES = 3
 _PROVEN_AT_ONCE = 8
 _SHOWN_EVERY = 0.5
@@ -56,10 +58,14 @@ _FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Until:
-    """When watching ends: after so many seconds without anything new, or when the operator says that Bytes is stopped."""
+    """When watching ends: after so many seconds without anything new, or when the operator says that Bytes is stopped.
+
+    `lists_before`: both ends are listed whole just before that is asked, and only what changed since then after it.
+    """
 
     idle: float | None = None
     stopped: bool = False
+    lists_before: bool = False
 
 
 class Shows(Observer, Protocol):
@@ -217,11 +223,15 @@ class _Watching:
 
     def _go_on(self, crew: _Crew) -> Watched | None:
         """Until something ends it; None where all has to be opened anew."""
-        self._whole_pass(crew)
+        if self._until.lists_before:
+            self._come_close(crew)
+        else:
+            self._whole_pass(crew)
         self._active_at = time.monotonic()
         while not self._stopping.event.is_set():
             if self._until.stopped and (self._said_at is not None or self._has_word()):
-                return self._last(crew)
+                self._said_at = self._said_at or time.monotonic()
+                return None if self._has_another_organization(crew) else self._last(crew)
             if self._has_another_organization(crew):
                 return None
             began, cpu = time.monotonic(), time.process_time()
@@ -272,8 +282,37 @@ class _Watching:
             return False
         return not self._stopping.event.is_set()
 
-    def _whole_pass(self, crew: _Crew) -> int:
-        """Compare everything but what is finished and unchanged; how many files were copied."""
+    def _come_close(self, crew: _Crew) -> None:
+        """List both ends whole, and bring what came in meanwhile: what is left for the stop is what comes in from here on."""
+        for _ in range(_LAST_PASSES):
+            self._whole_pass(crew, is_last=True)
+            if crew.lookout is None or self._brings_new(crew, crew.lookout, _Copied()) is not None:
+                break
+
+    def _brings_new(self, crew: _Crew, lookout: ChangeDetector, copied: _Copied) -> int | None:
+        """Bring what came in since the last look, and count it with the last whole pass; return how many raw files were found.
+
+        None where one did not arrive: the next whole pass has it.
+        """
+        found = lookout.look()
+        if not found.files:
+            return 0
+        counted = {(name, raw_id) for name, copies in lookout.young.items() for raw_id in copies}
+        before, totals = len(copied.entries), Totals()
+        self._coordinator(crew, totals, [lookout, copied]).bring(found.assignments(lookout.young))
+        self._keep_learned(totals)
+        if not totals.overall().is_clean:
+            return None
+        for name, entry in copied.entries[before:]:
+            if (name, entry.raw_id) not in counted:  # one that grew since it was copied was counted then
+                self._totals.organizations.setdefault(name, Tally())[Outcome.COPIED].add(entry.size)
+        return found.files
+
+    def _whole_pass(self, crew: _Crew, *, is_last: bool = False) -> int:
+        """Compare everything but what is finished and unchanged; how many files were copied.
+
+        `is_last`: list all of the target, and look at owners and modes there once more.
+        """
         began = time.monotonic()
         organizations = self._prepared.look.organizations
         totals = first_totals(self._prepared)
@@ -283,8 +322,8 @@ class _Watching:
             crew.lookout.remember(organizations)
         observers = [crew.lookout] if crew.lookout is not None else []
         self._totals = totals
-        coordinator = self._coordinator(crew, totals, observers)
-        self._let_bytes_in(coordinator, totals)
+        coordinator = self._coordinator(crew, totals, observers, lists_target=is_last or crew.lookout is None)
+        self._let_bytes_in(coordinator, totals, again=is_last)
         coordinator.run(organizations)
         self._keep_learned(totals)
         tally = totals.overall()
@@ -318,16 +357,16 @@ class _Watching:
             self._let_in.setdefault(told.organization, Tally()).merge(told.tally)
 
     def _coordinator(
-        self, crew: _Crew, totals: Totals, observers: Sequence[Observer], *, is_last: bool = False
+        self, crew: _Crew, totals: Totals, observers: Sequence[Observer], *, lists_target: bool = False
     ) -> Coordinator:
-        """A pass that is the last one lists all of the target, and so does each one from S3, whose listing is all there is to see."""
+        """Return what works through a pass; `lists_target`: all of the target is listed, and not only where something is new."""
         return Coordinator(
             engine=crew.engine,
             memory=self._record,
             observers=[self._lag, self._shows, *observers, *self._deadline],
             totals=totals,
             stopping=crew.stopping,
-            lists_target=is_last or crew.lookout is None,
+            lists_target=lists_target,
         )
 
     def _last(self, crew: _Crew) -> Watched:
@@ -335,17 +374,16 @@ class _Watching:
         said_at = self._said_at = self._said_at or time.monotonic()
         copied = _Copied()
         still_writes = False
-        for _ in range(_LAST_PASSES):
+        is_brought = self._until.lists_before and self._brings_the_rest(crew, copied)
+        for _ in range(_LAST_PASSES if not is_brought else 0):
             self._shows.now("the last pass", self._lag)
-            observers: list[Observer] = [copied]
-            if crew.lookout is not None:
-                observers.append(crew.lookout)
-            self._last_pass(crew, observers)
+            self._last_pass(crew, copied)
             found = crew.lookout.look().files if crew.lookout is not None else 0
             still_writes = bool(found)
             is_open = self._totals.overall()[Outcome.FAILED].files > 0  # what failed once may not fail twice
             if not (found or is_open) or self._stopping.event.is_set():
                 break
+        self._shows.now(READING, self._lag)
         proven, unproven = self._prove(crew, copied.entries)
         ended_by = self._stopping.signal or STOPPED
         is_proven = not unproven and not still_writes
@@ -361,14 +399,25 @@ class _Watching:
             newest=tuple(RawFile(organization, entry.raw_id) for organization, entry in copied.entries),
         )
 
-    def _last_pass(self, crew: _Crew, observers: Sequence[Observer]) -> None:
+    def _brings_the_rest(self, crew: _Crew, copied: _Copied) -> bool:
+        """Bring what came in since both ends were listed; return False where that takes whole passes."""
+        self._shows.now("the last pass", self._lag)
+        if crew.lookout is None:
+            self._last_pass(crew, copied, lists_target=False)
+            return self._totals.overall().is_clean
+        return any(self._brings_new(crew, crew.lookout, copied) == 0 for _ in range(_LAST_PASSES))
+
+    def _last_pass(self, crew: _Crew, copied: _Copied, *, lists_target: bool = True) -> None:
+        """Compare everything once more; without `lists_target`, only where the source is not as it was."""
         totals = first_totals(self._prepared)
         self._record.begin_pass(totals)
+        observers: list[Observer] = [copied]
         if crew.lookout is not None:
             crew.lookout.remember(self._prepared.look.organizations)
+            observers.append(crew.lookout)
         self._totals = totals
-        coordinator = self._coordinator(crew, totals, observers, is_last=True)
-        self._let_bytes_in(coordinator, totals, again=True)
+        coordinator = self._coordinator(crew, totals, observers, lists_target=lists_target)
+        self._let_bytes_in(coordinator, totals, again=lists_target)
         coordinator.run(self._prepared.look.organizations)
         self._keep_learned(totals)
         self._passes += 1

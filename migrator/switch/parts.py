@@ -19,7 +19,7 @@ HEALTH_SECONDS = 120.0
 STOP_SECONDS = 30.0
 """The longest wait, after the command that stops Bytes, until nothing of it is left."""
 _ASK_SECONDS = 5.0
-_LOOK_EVERY_SECONDS = 0.2
+_LOOK_EVERY_SECONDS = 0.05
 _STEADY_SECONDS = 3.0
 
 

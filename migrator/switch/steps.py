@@ -36,19 +36,21 @@ _BOTH = "Put the old settings back, start Bytes, and copy what it saved at the n
 STEPS: dict[SwitchStep, StepText] = {
     SwitchStep.LOOK: StepText("Look", "Run the checks of `doctor`, with a probe of Bytes' own calls.", _NOTHING),
     SwitchStep.COPY: StepText(
-        "Copy while Bytes runs", "Copy every raw file that is missing at the new place.", _NOTHING
+        "Copy while Bytes runs",
+        "Copy every raw file that is missing at the new place, read a sample at both ends, and list both ends whole.",
+        _NOTHING,
     ),
     SwitchStep.STOP: StepText("Stop Bytes", "Stop Bytes, and see that it is stopped.", _START),
-    SwitchStep.LAST_PASS: StepText("Copy the rest", "List both ends whole, and copy what came in meanwhile.", _START),
-    SwitchStep.VERIFY: StepText(
-        "Verify", "Read what the last pass copied, and a sample of the rest, at both ends.", _START
-    ),
+    SwitchStep.LAST_PASS: StepText("Copy the rest", "Copy what came in since both ends were listed.", _START),
+    SwitchStep.VERIFY: StepText("Verify", "Read at both ends what came in last.", _START),
     SwitchStep.SETTINGS: StepText(
         "Give Bytes the new settings", "Replace the lines in question, with a backup.", _BOTH
     ),
     SwitchStep.START: StepText("Start Bytes", "Start Bytes with the new settings.", _BOTH),
     SwitchStep.HEALTH: StepText("Wait until Bytes is healthy", "Wait until Bytes answers.", _BOTH),
-    SwitchStep.PROVE: StepText("Try it", "Ask Bytes itself for old raw files and for the newest ones.", _BOTH),
+    SwitchStep.PROVE: StepText(
+        "Try it", "Ask Bytes itself for old raw files and the newest ones; list both ends once more.", _BOTH
+    ),
 }
 WITH_BYTES_STOPPED = (
     SwitchStep.STOP,

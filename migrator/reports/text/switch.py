@@ -38,6 +38,11 @@ class SwitchProposal:
     api: str
     findings: tuple[Finding, ...]
 
+    @property
+    def downtime_seconds(self) -> float:
+        """How long the last pass should take: a data folder shows what is new by its index folders, a bucket by its listing."""
+        return self.looked_seconds if self.source.startswith("s3:") else self.looked_seconds / 10
+
     def as_dict(self) -> dict[str, object]:
         """As ``--json`` has it."""
         missing = self.missing[Outcome.MISSING]
@@ -52,7 +57,7 @@ class SwitchProposal:
             "backup": self.backup,
             "diff": list(self.diff),
             "to_copy": {"files": missing.files, "bytes": missing.bytes},
-            "expected_downtime_seconds": round(self.looked_seconds, 1),
+            "expected_downtime_seconds": round(self.downtime_seconds, 1),
             "unproven": list(self.unproven),
             "findings": [one.as_dict() for one in self.findings],
         }
@@ -99,8 +104,8 @@ def proposal_lines(proposal: SwitchProposal) -> Iterator[str]:
     yield from (f"            {shown(line)}" for line in proposal.diff or ("nothing changes",))
     yield f"start     {shown(proposal.start_command)}"
     yield (
-        f"downtime  about {duration(max(1.0, proposal.looked_seconds))}, and what Bytes needs to stop and to start: the last"
-        " pass lists both ends once, as this look did"
+        f"downtime  about {duration(max(1.0, proposal.downtime_seconds))}, and what Bytes needs to stop and to start: both ends are listed"
+        " before, and once more after"
     )
     for sentence in proposal.unproven:
         yield f"unproven  {shown(sentence)}"

@@ -1,0 +1,116 @@
+"""The last pass, after the word that Bytes is stopped: what it brings, and what it asks the server for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from migrator.app.options import Stopping
+from migrator.app.planning import prepare_to_migrate
+from migrator.app.watching import Until, watch
+from migrator.core.errors import MigratorError
+from migrator.reports.text.watch import Watched
+from migrator.sync.change_detector import Lag
+from migrator.sync.messages import ProgressEvent
+from tests import corpus
+from tests.dialects.rows import answers
+from tests.dialects.test_catching_up import AT_BOTH, BUCKET, Ends, ends
+
+BEFORE = pytest.mark.parametrize("lists_before", [False, True], ids=["whole-at-the-end", "listed-before"])
+
+
+class Silent:
+    """Shows nothing."""
+
+    def told(self, told: ProgressEvent) -> None:
+        pass
+
+    def tick(self) -> None:
+        pass
+
+    def now(self, what: str, lag: Lag) -> None:
+        pass
+
+    def away(self, error: MigratorError) -> None:
+        pass
+
+
+def watched(both: Ends, at_the_stop: Callable[[], object], *, lists_before: bool) -> Watched:
+    """Follow until the word comes, and do `at_the_stop` when it is asked for."""
+
+    def has_word() -> bool:
+        at_the_stop()
+        return True
+
+    stopping = Stopping()
+    prepared = prepare_to_migrate(both.locations, both.options, stopping)
+    until = Until(stopped=True, lists_before=lists_before)
+    return watch(prepared, both.options, until, Silent(), has_word, stopping)
+
+
+@BEFORE
+def test_what_comes_in_as_bytes_stops_is_brought_and_counted_once(tmp_path: Path, *, lists_before: bool) -> None:
+    with ends(tmp_path) as both:
+        keys: list[str] = []
+        ended = watched(both, lambda: keys.extend(both.save() for _ in range(3)), lists_before=lists_before)
+        assert ended.exit_status == 0
+        assert (
+            {f"{one.organization}/{one.raw_id}" for one in ended.newest}
+            == set(keys)
+            <= both.memory.buckets[BUCKET].keys()
+        )
+        assert ended.proven.files == 3
+        assert ended.report.overall.discovered.files == AT_BOTH + 3
+
+
+@BEFORE
+def test_an_organization_that_comes_with_the_stop_is_brought(tmp_path: Path, *, lists_before: bool) -> None:
+    with ends(tmp_path) as both:
+        came: list[str] = []
+        ended = watched(
+            both, lambda: came.append(corpus.add_raw_file(both.data, "zeta").name), lists_before=lists_before
+        )
+        assert f"zeta/{came[0]}" in both.memory.buckets[BUCKET]
+        assert ended.exit_status == 0
+        assert len(came) == 1, "Bytes is stopped once"
+
+
+def test_listed_before_the_stop_nothing_is_listed_after_it(tmp_path: Path) -> None:
+    """What is done while Bytes is down grows with what came in, and not with the store."""
+    with ends(tmp_path) as both:
+
+        def stop() -> None:
+            both.save()
+            both.memory.asked.clear()
+
+        assert watched(both, stop, lists_before=True).exit_status == 0
+        asked = both.memory.operations
+        assert asked["ListObjectsV2"] == 0
+        assert asked["PutObject"] == 1
+
+
+@BEFORE
+def test_what_fails_once_is_tried_again_before_it_counts(tmp_path: Path, *, lists_before: bool) -> None:
+    failing = answers(
+        "PutObject", 400, "InvalidRequest", times=3, when=lambda request: request.key.startswith("alpha/")
+    )
+    with ends(tmp_path, failing) as both:
+        assert watched(both, both.save, lists_before=lists_before).exit_status == 0
+
+
+def test_a_raw_file_that_grew_since_it_was_copied_is_brought_anew_and_counted_once(tmp_path: Path) -> None:
+    with ends(tmp_path) as both:
+        both.options = both.options.__class__(state=both.options.state, settle=60.0, patience=20.0)
+        key = both.save(b"the beginning")
+        path = next(both.data.glob(f"*/*/{key.rpartition('/')[2]}"))
+
+        def grow() -> None:
+            with path.open("ab") as file:
+                file.write(b", and the rest")
+
+        ended = watched(both, grow, lists_before=True)
+        assert ended.exit_status == 0
+        assert both.memory.buckets[BUCKET][key].content == b"the beginning, and the rest"
+        assert ended.report.overall.discovered.files == AT_BOTH + 1
