@@ -162,7 +162,9 @@ def hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathF
     """An environment in which nothing of the developer's can be seen; gives the home folder. Ends what `command.start` left."""
     for name in _foreign_names():
         monkeypatch.delenv(name)
-    home = tmp_path_factory.getbasetemp() / f"home-{secrets.token_hex(8)}"  # `mktemp` lists all others before it makes one
+    home = (
+        tmp_path_factory.getbasetemp() / f"home-{secrets.token_hex(8)}"
+    )  # `mktemp` lists all others before it makes one
     home.mkdir()
     for name, value in _environment(home).items():
         monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""The short form of `scripts/soak`: what its thousand kills show in hours, twenty show in a minute."""
+"""The short form of `scripts/soak`: what its thousand kills show in hours, twelve show in half a minute."""
 
 from __future__ import annotations
 
@@ -15,20 +15,13 @@ SEED = int(os.environ.get("MIGRATOR_SOAK_SEED", "4"))
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("kills", [20, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [12, pytest.param(50, marks=pytest.mark.slow)])
 def test_kills_lose_nothing_and_leave_nothing(kills: int, tmp_path: Path) -> None:
     with stage("weed", at=tmp_path) as here:
         figures = soak(here, Plan(kills=kills, seed=SEED, small=120))
     print_figures(figures, as_json=False)
     assert figures.total_kills >= kills
-    assert figures.faultless, [
-        figures.lost,
-        figures.torn,
-        figures.duplicates,
-        figures.temporaries,
-        figures.uploads,
-        figures.others,
-    ]
+    assert figures.wrong == []
 
 
 @pytest.mark.timeout(300)
@@ -42,11 +35,4 @@ def test_kills_in_a_storm_of_faults(tmp_path: Path) -> None:
         figures = soak(here, Plan(kills=6, seed=SEED, small=120, large=1, faults=0.05, kills_a_leg=3))
     print_figures(figures, as_json=False)
     assert figures.faults
-    assert figures.faultless, [
-        figures.lost,
-        figures.torn,
-        figures.duplicates,
-        figures.temporaries,
-        figures.uploads,
-        figures.others,
-    ]
+    assert figures.wrong == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import subprocess
@@ -12,10 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from migrator.core.entities import RawFile, RawId
-from migrator.core.errors import StoreError
-from migrator.stores.disk.source import DiskSource
-from migrator.stores.disk.target import DiskTarget, held
 from migrator.transfer.batch_sink import BATCH_FILES
 from tests import command, corpus, oracle
 from tests.conftest import FreshNames
@@ -34,6 +29,7 @@ from tests.faults.bench import (
 from tests.faults.conftest import Mount
 from tests.faults.proxy import RAW_FILE, Exchange, Rule, proxy_before
 from tests.servers import S3Server
+from tests.soak.hostile import stored_while_links_come_and_go
 
 Strace = Callable[..., tuple[str, ...]]
 
@@ -409,54 +405,10 @@ ROUNDS = 400
 @pytest.mark.parametrize("level", ["organization", "index folder"])
 def test_a_folder_that_becomes_a_link_again_and_again_leads_nowhere(level: str, tmp_path: Path) -> None:
     """Somebody swaps a folder of the target for a link out of the tree while raw files are stored and published there."""
-    root, outside = tmp_path / "fresh", tmp_path / "outside"
-    (outside / "abc").mkdir(parents=True)
-    corpus.make_store(tmp_path / "data", {"alpha": 0})
-    names = [RawId(f"abc{number:05x}-1111-4222-8333-444455556666") for number in range(ROUNDS)]
-    for name in names:
-        corpus.add_raw_file(tmp_path / "data", "alpha", b"content", name)
-    ended = threading.Event()
-    (root / "alpha" / "abc").mkdir(parents=True)
-    swapped = root / "alpha" if level == "organization" else root / "alpha" / "abc"
-    lure = outside if level == "organization" else outside / "abc"
-
-    def swap() -> None:
-        aside = root.with_name("aside")
-        while not ended.is_set():
-            with contextlib.suppress(OSError):
-                swapped.rename(aside)
-                swapped.symlink_to(lure)
-                swapped.unlink()
-                aside.rename(swapped)
-        if aside.exists():
-            with contextlib.suppress(OSError):
-                swapped.unlink() if swapped.is_symlink() else None
-                aside.rename(swapped)
-
-    with held(root, 0o740), contextlib.closing(DiskSource(tmp_path / "data")) as source:
-        swapper = threading.Thread(target=swap)
-        swapper.start()
-        stored = refused = 0
-        try:
-            for name in names:
-                target = DiskTarget(root, folder_mode=0o740, file_mode=0o640, run="mine")
-                raw_file = RawFile("alpha", name)
-                entry = source.stat(raw_file)
-                assert entry is not None
-                try:
-                    with source.open(raw_file, entry) as content:
-                        receipt = target.store(raw_file, content)
-                    [(_, error)] = target.publish([(raw_file, receipt)])
-                    stored, refused = stored + (error is None), refused + (error is not None)
-                except StoreError:
-                    refused += 1
-                finally:
-                    target.close()
-        finally:
-            ended.set()
-            swapper.join()
-    assert oracle.tree_snapshot(outside).keys() == {os.fsencode(outside), os.fsencode(outside / "abc")}
-    assert stored + refused == ROUNDS
+    swapped = stored_while_links_come_and_go(tmp_path, level, ROUNDS)
+    assert swapped.escaped == []
+    assert swapped.stored + swapped.refused == ROUNDS
+    assert swapped.links > 0
 
 
 # --- odd values and odd file systems ---------------------------------------------------------------------------------

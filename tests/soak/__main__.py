@@ -33,9 +33,8 @@ def main(words: list[str] | None = None) -> int:
 
 
 def print_figures(figures: Figures, *, as_json: bool) -> None:
-    for kind in ("lost", "torn", "duplicates", "temporaries", "uploads", "others"):
-        for line in getattr(figures, kind):
-            say(f"{kind}: {line}")
+    for line in figures.wrong:
+        say(line)
     if as_json:
         sys.stdout.write(json.dumps({**dataclasses.asdict(figures), "faultless": figures.faultless}) + "\n")
         return

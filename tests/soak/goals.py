@@ -1,8 +1,11 @@
-"""``scripts/reliability``: the goals of reliability as figures, each measured or with the reason why not."""
+"""``scripts/reliability``: the goals of reliability as figures. Each go adds to what was counted before."""
 
 from __future__ import annotations
 
 import argparse
+import datetime
+import os
+import random
 import shutil
 import subprocess
 import sys
@@ -19,8 +22,11 @@ from tests.bench.servers import ACCESS_KEY, SECRET_KEY, null_sink
 from tests.corpus import MIB
 from tests.faults.proxy import RAW_FILE, SLOW_DOWN, Rule, answer, flip_in_answer, flip_in_request
 from tests.soak import images
+from tests.soak.counts import Counts, Go, Goal, insert, table
+from tests.soak.hostile import keys_gone_wrong, ledgers_believed, stored_while_links_come_and_go
 from tests.soak.kills import Plan, soak
 from tests.soak.looks import Watch
+from tests.soak.machine import walked
 from tests.soak.places import AtDisk, AtS3, Expected, held
 from tests.soak.points import WAYS, Six, can_trace, killed_at, points_of
 from tests.soak.powercut import WAYS as POWER_WAYS
@@ -31,17 +37,56 @@ from tests.soak.stage import Stage, hidden, say, stage
 GIB = 1 << 30
 MOST_RESENT = 0.15
 MOST_MEMORY = 250e6
-BEGIN, END = "<!-- scripts/reliability begins -->", "<!-- scripts/reliability ends -->"
+PAGE, KEPT = Path("docs/reliability-goals.md"), Path("docs/reliability-counts.ndjson")
+POINT_SERVERS = ("weed", "rclone", "moto")
+FLIP_SERVERS = ("weed", "rclone", "moto")
+SERVERS = ("weed", "rclone", "moto", "jfs", "rgw")
+SCHEMES = ("http", "https")
+FILE_SYSTEMS = ("ext4", "xfs", "btrfs")
+NAMES = {"weed": "SeaweedFS", "jfs": "JuiceFS' gateway", "rgw": "Ceph's gateway"}
 
 
-@dataclass(frozen=True)
-class Figure:
-    """`is_met` None: not measured, and `reached` says why."""
+def name_of(server: str) -> str:
+    """What a kind of server is called on the page."""
+    return NAMES.get(server, server)
 
-    goal: str
-    wanted: str
-    reached: str
-    is_met: bool | None
+
+GOALS: dict[str, Goal] = {
+    "R1": Goal("R1 wrong or partial objects under any of the 78 faults", "0", "scenarios of tests/faults", 200),
+    **{
+        f"R2 {kind}": Goal(f"R2 killed at every point, {name_of(kind)}", "all come to their end", "points", 200)
+        for kind in POINT_SERVERS
+    },
+    "kills": Goal("random SIGKILLs, both ways", "0 lost, torn or doubled, nothing left behind", "kills", 1000),
+    "R3 up": Goal("R3 one file killed at 90 %, up: sent by the next run", f"at most {MOST_RESENT:.0%}"),
+    "R3 down": Goal("R3 one file killed at 90 %, down: sent by the next run", f"at most {MOST_RESENT:.0%}"),
+    **{
+        f"R4 {kind}": Goal(f"R4 power cuts, {kind}: called done, and missing or torn", "0", "instants", 400)
+        for kind in FILE_SYSTEMS
+    },
+    **{
+        f"R5 {kind}": Goal(f"R5 bit flips, {name_of(kind)}", "all found and put right", "flips", 800)
+        for kind in FLIP_SERVERS
+    },
+    "R6": Goal("R6 broken listings taken for an empty end", "0", "broken listings", 50),
+    "R7": Goal("R7 half of all requests answered 503", "exit status 0 within 2.5 times as long and 60 s"),
+    "R8": Goal("R8 a server's restart in the middle of a run", "0 reruns by hand", "restarts", 3),
+    "R9": Goal("R9 hostile keys that lead out of the tree, or are printed raw", "0", "keys", 10_000),
+    "R10": Goal("R10 links planted while it stores: files that come outside", "0", "rounds", 10_000),
+    "R11": Goal("R11 damaged ledgers that lead to a false done", "0", "ledgers", 500),
+    **{
+        f"R12 {kind} {scheme}": Goal(f"R12 the whole job on {name_of(kind)} by {scheme}", "both namings", "jobs", 2)
+        for kind in SERVERS
+        for scheme in SCHEMES
+    },
+    "R13": Goal("R13 secrets in any output", "0", "tests that search the output", 100),
+    "R14": Goal("R14 cause and cure with each exit status but 0", "all", "kinds of bad input and errors", 100),
+    "R15": Goal("R15 proof levels told as they are", "all", "tests", 20),
+    "R16": Goal("R16 a day: 5 % faults, 20 kills", "nothing wrong, nothing left, no growth", "files", 100_000),
+    "machine": Goal("Bytes, operator and faults as a state machine", "no step that breaks a law", "steps", 10_000),
+    "memory eight": Goal("memory, 8 jobs on eight large files", "under 250 MB together"),
+    "memory huge": Goal("memory, one sparse file of 20 GiB", "under 250 MB together"),
+}
 
 
 @dataclass(frozen=True)
@@ -55,61 +100,80 @@ class Sizes:
     flips: int = 400
     large: int = 512 * MIB
     sparse: int = 20 * GIB
+    keys: int = 10_000
+    rounds: int = 5_000
+    ledgers: int = 100
+    machines: int = 20
 
 
-QUICK = Sizes(kills=5, soak_files=200, instants=3, points=6, flips=40, large=64 * MIB, sparse=1 * GIB)
-Measure = Callable[[Path, Sizes], Iterator[Figure]]
+QUICK = Sizes(5, 200, 3, 6, 40, 64 * MIB, 1 * GIB, keys=300, rounds=100, ledgers=5, machines=1)
 
 
-def kills(folder: Path, sizes: Sizes) -> Iterator[Figure]:
-    """Item: SIGKILL at random."""
-    with stage("weed", at=folder) as here:
-        figures = soak(here, Plan(kills=sizes.kills, seed=26))
-    left = len(figures.temporaries) + len(figures.uploads)
-    wrong = len(figures.lost) + len(figures.torn) + len(figures.duplicates)
-    yield Figure(
-        "random SIGKILLs, both ways",
-        "0 lost, torn, doubled; 0 temporary files and uploads left",
-        f"{figures.total_kills} kills: {wrong} lost, torn or doubled; {left} left",
-        figures.faultless,
-    )
+@dataclass(frozen=True)
+class Trial:
+    """`folder` is empty and its own; of all that is random, `seed` decides."""
+
+    folder: Path
+    sizes: Sizes
+    seed: int
 
 
-def resumed(folder: Path, sizes: Sizes) -> Iterator[Figure]:
+Measure = Callable[[Trial], Iterator[Go]]
+
+
+def _held(goal: str, *, is_met: bool, said: str) -> Go:
+    """A figure that is measured anew each time."""
+    return Go(goal, 1, 0 if is_met else 1, said)
+
+
+def _told(goal: str, tried: int, wrong: list[str], said: str = "") -> Go:
+    """A count, with what is wrong shown to who watches."""
+    for line in wrong:
+        say(line)
+    return Go(goal, tried, len(wrong), said)
+
+
+def kills(trial: Trial) -> Iterator[Go]:
+    """SIGKILL at random, in one run of trials."""
+    with stage("weed", at=trial.folder) as here:
+        figures = soak(here, Plan(kills=trial.sizes.kills, seed=trial.seed))
+    yield _told("kills", figures.total_kills, figures.wrong)
+
+
+def resumed(trial: Trial) -> Iterator[Go]:
     """R3: killed at 90 %, how much is sent again."""
-    with stage("weed", at=folder) as here:
+    with stage("weed", at=trial.folder) as here:
         source, back = here.folder / "data", here.folder / "back"
-        corpus.make_store(source, {"alpha": 0}, large=[sizes.large])
+        corpus.make_store(source, {"alpha": 0}, large=[trial.sizes.large])
         forth = ("--from", str(source), "--to", "s3://large/{organization}")
         for direction, words in (("up", forth), ("down", ("--from", "s3://large/{organization}", "--to", str(back)))):
-            yield _resumed(here, direction, words, sizes.large)
-        same = oracle.disk_state(source) == oracle.disk_state(back)
-    if not same:
-        yield Figure("R3 contents after it", "the same", "other ones", False)
+            share, killed_after = _resumed(here, direction, words, trial.sizes.large)
+            is_same = direction == "up" or oracle.disk_state(source) == oracle.disk_state(back)
+            said = f"{share:.1%} of {trial.sizes.large // MIB} MiB, killed after {killed_after:.1%}"
+            yield _held(
+                f"R3 {direction}",
+                is_met=share <= MOST_RESENT and is_same,
+                said=said if is_same else f"{said}; other contents",
+            )
 
 
-def _resumed(here: Stage, direction: str, words: tuple[str, ...], size: int) -> Figure:
+def _resumed(here: Stage, direction: str, words: tuple[str, ...], size: int) -> tuple[float, float]:
     contents, env = here.proxy.seen.contents, here.env(here.folder / f"state-{direction}")
     with command.start("migrate", "--yes", "--json", *words, env=env) as process:
         process.wait_for(lambda: contents[direction] >= size * 0.9, timeout=600)
         process.kill()
     before = contents[direction]
     command.run("migrate", "--yes", "--json", *words, env=env, timeout=600).expect(0)
-    again = (contents[direction] - before) / size
-    return Figure(
-        f"R3 one file of {size // MIB} MiB killed at 90 %, {direction}: sent by the next run",
-        f"at most {MOST_RESENT:.0%}",
-        f"{again:.1%} (killed after {before / size:.1%})",
-        again <= MOST_RESENT,
-    )
+    return (contents[direction] - before) / size, before / size
 
 
-def memory(folder: Path, sizes: Sizes) -> Iterator[Figure]:
+def memory(trial: Trial) -> Iterator[Go]:
     """Eight large files with eight jobs, and one huge sparse file, to the null sink."""
+    folder, sizes = trial.folder, trial.sizes
     try:
         built = native.build(folder / "native")
     except native.Missing as missing:
-        yield Figure("memory with large files", "under 250 MB", f"not measured: {missing}", None)
+        say(f"memory: not measured: {missing}")
         return
     with null_sink(built) as sink:
         env: dict[str, str | None] = {
@@ -120,21 +184,16 @@ def memory(folder: Path, sizes: Sizes) -> Iterator[Figure]:
             "AWS_DEFAULT_REGION": "us-east-1",
             "HOME": str(folder),
         }
-        eight, huge = folder / "eight", folder / "huge"
-        _sparse(eight, 8, sizes.large)
-        _sparse(huge, 1, sizes.sparse)
-        words = (
-            f"memory, 8 jobs on eight files of {sizes.large // MIB} MiB",
-            f"one sparse file of {sizes.sparse // GIB} GiB",
-        )
-        for name, source in zip(words, (eight, huge), strict=True):
-            state = {"BYTES_MIGRATOR_STATE_DIR": str(folder / f"state-{source.name}")}
-            there = ("--from", str(source), "--to", f"s3://{source.name}/{{organization}}", "--jobs", "8")
+        for name, count, size in (("eight", 8, sizes.large), ("huge", 1, sizes.sparse)):
+            source = folder / name
+            _sparse(source, count, size)
+            state = {"BYTES_MIGRATOR_STATE_DIR": str(folder / f"state-{name}")}
+            there = ("--from", str(source), "--to", f"s3://{name}/{{organization}}", "--jobs", "8")
             process = command.start("migrate", "--yes", "--json", *there, env={**env, **state})
             with process, Watch(process.pid) as watch:
                 done = process.finish(1800)
-            fine = done.status == 0 and watch.memory < MOST_MEMORY
-            yield Figure(name, "under 250 MB together", f"{watch.memory / 1e6:.0f} MB, exit status {done.status}", fine)
+            said = f"{watch.memory / 1e6:.0f} MB, {count} of {size // MIB:,} MiB, exit status {done.status}"
+            yield _held(f"memory {name}", is_met=done.status == 0 and watch.memory < MOST_MEMORY, said=said)
 
 
 def _sparse(root: Path, count: int, size: int) -> None:
@@ -145,46 +204,43 @@ def _sparse(root: Path, count: int, size: int) -> None:
             file.truncate(size)
 
 
-def points(folder: Path, sizes: Sizes) -> Iterator[Figure]:
-    """R2."""
-    goal, wanted = "R2 killed at every point", "all come to their end, at least 200 points"
+def points(trial: Trial) -> Iterator[Go]:
+    """R2: as many points as `sizes` says on each server, evenly, or all; another seed begins with others."""
     if not can_trace():
-        yield Figure(goal, wanted, "not measured: strace is not installed or may not trace here", None)
+        say("points: not measured: strace is not installed or may not trace here")
         return
-    met, tried, wrong = 0, 0, list[str]()
-    with stage("weed", at=folder) as here:
-        six = Six(here)
-        for way in WAYS:
-            every = points_of(six, way, folder)
-            for point in every[:: max(1, len(every) // sizes.points)]:
-                is_met, wrongs = killed_at(six, point)
-                met, tried, wrong = met + is_met, tried + 1, wrong + wrongs
-    for line in wrong:
-        say(line)
-    yield Figure(f"{goal} (SeaweedFS)", wanted, f"{met} of {tried} points met, {len(wrong)} wrong", not wrong)
+    for kind in POINT_SERVERS:
+        met, tried, wrong = 0, 0, list[str]()
+        with stage(kind, at=trial.folder) as here:
+            six = Six(here)
+            for way in WAYS:
+                every = points_of(six, way, trial.folder)
+                step = max(1, len(every) // trial.sizes.points)
+                for point in every[random.Random(trial.seed).randrange(step) :: step]:
+                    is_met, wrongs = killed_at(six, point)
+                    met, tried, wrong = met + is_met, tried + 1, wrong + wrongs
+        yield _told(f"R2 {kind}", met, wrong, f"{tried - met} were not met" if tried > met else "")
 
 
-def power(folder: Path, sizes: Sizes) -> Iterator[Figure]:
+def power(trial: Trial) -> Iterator[Go]:
     """R4."""
-    goal, wanted = "R4 raw files called done, missing or torn after a power cut", "0 of at least 100 instants"
-    if why := images.why_not(folder):
-        yield Figure(goal, wanted, f"not measured: {why}", None)
+    if why := images.why_not(trial.folder):
+        say(f"power: not measured: {why}")
         return
     for kind in images.kinds():
-        figures = PowerFigures(26)
+        figures = PowerFigures(trial.seed)
         for way in POWER_WAYS:
-            cut(folder, way, kind, sizes.instants, figures)
-        wrong = len(figures.lost) + len(figures.torn)
-        said = f"{wrong} of {figures.called_done:,}, at {sum(figures.instants.values())} instants; {len(figures.others)} else"
-        yield Figure(f"{goal}, {kind}", wanted, said, figures.faultless)
+            cut(trial.folder, way, kind, trial.sizes.instants, figures)
+        said = f"{figures.called_done:,} raw files were called done"
+        yield _told(f"R4 {kind}", sum(figures.instants.values()), [*figures.lost, *figures.torn, *figures.others], said)
 
 
-def flips(folder: Path, sizes: Sizes) -> Iterator[Figure]:
+def flips(trial: Trial) -> Iterator[Go]:
     """R5: every raw file damaged once on its way, both ways."""
-    for kind in ("weed", "rclone", "moto"):
-        with stage(kind, at=folder) as here:
+    for kind in FLIP_SERVERS:
+        with stage(kind, at=trial.folder) as here:
             source, back = here.folder / "data", here.folder / "back"
-            corpus.make_store(source, {"alpha": sizes.flips}, sizes=2000)
+            corpus.make_store(source, {"alpha": trial.sizes.flips}, seed=trial.seed, sizes=2000)
             expected = oracle.disk_state(source)
             here.proxy.rules = (
                 Rule(flip_in_request, method="PUT", path=RAW_FILE, tries=1, name="up"),
@@ -197,26 +253,24 @@ def flips(folder: Path, sizes: Sizes) -> Iterator[Figure]:
             ]
             wrong = _moved(here, ("--from", str(source), "--to", there), expected, ends[0])
             wrong += _moved(here, ("--from", there, "--to", str(back)), expected, ends[1])
-            count = here.proxy.seen.faults.total()
-        yield Figure(
-            f"R5 bit flips, {kind}", "all found and put right", f"{count} flips, {wrong} wrong at the end", not wrong
-        )
+            yield _told(f"R5 {kind}", here.proxy.seen.faults.total(), wrong)
 
 
-def _moved(here: Stage, words: tuple[str, ...], expected: Expected, end: AtS3 | AtDisk) -> int:
+def _moved(here: Stage, words: tuple[str, ...], expected: Expected, end: AtS3 | AtDisk) -> list[str]:
     done = command.run("migrate", "--yes", "--json", *words, env=here.env(), timeout=900)
-    return (done.status != 0) + sum(map(len, held(expected, end).values()))
+    wrong = [] if done.status == 0 else [f"ended with {done.status}: {done.stderr[-300:]}"]
+    return wrong + [f"{kind}: {name}" for kind, names in held(expected, end).items() for name in names]
 
 
-def storms(folder: Path, sizes: Sizes) -> Iterator[Figure]:
+def storms(trial: Trial) -> Iterator[Go]:
     """R7: half of all requests are refused."""
     seconds: dict[float, float] = {}
-    with stage("weed", at=folder) as here:
+    with stage("weed", at=trial.folder) as here:
         source = here.folder / "data"
-        corpus.make_store(source, {"alpha": sizes.flips}, sizes=2000)
-        expected, wrong = oracle.disk_state(source), 0
+        corpus.make_store(source, {"alpha": trial.sizes.flips}, sizes=2000)
+        expected, wrong = oracle.disk_state(source), list[str]()
         for number, share in enumerate((0.0, 0.5)):
-            here.proxy.rules = (Rule(answer(SLOW_DOWN), probability=share, seed=7),) if share else ()
+            here.proxy.rules = (Rule(answer(SLOW_DOWN), probability=share, seed=trial.seed),) if share else ()
             bucket = f"storm-{number}"
             env = here.env(here.folder / bucket)
             began = time.monotonic()
@@ -225,141 +279,192 @@ def storms(folder: Path, sizes: Sizes) -> Iterator[Figure]:
             seconds[share] = time.monotonic() - began
             here.proxy.calm()
             end = AtS3(here.behind.client(), oracle.Single(bucket), bucket)
-            wrong += (done.status != 0) + sum(map(len, held(expected, end).values()))
+            wrong += [] if done.status == 0 else [f"ended with {done.status}: {done.stderr[-300:]}"]
+            wrong += [f"{kind}: {name}" for kind, names in held(expected, end).items() for name in names]
     calm, stormy = seconds[0.0], seconds[0.5]
-    said = f"{stormy:.0f} s, without faults {calm:.0f} s; {wrong} wrong"
-    fine = not wrong and stormy <= 2.5 * calm + 60
-    yield Figure("R7 half of all requests answered 503", "exit 0 within 2.5 times as long and 60 s", said, fine)
+    for line in wrong:
+        say(line)
+    said = f"{stormy:.0f} s, without faults {calm:.0f} s; {len(wrong)} wrong"
+    yield _held("R7", is_met=not wrong and stormy <= 2.5 * calm + 60, said=said)
 
 
-def day(folder: Path, sizes: Sizes) -> Iterator[Figure]:
+def day(trial: Trial) -> Iterator[Go]:
     """R16."""
-    with stage("weed", at=folder) as here:
-        plan = Plan(kills=20, seed=16, small=sizes.soak_files, large=1, faults=0.05, kills_a_leg=10)
-        figures = soak(here, plan)
+    with stage("weed", at=trial.folder) as here:
+        small = trial.sizes.soak_files
+        figures = soak(here, Plan(kills=20, seed=trial.seed, small=small, large=1, faults=0.05, kills_a_leg=10))
     grown = max(figures.within, default=0.0)
     fds = max(max(each, default=0) for each in figures.fds.values())
     said = (
-        f"{figures.files:,} files, {figures.faults:,} faults, {figures.total_kills} kills: "
-        f"{len(figures.lost) + len(figures.torn) + len(figures.duplicates)} wrong, "
-        f"{len(figures.uploads) + len(figures.temporaries)} left, {len(figures.others)} else; "
-        f"memory {grown / 1e3:+.1f} kB/s in a run's second half, {fds} open files at most"
+        f"{figures.faults:,} faults, {figures.total_kills} kills; memory {grown / 1e3:+.1f} kB/s in a run's second half, "
+        f"{fds} open files at most"
     )
-    yield Figure(
-        "R16 a day: 5 % faults, 20 kills",
-        "nothing wrong, nothing left, memory and open files do not grow",
-        said,
-        figures.faultless,
-    )
+    yield _told("R16", figures.files, figures.wrong, said)
 
 
-def servers(folder: Path, sizes: Sizes) -> Iterator[Figure]:
-    """R12: the whole job on each server by each scheme, as tests/e2e/test_five_servers.py does it, twice: for either naming."""
-    told = folder / "five.xml"
-    words = ("-m", "slow", "-p", "no:cacheprovider", "-o", "junit_family=xunit2", f"--junitxml={told}")
-    subprocess.run([sys.executable, "-m", "pytest", "-q", *words, "tests/e2e/test_five_servers.py"], check=False)
-    seconds: dict[tuple[str, str], float] = {}
-    wrong: set[tuple[str, str]] = set()
-    for case in ElementTree.parse(told).iter("testcase"):
-        scheme, kind, _ = case.attrib["name"].partition("[")[2].rstrip("]").split("-", 2)
-        seconds[kind, scheme] = seconds.get((kind, scheme), 0) + float(case.attrib["time"])
-        if len(case):  # a failure, an error, or a server that is not installed
-            wrong.add((kind, scheme))
-    for (kind, scheme), took in sorted(seconds.items()):
-        said = "not passed, or not installed" if (kind, scheme) in wrong else f"passed in {took:.0f} s"
-        yield Figure(f"R12 {kind} over {scheme}", "both namings pass", said, (kind, scheme) not in wrong)
+def hostile_keys(trial: Trial) -> Iterator[Go]:
+    """R9."""
+    yield _told("R9", trial.sizes.keys, keys_gone_wrong(trial.seed, trial.sizes.keys, trial.folder))
 
 
-ELSEWHERE = {
-    "R1 wrong or partial objects under any of the 78 faults": (
-        "0",
-        "scripts/test -- tests/faults holds it after each scenario",
+def links(trial: Trial) -> Iterator[Go]:
+    """R10."""
+    tried, escaped, stored, planted = 0, list[str](), 0, 0
+    for level in ("organization", "index folder"):
+        swapped = stored_while_links_come_and_go(trial.folder / level, level, trial.sizes.rounds)
+        tried, stored, planted = tried + trial.sizes.rounds, stored + swapped.stored, planted + swapped.links
+        escaped += [f"outside of the target: {path}" for path in swapped.escaped]
+    yield _told("R10", tried, escaped, f"{planted:,} links, {stored:,} stored, the others refused")
+
+
+def ledgers(trial: Trial) -> Iterator[Go]:
+    """R11."""
+    with stage("weed", at=trial.folder) as here:
+        yield _told("R11", trial.sizes.ledgers, ledgers_believed(here, trial.seed, trial.sizes.ledgers))
+
+
+def machine(trial: Trial) -> Iterator[Go]:
+    """Hypothesis' state machines, in memory and on a disk."""
+    steps, wrong = walked(trial.seed, trial.sizes.machines)
+    yield _told("machine", steps, wrong)
+
+
+def servers(trial: Trial) -> Iterator[Go]:
+    """R12: the whole job on each server by each scheme, for either naming. What is not installed is left out."""
+    tried: dict[str, int] = {}
+    wrong: dict[str, int] = {}
+    for case in _tests_of(trial.folder, "tests/e2e/test_five_servers.py"):
+        scheme, kind, _ = case.name.partition("[")[2].rstrip("]").split("-", 2)
+        goal = f"R12 {kind} {scheme}"
+        tried[goal] = tried.get(goal, 0) + 1
+        wrong[goal] = wrong.get(goal, 0) + case.has_failed
+    for goal, count in tried.items():
+        yield Go(goal, count, wrong[goal])
+
+
+HELD_BY_TESTS: dict[str, tuple[str, ...]] = {
+    "R1": ("tests/faults",),
+    "R6": (
+        "tests/faults/test_bulk_lane.py::test_a_broken_listing_of_the_target_is_no_empty_target",
+        "tests/faults/test_bulk_lane.py::test_a_broken_listing_of_the_source_hides_nothing",
+        "tests/faults/test_bulk_lane.py::test_a_listing_that_is_broken_once_is_asked_again",
+        "tests/unit/stores/s3/listing/test_consistency.py",
     ),
-    "R6 broken listings taken for an empty end": (
-        "0",
-        "test_a_broken_listing_of_the_target_is_no_empty_target and row 44",
+    "R8": (
+        "tests/faults/test_network.py::test_a_server_that_is_killed_and_comes_back_is_waited_for",
+        "tests/faults/test_network.py::test_a_server_that_comes_back_with_nothing_ends_the_run",
     ),
-    "R8 a server's restart in the middle of a run": ("0 reruns by hand", "rows 47 and 48 in tests/faults"),
-    "R9 hostile keys out of the tree, or printed raw": (
-        "0 of 10,000",
-        "row 76 and tests/properties/test_naming_laws.py",
+    "R13": ("tests/e2e/test_secrets.py", "tests/dialects/test_dialects.py"),
+    "R14": ("tests/e2e/test_bad_input.py", "tests/unit/stores/s3/errors"),
+    "R15": (
+        "tests/faults/test_network.py::test_without_etags_contents_are_proven_by_reading",
+        "tests/faults/test_network.py::test_equal_contents_with_an_etag_that_tells_nothing_are_present_and_others_in_conflict",
+        "tests/unit/transfer/test_equality.py",
     ),
-    "R10 links planted while it runs": ("0 escapes in 10,000 rounds", "row 23 in tests/faults"),
-    "R11 damaged ledgers that lead to a false done": ("0 of 500", "rows 66 and 67 in tests/faults"),
-    "R13 secrets in any output": ("0", "tests/command.py looks through every output of every test"),
-    "R14 cause and cure with each exit status but 0": (
-        "all",
-        "rows of tests/faults; tests/command.py looks for tracebacks",
-    ),
-    "R15 proof levels told as they are": ("all", "rows 55 and 58 in tests/faults"),
 }
-"""Goals that tests hold: what is wanted, and where."""
+"""Goals that tests hold, the slow ones too: their cases are counted."""
 
-MEASURES: dict[str, Measure] = {
-    "resumed": resumed,
-    "memory": memory,
-    "power": power,
-    "flips": flips,
-    "storms": storms,
-    "kills": kills,
-    "points": points,
-    "day": day,
-    "servers": servers,
+
+def by_tests(trial: Trial) -> Iterator[Go]:
+    """R1, R6, R8, R13 to R15."""
+    for goal, nodes in HELD_BY_TESTS.items():
+        cases = _tests_of(trial.folder, *nodes)
+        yield _told(goal, len(cases), [f"failed: {case.name}" for case in cases if case.has_failed])
+
+
+@dataclass(frozen=True)
+class _Case:
+    name: str
+    has_failed: bool
+
+
+def _tests_of(folder: Path, *nodes: str) -> list[_Case]:
+    """Run these tests, the slow ones too; what came of each that was not skipped."""
+    told = folder / "tests.xml"
+    words = ("-q", "-n", str(os.cpu_count()), "--dist", "worksteal", "-p", "no:cacheprovider", "--timeout", "1800")
+    told_as = ("-o", "junit_family=xunit2", f"--junitxml={told}")
+    subprocess.run([sys.executable, "-m", "pytest", *words, *told_as, *nodes], check=False, stdout=sys.stderr)
+    return [
+        _Case(case.attrib["name"], any(inner.tag in ("failure", "error") for inner in case))
+        for case in ElementTree.parse(told).iter("testcase")
+        if case.find("skipped") is None
+    ]
+
+
+MEASURES: dict[str, tuple[Measure, tuple[str, ...]]] = {
+    "resumed": (resumed, ("R3 up", "R3 down")),
+    "memory": (memory, ("memory eight", "memory huge")),
+    "keys": (hostile_keys, ("R9",)),
+    "links": (links, ("R10",)),
+    "ledgers": (ledgers, ("R11",)),
+    "machine": (machine, ("machine",)),
+    "flips": (flips, tuple(f"R5 {kind}" for kind in FLIP_SERVERS)),
+    "storms": (storms, ("R7",)),
+    "tests": (by_tests, tuple(HELD_BY_TESTS)),
+    "servers": (servers, tuple(goal for goal in GOALS if goal.startswith("R12"))),
+    "power": (power, tuple(f"R4 {kind}" for kind in FILE_SYSTEMS)),
+    "points": (points, tuple(f"R2 {kind}" for kind in POINT_SERVERS)),
+    "kills": (kills, ("kills",)),
+    "day": (day, ("R16",)),
 }
-
-
-def table(figures: list[Figure], seconds: float) -> str:
-    marks = {True: "yes", False: "**no**", None: "–"}
-    lines = ["| goal | wanted | measured | met |", "|---|---|---|---|"]
-    lines += [f"| {each.goal} | {each.wanted} | {each.reached} | {marks[each.is_met]} |" for each in figures]
-    return "\n".join([*lines, "", f"Measured in {seconds / 60:.0f} minutes on this machine.", ""])
-
-
-def insert(text: str, document: str) -> str:
-    """Between the marks, or at the end."""
-    if BEGIN not in text:
-        return f"{text.rstrip()}\n\n{BEGIN}\n{document}{END}\n"
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n{document}{END}{rest.partition(END)[2]}"
+"""Each trial, with the goals that it measures; the quick ones first."""
 
 
 def main(words: list[str] | None = None) -> int:
     options = _options(words)
     sizes = QUICK if options.quick else Sizes()
-    for name in ("kills", "soak_files", "instants", "points"):
+    for name in COUNTS_OF_OPTIONS:
         if getattr(options, name) is not None:
             sizes = replace(sizes, **{name: getattr(options, name)})
-    figures: list[Figure] = []
-    began = time.monotonic()
-    for name in options.only:
+    counts = Counts(None if options.quick else KEPT)
+    has_failed = False
+    for name in [] if options.page_only else options.only:
+        measure, goals = MEASURES[name]
         folder = Path(tempfile.mkdtemp(prefix=f"bytes-migrator-{name}-", dir=options.folder))
+        seed = counts.next_seed(goals)
+        say(f"{name}: seed {seed}")
         try:
-            for figure in MEASURES[name](folder, sizes):
-                say(f"{name}: {figure.goal}: {figure.reached}")
-                figures.append(figure)
+            for go in measure(Trial(folder, sizes, seed)):
+                counts.add(replace(go, seed=seed, date=datetime.date.today().isoformat(), commit=_commit()))
+                say(f"{name}: {GOALS[go.goal].title}: {go.wrong} wrong of {go.tried:,} {go.said}")
+                has_failed |= go.wrong > 0
         finally:
             subprocess.run(["umount", "-q", *folder.glob("mounted*")], check=False, capture_output=True)
             shutil.rmtree(folder, ignore_errors=True)
-    held_by_tests = [
-        Figure(goal, wanted, f"not measured here: {why}", None) for goal, (wanted, why) in ELSEWHERE.items()
-    ]
-    document = table([*figures, *held_by_tests], time.monotonic() - began)
-    if options.output:
-        options.output.write_text(insert(options.output.read_text() if options.output.exists() else "", document))
-    else:
+    document = table(GOALS, counts.goes)
+    if options.quick:
         sys.stdout.write(document)
-    return 1 if any(figure.is_met is False for figure in figures) else 0
+    else:
+        PAGE.write_text(insert(PAGE.read_text(encoding="utf-8"), document), encoding="utf-8")
+    return 1 if has_failed else 0
+
+
+def _commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+COUNTS_OF_OPTIONS = {
+    "kills": "random kills (200)",
+    "soak_files": "small files of the day's form, each way (20,000)",
+    "instants": "power cuts of each way and file system (20)",
+    "points": "about so many crash points of each way and server (all)",
+    "ledgers": "damaged ledgers (100)",
+    "machines": "walks of each state machine, of up to 500 steps (20)",
+}
 
 
 def _options(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/reliability", description=__doc__)
     parser.add_argument("--only", type=lambda given: given.split(","), default=list(MEASURES), help=",".join(MEASURES))
-    parser.add_argument("--quick", action="store_true", help="small, in some minutes: to see that it works")
-    parser.add_argument("--kills", type=int, help="random kills (200)")
-    parser.add_argument("--soak-files", type=int, help="small files of the day's form, each way (20,000)")
-    parser.add_argument("--instants", type=int, help="power cuts of each way and file system (20)")
-    parser.add_argument("--points", type=int, help="about so many crash points each way (all)")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write the table between this file's marks")
+    parser.add_argument(
+        "--quick", action="store_true", help="small, in some minutes, and not counted: to see that it works"
+    )
+    parser.add_argument(
+        "--page-only", action="store_true", help="measure nothing; write the page from what was counted"
+    )
+    for name, what in COUNTS_OF_OPTIONS.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N", help=what)
     parser.add_argument("--folder", type=Path, help="where data and servers lie while it runs (the system's)")
     options = parser.parse_args(words)
     if unknown := set(options.only) - MEASURES.keys():

@@ -91,8 +91,21 @@ class Figures:
         return self.kills.total()
 
     @property
+    def wrong(self) -> list[str]:
+        """All that should not have been, in sentences."""
+        named = {
+            "lost": self.lost,
+            "torn": self.torn,
+            "twice": self.duplicates,
+            "temporary file left": self.temporaries,
+            "upload left": self.uploads,
+            "else": self.others,
+        }
+        return [f"{what}: {line}" for what, lines in named.items() for line in lines]
+
+    @property
     def faultless(self) -> bool:
-        return not any((self.lost, self.torn, self.duplicates, self.temporaries, self.uploads, self.others))
+        return not self.wrong
 
     def twice(self, direction: str) -> int:
         return max(0, self.moved[direction] - self.contents[direction])

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import command, corpus, oracle
-from tests.soak.images import Image, Impossible, holder, kinds, made, why_not
+from tests.soak.images import KINDS, Image, Impossible, holder, kinds, made, why_not
 from tests.soak.looks import descendants
 from tests.soak.stage import Stage, hidden, say, stage
 
@@ -355,9 +355,7 @@ def _options(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--instants", type=int, default=20, metavar="N", help="of each way on each file system (20)")
     parser.add_argument("--seed", type=int, help="of all that is random but the scheduler (drawn, and printed)")
     parser.add_argument("--way", choices=WAYS, action="append", help="only this one (repeatable)")
-    parser.add_argument(
-        "--only", choices=["ext4", "xfs"], nargs="+", default=["ext4", "xfs"], help="file systems (both)"
-    )
+    parser.add_argument("--only", choices=KINDS, nargs="+", default=KINDS, help="file systems (all)")
     parser.add_argument("--folder", type=Path, help="where images lie while it runs (the system's)")
     parser.add_argument("--control", action="store_true", help="with a syncfs that does nothing: it must find losses")
     return parser.parse_args(words)

@@ -1,0 +1,67 @@
+"""What several goes of a trial come to, on the page and in the file that keeps them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.soak.counts import BEGIN, END, FIRST_SEED, Counts, Go, Goal, insert, table
+from tests.soak.goals import GOALS, KEPT, MEASURES, PAGE
+
+GOAL = {"kills": Goal("random kills", "0 lost", "kills", 1000)}
+CLEAN = Go("kills", 400, 0, seed=26, date="2026-11-01")
+FAULTY = Go("kills", 300, 2, seed=27, date="2026-11-02")
+ROOT = Path(__file__).parents[3]
+
+
+def row(*goes: Go) -> list[str]:
+    return [cell.strip() for cell in table(GOAL, goes).splitlines()[2].strip("|").split("|")][2:]
+
+
+def test_goes_add_up_until_there_are_enough() -> None:
+    assert row() == ["not yet", "–"]
+    assert row(CLEAN) == ["0 wrong of 400 kills, 2026-11-01", "not yet: 1,000"]
+    later = replace(CLEAN, tried=600, date="2026-11-05")
+    assert row(CLEAN, later) == ["0 wrong of 1,000 kills, 2 goes, 2026-11-01 to 2026-11-05", "yes"]
+
+
+def test_after_a_fault_what_was_tried_before_counts_no_more() -> None:
+    assert row(CLEAN, FAULTY) == ["2 wrong of 300 kills, 2026-11-02", "**no**"]
+    assert row(CLEAN, FAULTY, CLEAN) == [
+        "0 wrong of 400 kills, 2026-11-01; 2 wrong of 300 on 2026-11-02, mended since",
+        "not yet: 1,000",
+    ]
+
+
+@given(st.lists(st.tuples(st.integers(1, 500), st.integers(0, 1))))
+def test_a_goal_is_met_by_nothing_but_enough_without_a_fault(goes: list[tuple[int, int]]) -> None:
+    made = [Go("kills", tried, wrong, date="2026-11-01") for tried, wrong in goes]
+    since = []
+    for tried, wrong in goes:
+        since = [] if wrong else [*since, tried]
+    assert (row(*made)[1] == "yes") == (sum(since) >= 1000)
+
+
+def test_what_is_kept_reads_back_and_each_go_has_another_seed(tmp_path: Path) -> None:
+    counts = Counts(tmp_path / "counts.ndjson")
+    assert counts.next_seed(["kills"]) == FIRST_SEED
+    for go in (CLEAN, FAULTY):
+        counts.add(go)
+    again = Counts(tmp_path / "counts.ndjson")
+    assert again.goes == [CLEAN, FAULTY]
+    assert again.next_seed(["kills"]) == 28
+    assert again.next_seed(["another"]) == FIRST_SEED
+
+
+def test_the_page_is_what_was_counted() -> None:
+    page = (ROOT / PAGE).read_text(encoding="utf-8")
+    assert insert(page, table(GOALS, Counts(ROOT / KEPT).goes)) == page
+    assert page.count(BEGIN) == page.count(END) == 1
+
+
+def test_each_goal_has_a_trial() -> None:
+    measured = [goal for _, goals in MEASURES.values() for goal in goals]
+    assert sorted(measured) == sorted(GOALS)
