@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 
 from migrator.checks.sample import VerifySample
+from migrator.checks.verify_tracking import Proofs
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.cancellation import Flag, StopFlag
 from migrator.core.entities import FinishedFolder, ProvenShard, Provisional, RawId, Shard, UnfinishedUpload
@@ -15,9 +16,10 @@ from migrator.core.outcomes import Outcome
 from migrator.core.protocols import Sink, Source, Target
 from migrator.sync.channel import Acknowledgements, Line
 from migrator.sync.coordinator import Coordinator, Observer, Totals
+from migrator.sync.folder_tracking import FolderTracker
 from migrator.sync.messages import Event, ProgressEvent, Unit, UploadBegan, UploadEnded
+from migrator.sync.pass_settings import Pass
 from migrator.sync.rules import BY_CONTENT, Rules
-from migrator.sync.shard_pass import Pass, Proofs
 from migrator.sync.worker import Worker
 from migrator.transfer.batch_sink import BatchSink
 from migrator.transfer.file_copier import FileCopier
@@ -159,8 +161,7 @@ def run_pass(
         clock_ns=(clock or Clock()).ns,
         ages=ages,
         sample=sample,
-        proofs=proofs,
-        remembers=proofs is None,
+        tracking=FolderTracker if proofs is None else proofs.track,
         pick=pick,
     )
     organizations = list(source.organizations(lambda notice: None))

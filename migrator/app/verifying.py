@@ -22,6 +22,7 @@ from migrator.app.store_factory import End, as_refusal, held_ledger_of, patience
 from migrator.app.worker_config import VerifyConfig, WorkerConfig
 from migrator.checks.sample import VerifySample, draw
 from migrator.checks.verify import SAMPLED, Level
+from migrator.checks.verify_tracking import Proofs
 from migrator.config.settings import DiskLocation, Location, Locations, S3Location, Setting
 from migrator.core.errors import SettingsError
 from migrator.core.outcomes import Denial, Finding, FindingStatus
@@ -34,7 +35,6 @@ from migrator.sync.counter import SourceCounter
 from migrator.sync.manifest import Manifest, ManifestShards
 from migrator.sync.preflight import SourceLook, as_forced, look_at_source
 from migrator.sync.rules import AGAINST_SUMS, PROOF, PROOF_BY_SIZE, Rules
-from migrator.sync.shard_pass import Proofs
 
 RELIED_UPON_SECONDS = 7 * 86_400.0
 """A shard that was proven longer ago is read again, whatever the listings say."""

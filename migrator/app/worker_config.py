@@ -11,6 +11,7 @@ from migrator.app.options import MOST_JOBS, Options, Prepared
 from migrator.app.store_factory import End, reading, writing
 from migrator.checks.sample import VerifySample
 from migrator.checks.verify import AgainstManifest, Level, Prove, Prover, Proves
+from migrator.checks.verify_tracking import Proofs
 from migrator.config.limits import Limits
 from migrator.config.settings import DiskLocation, Location, S3Location
 from migrator.config.time_filter import ANY_AGE, Ages
@@ -24,10 +25,12 @@ from migrator.stores.manifest import ManifestSource
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.sync.channel import Line
 from migrator.sync.dry_run import Rehearse
+from migrator.sync.folder_tracking import FolderTracker
 from migrator.sync.manifest import Manifest
 from migrator.sync.messages import UnitEnded
+from migrator.sync.pass_settings import Pass
 from migrator.sync.rules import BY_CONTENT, BY_SIZE, Rules
-from migrator.sync.shard_pass import Pass, Proofs
+from migrator.sync.tracking import NoTracking
 from migrator.sync.worker import Units, Worker, unexpected
 from migrator.transfer.batch_sink import BatchSink
 from migrator.transfer.file_copier import FileCopier
@@ -200,7 +203,7 @@ def pass_of(recipe: WorkerConfig, source: Source, target: Source, sink: Sink, st
         refused=recipe.refused,
         settle_ns=int(recipe.settle * 1e9),
         stopping=stopping,
-        remembers=recipe.writes and recipe.remembers,
+        tracking=FolderTracker if recipe.writes and recipe.remembers else NoTracking,
         ages=recipe.ages,
         lists_extra=recipe.lists_extra,
         tells_copied=recipe.tells_copied,
@@ -211,7 +214,9 @@ def pass_of(recipe: WorkerConfig, source: Source, target: Source, sink: Sink, st
     proving = recipe.proving
     if proving is None:
         return whole
-    return replace(whole, rules=proving.rules, refusal=proving.rules, sample=proving.sample, proofs=proving.proofs)
+    return replace(
+        whole, rules=proving.rules, refusal=proving.rules, sample=proving.sample, tracking=proving.proofs.track
+    )
 
 
 def _without_keys(location: Location) -> Location:

@@ -80,12 +80,14 @@ def holds(finished: FinishedFolder, targets: Iterable[Entry | None]) -> bool:
 class FolderWork:
     """An index folder while a pass works through it: what has to be known to call it finished.
 
-    `was_own`: all that is at the target under names of the source is this program's own, as the ledger knows.
+    `was_own`: all that is at the target under names of the source is this program's own, as the ledger knows. `own_up_to_ns`: so is what
+    did not change at the source since then; -1 where nothing is.
     """
 
     prefix: str
     is_open: bool = True
     was_own: bool = False
+    own_up_to_ns: int = -1
     newest_ns: int = 0
     _scanned: int = 0
     _listed: list[str] = field(default_factory=list)

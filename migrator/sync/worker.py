@@ -9,7 +9,9 @@ from migrator.core.errors import AccessDenied, BucketClosed, Interrupted, Migrat
 from migrator.core.outcomes import Notice, NoticeKind, Step
 from migrator.sync.channel import Line
 from migrator.sync.messages import Closed, ProgressEvent, Survey, Unit, UnitEnded
-from migrator.sync.shard_pass import Pass, ShardPass
+from migrator.sync.pass_settings import Pass
+from migrator.sync.shard_pass import ShardPass
+from migrator.sync.survey import survey
 
 _SHARDS_OPEN = 3
 _STEPS_BEFORE_ANSWERS = 256
@@ -123,7 +125,7 @@ class Worker:
             return False
         try:
             if isinstance(unit, Survey):
-                for event in self._pass.survey(unit, self._tell):
+                for event in survey(self._pass, unit, self._tell):
                     self._tell(event)
             else:
                 self._line.learn(unit.uploads)

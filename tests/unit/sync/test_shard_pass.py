@@ -7,6 +7,7 @@ from operator import itemgetter
 import pytest
 
 from migrator.checks.verify import Level, Prove, Prover
+from migrator.checks.verify_tracking import Proofs
 from migrator.config.time_filter import Ages
 from migrator.core.cancellation import StopFlag
 from migrator.core.entities import Provisional, RawFile, RawId, Shard
@@ -14,8 +15,8 @@ from migrator.core.errors import MustStop, Unavailable
 from migrator.core.outcomes import Notice, NoticeKind, Outcome
 from migrator.sync.coordinator import Totals
 from migrator.sync.dry_run import Rehearse
+from migrator.sync.event_draft import TOLD_AFTER_RESULTS
 from migrator.sync.rules import BY_CONTENT, BY_SIZE, PROOF, Rules
-from migrator.sync.shard_pass import TOLD_AFTER_RESULTS, Proofs
 from tests.backends import raw_id
 from tests.fakes import Clock, FailingStore, Schedule, TellingStore, quick_patience
 from tests.memory_store import MemoryStore

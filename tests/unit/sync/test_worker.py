@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.checks.verify import Level, Prove, Prover
+from migrator.checks.verify_tracking import Proofs
 from migrator.core.cancellation import StopFlag
 from migrator.core.entities import RawFile, Shard
 from migrator.core.errors import MigratorError, MustStop, Unavailable
@@ -18,10 +19,11 @@ from migrator.core.outcomes import Outcome, Step
 from migrator.core.protocols import Sink, SinkAnswer
 from migrator.core.tally import Tally
 from migrator.sync.channel import Acknowledgements, Line
+from migrator.sync.folder_tracking import FolderTracker
 from migrator.sync.manifest import ManifestShards
 from migrator.sync.messages import Assignment, Event, ProgressEvent, Survey, Unit, UnitEnded
+from migrator.sync.pass_settings import Pass
 from migrator.sync.rules import BY_CONTENT, PROOF
-from migrator.sync.shard_pass import Pass, Proofs
 from migrator.sync.worker import Worker
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule, quick_patience
@@ -110,6 +112,7 @@ def work(
         refused=frozenset(),
         settle_ns=0,
         stopping=flag,
+        tracking=FolderTracker,
     )
     events: list[Event] = []
     Worker(whole, units, Line(events.append, 0, Acknowledgements(1), flag)).run()
@@ -210,8 +213,7 @@ def test_a_sheet_that_cannot_be_written_ends_its_unit_too(tmp_path: Path) -> Non
         refused=frozenset(),
         settle_ns=0,
         stopping=flag,
-        remembers=False,
-        proofs=Proofs(key="key", rests_ns=0, sheets=ManifestShards(tmp_path / "gone")),
+        tracking=Proofs(key="key", rests_ns=0, sheets=ManifestShards(tmp_path / "gone")).track,
     )
     events: list[Event] = []
     Worker(whole, Units(units_of()), Line(events.append, 0, Acknowledgements(1), flag)).run()
