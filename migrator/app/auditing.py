@@ -13,7 +13,8 @@ from pathlib import Path
 from migrator.app.audit_bytes_calls import what_bytes_can_do
 from migrator.app.options import MOST_JOBS, Options, Stopping, Watch
 from migrator.app.ownership import bytes_user, why_closed
-from migrator.app.store_factory import patience_of, reading
+from migrator.app.planning import refuse_idle_limits
+from migrator.app.store_factory import patience_of, reading, throttle_of
 from migrator.checks.audit.audit import Audit, Audited, AuditedEnds, AuditSample, Kind, moment_of
 from migrator.checks.audit.bytes_api import BytesApi, RawFileAnswer, Reply
 from migrator.checks.audit.content_check import RecordProver
@@ -63,14 +64,17 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
     opener = _opener(settings) if wish.contents else None
     api = _signed_in(settings, wish.api) if wish.api else None
     sample = AuditSample(wish.sample, wish.seed) if api is not None else None
-    patience = patience_of(options, stopping.event)
+    refuse_idle_limits([end for end in (settings.source, settings.target) if end is not None], options, writes=False)
+    patience, throttle = patience_of(options, stopping.event), throttle_of(options, stopping.event)
     tell = _tell_all(watch(None))
     with ExitStack() as stack:
         wanted = _wanted(wish, options)
         where, rows = stack.enter_context(_rows(named.value, named.origin, wanted))
         rows = _not_empty(rows, where, options, is_part=bool(wish.ages or wanted.organizations))
-        target = stack.enter_context(reading(settings.target, patience))
-        source = stack.enter_context(reading(settings.source, patience)) if settings.source is not None else None
+        target = stack.enter_context(reading(settings.target, patience, throttle))
+        source = (
+            stack.enter_context(reading(settings.source, patience, throttle)) if settings.source is not None else None
+        )
         prover = None
         if wish.contents:
             lane_for = partial(reading_lane, target, largest_window=MOST_JOBS)

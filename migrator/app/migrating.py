@@ -60,7 +60,7 @@ _COUNTING_AFTER_STOP_SECONDS = 5.0
 def plan(locations: Locations, options: Options, watch: Watch, stopping: Stopping) -> Report:
     """What `migrate` would do. Writes nothing: not to disk, not to S3. Raises MigratorError."""
     started = time.monotonic()
-    refuse_idle_limits(locations, options)
+    refuse_idle_limits((locations.source, locations.target), options)
     deadline = deadline_of(options, stopping)
     patience, throttle = patience_of(options, stopping.event), throttle_of(options, stopping.event)
     opened = reading(locations.source, patience, throttle), reading(locations.target, patience, throttle)
@@ -123,7 +123,7 @@ def migrate(
         ledger.record_problems(run_id, prepared.look.problems)
         recipe = WorkerConfig.of(prepared, options, run_id=run_id, abilities=abilities)
         engine = stack.enter_context(engine_of(recipe, options, prepared.look.organizations, throttle, stopping.event))
-        source = stack.enter_context(reading(locations.source, patience_of(options, stopping.event)))
+        source = stack.enter_context(reading(locations.source, patience_of(options, stopping.event), throttle))
         known = record.counted_earlier(fingerprint_of(locations, options))
         ahead = stack.enter_context(SourceCounter(source, prepared.look.organizations, options.ages, known))
         record.ahead = ahead

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -162,7 +162,7 @@ def prepare_to_migrate(locations: Locations, options: Options, stopping: Stoppin
         CannotStart: If an error is found that is not forced, or a bucket is missing and none may be made.
         SettingsError: If an option applies to neither end.
     """
-    refuse_idle_limits(locations, options)
+    refuse_idle_limits((locations.source, locations.target), options)
     patience, throttle = patience_of(options, stopping.event), throttle_of(options, stopping.event)
     opened = reading(locations.source, patience, throttle), reading(locations.target, patience, throttle)
     with opened[0] as source, opened[1] as target:
@@ -224,19 +224,27 @@ def undated_in(totals: Totals, source: object) -> int:
     return totals.shape.undated if isinstance(source, S3Location) else 0
 
 
-def refuse_idle_limits(locations: Locations, options: Options) -> None:
-    """Refuse a limit that applies to neither end: no option is silently ignored.
+def refuse_idle_limits(ends: Iterable[Location], options: Options, *, writes: bool = True) -> None:
+    """Refuse a limit that applies to no end: no option is silently ignored. `writes` is whether the command writes to a disk.
 
     Raises:
-        SettingsError: If --max-requests is given and both ends are disks.
+        SettingsError: If no end is on S3, and --max-requests is given, or --bandwidth where nothing is written.
     """
-    has_s3 = any(isinstance(location, S3Location) for location in (locations.source, locations.target))
-    if options.limits.requests is not None and not has_s3:
+    if any(isinstance(end, S3Location) for end in ends):
+        return
+    if options.limits.bandwidth is not None and not writes:
         raise SettingsError(
             "option-without-end",
-            "--max-requests applies to neither end.",
-            why="It limits requests to S3, and both ends are disks.",
-            cure="Leave it out, or limit the bytes with --bandwidth.",
+            "--bandwidth applies to no end.",
+            why="It limits what is read from S3, and nothing here is on S3.",
+            cure="Leave it out.",
+        )
+    if options.limits.requests is not None:
+        raise SettingsError(
+            "option-without-end",
+            "--max-requests applies to no end.",
+            why="It limits requests to S3, and nothing here is on S3.",
+            cure=f"Leave it out{', or limit the bytes with --bandwidth' if writes else ''}.",
         )
 
 

@@ -44,7 +44,7 @@ def prune(
 ) -> PruneReport:
     """Prove, and delete what is proven if the number is confirmed. Raises MigratorError where nothing was deleted."""
     started, run_id = time.monotonic(), new_run_id()
-    refuse_idle_limits(locations, options)
+    refuse_idle_limits((locations.source, locations.target), options, writes=False)
     refuse_unknown(wish.place, options)
     patience, throttle = patience_of(options, stopping.event), throttle_of(options, stopping.event)
     with ExitStack() as stack:

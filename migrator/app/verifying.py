@@ -12,10 +12,10 @@ from pathlib import Path
 from migrator.app.bytes_calls import refusals_known
 from migrator.app.dask_setup import key_findings
 from migrator.app.engine_factory import engine_of
-from migrator.app.migrating import new_run_id
+from migrator.app.migrating import deadline_of, new_run_id
 from migrator.app.options import MOST_JOBS, Options, Stopping, Watch, are_parted
 from migrator.app.ownership import Ownership
-from migrator.app.planning import first_look, undated_findings, undated_in
+from migrator.app.planning import first_look, refuse_idle_limits, undated_findings, undated_in
 from migrator.app.reporting import buckets_of, totals_of
 from migrator.app.run_state import ProofRecord, known_findings
 from migrator.app.store_factory import End, as_refusal, held_ledger_of, patience_of, reading, throttle_of
@@ -35,6 +35,7 @@ from migrator.sync.counter import SourceCounter
 from migrator.sync.manifest import Manifest, ManifestShards
 from migrator.sync.preflight import SourceLook, as_forced, look_at_source
 from migrator.sync.rules import AGAINST_SUMS, PROOF, PROOF_BY_SIZE, Rules
+from migrator.transfer.throttle import Throttle
 
 RELIED_UPON_SECONDS = 7 * 86_400.0
 """A shard that was proven longer ago is read again, whatever the listings say."""
@@ -86,6 +87,7 @@ def verify_both(
     """Hold the target against the source. Writes to neither. Raises MigratorError."""
     if asked.manifest is not None:
         _refuse_manifest_inside(asked.manifest, (locations.source, locations.target))
+    refuse_idle_limits((locations.source, locations.target), options, writes=False)
     ends = _Ends(
         source=locations.source,
         target=locations.target,
@@ -96,8 +98,9 @@ def verify_both(
         proves=what_it_proves(asked.level, locations),
         rules=PROOF_BY_SIZE if asked.level is Level.SIZE else PROOF,
     )
-    patience = patience_of(options, stopping.event)
-    with reading(locations.source, patience) as source, reading(locations.target, patience) as target:
+    patience, throttle = patience_of(options, stopping.event), throttle_of(options, stopping.event)
+    opened = reading(locations.source, patience, throttle), reading(locations.target, patience, throttle)
+    with opened[0] as source, opened[1] as target:
         prepared = first_look(locations, options, source, target, to_write=False)
         sample = _sample(source, prepared.look, options, asked, stopping)
     known = refusals_known(locations.target, prepared.buckets_there, locations, options)
@@ -109,7 +112,7 @@ def verify_both(
         denied=prepared.denied,
         sample=sample,
     )
-    return _verify(seen, options, asked, watch, stopping)
+    return _verify(seen, options, asked, watch, stopping, throttle)
 
 
 def verify_against(
@@ -117,6 +120,7 @@ def verify_against(
 ) -> Verification:
     """Hold one end, the target of `end`, against a manifest. Raises MigratorError."""
     location = end.target
+    refuse_idle_limits((location,), options, writes=False)
     manifest = Manifest(path)
     ends = _Ends(
         source=manifest,
@@ -132,7 +136,7 @@ def verify_against(
         look = look_at_source(source, ends.names[0], options.organizations, allow_empty=False)
         sample = _sample(source, look, options, asked, stopping)
     seen = _Preflight(ends=ends, look=look, findings=end.findings, refused=frozenset(), sample=sample)
-    return _verify(seen, options, asked, watch, stopping)
+    return _verify(seen, options, asked, watch, stopping, throttle_of(options, stopping.event))
 
 
 def what_it_proves(level: Level, locations: Locations) -> str:
@@ -157,7 +161,9 @@ def what_it_proves(level: Level, locations: Locations) -> str:
     return f"what was read at the {read} has the digest (ETag or stored checksum) that the {keeper}'s server keeps. {unseen}"
 
 
-def _verify(seen: _Preflight, options: Options, asked: VerifyRequest, watch: Watch, stopping: Stopping) -> Verification:
+def _verify(
+    seen: _Preflight, options: Options, asked: VerifyRequest, watch: Watch, stopping: Stopping, throttle: Throttle
+) -> Verification:
     started, run_id = time.monotonic(), new_run_id()
     ends, look, sample = seen.ends, seen.look, seen.sample
     totals = totals_of(look)
@@ -171,14 +177,14 @@ def _verify(seen: _Preflight, options: Options, asked: VerifyRequest, watch: Wat
         if sheets is not None:
             sheets.prepare()
         recipe = _recipe_of(seen, options, asked, run_id, proofs)
-        throttle = throttle_of(options, stopping.event)
         engine = stack.enter_context(engine_of(recipe, options, look.organizations, throttle, stopping.event))
-        source = stack.enter_context(reading(ends.source, patience_of(options, stopping.event)))
+        source = stack.enter_context(reading(ends.source, patience_of(options, stopping.event), throttle))
         ahead = None
         if sample is None and asked.shows_progress:  # counting costs a fifth of a core
             ahead = stack.enter_context(SourceCounter(source, look.organizations, options.ages))
+        observers = (*watch(ahead), *deadline_of(options, stopping))
         coordinator = Coordinator(
-            engine=engine, memory=record, observers=watch(ahead), totals=totals, stopping=stopping.event
+            engine=engine, memory=record, observers=observers, totals=totals, stopping=stopping.event
         )
         access = Ownership(ends.target, options, stopping=stopping.event)
         for told in access.events():
@@ -204,6 +210,7 @@ def _recipe_of(seen: _Preflight, options: Options, asked: VerifyRequest, run_id:
         jobs=options.jobs or MOST_JOBS,
         patience=options.patience,
         ages=options.ages,
+        limits=options.limits,
         parted=are_parted((seen.ends.source, seen.ends.target)) and len(seen.look.organizations) > 1,
         denied=seen.denied,
         proving=VerifyConfig(level=asked.level, rules=seen.ends.rules, sample=seen.sample, proofs=proofs),

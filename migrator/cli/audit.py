@@ -23,6 +23,7 @@ from migrator.cli.options import (
     options_of,
     overrides_of,
     owner_option,
+    rate_options,
     report_option,
 )
 from migrator.cli.output import answer, stdout_columns
@@ -55,6 +56,7 @@ _SAMPLE = 20
 @option("--sample", type=click.IntRange(1, 100_000), help=f"How many raw files --api asks for. Default: {_SAMPLE}.")
 @option("--seed", type=click.IntRange(0), help="Draws the same sample again. Default: another one each time.")
 @option("--jobs", type=click.IntRange(1, 64), help="At most so many contents are read at once. Default: 8.")
+@rate_options
 @option(
     "--probe", is_flag=True, help="Also try Bytes' own calls on each bucket with raw files; this writes a small object."
 )

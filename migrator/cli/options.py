@@ -166,7 +166,7 @@ _TRANSFER_OPTIONS = (
 )
 
 
-_LIMIT_OPTIONS = (
+_RATE_OPTIONS = (
     option(
         "--bandwidth",
         metavar="RATE",
@@ -175,6 +175,10 @@ _LIMIT_OPTIONS = (
     option(
         "--max-requests", metavar="RATE", help="At most so many requests to S3 a second, over all processes: 500/s."
     ),
+)
+
+_LIMIT_OPTIONS = (
+    *_RATE_OPTIONS,
     option(
         "--max-duration",
         metavar="TIME",
@@ -224,6 +228,11 @@ def location_options(command: Command) -> Command:
 def transfer_options(command: Command) -> Command:
     """Add the options on how raw files are copied."""
     return _with(_TRANSFER_OPTIONS, command)
+
+
+def rate_options(command: Command) -> Command:
+    """Add the options that limit bandwidth and requests: for a command that cannot resume."""
+    return _with(_RATE_OPTIONS, command)
 
 
 def limit_options(command: Command) -> Command:

@@ -15,6 +15,7 @@ from migrator.cli.options import (
     age_options,
     end_of,
     engine_options,
+    limit_options,
     location_options,
     locations_of,
     option,
@@ -75,6 +76,7 @@ from migrator.reports.text.verify import Verification, verification_as_json, ver
     type=click.IntRange(1, 1024),
     help="At most so many requests at once, over all processes (default: tuned automatically).",
 )
+@limit_options
 def verify(**given: Any) -> int:
     """Prove that what is at the target is what is at the source. Writes to neither.
 

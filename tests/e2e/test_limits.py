@@ -13,6 +13,7 @@ from tests.e2e import ends
 from tests.e2e.ends import MIGRATE
 from tests.e2e.gate import gate_before
 from tests.faults.without_wire import without_pycurl
+from tests.recorded import save, saved
 from tests.servers import S3Server
 
 KB = 1_000
@@ -75,6 +76,39 @@ def test_a_run_that_ends_at_its_limit_goes_on_where_it_was(
     oracle.assert_same_contents(oracle.disk_state(data), oracle.s3_state(weed.client(), naming))
 
 
+def test_a_verification_keeps_its_limits_and_goes_on_where_it_was(
+    weed: S3Server, fresh_names: FreshNames, tmp_path: Path
+) -> None:
+    data, naming = tmp_path / "data", ends.single(fresh_names)
+    corpus.make_store(data, {"alpha": 50, "b1": 30}, sizes=10 * KB)
+    both = ("--from", data, "--to", ends.template(naming))
+    migrate(*both, server=weed)
+    content = ("verify", *both, "--level", "content", "--json", "--no-progress")
+    limited = command.run(*content, "--bandwidth", "800kB/s", env=weed.env()).expect(0).json()
+    assert limited["totals"]["proven"]["files"] == 80
+    assert limited["seconds"] >= 79 * 10 * KB / (800 * KB) * _ROUNDING
+    broken_off = command.run(*content, "--bandwidth", "100kB/s", "--max-duration", "0.3s", env=weed.env())
+    told = broken_off.expect(7).json()
+    assert told["interrupted_by"] == "max-duration"
+    assert told["totals"]["proven"]["files"] < 80
+
+
+def test_an_audit_keeps_its_limits(weed: S3Server, fresh_names: FreshNames, tmp_path: Path) -> None:
+    data, naming = tmp_path / "data", ends.single(fresh_names)
+    files = saved({"alpha": 60})
+    save(data, files)
+    migrate("--from", data, "--to", ends.template(naming), server=weed)
+    rows = tmp_path / "rows.csv"
+    in_order = sorted((one.row for one in files), key=lambda row: row.raw_id)
+    lines = [f"{row.raw_id},alpha,{row.secure_hash},{row.ended_at.isoformat()}" for row in in_order]
+    rows.write_text("\n".join(["id,organization,secure_hash,ended_at", *lines, ""]))
+    sizes = [len(one.content) for one in files]
+    words = ("audit", "--to", ends.template(naming), "--level", "content", "--database", rows, "--json")
+    told = command.run(*words, "--bandwidth", "80kB/s", env=weed.env()).expect(0).json()
+    assert ends.files(told) == {"rows": 60, "readable": 60}
+    assert told["seconds"] >= (sum(sizes) - max(sizes)) / (80 * KB) * _ROUNDING
+
+
 def test_a_limit_that_is_not_reached_changes_nothing(weed: S3Server, fresh_names: FreshNames, tmp_path: Path) -> None:
     data = tmp_path / "data"
     corpus.make_store(data, {"alpha": 20})
@@ -82,6 +116,16 @@ def test_a_limit_that_is_not_reached_changes_nothing(weed: S3Server, fresh_names
     limits = ("--max-duration", "1h", "--bandwidth", "00:00-24:00 1GB/s", "--max-requests", "100000/s")
     told = migrate("--from", data, "--to", target, *limits, server=weed)
     assert (told["interrupted_by"], told["exit_status"]) == (None, 0)
+
+
+@pytest.mark.parametrize("name", ["verify", "prune"])
+@pytest.mark.parametrize("limit", [("--bandwidth", "1MB/s"), ("--max-requests", "5/s")])
+def test_commands_that_only_read_disks_refuse_limits_of_s3(name: str, limit: tuple[str, str], tmp_path: Path) -> None:
+    for folder in ("data", "fresh"):
+        corpus.make_store(tmp_path / folder, {"alpha": 2})
+    words = ("--from", tmp_path / "data", "--to", tmp_path / "fresh", "--json", "--no-progress")
+    told = command.run(name, *words, *limit).expect(2).json()
+    assert told["error"]["name"] == "option-without-end"
 
 
 @pytest.mark.parametrize(
