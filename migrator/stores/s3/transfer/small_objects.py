@@ -149,7 +149,7 @@ class SmallObjectLane:
 
     def carried(self, timeout: float) -> Iterator[Carried]:
         """What has ended; waits up to `timeout` seconds for the first."""
-        unpaid = self._throttle.seconds_until(self._paid_at)
+        unpaid = self._throttle.seconds_until(self._paid_at) if self._paid_at else 0.0
         timeout = min(timeout, unpaid) if unpaid else timeout
         if self.under_way:
             self._take_ended(0.0 if self._ended else timeout)
