@@ -161,7 +161,7 @@ class Scene:
         """`switch` with own commands; the locations are left to `more`."""
         stop, start = (f"sh {shlex.quote(str(self.control))} {word}" for word in ("stop", "start"))
         own = ("--stop", stop, "--start", start, "--settings", str(self.env_file))
-        return ("switch", "--yes", *own, "--api", self.url, "--settle", "0", *more)
+        return ("switch", "--yes", *own, "--api", self.url, "--settle", "0", "--new-within", "0", *more)
 
     def to_s3(self, *more: str) -> tuple[Any, ...]:
         return self.words("--to", str(self.new_env), *more)

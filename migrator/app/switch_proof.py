@@ -90,24 +90,33 @@ def prove(
 
     Raises:
         MustStop: If it does not give one as it was.
-    """  # noqa: DOC501 made by _not_given
+    """  # noqa: DOC501 made by not_given
     for raw_file, digest in baseline.digests.items():
         served = api.content_of(raw_file.raw_id)
         if served.status != 200 or served.sha256 != digest:
-            raise _not_given(api, raw_file, served.status)
-    middleware = layer_of(settings).get(MIDDLEWARE)
-    is_plain = middleware is None or middleware.value == IDENTITY
-    unknown = 0
+            raise not_given(api, raw_file, served.status)
+    compares, unknown = is_plain(settings), 0
     for raw_file in newest:
         served = api.content_of(raw_file.raw_id)
         if served.status == 404 and to_s3:  # on S3, 404 comes from Bytes' database alone: a missing object is 500
             unknown += 1
-        elif served.status != 200 or (is_plain and served.sha256 != _sha256_at(source, raw_file)):
-            raise _not_given(api, raw_file, served.status)
+        elif served.status != 200 or (compares and served.sha256 != sha256_at(source, raw_file)):
+            raise not_given(api, raw_file, served.status)
     return Proven(old=len(baseline.digests), newest=len(newest) - unknown, unknown=unknown)
 
 
-def _sha256_at(source: Source, raw_file: RawFile) -> str:
+def is_plain(settings: Sequence[Setting]) -> bool:
+    """Return whether Bytes stores what it gives: with another middleware than the default one, it stores ciphertext."""
+    middleware = layer_of(settings).get(MIDDLEWARE)
+    return middleware is None or middleware.value == IDENTITY
+
+
+def sha256_at(source: Source, raw_file: RawFile) -> str:
+    """Return the SHA-256 of what lies there, "" where nothing does.
+
+    Raises:
+        MustStop: If it cannot be read.
+    """
     digest = hashlib.sha256()
     try:
         entry = source.stat(raw_file)
@@ -122,7 +131,8 @@ def _sha256_at(source: Source, raw_file: RawFile) -> str:
     return digest.hexdigest()
 
 
-def _not_given(api: BytesApi, raw_file: RawFile, status: int) -> MustStop:
+def not_given(api: BytesApi, raw_file: RawFile, status: int) -> MustStop:
+    """Return the error for a raw file that Bytes does not give as it is."""
     said = f"HTTP {status}" if status not in (0, 200) else "another content" if status else "nothing"
     return MustStop(
         "switch-proof",

@@ -13,12 +13,13 @@ from migrator.app.migrating import migrate
 from migrator.app.options import Options, Stopping, Watch
 from migrator.app.planning import prepare_to_migrate
 from migrator.app.store_factory import patience_of, reading
+from migrator.app.switch_new_files import NewPlace, gives_new_one
 from migrator.app.switch_plan import Planned, refuse_what_doctor_refuses
 from migrator.app.switch_proof import Baseline, Proven, baseline_of, prove, sampled
 from migrator.app.switch_request import ends_of_plan, swapped
 from migrator.app.watching import READING, Until, why_not_equal
 from migrator.app.watching import watch as follow
-from migrator.config.settings import Locations, S3Location
+from migrator.config.settings import DiskLocation, Locations, S3Location
 from migrator.core.entities import RawFile
 from migrator.core.errors import MigratorError, MustStop
 from migrator.core.outcomes import Outcome
@@ -55,6 +56,7 @@ class _Scene:
     proven: Proven | None = None
     late: int = 0
     unsure: str = ""
+    gave_new: bool | None = None
 
 
 class Switching:
@@ -68,16 +70,20 @@ class Switching:
         *,
         request: Mapping[str, Any],
         sample: int,
+        new_within: float,
         max_downtime: float,
         health_timeout: float,
         watch: Watch,
         say: Say,
         stopping: Stopping,
     ) -> None:
-        """`request` is what the guard gets; `sample` raw files are read, and asked for; times in seconds."""
+        """`request` is what the guard gets; `sample` raw files are read, and asked for.
+
+        `new_within` is how long to wait for a raw file that Bytes saves after its start. Times in seconds.
+        """
         self._planned, self._journal, self._options = planned, journal, options
         self._request, self._sample_size, self._max_downtime = request, sample, max_downtime
-        self._health_timeout = health_timeout
+        self._health_timeout, self._new_within = health_timeout, new_within
         self._watch, self._say, self._stopping = watch, say, stopping
         self._scene = _Scene()
         looked_seconds = planned.proposal.looked_seconds
@@ -108,8 +114,8 @@ class Switching:
         with self._step(SwitchStep.LOOK):
             refuse_what_doctor_refuses(planned.locations, options, probe=True)
         self._begin(SwitchStep.COPY)
+        self._draw_sample()  # before the copying, so that it has nothing that Bytes saves after it
         self._copy()
-        self._draw_sample()
         self._verify_sample(self._options)
         planned.parts.store.stage(planned.old, planned.new, planned.plan.run)
         self._guard = Guard(GUARD_MODULE, self._request)
@@ -157,6 +163,7 @@ class Switching:
         with self._step(SwitchStep.PROVE):
             self._prove()
             self._copy_late_ones()
+            self._prove_new_one()
 
     def _follow_and_stop(self) -> Watched:
         """Follow Bytes until the target is up to date, stop Bytes, and do the last pass with everything open and warm."""
@@ -238,6 +245,33 @@ class Switching:
                 to_s3=isinstance(planned.locations.target, S3Location),
             )
 
+    def _prove_new_one(self) -> None:
+        """Have Bytes give a raw file that it saved since its start, if one comes in time."""
+        planned = self._planned
+        if planned.api is None or not self._new_within:
+            return
+        story = self._journal.story() or Story(planned.plan)
+        times = {one.step: one for one in story.steps}
+        healthy_at = times[SwitchStep.HEALTH].ended or time.time()
+        patience = patience_of(self._options, self._stopping.event)
+        ends = planned.locations.source, planned.locations.target
+        with reading(ends[0], patience) as source, reading(ends[1], patience) as target:
+            place = NewPlace(
+                source=source,
+                target=target,
+                organizations=planned.prepared.look.organizations,
+                since=times[SwitchStep.START].began,
+                on_disk=isinstance(ends[1], DiskLocation),
+            )
+            self._scene.gave_new = gives_new_one(
+                planned.api,
+                place,
+                planned.settings,
+                seconds=healthy_at + self._new_within - time.time(),
+                stopping=self._stopping.event,
+            )
+        self._refuse_stopping()
+
     def _copy_late_ones(self) -> None:
         """Copy what something saved at the old place after the last pass had looked: no raw file may be left there.
 
@@ -316,6 +350,7 @@ class Switching:
             newest=len(self._scene.newest),
             late=self._scene.late,
             unsure=self._scene.unsure,
+            gave_new=self._scene.gave_new,
             baseline_asked=self._scene.baseline.asked,
             proven_old=self._scene.proven.old if self._scene.proven else 0,
             proven_newest=self._scene.proven.newest if self._scene.proven else 0,

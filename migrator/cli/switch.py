@@ -34,8 +34,9 @@ from migrator.config.limits import seconds_of
 from migrator.config.settings import DiskLocation
 from migrator.core.errors import MigratorError, SettingsError
 from migrator.reports.html.switch import proposal_as_html, switched_as_html
-from migrator.reports.report_folder import ReportFolder
+from migrator.reports.report_folder import ReportFolder, refuse_within
 from migrator.reports.text.switch import (
+    Switched,
     proposal_lines,
     rehearsed_as_json,
     rolled_back_lines,
@@ -92,6 +93,13 @@ _ENDS = (
     help="Read so many of the older raw files at both ends, and ask Bytes for them.",
 )
 @option(
+    "--new-within",
+    metavar="TIME",
+    default="1m",
+    show_default=True,
+    help="Wait so long for a raw file that Bytes saves after its start, and ask Bytes for it too; 0 waits for none.",
+)
+@option(
     "--max-downtime",
     metavar="TIME",
     help="Take the switch back where the last pass keeps Bytes stopped for longer"
@@ -110,6 +118,12 @@ _ENDS = (
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Write the plan, or what was done, there: switch.html and switch.json.",
+)
+@option(
+    "--metrics-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the steps and their times there as Prometheus metrics, at the end, however it ended.",
 )
 @option("--back", is_flag=True, help="Go back from the last switch; what Bytes saved meanwhile is copied first.")
 @option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")
@@ -174,7 +188,24 @@ def _switch(given: dict[str, Any], journal: SwitchJournal, options: Options, sto
         say(given, line)
     if not given["yes"]:
         click.confirm("Go on?", abort=True, err=True)
-    switched = Switching(
+    _write_metrics(given, Story(planned.plan), planned)
+    try:
+        switched = _carried_out(given, planned, journal, options, stopping)
+    finally:
+        _write_last_metrics(given, journal, planned)
+    document = switched_as_json(switched)
+    try:
+        _write_report(given, planned, switched_as_html(switched), document)
+    except MigratorError as error:
+        say(given, f"warning: {error}")
+    click.echo(document if given["as_json"] else switched_as_text(switched))
+    return switched.exit_status
+
+
+def _carried_out(
+    given: dict[str, Any], planned: Planned, journal: SwitchJournal, options: Options, stopping: Stopping
+) -> Switched:
+    return Switching(
         planned,
         journal,
         options,
@@ -185,19 +216,32 @@ def _switch(given: dict[str, Any], journal: SwitchJournal, options: Options, sto
             "forced": sorted(options.forced),
         },
         sample=given["sample"],
+        new_within=0.0 if given["new_within"] == "0" else seconds_of(given["new_within"], "--new-within"),
         health_timeout=seconds_of(given["health_timeout"], "--health-timeout"),
         max_downtime=_max_downtime(given, planned),
         watch=watching(given),
         say=lambda text: say(given, text),
         stopping=stopping,
     ).run()
-    document = switched_as_json(switched)
+
+
+def _write_metrics(given: dict[str, Any], story: Story, planned: Planned) -> None:
+    """Write the metrics where they were asked for. Raises SettingsError, CannotStart."""
+    path = given["metrics_file"]
+    if path is not None:
+        from migrator.reports.metrics import write_switch_metrics  # noqa: PLC0415 start-up time is everybody's
+
+        ends = (planned.locations.source, planned.locations.target)
+        refuse_within(path, [end.root for end in ends if isinstance(end, DiskLocation)], "--metrics-file")
+        write_switch_metrics(path, story)
+
+
+def _write_last_metrics(given: dict[str, Any], journal: SwitchJournal, planned: Planned) -> None:
+    """Write them as the journal has them at the end; a metrics file that fails now is no failure of the switch."""
     try:
-        _write_report(given, planned, switched_as_html(switched), document)
+        _write_metrics(given, journal.story() or Story(planned.plan), planned)
     except MigratorError as error:
         say(given, f"warning: {error}")
-    click.echo(document if given["as_json"] else switched_as_text(switched))
-    return switched.exit_status
 
 
 def _planned(given: dict[str, Any], options: Options, stopping: Stopping, earlier: Story | None) -> Planned:

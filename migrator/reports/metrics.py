@@ -18,6 +18,7 @@ from migrator.core.outcomes import Outcome
 from migrator.core.tally import Tally
 from migrator.reports.formatting import shown
 from migrator.reports.report import Report
+from migrator.switch.journal import Story
 from migrator.sync.messages import ProgressEvent
 
 WRITTEN_EVERY_SECONDS = 10.0
@@ -35,7 +36,7 @@ class MetricsFile(Collector):
 
         Raises:
             CannotStart: If it cannot be written.
-        """
+        """  # noqa: DOC501 made by _unwritable
         self._path = path
         self._command = command
         self._tallies: dict[str, Tally] = {}
@@ -54,11 +55,7 @@ class MetricsFile(Collector):
         try:
             write_to_textfile(str(path), self._registry)
         except OSError as error:
-            raise CannotStart(
-                "metrics-file",
-                f"The metrics file {path} cannot be written ({error.strerror}).",
-                cure="Name another with --metrics-file.",
-            ) from error
+            raise _unwritable(path, error) from error
 
     def told(self, told: ProgressEvent) -> None:
         """Add counts and errors of an organization."""
@@ -154,6 +151,60 @@ class MetricsFile(Collector):
             _log.warning("the metrics file cannot be written: %s", self._trouble)
         else:
             self._trouble = ""
+
+
+def write_switch_metrics(path: Path, story: Story) -> None:
+    """Write the steps of a switch with their times as a metrics file.
+
+    Raises:
+        CannotStart: If it cannot be written.
+    """  # noqa: DOC501 made by _unwritable
+    registry = CollectorRegistry()
+    registry.register(_SwitchMetrics(story))
+    try:
+        write_to_textfile(str(path), registry)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+class _SwitchMetrics(Collector):
+    def __init__(self, story: Story) -> None:
+        self._story = story
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by prometheus_client."""
+        story = self._story
+        began = GaugeMetricFamily(
+            f"{PREFIX}_switch_step_start_time_seconds",
+            "When a step of the switch began, since the epoch.",
+            labels=["step"],
+        )
+        took = GaugeMetricFamily(
+            f"{PREFIX}_switch_step_seconds", "How long a step of the switch took that came to its end.", labels=["step"]
+        )
+        for one in story.steps:
+            began.add_metric([one.step.value], one.began)
+            if one.ended is not None:
+                took.add_metric([one.step.value], one.ended - one.began)
+        yield began
+        yield took
+        if story.downtime_seconds is not None:
+            yield _gauge("switch_downtime_seconds", "How long Bytes was stopped.", story.downtime_seconds)
+        if story.ended_at is not None:
+            yield _gauge("switch_end_time_seconds", "When the switch ended, since the epoch.", story.ended_at)
+        info = GaugeMetricFamily(
+            f"{PREFIX}_switch_info", "Which switch this is, and how it ended.", labels=["run", "end"]
+        )
+        info.add_metric([story.plan.run, story.end.value if story.end else "open"], 1)
+        yield info
+
+
+def _unwritable(path: Path, error: OSError) -> CannotStart:
+    return CannotStart(
+        "metrics-file",
+        f"The metrics file {path} cannot be written ({error.strerror}).",
+        cure="Name another with --metrics-file.",
+    )
 
 
 _OF_OWNERS = {

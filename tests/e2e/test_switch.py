@@ -13,6 +13,7 @@ from tests import command, oracle, switch_scene
 from tests.conftest import FreshNames
 from tests.e2e import ends
 from tests.servers import S3Server
+from tests.soak.switch_kills import Saver
 from tests.switch_scene import Scene
 
 
@@ -22,10 +23,16 @@ def scene(moto: S3Server, fresh_names: FreshNames) -> Iterator[Scene]:
         yield made
 
 
-def test_bytes_is_switched_from_disk_to_s3_and_reads_everything_there(scene: Scene) -> None:
+def test_bytes_is_switched_from_disk_to_s3_and_reads_everything_there(scene: Scene, tmp_path: Path) -> None:
     expected = switch_scene.contents(scene)
     before = scene.settings()
-    told = switch_scene.spoken(scene.run(*scene.to_s3("--json")).expect(0))
+    saver = Saver(scene, every=0.2)
+    more = ("--json", "--new-within", "60", "--metrics-file", str(tmp_path / "switch.prom"))
+    with saver.saving():
+        told = switch_scene.spoken(scene.run(*scene.to_s3(*more)).expect(0))
+    assert 'bytes_migrator_switch_step_seconds{step="prove"}' in (tmp_path / "switch.prom").read_text()
+    expected |= saver.saved
+    assert told["proven_by_bytes"]["saved_since_start"] is True
     assert told["end"] == "switched"
     assert [one["step"] for one in told["steps"]] == [
         "look", "copy", "stop", "last-pass", "verify", "settings", "start", "health", "prove"
@@ -202,13 +209,17 @@ def test_back_brings_what_was_saved_at_the_new_place(scene: Scene) -> None:
     saved = b"saved at the new place"
     expected[scene.save(saved)] = saved
     told = switch_scene.spoken(
-        scene.run("switch", "--back", "--yes", "--settle", "0", "--owner", "1000:1000", "--json").expect(0)
+        scene.run(
+            "switch", "--back", "--yes", "--new-within", "0", "--settle", "0", "--owner", "1000:1000", "--json"
+        ).expect(0)
     )
     assert told["end"] == "switched"
     assert scene.settings() == before
     assert len(oracle.disk_paths(scene.data)) == len(expected)
     scene.assert_all_readable(expected)
-    again = switch_scene.spoken(scene.run("switch", "--back", "--yes", "--settle", "0", "--json").expect(0))
+    again = switch_scene.spoken(
+        scene.run("switch", "--back", "--yes", "--new-within", "0", "--settle", "0", "--json").expect(0)
+    )
     assert again["to"] == told["from"]
     scene.assert_all_readable(expected)
 
@@ -219,7 +230,7 @@ def test_back_keeps_what_was_edited_since(scene: Scene) -> None:
     before = scene.settings()
     scene.run(*scene.to_s3()).expect(0)
     scene.env_file.write_text(scene.settings().replace("# where", "BYTES_METRICS_TTL=60\n# where"))
-    scene.run("switch", "--back", "--yes", "--settle", "0", "--owner", "1000:1000").expect(0)
+    scene.run("switch", "--back", "--yes", "--new-within", "0", "--settle", "0", "--owner", "1000:1000").expect(0)
     assert scene.settings() == before.replace("# where", "BYTES_METRICS_TTL=60\n# where")
     scene.assert_all_readable(expected)
 
@@ -255,13 +266,15 @@ def test_each_deployment_is_switched_and_goes_back(scene: Scene, deployment: str
         scene.url,
         "--settle",
         "0",
+        "--new-within",
+        "0",
     )
     command.run(*words, "--to", "new.env", env=scene.env, cwd=folder, secrets=(switch_scene.PASSWORD,)).expect(0)
     assert "S3_BUCKET=" in scene.settings()
     scene.assert_all_readable(expected)
     saved = b"saved at the new place"
     expected[scene.save(saved)] = saved
-    back = ("switch", "--back", "--yes", "--settle", "0", "--owner", "1000:1000")
+    back = ("switch", "--back", "--yes", "--new-within", "0", "--settle", "0", "--owner", "1000:1000")
     command.run(*back, env=scene.env, cwd=folder, secrets=(switch_scene.PASSWORD,)).expect(0)
     assert "S3_BUCKET=" not in scene.settings()
     scene.assert_all_readable(expected)

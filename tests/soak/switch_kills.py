@@ -13,19 +13,22 @@ import signal
 import threading
 import time
 import urllib.error
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests import command
 from tests.switch_scene import PASSWORD, Scene
 
-CALLS = ("rename", "vfork", "fchmod", "fsync")
-"""What makes something durable or visible, and what starts another program."""
+CALLS = ("fsync", "rename", "vfork", "fchmod")
+"""What makes something durable or visible, and what starts another program; of `fsync`, those of the journal."""
 WAYS = ("forth", "back")
-GUARD_SECONDS = 20.0
+GUARD_SECONDS = 60.0
+"""Until a rollback is over, with what is copied back."""
+ROLLED_BACK_SECONDS = 10.0
+"""Until Bytes runs again with its old settings after the kill."""
 _OWNER = ("--owner", "1000:1000")
 
 
@@ -59,23 +62,47 @@ class Saver:
 
 @dataclass(frozen=True)
 class Killed:
-    """How it ended: `status` of the command, whether it was killed, who ended the switch, and the place that Bytes has."""
+    """How it ended: `status` of the command, whether it was killed, who ended the switch, and the place that Bytes has.
+
+    `seconds`: from the kill until Bytes had its old settings and was healthy; None where nobody had to see to that.
+    """
 
     status: int
     is_killed: bool
     ended_by: str
     on_s3: bool
+    seconds: float | None = None
 
 
 def words_for(scene: Scene, way: str, *more: str) -> tuple[Any, ...]:
     return scene.to_s3(*_OWNER, *more) if way == "forth" else scene.words("--to", "disk", *_OWNER, *more)
 
 
-def counted(scene: Scene, way: str, log: Path) -> dict[str, int]:
-    """How often an undisturbed switch makes each call in its main thread."""
-    argv = ("strace", "-qq", "-e", f"trace={','.join(CALLS)}", "-o", str(log))
-    _run(scene, way, argv).finish().expect(0)
-    return dict(Counter(re.findall(r"^(\w+)\(", log.read_text(errors="replace"), re.MULTILINE)))
+class Point(NamedTuple):
+    """Where a switch is killed: at the `number`th call of a kind, on one of `WAYS`."""
+
+    way: str
+    call: str
+    number: int
+
+
+def every_point(scene: Scene, *, kills_guard: bool, expected: dict[str, bytes]) -> Iterator[tuple[Point, Killed]]:
+    """Kill it at each call of each kind, first forth, then back, until a run comes to its end unkilled."""
+    for way in WAYS:
+        other = WAYS[1 - WAYS.index(way)]
+        for call in CALLS:
+            for number in count(1):
+                ended = killed_at(scene, way, call, number, kills_guard=kills_guard, expected=expected)
+                if ended.on_s3 is (way == "forth"):
+                    _run(scene, other, ()).finish().expect(0)  # back to where it began
+                if not ended.is_killed:
+                    break
+                yield Point(way, call, number), ended
+        _run(scene, way, ()).finish().expect(0)
+
+
+def journal_path() -> Path:
+    return Path(os.environ["XDG_STATE_HOME"]) / "bytes-migrator" / "switch.journal"
 
 
 def killed_at(
@@ -87,11 +114,13 @@ def killed_at(
     """
     saver = Saver(scene)
     argv = ("strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}")
+    path = path or (str(journal_path()) if call == "fsync" else "")
     argv += ("-P", path) if path else ()
     with saver.saving():
         process = _run(scene, way, argv)
         guards = _guards(process) if kills_guard else []
         completed = process.finish_alone()
+        died_at = time.time()
         for guard in guards:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(guard, signal.SIGKILL)
@@ -99,7 +128,10 @@ def killed_at(
     expected.update(saver.saved)
     scene.assert_all_readable(expected)
     on_s3 = any(line.startswith("S3_BUCKET") for line in scene.settings().splitlines())
-    return Killed(completed, completed in (-signal.SIGKILL, 137), ended_by, on_s3)
+    is_killed = completed in (-signal.SIGKILL, 137)
+    restored = re.findall(r'"restored": true, "at": ([\d.]+)', journal_path().read_text()) if is_killed else []
+    seconds = float(restored[-1]) - died_at if restored and ended_by == "rolled-back" else None
+    return Killed(completed, is_killed, ended_by, on_s3, seconds)
 
 
 class _Process(command.Process):
@@ -153,7 +185,7 @@ def _ended(scene: Scene, *, kills_guard: bool) -> str:
 
 def _story(scene: Scene) -> str:
     """`open`, or how the journal says that the switch ended; `not begun` where Bytes was never stopped."""
-    journal = Path(os.environ["XDG_STATE_HOME"]) / "bytes-migrator" / "switch.journal"
+    journal = journal_path()
     told = journal.read_text() if journal.exists() else ""
     found = re.findall(r'"end": "([a-z-]+)"', told)
     return found[-1] if found else "open" if '"step": "stop"' in told else "not begun"

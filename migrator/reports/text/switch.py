@@ -69,7 +69,8 @@ class Switched:
 
     Numbers of raw files: `sample` read at both ends, `newest` copied while Bytes was stopped, `late` saved at the old
     place after that by something else than this Bytes, and copied too; `unsure` says why nobody can tell whether there
-    are more, "" where all were looked at. `baseline_asked` were asked for before the
+    are more, "" where all were looked at. `gave_new`: Bytes gave
+    a raw file that it saved since its start; None where that was not waited for. `baseline_asked` were asked for before the
     switch, `proven_old` and `proven_newest` given by Bytes after it, and `unknown` of the newest are not in Bytes'
     database.
     """
@@ -80,6 +81,7 @@ class Switched:
     newest: int
     late: int
     unsure: str
+    gave_new: bool | None
     baseline_asked: int
     proven_old: int
     proven_newest: int
@@ -153,6 +155,12 @@ def _switched_lines(switched: Switched) -> Iterator[str]:
         yield (
             f"Given by Bytes itself: {files(switched.proven_old)} from before (of {switched.baseline_asked} that it was asked for before"
             f" the switch), and {files(switched.proven_newest)} of the newest."
+        )
+    if switched.gave_new is not None:
+        yield (
+            "Bytes also gave a raw file that it saved at the new place since its start."
+            if switched.gave_new
+            else "Bytes saved nothing at the new place while this waited: have OpenKAT scan something, and open its raw file."
         )
     if switched.late:
         yield (
@@ -247,6 +255,7 @@ def switched_as_json(switched: Switched) -> str:
                 "old": switched.proven_old,
                 "newest": switched.proven_newest,
                 "unknown": switched.unknown,
+                "saved_since_start": switched.gave_new,
             },
             "exit_status": switched.exit_status,
         }
