@@ -16,10 +16,10 @@ from migrator.core.outcomes import Outcome
 from migrator.core.protocols import Sink, Source, Target
 from migrator.sync.channel import Acknowledgements, Line
 from migrator.sync.coordinator import Coordinator, Observer, Totals
-from migrator.sync.folder_tracking import FolderTracker
 from migrator.sync.messages import Event, ProgressEvent, Unit, UploadBegan, UploadEnded
-from migrator.sync.pass_settings import Pass
 from migrator.sync.rules import BY_CONTENT, Rules
+from migrator.sync.shard.folder_tracking import FolderTracker
+from migrator.sync.shard.pass_settings import Pass
 from migrator.sync.worker import Worker
 from migrator.transfer.batch_sink import BatchSink
 from migrator.transfer.file_copier import FileCopier

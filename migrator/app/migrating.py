@@ -50,8 +50,8 @@ from migrator.sync.coordinator import Coordinator, Engine, Memory, Observer, Tot
 from migrator.sync.counter import SourceCounter
 from migrator.sync.dry_run import Rehearse
 from migrator.sync.messages import ProgressEvent
-from migrator.sync.pass_settings import Pass
 from migrator.sync.preflight import as_forced, refuse_errors
+from migrator.sync.shard.pass_settings import Pass
 from migrator.sync.worker import Units, Worker
 
 _COUNTING_AFTER_STOP_SECONDS = 5.0

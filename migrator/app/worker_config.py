@@ -25,12 +25,12 @@ from migrator.stores.manifest import ManifestSource
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.sync.channel import Line
 from migrator.sync.dry_run import Rehearse
-from migrator.sync.folder_tracking import FolderTracker
 from migrator.sync.manifest import Manifest
 from migrator.sync.messages import UnitEnded
-from migrator.sync.pass_settings import Pass
 from migrator.sync.rules import BY_CONTENT, BY_SIZE, Rules
-from migrator.sync.tracking import NoTracking
+from migrator.sync.shard.folder_tracking import FolderTracker
+from migrator.sync.shard.pass_settings import Pass
+from migrator.sync.shard.tracking import NoTracking
 from migrator.sync.worker import Units, Worker, unexpected
 from migrator.transfer.batch_sink import BatchSink
 from migrator.transfer.file_copier import FileCopier

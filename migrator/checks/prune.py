@@ -34,9 +34,9 @@ from migrator.core.size_classes import SMALL_UP_TO
 from migrator.core.tally import Count
 from migrator.ledger.directory import sync_folder
 from migrator.sync.compare import compare
-from migrator.sync.deciding import NO_VALID_NAME, NOT_AT_TARGET
-from migrator.sync.listing import admitted
 from migrator.sync.manifest import ROWS, SUMS, ManifestRow
+from migrator.sync.shard.deciding import NO_VALID_NAME, NOT_AT_TARGET
+from migrator.sync.shard.listing import admitted
 from migrator.transfer.batch_sink import FastLane
 
 PROBLEMS_SHOWN = 1_000

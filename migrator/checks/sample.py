@@ -17,7 +17,7 @@ from migrator.core.cancellation import Flag
 from migrator.core.entities import RawId, Shard
 from migrator.core.outcomes import ignore_notice
 from migrator.core.protocols import Source
-from migrator.sync.listing import admitted
+from migrator.sync.shard.listing import admitted
 
 _ALL = (1 << 64) - 1
 _NONE = -1

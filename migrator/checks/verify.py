@@ -45,7 +45,7 @@ from migrator.core.errors import (
 from migrator.core.outcomes import Outcome, Result, Step
 from migrator.core.protocols import Check, Content, Promise, SinkAnswer, Source
 from migrator.core.size_classes import SMALL_UP_TO
-from migrator.sync.deciding import NOT_AT_TARGET, different_size
+from migrator.sync.shard.deciding import NOT_AT_TARGET, different_size
 from migrator.transfer.batch_sink import FastLane
 from migrator.transfer.equality import CHUNK, EtagCheck, candidates, is_of_parts, is_plain_md5, refuse_changed
 from migrator.transfer.file_copier import Settled, Stored, failed_by

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from migrator.core.entities import Entry, Pair, ProvenShard, RawFile, RawId
 from migrator.core.outcomes import Outcome, Result
-from migrator.sync.deciding import Known
-from migrator.sync.event_draft import EventDraft
 from migrator.sync.manifest import ManifestRow, ManifestShards
 from migrator.sync.messages import Assignment, ProgressEvent
-from migrator.sync.pass_settings import Pass
-from migrator.sync.tracking import Pairs, Tell
+from migrator.sync.shard.deciding import Known
+from migrator.sync.shard.event_draft import EventDraft
+from migrator.sync.shard.pass_settings import Pass
+from migrator.sync.shard.tracking import Pairs, Tell
 
 _LISTED_AT_SOURCE = "<%s %s %s %s %s %s\n"
 _LISTED_AT_TARGET = ">%s %s %s %s %s %s\n"

@@ -11,7 +11,7 @@ from migrator.core.errors import MigratorError
 from migrator.core.outcomes import ignore_notice
 from migrator.core.protocols import Source
 from migrator.core.tally import Count
-from migrator.sync.listing import admitted
+from migrator.sync.shard.listing import admitted
 
 STARTS_AFTER_SECONDS = 2.0
 """Short runs are over before a total would help, and need the core themselves."""

@@ -11,10 +11,10 @@ from migrator.core.entities import FinishedFolder, Pair, Shard, shards_of
 from migrator.core.errors import AccessDenied, MustStop
 from migrator.core.outcomes import Denial, Notice, ignore_notice
 from migrator.sync.compare import compare
-from migrator.sync.event_draft import TOLD_AFTER_RESULTS
-from migrator.sync.folder_state import holds, index_of, parted
 from migrator.sync.messages import Closed, Event, ProgressEvent, Survey, Surveyed
-from migrator.sync.pass_settings import Pass
+from migrator.sync.shard.event_draft import TOLD_AFTER_RESULTS
+from migrator.sync.shard.folder_state import holds, index_of, parted
+from migrator.sync.shard.pass_settings import Pass
 
 PARTED_FROM_FILES = 200
 PARTED_FROM_BYTES = 1 << 30

@@ -9,8 +9,8 @@ from migrator.core.errors import AccessDenied, BucketClosed, Interrupted, Migrat
 from migrator.core.outcomes import Notice, NoticeKind, Step
 from migrator.sync.channel import Line
 from migrator.sync.messages import Closed, ProgressEvent, Survey, Unit, UnitEnded
-from migrator.sync.pass_settings import Pass
-from migrator.sync.shard_pass import ShardPass
+from migrator.sync.shard.pass_settings import Pass
+from migrator.sync.shard.shard_pass import ShardPass
 from migrator.sync.survey import survey
 
 _SHARDS_OPEN = 3

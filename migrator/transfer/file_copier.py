@@ -24,7 +24,7 @@ from migrator.core.errors import (
 from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import Content, Receipt, SinkAnswer, Source, Target
 from migrator.core.size_classes import WHOLE_UP_TO
-from migrator.sync.deciding import DIFFERENT_SIZE, different_size
+from migrator.sync.shard.deciding import DIFFERENT_SIZE, different_size
 from migrator.transfer.equality import beginning, same_content
 from migrator.transfer.measured_content import MeasuredContent
 from migrator.transfer.retry import RetryPolicy

@@ -1,16 +1,12 @@
-"""The engine of many machines: units are tasks of a Dask cluster. The only package that knows dask and distributed.
+"""The engine of many machines: units are tasks of a Dask cluster.
 
 The client lives in a thread with a loop of its own. On each worker a plugin holds the run's `Station`; a task brings it one unit and waits.
 Events come back by a topic of the scheduler, answers go out by functions run at the worker: nothing needs a connection of its own, and
 nothing but settings without keys, units and events travels. Dask places and steals tasks, and runs them anew when a worker is lost;
 `Orders` sees to it that each counts once.
 
-- `engine`: the coordinator's side: units out, events in
-- `members`: who is in the cluster, who gets units, who is left out or given up
-- `connection`: the way to a scheduler, and what is told where there is none
-- `own`: a cluster of the run's own, forked on this machine
-- `atworker`: what runs in the workers
-- `versions`: that all run the same program
+In: units, a scheduler's address, settings without keys. Out: events, and findings about workers that were left out.
+May import: as `engines`; dask and distributed here alone.
 """
 
 from migrator.engines.dask.engine import Cluster, Dask

@@ -19,11 +19,11 @@ from migrator.core.outcomes import Outcome, Step
 from migrator.core.protocols import Sink, SinkAnswer
 from migrator.core.tally import Tally
 from migrator.sync.channel import Acknowledgements, Line
-from migrator.sync.folder_tracking import FolderTracker
 from migrator.sync.manifest import ManifestShards
 from migrator.sync.messages import Assignment, Event, ProgressEvent, Survey, Unit, UnitEnded
-from migrator.sync.pass_settings import Pass
 from migrator.sync.rules import BY_CONTENT, PROOF
+from migrator.sync.shard.folder_tracking import FolderTracker
+from migrator.sync.shard.pass_settings import Pass
 from migrator.sync.worker import Worker
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule, quick_patience

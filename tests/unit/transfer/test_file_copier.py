@@ -16,7 +16,7 @@ from migrator.core.errors import AlreadyThere, Interrupted, MustStop, SourceChan
 from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import Content, Receipt, SinkAnswer, Source
 from migrator.core.size_classes import WHOLE_UP_TO
-from migrator.sync.deciding import DIFFERENT_SIZE
+from migrator.sync.shard.deciding import DIFFERENT_SIZE
 from migrator.transfer import file_copier
 from migrator.transfer.file_copier import CHANGED_SINCE, DIFFERENT_CONTENT, Carried, FileCopier, Stored
 from migrator.transfer.retry import RetryPolicy

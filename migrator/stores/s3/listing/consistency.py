@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from migrator.core.errors import StoreError
-from migrator.stores.s3.listing.xml import ListedObject, Page
+from migrator.stores.s3.listing.xml import ListedObject, ListingPage
 
 LISTING_BROKEN = "listing-broken"
 _SHOWN = 120
@@ -51,7 +51,7 @@ class Trail:
         self._barren = 0
         self.last = question.after
 
-    def contradiction(self, page: Page, led_by: Onward) -> str:
+    def contradiction(self, page: ListingPage, led_by: Onward) -> str:
         """Return what contradicts what on this page, which `led_by` led to, or among it and those before; "" where nothing does."""
         named = len(page.objects) + len(page.folders)
         if page.key_count is not None and page.key_count > named:
@@ -68,7 +68,7 @@ class Trail:
             return "IsTruncated says that there is more, and its token leads to the same page"
         return self._circle(page)
 
-    def _circle(self, page: Page) -> str:
+    def _circle(self, page: ListingPage) -> str:
         """A page that was there before; folders may be repeated as often as the server has keys in them."""
         names = frozenset(one.key for one in page.objects)
         milestone, number = self._milestone
@@ -79,7 +79,7 @@ class Trail:
             return f"{self._barren} pages in a row named nothing new, and IsTruncated says that there is more"
         return ""
 
-    def new_in(self, page: Page) -> Page:
+    def new_in(self, page: ListingPage) -> ListingPage:
         """Take a page down and return it without what the page before had already."""
         before = self._page_before
         self._pages += 1
@@ -94,7 +94,7 @@ class Trail:
         self._barren = 0 if fresh.objects or fresh.folders else self._barren + 1
         return fresh
 
-    def _names(self, page: Page) -> list[str]:
+    def _names(self, page: ListingPage) -> list[str]:
         return [*page.folders, *(one.key for one in page.objects)]
 
 

@@ -16,7 +16,7 @@ from migrator.core.errors import StoreError, Unavailable
 from migrator.stores.s3.errors.mapping import code_of, status_of, translate
 from migrator.stores.s3.http.curl import CurlClient
 from migrator.stores.s3.listing.consistency import LISTING_BROKEN, Onward, Question, Trail, broken
-from migrator.stores.s3.listing.xml import ListedObject, Page, read_page
+from migrator.stores.s3.listing.xml import ListedObject, ListingPage, read_page
 from migrator.stores.s3.parsing.etags import clean_etag
 from migrator.stores.s3.parsing.repair import RAW_PAGE
 from migrator.stores.s3.parsing.timestamps import nanoseconds_of
@@ -71,17 +71,17 @@ class Lister:
         """Return what a fresh listing says of one key, None where it does not have it. Raises StoreError."""
         return next((one for one in self.objects(bucket, key, page_size=1) if one.key == key), None)
 
-    def _pages(self, question: Question) -> Iterator[Page]:
+    def _pages(self, question: Question) -> Iterator[ListingPage]:
         trail, onward = Trail(question), Onward()
-        page: Page | None = self._consistent(question, trail, onward)
+        page: ListingPage | None = self._consistent(question, trail, onward)
         while page is not None:
             fresh = trail.new_in(page)
             yield fresh
             page, onward = self._next(question, trail, page, onward, is_new=_names_any(fresh))
 
     def _next(
-        self, question: Question, trail: Trail, page: Page, led_by: Onward, *, is_new: bool
-    ) -> tuple[Page | None, Onward]:
+        self, question: Question, trail: Trail, page: ListingPage, led_by: Onward, *, is_new: bool
+    ) -> tuple[ListingPage | None, Onward]:
         """The page after this one and what led there; None after the last one. Tokens beside ``IsTruncated=false`` are followed too."""
         if page.token:
             onward = Onward(page.token)
@@ -96,7 +96,7 @@ class Lister:
             return None, Onward()
         return self._beside_the_end(question, trail, onward), onward
 
-    def _beside_the_end(self, question: Question, trail: Trail, onward: Onward) -> Page | None:
+    def _beside_the_end(self, question: Question, trail: Trail, onward: Onward) -> ListingPage | None:
         """Return what a token leads to that came beside ``IsTruncated=false``; if refused, ask from the last key on.
 
         Raises:
@@ -117,7 +117,7 @@ class Lister:
                 raise broken(str(question), told) from error
             return None
 
-    def _consistent(self, question: Question, trail: Trail, onward: Onward) -> Page:
+    def _consistent(self, question: Question, trail: Trail, onward: Onward) -> ListingPage:
         """Return one page, asked for once more if something contradicts something.
 
         Raises:
@@ -135,7 +135,7 @@ class Lister:
             raise broken(str(question), told)
         return page
 
-    def _over_wire(self, question: Question, onward: Onward) -> Page | None:
+    def _over_wire(self, question: Question, onward: Onward) -> ListingPage | None:
         if self._wire is None:
             return None
         query = {"encoding-type": "url", "prefix": question.prefix, "max-keys": str(question.most)}
@@ -149,15 +149,15 @@ class Lister:
         answer = self._wire.list_page(question.bucket, query)
         return read_page(answer.body, question.bucket) if answer is not None and answer.status < 300 else None
 
-    def _by_boto3(self, question: Question, onward: Onward) -> Page:
-        page: Page = self._retry(lambda: self._asked(question, onward))
+    def _by_boto3(self, question: Question, onward: Onward) -> ListingPage:
+        page: ListingPage = self._retry(lambda: self._asked(question, onward))
         return page
 
     def _is_by_v1(self, onward: Onward) -> bool:
         """A listing goes on as its last page says; whatever was found out of the server meanwhile holds for the next one."""
         return onward.is_marker if onward.token else self.by_v1
 
-    def _asked(self, question: Question, onward: Onward) -> Page:
+    def _asked(self, question: Question, onward: Onward) -> ListingPage:
         if self._is_by_v1(onward):
             return self._asked_by_v1(question, onward)
         more: dict[str, Any] = {"StartAfter": question.after} if question.after else {}
@@ -174,7 +174,7 @@ class Lister:
             return page
         return _page_of(answer, question)
 
-    def _by_v1_instead(self, question: Question, refusal: StoreError) -> Page:
+    def _by_v1_instead(self, question: Question, refusal: StoreError) -> ListingPage:
         """Return the first page by the first version of the call.
 
         Raises:
@@ -188,7 +188,7 @@ class Lister:
         except StoreError:
             raise refusal from refusal.__cause__
 
-    def _asked_by_v1(self, question: Question, onward: Onward) -> Page:
+    def _asked_by_v1(self, question: Question, onward: Onward) -> ListingPage:
         marker = onward.token or question.after
         more: dict[str, Any] = {"Marker": marker} if marker else {}
         try:
@@ -234,7 +234,7 @@ def refuse_hidden_keys(lister: Lister, bucket: str, prefix: str, digits: str) ->
         raise broken(f"s3://{bucket}/{begin}", told)
 
 
-def _names_any(page: Page) -> bool:
+def _names_any(page: ListingPage) -> bool:
     return bool(page.objects or page.folders)
 
 
@@ -257,7 +257,7 @@ def _no_listing(question: Question) -> Unavailable:
     )
 
 
-def _page_of(answer: Mapping[str, Any], question: Question) -> Page:
+def _page_of(answer: Mapping[str, Any], question: Question) -> ListingPage:
     """Return the page as this program reads it; where its XML is of another form, as boto3 does.
 
     Raises:
@@ -270,7 +270,7 @@ def _page_of(answer: Mapping[str, Any], question: Question) -> Page:
     is_listing = answer.get("Name") == question.bucket and isinstance(answer.get("IsTruncated"), bool)
     if not is_listing or not all("Key" in one and "Size" in one for one in found):
         raise _no_listing(question)
-    return Page(
+    return ListingPage(
         objects=[
             ListedObject(one["Key"], one["Size"], clean_etag(one.get("ETag")), nanoseconds_of(one.get("LastModified")))
             for one in found

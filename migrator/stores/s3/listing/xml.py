@@ -42,7 +42,7 @@ class ListedObject(NamedTuple):
     modified_ns: int
 
 
-class Page(NamedTuple):
+class ListingPage(NamedTuple):
     """One page of a listing, as the server tells it.
 
     `folders` are its common prefixes. `token` (ListObjectsV2) and `marker` (ListObjects) are what it gives to ask on with.
@@ -57,7 +57,7 @@ class Page(NamedTuple):
     key_count: int | None = None
 
 
-def read_page(body: bytes, bucket: str) -> Page | None:
+def read_page(body: bytes, bucket: str) -> ListingPage | None:
     """Return the page of an answer to ListObjectsV2 or ListObjects; None for whatever is not surely one."""
     if not body.rstrip().endswith(b"</ListBucketResult>"):
         return None
@@ -71,7 +71,7 @@ def read_page(body: bytes, bucket: str) -> Page | None:
     decode = _decoded if _ENCODED in body else _plain
     marker = _MARKER.search(body)  # encoded as keys are, unlike tokens
     count = _KEY_COUNT.search(body)
-    return Page(
+    return ListingPage(
         objects=objects,
         token=token or None,
         marker=(decode(marker.group(1)) if marker is not None else "") or None,

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from migrator.stores.s3.client import connect
 from migrator.stores.s3.http.curl import CurlClient
-from migrator.stores.s3.listing.xml import ListedObject, Page, read_page
+from migrator.stores.s3.listing.xml import ListedObject, ListingPage, read_page
 from migrator.stores.s3.parsing.etags import clean_etag
 from tests import strategies
 from tests.backends import access_to
@@ -66,7 +66,7 @@ def contents_of(
     )
 
 
-def keys_of(page: Page | None) -> list[str]:
+def keys_of(page: ListingPage | None) -> list[str]:
     assert page is not None
     return [found.key for found in page.objects]
 
@@ -76,7 +76,7 @@ def keys_of(page: Page | None) -> list[str]:
 
 def test_a_page_of_seaweedfs() -> None:
     page = read_page(SEAWEEDFS.encode(), "one-bucket")
-    assert page == Page(
+    assert page == ListingPage(
         [ListedObject("alpha/00a", 7, MD5, AT), ListedObject("alpha/gemeente & é", 0, f"{MD5}-3", AT)],
         "alpha/gemeente & é",
         is_truncated=True,
@@ -86,11 +86,13 @@ def test_a_page_of_seaweedfs() -> None:
 
 def test_a_page_of_moto() -> None:
     page = read_page(MOTO.encode(), "one-bucket")
-    assert page == Page([ListedObject("alpha/00a", 7, MD5, AT + 500_000_000)], key_count=1)
+    assert page == ListingPage([ListedObject("alpha/00a", 7, MD5, AT + 500_000_000)], key_count=1)
 
 
 def test_a_page_of_rclone_has_neither_quotes_nor_a_count() -> None:
-    assert read_page(RCLONE.encode(), "one-bucket") == Page([ListedObject("alpha/00a", 7, MD5, AT + 123_456_789)], None)
+    assert read_page(RCLONE.encode(), "one-bucket") == ListingPage(
+        [ListedObject("alpha/00a", 7, MD5, AT + 123_456_789)], None
+    )
 
 
 @pytest.mark.parametrize("kind", ["weed", "moto", "rclone"])
@@ -168,23 +170,23 @@ def test_any_bytes_are_read_without_an_error(body: bytes) -> None:
     assert read_page(body, "bucket") is None
     read_page(b"<ListBucketResult>" + body + b"</ListBucketResult>", "bucket")
     page = read_page(page_of(more="MARK").replace(b"MARK", body.replace(b"<", b"")), "bucket")
-    assert page == Page([], None)
+    assert page == ListingPage([], None)
 
 
 # --- fields ----------------------------------------------------------------------------------------------------------
 
 
 def test_an_empty_bucket_is_an_empty_page() -> None:
-    assert read_page(page_of(), "bucket") == Page([], None)
+    assert read_page(page_of(), "bucket") == ListingPage([], None)
 
 
 def test_a_page_is_told_as_the_server_tells_it() -> None:
     """Whether a token beside ``IsTruncated=false`` leads anywhere is for the listing to find out."""
     more = "<NextContinuationToken>left over</NextContinuationToken><KeyCount>7</KeyCount>"
-    assert read_page(page_of(more=more), "bucket") == Page([], "left over", key_count=7)
-    assert read_page(page_of(truncated="true"), "bucket") == Page([], is_truncated=True)
+    assert read_page(page_of(more=more), "bucket") == ListingPage([], "left over", key_count=7)
+    assert read_page(page_of(truncated="true"), "bucket") == ListingPage([], is_truncated=True)
     encoded = "<EncodingType>url</EncodingType><NextMarker>a+b%2Fc</NextMarker><NextContinuationToken></NextContinuationToken>"
-    assert read_page(page_of(more=encoded), "bucket") == Page([], marker="a b/c")
+    assert read_page(page_of(more=encoded), "bucket") == ListingPage([], marker="a b/c")
 
 
 def test_folders_are_read_in_either_form() -> None:
@@ -192,9 +194,9 @@ def test_folders_are_read_in_either_form() -> None:
         "<CommonPrefixes><Prefix>a+b/</Prefix></CommonPrefixes>"
         "<CommonPrefixes><Prefix>c&amp;d/</Prefix><Prefix>e/</Prefix></CommonPrefixes>"
     )
-    assert read_page(page_of(more=more), "bucket") == Page([], folders=("a+b/", "c&d/", "e/"))
+    assert read_page(page_of(more=more), "bucket") == ListingPage([], folders=("a+b/", "c&d/", "e/"))
     page = read_page(page_of(more=f"<EncodingType>url</EncodingType>{more}"), "bucket")
-    assert page == Page([], folders=("a b/", "c&d/", "e/"))
+    assert page == ListingPage([], folders=("a b/", "c&d/", "e/"))
 
 
 def test_control_characters_stay_in_a_key() -> None:

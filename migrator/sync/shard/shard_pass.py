@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 from migrator.core.entities import Entry, Pair, RawFile
 from migrator.core.outcomes import Notice, NoticeKind, Outcome, Problem, Result, Step
-from migrator.sync.deciding import Extra, decide
-from migrator.sync.event_draft import EventDraft
-from migrator.sync.listing import list_both, list_changed_folders, list_given
 from migrator.sync.messages import Assignment, ProgressEvent
-from migrator.sync.pass_settings import Pass
+from migrator.sync.shard.deciding import Extra, decide
+from migrator.sync.shard.event_draft import EventDraft
+from migrator.sync.shard.listing import list_both, list_changed_folders, list_given
+from migrator.sync.shard.pass_settings import Pass
 
 EXTRA = "extra"
 _UNREMARKABLE = frozenset({Outcome.COPIED, Outcome.PRESENT, Outcome.MISSING, Outcome.PROVEN})

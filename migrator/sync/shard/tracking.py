@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from migrator.core.entities import Entry, Pair, RawId
 from migrator.core.outcomes import Result
-from migrator.sync.deciding import Known
-from migrator.sync.event_draft import EventDraft
 from migrator.sync.messages import Assignment, ProgressEvent
+from migrator.sync.shard.deciding import Known
+from migrator.sync.shard.event_draft import EventDraft
 
 if TYPE_CHECKING:
-    from migrator.sync.pass_settings import Pass
+    from migrator.sync.shard.pass_settings import Pass
 
 Pairs = Callable[[], Iterator[Pair]]
 Tell = Callable[[Entry], None]

@@ -15,8 +15,8 @@ from migrator.core.errors import MustStop, Unavailable
 from migrator.core.outcomes import Notice, NoticeKind, Outcome
 from migrator.sync.coordinator import Totals
 from migrator.sync.dry_run import Rehearse
-from migrator.sync.event_draft import TOLD_AFTER_RESULTS
 from migrator.sync.rules import BY_CONTENT, BY_SIZE, PROOF, Rules
+from migrator.sync.shard.event_draft import TOLD_AFTER_RESULTS
 from tests.backends import raw_id
 from tests.fakes import Clock, FailingStore, Schedule, TellingStore, quick_patience
 from tests.memory_store import MemoryStore

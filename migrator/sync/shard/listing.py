@@ -9,9 +9,9 @@ from migrator.config.time_filter import Ages
 from migrator.core.entities import Entry, Pair, Shard
 from migrator.core.outcomes import Notify
 from migrator.sync.compare import compare
-from migrator.sync.folder_state import index_of
 from migrator.sync.messages import Assignment
-from migrator.sync.pass_settings import Pass
+from migrator.sync.shard.folder_state import index_of
+from migrator.sync.shard.pass_settings import Pass
 
 _LISTED_ONE_BY_ONE = 8
 
