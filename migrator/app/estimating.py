@@ -5,30 +5,44 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 from migrator.app.options import Prepared
-from migrator.config.settings import DiskLocation, Location, S3Location
+from migrator.config.settings import DiskLocation, Location, Locations, S3Location
 from migrator.core.entities import RawFile, Shard
 from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Outcome, ignore_notice
 from migrator.core.protocols import Source
+from migrator.core.tally import Count
+from migrator.ledger.directory import StateFolder
+from migrator.ledger.ledger import Ledger
 from migrator.ledger.records import RunRow
-from migrator.reports.estimate import Estimate, Measured, Rates, Space, Work, estimate_of
+from migrator.reports.estimate import (
+    START_SECONDS,
+    EarlierPace,
+    Estimate,
+    Measured,
+    Space,
+    Work,
+    estimate_of,
+    typical_seconds,
+)
 from migrator.sync.coordinator import Totals
 
 _REQUESTS_TIMED = 5
 _FILES_READ = 20
 _BYTES_READ = 8 << 20
 _READ_SECONDS = 1.0
-_FILES_THAT_TELL_A_RATE = 500
+_FILES_THAT_TELL, _BYTES_THAT_TELL = 200, 50_000_000
+_RUNS_THAT_TELL = 5
+_LEDGERS_LOOKED_AT = 5
 
 
 def estimated(
-    prepared: Prepared, totals: Totals, source: Source, target: Source, runs: Sequence[RunRow]
+    prepared: Prepared, totals: Totals, source: Source, target: Source, runs: Sequence[RunRow], state: StateFolder
 ) -> Estimate | None:
     """What the migration would cost; None where there is nobody to move. Asks a few requests more, and writes nothing."""
     movable = prepared.movable
@@ -49,7 +63,7 @@ def estimated(
         measured = Measured(
             latency=_latency(target if to_s3 else source, movable) if from_s3 or to_s3 else None,
             read_bytes_per_second=_read_rate(source, movable[0]) if from_s3 else None,
-            earlier=earlier_rates(runs),
+            earlier=earlier_pace(runs, lambda: runs_alike(state, prepared.locations)),
             space=measured.space,
         )
     return estimate_of(work, measured)
@@ -93,17 +107,50 @@ def _read_rate(source: Source, organization: str) -> float | None:
     return read / seconds if read and seconds > 0 else None
 
 
-def earlier_rates(runs: Sequence[RunRow]) -> Rates | None:
-    """The rate of the last run that copied enough to tell one."""
-    for run in runs:
-        copied = [row.get("copied", {}) for row in run.totals.values()]
-        files = sum(count.get("files", 0) for count in copied)
-        if (
-            run.command == "migrate"
-            and run.ended_at
-            and run.ended_at > run.started_at
-            and files >= _FILES_THAT_TELL_A_RATE
-        ):
-            seconds = run.ended_at - run.started_at
-            return Rates(files / seconds, sum(count.get("bytes", 0) for count in copied) / seconds, run.run_id)
+def earlier_pace(runs: Sequence[RunRow], alike: Callable[[], Iterable[RunRow]]) -> EarlierPace | None:
+    """Return the pace of the last runs between these locations that copied enough to tell one, else of runs that are `alike`."""
+    for found, words in ((runs, "between these locations"), (alike(), "with this kind of locations")):
+        paces = list(islice(filter(None, map(_pace, found)), _RUNS_THAT_TELL))
+        if paces:
+            which = f"run {paces[0][1]}" if len(paces) == 1 else f"the last {len(paces)} runs"
+            return EarlierPace(statistics.median(pace for pace, _ in paces), f"{which} {words}")
     return None
+
+
+def runs_alike(state: StateFolder, locations: Locations) -> Iterator[RunRow]:
+    """Runs of other ledgers between the same kinds of place: a disk, or the same S3 server. A ledger that cannot be read tells nothing."""
+    kinds = tuple(map(_kind, (str(locations.source), str(locations.target))))
+    for path in _newest(state):
+        found: list[RunRow] = []
+        with suppress(MigratorError):
+            ledger = Ledger.open_to_read(path)
+            if ledger is not None:
+                with ledger:
+                    found = ledger.runs(_RUNS_THAT_TELL)
+        yield from (run for run in found if (_kind(run.source), _kind(run.target)) == kinds)
+
+
+def _newest(state: StateFolder) -> list[Path]:
+    """The ledgers that were written last; a copy is made of each one that is read."""
+    with suppress(MigratorError, OSError):
+        return sorted(state.ledgers(), key=lambda path: path.stat().st_mtime, reverse=True)[:_LEDGERS_LOOKED_AT]
+    return []
+
+
+def _kind(place: str) -> str:
+    """'disk', or the S3 server of a location as it is shown."""
+    return "disk" if place.endswith("(disk)") else place.partition(" at ")[2] or "AWS"
+
+
+def _pace(run: RunRow) -> tuple[float, str] | None:
+    """How many times as long as typical the run took, and its id; None where it copied too little to tell."""
+    if run.command != "migrate" or not run.ended_at or run.ended_at <= run.started_at:
+        return None
+    copied, compared = Count(), 0
+    for row in run.totals.values():
+        copied.merge(Count(**row["copied"]) if "copied" in row else Count())
+        compared += row.get("discovered", {}).get("files", 0)
+    if copied.files < _FILES_THAT_TELL and copied.bytes < _BYTES_THAT_TELL:
+        return None
+    took = run.ended_at - run.started_at
+    return max(took - START_SECONDS[0], 0.1 * took) / typical_seconds(copied, compared), run.run_id

@@ -86,7 +86,9 @@ def plan(locations: Locations, options: Options, watch: Watch, stopping: Stoppin
                 *key_findings(recipe, options),
                 *engine.findings,
             )
-        estimate = None if stopping.event.is_set() else estimated(prepared, totals, source, target, memory.runs)
+        estimate = (
+            None if stopping.event.is_set() else estimated(prepared, totals, source, target, memory.runs, options.state)
+        )
     seconds = time.monotonic() - started
     report = report_of(
         "plan", "", prepared, totals, seconds, stopping, findings=findings, dry_run=True, estimate=estimate

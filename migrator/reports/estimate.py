@@ -16,7 +16,11 @@ SMALL_FILES_PER_SECOND = (300, 3_000)
 REQUESTS_AT_ONCE = (8, 64)
 BYTES_PER_SECOND = (10e6, 100e6)
 """Slow and fast, where nothing better is known: lines of 100 Mbit/s and of 1 Gbit/s, less what is lost on the way."""
-AROUND_AN_EARLIER_RUN = (0.5, 1.5)
+TYPICAL_FILES, TYPICAL_BYTES, TYPICAL_LOOKS = 1_000, 30e6, 20_000
+"""A second's copied files, copied bytes and compared files, between slow and fast: what the pace of earlier runs is measured by."""
+START_SECONDS = (0.5, 3.0)
+"""What a run takes before and after it copies: looks, workers, the ledger."""
+AROUND_EARLIER_RUNS = (0.6, 1.6)
 PARTS_FROM_DIGITS = 25
 """Sizes with so many binary digits are over 16 MiB and go in parts of 8 MiB."""
 KEYS_IN_A_PAGE = 1_000
@@ -24,12 +28,11 @@ INDEX_FOLDERS = 16**3
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
-    """How fast an earlier run was, and which."""
+class EarlierPace:
+    """How many times as long as typical earlier runs took. `runs` says in words which they were."""
 
-    files_per_second: float
-    bytes_per_second: float
-    run: str
+    times_typical: float
+    runs: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Measured:
 
     latency: float | None = None
     read_bytes_per_second: float | None = None
-    earlier: Rates | None = None
+    earlier: EarlierPace | None = None
     space: Space | None = None
 
 
@@ -147,12 +150,20 @@ def _seconds(work: Work, requests: int, measured: Measured) -> tuple[float, floa
     if not total.files:
         return 0.0, 0.0, ("nothing has to be copied",)
     if measured.earlier is not None:
-        rates = measured.earlier
-        seconds = max(total.files / max(rates.files_per_second, 1e-9), total.bytes / max(rates.bytes_per_second, 1e-9))
-        low, high = AROUND_AN_EARLIER_RUN
-        told = f"the rate of run {rates.run} between these locations: {rates.files_per_second:,.0f} files a second"
-        return seconds * low, seconds * high, (told,)
-    return _by_measures(total, requests, measured)
+        pace, (start, _) = measured.earlier, START_SECONDS
+        seconds = pace.times_typical * typical_seconds(total, work.discovered)
+        low, high = AROUND_EARLIER_RUNS
+        return (start + seconds) * low, (start + seconds) * high, (f"the pace of {pace.runs}",)
+    fast, slow, assumed = _by_measures(total, requests, measured)
+    return fast + START_SECONDS[0], slow + START_SECONDS[1], assumed
+
+
+def typical_seconds(copied: Count, compared_files: int) -> float:
+    """Return how long copying and comparing so much typically takes, without a run's start.
+
+    Files and bytes count both: an earlier run of many small files then says little wrong of one large file, and the other way round.
+    """
+    return copied.files / TYPICAL_FILES + copied.bytes / TYPICAL_BYTES + compared_files / TYPICAL_LOOKS
 
 
 def _by_measures(total: Count, requests: int, measured: Measured) -> tuple[float, float, tuple[str, ...]]:

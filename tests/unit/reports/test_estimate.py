@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.core.tally import Count, Shape
-from migrator.reports.estimate import Measured, Rates, Space, Work, estimate_of
+from migrator.reports.estimate import EarlierPace, Measured, Space, Work, estimate_of, typical_seconds
 
 MIB = 1 << 20
 
@@ -47,9 +47,18 @@ def test_requests_by_kind(given_work: Work, requests: dict[str, int]) -> None:
 
 
 def test_an_earlier_run_tells_more_than_any_guess() -> None:
-    found = estimate_of(work(1_000, 1_000, to_s3=True), Measured(latency=9.0, earlier=Rates(100.0, 1e9, "20260102-x")))
-    assert found.seconds == (5.0, 15.0)
+    pace = EarlierPace(10.0, "run 20260102-x")
+    found = estimate_of(work(1_000, 1_000, to_s3=True), Measured(latency=9.0, earlier=pace))
+    typical = 1_000 / 1_000 + 1e6 / 30e6 + 1_000 / 20_000
+    assert found.seconds == pytest.approx((0.6 * (0.5 + 10 * typical), 1.6 * (0.5 + 10 * typical)))
     assert "20260102-x" in found.rests_on[0]
+
+
+def test_many_small_files_say_little_wrong_of_one_large_one() -> None:
+    """By the small files' bytes a second alone, the large one would take five minutes and not ten seconds."""
+    pace = EarlierPace(2.0 / typical_seconds(Count(2_000, 2_000_000), 2_000), "run x")
+    fast, slow = estimate_of(work(1, 300_000_000), Measured(earlier=pace)).seconds
+    assert fast / 3 < 10 < slow * 3
 
 
 def test_latency_counts_where_it_is_what_holds_up() -> None:
@@ -61,9 +70,9 @@ def test_latency_counts_where_it_is_what_holds_up() -> None:
 @pytest.mark.parametrize(
     ("given_work", "latency", "seconds"),
     [
-        (work(3_000, 1), None, (1.0, 10.0)),
-        (work(10, 100_000_000), None, (10.0, 100.0)),
-        (work(998, 1, to_s3=True), 0.64, (9.99, 79.92)),
+        (work(3_000, 1), None, (1.5, 13.0)),
+        (work(10, 100_000_000), None, (10.5, 103.0)),
+        (work(998, 1, to_s3=True), 0.64, (10.49, 82.92)),
         (work(0, 0, to_s3=True), 0.64, (0.0, 0.0)),
     ],
     ids=["by files", "by bytes", "by 998 files and a page, a request each", "nothing"],
@@ -109,7 +118,7 @@ def test_told_to_a_program() -> None:
     found = estimate_of(work(3_000, 1, to_s3=True), Measured(space=Space(10**9, 10**6, 4096)))
     assert found.as_dict() == {
         "requests": {"list": 4, "create_bucket": 0, "put": 3_000, "multipart": 0, "part": 0, "total": 3_004},
-        "seconds": {"fast": 1.0, "slow": 10.0},
+        "seconds": {"fast": 1.5, "slow": 13.0},
         "rests_on": list(found.rests_on),
         "free_bytes": 10**9,
         "free_bytes_after": found.free_bytes_after,
