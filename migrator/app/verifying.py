@@ -29,7 +29,7 @@ from migrator.core.outcomes import Denial, Finding, FindingStatus
 from migrator.core.protocols import Source
 from migrator.reports.report import ReportRow
 from migrator.reports.serialization import as_kept
-from migrator.reports.text.verify import Resumed, Verification
+from migrator.reports.text.verify import Expected, Resumed, Verification
 from migrator.sync.coordinator import Coordinator, Totals
 from migrator.sync.counter import SourceCounter
 from migrator.sync.manifest import Manifest, ManifestShards
@@ -195,7 +195,8 @@ def _verify(
         if not stopping.event.is_set():
             _end_whole(record, sheets, look)
         report = _report_of(seen, asked, record, totals, found_here, time.monotonic() - started, stopping)
-        report = replace(report, known=known_findings(ledger))
+        expected = Expected(ahead.total.files, ahead.is_final) if ahead is not None else None
+        report = replace(report, known=known_findings(ledger), expected=expected)
         record.keep(as_kept(report))
         record.end(report.exit_status)
     return report

@@ -45,6 +45,12 @@ def number(count: int) -> str:
     return f"{count:,}"
 
 
+def placed(where: str, reason: str) -> str:
+    """'where: reason', with the place named once, also where the reason begins with it or has it in its middle."""
+    reason = reason.removeprefix(f"{where}: ")
+    return shown(reason) if where in reason else f"{shown(where)}: {shown(reason)}"
+
+
 def files(count: int) -> str:
     """'1 file', '2,000 files'."""
     return plural(count, "file")

@@ -142,7 +142,8 @@ class FileCopier:
             return copied._replace(outcome=Outcome.FAILED, reason="the target's name was taken, and then free again")
         if source.size == target.size and same_content(raw_file, self._source, source, self._target, target):
             return copied._replace(entry=source, version=target.version)
-        return copied._replace(entry=source, outcome=Outcome.CONFLICT, reason=DIFFERENT_CONTENT)
+        reason = DIFFERENT_CONTENT if source.size == target.size else different_size(source, target)
+        return copied._replace(entry=source, outcome=Outcome.CONFLICT, reason=reason)
 
     def _carry(self, ticket: object, raw_file: RawFile, step: Step) -> None:
         """The boundary of one raw file: whatever happens here becomes its outcome, or ends the run."""

@@ -11,7 +11,7 @@ from migrator.checks.audit.bytes_api import RawFileAnswer, Reply
 from migrator.config.settings import DiskLocation, Location, Setting
 from migrator.core.outcomes import Finding
 from migrator.core.tally import Count
-from migrator.reports.formatting import duration, files, moment, number, plural, shown, size, table
+from migrator.reports.formatting import duration, files, moment, number, placed, plural, shown, size, table
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA, Evidence, status_when_interrupted
 from migrator.reports.text.findings import finding_lines
@@ -306,7 +306,7 @@ def _problem_lines(report: AuditReport) -> Iterator[str]:
             continue
         yield f"{number(totals[kind])} {heading}"
         for problem in problems[:_PROBLEMS_SHOWN]:
-            yield f"  {shown(problem.where)}: {shown(problem.reason)}"
+            yield f"  {placed(problem.where, problem.reason)}"
         hidden = totals[kind] - min(len(problems), _PROBLEMS_SHOWN)
         if hidden > 0:
             yield f"  … and {number(hidden)} more: --json lists the first 1,000 of all, the gravest first"

@@ -9,7 +9,7 @@ from migrator.reports.formatting import Whole, columns_of, fitted, number, plura
 from migrator.reports.report import Report, ReportRow
 from migrator.reports.text.ending import ending
 from migrator.reports.text.findings import finding_lines
-from migrator.reports.text.sentences import KINDS, further, verdict
+from migrator.reports.text.sentences import KINDS, further, problem_line, verdict
 from migrator.reports.text.wrapping import joined
 
 _ROWS_SHOWN = 40
@@ -137,7 +137,7 @@ def reason_lines(report: Report, kind: str, total: int) -> Iterator[str]:
 
 def _first_of(problems: list[Problem], total: int, *, is_plan: bool) -> Iterator[str]:
     for problem in problems[:_PROBLEMS_SHOWN]:
-        yield f"  {shown(problem.where)}: {shown(problem.reason)}"
+        yield f"  {problem_line(problem)}"
     hidden = total - min(len(problems), _PROBLEMS_SHOWN)
     if problems and hidden > 0:  # what the run never came to is counted, and nowhere listed
         where = "--json lists the first 1,000 of all" if is_plan else "bytes-migrator status --problems 1000 lists them"

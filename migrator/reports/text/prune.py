@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from migrator.checks.prune import Pruned
 from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Finding
-from migrator.reports.formatting import duration, files, number, plural, shown, size, table
+from migrator.reports.formatting import duration, files, number, placed, plural, shown, size, table
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA, Evidence, status_when_interrupted
 from migrator.reports.text.findings import finding_lines
@@ -91,7 +91,7 @@ def _lines(report: PruneReport, command: str) -> Iterator[str]:
     yield from table(rows)
     yield ""
     for problem in pruned.problems[:_PROBLEMS_SHOWN]:
-        yield f"  kept {shown(problem.where)}: {shown(problem.reason)}"
+        yield f"  kept {placed(problem.where, problem.reason)}"
     if pruned.problems_total > _PROBLEMS_SHOWN:
         yield f"  … and {number(pruned.problems_total - _PROBLEMS_SHOWN)} more (the first 1,000: --json)"
     yield from finding_lines(report.findings)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from migrator.core.outcomes import Outcome
+from migrator.core.outcomes import Outcome, Problem
 from migrator.core.tally import Count, Tally
 from migrator.reports.estimate import Estimate
-from migrator.reports.formatting import duration, files, number, plural, shown, size
+from migrator.reports.formatting import duration, files, number, placed, plural, shown, size
 from migrator.reports.report import MAX_DURATION, Report
+from migrator.transfer.file_copier import DIFFERENT_CONTENT
 
 KINDS = {
     "left-alone": ("bucket without raw files: left alone", "buckets without raw files: left alone"),
@@ -60,6 +61,11 @@ def verdict(report: Report, see: str = "see above") -> str:
         return f"The run had to stop after {took}: {shown(report.stopped.what)} By then: {identity(tally)}."
     if report.dry_run:
         return _verdict_of_plan(report, tally)
+    if report.interrupted_by and report.command == "verify":
+        done = (
+            f"{number(tally[Outcome.PROVEN].files)} of the {files(tally.discovered.files)} that it came to were proven"
+        )
+        return f"{_stopped_by(report.interrupted_by)} after {took}: {done}. Rerun the same command to resume."
     if report.interrupted_by:
         left = "" if report.counting_is_final else " at least"
         return (
@@ -118,6 +124,13 @@ def _unseen(report: Report, unseen: int) -> Iterator[str]:
     yield f"{checked} `migrate --full` lists all of it: take that for the last run.".lstrip()
 
 
+def problem_line(problem: Problem) -> str:
+    """Where it is and why; of a conflict, also the size that both ends have where the reason has not two sizes."""
+    line = placed(problem.where, problem.reason)
+    is_one_size = problem.kind == Outcome.CONFLICT.value and problem.reason == DIFFERENT_CONTENT
+    return f"{line} ({size(problem.size)} at both ends)" if is_one_size else line
+
+
 def only_closed(tally: Tally) -> bool:
     """Whether nothing else is wrong than that Bytes' user cannot use what lies at the target."""
     return bool(tally.closed.files) and replace(tally, closed=Count()).is_clean
@@ -160,8 +173,12 @@ def _left(count: int, words: Callable[[int], str]) -> str:
 
 def _verdict_of_plan(report: Report, tally: Tally) -> str:
     discovered = tally.discovered
-    stopped = f"{_stopped_by(report.interrupted_by)} so this is not all: " if report.interrupted_by else ""
-    return f"{stopped}{files(discovered.files)}, {size(discovered.bytes)}: {identity(tally)}."
+    counted = f"{files(discovered.files)}, {size(discovered.bytes)}: {identity(tally)}."
+    if not report.interrupted_by:
+        return counted
+    met = sum(1 for row in report.rows if row.tally.discovered.files)
+    reached = f"{number(met)} of {plural(len(report.rows), 'organization')}"
+    return f"{_stopped_by(report.interrupted_by)} after {duration(report.seconds)}, having come to {reached}: so far {counted}"
 
 
 def _further_of_plan(report: Report) -> Iterator[str]:

@@ -13,6 +13,7 @@ from migrator.ledger.records import RunRow
 from migrator.reports.formatting import duration, files, number, shown, size
 from migrator.reports.report import SCHEMA
 from migrator.reports.serialization import forced_in
+from migrator.reports.text.sentences import problem_line
 from migrator.reports.text.switch import story_as_dict
 from migrator.reports.text.wrapping import joined
 from migrator.switch.journal import Story
@@ -159,7 +160,7 @@ def _pair_lines(pair: PairStatus) -> Iterator[str]:
     for kind, count in sorted(pair.problem_counts.items(), key=lambda each: rank(each[0])):
         yield f"  {number(count)} {kind}"
     for problem in pair.problems:
-        yield f"    {problem.kind}: {shown(problem.where)}: {shown(problem.reason.removeprefix(f'{problem.where}: '))}"
+        yield f"    {problem.kind}: {problem_line(problem)}"
     hidden = sum(pair.problem_counts.values()) - len(pair.problems)
     if hidden > 0:
         yield f"    … and {number(hidden)} more: --problems N shows N of them"

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from migrator.core.outcomes import Problem
 from migrator.core.tally import Tally
-from migrator.reports.formatting import duration, files, number, shown, size, table
+from migrator.reports.formatting import duration, files, number, placed, shown, size, table
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA, Report
+from migrator.reports.text.console import narrowed
 from migrator.reports.text.ending import keeps_bytes_out
 from migrator.reports.text.findings import finding_lines
 from migrator.reports.text.sentences import KINDS, only_closed
@@ -43,9 +44,17 @@ class Resumed:
     oldest: float
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """How many raw files the source has, as far as they were counted; all of them if `is_final`."""
+
+    files: int
+    is_final: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification(Report):
-    """A verification. `sampled_from` is None where all raw files were looked at."""
+    """A verification. `sampled_from` is None where all raw files were looked at; `expected` where nobody counted ahead."""
 
     level: str
     seed: int | None = None
@@ -53,6 +62,7 @@ class Verification(Report):
     resumed: Resumed | None = None
     manifest: str | None = None
     against: str | None = None
+    expected: Expected | None = None
 
 
 def verification_as_json(report: Verification) -> str:
@@ -101,15 +111,15 @@ def verification_as_json(report: Verification) -> str:
 
 def verification_as_text(report: Verification, width: int | None = None) -> str:
     """What `verify` prints at its end."""
-    return joined(_lines(report), width)
+    return joined(_lines(report, width), width)
 
 
-def _lines(report: Verification) -> Iterator[str]:
+def _lines(report: Verification, width: int | None) -> Iterator[str]:
     yield f"from  {shown(report.source)}"
     yield f"to    {shown(report.target)}"
     yield f"level {report.level}: {report.proves}"
     yield ""
-    yield from _organization_table(report)
+    yield from _organization_table(report, width)
     yield ""
     yield from _problem_lines(report)
     yield from finding_lines(report.findings, report.known)
@@ -119,14 +129,18 @@ def _lines(report: Verification) -> Iterator[str]:
     yield from map(shown, report.next_steps)
 
 
-def _organization_table(report: Verification) -> Iterator[str]:
+def _organization_table(report: Verification, width: int | None) -> Iterator[str]:
     overall = report.overall.as_proofs()
     columns = [name for name in _COUNTED if name in _ALWAYS_SHOWN or overall[name]["files"]]
     rows = [["organization", "bucket", "files", "size", *columns]]
     rows += [_cells(row.organization, row.bucket, row.tally, columns) for row in report.rows[:_ROWS_SHOWN]]
     if len(report.rows) > 1:
         rows.append(_cells("all", None, report.overall, columns))
-    lines = table(rows, left=2)
+    names = 2
+    if len({row.bucket for row in report.rows}) <= 1:  # one bucket is in the line `to` already
+        rows, names = [[row[0], *row[2:]] for row in rows], 1
+    cells = narrowed(rows, names, width)
+    lines = table(cells, left=names - (len(rows[0]) - len(cells[0])))
     yield from lines[: len(lines) - 1]
     if len(report.rows) > _ROWS_SHOWN:
         yield f"… and {number(len(report.rows) - _ROWS_SHOWN)} organizations more (all of them: --json)"
@@ -153,11 +167,18 @@ def _problem_lines(report: Verification) -> Iterator[str]:
             continue
         yield f"{number(total)} {words[total != 1]}"
         for problem in listed[:_PROBLEMS_SHOWN]:
-            yield f"  {shown(problem.where)}: {shown(problem.reason)}"
+            yield f"  {placed(problem.where, problem.reason)}"
         if total > min(len(listed), _PROBLEMS_SHOWN):
             more = total - min(len(listed), _PROBLEMS_SHOWN)
             yield f"  … and {number(more)} more: bytes-migrator status --problems 1000 lists them"
         yield ""
+
+
+def _expected(report: Verification) -> str:
+    """'≥1,200 files': what was counted ahead, or at least what was met."""
+    met, counted = report.overall.discovered.files, report.expected
+    is_final = counted is not None and counted.is_final
+    return f"{'' if is_final else '≥'}{files(max(met, counted.files if counted is not None else 0))}"
 
 
 def _in_one_sentence(report: Verification) -> Iterator[str]:
@@ -174,8 +195,8 @@ def _in_one_sentence(report: Verification) -> Iterator[str]:
         )
     if report.interrupted_by:
         yield (
-            f"Stopped by {report.interrupted_by} after {took}: {files(proven['files'])} proven so far. "
-            "The same command goes on from there."
+            f"Stopped by {report.interrupted_by} after {took}: {number(proven['files'])} of "
+            f"{_expected(report)} proven so far. Rerun the same command to resume."
         )
     elif report.exit_status == 0:
         yield (

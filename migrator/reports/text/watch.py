@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from migrator.core.entities import RawFile
 from migrator.core.outcomes import Problem
 from migrator.core.tally import Count
-from migrator.reports.formatting import duration, files, number, plural, shown, size
+from migrator.reports.formatting import duration, files, number, placed, plural, size
 from migrator.reports.json import as_json, report_as_dict
 from migrator.reports.report import Report
 from migrator.reports.text.console import body_lines
@@ -96,7 +96,7 @@ def _lines(watched: Watched, width: int | None) -> Iterator[str]:
     if watched.away_seconds:
         yield f"The server was away for {duration(watched.away_seconds)}."
     for problem in watched.unproven:
-        yield f"not proven: {shown(problem.where)}: {shown(problem.reason)}"
+        yield f"not proven: {placed(problem.where, problem.reason)}"
     if watched.downtime_seconds is not None:
         yield from _last_pass_lines(watched)
     yield from ending(watched.report)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
+from migrator.checks.prune import Pruned, PruneTally
+from migrator.core.outcomes import Problem
 from migrator.core.tally import Count
 from migrator.reports.csv import report_as_csv
 from migrator.reports.report import Report
 from migrator.reports.text.console import report_as_text
+from migrator.reports.text.prune import PruneReport, prune_as_text
+from migrator.reports.text.verify import Verification, verification_as_text
 from tests.browser.pages import page_of
-from tests.unit.reports.samples import tally_of
+from tests.unit.reports.samples import report_of, tally_of
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 REPORTS = {
@@ -30,6 +34,56 @@ def test_it_looks_as_it_did(name: str, form: str, render: object) -> None:
     assert callable(render)
     text = render(REPORTS[name]).replace("\r\n", "\n") + "\n"
     path = GOLDEN / f"{name}.{form}"
+    if os.environ.get("MIGRATOR_TESTS_GOLDEN") == "write":
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+def _verification() -> Verification:
+    rows = {f"organization-{number}": tally_of(proven=(10**number, 10_000)) for number in range(1, 4)}
+    report = report_of({**rows, "acme": tally_of(proven=(5, 50), conflict=(1, 9))})
+    known = {field.name: getattr(report, field.name) for field in fields(report)}
+    promise = "what was read at the source has the digest that the target's server keeps."
+    return Verification(**{**known, "command": "verify", "proves": promise}, level="etag", seed=None)
+
+
+def _pruned() -> PruneReport:
+    pruned = Pruned(
+        organizations={"acme": PruneTally(Count(12, 9_000), Count(10, 8_000), Count(10, 8_000), Count(2, 1_000))}
+    )
+    pruned.tell(
+        Problem(
+            "kept",
+            "acme",
+            "/var/lib/kat-bytes/acme/000/00000001-1111-4222-8333-444455556666",
+            "it is not at the target",
+        )
+    )
+    return PruneReport(
+        run="20260102-030405-abcdef",
+        source="/var/lib/kat-bytes (disk)",
+        target="s3://openkat-{organization} at https://s3.example.org",
+        dry_run=False,
+        pruned=pruned,
+        findings=(),
+        manifest="/root/.local/state/bytes-migrator/manifests/20260102-030405-abcdef",
+        seconds=12.0,
+    )
+
+
+ANSWERS = {
+    "migrate": lambda width: report_as_text(REPORTS["fine"], width),
+    "plan": lambda width: report_as_text(REPORTS["plan"], width),
+    "verify": lambda width: verification_as_text(_verification(), width),
+    "prune": lambda width: prune_as_text(_pruned(), "bytes-migrator prune", width),
+}
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_terminal_of_any_width_shows_it_as_it_did(name: str, width: int) -> None:
+    text = ANSWERS[name](width) + "\n"
+    path = GOLDEN / f"{name}-{width}.txt"
     if os.environ.get("MIGRATOR_TESTS_GOLDEN") == "write":
         path.write_text(text, encoding="utf-8")
     assert text == path.read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from migrator.core.errors import AlreadyThere, Interrupted, MustStop, SourceChan
 from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import Content, Receipt, SinkAnswer, Source
 from migrator.core.size_classes import WHOLE_UP_TO
-from migrator.sync.shard.deciding import DIFFERENT_SIZE
+from migrator.sync.shard.deciding import DIFFERENT_SIZE, different_size
 from migrator.transfer import file_copier
 from migrator.transfer.file_copier import CHANGED_SINCE, DIFFERENT_CONTENT, Carried, FileCopier, Stored
 from migrator.transfer.retry import RetryPolicy
@@ -90,7 +90,8 @@ def test_what_is_not_our_own_any_more_is_not_replaced() -> None:
     step = Step(Action.DIFFER, entry_of(here), entry_of(there), entry_of(there).version)
     failing = FailingStore(there, Schedule({("replace", 1): TAKEN}))
     carried = carried_by(here, failing, step)
-    assert carried == SinkAnswer(TICKET, Result(step.source, Outcome.CONFLICT, DIFFERENT_CONTENT))
+    reason = different_size(step.source, entry_of(there))
+    assert carried == SinkAnswer(TICKET, Result(step.source, Outcome.CONFLICT, reason))
     assert there.contents() == {ONE: b"half"}
 
 
@@ -208,7 +209,10 @@ def test_a_name_that_was_taken_with_another_size_is_a_conflict_and_nothing_more_
     source = here.stat(ONE)
     assert source is not None
     carried = carried_by(here, there, Step(Action.COPY, source, None))
-    assert carried == SinkAnswer(TICKET, Result(source, Outcome.CONFLICT, DIFFERENT_CONTENT))
+    assert carried == SinkAnswer(
+        TICKET,
+        Result(source, Outcome.CONFLICT, f"{DIFFERENT_SIZE} (12 bytes, 7 at the source)"),
+    )
     assert here.schedule.calls["open"] == 1, "to copy it; to compare it, it is not opened again"
 
 
