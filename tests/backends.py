@@ -21,7 +21,8 @@ from migrator.core.protocols import Source, Target
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.disk.target import DiskTarget, held
 from migrator.stores.s3.capabilities import Capabilities
-from migrator.stores.s3.source import S3Source, S3Target
+from migrator.stores.s3.source import S3Source
+from migrator.stores.s3.target import S3Target
 from tests import corpus, oracle
 from tests.conftest import FreshNames
 from tests.fakes import quick_patience

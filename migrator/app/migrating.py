@@ -44,7 +44,7 @@ from migrator.reports.report import MAX_DURATION, Report
 from migrator.reports.serialization import as_kept
 from migrator.stores.disk.target import try_out
 from migrator.stores.s3.capabilities import Capabilities
-from migrator.stores.s3.source import S3Target
+from migrator.stores.s3.target import S3Target
 from migrator.sync.channel import Line
 from migrator.sync.coordinator import Coordinator, Engine, Memory, Observer, Totals
 from migrator.sync.counter import SourceCounter

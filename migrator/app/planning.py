@@ -30,7 +30,8 @@ from migrator.ledger.ledger import Ledger
 from migrator.reports.formatting import plural
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.http.curl import is_available
-from migrator.stores.s3.source import S3Source, S3Target, are_alike
+from migrator.stores.s3.source import S3Source
+from migrator.stores.s3.target import S3Target, are_alike
 from migrator.sync.coordinator import Totals
 from migrator.sync.preflight import as_forced, look_at_bucket_names, look_at_source, refuse_errors
 

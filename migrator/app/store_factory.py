@@ -18,7 +18,8 @@ from migrator.stores.disk.source import DiskSource
 from migrator.stores.disk.target import DiskTarget
 from migrator.stores.manifest import ManifestSource
 from migrator.stores.s3.capabilities import Capabilities
-from migrator.stores.s3.source import S3Source, S3Target
+from migrator.stores.s3.source import S3Source
+from migrator.stores.s3.target import S3Target
 from migrator.sync.manifest import Manifest
 from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle

@@ -15,7 +15,7 @@ from migrator.core.protocols import Source
 from migrator.ledger.directory import StateFolder, lock
 from migrator.ledger.ledger import Ledger
 from migrator.reports.text.uploads import SeenUpload, UnclaimedUpload, UnfinishedUploads
-from migrator.stores.s3.source import S3Target
+from migrator.stores.s3.target import S3Target
 
 _MOST_UNCLAIMED = 1_000
 

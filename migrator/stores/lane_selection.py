@@ -9,7 +9,8 @@ from migrator.checks.verify import AgainstManifest, Level, Prover, Proves
 from migrator.core.entities import RawFile
 from migrator.core.protocols import Source, Target
 from migrator.stores.disk.source import DiskSource
-from migrator.stores.s3.source import S3Source, S3Target
+from migrator.stores.s3.source import S3Source
+from migrator.stores.s3.target import S3Target
 
 if TYPE_CHECKING:
     from migrator.transfer.batch_sink import FastLane

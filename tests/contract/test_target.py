@@ -38,7 +38,7 @@ from migrator.core.protocols import Receipt, Target
 from migrator.stores.disk import target as disk_target
 from migrator.stores.disk.target import DiskTarget, held
 from migrator.stores.s3.capabilities import Capabilities
-from migrator.stores.s3.source import S3Target
+from migrator.stores.s3.target import S3Target
 from migrator.stores.unrecognized import partial_name
 from tests import corpus, oracle
 from tests.backends import Backend, DiskBackend, MemoryBackend, S3Backend, abilities_of, as_nobody, raw_id, state_of

@@ -11,7 +11,8 @@ from migrator.config.settings import S3Location
 from migrator.core.entities import RawFile, RawId
 from migrator.core.errors import AlreadyThere, NotTheSame, SourceChanged
 from migrator.core.naming import BucketPerOrganization, SingleBucket
-from migrator.stores.s3.source import S3Source, S3Target
+from migrator.stores.s3.source import S3Source
+from migrator.stores.s3.target import S3Target
 from tests import command, corpus, oracle
 from tests.backends import abilities_of, access_to
 from tests.conftest import FreshNames

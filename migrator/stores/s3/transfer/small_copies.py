@@ -18,7 +18,8 @@ from migrator.core.size_classes import SMALL_UP_TO
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.s3.http.curl import CurlClient, HttpResponse
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
-from migrator.stores.s3.source import S3Receipt, S3Source, S3Target
+from migrator.stores.s3.source import S3Source
+from migrator.stores.s3.target import S3Receipt, S3Target
 from migrator.stores.s3.transfer.single import ObjectAddress
 from migrator.stores.s3.transfer.small_objects import Arrived, Ended, ObjectRequest, etag_of
 from migrator.transfer.equality import is_plain_md5

@@ -13,7 +13,7 @@ from migrator.core.entities import RawFile
 from migrator.core.errors import NotTheSame, SourceChanged
 from migrator.core.protocols import Content
 from migrator.stores.s3.capabilities import Capabilities
-from migrator.stores.s3.source import S3Target
+from migrator.stores.s3.target import S3Target
 from tests.backends import DiskBackend, raw_id
 from tests.fakes import quick_patience
 from tests.memory_store import MemoryStore

@@ -15,7 +15,8 @@ from migrator.core.outcomes import Action, Step
 from migrator.stores.lane_selection import bulk_lane_between
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.http.curl import is_available
-from migrator.stores.s3.source import S3Source, S3Target
+from migrator.stores.s3.source import S3Source
+from migrator.stores.s3.target import S3Target
 from migrator.transfer.file_copier import Stored
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule, quick_patience
