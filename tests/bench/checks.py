@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 
 from tests.bench import tools
 from tests.bench.corpora import Corpus
 from tests.bench.measure import Used
-from tests.bench.servers import Server
+from tests.bench.servers import Server, null_sink
 from tests.bench.tools import OURS, Ends, Rclone, Tool
 from tests.bench.turns import Attempt, Section
 from tests.bench.works import SMALL_BUCKET, Bench
@@ -22,6 +24,7 @@ def across(bench: Bench) -> list[Section]:
     with bench.seaweedfs() as server:
         bench.fill(server, SMALL_BUCKET, corpus)
         attempts = {tool.label: partial(_copy, bench, tool, server, server, corpus) for tool in _peers(bench)}
+        attempts["loop (signed copies, nothing checked)"] = partial(_loop, bench, server, corpus, copies=True)
         rows = bench.turns.take(attempts)
     note = f"{_about(corpus)} One server, which copies by itself for all but juicefs."
     return [Section("across", "Bucket to bucket, one SeaweedFS", note, rows)]
@@ -42,33 +45,72 @@ def verify(bench: Bench) -> list[Section]:
     corpus = bench.corpora.small(bench.sizes.checked)
     with bench.seaweedfs() as server:
         bench.fill(server, SMALL_BUCKET, corpus)
-        ours = tools.ours(bench.program)
-        bench.make_bucket(server, "other")
-        bench.untimed(ours, server, ours.upload(server, corpus.folder, "other", bench.fresh("state")))
+        _fill_other(bench, server, corpus)
         attempts: dict[str, Callable[[], Attempt]] = {
             f"{OURS} --level content": partial(_verify, bench, server, corpus, "content"),
             f"{OURS} --level content, S3 to S3": partial(_verify, bench, server, corpus, "content", other="other"),
-            f"{OURS} --level etag": partial(_verify, bench, server, corpus, "etag"),
-            f"{OURS} migrate to disk": partial(bench.download_by, ours, server, SMALL_BUCKET, corpus),
+            f"{OURS} migrate to disk": partial(
+                bench.download_by, tools.ours(bench.program), server, SMALL_BUCKET, corpus
+            ),
             "rclone check --download": partial(_check, bench, server, corpus, "--download", "--checkers", "32"),
-            "rclone check": partial(_check, bench, server, corpus, "--checkers", "32"),
+            "loop (signed GETs, nothing checked)": partial(_loop, bench, server, corpus),
         }
         rows = bench.turns.take(attempts)
-    return [Section("verify", "Verification, SeaweedFS", _about(corpus), rows)]
+    return [Section("verify", "Verification by content, SeaweedFS", _about(corpus), rows), *_verify_etag(bench)]
+
+
+def _verify_etag(bench: Bench) -> list[Section]:
+    """Of more files, and against a server that costs next to nothing: over some thousand files the start would be measured."""
+    corpus = bench.corpora.small(bench.sizes.small)
+    with null_sink(bench.native, {SMALL_BUCKET: corpus.folder}) as server:
+        attempts: dict[str, Callable[[], Attempt]] = {
+            f"{OURS} --level etag": partial(_verify, bench, server, corpus, "etag"),
+            "rclone check": partial(_check, bench, server, corpus, "--checkers", "32"),
+        }
+        rows = bench.turns.take(attempts, server.sink)
+    return [Section("verify-etag", "Verification by ETag, null sink", _about(corpus), rows)]
 
 
 def prune(bench: Bench) -> list[Section]:
     corpus = bench.corpora.small(bench.sizes.checked)
     with bench.seaweedfs() as server:
         bench.fill(server, SMALL_BUCKET, corpus)
+        _fill_other(bench, server, corpus)
         attempts: dict[str, Callable[[], Attempt]] = {
             f"{OURS} prune, disk": partial(_prune_disk, bench, server, corpus),
             f"{OURS} prune, S3": partial(_prune_bucket, bench, server, corpus),
             f"{OURS} verify --level content": partial(_verify, bench, server, corpus, "content"),
+            f"{OURS} verify --level content, S3": partial(_verify, bench, server, corpus, "content", other="other"),
         }
         rows = bench.turns.take(attempts)
-    note = f"{_about(corpus)} Everything is proven twice, and then deleted; beside it one proof of everything."
+    note = (
+        f"{_about(corpus)} Everything is proven twice, and then deleted; beside it one proof of everything. A source on S3 takes five "
+        "requests a file: each end is read twice, and the source is looked at right before it goes. A verification there takes two."
+    )
     return [Section("prune", "Deletion after a proof, SeaweedFS", note, rows)]
+
+
+def _fill_other(bench: Bench, server: Server, corpus: Corpus) -> None:
+    """Put the same raw files in a bucket "other"."""
+    ours = tools.ours(bench.program)
+    bench.make_bucket(server, "other")
+    bench.untimed(ours, server, ours.upload(server, corpus.folder, "other", bench.fresh("state")))
+
+
+def _loop(bench: Bench, server: Server, corpus: Corpus, *, copies: bool = False) -> Attempt:
+    tool, new = tools.ours(bench.program), []
+    if copies:
+        new = [f"run-{next(bench.numbers)}"]
+        bench.make_bucket(server, *new)
+    words = [server.url, tool.bucket(SMALL_BUCKET), str(corpus.folder), *new]
+    argv = [sys.executable, "-m", "tests.bench.request_loop", *words]
+    here = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    return Attempt(argv, here, corpus.files, corpus.bytes, partial(_has_answered, corpus.files))
+
+
+def _has_answered(files: int, used: Used) -> str:
+    count = int(used.output)
+    return "" if count == files else f"{count} requests were answered where {files} were expected"
 
 
 def _peers(bench: Bench) -> Iterable[Tool]:

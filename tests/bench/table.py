@@ -21,7 +21,7 @@ SHORT: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("across", OURS, {}),
     ("two-servers", OURS, {}),
     ("verify", f"{OURS} --level content", {"rclone": "rclone check --download"}),
-    ("verify", f"{OURS} --level etag", {"rclone": "rclone check"}),
+    ("verify-etag", f"{OURS} --level etag", {"rclone": "rclone check"}),
     ("noop", f"{OURS} with its ledger", {}),
     ("large-up", OURS, {}),
     ("large-down", OURS, {}),
@@ -94,8 +94,14 @@ def _section(section: Section) -> list[str]:
     faults = [
         f"{row.label} failed {len(row.faults)} times: {row.faults[0][:200]}" for row in section.rows if row.faults
     ]
-    rows = [_row(row, ours) for row in section.rows if row.good]
+    rows = [_row(row, ours) for row in section.rows if row.good and _is_shown(section, row)]
     return [f"## {section.title}", section.note, _markdown(COLUMNS, rows), *faults]
+
+
+def _is_shown(section: Section, row: Row) -> bool:
+    """Whether a row is ours, a loop or a peer's best setting; rows that are no setting of one work are all shown."""
+    settings = [other for other in section.rows if other.name == row.name and "--" in other.label]
+    return row.name not in PEERS or len(settings) < 2 or "check" in row.label or row is section.best(row.name)
 
 
 def _row(row: Row, ours: Row) -> tuple[str, ...]:
