@@ -18,8 +18,10 @@ from migrator.config.settings import S3Access, S3Location, Secret
 from migrator.core.entities import RawFile, RawId
 from migrator.core.naming import BucketPerOrganization, SingleBucket
 from migrator.core.protocols import Source, Target
+from migrator.stores.disk.data_folder import make_root
+from migrator.stores.disk.lock import Hold, folders_held
 from migrator.stores.disk.source import DiskSource
-from migrator.stores.disk.target import DiskTarget, held
+from migrator.stores.disk.target import DiskTarget
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.target import S3Target
@@ -276,6 +278,19 @@ def as_nobody() -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+@contextlib.contextmanager
+def held(root: Path, folder_mode: int, owner: tuple[int, int] | None = None) -> Iterator[None]:
+    """Make the data folder if it is missing, and keep every other run out of it, whatever its source, until the block ends.
+
+    `owner`: user and group id of a new data folder; None for the owner of the folder above it.
+
+    Raises LedgerBusy, and CannotStart where the folder cannot be made.
+    """
+    make_root(root, folder_mode, owner)
+    with folders_held([Hold(root=root, alone=True)]):
+        yield
 
 
 def raw_id(digits: str) -> RawId:

@@ -42,7 +42,7 @@ from migrator.engines.threads import Threads
 from migrator.ledger.ledger import Ledger
 from migrator.reports.report import MAX_DURATION, Report
 from migrator.reports.serialization import as_kept
-from migrator.stores.disk.target import try_out
+from migrator.stores.disk.data_folder import try_out
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.target import S3Target
 from migrator.sync.channel import Line

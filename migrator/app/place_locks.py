@@ -21,8 +21,8 @@ from migrator.core.lock_mark import BREAK_LOCK, LockMark, busy
 from migrator.core.naming import disk_path_of
 from migrator.core.outcomes import Denial, Finding, FindingStatus
 from migrator.core.protocols import Source
+from migrator.stores.disk.data_folder import make_root
 from migrator.stores.disk.lock import FolderMark, Hold, folders_held, mark_in, remove_mark
-from migrator.stores.disk.target import make_root
 from migrator.stores.s3.lock import BucketLock, FoundLock, marks_in, remove_marks
 from migrator.stores.s3.source import S3Source
 from migrator.transfer.retry import RetryPolicy

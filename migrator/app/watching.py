@@ -38,7 +38,7 @@ from migrator.core.protocols import Source
 from migrator.core.tally import Count, Tally
 from migrator.ledger.ledger import Ledger
 from migrator.reports.text.watch import IDLE, STOPPED, Watched
-from migrator.stores.disk.target import try_out
+from migrator.stores.disk.data_folder import try_out
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.sync.change_detector import ChangeDetector, Lag, Rest
 from migrator.sync.coordinator import Coordinator, Engine, Observer, Totals

@@ -36,12 +36,22 @@ from migrator.core.naming import BucketPerOrganization, SingleBucket
 from migrator.core.outcomes import Notice
 from migrator.core.protocols import Receipt, Target
 from migrator.stores.disk import target as disk_target
-from migrator.stores.disk.target import DiskTarget, held
+from migrator.stores.disk.target import DiskTarget
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.target import S3Target
 from migrator.stores.unrecognized import partial_name
 from tests import corpus, oracle
-from tests.backends import Backend, DiskBackend, MemoryBackend, S3Backend, abilities_of, as_nobody, raw_id, state_of
+from tests.backends import (
+    Backend,
+    DiskBackend,
+    MemoryBackend,
+    S3Backend,
+    abilities_of,
+    as_nobody,
+    held,
+    raw_id,
+    state_of,
+)
 from tests.fakes import FailingContent, Schedule, quick_patience
 from tests.memory_store import MemoryStore
 from tests.scripted import Asked, Reply, error, scripted

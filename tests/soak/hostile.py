@@ -17,8 +17,9 @@ from pathlib import Path
 from migrator.core.entities import RawFile, RawId
 from migrator.core.errors import StoreError
 from migrator.stores.disk.source import DiskSource
-from migrator.stores.disk.target import DiskTarget, held
+from migrator.stores.disk.target import DiskTarget
 from tests import command, corpus, oracle
+from tests.backends import held
 from tests.dialects.memory import Memory
 from tests.dialects.s3 import S3Server
 from tests.dialects.scene import environment_of

@@ -11,7 +11,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from migrator.core.entities import INDEX_LENGTH, Entry, RawFile, RawId
@@ -27,9 +27,8 @@ from migrator.core.errors import (
     Unreadable,
     Vanished,
 )
-from migrator.core.outcomes import Finding, FindingStatus
 from migrator.core.protocols import Content, Receipt, Source
-from migrator.stores.disk.lock import Hold, folders_held
+from migrator.stores.disk.data_folder import give_mode_and_owner
 from migrator.stores.disk.source import FOLDER_FLAGS, DiskSource, translate
 from migrator.stores.disk.syscalls import rename_without_replacing, sync_filesystem
 from migrator.stores.unrecognized import OWN_TEMPORARY, is_partial, partial_name, temporary_name
@@ -39,7 +38,6 @@ _CHUNK = 1 << 20
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _PARTIAL = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _BROKEN = (errno.EROFS, errno.EIO, errno.ENODEV, errno.ENXIO)
-_TRIED_OUT = [temporary_name("00000000-0000-0000-0000-000000000000", word) for word in ("probe", "named")]
 
 
 class DiskReceipt:
@@ -397,130 +395,3 @@ def _owner_to_give(root: os.stat_result, owner: tuple[int, int] | None) -> tuple
             cure="Run it, and each worker, as root or as that user.",
         )
     return None
-
-
-def give_mode_and_owner(fd: int, mode: int, owner: tuple[int, int] | None) -> None:
-    """Set a new folder's mode, whatever the umask, and its owner; a setgid bit that it inherited stays."""
-    status = os.fstat(fd)
-    if owner is not None and (status.st_uid, status.st_gid) != owner:
-        os.fchown(fd, *owner)
-    wanted = mode | (status.st_mode & stat.S_ISGID)
-    if stat.S_IMODE(status.st_mode) != wanted:
-        os.fchmod(fd, wanted)
-
-
-def make_root(root: Path, mode: int, given: tuple[int, int] | None) -> None:
-    """Make the data folder itself if it is missing; its parent must be there, so that a typing error makes no tree.
-
-    Raises:
-        CannotStart: If it cannot be made.
-    """
-    try:
-        if root.is_dir():
-            return
-        parent = os.stat(root.parent)
-        root.mkdir(mode=0o700)
-        fd = os.open(root, FOLDER_FLAGS)
-        owner = (given or (parent.st_uid, parent.st_gid)) if os.geteuid() == 0 else None
-        try:
-            give_mode_and_owner(fd, mode, owner)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise CannotStart(
-            "target-folder",
-            f"The data folder {root} cannot be made ({os.strerror(error.errno or 0)}).",
-            cure=f"Make {root.parent} first, or mount the volume that belongs there.",
-        ) from error
-
-
-@contextmanager
-def held(root: Path, folder_mode: int, owner: tuple[int, int] | None = None) -> Iterator[None]:
-    """Make the data folder if it is missing, and keep every other run out of it, whatever its source, until the block ends.
-
-    `owner`: user and group id of a new data folder; None for the owner of the folder above it.
-
-    Raises LedgerBusy, and CannotStart where the folder cannot be made.
-    """
-    make_root(root, folder_mode, owner)
-    with folders_held([Hold(root=root, alone=True)]):
-        yield
-
-
-def try_out(root: Path, owner: tuple[int, int] | None = None) -> tuple[Finding, ...]:
-    """Prove that raw files can be published here and, as root, get their `owner`; make durable what an earlier run left in memory.
-
-    An earlier run may have been killed between giving names and making them durable: what this one finds has to be
-    durable before it counts as present. The caller holds the lock.
-
-    Raises:
-        CannotStart: If an empty file cannot be made, given away, renamed or synced.
-    """
-    fd = os.open(root, FOLDER_FLAGS & ~os.O_NOFOLLOW)
-    try:
-        _publish_nothing(fd, root, owner if os.geteuid() == 0 else None)
-        is_synced = sync_filesystem(fd)
-    except OSError as error:
-        raise CannotStart(
-            "target-cannot-publish",
-            f"Nothing can be published in {root} ({os.strerror(error.errno or 0)}).",
-            why="Raw files get their names by a rename that replaces nothing, or by a hard link, and are then made durable.",
-            cure="Look whether that file system is read-only, full or broken, or choose a data folder on another one.",
-        ) from error
-    finally:
-        os.close(fd)
-    if is_synced:
-        return ()
-    return (
-        Finding(
-            name="durability-unconfirmed",
-            status=FindingStatus.WARNING,
-            seen=f"Durability is not confirmed by the file system of {root}: it does not offer syncfs.",
-            why="What is copied is asked to be written to the medium, and nobody says whether it was.",
-            cure="After the migration run `sync` on the machine that has the disk, before the source is given up.",
-        ),
-    )
-
-
-def _publish_nothing(fd: int, root: Path, owner: tuple[int, int] | None) -> None:
-    """Give an empty file a temporary name and its owner, then another name as raw files get theirs, and remove it.
-
-    Raises:
-        CannotStart: If its owner cannot be set.
-        OSError: If the system refuses anything else.
-    """
-    for name in _TRIED_OUT:
-        with suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=fd)
-    probe, named = _TRIED_OUT
-    new = os.open(probe, _NEW, 0o600, dir_fd=fd)
-    try:
-        _try_owner(new, root, owner)
-    except CannotStart:
-        os.unlink(probe, dir_fd=fd)
-        raise
-    finally:
-        os.close(new)
-    try:
-        rename_without_replacing(fd, probe, named)
-    except OSError:
-        os.unlink(probe, dir_fd=fd)
-        raise
-    os.unlink(named, dir_fd=fd)
-
-
-def _try_owner(fd: int, root: Path, owner: tuple[int, int] | None) -> None:
-    said = ""
-    if owner is not None and os.fstat(fd).st_uid != owner[0]:
-        try:
-            os.fchown(fd, *owner)
-        except OSError as error:
-            said = os.strerror(error.errno or 0)
-    if owner is None or os.fstat(fd).st_uid == owner[0]:
-        return
-    raise CannotStart(
-        "owner-not-kept",
-        f"Files in {root} cannot be given to user id {owner[0]} ({said or 'the file system keeps another owner'}).",
-        why="Bytes could not read them. A share that takes root for nobody (root_squash), or a file system without owners, answers so.",
-        cure="Run this as that user, or mount the file system so that files belong to it. To copy all the same: --force service-user.",
-    )

@@ -12,9 +12,10 @@ from migrator.core.errors import CannotStart
 from migrator.core.outcomes import FindingStatus
 from migrator.doctor.bytes_user import NO_USER, PASS, READ, SAVE, BytesUser, user_by_id, user_named, user_of
 from migrator.doctor.disk_checks import folder_above_findings
+from migrator.stores.disk.data_folder import try_out
 from migrator.stores.disk.preflight import folders_above
-from migrator.stores.disk.target import DiskTarget, held, try_out
-from tests.backends import NOBODY, as_nobody
+from migrator.stores.disk.target import DiskTarget
+from tests.backends import NOBODY, as_nobody, held
 
 KAT = BytesUser(uid=1000, gid=1000, groups=frozenset((1000, 77)))
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
