@@ -53,7 +53,8 @@ def test_no_more_than_eight_at_once(count: int, at_once: int) -> None:
 
 def test_eight_do_run_at_once() -> None:
     full = threading.Barrier(AT_ONCE)
-    run_concurrently([partial(full.wait, 60)] * (2 * AT_ONCE))
+    turns = run_concurrently([partial(full.wait, 60)] * (2 * AT_ONCE))
+    assert sorted(turns) == sorted(2 * list(range(AT_ONCE))), "each round was full"
 
 
 def test_the_first_error_is_raised_when_all_have_ended() -> None:

@@ -190,6 +190,7 @@ def test_network_file_systems_are_refused_with_nothing_written(tmp_path: Path, k
 
 def test_without_a_list_of_mounts_nothing_is_refused(tmp_path: Path) -> None:
     StateFolder(tmp_path / "state", tmp_path / "no mountinfo").ensure()
+    assert (tmp_path / "state").is_dir()
 
 
 def test_ledgers_are_named_by_both_locations_and_found_again(folder: StateFolder) -> None:

@@ -199,7 +199,9 @@ def test_stopping_ends_the_waiting() -> None:
 
 
 def test_going_on_is_fine_while_nobody_asks_to_stop() -> None:
-    Case().patience.go_on()
+    patience = Case().patience
+    patience.go_on()
+    assert patience.run(lambda: "an answer") == "an answer"
 
 
 # --- failures for good -----------------------------------------------------------------------------------------------
@@ -272,6 +274,7 @@ def test_other_failures_never_do(error: StoreError) -> None:
     patience = Case().patience
     for _ in range(3 * REFUSALS_IN_A_ROW):
         patience.failed(error)
+    assert patience.closed("acme") is None
 
 
 # --- organizations with buckets of their own --------------------------------------------------------------------------
