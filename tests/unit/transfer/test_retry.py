@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,7 @@ from migrator.core.errors import (
     Unavailable,
     Vanished,
 )
+from migrator.stores.s3.client import TRIES
 from migrator.transfer.retry import REFUSALS_IN_A_ROW, TRIES_WHILE_OTHERS_SUCCEED, RetryPolicy
 from tests.fakes import Clock, Waits
 
@@ -202,6 +204,23 @@ def test_going_on_is_fine_while_nobody_asks_to_stop() -> None:
     patience = Case().patience
     patience.go_on()
     assert patience.run(lambda: "an answer") == "an answer"
+
+
+def test_the_most_requests_that_one_raw_file_costs_are_what_the_documents_say() -> None:
+    """The way of a raw file is tried again, and so is each of its requests; boto3 sends each up to three times."""
+    case, asked = Case(), 0
+
+    def request() -> str:
+        nonlocal asked
+        asked += 1
+        case.patience.succeeded()  # another raw file's
+        raise WENT
+
+    with pytest.raises(Unavailable):
+        case.patience.run(lambda: case.patience.run(request), is_request=False)
+    by_libcurl = 1
+    page = (Path(__file__).parents[3] / "docs" / "performance.md").read_text()
+    assert f"costs at most {by_libcurl + asked * TRIES} requests" in page
 
 
 # --- failures for good -----------------------------------------------------------------------------------------------
