@@ -104,6 +104,8 @@ class Installation:
             ("/etc/kat/", f"{self.conf.parent}/"),
             ("/var/lib/kat-bytes", str(self.data)),
             ("http://127.0.0.1:8333", self.server.endpoint_url),
+            ("http://seaweedfs:8333", self.server.endpoint_url),
+            ("http://seaweedfs.storage.svc:8333", self.server.endpoint_url),
             ("S3_BUCKET=openkat-raw-files", f"S3_BUCKET={self.names.bucket}-new"),
             ("s3://openkat-raw-files/", f"s3://{self.names.bucket}-new/"),
             ("S3_BUCKET_PREFIX=openkat-", f"S3_BUCKET_PREFIX={self.names.prefix}"),
