@@ -20,6 +20,8 @@ from migrator.sync.compare import compare
 
 CLOCKS_APART_SECONDS = 3600.0
 """How far a server's clock may be behind: what is only at the new place, and older than that, was there before."""
+FILE_TIMES_APART_SECONDS = 2.0
+"""How far a file's time may be behind the clock: some file systems count in seconds, and none to the nanosecond."""
 _SHORTEST_REST_SECONDS = 1.0
 _TRIES = 3
 """So often is Bytes asked for the same raw file: a data folder shows one while it is still being written."""
@@ -44,7 +46,7 @@ class NewPlace:
         Raises:
             StoreError: If an end cannot be listed.
         """
-        since_ns = int((self.since - (0.0 if self.on_disk else CLOCKS_APART_SECONDS)) * 1e9)
+        since_ns = int((self.since - (FILE_TIMES_APART_SECONDS if self.on_disk else CLOCKS_APART_SECONDS)) * 1e9)
         for organization in self.organizations:
             for shard in self._shards(organization, since_ns):
                 ends = self.source.scan(shard, ignore_notice), self.target.scan(shard, ignore_notice)

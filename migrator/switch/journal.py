@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -181,12 +181,17 @@ class SwitchJournal:
         self._append({"step": step.value, "state": "done", "at": time.time()})
 
     def note(self, trouble: str) -> None:
-        """Write down why it is being rolled back."""
-        self._append({"trouble": trouble, "at": time.time()})
+        """Write down why it is being rolled back. A journal that cannot be written does not keep Bytes from being brought back."""
+        with suppress(MustStop):
+            self._append({"trouble": trouble, "at": time.time()})
 
     def note_restored(self) -> None:
-        """Write down that Bytes has its old settings again and runs: a rollback that is begun anew leaves it alone."""
-        self._append({"restored": True, "at": time.time()})
+        """Write down that Bytes has its old settings again and runs: a rollback that is begun anew leaves it alone.
+
+        Where that cannot be written, such a rollback stops and starts Bytes once more.
+        """
+        with suppress(MustStop):
+            self._append({"restored": True, "at": time.time()})
 
     def end(self, end: SwitchEnd) -> None:
         """Write down how the switch ended; nothing more is written after it."""

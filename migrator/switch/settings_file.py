@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
+from glob import escape
 from pathlib import Path
 
 from migrator.config.env_file import LARGEST_FILE, Setting
@@ -58,7 +60,9 @@ class SettingsFile:
         return edited(self.path, content, wanted)
 
     def stage(self, old: bytes, new: bytes, run: str) -> None:
-        """Write the backup, and the new content under a name that nobody reads: a full disk shows now, while Bytes runs.
+        """Write the backup, and both contents under names that nobody reads: a full disk shows now, while Bytes runs.
+
+        Neither the change nor its way back then needs any room.
 
         Raises:
             CannotStart: If it cannot be written; nothing is left then.
@@ -66,7 +70,8 @@ class SettingsFile:
         real = self._real()
         try:
             self._write(self._backup(run), old, real)
-            self._write(self._temporary(run), new, real)
+            for content in (new, old):
+                self._write(self._temporary(run, content), content, real)
             sync_folder(real.parent)
         except OSError as error:
             self.tidy(run, keep_backup=False)
@@ -91,7 +96,7 @@ class SettingsFile:
         Raises:
             MustStop: If the file has not the `old` content any more, or the system refuses.
         """  # noqa: DOC501 made by edited_meanwhile
-        real, temporary = self._real(), self._temporary(run)
+        real, temporary = self._real(), self._temporary(run, new)
         try:
             if self._content_of(temporary) != new:
                 self._write(temporary, new, real)
@@ -104,8 +109,10 @@ class SettingsFile:
 
     def tidy(self, run: str, *, keep_backup: bool) -> None:
         """Remove what was staged, and the backup unless it is kept; what cannot be removed stays."""
+        real = self._real()
         with suppress(OSError):
-            self._temporary(run).unlink()
+            for path in real.parent.glob(f"{escape(self._temporary_name(run))}*"):
+                path.unlink()
         if not keep_backup:
             with suppress(OSError):
                 self._backup(run).unlink()
@@ -118,9 +125,13 @@ class SettingsFile:
         real = self._real()
         return real.with_name(f"{real.name}{BACKUP_MARK}{run}")
 
-    def _temporary(self, run: str) -> Path:
+    def _temporary_name(self, run: str) -> str:
+        return f".{self._real().name}.switch-{run}"
+
+    def _temporary(self, run: str, content: bytes) -> Path:
+        """Return where this content is staged."""
         real = self._real()
-        return real.with_name(f".{real.name}.switch-{run}")
+        return real.with_name(f"{self._temporary_name(run)}-{hashlib.sha256(content).hexdigest()[:8]}")
 
     def _content_of(self, path: Path) -> bytes | None:
         try:

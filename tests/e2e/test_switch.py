@@ -12,7 +12,7 @@ import pytest
 from tests import command, oracle, switch_scene
 from tests.conftest import FreshNames
 from tests.e2e import ends
-from tests.servers import S3Server
+from tests.servers import S3Server, Servers
 from tests.soak.switch_kills import Saver
 from tests.switch_scene import Scene
 
@@ -315,6 +315,39 @@ def test_two_switches_at_once_are_refused(scene: Scene) -> None:
         scene.has("go-on")
         first.finish().expect(0)
     scene.assert_all_readable(expected)
+
+
+def _held(scene: Scene, before: str) -> None:
+    """Have the stand-in's script wait for the test before it does this."""
+    control = scene.control.read_text()
+    hold = f"    while [ ! -e $state/go-on ]; do sleep 0.02; done\n{before}"
+    scene.control.write_text(control.replace(before, hold, 1))
+
+
+GONE = {"stop": ("    kill ", "switch-server-gone"), "start": ("    setsid ", "switch-left-behind")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", GONE)
+def test_a_server_that_goes_while_bytes_is_down_takes_it_back(
+    at: str, servers: Servers, fresh_names: FreshNames
+) -> None:
+    """Once Bytes was started at the new place, what it saved there cannot be brought back: that is said."""
+    before, error = GONE[at]
+    with servers.private("moto") as private, switch_scene.installed(private.server, ends.single(fresh_names)) as scene:
+        expected = switch_scene.contents(scene)
+        settings = scene.settings()
+        _held(scene, before)
+        calls = len(scene.calls())
+        words = scene.to_s3("--patience", "3")
+        with command.start(*words, env=scene.env, secrets=(switch_scene.PASSWORD,)) as switching:
+            switching.wait_for(lambda: at in scene.calls()[calls:])
+            private.kill()
+            scene.has("go-on")
+            assert f"[{error}]" in switching.finish().expect(3).stderr
+        assert scene.settings() == settings
+        scene.assert_all_readable(expected)
+        assert "half-way" not in scene.run("status").stderr
 
 
 def test_ctrl_c_while_bytes_is_stopped_takes_it_back(scene: Scene) -> None:

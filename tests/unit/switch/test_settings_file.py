@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -104,3 +107,35 @@ def test_a_folder_that_cannot_be_written_is_found_before_bytes_is_stopped(tmp_pa
     with pytest.raises(CannotStart) as error:
         store.stage(OLD, NEW, "run")
     assert error.value.name == "switch-settings-unwritable"
+
+
+@contextmanager
+def no_room() -> Iterator[None]:
+    """Within this, no file can grow: the system refuses it as a full disk does, to root too."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_found_before_bytes_is_stopped(path: Path) -> None:
+    with no_room(), pytest.raises(CannotStart) as raised:
+        SettingsFile(path).stage(OLD, NEW, "run")
+    assert raised.value.name == "switch-settings-unwritable"
+    assert [one.name for one in path.parent.iterdir()] == ["bytes.conf"]
+    assert path.read_bytes() == OLD
+
+
+def test_a_disk_that_is_full_by_then_keeps_from_neither_the_change_nor_its_way_back(path: Path) -> None:
+    store = SettingsFile(path)
+    store.stage(OLD, NEW, "run")
+    with no_room():
+        store.replace(OLD, NEW, "run")
+        assert path.read_bytes() == NEW
+        restore(store, "run", NAMES, digest(NEW))
+    assert path.read_bytes() == OLD
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    store.tidy("run", keep_backup=False)
+    assert [one.name for one in path.parent.iterdir()] == ["bytes.conf"]
