@@ -9,9 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from migrator.app.options import Watch
 from migrator.cli.logs import Log, is_json, json_line, say, to_stderr
@@ -20,6 +18,9 @@ from migrator.reports.formatting import columns_of, duration, number, shown, siz
 from migrator.sync.coordinator import Observer
 from migrator.sync.counter import SourceCounter
 from migrator.sync.messages import ProgressEvent
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 FIRST_LINE_SECONDS = 1.0
 LINE_EVERY_SECONDS = 30.0
@@ -201,6 +202,8 @@ class ProgressBar:
     """tqdm's bar."""
 
     def __init__(self, ahead: SourceCounter | None) -> None:
+        from tqdm import tqdm  # noqa: PLC0415 - 3 % of a command's start, and only a terminal has a bar
+
         self._progress = Progress(ahead)
         self._due_at = 0.0
         self._bar: tqdm[Any] = tqdm(

@@ -20,7 +20,17 @@ def test_the_list_of_commands_says_of_each_what_the_command_says(name: str) -> N
 
 @pytest.mark.parametrize("arguments", [["--help"], ["status"], ["completion", "bash"]])
 def test_s3_is_loaded_only_where_it_is_used(arguments: list[str]) -> None:
+    loaded = loaded_by(*arguments)
+    assert not [name for name in ("boto3", "botocore", "s3transfer", "pycurl") if f"'{name}'" in loaded]
+
+
+def test_the_progress_bar_is_loaded_only_where_one_is_shown() -> None:
+    assert "'tqdm'" not in loaded_by("migrate", "--help")
+
+
+def loaded_by(*arguments: str) -> str:
+    """What a command has loaded at its end, as a list in words."""
     code = "import sys; from migrator.cli.main import cli; cli.main(sys.argv[1:], standalone_mode=False); print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     assert "'migrator.cli.main'" in done.stdout, done.stderr
-    assert not [name for name in ("boto3", "botocore", "s3transfer", "pycurl") if f"'{name}'" in done.stdout]
+    return done.stdout
