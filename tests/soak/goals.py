@@ -6,6 +6,7 @@ import argparse
 import datetime
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from tests.bench import native
 from tests.bench.servers import ACCESS_KEY, SECRET_KEY, null_sink
 from tests.corpus import MIB
 from tests.faults.proxy import RAW_FILE, SLOW_DOWN, Rule, answer, flip_in_answer, flip_in_request
+from tests.fuzz.targets import TARGETS
 from tests.soak import images
 from tests.soak.counts import Counts, Go, Goal, insert, table
 from tests.soak.hostile import keys_gone_wrong, ledgers_believed, stored_while_links_come_and_go
@@ -83,6 +85,7 @@ GOALS: dict[str, Goal] = {
     "R14": Goal("R14 cause and cure with each exit status but 0", "all", "kinds of bad input and errors", 100),
     "R15": Goal("R15 proof levels told as they are", "all", "tests", 20),
     "R16": Goal("R16 a day: 5 % faults, 20 kills", "nothing wrong, nothing left, no growth", "files", 100_000),
+    **{f"fuzz {name}": Goal(f"fuzzed: {name}", "no crash, no hang, under 1 GiB", "minutes", 30) for name in TARGETS},
     "machine": Goal("Bytes, operator and faults as a state machine", "no step that breaks a law", "steps", 10_000),
     "memory eight": Goal("memory, 8 jobs on eight large files", "under 250 MB together"),
     "memory huge": Goal("memory, one sparse file of 20 GiB", "under 250 MB together"),
@@ -104,9 +107,10 @@ class Sizes:
     rounds: int = 5_000
     ledgers: int = 100
     machines: int = 20
+    fuzz_minutes: int = 30
 
 
-QUICK = Sizes(5, 200, 3, 6, 40, 64 * MIB, 1 * GIB, keys=300, rounds=100, ledgers=5, machines=1)
+QUICK = Sizes(5, 200, 3, 6, 40, 64 * MIB, 1 * GIB, keys=300, rounds=100, ledgers=5, machines=1, fuzz_minutes=1)
 
 
 @dataclass(frozen=True)
@@ -329,6 +333,22 @@ def machine(trial: Trial) -> Iterator[Go]:
     yield _told("machine", steps, wrong)
 
 
+def fuzz(trial: Trial) -> Iterator[Go]:
+    """Each parser of what others wrote, from the corpora that are kept."""
+    minutes = trial.sizes.fuzz_minutes
+    for name in TARGETS:
+        done = subprocess.run(
+            ["scripts/fuzz", name, str(60 * minutes)], capture_output=True, text=True, errors="replace", check=False
+        )
+        ran = re.search(r"number_of_executed_units: (\d+)", done.stderr)
+        wrong = (
+            []
+            if done.returncode == 0 and ran
+            else [f"scripts/fuzz {name} ended with {done.returncode}: {done.stderr[-2000:]}"]
+        )
+        yield _told(f"fuzz {name}", minutes, wrong, f"{int(ran[1]):,} inputs" if ran else "")
+
+
 def servers(trial: Trial) -> Iterator[Go]:
     """R12: the whole job on each server by each scheme, for either naming. What is not installed is left out."""
     tried: dict[str, int] = {}
@@ -398,6 +418,7 @@ MEASURES: dict[str, tuple[Measure, tuple[str, ...]]] = {
     "links": (links, ("R10",)),
     "ledgers": (ledgers, ("R11",)),
     "machine": (machine, ("machine",)),
+    "fuzz": (fuzz, tuple(f"fuzz {name}" for name in TARGETS)),
     "flips": (flips, tuple(f"R5 {kind}" for kind in FLIP_SERVERS)),
     "storms": (storms, ("R7",)),
     "tests": (by_tests, tuple(HELD_BY_TESTS)),
@@ -450,6 +471,7 @@ COUNTS_OF_OPTIONS = {
     "instants": "power cuts of each way and file system (20)",
     "points": "about so many crash points of each way and server (all)",
     "ledgers": "damaged ledgers (100)",
+    "fuzz_minutes": "minutes for each fuzzed parser (30)",
     "machines": "walks of each state machine, of up to 500 steps (20)",
 }
 
