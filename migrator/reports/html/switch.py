@@ -19,7 +19,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-
 def proposal_as_html(proposal: SwitchProposal) -> str:
     """Return the page of a rehearsal: every command and every line that changes, and how each step is taken back."""
     remark = "Nothing was changed by this rehearsal."
-    body = [*_section("Steps", _steps(None)), *_section("Plan", _proposal(proposal))]
+    body = [*_section("Steps", steps_as_html(None)), *_section("Plan", _proposal(proposal))]
     return "\n".join(_page("Plan of a switch", "fine", remark, body))
 
 
@@ -28,7 +28,7 @@ def switched_as_html(switched: Switched) -> str:
     verdict, *lines = switched_as_text(switched).splitlines()
     story = switched.story
     body = [
-        *_section("Steps", _steps(story)),
+        *_section("Steps", steps_as_html(story)),
         *_section("Result", [f"<pre>{escape(chr(10).join(_without_steps(lines, story)))}</pre>"]),
         *_section("Plan", _proposal(switched.proposal)),
     ]
@@ -40,8 +40,8 @@ def _without_steps(lines: list[str], story: Story) -> list[str]:
     return lines[len(story.steps) :]
 
 
-def _steps(story: Story | None) -> Iterator[str]:
-    """The steps as a timeline; of a plan, without times."""
+def steps_as_html(story: Story | None) -> Iterator[str]:
+    """Yield the steps as a timeline; of a plan (None), without times."""
     times = {one.step: one for one in story.steps} if story is not None else {}
     yield '<ol class="steps">'
     for step, text in STEPS.items():

@@ -1,0 +1,37 @@
+"""The steps on the page of a switch: a timeline that says how each one ended, and which of them make up the downtime."""
+
+from __future__ import annotations
+
+import pytest
+
+from migrator.reports.html.switch import steps_as_html
+from migrator.switch.journal import StepTime, Story, SwitchPlan
+from migrator.switch.steps import STEPS, WITH_BYTES_STOPPED, SwitchStep
+
+PLAN = SwitchPlan(
+    run="r",
+    source="/data (disk)",
+    target="s3://raw/{organization} at http://h",
+    ends=("a", "b"),
+    deployment={},
+    settings={},
+    names=(),
+    old_digest="",
+    new_digest="",
+)
+
+
+def test_a_plan_has_every_step_and_no_time() -> None:
+    page = "\n".join(steps_as_html(None))
+    assert page.count("<li") == len(STEPS)
+    assert page.count('class="down"') == len(WITH_BYTES_STOPPED)
+    assert "took" not in page
+
+
+@pytest.mark.parametrize(("ended", "words"), [(1_767_323_052.0, "took 7.0 s"), (None, "did not end")])
+def test_a_step_says_when_it_began_and_how_it_ended(ended: float | None, words: str) -> None:
+    story = Story(PLAN, [StepTime(SwitchStep.LOOK, 1_767_323_045.0, ended)])
+    first, *others = [line for line in steps_as_html(story) if line.startswith("<li")]
+    assert f"2026-01-02 03:04:05 UTC · {words}" in first
+    assert ("✓" in first) is (ended is not None)
+    assert all("not begun" in line for line in others)
