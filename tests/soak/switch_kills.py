@@ -112,7 +112,7 @@ def killed_at(
 
     With `path`, only calls on that path count.
     """
-    saver = Saver(scene)
+    saver = Saver(scene, every=2.0)
     argv = ("strace", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}")
     path = path or (str(journal_path()) if call == "fsync" else "")
     argv += ("-P", path) if path else ()
