@@ -64,7 +64,8 @@ def test_a_run_that_ends_at_its_limit_goes_on_where_it_was(
     data, naming = tmp_path / "data", ends.single(fresh_names)
     corpus.make_store(data, {"alpha": 300, "b1": 100}, sizes=10 * KB)
     words = ("--from", data, "--to", ends.template(naming))
-    told = migrate(*words, "--bandwidth", "1MB/s", "--max-duration", "1s", server=weed, status=7)
+    # at 100 kB a second all of it takes 40 s on any machine, and 5 s are enough for a slow one to begin
+    told = migrate(*words, "--bandwidth", "100kB/s", "--max-duration", "5s", server=weed, status=7)
     counts = ends.files(told)
     assert told["interrupted_by"] == "max-duration"
     assert told["exit_status"] == 7
