@@ -23,8 +23,8 @@ from tests import command, strategies
 from tests.postgres import Postgres, running
 from tests.servers import KINDS, SHARED, PrivateServer, S3Server, Servers, session_folder, stop_all
 
-settings.register_profile("dev", deadline=None, max_examples=50)
-settings.register_profile("ci", deadline=None, derandomize=True, max_examples=50, database=None)
+settings.register_profile("dev", deadline=None, max_examples=30)
+settings.register_profile("ci", deadline=None, derandomize=True, max_examples=30, database=None)
 settings.register_profile("few", settings.get_profile("ci"), max_examples=strategies.FEW)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 

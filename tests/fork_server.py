@@ -69,6 +69,25 @@ _ROOT = Path(__file__).parents[1]
 _LARGEST = 1 << 20
 
 
+_STAND_IN = """#!{python} -IS
+import array, json, os, signal, socket, sys, time
+server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+while True:
+    try:
+        server.connect({at!r})
+        break
+    except (FileNotFoundError, ConnectionRefusedError):
+        time.sleep(0.01)  # it is still starting
+asked = json.dumps([{entry!r}, sys.argv[1:], dict(os.environ), os.getcwd()]).encode("utf-8", "surrogateescape")
+server.sendmsg([asked], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", (0, 1, 2)))])
+pid = int(server.recv(64))
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(number, lambda number, _: os.kill(pid, number))
+status = int(server.recv(64) or -9)
+sys.exit(status if status >= 0 else 128 - status)
+"""
+
+
 class Forked:
     """A process that a server has started for us; as much of `subprocess.Popen` as the tests use."""
 
@@ -136,6 +155,10 @@ class Server:
         asked = json.dumps([entry, list(words), dict(environment), folder]).encode("utf-8", "surrogateescape")
         connection.sendmsg([asked], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))])
         return Forked(words, int(connection.recv(64)), connection)
+
+    def stand_in(self, entry: str) -> str:
+        """A program that has the server start `entry` with its own command line, environment, folder and files, and ends as that does."""
+        return _STAND_IN.format(python=sys.executable, at=self._at, entry=entry)
 
     def cpu_seconds(self) -> float:
         """What the server and all processes that it started and that have ended have used."""
@@ -221,6 +244,16 @@ def start(
     if server is None:
         return None
     return server.start(words, entry=entry, environment=environment, folder=folder, files=files)
+
+
+def put_stand_in(path: Path, *, environment: Mapping[str, str], entry: str = COMMAND) -> None:
+    """Write a program that can be called by its name in a script, in place of the command, in this environment."""
+    server = _servers().get(environment, with_dask=False)
+    if server is None:  # a second question is what a server is for
+        server = _servers().get(environment, with_dask=False)
+    assert server is not None
+    path.write_text(server.stand_in(entry))
+    path.chmod(0o755)
 
 
 def cpu_seconds() -> float:

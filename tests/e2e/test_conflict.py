@@ -134,8 +134,15 @@ def test_an_unreadable_file_fails_and_the_others_move(
 
 
 @pytest.mark.row(16)
-@pytest.mark.parametrize("mode", [0o000, 0o600], ids=["not to be listed", "not to be entered"])
-@pytest.mark.parametrize("level", ["index folder", "organization"])
+@pytest.mark.parametrize(
+    ("level", "mode"),
+    [
+        pytest.param("index folder", 0o600, id="index folder-not to be entered"),
+        pytest.param("organization", 0o000, id="organization-not to be listed"),
+        pytest.param("index folder", 0o000, id="index folder-not to be listed", marks=pytest.mark.slow),
+        pytest.param("organization", 0o600, id="organization-not to be entered", marks=pytest.mark.slow),
+    ],
+)
 def test_an_unreadable_folder_is_a_problem_and_never_an_empty_one(
     level: str, mode: int, weed: S3Server, fresh_names: FreshNames, data: Path, without_root: tuple[str, ...]
 ) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import command
+from tests import command, fork_server
 from tests.conftest import FreshNames
 from tests.corpus import make_store
 from tests.servers import S3Server
@@ -115,6 +115,7 @@ class Installation:
             script = script.replace(written, here)
         path = f"{self.root / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
         env = {**os.environ, **self.env(), "PATH": path, "CALLED": str(self.root / "called")}
+        fork_server.put_stand_in(self.root / "bin" / "bytes-migrator", environment=env)
         if "docker" in script:
             env |= {"BYTES_DATA_DIR": str(self.data), "COMPOSE": str(DOCS.parent / "deploy" / "compose.yaml")}
         return subprocess.run(

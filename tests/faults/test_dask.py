@@ -64,6 +64,7 @@ def test_all_workers_killed_and_started_again(move: Move, start: Callable[[int],
     move.is_whole()
 
 
+@pytest.mark.slow
 def test_the_scheduler_restarted(move: Move, start: Callable[[int], Cluster]) -> None:
     members = start(2)
     move.gate.hold_after(60, "PUT")
@@ -107,7 +108,9 @@ def test_the_coordinator_killed_and_started_again(move: Move, start: Callable[[i
     move.is_whole()
 
 
-@pytest.mark.parametrize("own", [True, False], ids=["own cluster", "scheduler"])
+@pytest.mark.parametrize(
+    "own", [pytest.param(True, id="own cluster", marks=pytest.mark.slow), pytest.param(False, id="scheduler")]
+)
 def test_ctrl_c_drains_and_the_same_command_goes_on(move: Move, start: Callable[[int], Cluster], *, own: bool) -> None:
     members = None if own else start(2)
     move.gate.hold_after(60, "PUT")
@@ -131,6 +134,7 @@ def test_ctrl_c_drains_and_the_same_command_goes_on(move: Move, start: Callable[
     move.is_whole()
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_not_see_the_data_folder_is_named_and_left_out(
     move: Move, start: Callable[[int], Cluster]
 ) -> None:

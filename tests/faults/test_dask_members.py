@@ -53,6 +53,7 @@ def test_a_worker_that_hangs_is_given_up_and_counts_once(move: Move, start: Call
     assert "Nothing was heard of it" in finding["seen"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_before_the_start_holds_nobody_up(move: Move, start: Callable[[int], Cluster]) -> None:
     members = start(1)
     second = members.start_worker("second")
@@ -63,6 +64,7 @@ def test_a_worker_that_hangs_before_the_start_holds_nobody_up(move: Move, start:
     move.is_whole()
 
 
+@pytest.mark.slow
 def test_beside_a_slow_worker_the_others_do_more_and_nothing_counts_twice(
     move: Move, start: Callable[[int], Cluster], strace: Callable[..., tuple[str, ...]]
 ) -> None:
@@ -79,6 +81,7 @@ def test_beside_a_slow_worker_the_others_do_more_and_nothing_counts_twice(
     assert by_worker["w0"] > by_worker["slow"] > 0, by_worker
 
 
+@pytest.mark.slow
 def test_one_organization_with_most_of_the_files_keeps_all_workers_busy(
     move: Move, start: Callable[[int], Cluster]
 ) -> None:
@@ -122,6 +125,7 @@ def test_with_certificates_of_the_clusters_ca_a_run_goes_over_tls(
     move.is_whole()
 
 
+@pytest.mark.slow
 def test_a_client_of_another_ca_is_told_so(move: Move, encrypted: Cluster, tmp_path: Path) -> None:
     other = tls("CLIENT", *make_pair(tmp_path / "other"))
     done = move.run(encrypted, "--patience", "2", env=other).expect(3)

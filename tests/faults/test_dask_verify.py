@@ -56,6 +56,7 @@ def test_every_engine_finds_the_same_damage(level: str, moved: Move) -> None:
     assert told(answers[0]) == told(answers[1]) == told(answers[2])
 
 
+@pytest.mark.slow
 def test_a_manifest_and_a_sample_are_the_same_over_dask(
     moved: Move, start: Callable[[int], Cluster], tmp_path: Path
 ) -> None:

@@ -209,5 +209,5 @@ class LedgerAgainstDictionaries(RuleBasedStateMachine):
 
 TestLedgerAgainstDictionaries = LedgerAgainstDictionaries.TestCase
 TestLedgerAgainstDictionaries.settings = settings(
-    max_examples=strategies.examples(40), stateful_step_count=20, deadline=None
+    max_examples=strategies.examples(20), stateful_step_count=20, deadline=None
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,17 @@ def test_what_is_read_at_the_start_has_a_server_of_its_own(tmp_path: Path) -> No
         origins.add(output.read_text())
     assert f"{without['PYTHONPATH'].split(os.pathsep)[0]}/pycurl.py\n" in origins
     assert len(origins) == 2
+
+
+def test_a_stand_in_is_called_as_the_command_is(tmp_path: Path) -> None:
+    """By its name, in a script: its words, environment, folder, input, output and status are those of the command."""
+    code = "print(sys.argv[1:], os.environ['SEEN'], os.getcwd(), sys.stdin.read())\n    sys.exit(5)"
+    (tmp_path / "forked_code.py").write_text(f"import os, sys\ndef main():\n    {code}\n")
+    given = {**os.environ, "FORKED_CODE": str(tmp_path), "SEEN": "yes", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    fork_server.put_stand_in(
+        tmp_path / "stand-in", environment=given, entry="tests.unit.project.test_fork_server:main_of_forked_code"
+    )
+    script = "echo typed | stand-in one 'two words'"
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, env=given, capture_output=True, text=True, check=False)
+    assert done.stdout == f"['one', 'two words'] yes {tmp_path} typed\n\n"
+    assert done.returncode == 5
