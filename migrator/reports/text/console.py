@@ -131,8 +131,7 @@ def reason_lines(report: Report, kind: str, total: int) -> Iterator[str]:
         return
     rest = total - sum(count for _, count in reasons[:_REASONS_SHOWN])
     others = f"  {number(rest)} for other reasons. " if rest > 0 else "  "
-    where = "--json lists them" if report.dry_run else "bytes-migrator status --problems 1000 lists them"
-    yield f"{others}The list: {where}."
+    yield f"{others}All of them: {'the same command with --json' if report.dry_run else 'bytes-migrator status --problems 1000'}"
 
 
 def _first_of(problems: list[Problem], total: int, *, is_plan: bool) -> Iterator[str]:
@@ -140,5 +139,5 @@ def _first_of(problems: list[Problem], total: int, *, is_plan: bool) -> Iterator
         yield f"  {problem_line(problem)}"
     hidden = total - min(len(problems), _PROBLEMS_SHOWN)
     if problems and hidden > 0:  # what the run never came to is counted, and nowhere listed
-        where = "--json lists the first 1,000 of all" if is_plan else "bytes-migrator status --problems 1000 lists them"
+        where = "--json lists the first 1,000 of all" if is_plan else "bytes-migrator status --problems 1000"
         yield f"  … and {number(hidden)} more: {where}"

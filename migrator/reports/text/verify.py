@@ -170,7 +170,7 @@ def _problem_lines(report: Verification) -> Iterator[str]:
             yield f"  {placed(problem.where, problem.reason)}"
         if total > min(len(listed), _PROBLEMS_SHOWN):
             more = total - min(len(listed), _PROBLEMS_SHOWN)
-            yield f"  … and {number(more)} more: bytes-migrator status --problems 1000 lists them"
+            yield f"  … and {number(more)} more: bytes-migrator status --problems 1000"
         yield ""
 
 
