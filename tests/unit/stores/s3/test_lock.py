@@ -19,7 +19,7 @@ from migrator.core.lock_mark import LockMark, busy, read_mark
 from migrator.stores.s3.lock import DOOR, BucketLock, marks_in, remove_marks
 from migrator.stores.s3.source import S3Source
 from migrator.stores.unrecognized import LOCK_PREFIX
-from tests.backends import KINDS, S3Backend
+from tests.backends import S3_KINDS, S3Backend
 from tests.conftest import FreshNames
 from tests.fakes import quick_patience
 from tests.servers import Servers
@@ -206,7 +206,7 @@ def test_the_age_host_and_command_are_told(age: float, words: str) -> None:
     assert read_mark(mark.as_bytes(), "x") == mark
 
 
-@pytest.fixture(params=[kind for kind in KINDS if kind.startswith(("weed", "moto"))] + ["rclone-one"])
+@pytest.fixture(params=[*S3_KINDS, "rclone-one"])
 def place(request: pytest.FixtureRequest, servers: Servers, fresh_names: FreshNames) -> Iterator[S3Backend]:
     kind: str = request.param
     backend = S3Backend(kind, servers.get(kind.partition("-")[0]), fresh_names)
