@@ -21,6 +21,13 @@ PAGES = {
     "hostile": page_of(1_000, 1_000, hostile=True),
 }
 
+IN_LIGHT_AND_DARK = [
+    pytest.param(name, scheme, id=f"{name}-{scheme}", marks=pytest.mark.slow if (number + place) % 2 else ())
+    for number, name in enumerate(PAGES)
+    for place, scheme in enumerate(["light", "dark"])
+]
+"""Each page, and each scheme; the other pairs are slow."""
+
 
 def column(page: Any, number: int) -> list[str]:
     return page.eval_on_selector_all(
@@ -28,8 +35,7 @@ def column(page: Any, number: int) -> list[str]:
     )
 
 
-@pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("name", "scheme"), IN_LIGHT_AND_DARK)
 def test_nothing_of_a_name_runs_and_nothing_breaks_the_layout(open_page: Open, name: str, scheme: str) -> None:
     for viewport in ({"width": 1280, "height": 900}, PHONE):
         page = open_page(PAGES[name], color_scheme=scheme, viewport=viewport)
@@ -141,8 +147,9 @@ def test_the_dark_page_is_dark(open_page: Open) -> None:
     assert dark < 150
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["fine", "problems", "plan"])
+@pytest.mark.parametrize(
+    ("name", "scheme"), IN_LIGHT_AND_DARK[:-2]
+)  # of a thousand lines axe would say a thousand times the same
 def test_axe_finds_nothing(open_page: Open, axe: str, name: str, scheme: str) -> None:
     for viewport in ({"width": 1280, "height": 900}, PHONE):
         page = open_page(PAGES[name], color_scheme=scheme, viewport=viewport, bypass_csp=True)
