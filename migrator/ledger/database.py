@@ -51,6 +51,8 @@ _SAID = {
 }
 """What SQLite says for the codes of `CAUSES` (sqlite3_errstr): before 3.11 Python gives no code."""
 COPY_ATTEMPTS = 5
+FILE_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What Python's sqlite3 raises: SQLite's message can quote a damaged schema, and one that is no text cannot be made an error's message."""
 
 
 class DamagedError(Exception):
@@ -153,7 +155,7 @@ def _open_writable(path: Path, identities: tuple[str, str], patience: float) -> 
         connection.execute("ROLLBACK")
     except BaseException as error:
         connection.close()
-        if isinstance(error, sqlite3.DatabaseError) and is_damage(error):
+        if isinstance(error, FILE_ERRORS) and is_damage(error):
             raise DamagedError(f"SQLite says: {error}.") from error
         raise
     return connection
@@ -198,7 +200,7 @@ def _open_copy(path: Path) -> LedgerDatabase:
         try:
             connection = undo.enter_context(closing(_connect(place, mode, 0)))
             file = LedgerDatabase(connection=connection, path=path, identities=_check(connection, path), copy=copy)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise DamagedError(str(error)) from error
         undo.pop_all()
         return file
@@ -310,8 +312,10 @@ def _binding(connection: sqlite3.Connection) -> tuple[str, str]:
     raise DamagedError("It does not say which locations it belongs to.")
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: sqlite3.DatabaseError | UnicodeDecodeError) -> bool:
     """Return True if the error says that the file itself is broken, not that it is locked, full or forbidden."""
+    if isinstance(error, UnicodeDecodeError):
+        return True
     code: int | None = getattr(error, "sqlite_errorcode", None)
     if code is None:  # Python 3.10, where this type stands for what has no type of its own: these two
         return type(error) is sqlite3.DatabaseError

@@ -24,7 +24,7 @@ from migrator.core.entities import FinishedFolder, ProvenShard, Provisional, Raw
 from migrator.core.errors import MustStop
 from migrator.core.outcomes import Problem
 from migrator.ledger import records
-from migrator.ledger.database import INSERT, LedgerDatabase, is_damage, open_copy, open_to_write, trouble
+from migrator.ledger.database import FILE_ERRORS, INSERT, LedgerDatabase, is_damage, open_copy, open_to_write, trouble
 from migrator.ledger.records import Expected, RunRow, Sealer, Totals, key_of, text_of
 
 SELECT = (
@@ -328,7 +328,7 @@ class Ledger:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        except FILE_ERRORS as error:
             if is_damage(error):
                 self._is_damaged = True
                 raise MustStop(

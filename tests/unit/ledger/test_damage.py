@@ -292,3 +292,17 @@ def test_a_damaged_ledger_that_cannot_be_moved_aside_is_closed_all_the_same(fill
     made.close()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         made._connection.execute("BEGIN")
+
+
+@pytest.mark.parametrize("offset", [-9, 3, 7, 12, 34, 59, 99])
+def test_a_schema_that_is_no_text_is_damage(offset: int, tmp_path: Path) -> None:
+    """SQLite's message about it quotes bytes that Python cannot decode, and raises another error for that."""
+    path = tmp_path / "ledger.sqlite3"
+    with Ledger.open(path, source_identity="a", target_identity="b", now=1.0):
+        pass
+    content = bytearray(path.read_bytes())
+    content[content.index(b"CREATE TABLE") + offset] = 0xCC
+    path.write_bytes(content)
+    assert Ledger.open_to_read(path) is None
+    with Ledger.open(path, source_identity="a", target_identity="b", now=2.0) as made:
+        assert [finding.name for finding in made.findings] == ["ledger-rebuilt"]
