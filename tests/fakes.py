@@ -16,6 +16,7 @@ from migrator.core.entities import Entry, Folder, RawFile, Shard
 from migrator.core.errors import MigratorError, StoreError
 from migrator.core.outcomes import Notice, Notify
 from migrator.core.protocols import Content, Promise, Receipt, Source, Target
+from migrator.transfer.measured_content import MeasuredContent
 from migrator.transfer.retry import RetryPolicy
 
 SECOND_NS = 1_000_000_000
@@ -87,39 +88,24 @@ class Schedule:
             fault()
 
 
-class FailingContent:
+class FailingContent(MeasuredContent):
     """A content that fails by schedule."""
 
     def __init__(self, content: Content, schedule: Schedule) -> None:
-        self._content = content
+        super().__init__(content, moved=lambda size: None)
         self._schedule = schedule
-
-    @property
-    def entry(self) -> Entry:
-        return self._content.entry
-
-    @property
-    def source_version(self) -> str:
-        return self._content.source_version
-
-    @property
-    def resume_unit(self) -> int:
-        return self._content.resume_unit
-
-    def resume_with(self, data: bytes) -> None:
-        self._content.resume_with(data)
 
     def read(self, size: int) -> bytes:
         self._schedule.meet("read")
-        return self._content.read(size)
+        return super().read(size)
 
     def part(self, size: int) -> BinaryIO | None:
         self._schedule.meet("read")
-        return self._content.part(size)
+        return super().part(size)
 
     def finish(self) -> None:
         self._schedule.meet("finish")
-        self._content.finish()
+        super().finish()
 
 
 class FailingStore:

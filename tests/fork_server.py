@@ -248,9 +248,9 @@ def start(
 
 def put_stand_in(path: Path, *, environment: Mapping[str, str], entry: str = COMMAND) -> None:
     """Write a program that can be called by its name in a script, in place of the command, in this environment."""
-    server = _servers().get(environment, with_dask=False)
-    if server is None:  # a second question is what a server is for
-        server = _servers().get(environment, with_dask=False)
+    servers = _servers()
+    # The first time that an environment is met, no server is made for it.
+    server = servers.get(environment, with_dask=False) or servers.get(environment, with_dask=False)
     assert server is not None
     path.write_text(server.stand_in(entry))
     path.chmod(0o755)

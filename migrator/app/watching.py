@@ -402,10 +402,9 @@ class _Watching:
     def _brings_the_rest(self, crew: _Crew, copied: _Copied) -> bool:
         """Bring what came in since both ends were listed; return False where that takes whole passes."""
         self._shows.now("the last pass", self._lag)
+        # Where nothing is new, nothing else asks whether the target is still there.
         for organization in self._prepared.movable[:1]:
-            crew.target.is_empty(
-                organization
-            )  # where nothing is new, nothing else asks whether the target is still there
+            crew.target.is_empty(organization)
         if crew.lookout is None:
             self._last_pass(crew, copied, lists_target=False)
             return self._totals.overall().is_clean

@@ -44,10 +44,10 @@ def error_body(data: bytes, folder: Path) -> None:
     try:
         parsed = _parser().parse(answer, _shape())
     except ResponseParserError as error:
-        _told(translate(error, BUCKET))
+        _assert_explained(translate(error, BUCKET))
         return
     if "Error" in parsed:
-        _told(translate(ClientError(parsed, "PutObject"), BUCKET))
+        _assert_explained(translate(ClientError(parsed, "PutObject"), BUCKET))
 
 
 def env_file(data: bytes, folder: Path) -> None:
@@ -61,7 +61,7 @@ def env_file(data: bytes, folder: Path) -> None:
             list(assignments(path, text))
             list(written_lines(text))
         except MigratorError as error:
-            _told(error)
+            _assert_explained(error)
         except UnicodeDecodeError:
             pass
 
@@ -77,7 +77,7 @@ def manifest(data: bytes, folder: Path) -> None:
                 ids = [kept.raw_file.raw_id for kept in found.lines(organization)]
                 assert ids == sorted(set(ids)), "not in order, or twice"
         except MigratorError as error:
-            _told(error)
+            _assert_explained(error)
 
 
 def rows(data: bytes, folder: Path) -> None:
@@ -91,7 +91,7 @@ def rows(data: bytes, folder: Path) -> None:
             assert this > last, "not in order, or twice"
             last = this
     except MigratorError as error:
-        _told(error)
+        _assert_explained(error)
 
 
 def ledger(data: bytes, folder: Path) -> None:
@@ -113,7 +113,7 @@ def ledger(data: bytes, folder: Path) -> None:
             opened.provisional("alpha")
             opened.all_uploads()
     except MigratorError as error:
-        _told(error)
+        _assert_explained(error)
 
 
 def settings(data: bytes, folder: Path) -> None:
@@ -126,7 +126,7 @@ def settings(data: bytes, folder: Path) -> None:
             first or None, second or None, env_files=(), overrides=Overrides(), environ=environ, debian_files=()
         )
     except MigratorError as error:
-        _told(error)
+        _assert_explained(error)
 
 
 TARGETS: dict[str, Target] = {
@@ -140,7 +140,7 @@ TARGETS: dict[str, Target] = {
 }
 
 
-def _told(error: MigratorError | StoreError) -> None:
+def _assert_explained(error: MigratorError | StoreError) -> None:
     assert error.name
     assert error.what
     assert isinstance(f"{error.why}{error.cure}", str)

@@ -125,12 +125,12 @@ class Trial:
 Measure = Callable[[Trial], Iterator[Go]]
 
 
-def _held(goal: str, *, is_met: bool, said: str) -> Go:
+def _gauge(goal: str, *, is_met: bool, said: str) -> Go:
     """A figure that is measured anew each time."""
     return Go(goal, 1, 0 if is_met else 1, said)
 
 
-def _told(goal: str, tried: int, wrong: list[str], said: str = "") -> Go:
+def _counted(goal: str, tried: int, wrong: list[str], said: str = "") -> Go:
     """A count, with what is wrong shown to who watches."""
     for line in wrong:
         say(line)
@@ -141,7 +141,7 @@ def kills(trial: Trial) -> Iterator[Go]:
     """SIGKILL at random, in one run of trials."""
     with stage("weed", at=trial.folder) as here:
         figures = soak(here, Plan(kills=trial.sizes.kills, seed=trial.seed))
-    yield _told("kills", figures.total_kills, figures.wrong)
+    yield _counted("kills", figures.total_kills, figures.wrong)
 
 
 def resumed(trial: Trial) -> Iterator[Go]:
@@ -154,7 +154,7 @@ def resumed(trial: Trial) -> Iterator[Go]:
             share, killed_after = _resumed(here, direction, words, trial.sizes.large)
             is_same = direction == "up" or oracle.disk_state(source) == oracle.disk_state(back)
             said = f"{share:.1%} of {trial.sizes.large // MIB} MiB, killed after {killed_after:.1%}"
-            yield _held(
+            yield _gauge(
                 f"R3 {direction}",
                 is_met=share <= MOST_RESENT and is_same,
                 said=said if is_same else f"{said}; other contents",
@@ -197,7 +197,7 @@ def memory(trial: Trial) -> Iterator[Go]:
             with process, Watch(process.pid) as watch:
                 done = process.finish(1800)
             said = f"{watch.memory / 1e6:.0f} MB, {count} of {size // MIB:,} MiB, exit status {done.status}"
-            yield _held(f"memory {name}", is_met=done.status == 0 and watch.memory < MOST_MEMORY, said=said)
+            yield _gauge(f"memory {name}", is_met=done.status == 0 and watch.memory < MOST_MEMORY, said=said)
 
 
 def _sparse(root: Path, count: int, size: int) -> None:
@@ -223,7 +223,7 @@ def points(trial: Trial) -> Iterator[Go]:
                 for point in every[random.Random(trial.seed).randrange(step) :: step]:
                     is_met, wrongs = killed_at(six, point)
                     met, tried, wrong = met + is_met, tried + 1, wrong + wrongs
-        yield _told(f"R2 {kind}", met, wrong, f"{tried - met} were not met" if tried > met else "")
+        yield _counted(f"R2 {kind}", met, wrong, f"{tried - met} were not met" if tried > met else "")
 
 
 def power(trial: Trial) -> Iterator[Go]:
@@ -236,7 +236,9 @@ def power(trial: Trial) -> Iterator[Go]:
         for way in POWER_WAYS:
             cut(trial.folder, way, kind, trial.sizes.instants, figures)
         said = f"{figures.called_done:,} raw files were called done"
-        yield _told(f"R4 {kind}", sum(figures.instants.values()), [*figures.lost, *figures.torn, *figures.others], said)
+        yield _counted(
+            f"R4 {kind}", sum(figures.instants.values()), [*figures.lost, *figures.torn, *figures.others], said
+        )
 
 
 def flips(trial: Trial) -> Iterator[Go]:
@@ -257,7 +259,7 @@ def flips(trial: Trial) -> Iterator[Go]:
             ]
             wrong = _moved(here, ("--from", str(source), "--to", there), expected, ends[0])
             wrong += _moved(here, ("--from", there, "--to", str(back)), expected, ends[1])
-            yield _told(f"R5 {kind}", here.proxy.seen.faults.total(), wrong)
+            yield _counted(f"R5 {kind}", here.proxy.seen.faults.total(), wrong)
 
 
 def _moved(here: Stage, words: tuple[str, ...], expected: Expected, end: AtS3 | AtDisk) -> list[str]:
@@ -289,7 +291,7 @@ def storms(trial: Trial) -> Iterator[Go]:
     for line in wrong:
         say(line)
     said = f"{stormy:.0f} s, without faults {calm:.0f} s; {len(wrong)} wrong"
-    yield _held("R7", is_met=not wrong and stormy <= 2.5 * calm + 60, said=said)
+    yield _gauge("R7", is_met=not wrong and stormy <= 2.5 * calm + 60, said=said)
 
 
 def day(trial: Trial) -> Iterator[Go]:
@@ -303,12 +305,12 @@ def day(trial: Trial) -> Iterator[Go]:
         f"{figures.faults:,} faults, {figures.total_kills} kills; memory {grown / 1e3:+.1f} kB/s in a run's second half, "
         f"{fds} open files at most"
     )
-    yield _told("R16", figures.files, figures.wrong, said)
+    yield _counted("R16", figures.files, figures.wrong, said)
 
 
 def hostile_keys(trial: Trial) -> Iterator[Go]:
     """R9."""
-    yield _told("R9", trial.sizes.keys, keys_gone_wrong(trial.seed, trial.sizes.keys, trial.folder))
+    yield _counted("R9", trial.sizes.keys, keys_gone_wrong(trial.seed, trial.sizes.keys, trial.folder))
 
 
 def links(trial: Trial) -> Iterator[Go]:
@@ -318,19 +320,19 @@ def links(trial: Trial) -> Iterator[Go]:
         swapped = stored_while_links_come_and_go(trial.folder / level, level, trial.sizes.rounds)
         tried, stored, planted = tried + trial.sizes.rounds, stored + swapped.stored, planted + swapped.links
         escaped += [f"outside of the target: {path}" for path in swapped.escaped]
-    yield _told("R10", tried, escaped, f"{planted:,} links, {stored:,} stored, the others refused")
+    yield _counted("R10", tried, escaped, f"{planted:,} links, {stored:,} stored, the others refused")
 
 
 def ledgers(trial: Trial) -> Iterator[Go]:
     """R11."""
     with stage("weed", at=trial.folder) as here:
-        yield _told("R11", trial.sizes.ledgers, ledgers_believed(here, trial.seed, trial.sizes.ledgers))
+        yield _counted("R11", trial.sizes.ledgers, ledgers_believed(here, trial.seed, trial.sizes.ledgers))
 
 
 def machine(trial: Trial) -> Iterator[Go]:
     """Hypothesis' state machines, in memory and on a disk."""
     steps, wrong = walked(trial.seed, trial.sizes.machines)
-    yield _told("machine", steps, wrong)
+    yield _counted("machine", steps, wrong)
 
 
 def fuzz(trial: Trial) -> Iterator[Go]:
@@ -346,7 +348,7 @@ def fuzz(trial: Trial) -> Iterator[Go]:
             if done.returncode == 0 and ran
             else [f"scripts/fuzz {name} ended with {done.returncode}: {done.stderr[-2000:]}"]
         )
-        yield _told(f"fuzz {name}", minutes, wrong, f"{int(ran[1]):,} inputs" if ran else "")
+        yield _counted(f"fuzz {name}", minutes, wrong, f"{int(ran[1]):,} inputs" if ran else "")
 
 
 def servers(trial: Trial) -> Iterator[Go]:
@@ -389,7 +391,7 @@ def by_tests(trial: Trial) -> Iterator[Go]:
     """R1, R6, R8, R13 to R15."""
     for goal, nodes in HELD_BY_TESTS.items():
         cases = _tests_of(trial.folder, *nodes)
-        yield _told(goal, len(cases), [f"failed: {case.name}" for case in cases if case.has_failed])
+        yield _counted(goal, len(cases), [f"failed: {case.name}" for case in cases if case.has_failed])
 
 
 @dataclass(frozen=True)

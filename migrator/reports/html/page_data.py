@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from migrator.config.settings import Setting
-from migrator.core.outcomes import Finding, Problem
+from migrator.core.errors import MigratorError
+from migrator.core.outcomes import Finding, FindingStatus, Problem
 from migrator.reports.estimate import Estimate
 from migrator.reports.formatting import number
 from migrator.reports.html.charts import Chart
-from migrator.reports.report import Evidence
+from migrator.reports.report import Evidence, Stopped
 
 GOOD, BAD, TODO, FINE = "good", "bad", "todo", "fine"
 """The tones: well; needs the operator; not done yet; neither good nor bad."""
@@ -109,6 +110,13 @@ class Page:
     def listed(self) -> int:
         """Return how many problems the page names one by one."""
         return sum(len(section.problems) for section in self.sections)
+
+
+def finding_of(error: MigratorError | Stopped | None) -> Finding | None:
+    """Return what ended a run as the page shows it; None where nothing did."""
+    if error is None:
+        return None
+    return Finding(name=error.name, status=FindingStatus.ERROR, seen=error.what, why=error.why, cure=error.cure)
 
 
 def parts_of(counts: Sequence[tuple[str, int, str]]) -> tuple[Part, ...]:

@@ -6,10 +6,20 @@ from collections.abc import Iterator
 
 from migrator import __version__
 from migrator.checks.prune import PruneTally
-from migrator.core.outcomes import Finding, FindingStatus
 from migrator.reports.formatting import duration, files, moment, number, plural, size
 from migrator.reports.html import charts
-from migrator.reports.html.page_data import BAD, FINE, GOOD, TODO, Figure, Page, PageRow, ProblemSection, parts_of
+from migrator.reports.html.page_data import (
+    BAD,
+    FINE,
+    GOOD,
+    TODO,
+    Figure,
+    Page,
+    PageRow,
+    ProblemSection,
+    finding_of,
+    parts_of,
+)
 from migrator.reports.text.prune import PruneReport
 
 
@@ -41,7 +51,7 @@ def page_of_prune(report: PruneReport) -> Page:
         sections=tuple(_sections(report)),
         problems_total=pruned.problems_total,
         findings=report.findings,
-        stopped=_stopped(report),
+        stopped=finding_of(report.error),
         charts_across=charts.by_organization([(name, each.discovered) for name, each in pruned.organizations.items()]),
         charts_up=(),
         charts_remark="",
@@ -131,10 +141,3 @@ def _sections(report: PruneReport) -> Iterator[ProblemSection]:
         groups=tuple(pruned.kept_by.most_common()) if len(pruned.kept_by) > 1 else (),
         problems=tuple(pruned.problems),
     )
-
-
-def _stopped(report: PruneReport) -> Finding | None:
-    error = report.error
-    if error is None:
-        return None
-    return Finding(name=error.name, status=FindingStatus.ERROR, seen=error.what, why=error.why, cure=error.cure)

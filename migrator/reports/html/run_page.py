@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migrator.core.outcomes import Finding, FindingStatus, NoticeKind, Outcome
+from migrator.core.outcomes import NoticeKind, Outcome
 from migrator.core.tally import MIGRATION_OUTCOMES, Count, Tally
 from migrator.reports.formatting import files, moment, number, size
 from migrator.reports.html import charts
@@ -18,6 +18,7 @@ from migrator.reports.html.page_data import (
     PageRow,
     Part,
     ProblemSection,
+    finding_of,
     gravest,
     parts_of,
 )
@@ -77,7 +78,7 @@ def page_of_run(report: Report) -> Page:
         sections=tuple(_sections(report)),
         problems_total=report.totals.problems_total,
         findings=report.findings,
-        stopped=_stopped(report),
+        stopped=finding_of(report.stopped),
         charts_across=charts.by_organization([(row.organization, row.tally.discovered) for row in report.rows]),
         charts_up=charts.of_run(report),
         charts_remark=_charts_remark(report),
@@ -222,13 +223,6 @@ def _sections(report: Report) -> Iterator[ProblemSection]:
             groups=groups,
             problems=tuple(problem for problem in first if problem.kind == kind),
         )
-
-
-def _stopped(report: Report) -> Finding | None:
-    by = report.stopped
-    if by is None:
-        return None
-    return Finding(name=by.name, status=FindingStatus.ERROR, seen=by.what, why=by.why, cure=by.cure)
 
 
 def _charts_remark(report: Report) -> str:

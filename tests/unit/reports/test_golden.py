@@ -66,7 +66,7 @@ def _pruned() -> PruneReport:
         dry_run=False,
         pruned=pruned,
         findings=(),
-        manifest="/root/.local/state/bytes-migrator/manifests/20260102-030405-abcdef",
+        manifest="/var/lib/bytes-migrator/manifests/20260102-030405-abcdef",
         seconds=12.0,
     )
 
