@@ -19,7 +19,7 @@ RUN /opt/bytes-migrator/bin/pip wheel --no-cache-dir --no-deps --wheel-dir /whee
 FROM ${BASE} AS base
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    PATH=/opt/bytes-migrator/bin:/usr/local/bin:/usr/bin:/bin \
+    PATH=/opt/bytes-migrator/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     HOME=/tmp \
     BYTES_MIGRATOR_STATE_DIR=/state
 RUN python3 -m venv /opt/bytes-migrator \

@@ -21,7 +21,7 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, cast
 
 from migrator.core.cancellation import Flag
-from migrator.core.errors import MustStop
+from migrator.core.errors import CannotStart, MustStop
 from migrator.core.outcomes import Finding
 from migrator.sync.channel import Acknowledgements, Line
 from migrator.sync.messages import Event, Unit, UploadBegan
@@ -62,11 +62,22 @@ class Processes:
     """Use as a context manager; leaving it ends the workers.
 
     Each worker tells its events through a pipe of its own: one that is killed in mid-sentence ends its pipe and blocks nobody else's.
+
+    Raises:
+        CannotStart: If this system has no shared memory, which the queue of units needs.
     """
 
     def __init__(self, work: Work, *, workers: int, stopping: Flag) -> None:
         self._context = multiprocessing.get_context("fork")
-        self._units: multiprocessing.Queue[Unit | None] = self._context.Queue()
+        try:
+            self._units: multiprocessing.Queue[Unit | None] = self._context.Queue()
+        except OSError as error:  # its semaphores are files there
+            raise CannotStart(
+                "no-shared-memory",
+                f"Processes cannot share memory at /dev/shm: {os.strerror(error.errno or 0)}.",
+                why="It is missing or not writable, as in a chroot or in a container without one.",
+                cure="Mount it: mount -t tmpfs -o mode=1777 tmpfs /dev/shm. Or add --engine local, which is slower.",
+            ) from error
         self._acknowledgements = Acknowledgements(workers)
         self._stopping = stopping
         self._parent = os.getpid()

@@ -263,3 +263,20 @@ def test_whoever_is_killed_the_next_run_goes_on(
     assert ends.files(document)["discovered"] == 120
     assert ends.files(document).get("present", 0) >= there
     oracle.assert_same_contents(oracle.disk_state(data), oracle.s3_state(moto.client(), naming))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+@pytest.mark.parametrize(
+    "mounted", [("-o", "ro", "tmpfs", "/dev/shm"), ("tmpfs", "/dev")], ids=["read-only", "missing"]
+)
+def test_a_system_without_shared_memory_is_told_in_words(mounted: tuple[str, ...]) -> None:
+    code = (
+        "from migrator.core.cancellation import StopFlag\n"
+        "from migrator.engines.processes import Processes\n"
+        "Processes(print, workers=1, stopping=StopFlag())"
+    )
+    script = f'mount -t tmpfs {" ".join(mounted)} && exec "$0" -c "{code}"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, sys.executable], capture_output=True, text=True, check=False
+    )
+    assert "CannotStart: Processes cannot share memory at /dev/shm: " in done.stderr
