@@ -10,6 +10,12 @@ from botocore import exceptions as boto
 from migrator.core.errors import SettingsError
 from migrator.stores.s3.errors.response import code_of, presentable, said_by
 
+
+def _kinds(*names: str) -> tuple[type[Exception], ...]:
+    """Return those of botocore's errors that this version of it has: newer ones came after the oldest version that is allowed."""
+    return tuple(getattr(boto, name) for name in names if hasattr(boto, name))
+
+
 _CONFIGURATION = (
     boto.InvalidConfigError,
     boto.ConfigNotFound,
@@ -27,31 +33,27 @@ _CONFIGURATION = (
     boto.InvalidProxiesConfigError,
     boto.InvalidDefaultsMode,
     boto.UnknownServiceStyle,
-    *(getattr(boto, name) for name in ("InvalidChecksumConfigError",) if hasattr(boto, name)),
+    *_kinds("InvalidChecksumConfigError"),
 )
 _ENDPOINT = (
     boto.BaseEndpointResolverError,
     boto.UnknownRegionError,
     boto.InvalidRegionError,
     boto.ServiceNotInRegionError,
-    *(
-        getattr(boto, name)
-        for name in ("EndpointProviderError", "InvalidEndpointConfigurationError")
-        if hasattr(boto, name)
-    ),
+    *_kinds("EndpointProviderError", "InvalidEndpointConfigurationError"),
 )
 _SIGNED_OUT = (
     boto.SSOError,
     boto.NoAuthTokenError,
     boto.TokenRetrievalError,
-    *(getattr(boto, name) for name in ("LoginError",) if hasattr(boto, name)),
+    *_kinds("LoginError"),
 )
 _NO_RETRIEVAL = (
     boto.CredentialRetrievalError,
     boto.MetadataRetrievalError,
-    boto.UnknownTokenProviderError,
     boto.UnknownCredentialError,
     boto.RefreshWithMFAUnsupportedError,
+    *_kinds("UnknownTokenProviderError"),
 )
 
 
