@@ -29,7 +29,7 @@ _FEW, _MANY = 20, 60
 _TALK = re.compile(r"(?:^|_)(?:told|tell|asked|asking|look|looks|looked)(?:_|$)")
 _STORES = re.compile(r"^(?:S3|Disk|Memory)(?:Source|Target|Store)$")
 _DIGEST = re.compile(r"etag|md5|digest|fingerprint|content")
-_TRIES = re.compile(r"TRIES|REWRITES|REOPENINGS|RETRIES")
+_TRIES = re.compile(r"TRIES|REWRITES|REOPENINGS|RETRIES|ATTEMPTS|ROUNDS")
 
 
 class Tree:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 
 from migrator.app.bytes_calls import known_finding, newest_looks
 from migrator.app.bytes_reads import AsksBytes, have_same_names, reading_findings, refuse_unknown
@@ -317,7 +318,8 @@ def _kept_versions(source: Source, organizations: tuple[str, ...], options: Opti
     if not isinstance(source, S3Source):
         return
     found = {
-        bucket: keeps_versions(source.client, bucket) for bucket in {source.bucket_of(name) for name in organizations}
+        bucket: source.patience.run(partial(keeps_versions, source.client, bucket))
+        for bucket in {source.bucket_of(name) for name in organizations}
     }
     versioned = sorted(bucket for bucket, (versions, _) in found.items() if versions)
     locked = sorted(bucket for bucket, (_, locks) in found.items() if locks)

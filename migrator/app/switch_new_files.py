@@ -17,13 +17,13 @@ from migrator.core.errors import StoreError
 from migrator.core.outcomes import ignore_notice
 from migrator.core.protocols import Source
 from migrator.sync.compare import compare
+from migrator.transfer.retry import ROUNDS
 
 CLOCKS_APART_SECONDS = 3600.0
 """How far a server's clock may be behind: what is only at the new place, and older than that, was there before."""
 FILE_TIMES_APART_SECONDS = 2.0
 """How far a file's time may be behind the clock: some file systems count in seconds, and none to the nanosecond."""
 _SHORTEST_REST_SECONDS = 1.0
-_TRIES = 3
 """So often is Bytes asked for the same raw file: a data folder shows one while it is still being written."""
 
 
@@ -87,7 +87,7 @@ def gives_new_one(
                 if served.status == 200 and is_same:
                     return True
                 tries[raw_file] += served.status != 404
-                if tries[raw_file] >= _TRIES:
+                if tries[raw_file] >= ROUNDS:
                     raise not_given(api, raw_file, served.status)
         except StoreError:
             pass  # what cannot be listed at this moment shows nothing

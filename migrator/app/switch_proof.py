@@ -16,7 +16,7 @@ from migrator.core.errors import CannotStart, MustStop, StoreError
 from migrator.core.outcomes import ignore_notice
 from migrator.core.protocols import Source
 
-_TRIES_EACH = 20
+_SHARDS_DRAWN = 20
 """Shards that are looked at for a sample of one organization: with few raw files, most shards are empty."""
 _CHUNK = 1024 * 1024
 
@@ -45,7 +45,7 @@ def sampled(source: Source, organizations: Sequence[str], size: int, seed: str) 
     found: list[RawFile] = []
     for organization in organizations:
         length = source.shard_length(organization)
-        prefixes = ["".join(generator.choices(HEX_DIGITS, k=length)) for _ in range(_TRIES_EACH if length else 1)]
+        prefixes = ["".join(generator.choices(HEX_DIGITS, k=length)) for _ in range(_SHARDS_DRAWN if length else 1)]
         ids: list[RawFile] = []
         for prefix in dict.fromkeys(prefixes):
             entries = source.scan(Shard(organization, prefix), ignore_notice)

@@ -49,9 +49,8 @@ from migrator.sync.shard.deciding import NOT_AT_TARGET, different_size
 from migrator.transfer.batch_sink import FastLane
 from migrator.transfer.equality import CHUNK, EtagCheck, candidates, is_of_parts, is_plain_md5, refuse_changed
 from migrator.transfer.file_copier import Settled, Stored, failed_by
-from migrator.transfer.retry import RetryPolicy
+from migrator.transfer.retry import ROUNDS, RetryPolicy
 
-_TRIES = 3
 _AT_ONCE_ANSWERS = 512
 _WAIT = 0.05
 _SHORT_WAIT = 0.005
@@ -245,7 +244,7 @@ class Prover:
         """
         here: Entry | None = source
         there: Entry | None = target
-        for attempt in range(_TRIES):
+        for attempt in range(ROUNDS):
             if here is None:
                 _refuse_listed(self.source, raw_file)
                 return Proof(Outcome.UNPROVEN, reason=GONE_AT_SOURCE, entry=source)
@@ -257,7 +256,7 @@ class Prover:
             try:
                 return self._prove(raw_file, here, there)
             except (SourceChanged, NotTheSame, Vanished):
-                if attempt == _TRIES - 1:
+                if attempt == ROUNDS - 1:
                     raise
             here, there = self.source.stat(raw_file), self.target.stat(raw_file)
         raise AssertionError("the last try returns or raises")
@@ -399,14 +398,14 @@ class AgainstManifest:
         """
         there: Entry | None = target
         differing = ""
-        for attempt in range(_TRIES):
+        for attempt in range(ROUNDS):
             if there is None:
                 _refuse_listed(self._end, raw_file)
                 return Proof(Outcome.MISSING, reason=NOT_AT_TARGET, entry=source)
             try:
                 read = _read_alone(raw_file, self._end, there).digests
             except (SourceChanged, NotTheSame, Vanished):
-                if attempt == _TRIES - 1:
+                if attempt == ROUNDS - 1:
                     raise
                 differing = ""
             else:

@@ -109,6 +109,8 @@ class StoreError(MigratorError):
 
     request_id: str = ""
     bucket: str = ""
+    is_spent: bool = False
+    """What failed was tried as often as `transfer/retry.py` allows: whoever repeats more than this one request does not."""
 
 
 class Vanished(StoreError):

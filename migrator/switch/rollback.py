@@ -10,9 +10,9 @@ from migrator.switch.journal import Story, SwitchEnd, SwitchJournal
 from migrator.switch.parts import Parts, parts_of
 from migrator.switch.settings_store import restore
 from migrator.switch.steps import SwitchStep
+from migrator.transfer.retry import ROUNDS
 
-_TRIES = 3
-_BETWEEN_TRIES_SECONDS = 2.0
+_RESTART_PAUSE_SECONDS = 2.0
 
 
 def roll_back(journal: SwitchJournal, say: Callable[[str], None], bring_back: Callable[[Story], None]) -> Story | None:
@@ -64,15 +64,15 @@ def _start(parts: Parts) -> None:
     Raises:
         MustStop: If it fails at each try.
     """
-    for attempt in range(_TRIES):
+    for attempt in range(ROUNDS):
         try:
             return parts.deployment.start()
         except MustStop:
             if parts.is_healthy():
                 return None
-            if attempt == _TRIES - 1:
+            if attempt == ROUNDS - 1:
                 raise
-        time.sleep(_BETWEEN_TRIES_SECONDS)
+        time.sleep(_RESTART_PAUSE_SECONDS)
     return None
 
 

@@ -27,9 +27,8 @@ from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.sync.shard.deciding import DIFFERENT_SIZE, different_size
 from migrator.transfer.equality import beginning, same_content
 from migrator.transfer.measured_content import MeasuredContent
-from migrator.transfer.retry import RetryPolicy
+from migrator.transfer.retry import ROUNDS, RetryPolicy
 
-_TRIES = 3
 _LARGE_AT_ONCE = 2
 
 DIFFERENT_CONTENT = "the target holds other content under this name"
@@ -196,10 +195,12 @@ class FileCopier:
 
     def _carry_with_tries(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
         run = partial(self._patience.run, is_request=False, organization=raw_file.organization)
-        for _ in range(_TRIES - 1):
+        for _ in range(ROUNDS - 1):
             try:
                 return run(partial(self._carry_once, ticket, raw_file, step))
-            except (SourceChanged, NotTheSame):
+            except (SourceChanged, NotTheSame) as error:
+                if error.is_spent:
+                    raise
                 fresh = self._source.stat(raw_file)
                 if fresh is None:
                     raise Vanished("vanished", f"{self._source.describe(raw_file)} is not there any more.") from None

@@ -3,6 +3,9 @@
 A server restart takes 15 seconds and more, boto3 gives up after 0.3; so temporary errors are tried again with growing, jittered pauses
 as long as anything succeeds anywhere, and for `seconds` after the last success, while one request at a time probes. Refusals that
 hit one raw file after another end the run too: a right that was taken away is one message, not one for each of a million files.
+
+Nothing else bounds how often something is tried: clients send each request once, and an error whose tries are spent says so
+(`StoreError.is_spent`), so that no layer above tries them all again.
 """
 
 from __future__ import annotations
@@ -35,12 +38,20 @@ T = TypeVar("T")
 
 AT_FIRST = 10.0
 """Seconds before the first success: enough to tell a server that is there from one that never was."""
-TRIES_WHILE_OTHERS_SUCCEED = 8
+ATTEMPTS = 18
+"""Of one request while others succeed: with the pauses between them, it fails for about four minutes."""
+LEAST_ATTEMPTS = 3
+"""Of one request before a run ends, however short patience is: a lost packet ends nothing."""
+ROUNDS = 3
+"""How often something is done before it is called wrong: content that changes or arrives damaged, an answer or a start of Bytes."""
 REFUSALS_IN_A_ROW = 20
 FAILURES_BEFORE_ONE_PROBES = 8
 _TURN_LOOKED_AT_EVERY = 0.2
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 10.0
+"""While nothing succeeds: a server that comes back is seen within it."""
+_LONGEST_PAUSE_OF_ONE = 30.0
+"""While others succeed: asking more often helps nobody."""
 
 
 class RetryPolicy:
@@ -80,18 +91,14 @@ class RetryPolicy:
             StoreError: If trying on is pointless for this call; it is the last error.
             MustStop: If trying on is pointless for all calls: nothing has succeeded for `--patience`.
         """
-        tries, first_failure, last_failure = 0, 0.0, 0.0
+        attempts = self.attempts()
         while True:
             try:
                 with self._turn() if is_request else nullcontext():
                     began = self._clock()
                     answer = attempt()
             except Unavailable as error:
-                tries += 1
-                now = self._clock()
-                first_failure, last_failure = first_failure or now, last_failure or now
-                self._pause_or_give_up(error, tries, first_failure, last_failure)
-                last_failure = now
+                attempts.failed(error)
             except StoreError:
                 self._failures_in_a_row = 0  # an answer, if not the wished one: the server is there
                 raise
@@ -101,6 +108,10 @@ class RetryPolicy:
                 else:
                     self.carried(began, organization)
                 return answer
+
+    def attempts(self) -> Attempts:
+        """Return the tries of one thing that is not a call, such as a body that breaks off."""
+        return Attempts(self._clock, self._pause_or_give_up)
 
     def until(self, look: Callable[[], T | None], at_most: float | None = None) -> T | None:
         """Look with growing pauses until there is something; return None if there is nothing after `--patience`.
@@ -233,19 +244,49 @@ class RetryPolicy:
         now = self._clock()
         last = self._last_success
         limit = self._at_first if last is None else self._seconds
-        silent_since = max(first_failure, last if last is not None else self._began)
+        left = limit - (now - max(first_failure, last if last is not None else self._began))
         nothing_succeeds = last is None or last < last_failure
-        if nothing_succeeds and now - silent_since >= limit:
+        if nothing_succeeds and left <= 0 and tries >= LEAST_ATTEMPTS:
             raise OutOfPatience(
                 error.name,
                 error.what,
                 why=f"{error.why} Nothing has succeeded for {limit:.0f} seconds.".strip(),
                 cure=error.cure or "Check the endpoint and the server, then rerun the same command to resume.",
             ) from error
-        if not nothing_succeeds and tries >= TRIES_WHILE_OTHERS_SUCCEED:
+        if not nothing_succeeds and tries >= ATTEMPTS:
+            error.is_spent = True
             raise error
-        pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 jitter, no secret
-        if nothing_succeeds:
-            pause = min(pause, limit - (now - silent_since))
+        longest = _LONGEST_PAUSE if nothing_succeeds else _LONGEST_PAUSE_OF_ONE
+        pause = min(longest, _FIRST_PAUSE * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 jitter, no secret
+        if nothing_succeeds and left > 0:
+            pause = min(pause, left)
         if self._stopping.wait(pause):
             raise Interrupted("interrupted", "The run was asked to stop.") from error
+
+
+class Attempts:
+    """The tries of one thing, counted from its first failure."""
+
+    def __init__(
+        self, clock: Callable[[], float], pause_or_give_up: Callable[[Unavailable, int, float, float], None]
+    ) -> None:
+        self._clock = clock
+        self._pause_or_give_up = pause_or_give_up
+        self._failures = 0
+        self._first = self._last = 0.0
+
+    def failed(self, error: Unavailable) -> None:
+        """Wait until the next try.
+
+        Raises:
+            Unavailable: If this was the last one: the error itself.
+            OutOfPatience: If nothing succeeds any more.
+            Interrupted: If the run is asked to stop.
+        """
+        if error.is_spent:
+            raise error
+        now = self._clock()
+        self._failures += 1
+        self._first, self._last = self._first or now, self._last or now
+        self._pause_or_give_up(error, self._failures, self._first, self._last)
+        self._last = now

@@ -19,11 +19,11 @@ from urllib.parse import urlencode, urlsplit
 from migrator.checks.audit.records import Recorded, RecordedDigest
 from migrator.config.settings import Secret
 from migrator.core.errors import CannotStart, SettingsError
+from migrator.transfer.retry import ROUNDS
 
 _SECONDS = 30.0
 _CHUNK = 256 * 1024
 _LARGEST_TOKEN_ANSWER = 64 * 1024
-_TRIES = 2
 _NO_PASSWORD = Secret("")
 
 
@@ -160,7 +160,7 @@ class BytesApi:
 
     def _ask(self, row: Recorded) -> RawFileAnswer:
         kind = ""
-        for _ in range(_TRIES):
+        for _ in range(ROUNDS):
             try:
                 headers = {"Authorization": f"Bearer {self._token.reveal()}"}
                 with self._request("GET", f"/bytes/raw/{row.raw_id}", None, headers) as answer:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MAX_CONNECTIONS = 128
-CONNECT_SECONDS, READ_SECONDS, TRIES = 10.0, 60.0, 3
+CONNECT_SECONDS, READ_SECONDS = 10.0, 60.0
 SENT_AT_ONCE = 1 << 20
 """Bytes of a body that is sent without asking first whether the server wants it."""
 NEVER_SENT = "GetObjectTorrent"
@@ -74,7 +74,6 @@ def connect(
     *,
     connect_timeout: float = CONNECT_SECONDS,
     read_timeout: float = READ_SECONDS,
-    tries: int = TRIES,
     throttle: Throttle | None = None,
     with_our_choices: bool = True,
 ) -> Connection:
@@ -86,7 +85,7 @@ def connect(
     Raises SettingsError for what is wrong on this machine (profile, files, sign-in, credentials), before S3 is asked anything; Unavailable
     where credentials come from a service that cannot be reached.
     """
-    settings = _Settings(access, connect_timeout, read_timeout, tries, with_our_choices)
+    settings = _Settings(access, connect_timeout, read_timeout, with_our_choices)
     with _as_settings_error(access):
         session = _session_for(access)
         credentials = _credentials_of(session)
@@ -142,7 +141,6 @@ class _Settings(NamedTuple):
     access: S3Access
     connect_timeout: float = CONNECT_SECONDS
     read_timeout: float = READ_SECONDS
-    tries: int = TRIES
     with_our_choices: bool = True
 
 
@@ -160,7 +158,7 @@ def _taken_or_made(settings: _Settings) -> tuple[Any, Adapting]:
 def _made(settings: _Settings) -> tuple[Any, Adapting]:
     access = settings.access
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": settings.tries},
+        retries={"mode": "standard", "total_max_attempts": 1},  # transfer/retry.py repeats
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
         tcp_keepalive=True,

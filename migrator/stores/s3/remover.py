@@ -85,10 +85,16 @@ class S3Remover:
         return 0
 
     def _call(self, place: ObjectAddress, operation: str, asked: dict[str, Any]) -> None:
-        try:
-            getattr(self._client, operation)(Bucket=place.bucket, Key=place.key, **asked)
-        except Exception as error:
-            raise translate(error, str(place)) from error
+        self._retried(str(place), lambda: getattr(self._client, operation)(Bucket=place.bucket, Key=place.key, **asked))
+
+    def _retried(self, where: str, call: Callable[[], Any]) -> Any:
+        def attempt() -> Any:
+            try:
+                return call()
+            except Exception as error:
+                raise translate(error, where) from error
+
+        return self._source.patience.run(attempt)
 
     def _delete(self, bucket: str, proven: list[tuple[RawFile, Entry]]) -> Iterator[tuple[RawFile, StoreError | None]]:
         """Delete with one request; one by one at a server that refuses to delete many at once, remembered from then on."""
@@ -96,12 +102,10 @@ class S3Remover:
             yield from self._delete_each(proven)
             return
         by_key = {self._source.place(raw_file).key: raw_file for raw_file, _ in proven}
+        names: Any = {"Objects": [{"Key": key} for key in by_key], "Quiet": False}
         try:
-            answer = self._client.delete_objects(
-                Bucket=bucket, Delete={"Objects": [{"Key": key} for key in by_key], "Quiet": False}
-            )
-        except Exception as error:
-            fault = translate(error, f"s3://{bucket}")
+            answer = self._retried(f"s3://{bucket}", lambda: self._client.delete_objects(Bucket=bucket, Delete=names))
+        except StoreError as fault:
             if fault.temporary or isinstance(fault, BucketMissing):
                 yield proven[0][0], fault
                 return

@@ -75,6 +75,11 @@ class S3Source:
         return self._client
 
     @property
+    def patience(self) -> RetryPolicy:
+        """What repeats requests, for those who make some of their own."""
+        return self._patience
+
+    @property
     def adapted(self) -> S3Location:
         """The location with what was learned of its server until now: region, addressing, whether it wants content signed, how it lists."""
         access = self._adapting.applied_to(self.location.access)
@@ -221,7 +226,7 @@ class S3Source:
 
     def _reader(self, place: ObjectAddress, entry: Entry, check: EtagCheck, *, again: bool) -> Reader:
         if entry.size <= WHOLE_UP_TO:
-            return BodyReader(self._client, place, entry, self._retry, self._throttle)
+            return BodyReader(self._client, place, entry, self._patience, self._throttle)
         return RangeReader(
             self._client,
             self.wire,

@@ -71,9 +71,7 @@ class ProbeClient:
         answers: list[ProbeResponse] | None = None,
         unsigned: bool = False,
     ) -> None:
-        connection = connect(
-            access, connect_timeout=SECONDS, read_timeout=SECONDS, tries=1, with_our_choices=not like_bytes
-        )
+        connection = connect(access, connect_timeout=SECONDS, read_timeout=SECONDS, with_our_choices=not like_bytes)
         self.client = connection.client
         if unsigned:
             self.client.meta.events.register_first("choose-signer.s3", disable_signing)

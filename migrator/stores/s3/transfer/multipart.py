@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from s3transfer.utils import ReadFileChunk
@@ -19,6 +20,7 @@ from migrator.core.errors import (
     AccessDenied,
     AlreadyThere,
     BucketMissing,
+    MustStop,
     NotTheSame,
     SourceChanged,
     StoreError,
@@ -38,13 +40,12 @@ from migrator.stores.s3.transfer.part_window import PARTS_IN_MEMORY, PartExecuto
 from migrator.stores.s3.transfer.ranged_get import RangeReader
 from migrator.stores.s3.transfer.single import Condition, ObjectAddress, head, head_or_get
 from migrator.transfer.equality import EtagCheck, etag_of_parts, is_plain_md5
-from migrator.transfer.retry import RetryPolicy
+from migrator.transfer.retry import LEAST_ATTEMPTS, ROUNDS, RetryPolicy
 from migrator.transfer.throttle import Throttle
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_TRIES_A_PART = 3
 _CHUNK = 1 << 20
 _CLOCKS_APART = 900.0
 """Seconds by which the server's clock may differ: with more, it refuses every signature."""
@@ -90,6 +91,11 @@ class _Body:
         self.data.seek(0)
         self.data.enable_callback()
         return digest.digest()
+
+    def rewind(self) -> None:
+        """Have the chunk read from its beginning again."""
+        if not isinstance(self.data, bytes):
+            self.data.seek(0)
 
     def close(self) -> None:
         """Close the chunk's own descriptor."""
@@ -228,8 +234,8 @@ class MultipartUpload:
                 self._abort()  # nobody will go on with it
             raise
         if self._is_left:
-            with suppress(StoreError):
-                self._call("abort_multipart_upload", {"UploadId": self._id})
+            with suppress(StoreError, MustStop):
+                self._retry(self._give_back)
         self._forget()
         return etag
 
@@ -392,7 +398,7 @@ class MultipartUpload:
         md5 = body.md5()
         if kept is not None and kept == ListedPart(md5.hex(), len(body)) and self._abilities.etag_is_md5:
             return _SentPart(number, md5, kept.etag)
-        for _ in range(_TRIES_A_PART):
+        for _ in range(ROUNDS):
             try:
                 etag = self._over_wire(number, body, md5) or self._by_boto3(number, body, md5)
             except NotTheSame as error:
@@ -401,9 +407,11 @@ class MultipartUpload:
                 continue  # the server found the damage: this part again, and not the whole file
             if etag == md5.hex() or not self._abilities.etag_is_md5:
                 return _SentPart(number, md5, etag or md5.hex())
-        raise NotTheSame(
-            "damaged-on-the-way", f"Part {number} of {self._place} arrived as something else, three times."
+        damaged = NotTheSame(
+            "damaged-on-the-way", f"Part {number} of {self._place} arrived as something else, {ROUNDS} times."
         )
+        damaged.is_spent = True
+        raise damaged
 
     def _over_wire(self, number: int, body: _Body, md5: bytes) -> str | None:
         if self._wire is None or not isinstance(body.data, bytes):
@@ -420,7 +428,8 @@ class MultipartUpload:
             "ContentMD5": base64.b64encode(md5).decode(),
         }
         try:
-            return clean_etag(self._retry(lambda: self._uploaded(asked)).get("ETag"))
+            failures = count(1)
+            return clean_etag(self._retry(lambda: self._uploaded(asked, body, failures)).get("ETag"))
         except StoreError as error:
             if number > 1 and code_of(error.__cause__ or error) in _TOO_MANY_PARTS:
                 raise self._limited(number - 1) from error
@@ -431,17 +440,18 @@ class MultipartUpload:
         self._means.limit_parts(most)
         return NotTheSame(PARTS_LIMITED, f"The server takes {most} parts of {self._place} at most.")
 
-    def _uploaded(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a part. A server that lost the upload may hang up or fail each time: then the list of parts tells.
+    def _uploaded(self, asked: Mapping[str, Any], body: _Body, failures: Iterator[int]) -> dict[str, Any]:
+        """Send a part, from its beginning. A server that lost the upload may fail each time: then the list of parts tells.
 
         Raises:
             NotTheSame: If the upload is lost.
             Unavailable: If the server does not answer.
         """
+        body.rewind()
         try:
             return self._call("upload_part", asked)
         except Unavailable as error:
-            if self._is_lost():
+            if next(failures) % LEAST_ATTEMPTS == 0 and self._is_lost():
                 raise NotTheSame(UPLOAD_LOST, f"The upload of {self._place} is not there any more.") from error
             raise
 
@@ -567,11 +577,14 @@ class MultipartUpload:
         """
         if self._may_be_completing:
             return
-        with suppress(StoreError):
+        with suppress(StoreError, MustStop):
             was_perhaps_completed = self._expected and (self._completions or self._goes_on)
             if not was_perhaps_completed or self._is_not_there():
-                self._call("abort_multipart_upload", {"UploadId": self._id})
+                self._retry(self._give_back)
             self._forget()
+
+    def _give_back(self) -> None:
+        self._call("abort_multipart_upload", {"UploadId": self._id})
 
     def _is_not_there(self) -> bool:
         """Whether what is under the name, if anything, cannot be what this upload completed."""

@@ -25,9 +25,10 @@ from migrator.core.errors import (
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.http.stall import Watchdog, read_steadily
-from migrator.stores.s3.listing.pages import Lister, Retry
+from migrator.stores.s3.listing.pages import Lister
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.transfer.equality import EtagCheck
+from migrator.transfer.retry import ROUNDS, RetryPolicy
 from migrator.transfer.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -36,9 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CHUNK = 1 << 20
-_REOPENINGS = 5
 RANGE_START = re.compile(r"bytes (\d+)-")
-_REWRITES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,13 +175,15 @@ class BodyReader:
 
     unit = 0
 
-    def __init__(self, client: S3Client, place: ObjectAddress, entry: Entry, retry: Retry, throttle: Throttle) -> None:
+    def __init__(
+        self, client: S3Client, place: ObjectAddress, entry: Entry, patience: RetryPolicy, throttle: Throttle
+    ) -> None:
         self._client = client
         self._throttle = throttle
         self._place = place
         self._entry = entry
-        self._retry = retry
-        self._reopened = 0
+        self._retry = patience.run
+        self._breaks = patience.attempts()
         self._position = 0
         self.is_opaque = False
         self._watchdog = Watchdog()
@@ -221,9 +222,9 @@ class BodyReader:
         return chunk
 
     def _reopen(self, reason: StoreError) -> None:
-        self._reopened += 1
-        if self._reopened > _REOPENINGS or not reason.temporary:
+        if not isinstance(reason, Unavailable):
             raise reason
+        self._breaks.failed(reason)
         self._body.close()
         self._watchdog = Watchdog()
         self._body = self._retry(lambda: self._open_at(self._position))
@@ -442,7 +443,7 @@ def put(
         NotTheSame: If it came out different each time.
     """
     digest = hashlib.md5(data, usedforsecurity=False)
-    for _ in range(_REWRITES):
+    for _ in range(ROUNDS):
         etag = _put_once(client, place, raw_id, data, digest.digest(), abilities, condition, wait)
         if not abilities.etag_is_md5 and abilities.checks_md5:
             return etag or ""
@@ -453,7 +454,7 @@ def put(
         condition = Condition(etag)  # what is there now is our own, and damaged: only that may be replaced
     raise NotTheSame(
         "damaged-at-target",
-        f"{place} was written {_REWRITES} times and came out different each time: what is there now is damaged.",
+        f"{place} was written {ROUNDS} times and came out different each time: what is there now is damaged.",
         cure="Do not rely on it. Look at the server's disks and memory, and at the network.",
     )
 

@@ -26,7 +26,7 @@ class NotSent(Exception):
 )
 def test_only_large_bodies_ask_first_whether_they_are_wanted(size: int, as_bytes_does: bool, asks_first: bool) -> None:
     """``Expect: 100-continue`` costs a round trip; Bytes' own calls are made as Bytes makes them."""
-    client = connect(ACCESS, tries=1, with_our_choices=not as_bytes_does).client
+    client = connect(ACCESS, with_our_choices=not as_bytes_does).client
     sent: list[Any] = []
 
     def keep(request: Any, **_: Any) -> None:

@@ -26,7 +26,7 @@ Edit = Callable[[Reply], Reply]
 
 
 def lister(server: Scripted, way: str) -> Lister:
-    connection = connect(server.location().access, tries=1)
+    connection = connect(server.location().access)
     return Lister(connection.client, quick_patience().run, CurlClient(connection) if way == "wire" else None)
 
 

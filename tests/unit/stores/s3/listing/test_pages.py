@@ -38,7 +38,7 @@ each_way = pytest.mark.parametrize("way", WAYS)
 def listed(server: Scripted, way: str, *, seconds: float = 0, after: str = "") -> Iterator[ListedObject]:
     clock = Clock()
     patience = RetryPolicy(seconds=seconds, at_first=seconds, clock=clock, stopping=Waits(clock))
-    connection = connect(server.location().access, tries=1)
+    connection = connect(server.location().access)
     wire = CurlClient(connection) if way == "wire" else None
     return Lister(connection.client, patience.run, wire).objects("bucket", "org/", after=after)
 
