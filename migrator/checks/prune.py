@@ -23,10 +23,11 @@ from typing import IO, Protocol
 from migrator.checks.audit.audit import AuditSample
 from migrator.checks.audit.records import Recorded
 from migrator.checks.proofs_in_order import ProofsInOrder
-from migrator.checks.verify import BOTH_READ, digests_of, prove_content
+from migrator.checks.verify import digests_of, prove_content
 from migrator.config.time_filter import Ages
 from migrator.core.cancellation import Flag
 from migrator.core.entities import Digests, Entry, Pair, RawFile, RawId, Shard, shards_of
+from migrator.core.equality import ProofKind
 from migrator.core.errors import Interrupted, MustStop, SourceChanged, StoreError
 from migrator.core.outcomes import Denial, Notice, NoticeKind, Problem, Result, ignore_notice
 from migrator.core.protocols import Source
@@ -337,7 +338,15 @@ class PruneProof:
                 if self._sample is not None:
                     self._sample.offer(Recorded(*raw_file))
                 if write is not None:
-                    write(ManifestRow(raw_file, found, self._ends.target.describe(raw_file), time.time(), BOTH_READ))
+                    write(
+                        ManifestRow(
+                            raw_file,
+                            found,
+                            self._ends.target.describe(raw_file),
+                            time.time(),
+                            ProofKind.BOTH_READ.value,
+                        )
+                    )
         self._told(1)
 
 

@@ -32,6 +32,20 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from migrator.core.entities import Digests, Entry, RawFile
+from migrator.core.equality import (
+    CHUNK,
+    EtagCheck,
+    ProofKind,
+    candidates,
+    confirms,
+    has_md5,
+    has_sha256,
+    is_plain_md5,
+    refuse_changed,
+    sha256_as_etag,
+    share_digest,
+    size_if_equal,
+)
 from migrator.core.errors import (
     BucketClosed,
     Interrupted,
@@ -47,7 +61,6 @@ from migrator.core.protocols import Check, Content, Promise, SinkAnswer, Source
 from migrator.core.size_classes import SMALL_UP_TO
 from migrator.sync.shard.deciding import NOT_AT_TARGET, different_size
 from migrator.transfer.batch_sink import FastLane
-from migrator.transfer.equality import CHUNK, EtagCheck, candidates, is_of_parts, is_plain_md5, refuse_changed
 from migrator.transfer.file_copier import Settled, Stored, failed_by
 from migrator.transfer.retry import ROUNDS, RetryPolicy
 
@@ -81,7 +94,7 @@ class Proof(NamedTuple):
     """
 
     outcome: Outcome
-    how: str = ""
+    how: ProofKind | None = None
     reason: str = ""
     digests: Digests | None = None
     entry: Entry | None = None
@@ -92,41 +105,21 @@ class Proof(NamedTuple):
         return self.outcome is Outcome.PROVEN
 
 
-BOTH_READ = "both ends read in full and compared byte for byte"
-SAME_ETAG = "both ends have the same ETag"
-OF_MD5 = "one end's MD5 is the other end's ETag"
-OF_PARTS = "the other end's multipart ETag recomputed from one end's parts"
-AS_MANIFEST = "read in full: its SHA-256 is the manifest's"
-OF_CHECKSUM = "one end's content has the checksum that the other end stores"
-
-
 def prove_content(raw_file: RawFile, source: Source, source_entry: Entry, target: Source, target_entry: Entry) -> Proof:
     """Read both ends in full, now: proven, or conflict. Raises StoreError; SourceChanged where either end changed meanwhile."""
     if source_entry.size != target_entry.size:
         return Proof(Outcome.CONFLICT, reason=different_size(source_entry, target_entry), entry=source_entry)
     with source.open(raw_file, source_entry) as left, target.open(raw_file, target_entry) as right:
-        digests = _digests_if_equal(left, right)
-        if digests is not None and digests.size == left.entry.size:
+        sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+        size = size_if_equal(left, right, sha256, md5)
+        if size == left.entry.size:
             _refuse_torn(left)
             _refuse_torn(right)
-            return Proof(Outcome.PROVEN, BOTH_READ, digests=digests, entry=left.entry)
+            digests = Digests(size, sha256.hexdigest(), md5.hexdigest())
+            return Proof(Outcome.PROVEN, ProofKind.BOTH_READ, digests=digests, entry=left.entry)
         refuse_changed(raw_file, source, left)
         refuse_changed(raw_file, target, right)
         return _difference(raw_file, source, left.entry, target, right.entry)
-
-
-def _digests_if_equal(left: Content, right: Content) -> Digests | None:
-    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    size = 0
-    while True:
-        here, there = left.read(CHUNK), right.read(CHUNK)
-        if here != there:
-            return None
-        if not here:
-            return Digests(size, sha256.hexdigest(), md5.hexdigest())
-        sha256.update(here)
-        md5.update(here)
-        size += len(here)
 
 
 def _refuse_torn(content: Content) -> None:
@@ -206,8 +199,8 @@ class Prover:
         """A proof without any request, for small raw files on disk; None for all that is not surely fine."""
         if source.size != target.size:
             return None
-        if self.level is Level.ETAG and is_plain_md5(source.etag) and source.etag == target.etag:
-            return Proof(Outcome.PROVEN, SAME_ETAG, entry=source)
+        if self.level is Level.ETAG and is_plain_md5(source.etag) and share_digest(source.etag, target.etag):
+            return Proof(Outcome.PROVEN, ProofKind.SAME_ETAG, entry=source)
         if source.size > SMALL_UP_TO:
             return None
         try:
@@ -230,7 +223,7 @@ class Prover:
         there, _ = target.read_whole(raw_file, SMALL_UP_TO)
         if here != there:
             return None
-        return Proof(Outcome.PROVEN, BOTH_READ, digests=digests_of(here), entry=read)
+        return Proof(Outcome.PROVEN, ProofKind.BOTH_READ, digests=digests_of(here), entry=read)
 
     def prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
         """Prove, looking again where something changed meanwhile.
@@ -265,8 +258,8 @@ class Prover:
         if self.level is Level.CONTENT:
             return prove_content(raw_file, self.source, source, self.target, target)
         ours, theirs = source.etag, target.etag
-        if ours is not None and ours == theirs and (is_plain_md5(ours) or is_of_parts(ours)):
-            return Proof(Outcome.PROVEN, SAME_ETAG, entry=source)
+        if share_digest(ours, theirs):
+            return Proof(Outcome.PROVEN, ProofKind.SAME_ETAG, entry=source)
         if ours is None and theirs is None:
             return prove_content(raw_file, self.source, source, self.target, target)
         proof = self._held_against(raw_file, source, target, reads_source=theirs is not None)
@@ -316,11 +309,11 @@ class Prover:
     ) -> Proof | None:
         """The proof by the digest that fits, None where there is none or it does not match."""
         check: Check | None = None
-        how = ""
+        how: ProofKind | None = None
         if promise is None or promise.etag_is_digest:
             check, how = _etag_check(kept, promise, sizes, again=again)
         if check is None and promise is not None and promise.check is not None:
-            check, how = promise.check(), OF_CHECKSUM
+            check, how = promise.check(), ProofKind.OF_CHECKSUM
         if check is None:
             return None
         with reader.open(raw_file, entry) as content:
@@ -330,20 +323,20 @@ class Prover:
         return Proof(Outcome.PROVEN, how) if check.matches() is True else None
 
 
-def _etag_check(kept: Entry, promise: Promise | None, sizes: list[int], *, again: bool) -> tuple[Check | None, str]:
+def _etag_check(
+    kept: Entry, promise: Promise | None, sizes: list[int], *, again: bool
+) -> tuple[Check | None, ProofKind | None]:
     """What an ETag can be compared with; `again`: what the listing alone told was tried in vain."""
     if is_plain_md5(kept.etag):
-        return (None, "") if again else (EtagCheck(kept.etag, kept.size), OF_MD5)
+        return (None, None) if again else (EtagCheck(kept.etag, kept.size), ProofKind.OF_MD5)
     known = promise.part_size if promise is not None else None
     if known is not None and known not in (sizes if again else ()):
-        return EtagCheck(kept.etag, kept.size, known), OF_PARTS
-    return (EtagCheck(kept.etag, kept.size), OF_PARTS) if sizes and not again else (None, "")
+        return EtagCheck(kept.etag, kept.size, known), ProofKind.OF_PARTS
+    return (EtagCheck(kept.etag, kept.size), ProofKind.OF_PARTS) if sizes and not again else (None, None)
 
 
 def _proof_by_md5(data: bytes, etag: str | None, entry: Entry) -> Proof | None:
-    if hashlib.md5(data, usedforsecurity=False).hexdigest() != etag:
-        return None
-    return Proof(Outcome.PROVEN, OF_MD5, entry=entry)
+    return Proof(Outcome.PROVEN, ProofKind.OF_MD5, entry=entry) if has_md5(data, etag) else None
 
 
 def _refuse_listed(store: Source, raw_file: RawFile) -> None:
@@ -384,9 +377,7 @@ class AgainstManifest:
             data, read = self._near.read_whole(raw_file, SMALL_UP_TO)
         except StoreError:
             return None
-        if source.etag != f"sha256 {hashlib.sha256(data).hexdigest()}":
-            return None
-        return Proof(Outcome.PROVEN, AS_MANIFEST, entry=read)
+        return Proof(Outcome.PROVEN, ProofKind.AS_MANIFEST, entry=read) if has_sha256(data, source.etag) else None
 
     def prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
         """Read the end in full; a second time before anything is called a conflict.
@@ -409,8 +400,8 @@ class AgainstManifest:
                     raise
                 differing = ""
             else:
-                if source.etag == f"sha256 {read.sha256}":
-                    return Proof(Outcome.PROVEN, AS_MANIFEST, digests=read, entry=there)
+                if confirms(sha256_as_etag(read.sha256), source.etag):
+                    return Proof(Outcome.PROVEN, ProofKind.AS_MANIFEST, digests=read, entry=there)
                 if differing == read.sha256:
                     return Proof(
                         Outcome.CONFLICT,
@@ -564,4 +555,5 @@ class Prove:
 def result_of(source: Entry, proof: Proof) -> Result:
     """Counted with the size that was listed: the totals of both ends are about the same raw files."""
     entry = proof.entry or source
-    return Result(entry, proof.outcome, proof.reason, evidence=proof.how, digests=proof.digests)
+    evidence = proof.how.value if proof.how is not None else ""
+    return Result(entry, proof.outcome, proof.reason, evidence=evidence, digests=proof.digests)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 from migrator.core.entities import Entry, RawFile
+from migrator.core.equality import beginning, same_content
 from migrator.core.errors import (
     AlreadyThere,
     BucketClosed,
@@ -25,7 +26,6 @@ from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import Content, Receipt, SinkAnswer, Source, Target
 from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.sync.shard.deciding import DIFFERENT_SIZE, different_size
-from migrator.transfer.equality import beginning, same_content
 from migrator.transfer.measured_content import MeasuredContent
 from migrator.transfer.retry import ROUNDS, RetryPolicy
 

@@ -14,7 +14,7 @@ import pytest
 
 from migrator.checks.prune import Remover
 from migrator.core.entities import Entry, RawFile, Shard
-from migrator.core.errors import SourceChanged, StoreError, Unavailable, Vanished
+from migrator.core.errors import OutOfPatience, SourceChanged, StoreError, Unavailable, Vanished
 from migrator.stores.disk.remover import DiskRemover
 from migrator.stores.s3.remover import S3Remover, keeps_versions
 from migrator.stores.s3.source import S3Source

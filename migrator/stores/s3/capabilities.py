@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from migrator.core.concurrency import run_concurrently
+from migrator.core.equality import has_md5
 from migrator.core.errors import StoreError
 from migrator.stores.s3.errors.mapping import status_of, translate
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
@@ -111,7 +112,7 @@ def probe(client: S3Client, bucket: str, name: str, *, copies: bool = False) -> 
         ]
         checks_md5, keeps_what_is_there, keeps_another, refuses_copy = run_concurrently(looks)
         return Capabilities(
-            etag_is_md5=etag == hashlib.md5(_CONTENT, usedforsecurity=False).hexdigest(),
+            etag_is_md5=has_md5(_CONTENT, etag),
             checks_md5=checks_md5,
             conditional_create=keeps_what_is_there,
             conditional_replace=keeps_another and not refuses({"IfMatch": quoted(etag or "")}, (412,)),

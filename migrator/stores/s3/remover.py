@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrator.checks.prune import changed
 from migrator.core.entities import Entry, RawFile, RawId
+from migrator.core.equality import is_same_state
 from migrator.core.errors import BucketMissing, StoreError
 from migrator.core.outcomes import Action, Step
 from migrator.stores.lane_selection import looking_lane
@@ -50,7 +51,7 @@ class S3Remover:
         with ThreadPoolExecutor(_LOOKED_AT_ONCE, thread_name_prefix="look") as pool:
             states = list(pool.map(lambda one: self._source.stat(one[0]), left))
         for (raw_file, entry), now in zip(left, states, strict=True):
-            if now is None or (now.size, now.etag) != (entry.size, entry.etag):
+            if not is_same_state(now, entry):
                 yield raw_file, changed(self._source.describe(raw_file))
                 return
         for bucket, group in groupby(proven, key=lambda one: self._source.place(one[0]).bucket):
@@ -134,7 +135,7 @@ class S3Remover:
         for raw_file, entry in proven:
             try:
                 now = self._source.stat(raw_file)
-                if now is None or (now.size, now.etag) != (entry.size, entry.etag):
+                if not is_same_state(now, entry):
                     yield raw_file, changed(self._source.describe(raw_file))
                     return
                 self._call(self._source.place(raw_file), "delete_object", {})

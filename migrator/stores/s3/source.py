@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from migrator.config.settings import S3Access, S3Location
 from migrator.core.entities import HEX_DIGITS, Entry, Folder, RawFile, RawId, Shard, is_raw_id
+from migrator.core.equality import EtagCheck
 from migrator.core.errors import (
     AccessDenied,
     BucketMissing,
@@ -35,7 +36,6 @@ from migrator.stores.s3.transfer.single import (
     head,
 )
 from migrator.stores.unrecognized import OWN_PREFIXES, key_reason
-from migrator.transfer.equality import EtagCheck
 from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrator.config.settings import S3Access, S3Location
 from migrator.core.entities import Entry, RawFile, UnfinishedUpload
+from migrator.core.equality import EtagCheck, confirms, has_parts_of, is_plain_md5, is_same_state, proves, same_content
 from migrator.core.errors import (
     AccessDenied,
     AlreadyThere,
@@ -47,7 +48,6 @@ from migrator.stores.s3.transfer.single import (
     head_or_get,
     put,
 )
-from migrator.transfer.equality import EtagCheck, has_parts_of, is_plain_md5, proves, same_content
 from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
 
@@ -182,7 +182,7 @@ class S3Target(S3Source):
             if not self._passes_through_here(error, in_parts=part_size is not None):
                 raise
             return None
-        if answer != entry.etag and not self._proven(raw_file, source, entry):
+        if not confirms(answer, entry.etag) and not self._proven(raw_file, source, entry):
             return self._write_over_copy(raw_file, source, entry, answer)
         return S3Receipt(answer)
 
@@ -193,7 +193,7 @@ class S3Target(S3Source):
             NotTheSame: If something else is there by now.
         """
         found = self.stat(raw_file)
-        if found is None or (etag and found.etag != etag):
+        if found is None or (etag and not confirms(found.etag, etag)):
             place = self.place(raw_file)
             raise NotTheSame(
                 "damaged-at-target", f"The server copied {source.place(raw_file)} to {place}, and they differ."
@@ -210,7 +210,7 @@ class S3Target(S3Source):
         if self.stat(raw_file) is not None:
             return
         now = source.stat(raw_file)
-        if now is None or now.etag != entry.etag:
+        if not is_same_state(now, entry):
             raise SourceChanged("source-changed", f"{source.place(raw_file)} is another object than was listed.")
         self._seen_at_last(raw_file)  # the name is taken, by a try before this one perhaps, and it shows late
 

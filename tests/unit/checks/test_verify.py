@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from migrator.checks.verify import Level, Proof, Prove, Prover, prove_content
 from migrator.core.entities import Digests, Entry, RawFile
+from migrator.core.equality import ProofKind, etag_of_parts, same_content
 from migrator.core.errors import (
     Interrupted,
     MigratorError,
@@ -26,7 +27,6 @@ from migrator.core.errors import (
 from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import Promise, SinkAnswer
 from migrator.sync.rules import PROOF, PROOF_BY_SIZE
-from migrator.transfer.equality import etag_of_parts, same_content
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule, quick_patience
 from tests.memory_store import MemoryContent, MemoryStore
@@ -177,7 +177,7 @@ class TestWhatNoDigestTells:
         there.promises[ONE] = Promise(part_size=3)
         assert proof_of(here, there).outcome is Outcome.PROVEN
         there.promises[ONE] = Promise(part_size=4)
-        assert proof_of(here, there).how.startswith("both ends read"), "parts of unlike sizes"
+        assert proof_of(here, there).how is ProofKind.BOTH_READ, "parts of unlike sizes"
 
 
 def counted(*methods: str) -> tuple[Schedule, Callable[[], dict[str, int]]]:

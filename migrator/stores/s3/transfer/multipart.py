@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from s3transfer.utils import ReadFileChunk
 
 from migrator.core.entities import Entry, RawFile, UnfinishedUpload
+from migrator.core.equality import EtagCheck, confirms, etag_of_parts, is_plain_md5
 from migrator.core.errors import (
     AccessDenied,
     AlreadyThere,
@@ -39,7 +40,6 @@ from migrator.stores.s3.part_sizes import LARGEST_PART, part_size_for, parts_in_
 from migrator.stores.s3.transfer.part_window import PARTS_IN_MEMORY, PartExecutor, PartWindow
 from migrator.stores.s3.transfer.ranged_get import RangeReader
 from migrator.stores.s3.transfer.single import Condition, ObjectAddress, head, head_or_get
-from migrator.transfer.equality import EtagCheck, etag_of_parts, is_plain_md5
 from migrator.transfer.retry import LEAST_ATTEMPTS, ROUNDS, RetryPolicy
 from migrator.transfer.throttle import Throttle
 
@@ -405,7 +405,7 @@ class MultipartUpload:
                 if error.name in (UPLOAD_LOST, PARTS_LIMITED):
                     raise
                 continue  # the server found the damage: this part again, and not the whole file
-            if etag == md5.hex() or not self._abilities.etag_is_md5:
+            if confirms(etag, md5.hex()) or not self._abilities.etag_is_md5:
                 return _SentPart(number, md5, etag or md5.hex())
         damaged = NotTheSame(
             "damaged-on-the-way", f"Part {number} of {self._place} arrived as something else, {ROUNDS} times."
@@ -478,11 +478,11 @@ class MultipartUpload:
                 raise  # the upload is still there, and the next try goes on with it
             answered = None
         found = self._seen_at_last()
-        if found.etag == expected and found.size == size:
+        if confirms(found.etag, expected) and found.size == size:
             return expected
         if answered is None:  # refused, or the answer got lost: what is there may be anybody's
             raise AlreadyThere("already-there", f"{self._place} exists by now.")
-        if found.size != size or (answered != expected and self._abilities.etag_is_md5):
+        if found.size != size or (self._abilities.etag_is_md5 and not confirms(answered, expected)):
             raise NotTheSame("damaged-at-target", f"{self._place} was completed, and is not what was sent.")
         if not (self._abilities.etag_is_md5 or self._abilities.checks_md5 or self._read_back(found) == expected):
             raise NotTheSame("damaged-at-target", f"{self._place} was completed, and holds other bytes than were sent.")
@@ -589,7 +589,7 @@ class MultipartUpload:
     def _is_not_there(self) -> bool:
         """Whether what is under the name, if anything, cannot be what this upload completed."""
         found = head(self._client, self._place, self._raw_id)
-        return found is None or (found.etag != self._expected and self._abilities.etag_is_md5)
+        return found is None or (self._abilities.etag_is_md5 and not confirms(found.etag, self._expected))
 
     def _call(self, operation: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from migrator.core.behind_thread import BehindThread
 from migrator.core.entities import Entry, RawId
+from migrator.core.equality import EtagCheck, confirms, is_other_state
 from migrator.core.errors import (
     AccessDenied,
     AlreadyThere,
@@ -27,7 +28,6 @@ from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.http.stall import Watchdog, read_steadily
 from migrator.stores.s3.listing.pages import Lister
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
-from migrator.transfer.equality import EtagCheck
 from migrator.transfer.retry import ROUNDS, RetryPolicy
 from migrator.transfer.throttle import Throttle
 
@@ -282,7 +282,7 @@ def get_object(client: S3Client, place: ObjectAddress, entry: Entry, byte_range:
             raise changed(place) from error
         raise fault from error
     etag = clean_etag(answer.get("ETag"))
-    if entry.etag is not None and etag is not None and etag != entry.etag:
+    if is_other_state(etag, entry):
         raise changed(place)
     _refuse_unpacked(answer, place, entry, etag)
     match = RANGE_START.match(answer.get("ContentRange") or "bytes 0-")
@@ -309,7 +309,7 @@ def _refuse_unpacked(answer: Any, place: ObjectAddress, entry: Entry, etag: str 
     is_marked = headers.get("warning", "").startswith("214") and "content-encoding" not in headers
     if (total is None or total == entry.size) and not is_marked:
         return
-    if entry.etag is None or etag != entry.etag:
+    if not confirms(etag, entry.etag):
         raise changed(place)
     raise NotTheSame(  # tried again, for a proxy that breaks one answer looks the same
         "unpacked-on-the-way",
@@ -417,9 +417,10 @@ class Condition:
         Raises:
             AlreadyThere: If it does not: the name is taken, or our own copy is not there any more.
         """
-        if (found.etag if found is not None else None) != self.own_etag or (
-            found is not None and self.own_etag is None
-        ):
+        is_allowed = (
+            found is None if self.own_etag is None else found is not None and confirms(found.etag, self.own_etag)
+        )
+        if not is_allowed:
             raise AlreadyThere("already-there", f"{place} exists by now, or is not what this tool left there.")
 
 
@@ -447,9 +448,9 @@ def put(
         etag = _put_once(client, place, raw_id, data, digest.digest(), abilities, condition, wait)
         if not abilities.etag_is_md5 and abilities.checks_md5:
             return etag or ""
-        if abilities.etag_is_md5 and etag == digest.hexdigest():
-            return etag
-        if wait(lambda: _read_back(client, place, throttle)) == digest.hexdigest():
+        if abilities.etag_is_md5 and confirms(etag, digest.hexdigest()):
+            return digest.hexdigest()
+        if confirms(wait(lambda: _read_back(client, place, throttle)), digest.hexdigest()):
             return etag or ""
         condition = Condition(etag)  # what is there now is our own, and damaged: only that may be replaced
     raise NotTheSame(
@@ -510,7 +511,7 @@ def _put_once(
 
 
 def _is_ours(found: Entry | None, data: bytes, md5: bytes) -> bool:
-    return found is not None and found.size == len(data) and found.etag == md5.hex()
+    return found is not None and found.size == len(data) and confirms(found.etag, md5.hex())
 
 
 def _read_back(client: S3Client, place: ObjectAddress, throttle: Throttle) -> str:

@@ -11,6 +11,7 @@ from functools import partial
 from urllib.parse import quote
 
 from migrator.core.entities import Entry, RawFile
+from migrator.core.equality import confirms, has_md5, is_plain_md5, is_same_state, share_digest
 from migrator.core.errors import NotTheSame, Unavailable
 from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import Target
@@ -22,7 +23,6 @@ from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.target import S3Receipt, S3Target
 from migrator.stores.s3.transfer.single import ObjectAddress
 from migrator.stores.s3.transfer.small_objects import Arrived, Ended, ObjectRequest, etag_of
-from migrator.transfer.equality import is_plain_md5
 
 _COPIED = re.compile(rb"<CopyObjectResult[\s>].*?<ETag>([^<]*)</ETag>", re.DOTALL)
 _ERROR = re.compile(rb"<Error[\s>]")
@@ -95,8 +95,7 @@ class BucketToBucket:
         if step.source.size > SMALL_UP_TO or not is_plain_md5(step.source.etag):
             return False
         if step.action is Action.COMPARE:
-            target = step.target
-            return target is not None and (target.size, target.etag) == (step.source.size, step.source.etag)
+            return is_same_state(step.target, step.source)
         abilities = self._target.abilities
         return step.action is Action.COPY and (
             self._server_copies or (abilities.conditional_create and abilities.etag_is_md5)
@@ -143,15 +142,15 @@ class BucketToBucket:
                 "broken-answer", f"The copy to {self._target.place(raw_file)} was answered with an error."
             )
         etag = clean_etag(html.unescape(told.group(1).decode("utf-8", "replace"))) if told else None
-        if etag == step.source.etag:
-            return Arrived(step.source, S3Receipt(etag or ""))
+        if etag is not None and share_digest(etag, step.source.etag):
+            return Arrived(step.source, S3Receipt(etag))
         entry = Entry(step.source.raw_id, step.source.size)
         return get(self._to, self._target.place(raw_file), entry, partial(self._read_back, step))
 
     def _read_back(self, step: Step, answer: HttpResponse) -> Ended:
         """Proven by its content; a copy that differs was made by this program, which may replace it."""
         there = etag_of(answer)
-        if _md5(answer.body) == step.source.etag and len(answer.body) == step.source.size:
+        if has_md5(answer.body, step.source.etag) and len(answer.body) == step.source.size:
             return Arrived(step.source, S3Receipt(there or ""))
         return _damaged(step, there)
 
@@ -173,7 +172,7 @@ def proven_body(answer: HttpResponse, entry: Entry) -> bytes:
     Raises:
         NotTheSame: If its size or MD5 is not the entry's.
     """
-    if len(answer.body) != entry.size or _md5(answer.body) != entry.etag:
+    if len(answer.body) != entry.size or not has_md5(answer.body, entry.etag):
         raise NotTheSame("wrong-digest", f"What was read of {entry.raw_id} is not what was listed.")
     return answer.body
 
@@ -188,7 +187,7 @@ def _put(wire: CurlClient, place: ObjectAddress, content: bytes, step: Step) -> 
 
 def _written(step: Step, digest: str, answer: HttpResponse) -> Ended:
     etag = etag_of(answer)
-    return Arrived(step.source, S3Receipt(digest)) if etag == digest else _damaged(step, etag)
+    return Arrived(step.source, S3Receipt(digest)) if confirms(etag, digest) else _damaged(step, etag)
 
 
 def _damaged(step: Step, etag: str | None) -> Step:
@@ -208,11 +207,7 @@ def _present(step: Step) -> Result:
 def _has_md5(disk: DiskSource, raw_file: RawFile, entry: Entry | None) -> bool:
     """Whether the disk's content has the MD5 that is the object's ETag. False proves nothing: the careful lane then looks."""
     content, _ = disk.read_whole(raw_file, SMALL_UP_TO)
-    return entry is not None and _md5(content) == entry.etag
-
-
-def _md5(data: bytes) -> str:
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+    return entry is not None and has_md5(content, entry.etag)
 
 
 class _Whole:

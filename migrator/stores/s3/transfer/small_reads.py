@@ -5,12 +5,12 @@ Only what is equal ends here. Whatever differs, changed or cannot be read is dec
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from functools import partial
 
-from migrator.checks.verify import AS_MANIFEST, BOTH_READ, Proof, Proves, digests_of, result_of
+from migrator.checks.verify import Proof, Proves, digests_of, result_of
 from migrator.core.entities import Entry, RawFile
+from migrator.core.equality import ProofKind, has_sha256, is_other_state, is_same_state
 from migrator.core.errors import SourceChanged
 from migrator.core.outcomes import Outcome, Result, Step
 from migrator.core.size_classes import SMALL_UP_TO
@@ -137,8 +137,9 @@ class LookAgain:
 
 
 def _is_as_read(step: Step, answer: HttpResponse) -> Ended:
-    is_same = answer.header("content-length") == str(step.source.size) and etag_of(answer) == step.source.etag
-    return Result(step.source, Outcome.PROVEN) if is_same else step
+    size = answer.header("content-length") or ""
+    now = Entry(step.source.raw_id, int(size), etag_of(answer)) if size.isdigit() else None
+    return Result(step.source, Outcome.PROVEN) if is_same_state(now, step.source) else step
 
 
 def _compared_with_answer(step: Step, listed: Entry, content: bytes, entry: Entry, answer: HttpResponse) -> Ended:
@@ -149,14 +150,16 @@ def _compared_with_answer(step: Step, listed: Entry, content: bytes, entry: Entr
 def _compared(step: Step, here: bytes, entry: Entry, there: bytes) -> Ended:
     if here != there or len(here) != step.source.size:
         return step
-    return result_of(step.source, Proof(Outcome.PROVEN, BOTH_READ, digests=digests_of(here), entry=entry))
+    return result_of(step.source, Proof(Outcome.PROVEN, ProofKind.BOTH_READ, digests=digests_of(here), entry=entry))
 
 
 def _is_as_manifest(step: Step, listed: Entry, answer: HttpResponse) -> Ended:
     entry = _as_answered(listed, answer)
-    if step.source.etag != f"sha256 {hashlib.sha256(answer.body).hexdigest()}":
+    if not has_sha256(answer.body, step.source.etag):
         return step
-    return result_of(step.source, Proof(Outcome.PROVEN, AS_MANIFEST, digests=digests_of(answer.body), entry=entry))
+    return result_of(
+        step.source, Proof(Outcome.PROVEN, ProofKind.AS_MANIFEST, digests=digests_of(answer.body), entry=entry)
+    )
 
 
 def _as_answered(listed: Entry, answer: HttpResponse) -> Entry:
@@ -166,6 +169,6 @@ def _as_answered(listed: Entry, answer: HttpResponse) -> Entry:
         SourceChanged: If size or ETag are not as listed.
     """
     etag = etag_of(answer)
-    if len(answer.body) != listed.size or (listed.etag is not None and etag is not None and etag != listed.etag):
+    if len(answer.body) != listed.size or is_other_state(etag, listed):
         raise SourceChanged("source-changed", f"{listed.raw_id} is another object than was listed.")
     return listed if listed.etag is not None else listed._replace(etag=etag)

@@ -1,7 +1,8 @@
-"""Whether two contents are equal, and whether content is what an ETag promises.
+"""The one place that decides whether two contents are equal, and by which evidence.
 
-An ETag is a digest only where the server makes it one: the MD5 of the content after a simple PUT, and ``<md5 of the parts' md5>-<number
-of parts>`` after a multipart upload. An ETag of another form proves nothing, and nothing here takes it for a difference.
+Everything else asks here: both lanes, `verify`, `audit`, `prune` and what follows a switch. An ETag is a digest only where the server makes
+it one: the MD5 of the content after a simple PUT, and ``<md5 of the parts' md5>-<number of parts>`` after a multipart upload. An ETag of
+another form proves nothing, and nothing here takes it for a difference.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from enum import Enum
+from typing import Protocol
 
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import SourceChanged
@@ -19,6 +22,65 @@ CHUNK = 1 << 20
 
 _PLAIN = re.compile(r"[0-9a-f]{32}")
 _OF_PARTS = re.compile(r"[0-9a-f]{32}-([1-9][0-9]{0,4})")
+
+
+class ProofKind(Enum):
+    """What a proof that two ends hold equal content relies on, the strongest first. Values are shown to operators."""
+
+    BOTH_READ = "both ends read in full and compared byte for byte"
+    AS_MANIFEST = "read in full: its SHA-256 is the manifest's"
+    OF_CHECKSUM = "one end's content has the checksum that the other end stores"
+    OF_MD5 = "one end's MD5 is the other end's ETag"
+    OF_PARTS = "the other end's multipart ETag recomputed from one end's parts"
+    SAME_ETAG = "both ends have the same ETag"
+
+
+class Digest(Protocol):
+    """A hash of `hashlib`, as far as it is fed."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take the next bytes."""
+        ...
+
+
+def md5_of(data: bytes) -> str:
+    """Return the MD5 of a whole content in lower-case hex, as S3 writes it in an ETag."""
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def has_md5(data: bytes, etag: str | None) -> bool:
+    """Whether this whole content's MD5 is the ETag. False proves nothing: the ETag may be no MD5."""
+    return md5_of(data) == etag
+
+
+def confirms(etag: str | None, expected: str | None) -> bool:
+    """Whether the ETag that a server tells is the expected one: a digest of what was sent, or that of our own copy."""
+    return etag is not None and etag == expected
+
+
+def has_sha256(data: bytes, evidence: str | None) -> bool:
+    """Whether this whole content's SHA-256 is what a manifest's entry has in place of an ETag."""
+    return sha256_as_etag(hashlib.sha256(data).hexdigest()) == evidence
+
+
+def sha256_as_etag(digest: str) -> str:
+    """Return what a manifest's entry has in place of an ETag, of a SHA-256 in hex."""
+    return f"sha256 {digest}"
+
+
+def share_digest(etag: str | None, other: str | None) -> bool:
+    """Whether the ETags of both ends alone prove equal contents: they are the same, and of a form that is a digest."""
+    return etag is not None and etag == other and (is_plain_md5(etag) or is_of_parts(etag))
+
+
+def is_same_state(now: Entry | None, known: Entry) -> bool:
+    """Whether an object is still the known one: it is there, with the same size and ETag."""
+    return now is not None and (now.size, now.etag) == (known.size, known.etag)
+
+
+def is_other_state(etag: str | None, known: Entry) -> bool:
+    """Whether an ETag proves that an object is not the known one any more; False where one of both is not told."""
+    return etag is not None and known.etag is not None and etag != known.etag
 
 
 def is_plain_md5(etag: str | None) -> bool:
@@ -125,14 +187,16 @@ def same_content(raw_file: RawFile, source: Source, source_entry: Entry, target:
     Reads as little as a proof takes, and answers False only after comparing the contents themselves. Raises StoreError.
     """
     ours, theirs = source_entry.etag, target_entry.etag
-    if ours is not None and ours == theirs and (is_plain_md5(ours) or is_of_parts(ours)):
+    if share_digest(ours, theirs):
         return True
     if ours is None and theirs is not None and proves(source, raw_file, source_entry, theirs):
         return True
     if theirs is None and ours is not None and proves(target, raw_file, target_entry, ours):
         return True
     with source.open(raw_file, source_entry) as left, target.open(raw_file, target_entry) as right:
-        if _equal_streams(left, right):
+        if size_if_equal(left, right) is not None:
+            left.finish()
+            right.finish()
             return True
         refuse_changed(raw_file, source, left)
         refuse_changed(raw_file, target, right)
@@ -196,12 +260,15 @@ def proves(store: Source, raw_file: RawFile, entry: Entry, etag: str) -> bool:
     return check.matches() is True
 
 
-def _equal_streams(left: Content, right: Content) -> bool:
+def size_if_equal(left: Content, right: Content, *digests: Digest) -> int | None:
+    """Read both to their ends and feed the digests; return the bytes that each has, None at the first difference. Raises StoreError."""
+    size = 0
     while True:
         here, there = left.read(CHUNK), right.read(CHUNK)
         if here != there:
-            return False
+            return None
         if not here:
-            left.finish()
-            right.finish()
-            return True
+            return size
+        size += len(here)
+        for digest in digests:
+            digest.update(here)

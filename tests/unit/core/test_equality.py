@@ -13,9 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from migrator.core.entities import Entry, RawFile
-from migrator.core.errors import SourceChanged, Vanished
-from migrator.core.size_classes import PART_SIZES_IN_USE, SMALLEST_PART
-from migrator.transfer.equality import (
+from migrator.core.equality import (
     EtagCheck,
     etag_of_parts,
     has_parts_of,
@@ -25,6 +23,8 @@ from migrator.transfer.equality import (
     refuse_changed,
     same_content,
 )
+from migrator.core.errors import SourceChanged, Vanished
+from migrator.core.size_classes import PART_SIZES_IN_USE, SMALLEST_PART
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule
 from tests.memory_store import MemoryContent, MemoryStore

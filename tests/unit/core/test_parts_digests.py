@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from migrator.core.equality import EtagCheck, etag_of_parts
 from migrator.core.size_classes import PART_SIZES_IN_USE
-from migrator.transfer.equality import EtagCheck, etag_of_parts
 from tests import strategies
 
 MIB = 1 << 20
