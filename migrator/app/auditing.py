@@ -31,6 +31,7 @@ from migrator.core.outcomes import Finding, FindingStatus, Problem, ignore_notic
 from migrator.core.protocols import Source
 from migrator.core.tally import Tally
 from migrator.doctor.disk_checks import access_findings
+from migrator.doctor.findings import warned
 from migrator.doctor.server import raws_finding
 from migrator.reports.formatting import files, number
 from migrator.reports.text.audit import ApiAnswers, AuditReport, AuditRow
@@ -213,12 +214,11 @@ def _organizations(target: Source, chosen: Sequence[str]) -> tuple[tuple[str, ..
     except CannotStart as error:
         if error.name != "list-buckets-denied":
             raise
-        finding = Finding(
-            name=error.name,
-            status=FindingStatus.WARNING,
-            seen="These credentials may not list buckets: organizations that the database does not name were not looked at.",
-            why="Orphaned files of theirs are not counted; everything that Bytes knows of is.",
-            cure="Allow s3:ListAllMyBuckets to have them counted too.",
+        finding = warned(
+            error.name,
+            "These credentials may not list buckets: organizations that the database does not name were not looked at.",
+            "Orphaned files of theirs are not counted; everything that Bytes knows of is.",
+            "Allow s3:ListAllMyBuckets to have them counted too.",
         )
         return (), (finding,)
 
@@ -287,7 +287,7 @@ def _raws(api: BytesApi, answers: ApiAnswers, settings: AuditSettings) -> tuple[
 def _findings(audited: Audited, settings: AuditSettings, *, contents: bool) -> Iterator[Finding]:
     tally, target = audited.overall(), settings.target
     if tally.rows.files and not (tally.readable.files or tally.orphaned.files):
-        yield _warning(
+        yield warned(
             "location-empty",
             f"There is no raw file at all at {target}.",
             "Before a migration that is so; a volume that is not mounted and a wrong setting look just like it.",
@@ -296,7 +296,7 @@ def _findings(audited: Audited, settings: AuditSettings, *, contents: bool) -> I
     if tally.missing.files:
         yield _missing_finding(audited)
     if settings.source is None and tally.missing.files:
-        yield _warning(
+        yield warned(
             "no-other-location",
             "What is missing was looked for nowhere else.",
             "These settings name no other location.",
@@ -304,7 +304,7 @@ def _findings(audited: Audited, settings: AuditSettings, *, contents: bool) -> I
         )
     if audited.unlistable:
         shown = "; ".join(f"{name!r}: {rule}" for name, rule in list(audited.unlistable.items())[:10])
-        yield _warning(
+        yield warned(
             "names",
             f"{len(audited.unlistable)} of {len(audited.organizations)} organizations can have no place at {target}: {shown}.",
             "Bytes computes these names itself, and would answer HTTP 500 for these organizations.",
@@ -318,7 +318,7 @@ def _findings(audited: Audited, settings: AuditSettings, *, contents: bool) -> I
         if found.status is FindingStatus.WARNING:
             yield found
     if audited.unreadable_folders:
-        yield _warning(
+        yield warned(
             "folders-unreadable",
             f"{audited.unreadable_folders} folders could not be read: raw files in them are counted as not there.",
             "Bytes, which runs as another user, may well read them.",
@@ -342,7 +342,7 @@ def _first_of_all(audited: Audited, settings: AuditSettings, *, contents: bool) 
 def _missing_finding(audited: Audited) -> Finding:
     span = audited.missing_span
     when = f" Their scans ended between {moment_of(span[0])} and {moment_of(span[1])}." if span is not None else ""
-    return _warning(
+    return warned(
         "missing",
         f"{files(audited.overall().missing.files)} of the database were found nowhere: lost, or never saved.{when}",
         "Bytes writes the row before it saves the file, and keeps the row when saving fails: a full disk, or S3 that refused it.",
@@ -367,7 +367,7 @@ def _owner_findings(audited: Audited, target: Location, options: Options) -> Ite
 def _content_findings(audited: Audited, settings: AuditSettings) -> Iterator[Finding]:
     tally = audited.overall()
     if tally.unhashed.files:
-        yield _warning(
+        yield warned(
             "unhashed",
             f"{tally.unhashed.files:,} raw files have no recorded digest, so nothing is known of their contents.",
             "Their rows have no secure_hash of Bytes', or no ended_at.",
@@ -376,20 +376,16 @@ def _content_findings(audited: Audited, settings: AuditSettings) -> Iterator[Fin
     if tally.proven.files or (tally.altered.files + tally.undecodable.files < 2 and not only_altered):
         return
     if tally.altered.files:
-        yield _warning(
+        yield warned(
             "nothing-matches",
             f"Not one of {tally.altered.files:,} contents is what Bytes recorded.",
             "That points at a setting rather than at damage: contents may be encrypted that were read as they are.",
             "Give BYTES_ENCRYPTION_MIDDLEWARE, BYTES_PRIVATE_KEY_B64 and BYTES_PUBLIC_KEY_B64 as the running Bytes has them.",
         )
     else:
-        yield _warning(
+        yield warned(
             "nacl-keys-wrong",
             f"Not one of {tally.undecodable.files:,} contents could be decoded.",
             "That points at the keys rather than at damage.",
             "Check that BYTES_PRIVATE_KEY_B64 and BYTES_PUBLIC_KEY_B64 are what the running Bytes has.",
         )
-
-
-def _warning(name: str, seen: str, why: str, cure: str = "") -> Finding:
-    return Finding(name=name, status=FindingStatus.WARNING, seen=seen, why=why, cure=cure)

@@ -16,8 +16,9 @@ from migrator.checks.audit.records import Recorded
 from migrator.config.settings import DEFAULT_PORTS, DiskLocation, Location, Locations, S3Location, endpoint_identity
 from migrator.core.entities import RawFile
 from migrator.core.errors import CannotStart, MustStop
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.outcomes import Finding
 from migrator.doctor.finding_names import BYTES_MAY_READ as MAY_READ
+from migrator.doctor.findings import warned
 
 _VOLUMES = ("/docker/volumes/", "/containers/storage/volumes/", "/kubelet/pods/")
 _PROCESSES = Path("/proc")
@@ -92,12 +93,11 @@ def may_read(source: Location, read: Location, why: str) -> CannotStart:
 
 
 def _forced(why: str) -> Finding:
-    return Finding(
-        name="bytes-may-read-the-source",
-        status=FindingStatus.WARNING,
-        seen=f"Forced: it is not sure that Bytes does not read the source. {why}",
-        why="Every raw file that Bytes still reads there is lost to it when it is deleted.",
-        cure="Ask the running Bytes, too: --api URL.",
+    return warned(
+        "bytes-may-read-the-source",
+        f"Forced: it is not sure that Bytes does not read the source. {why}",
+        "Every raw file that Bytes still reads there is lost to it when it is deleted.",
+        "Ask the running Bytes, too: --api URL.",
     )
 
 

@@ -21,8 +21,9 @@ from migrator.config.settings import DiskLocation, S3Location
 from migrator.core.cancellation import Flag, StopFlag
 from migrator.core.entities import Entry, RawFile, Shard
 from migrator.core.errors import CannotStart, SettingsError
-from migrator.core.outcomes import Finding, FindingStatus, ignore_notice
+from migrator.core.outcomes import Finding, ignore_notice
 from migrator.core.protocols import Source
+from migrator.doctor.findings import warned
 from migrator.stores.unrecognized import temporary_name
 from migrator.sync.channel import Line
 from migrator.sync.coordinator import Engine
@@ -265,10 +266,9 @@ def key_findings(recipe: WorkerConfig, options: Options) -> tuple[Finding, ...]:
     if options.engine != EngineName.DASK or not options.scheduler or not given:
         return ()
     return (
-        Finding(
-            name="keys-stay-here",
-            status=FindingStatus.WARNING,
-            seen="The keys of the env file are used by this process alone.",
-            why="Keys never travel: each Dask worker signs with the AWS_* settings of its own environment.",
+        warned(
+            "keys-stay-here",
+            "The keys of the env file are used by this process alone.",
+            "Keys never travel: each Dask worker signs with the AWS_* settings of its own environment.",
         ),
     )

@@ -19,8 +19,9 @@ from migrator.core.entities import RawFile
 from migrator.core.errors import AccessDenied, CannotStart, LedgerBusy, MustStop, StoreError
 from migrator.core.lock_mark import BREAK_LOCK, LockMark, busy
 from migrator.core.naming import disk_path_of
-from migrator.core.outcomes import Denial, Finding, FindingStatus
+from migrator.core.outcomes import Denial, Finding
 from migrator.core.protocols import Source
+from migrator.doctor.findings import warned
 from migrator.stores.disk.data_folder import make_root
 from migrator.stores.disk.lock import FolderMark, Hold, folders_held, mark_in, remove_mark
 from migrator.stores.s3.lock import BucketLock, FoundLock, marks_in, remove_marks
@@ -142,10 +143,7 @@ def refuse_held(ground: Ground) -> None:
 def mark_findings(ground: Ground, command: str) -> tuple[Finding, ...]:
     """What a run that only looks reports: marks of runs that go on, or that were killed."""
     errors = [_busy(where, mark, command) for where, mark in ground.marks()]
-    found = [
-        Finding(name=error.name, status=FindingStatus.WARNING, seen=error.what, why=error.why, cure=error.cure)
-        for error in errors
-    ]
+    found = [warned(error.name, error.what, error.why, error.cure) for error in errors]
     return tuple(dict.fromkeys(found))
 
 

@@ -21,10 +21,11 @@ from migrator.core.cancellation import Flag
 from migrator.core.concurrency import run_concurrently
 from migrator.core.errors import AccessDenied, CannotStart, SettingsError, StoreError
 from migrator.core.naming import broken_bucket_rule, is_sent_by_boto3
-from migrator.core.outcomes import Denial, Finding, FindingStatus
+from migrator.core.outcomes import Denial, Finding
 from migrator.core.protocols import Source
 from migrator.doctor.denied_buckets import denials_by, denied_findings
 from migrator.doctor.finding_names import SERVICE_USER
+from migrator.doctor.findings import warned
 from migrator.doctor.server import region_finding
 from migrator.ledger.ledger import Ledger
 from migrator.reports.formatting import plural
@@ -132,11 +133,10 @@ def listing_findings(locations: Locations) -> tuple[Finding, ...]:
     """Each server that knows only the first version of the listing."""
     ends = dict.fromkeys(end for end in (locations.source, locations.target) if isinstance(end, S3Location))
     return tuple(
-        Finding(
-            name="lists-by-v1",
-            status=FindingStatus.WARNING,
-            seen=f"The server of {end} refuses ListObjectsV2, or does not know it; it is listed by ListObjects.",
-            why="Nothing is lost by it: both list the same. Bytes lists nothing.",
+        warned(
+            "lists-by-v1",
+            f"The server of {end} refuses ListObjectsV2, or does not know it; it is listed by ListObjects.",
+            "Nothing is lost by it: both list the same. Bytes lists nothing.",
         )
         for end in ends
         if end.access.lists_by_v1
@@ -195,11 +195,10 @@ def age_findings(source: Location, ages: Ages) -> tuple[Finding, ...]:
     time_of = "LastModified" if on_s3 else "their modification time"
     moved = " LastModified is when an object was written: after a move to S3, that is the date of the move."
     return (
-        Finding(
-            name="age-filter",
-            status=FindingStatus.WARNING,
-            seen=f"Only raw files of {ages.in_words()} are looked at, by {time_of}.",
-            why="All others are not counted, nor what is only at the target; no folder counts as finished."
+        warned(
+            "age-filter",
+            f"Only raw files of {ages.in_words()} are looked at, by {time_of}.",
+            "All others are not counted, nor what is only at the target; no folder counts as finished."
             + (moved if on_s3 else ""),
         ),
     )
@@ -211,11 +210,10 @@ def undated_findings(ages: Ages, undated: int, *, deletes: bool = False) -> tupl
         return ()
     done = "kept" if deletes else "included, whatever their age is"
     return (
-        Finding(
-            name="age-unknown",
-            status=FindingStatus.WARNING,
-            seen=f"The source's server lists no date for {plural(undated, 'raw file')}: {done}.",
-            why="Their age is unknown. Copying and verifying include them, for they may be meant; `prune` keeps them.",
+        warned(
+            "age-unknown",
+            f"The source's server lists no date for {plural(undated, 'raw file')}: {done}.",
+            "Their age is unknown. Copying and verifying include them, for they may be meant; `prune` keeps them.",
         ),
     )
 
@@ -255,11 +253,10 @@ def ability_findings(abilities: Capabilities) -> tuple[Finding, ...]:
     if not words:
         return ()
     return (
-        Finding(
-            name="server-abilities",
-            status=FindingStatus.WARNING,
-            seen=f"This server lacks some protections that S3 has: {words}.",
-            why="Nothing is lost by it; it costs requests and time.",
+        warned(
+            "server-abilities",
+            f"This server lacks some protections that S3 has: {words}.",
+            "Nothing is lost by it; it costs requests and time.",
         ),
     )
 
@@ -270,12 +267,11 @@ def lane_findings(locations: Locations) -> tuple[Finding, ...]:
     if is_available() or not has_s3:
         return ()
     return (
-        Finding(
-            name="libcurl-missing",
-            status=FindingStatus.WARNING,
-            seen="pycurl, Python's libcurl, cannot be imported: every raw file goes by the careful lane, which is slower.",
-            why="Small files cost ten times the CPU without it; nothing else is different.",
-            cure=f"Install it: {sys.executable} -m pip install pycurl",
+        warned(
+            "libcurl-missing",
+            "pycurl, Python's libcurl, cannot be imported: every raw file goes by the careful lane, which is slower.",
+            "Small files cost ten times the CPU without it; nothing else is different.",
+            f"Install it: {sys.executable} -m pip install pycurl",
         ),
     )
 

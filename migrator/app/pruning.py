@@ -23,9 +23,10 @@ from migrator.checks.verify import Level, Prover
 from migrator.config.settings import DiskLocation, Location, Locations, S3Location
 from migrator.core.entities import INDEX_LENGTH, Entry, RawFile
 from migrator.core.errors import Interrupted, LedgerBusy, MigratorError, MustStop, StoreError
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.outcomes import Finding
 from migrator.core.protocols import Source
 from migrator.core.size_classes import SMALL_UP_TO
+from migrator.doctor.findings import warned
 from migrator.ledger.directory import is_running, lock_path
 from migrator.ledger.ledger import Ledger
 from migrator.reports.report import MAX_DURATION, status_when_interrupted
@@ -249,11 +250,10 @@ def _remover_findings(remover: Remover | None) -> tuple[Finding, ...]:
     if not isinstance(remover, S3Remover) or not remover.deletes_one_by_one:
         return ()
     return (
-        Finding(
-            name="server-abilities",
-            status=FindingStatus.WARNING,
-            seen="This server refuses DeleteObjects, so the raw files were deleted one by one.",
-            why="Nothing is lost by it; it costs requests and time.",
+        warned(
+            "server-abilities",
+            "This server refuses DeleteObjects, so the raw files were deleted one by one.",
+            "Nothing is lost by it; it costs requests and time.",
         ),
     )
 
@@ -324,20 +324,18 @@ def _kept_versions(source: Source, organizations: tuple[str, ...], options: Opti
     versioned = sorted(bucket for bucket, (versions, _) in found.items() if versions)
     locked = sorted(bucket for bucket, (_, locks) in found.items() if locks)
     if versioned:
-        yield Finding(
-            name="bucket-versioned",
-            status=FindingStatus.WARNING,
-            seen=f"Versions are kept in {', '.join(versioned[:10])}.",
-            why="Deleting hides raw files there and frees no space: their versions stay.",
-            cure="A lifecycle rule for noncurrent versions frees it.",
+        yield warned(
+            "bucket-versioned",
+            f"Versions are kept in {', '.join(versioned[:10])}.",
+            "Deleting hides raw files there and frees no space: their versions stay.",
+            "A lifecycle rule for noncurrent versions frees it.",
         )
     if locked:
-        yield Finding(
-            name="bucket-locked",
-            status=FindingStatus.WARNING,
-            seen=f"{', '.join(locked[:10])} is under object lock.",
-            why="Versions that are retained or held cannot be removed before their time.",
-            cure="Wait until their retention ends.",
+        yield warned(
+            "bucket-locked",
+            f"{', '.join(locked[:10])} is under object lock.",
+            "Versions that are retained or held cannot be removed before their time.",
+            "Wait until their retention ends.",
         )
 
 

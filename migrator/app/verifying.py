@@ -25,8 +25,9 @@ from migrator.checks.verify import SAMPLED, Level
 from migrator.checks.verify_tracking import Proofs
 from migrator.config.settings import DiskLocation, Location, Locations, S3Location, Setting
 from migrator.core.errors import SettingsError
-from migrator.core.outcomes import Denial, Finding, FindingStatus
+from migrator.core.outcomes import Denial, Finding
 from migrator.core.protocols import Source
+from migrator.doctor.findings import warned
 from migrator.reports.report import ReportRow
 from migrator.reports.serialization import as_kept
 from migrator.reports.text.verify import Expected, Resumed, Verification
@@ -280,11 +281,10 @@ def _sample_findings(sample: VerifySample | None) -> tuple[Finding, ...]:
     if sample is None or sample.size >= sample.drawn_from:
         return ()
     return (
-        Finding(
-            name="sample",
-            status=FindingStatus.WARNING,
-            seen=f"Only a sample was looked at: {sample.size:,} of {sample.drawn_from:,} raw files, with the seed {sample.seed}.",
-            why="It finds damage that many raw files have; one damaged raw file may well be outside of it. What is only at the "
+        warned(
+            "sample",
+            f"Only a sample was looked at: {sample.size:,} of {sample.drawn_from:,} raw files, with the seed {sample.seed}.",
+            "It finds damage that many raw files have; one damaged raw file may well be outside of it. What is only at the "
             "target (extra) was not counted.",
         ),
     )

@@ -33,7 +33,16 @@ def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
     return click.option(*names, envvar=variable, **settings)
 
 
-_LOCATION_OPTIONS = (
+def _adds(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return a decorator that adds these options to a command, in this order."""
+
+    def add_all(command: Command) -> Command:
+        return functools.reduce(lambda wrapped, add: add(wrapped), reversed(options), command)
+
+    return add_all
+
+
+location_options = _adds(
     option(
         "--from", "from_", metavar="LOCATION", help="Where the raw files are: disk, s3, an env file, /path/, s3://…"
     ),
@@ -60,6 +69,7 @@ _LOCATION_OPTIONS = (
     option("--profile", metavar="NAME", help="The profile in the AWS configuration files (AWS_PROFILE)."),
     option("--ca-bundle", metavar="FILE", help="Certificates of the CA that the server's is from (AWS_CA_BUNDLE)."),
 )
+"""Add the options that name source and target."""
 _ORGANIZATION = option(
     "--organization", "organizations", multiple=True, metavar="NAME", help="Only this one (repeatable)."
 )
@@ -105,23 +115,29 @@ _TELLING = (
     ),
     option("--log-file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a log there."),
 )
-_RUN_OPTIONS = (_ORGANIZATION, _ALLOW_EMPTY, FORCE, _PATIENCE, _STATE_DIR, *_TELLING)
-_LOOK_OPTIONS = (
+run_options = _adds(_ORGANIZATION, _ALLOW_EMPTY, FORCE, _PATIENCE, _STATE_DIR, *_TELLING)
+"""Add the options that every run has: what it is about, and how it shows itself."""
+look_options = _adds(
     _ORGANIZATION,
     option("--allow-empty", is_flag=True, help="A database without any raw file is no error."),
     _PATIENCE,
     _STATE_DIR,
     *_TELLING,
 )
-_SWITCH_OPTIONS = (_ALLOW_EMPTY, FORCE, _PATIENCE, _STATE_DIR, *_TELLING)
-_STATE_OPTIONS = (_STATE_DIR, _JSON, _COLOUR)
+"""What a command takes that compares raw files with what is known of them, and needs no ledger."""
+switch_options = _adds(_ALLOW_EMPTY, FORCE, _PATIENCE, _STATE_DIR, *_TELLING)
+"""What a command takes that runs as `migrate` does, but never for a part only."""
+state_options = _adds(_STATE_DIR, _JSON, _COLOUR)
+"""Add the options on where ledgers are kept."""
 _REPORT = option(
     "--report",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Write the report there: a page (HTML), JSON, CSV, and a list of the files that need a look.",
 )
-_REPORT_OPTIONS = (
+report_option = _adds(_REPORT)
+"""Add `--report` alone: for a command that is over soon, or is watched."""
+report_options = _adds(
     _REPORT,
     option(
         "--metrics-file",
@@ -133,7 +149,8 @@ _REPORT_OPTIONS = (
         "--on-finish", metavar="COMMAND", help="Call this shell command at the end, with status, run id and report."
     ),
 )
-_AGE_OPTIONS = (
+"""Add the options on what a run leaves behind: report, metrics, and what is called at its end."""
+age_options = _adds(
     option(
         "--newer-than",
         metavar="WHEN",
@@ -141,8 +158,9 @@ _AGE_OPTIONS = (
     ),
     option("--older-than", metavar="WHEN", help="Only raw files modified before this; the same forms."),
 )
+"""Add --newer-than and --older-than."""
 
-_TRANSFER_OPTIONS = (
+transfer_options = _adds(
     option(
         "--jobs",
         type=click.IntRange(1, 1024),
@@ -164,6 +182,7 @@ _TRANSFER_OPTIONS = (
         help="Seconds after which a raw file on disk is taken to be complete.",
     ),
 )
+"""Add the options on how raw files are copied."""
 
 
 _RATE_OPTIONS = (
@@ -177,7 +196,9 @@ _RATE_OPTIONS = (
     ),
 )
 
-_LIMIT_OPTIONS = (
+rate_options = _adds(*_RATE_OPTIONS)
+"""Add the options that limit bandwidth and requests: for a command that cannot resume."""
+limit_options = _adds(
     *_RATE_OPTIONS,
     option(
         "--max-duration",
@@ -185,9 +206,10 @@ _LIMIT_OPTIONS = (
         help="Stop after so long (2h, 90min): in-flight transfers complete, exit status 7; rerun to resume.",
     ),
 )
+"""Add the options that limit bandwidth, requests and duration."""
 
 
-_ENGINE_OPTIONS = (
+engine_options = _adds(
     option(
         "--engine",
         type=click.Choice([name.value for name in EngineName]),
@@ -199,89 +221,22 @@ _ENGINE_OPTIONS = (
         help="The Dask cluster's scheduler: tls://…, or tcp:// on this machine. Without it, --engine dask starts a cluster here.",
     ),
 )
+"""Add the options on who does the work."""
 
 
-_OWNER_OPTION = (
+owner_option = _adds(
     option(
         "--owner",
         metavar="USER[:GROUP]",
         help="Whom Bytes runs as, for raw files on disk: kat, or 1000:1000 (default: the data folder's owner, if that is not root).",
     ),
 )
-
-
-def owner_option(command: Command) -> Command:
-    """Add --owner to a command."""
-    return _with(_OWNER_OPTION, command)
-
-
-def state_options(command: Command) -> Command:
-    """Add the options on where ledgers are kept."""
-    return _with(_STATE_OPTIONS, command)
-
-
-def location_options(command: Command) -> Command:
-    """Add the options that name source and target."""
-    return _with(_LOCATION_OPTIONS, command)
-
-
-def transfer_options(command: Command) -> Command:
-    """Add the options on how raw files are copied."""
-    return _with(_TRANSFER_OPTIONS, command)
-
-
-def rate_options(command: Command) -> Command:
-    """Add the options that limit bandwidth and requests: for a command that cannot resume."""
-    return _with(_RATE_OPTIONS, command)
-
-
-def limit_options(command: Command) -> Command:
-    """Add the options that limit bandwidth, requests and duration."""
-    return _with(_LIMIT_OPTIONS, command)
-
-
-def run_options(command: Command) -> Command:
-    """Add the options that every run has: what it is about, and how it shows itself."""
-    return _with(_RUN_OPTIONS, command)
-
-
-def switch_options(command: Command) -> Command:
-    """What a command takes that runs as `migrate` does, but never for a part only."""
-    return _with(_SWITCH_OPTIONS, command)
-
-
-def report_options(command: Command) -> Command:
-    """Add the options on what a run leaves behind: report, metrics, and what is called at its end."""
-    return _with(_REPORT_OPTIONS, command)
-
-
-def report_option(command: Command) -> Command:
-    """Add `--report` alone: for a command that is over soon, or is watched."""
-    return _with((_REPORT,), command)
-
-
-def look_options(command: Command) -> Command:
-    """What a command takes that compares raw files with what is known of them, and needs no ledger."""
-    return _with(_LOOK_OPTIONS, command)
-
-
-def engine_options(command: Command) -> Command:
-    """Add the options on who does the work."""
-    return _with(_ENGINE_OPTIONS, command)
-
-
-def age_options(command: Command) -> Command:
-    """Add --newer-than and --older-than."""
-    return _with(_AGE_OPTIONS, command)
+"""Add --owner to a command."""
 
 
 def ages_of(given: dict[str, Any]) -> Ages:
     """Which raw files are meant by their age. Raises SettingsError."""
     return Ages.parse(given.get("newer_than"), given.get("older_than"), now=time.time())
-
-
-def _with(options: tuple[Callable[[Command], Command], ...], command: Command) -> Command:
-    return functools.reduce(lambda wrapped, add: add(wrapped), reversed(options), command)
 
 
 def overrides_of(given: dict[str, Any]) -> Overrides:

@@ -18,6 +18,7 @@ from migrator.config.env_file import Setting, read_env_file
 from migrator.core.errors import SettingsError
 from migrator.core.naming import BucketPerOrganization, SingleBucket
 from migrator.core.outcomes import Finding, FindingStatus
+from migrator.doctor.findings import warned
 
 DATA_DIR = "BYTES_DATA_DIR"
 FOLDER_PERMISSION = "BYTES_FOLDER_PERMISSION"
@@ -200,13 +201,12 @@ def naming_findings(environment: Environment) -> tuple[Finding, ...]:
     if bucket and bucket.value and environment.get(BUCKET_PER_ORG) is None:
         prefix = environment.or_default(BUCKET_PREFIX)
         findings.append(
-            Finding(
-                name="bucket-per-org-default",
-                status=FindingStatus.WARNING,
-                seen=f"{BUCKET}={bucket.value} ({bucket.origin}) without {BUCKET_PER_ORG}: Bytes does not use the bucket {bucket.value},"
+            warned(
+                "bucket-per-org-default",
+                f"{BUCKET}={bucket.value} ({bucket.origin}) without {BUCKET_PER_ORG}: Bytes does not use the bucket {bucket.value},"
                 f" but a bucket for each organization, named {prefix.value}<organization>.",
-                why=f"{BUCKET_PER_ORG} is true when it is not set; the manual reads as if it were false.",
-                cure=f"If one bucket was meant, set {BUCKET_PER_ORG}=false; if not, set {BUCKET_PER_ORG}=true and {BUCKET_PREFIX}.",
+                f"{BUCKET_PER_ORG} is true when it is not set; the manual reads as if it were false.",
+                f"If one bucket was meant, set {BUCKET_PER_ORG}=false; if not, set {BUCKET_PER_ORG}=true and {BUCKET_PREFIX}.",
             )
         )
     name = BUCKET_PREFIX if for_each else BUCKET
@@ -214,12 +214,11 @@ def naming_findings(environment: Environment) -> tuple[Finding, ...]:
         what = "the bucket names begin with" if for_each else "the bucket is named"
         wanted = "openkat-" if for_each else "openkat"
         findings.append(
-            Finding(
-                name="default-bucket-name",
-                status=FindingStatus.WARNING,
-                seen=f"{name} is not set, so {what} {BYTES_DEFAULTS[name]}, Bytes' default.",
-                why="It has upper-case letters: AWS, SeaweedFS and MinIO refuse such a bucket name.",
-                cure=f"Set {name} to a lower-case name, for example {name}={wanted}",
+            warned(
+                "default-bucket-name",
+                f"{name} is not set, so {what} {BYTES_DEFAULTS[name]}, Bytes' default.",
+                "It has upper-case letters: AWS, SeaweedFS and MinIO refuse such a bucket name.",
+                f"Set {name} to a lower-case name, for example {name}={wanted}",
             )
         )
     return tuple(findings)
@@ -328,12 +327,11 @@ def _debian_finding(paths: Sequence[Path], package: Layer, process: Layer) -> Fi
             seen=f"Bytes' settings are read from {shown}.",
             why="These are the files of the Debian package.",
         )
-    return Finding(
-        name="debian-settings",
-        status=FindingStatus.WARNING,
-        seen=f"{', '.join(replaced)} of the environment replaces what {shown} says.",
-        why="Bytes' service reads these files, and does not see the environment of this command.",
-        cure=f"To use Bytes' own settings: unset {' '.join(replaced)}",
+    return warned(
+        "debian-settings",
+        f"{', '.join(replaced)} of the environment replaces what {shown} says.",
+        "Bytes' service reads these files, and does not see the environment of this command.",
+        f"To use Bytes' own settings: unset {' '.join(replaced)}",
     )
 
 

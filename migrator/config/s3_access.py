@@ -32,7 +32,8 @@ from migrator.config.environment import (
 )
 from migrator.config.settings import S3Access, Secret
 from migrator.core.errors import SettingsError
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.outcomes import Finding
+from migrator.doctor.findings import warned
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,21 +197,19 @@ def _findings(environment: Environment) -> Iterator[Finding]:
     ]
     if lost:
         names = ", ".join(f"{setting.name} ({setting.origin})" for setting in lost)
-        yield Finding(
-            name="aws-setting-not-applied",
-            status=FindingStatus.WARNING,
-            seen=f"Set in an env file, but without effect here: {names}.",
-            why="This program cannot hand these settings to boto3 from a file; a session token counts only beside its keys.",
-            cure="If it is needed, export it in the environment.",
+        yield warned(
+            "aws-setting-not-applied",
+            f"Set in an env file, but without effect here: {names}.",
+            "This program cannot hand these settings to boto3 from a file; a session token counts only beside its keys.",
+            "If it is needed, export it in the environment.",
         )
     ignored = environment.get(IGNORED_REGION)
     if ignored and ignored.value and environment.get(REGION) is None:
-        yield Finding(
-            name="aws-region-ignored",
-            status=FindingStatus.WARNING,
-            seen=f"{IGNORED_REGION}={ignored.value} ({ignored.origin}) has no effect.",
-            why=f"boto3, and so Bytes, reads {REGION} and ignores {IGNORED_REGION}.",
-            cure=f"If that region was meant, set {REGION}={ignored.value}",
+        yield warned(
+            "aws-region-ignored",
+            f"{IGNORED_REGION}={ignored.value} ({ignored.origin}) has no effect.",
+            f"boto3, and so Bytes, reads {REGION} and ignores {IGNORED_REGION}.",
+            f"If that region was meant, set {REGION}={ignored.value}",
         )
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from migrator.core.outcomes import Finding, FindingStatus
 from migrator.doctor.finding_names import BYTES_ANSWERS, BYTES_CALLS
+from migrator.doctor.findings import failed, passed, warned
 
 CREATE, WAIT, PUT, GET, CREATE_AGAIN = "create", "wait", "put", "get", "create again"
 UNREADABLE_ANSWER = "answer-unreadable"
@@ -93,35 +94,29 @@ def calls_finding(replays: Sequence[Replay], *, endpoint: str | None) -> Finding
     broken = [replay for replay in replays if replay.failed is not None]
     beside = _what_is_left(replays)
     if not broken:
-        return Finding(
-            name=BYTES_CALLS,
-            status=FindingStatus.PASS,
-            seen=f"Bytes' own calls work on {_buckets(replays)}.{beside}",
-        )
+        return passed(BYTES_CALLS, f"Bytes' own calls work on {_buckets(replays)}.{beside}")
     told = "; ".join(
         f"to {calls} of {_buckets(some)} the server answers {answer}" for calls, answer, some in _failures(broken)
     )
     if all(call.code == UNREADABLE_ANSWER for replay in broken for call in replay.failures):
         return _unreadable(broken, told + "." + beside)
     cures = list(dict.fromkeys(_why_and_cure(one, call, endpoint) for one in broken for call in one.failures))
-    return Finding(
-        name=BYTES_CALLS,
-        status=FindingStatus.ERROR,
-        seen=f"Bytes would answer HTTP 500 to {_what_fails(broken)}: {told}.{beside}",
-        why=_one_after_the_other([why for why, _ in cures]),
-        cure=f"{_one_after_the_other([cure for _, cure in cures])} To go on in spite of it: --force {BYTES_CALLS}.",
+    return failed(
+        BYTES_CALLS,
+        f"Bytes would answer HTTP 500 to {_what_fails(broken)}: {told}.{beside}",
+        _one_after_the_other([why for why, _ in cures]),
+        f"{_one_after_the_other([cure for _, cure in cures])} To go on in spite of it: --force {BYTES_CALLS}.",
     )
 
 
 def _unreadable(broken: Sequence[Replay], told: str) -> Finding:
     """A warning, for the server did what it was asked: another boto3 than this program's may read the answer."""
     words = next(call.words for replay in broken for call in replay.failures)
-    return Finding(
-        name=BYTES_ANSWERS,
-        status=FindingStatus.WARNING,
-        seen=f"Bytes would answer HTTP 500 to {_what_fails(broken)}: {told}",
-        why=f"The server carries these calls out, and answers in a form that boto3 does not read: {words}",
-        cure="Have the server, or the proxy before it, send the headers as S3 does, Last-Modified above all; or choose another server.",
+    return warned(
+        BYTES_ANSWERS,
+        f"Bytes would answer HTTP 500 to {_what_fails(broken)}: {told}",
+        f"The server carries these calls out, and answers in a form that boto3 does not read: {words}",
+        "Have the server, or the proxy before it, send the headers as S3 does, Last-Modified above all; or choose another server.",
     )
 
 
@@ -172,13 +167,12 @@ def _one_after_the_other(texts: Sequence[str]) -> str:
 
 def untried_finding() -> Finding:
     """Nothing is known of Bytes' calls: trying them writes, which nobody asked for."""
-    return Finding(
-        name=BYTES_CALLS,
-        status=FindingStatus.WARNING,
-        seen="Bytes' own calls were not tried on these buckets.",
-        why="SeaweedFS, MinIO, rclone and AWS outside us-east-1 refuse one of them, and Bytes then answers HTTP 500 to everything."
+    return warned(
+        BYTES_CALLS,
+        "Bytes' own calls were not tried on these buckets.",
+        "SeaweedFS, MinIO, rclone and AWS outside us-east-1 refuse one of them, and Bytes then answers HTTP 500 to everything."
         " Trying them writes a small object and makes buckets that are missing.",
-        cure="bytes-migrator doctor --probe tries them; migrate does too, last of all before it begins.",
+        "bytes-migrator doctor --probe tries them; migrate does too, last of all before it begins.",
     )
 
 

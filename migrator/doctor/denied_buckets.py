@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from migrator.core.errors import AccessDenied, StoreError
-from migrator.core.outcomes import Denial, Finding, FindingStatus
+from migrator.core.outcomes import Denial, Finding
 from migrator.doctor.bytes_calls import Replay
+from migrator.doctor.findings import warned
 from migrator.doctor.rights import Right
 
 _BUCKETS_SHOWN = 10
@@ -53,11 +54,10 @@ def denied_findings(refusing: Mapping[str, StoreError]) -> tuple[Finding, ...]:
     shown = "; ".join(f"{bucket}: {error.what}" for bucket, error in list(refusing.items())[:_BUCKETS_SHOWN])
     more = f"; and {len(refusing) - _BUCKETS_SHOWN} more" if len(refusing) > _BUCKETS_SHOWN else ""
     return (
-        Finding(
-            name="bucket-denied",
-            status=FindingStatus.WARNING,
-            seen=f"{len(refusing)} of the target's buckets refuse these credentials: {shown}{more}.".replace("..", "."),
-            why="The raw files of their organizations are not copied, and count as failed. The other organizations go on.",
-            cure="Give the right on these buckets (bytes-migrator iam-policy prints it), then run the same command again.",
+        warned(
+            "bucket-denied",
+            f"{len(refusing)} of the target's buckets refuse these credentials: {shown}{more}.".replace("..", "."),
+            "The raw files of their organizations are not copied, and count as failed. The other organizations go on.",
+            "Give the right on these buckets (bytes-migrator iam-policy prints it), then run the same command again.",
         ),
     )

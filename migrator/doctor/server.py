@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from migrator.core.errors import MigratorError
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.outcomes import Finding
 from migrator.doctor import finding_names
 from migrator.doctor.findings import failed, passed, some_of, warned
 
@@ -184,13 +184,12 @@ def abilities_finding(lacking: Sequence[str], habits: Quirks | None) -> Finding:
 
 def region_finding(where: str, told: str, given: str | None) -> Finding:
     """The server named another region than the settings do: `told` instead of `given`."""
-    return Finding(
-        name="region-of-server",
-        status=FindingStatus.WARNING,
-        seen=f"The server of {where} wants requests signed for the region {told!r}, and says so itself; set is {given or 'none'!r}."
+    return warned(
+        "region-of-server",
+        f"The server of {where} wants requests signed for the region {told!r}, and says so itself; set is {given or 'none'!r}."
         " The migration signs for that region.",
-        why="Bytes' client may not learn it from the server's answers.",
-        cure=f"Set AWS_DEFAULT_REGION={told} for Bytes too; it is in the settings that are printed at the end.",
+        "Bytes' client may not learn it from the server's answers.",
+        f"Set AWS_DEFAULT_REGION={told} for Bytes too; it is in the settings that are printed at the end.",
     )
 
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.outcomes import Finding
+from migrator.doctor.findings import warned
 
 LOOKED_ANEW_SECONDS = 30.0
 _log = logging.getLogger("migrator")
@@ -46,12 +47,11 @@ class WorkerRegistry:
     def findings(self) -> tuple[Finding, ...]:
         """Return a warning for each worker that was left out, with the reason."""
         return tuple(
-            Finding(
-                name="worker-left-out",
-                status=FindingStatus.WARNING,
-                seen=f"The worker {name} was left out. {reason}",
-                why="What it could not have done, the others did.",
-                cure="Put it right there, or take the worker out of the cluster.",
+            warned(
+                "worker-left-out",
+                f"The worker {name} was left out. {reason}",
+                "What it could not have done, the others did.",
+                "Put it right there, or take the worker out of the cluster.",
             )
             for name, reason in self._left_out.items()
         )

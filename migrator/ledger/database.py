@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.core.errors import CannotStart, MigratorError
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.outcomes import Finding
+from migrator.doctor.findings import warned
 from migrator.ledger import records
 from migrator.ledger.directory import ELSEWHERE, family, set_aside, sync_folder
 from migrator.ledger.records import Sealer
@@ -355,10 +356,9 @@ def _refuse_other_locations(path: Path, found: tuple[str, str], wanted: tuple[st
 
 
 def _rebuilt(path: Path, aside: Path, reason: str) -> Finding:
-    return Finding(
-        name="ledger-rebuilt",
-        status=FindingStatus.WARNING,
-        seen=f"The ledger {path} was damaged and a new one was made. {reason}",
-        why="Nothing but time is lost: both ends are compared again in full.",
-        cure=f"Look at the disk's health; {aside} may be deleted.",
+    return warned(
+        "ledger-rebuilt",
+        f"The ledger {path} was damaged and a new one was made. {reason}",
+        "Nothing but time is lost: both ends are compared again in full.",
+        f"Look at the disk's health; {aside} may be deleted.",
     )

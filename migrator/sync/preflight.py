@@ -12,6 +12,7 @@ from migrator.core.errors import AccessDenied, CannotStart, MigratorError, Setti
 from migrator.core.naming import broken_bucket_rule, has_name_with_some_prefix, is_organization, is_sent_by_boto3
 from migrator.core.outcomes import Finding, FindingStatus, Notice, NoticeKind, Problem, ignore_notice
 from migrator.core.protocols import Source
+from migrator.doctor.findings import failed, passed, warned
 from migrator.sync.messages import problem_of
 
 _NAMES_SHOWN = 10
@@ -66,17 +67,16 @@ def look_at_bucket_names(
     also = f" {len(taken)} more break S3's rules, and this server has them." if broken and taken else ""
     if not rules:
         seen = f"All {len(names)} bucket names follow S3's rules." if len(names) != 1 else "The bucket's name is valid."
-        return Finding(name="bucket-names", status=FindingStatus.PASS, seen=seen), frozenset()
+        return passed("bucket-names", seen), frozenset()
     if not broken:
         return _names_taken(taken, len(names)), frozenset()
     refused = [(organization, bucket) for organization, bucket in buckets if bucket in broken]
-    finding = Finding(
-        name="bucket-names",
-        status=FindingStatus.ERROR,
-        seen=f"{len(broken)} of {len(names)} bucket names are invalid: {_shown_names(refused, broken)}.{also}",
-        why="Bytes computes these names itself: it would answer HTTP 500 for these organizations, and under any other name "
+    finding = failed(
+        "bucket-names",
+        f"{len(broken)} of {len(names)} bucket names are invalid: {_shown_names(refused, broken)}.{also}",
+        "Bytes computes these names itself: it would answer HTTP 500 for these organizations, and under any other name "
         "it would not find their raw files.",
-        cure=f"{names_cure(refused)} To move the other organizations now and leave these out: --force bucket-names.",
+        f"{names_cure(refused)} To move the other organizations now and leave these out: --force bucket-names.",
     )
     return finding, frozenset(organization for organization, _ in refused)
 
@@ -103,11 +103,10 @@ def names_cure(refused: Sequence[tuple[str, str]]) -> str:
 def _names_taken(taken: Sequence[str], total: int) -> Finding:
     shown = ", ".join(repr(bucket) for bucket in taken[:_NAMES_SHOWN])
     more = f" and {len(taken) - _NAMES_SHOWN} more" if len(taken) > _NAMES_SHOWN else ""
-    return Finding(
-        name="bucket-names",
-        status=FindingStatus.WARNING,
-        seen=f"{len(taken)} of {total} bucket names break S3's rules, and this server has them: {shown}{more}.",
-        why="Bytes works there. AWS, SeaweedFS, MinIO and Ceph refuse such names: a move to one of them needs others.",
+    return warned(
+        "bucket-names",
+        f"{len(taken)} of {total} bucket names break S3's rules, and this server has them: {shown}{more}.",
+        "Bytes works there. AWS, SeaweedFS, MinIO and Ceph refuse such names: a move to one of them needs others.",
     )
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from migrator.config.settings import Setting
 from migrator.core.errors import MigratorError
-from migrator.core.outcomes import Finding, FindingStatus, Problem
+from migrator.core.outcomes import Finding, Problem
+from migrator.doctor.findings import failed
 from migrator.reports.estimate import Estimate
 from migrator.reports.formatting import number
 from migrator.reports.html.charts import Chart
@@ -116,7 +117,7 @@ def finding_of(error: MigratorError | Stopped | None) -> Finding | None:
     """Return what ended a run as the page shows it; None where nothing did."""
     if error is None:
         return None
-    return Finding(name=error.name, status=FindingStatus.ERROR, seen=error.what, why=error.why, cure=error.cure)
+    return failed(error.name, error.what, error.why, error.cure)
 
 
 def parts_of(counts: Sequence[tuple[str, int, str]]) -> tuple[Part, ...]:

@@ -11,14 +11,13 @@ from migrator.checks.audit.bytes_api import RawFileAnswer, Reply
 from migrator.config.settings import DiskLocation, Location, Setting
 from migrator.core.outcomes import Finding
 from migrator.core.tally import Count
-from migrator.reports.formatting import duration, files, moment, number, placed, plural, shown, size, table
+from migrator.reports.formatting import duration, files, moment, number, placed, plural, shown, size
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA, Evidence, status_when_interrupted
+from migrator.reports.text.console import ROWS_SHOWN, first_problems, organization_table
 from migrator.reports.text.findings import finding_lines
 from migrator.reports.text.wrapping import joined
 
-_ROWS_SHOWN = 40
-_PROBLEMS_SHOWN = 20
 HEADINGS = {
     Kind.ORPHANED: "orphaned: no row of the database names them, so Bytes never reads them",
     Kind.UNHASHED: "without a recorded digest",
@@ -280,16 +279,10 @@ def columns_of_audit(report: AuditReport) -> list[str]:
 def _organization_table(report: AuditReport) -> Iterator[str]:
     columns = columns_of_audit(report)
     names = {"readable": "in place"}
-    rows = [["organization", "bucket", "rows", *(names.get(column, column) for column in columns)]]
-    rows += [_cells(row, columns) for row in report.rows[:_ROWS_SHOWN]]
-    if len(report.rows) > 1:
-        rows.append(_cells(AuditRow(organization="all", bucket=None, tally=report.overall), columns))
-    lines = table(rows, left=2)
-    yield from lines[:-1]
-    hidden = len(report.rows) - _ROWS_SHOWN
-    if hidden > 0:
-        yield f"… and {plural(hidden, 'organization')} more (all of them: --json)"
-    yield lines[-1]
+    head = ["organization", "bucket", "rows", *(names.get(column, column) for column in columns)]
+    total = AuditRow(organization="all", bucket=None, tally=report.overall)
+    rows = [_cells(row, columns) for row in (*report.rows[:ROWS_SHOWN], total)]
+    yield from organization_table(head, rows, len(report.rows), names=2)
 
 
 def _cells(row: AuditRow, columns: list[str]) -> list[str]:
@@ -305,11 +298,8 @@ def _problem_lines(report: AuditReport) -> Iterator[str]:
         if not problems:
             continue
         yield f"{number(totals[kind])} {heading}"
-        for problem in problems[:_PROBLEMS_SHOWN]:
-            yield f"  {placed(problem.where, problem.reason)}"
-        hidden = totals[kind] - min(len(problems), _PROBLEMS_SHOWN)
-        if hidden > 0:
-            yield f"  … and {number(hidden)} more: --json lists the first 1,000 of all, the gravest first"
+        lines = (placed(problem.where, problem.reason) for problem in problems)
+        yield from first_problems(lines, totals[kind], "--json lists the first 1,000 of all, the gravest first")
         yield ""
 
 

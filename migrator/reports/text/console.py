@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from migrator.core.outcomes import Outcome, Problem
 from migrator.reports.formatting import Whole, columns_of, fitted, number, plural, shown, size, table
@@ -12,7 +13,7 @@ from migrator.reports.text.findings import finding_lines
 from migrator.reports.text.sentences import KINDS, further, problem_line, verdict
 from migrator.reports.text.wrapping import joined
 
-_ROWS_SHOWN = 40
+ROWS_SHOWN = 40
 _NAME_WIDTH, _BUCKET_WIDTH = 32, 63  # the longest that are valid
 _SHORTEST_NAME = 12
 _PROBLEMS_SHOWN = 20
@@ -49,22 +50,29 @@ def _organization_table(report: Report, width: int | None) -> Iterator[Whole]:
     has_buckets = len({row.bucket for row in report.rows}) > 1  # one bucket is in the line `to` already
     first = ["organization", "bucket"] if has_buckets else ["organization"]
     head = [*first, "files", "size", *(outcome.value for outcome in columns)]
-    rows = [[*head, *(name.replace("_", " ") for name in beside)]]
-    rows += [_cells(row, columns, beside, has_buckets=has_buckets) for row in report.rows[:_ROWS_SHOWN]]
-    if len(report.rows) > 1:
-        total = ReportRow(organization="all", bucket=None, tally=overall)
-        rows.append(_cells(total, columns, beside, has_buckets=has_buckets))
-    cells = narrowed(rows, len(first), width)
-    lines = table(cells, left=len(first) - (len(rows[0]) - len(cells[0])))
-    yield from lines[: len(lines) - 1]
-    hidden = len(report.rows) - _ROWS_SHOWN
-    if hidden > 0:
-        yield Whole(f"… and {plural(hidden, 'organization')} more (all of them: --json)")
-    yield lines[-1]
+    head += [name.replace("_", " ") for name in beside]
+    total = ReportRow(organization="all", bucket=None, tally=overall)
+    rows = [_cells(row, columns, beside, has_buckets=has_buckets) for row in (*report.rows[:ROWS_SHOWN], total)]
+    yield from organization_table(head, rows, len(report.rows), names=len(first), width=width)
     yield Whole("")
 
 
-def narrowed(rows: list[list[str]], names: int, width: int | None) -> list[list[str]]:
+def organization_table(
+    head: list[str], rows: list[list[str]], count: int, *, names: int, width: int | None = None
+) -> Iterator[Whole]:
+    """The table of organizations, of which there are `count`: the first `ROWS_SHOWN` of them, how many more, and the total, the last row.
+
+    The first `names` columns are names, and are cut where the lines are wider than `width` columns.
+    """
+    cells = _narrowed([head, *(rows if count > 1 else rows[:-1])], names, width)
+    lines = table(cells, left=names - (len(head) - len(cells[0])))
+    yield from lines[:-1]
+    if count > ROWS_SHOWN:
+        yield Whole(f"… and {plural(count - ROWS_SHOWN, 'organization')} more (all of them: --json)")
+    yield lines[-1]
+
+
+def _narrowed(rows: list[list[str]], names: int, width: int | None) -> list[list[str]]:
     """The rows with their first `names` columns cut until a line fits, to no less than `_SHORTEST_NAME` columns each."""
     if width is None:
         return rows
@@ -74,7 +82,7 @@ def narrowed(rows: list[list[str]], names: int, width: int | None) -> list[list[
         widths[widths.index(max(widths[:names]))] -= 1
         over -= 1
     if over > 0 and names > 1:  # without the bucket, which --json and the page have
-        return narrowed([[row[0], *row[2:]] for row in rows], 1, width)
+        return _narrowed([[row[0], *row[2:]] for row in rows], 1, width)
     return [[*map(fitted, row[:names], widths[:names]), *row[names:]] for row in rows]
 
 
@@ -103,7 +111,10 @@ def _problem_lines(report: Report) -> Iterator[str]:
         elif kind in _COUNTED_BY_REASON:
             yield from reason_lines(report, kind, total)
         else:
-            yield from _first_of(kinds.get(kind, []), total, is_plan=report.dry_run)
+            problems = kinds.get(kind, [])
+            where = "--json lists the first 1,000 of all" if report.dry_run else "bytes-migrator status --problems 1000"
+            if problems:  # what the run never came to is counted, and nowhere listed
+                yield from first_problems(map(problem_line, problems), total, where)
         yield ""
 
 
@@ -134,10 +145,9 @@ def reason_lines(report: Report, kind: str, total: int) -> Iterator[str]:
     yield f"{others}All of them: {'the same command with --json' if report.dry_run else 'bytes-migrator status --problems 1000'}"
 
 
-def _first_of(problems: list[Problem], total: int, *, is_plan: bool) -> Iterator[str]:
-    for problem in problems[:_PROBLEMS_SHOWN]:
-        yield f"  {problem_line(problem)}"
-    hidden = total - min(len(problems), _PROBLEMS_SHOWN)
-    if problems and hidden > 0:  # what the run never came to is counted, and nowhere listed
-        where = "--json lists the first 1,000 of all" if is_plan else "bytes-migrator status --problems 1000"
-        yield f"  … and {number(hidden)} more: {where}"
+def first_problems(lines: Iterable[str], total: int, where: str) -> Iterator[str]:
+    """The first lines of `total` problems, and `where` the others are listed."""
+    first = list(islice(lines, _PROBLEMS_SHOWN))
+    yield from (f"  {line}" for line in first)
+    if total > len(first):
+        yield f"  … and {number(total - len(first))} more: {where}"

@@ -7,17 +7,15 @@ from dataclasses import dataclass
 
 from migrator.core.outcomes import Problem
 from migrator.core.tally import Tally
-from migrator.reports.formatting import duration, files, number, placed, shown, size, table
+from migrator.reports.formatting import duration, files, number, placed, shown, size
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA, Report
-from migrator.reports.text.console import narrowed
+from migrator.reports.text.console import ROWS_SHOWN, first_problems, organization_table
 from migrator.reports.text.ending import keeps_bytes_out
 from migrator.reports.text.findings import finding_lines
 from migrator.reports.text.sentences import KINDS, only_closed
 from migrator.reports.text.wrapping import joined
 
-_ROWS_SHOWN = 40
-_PROBLEMS_SHOWN = 20
 _COUNTED = ("proven", "unproven", "conflict", "missing", "failed", "extra", "stray", "closed")
 _ALWAYS_SHOWN = frozenset({"proven", "missing"})
 PROOF_KINDS = {
@@ -133,18 +131,12 @@ def _organization_table(report: Verification, width: int | None) -> Iterator[str
     overall = report.overall.as_proofs()
     columns = [name for name in _COUNTED if name in _ALWAYS_SHOWN or overall[name]["files"]]
     rows = [["organization", "bucket", "files", "size", *columns]]
-    rows += [_cells(row.organization, row.bucket, row.tally, columns) for row in report.rows[:_ROWS_SHOWN]]
-    if len(report.rows) > 1:
-        rows.append(_cells("all", None, report.overall, columns))
+    rows += [_cells(row.organization, row.bucket, row.tally, columns) for row in report.rows[:ROWS_SHOWN]]
+    rows.append(_cells("all", None, report.overall, columns))
     names = 2
     if len({row.bucket for row in report.rows}) <= 1:  # one bucket is in the line `to` already
         rows, names = [[row[0], *row[2:]] for row in rows], 1
-    cells = narrowed(rows, names, width)
-    lines = table(cells, left=names - (len(rows[0]) - len(cells[0])))
-    yield from lines[: len(lines) - 1]
-    if len(report.rows) > _ROWS_SHOWN:
-        yield f"… and {number(len(report.rows) - _ROWS_SHOWN)} organizations more (all of them: --json)"
-    yield lines[-1]
+    yield from organization_table(rows[0], rows[1:], len(report.rows), names=names, width=width)
 
 
 def _cells(organization: str, bucket: str | None, tally: Tally, columns: list[str]) -> list[str]:
@@ -166,11 +158,8 @@ def _problem_lines(report: Verification) -> Iterator[str]:
         if not total:
             continue
         yield f"{number(total)} {words[total != 1]}"
-        for problem in listed[:_PROBLEMS_SHOWN]:
-            yield f"  {placed(problem.where, problem.reason)}"
-        if total > min(len(listed), _PROBLEMS_SHOWN):
-            more = total - min(len(listed), _PROBLEMS_SHOWN)
-            yield f"  … and {number(more)} more: bytes-migrator status --problems 1000"
+        lines = (placed(problem.where, problem.reason) for problem in listed)
+        yield from first_problems(lines, total, "bytes-migrator status --problems 1000")
         yield ""
 
 

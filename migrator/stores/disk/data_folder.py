@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from migrator.core.errors import CannotStart
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.outcomes import Finding
+from migrator.doctor.findings import warned
 from migrator.stores.disk.source import FOLDER_FLAGS
 from migrator.stores.disk.syscalls import rename_without_replacing, sync_filesystem
 from migrator.stores.unrecognized import temporary_name
@@ -77,12 +78,11 @@ def try_out(root: Path, owner: tuple[int, int] | None = None) -> tuple[Finding, 
     if is_synced:
         return ()
     return (
-        Finding(
-            name="durability-unconfirmed",
-            status=FindingStatus.WARNING,
-            seen=f"Durability is not confirmed by the file system of {root}: it does not offer syncfs.",
-            why="What is copied is asked to be written to the medium, and nobody says whether it was.",
-            cure="After the migration run `sync` on the machine that has the disk, before the source is given up.",
+        warned(
+            "durability-unconfirmed",
+            f"Durability is not confirmed by the file system of {root}: it does not offer syncfs.",
+            "What is copied is asked to be written to the medium, and nobody says whether it was.",
+            "After the migration run `sync` on the machine that has the disk, before the source is given up.",
         ),
     )
 
