@@ -47,21 +47,17 @@ from migrator.core.equality import (
     size_if_equal,
 )
 from migrator.core.errors import (
-    BucketClosed,
-    Interrupted,
-    MigratorError,
     NotTheSame,
     SourceChanged,
     StoreError,
     Vanished,
-    listed_and_gone,
 )
 from migrator.core.outcomes import Outcome, Result, Step
 from migrator.core.protocols import Check, Content, Promise, SinkAnswer, Source
 from migrator.core.size_classes import SMALL_UP_TO
 from migrator.sync.shard.deciding import NOT_AT_TARGET, different_size
 from migrator.transfer.batch_sink import FastLane
-from migrator.transfer.file_copier import Settled, Stored, failed_by
+from migrator.transfer.file_copier import FileBoundary, Settled, Stored, refuse_listed
 from migrator.transfer.retry import ROUNDS, RetryPolicy
 
 _AT_ONCE_ANSWERS = 512
@@ -239,10 +235,10 @@ class Prover:
         there: Entry | None = target
         for attempt in range(ROUNDS):
             if here is None:
-                _refuse_listed(self.source, raw_file)
+                refuse_listed(self.source, raw_file)
                 return Proof(Outcome.UNPROVEN, reason=GONE_AT_SOURCE, entry=source)
             if there is None:
-                _refuse_listed(self.target, raw_file)
+                refuse_listed(self.target, raw_file)
                 return Proof(Outcome.MISSING, reason=NOT_AT_TARGET, entry=here)
             if here.size != there.size:
                 return Proof(Outcome.CONFLICT, reason=different_size(here, there), entry=here)
@@ -339,16 +335,6 @@ def _proof_by_md5(data: bytes, etag: str | None, entry: Entry) -> Proof | None:
     return Proof(Outcome.PROVEN, ProofKind.OF_MD5, entry=entry) if has_md5(data, etag) else None
 
 
-def _refuse_listed(store: Source, raw_file: RawFile) -> None:
-    """Look whether a fresh listing shows what was not found.
-
-    Raises:
-        StoreError: If it does.
-    """  # noqa: DOC501 made by listed_and_gone
-    if store.is_listed(raw_file):
-        raise listed_and_gone(store.describe(raw_file))
-
-
 class Proves(Protocol):
     """Proves single raw files, by whatever it holds them against. Used by any thread."""
 
@@ -391,7 +377,7 @@ class AgainstManifest:
         differing = ""
         for attempt in range(ROUNDS):
             if there is None:
-                _refuse_listed(self._end, raw_file)
+                refuse_listed(self._end, raw_file)
                 return Proof(Outcome.MISSING, reason=NOT_AT_TARGET, entry=source)
             try:
                 read = _read_alone(raw_file, self._end, there).digests
@@ -434,6 +420,7 @@ class Prove:
         self._asked = asked
         self._sampled: Counter[str] = Counter()
         self._patience = patience
+        self._boundary = FileBoundary(patience)
         self._window = jobs * 2
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="prove")
         self._done: queue.SimpleQueue[SinkAnswer] = queue.SimpleQueue()
@@ -519,37 +506,18 @@ class Prove:
     def _look_and_prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
         """As the prover, of what the end that is asked finds. Raises StoreError."""
         if self._asked is not None and self._asked.stat(raw_file) is None:
-            _refuse_listed(self._asked, raw_file)
+            refuse_listed(self._asked, raw_file)
             return Proof(Outcome.MISSING, reason=NOT_AT_TARGET, entry=source)
         return self._prover.at_once(raw_file, source, target) or self._prover.prove(raw_file, source, target)
 
     def _carry(self, ticket: object, raw_file: RawFile, source: Entry, target: Entry, *, looks: bool) -> None:
-        """The boundary of one raw file: whatever happens here becomes its outcome, or ends the run."""
-        try:
-            closed = self._patience.closed(raw_file.organization)
-            prove = self._look_and_prove if looks else self._prover.prove
-            attempt = partial(prove, raw_file, source, target)
-            run = partial(self._patience.run, is_request=False, organization=raw_file.organization)
-            answer = SinkAnswer(ticket, failed_by(closed, source) if closed else result_of(source, run(attempt)))
-        except Interrupted as error:
-            answer = SinkAnswer(ticket, Result(source, Outcome.PENDING, error.what))
-        except StoreError as error:
-            answer = self._failed(ticket, raw_file, source, error)
-        except MigratorError as error:
-            answer = SinkAnswer(ticket, Result(source, Outcome.PENDING, error.what), error)
-        except Exception as error:
-            reason = f"unexpected {type(error).__name__}: {error}"
-            answer = SinkAnswer(ticket, Result(source, Outcome.FAILED, reason, code="unexpected"))
-        self._done.put(answer)
+        prove = partial(self._look_and_prove if looks else self._prover.prove, raw_file, source, target)
 
-    def _failed(self, ticket: object, raw_file: RawFile, source: Entry, error: StoreError) -> SinkAnswer:
-        try:
-            self._patience.failed(error, raw_file.organization)
-        except BucketClosed as closed:
-            return SinkAnswer(ticket, failed_by(error, source), closed)
-        except MigratorError as stop:
-            return SinkAnswer(ticket, Result(source, Outcome.PENDING, error.what), stop)
-        return SinkAnswer(ticket, failed_by(error, source))
+        def carry() -> SinkAnswer:
+            proof = self._patience.run(prove, is_request=False, organization=raw_file.organization)
+            return SinkAnswer(ticket, result_of(source, proof))
+
+        self._done.put(self._boundary.crossed(ticket, raw_file, source, carry))
 
 
 def result_of(source: Entry, proof: Proof) -> Result:

@@ -117,16 +117,6 @@ class Vanished(StoreError):
     """The raw file was there when it was listed, and is not any more."""
 
 
-def listed_and_gone(where: str) -> StoreError:
-    """Return the error for a raw file that a fresh listing shows and that is not found when it is asked for: it has not vanished."""
-    return StoreError(
-        "listed-and-gone",
-        f"{where} is listed, and it is not found when it is read.",
-        why="The store's index and what it stores do not agree.",
-        cure="Have the store checked (the file system, or the server's index of that bucket), then run the same command again.",
-    )
-
-
 class Unreadable(StoreError):
     """The raw file or folder exists, and may not or cannot be read."""
 

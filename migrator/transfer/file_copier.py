@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from migrator.core.entities import Entry, RawFile
 from migrator.core.equality import beginning, same_content
@@ -20,7 +20,6 @@ from migrator.core.errors import (
     SourceChanged,
     StoreError,
     Vanished,
-    listed_and_gone,
 )
 from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import Content, Receipt, SinkAnswer, Source, Target
@@ -29,6 +28,7 @@ from migrator.sync.shard.deciding import DIFFERENT_SIZE, different_size
 from migrator.transfer.measured_content import MeasuredContent
 from migrator.transfer.retry import ROUNDS, RetryPolicy
 
+T = TypeVar("T")
 _LARGE_AT_ONCE = 2
 
 DIFFERENT_CONTENT = "the target holds other content under this name"
@@ -58,13 +58,60 @@ class Settled(NamedTuple):
 Carried = SinkAnswer | Stored
 
 
-def _unexpected(entry: Entry, error: Exception) -> Result:
-    return Result(entry, Outcome.FAILED, f"unexpected {type(error).__name__}: {error}", code="unexpected")
-
-
 def failed_by(error: StoreError, entry: Entry) -> Result:
     """The end of a raw file that failed for good: what happened, why, and what to do, under the error's name."""
     return Result(entry, Outcome.FAILED, str(error), code=error.name, request_id=error.request_id)
+
+
+def refuse_listed(store: Source, raw_file: RawFile) -> None:
+    """Look whether a fresh listing shows what was not found: then it has not vanished.
+
+    Raises:
+        StoreError: If it does.
+    """
+    if store.is_listed(raw_file):
+        raise StoreError(
+            "listed-and-gone",
+            f"{store.describe(raw_file)} is listed, and it is not found when it is read.",
+            why="The store's index and what it stores do not agree.",
+            cure="Have the store checked (the file system, or the server's index of that bucket), then run the same command again.",
+        )
+
+
+class FileBoundary:
+    """The boundary of one raw file: whatever happens to it becomes its outcome, or ends the run. Used by any thread."""
+
+    def __init__(self, patience: RetryPolicy) -> None:
+        self._patience = patience
+
+    def crossed(self, ticket: object, raw_file: RawFile, entry: Entry, carry: Callable[[], T]) -> T | SinkAnswer:
+        """Return what `carry` returned, or the answer that tells what it raised.
+
+        Raises:
+            BaseException: If it is no error, such as a KeyboardInterrupt.
+        """
+        try:
+            closed = self._patience.closed(raw_file.organization)
+            return carry() if closed is None else SinkAnswer(ticket, failed_by(closed, entry))
+        except Interrupted as error:
+            return SinkAnswer(ticket, Result(entry, Outcome.PENDING, error.what))
+        except StoreError as error:
+            return self.failed(ticket, raw_file, entry, error)
+        except MigratorError as error:
+            return SinkAnswer(ticket, Result(entry, Outcome.PENDING, error.what), error)
+        except Exception as error:
+            reason = f"unexpected {type(error).__name__}: {error}"
+            return SinkAnswer(ticket, Result(entry, Outcome.FAILED, reason, code="unexpected"))
+
+    def failed(self, ticket: object, raw_file: RawFile, entry: Entry, error: StoreError) -> SinkAnswer:
+        """The answer for a raw file that failed for good, and whether that ends the run, or all of its organization."""
+        try:
+            self._patience.failed(error, raw_file.organization)
+        except BucketClosed as closed:
+            return SinkAnswer(ticket, failed_by(error, entry), closed)
+        except MigratorError as stop:
+            return SinkAnswer(ticket, Result(entry, Outcome.PENDING, error.what), stop)
+        return SinkAnswer(ticket, failed_by(error, entry))
 
 
 class FileCopier:
@@ -74,6 +121,7 @@ class FileCopier:
         self._source = source
         self._target = target
         self._patience = patience
+        self._boundary = FileBoundary(patience)
         self._window = jobs * 2
         self._small = ThreadPoolExecutor(jobs, thread_name_prefix="copy")
         self._large = ThreadPoolExecutor(min(jobs, _LARGE_AT_ONCE), thread_name_prefix="large")
@@ -131,11 +179,10 @@ class FileCopier:
 
         Raises:
             StoreError: If an end cannot be read, or the source lists the raw file and does not find it.
-        """  # noqa: DOC501 made by listed_and_gone
+        """
         source, target = self._source.stat(raw_file), self._target.stat(raw_file)
-        if source is None and self._source.is_listed(raw_file):
-            raise listed_and_gone(self._source.describe(raw_file))
         if source is None:
+            refuse_listed(self._source, raw_file)
             return copied._replace(outcome=Outcome.VANISHED, reason="deleted while it was copied")
         if target is None:
             return copied._replace(outcome=Outcome.FAILED, reason="the target's name was taken, and then free again")
@@ -145,53 +192,32 @@ class FileCopier:
         return copied._replace(entry=source, outcome=Outcome.CONFLICT, reason=reason)
 
     def _carry(self, ticket: object, raw_file: RawFile, step: Step) -> None:
-        """The boundary of one raw file: whatever happens here becomes its outcome, or ends the run."""
+        carry = partial(self._carry_or_miss, ticket, raw_file, step)
         try:
-            carried = self._carry_or_explain(ticket, raw_file, step)
-        except Exception as error:
-            carried = SinkAnswer(ticket, _unexpected(step.source, error))
+            carried = self._boundary.crossed(ticket, raw_file, step.source, carry)
         except BaseException as error:  # it ends the thread, and has to end whoever waits for it too
             self._done.put(error)
             raise
         self._done.put(carried)
 
-    def _carry_or_explain(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
-        closed = self._patience.closed(raw_file.organization)
-        if closed is not None:
-            return SinkAnswer(ticket, failed_by(closed, step.source))
+    def _carry_or_miss(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
+        """Carry; a raw file has vanished only if the source neither finds nor lists it.
+
+        Raises:
+            Vanished: If the source has it, and the target misses something.
+            StoreError: If it fails otherwise.
+        """
         try:
             return self._carry_with_tries(ticket, raw_file, step)
         except Vanished as error:
-            return self._gone(ticket, raw_file, step, error)
-        except Interrupted as error:
-            return SinkAnswer(ticket, Result(step.source, Outcome.PENDING, error.what))
-        except StoreError as error:
-            return self.failed(ticket, raw_file, step.source, error)
-        except MigratorError as error:
-            return SinkAnswer(ticket, Result(step.source, Outcome.PENDING, error.what), error)
-
-    def _gone(self, ticket: object, raw_file: RawFile, step: Step, error: Vanished) -> SinkAnswer:
-        """A raw file has vanished only if the source neither finds nor lists it; what is missing at the target is a failure."""
-        try:
-            if self._source.stat(raw_file) is None:
-                if self._source.is_listed(raw_file):
-                    return self.failed(ticket, raw_file, step.source, listed_and_gone(self._source.describe(raw_file)))
-                return SinkAnswer(ticket, Result(step.source, Outcome.VANISHED, error.what, code=error.name))
-        except StoreError as fault:
-            return self.failed(ticket, raw_file, step.source, fault)
-        except MigratorError as stop:
-            return SinkAnswer(ticket, Result(step.source, Outcome.PENDING, stop.what), stop)
-        return self.failed(ticket, raw_file, step.source, error)
+            if self._source.stat(raw_file) is not None:
+                raise
+            refuse_listed(self._source, raw_file)
+            return SinkAnswer(ticket, Result(step.source, Outcome.VANISHED, error.what, code=error.name))
 
     def failed(self, ticket: object, raw_file: RawFile, entry: Entry, error: StoreError) -> SinkAnswer:
-        """The answer for a raw file that failed for good, and whether that ends the run, or all of its organization."""
-        try:
-            self._patience.failed(error, raw_file.organization)
-        except BucketClosed as closed:
-            return SinkAnswer(ticket, failed_by(error, entry), closed)
-        except MigratorError as stop:
-            return SinkAnswer(ticket, Result(entry, Outcome.PENDING, error.what), stop)
-        return SinkAnswer(ticket, failed_by(error, entry))
+        """The answer for a raw file that failed for good in another lane, as `FileBoundary.failed`."""
+        return self._boundary.failed(ticket, raw_file, entry, error)
 
     def _carry_with_tries(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
         run = partial(self._patience.run, is_request=False, organization=raw_file.organization)
