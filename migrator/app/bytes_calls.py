@@ -32,7 +32,7 @@ from migrator.doctor.bytes_calls import (
 )
 from migrator.doctor.denied_buckets import denials_by, denied_findings, refusal_of
 from migrator.ledger.directory import StateFolder
-from migrator.ledger.ledger import Ledger
+from migrator.ledger.ledger import Ledger, ledger_read, ledgers_read
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.client import signer_of
 from migrator.stores.s3.probes.bytes_calls import replay
@@ -157,13 +157,8 @@ def refusals_known(
     """What the ledger of these locations has of calls of Bytes that failed within the last day. Writes nothing."""
     if not isinstance(location, S3Location):
         return ()
-    source, target = locations.source.identity, locations.target.identity
-    path = options.state.ledger_path(source, target)
-    ledger = Ledger.open_to_read(path, source_identity=source, target_identity=target)
-    if ledger is None:
-        return ()
-    with ledger:
-        known = looks_in(ledger, location, buckets, max_age=DAY)
+    with ledger_read(options.state, locations.source.identity, locations.target.identity) as ledger:
+        known = looks_in(ledger, location, buckets, max_age=DAY) if ledger is not None else {}
     found = known_finding(known, location)
     return (found,) if found is not None else ()
 
@@ -185,14 +180,10 @@ def looks_in(
 def newest_looks(state: StateFolder, location: S3Location, buckets: Sequence[str]) -> dict[str, Look]:
     """The newest look at each of these buckets in any ledger of the state folder. Writes nothing."""
     newest: dict[str, Look] = {}
-    for path in state.ledgers():
-        ledger = Ledger.open_to_read(path)
-        if ledger is None:
-            continue
-        with ledger:
-            for bucket, look in looks_in(ledger, location, buckets).items():
-                if bucket not in newest or newest[bucket].at < look.at:
-                    newest[bucket] = look
+    for ledger in ledgers_read(state.ledgers()):
+        for bucket, look in looks_in(ledger, location, buckets).items():
+            if bucket not in newest or newest[bucket].at < look.at:
+                newest[bucket] = look
     return newest
 
 

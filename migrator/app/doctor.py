@@ -57,7 +57,7 @@ from migrator.doctor.server import (
 )
 from migrator.doctor.source import SourceSample, listing_errors, source_findings
 from migrator.ledger.directory import is_running
-from migrator.ledger.ledger import Ledger
+from migrator.ledger.ledger import ledger_read, ledgers_read
 from migrator.stores.disk.preflight import look_at_disk
 from migrator.stores.s3.capabilities import Capabilities, probe
 from migrator.stores.s3.probes.bytes_calls import replay
@@ -415,12 +415,9 @@ def _findings_of_earlier_looks(
 
 def _abilities_known(locations: Locations, options: Options, location: S3Location, bucket: str) -> Capabilities | None:
     """What the ledger has of the last day of the server's abilities."""
-    source, target = locations.source.identity, locations.target.identity
-    path = options.state.ledger_path(source, target)
-    ledger = Ledger.open_to_read(path, source_identity=source, target_identity=target)
-    if ledger is None:
-        return None
-    with ledger:
+    with ledger_read(options.state, locations.source.identity, locations.target.identity) as ledger:
+        if ledger is None:
+            return None
         place = f"{endpoint_identity(location.access.endpoint_url)} {bucket}"
         return Capabilities.from_dict(ledger.abilities(place, time.time()) or {})
 
@@ -431,23 +428,14 @@ def _abilities_known(locations: Locations, options: Options, location: S3Locatio
 def _writers(locations: Locations, options: Options) -> Iterator[Finding]:
     source, target = locations.source.identity, locations.target.identity
     own = options.state.ledger_path(source, target)
-    ledger = Ledger.open_to_read(own, source_identity=source, target_identity=target)
-    run = ""
-    if ledger is not None:
-        with ledger:
-            last = ledger.runs(1)
-            run = last[0].run_id if last and last[0].ended_at is None else ""
+    with ledger_read(options.state, source, target) as ledger:
+        last = ledger.runs(1) if ledger is not None else ()
+    run = last[0].run_id if last and last[0].ended_at is None else ""
     yield run_finding(run, is_running=is_running(own))
     back = options.state.ledger_path(target, source)
     ends = {str(locations.source), str(locations.target)}
     others = []
-    for path in options.state.ledgers():
-        if path in (own, back):
-            continue
-        other = Ledger.open_to_read(path)
-        if other is None:
-            continue
-        with other:
-            copies = [run for run in other.runs() if run.command in _COPYING]  # a verification writes to neither end
-            others += [f"{run.source} to {run.target}" for run in copies[:1] if ends & {run.source, run.target}]
+    for other in ledgers_read(path for path in options.state.ledgers() if path not in (own, back)):
+        copies = [run for run in other.runs() if run.command in _COPYING]  # a verification writes to neither end
+        others += [f"{run.source} to {run.target}" for run in copies[:1] if ends & {run.source, run.target}]
     yield ledgers_finding(others)

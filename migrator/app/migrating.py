@@ -29,7 +29,7 @@ from migrator.app.planning import (
 )
 from migrator.app.reporting import first_totals, report_of
 from migrator.app.run_state import Record, fingerprint_of, known_findings, only_reading
-from migrator.app.store_factory import held_ledger, patience_of, reading, throttle_of
+from migrator.app.store_factory import held_ledger, patience_of, reading, reading_both, throttle_of
 from migrator.app.uploads import give_up_leftovers
 from migrator.app.worker_config import WorkerConfig, pass_of
 from migrator.config.settings import DiskLocation, Locations, S3Location
@@ -62,9 +62,7 @@ def plan(locations: Locations, options: Options, watch: Watch, stopping: Stoppin
     started = time.monotonic()
     refuse_idle_limits((locations.source, locations.target), options)
     deadline = deadline_of(options, stopping)
-    patience, throttle = patience_of(options, stopping.event), throttle_of(options, stopping.event)
-    opened = reading(locations.source, patience, throttle), reading(locations.target, patience, throttle)
-    with opened[0] as source, opened[1] as target:
+    with reading_both(locations, options, stopping.event) as (source, target, _, throttle):
         prepared = first_look(locations, options, source, target)
         totals = first_totals(prepared)
         recipe = WorkerConfig.of(prepared, options, run_id=new_run_id(), dry_run=True)

@@ -14,7 +14,7 @@ from migrator.app.doctor import first_findings
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.ownership import bytes_user, owner_for
 from migrator.app.place_locks import ground_of, refuse_held
-from migrator.app.store_factory import as_refusal, is_there, patience_of, reading, throttle_of, writing
+from migrator.app.store_factory import as_refusal, is_there, patience_of, reading_both, writing
 from migrator.config.settings import Location, Locations, S3Location, endpoint_identity
 from migrator.config.time_filter import Ages
 from migrator.core.cancellation import Flag
@@ -164,9 +164,7 @@ def prepare_to_migrate(locations: Locations, options: Options, stopping: Stoppin
         SettingsError: If an option applies to neither end.
     """
     refuse_idle_limits((locations.source, locations.target), options)
-    patience, throttle = patience_of(options, stopping.event), throttle_of(options, stopping.event)
-    opened = reading(locations.source, patience, throttle), reading(locations.target, patience, throttle)
-    with opened[0] as source, opened[1] as target:
+    with reading_both(locations, options, stopping.event) as (source, target, patience, _):
         prepared = first_look(locations, options, source, target)
         with as_refusal():
             refuse_held(ground_of(prepared, source, target, patience))

@@ -12,7 +12,7 @@ from migrator.config.settings import Locations
 from migrator.core.entities import FinishedFolder, ProvenShard, Provisional, RawId, UnfinishedUpload
 from migrator.core.errors import MigratorError
 from migrator.core.tally import Count
-from migrator.ledger.ledger import Ledger
+from migrator.ledger.ledger import Ledger, ledger_read
 from migrator.ledger.records import RunRow
 from migrator.reports.serialization import findings_in
 from migrator.reports.text.findings import as_known
@@ -86,14 +86,8 @@ def known_findings(ledger: Ledger) -> frozenset[tuple[str, str]]:
 @contextmanager
 def only_reading(locations: Locations, options: Options) -> Iterator[NoMemory]:
     """Open the ledger for reading, as memory of a plan; without a ledger there is none."""
-    source, target = locations.source.identity, locations.target.identity
-    path = options.state.ledger_path(source, target)
-    ledger = Ledger.open_to_read(path, source_identity=source, target_identity=target)
-    if ledger is None:
-        yield NoMemory()
-        return
-    with ledger:
-        yield OnlyReading(ledger)
+    with ledger_read(options.state, locations.source.identity, locations.target.identity) as ledger:
+        yield OnlyReading(ledger) if ledger is not None else NoMemory()
 
 
 class Record:

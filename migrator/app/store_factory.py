@@ -52,6 +52,19 @@ def as_refusal() -> Iterator[None]:
 
 
 @contextmanager
+def reading_both(
+    locations: Locations, options: Options, stopping: Flag
+) -> Iterator[tuple[Source, Source, RetryPolicy, Throttle]]:
+    """Open source and target for reading, with the policy for retries and the limits that they share. Raises SettingsError."""
+    patience, throttle = patience_of(options, stopping), throttle_of(options, stopping)
+    with (
+        reading(locations.source, patience, throttle) as source,
+        reading(locations.target, patience, throttle) as target,
+    ):
+        yield source, target, patience, throttle
+
+
+@contextmanager
 def reading(end: End, patience: RetryPolicy, throttle: Throttle | None = None) -> Iterator[Source]:
     """Open an end for reading, and close it behind the block; without `throttle`, at any rate."""
     store: DiskSource | S3Source | ManifestSource

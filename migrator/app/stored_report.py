@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from migrator.core.errors import SettingsError
 from migrator.core.outcomes import Problem
 from migrator.ledger.directory import StateFolder, is_running
-from migrator.ledger.ledger import Ledger
+from migrator.ledger.ledger import Ledger, ledgers_read
 from migrator.ledger.records import RunRow
 from migrator.reports.formatting import shown
 from migrator.reports.report import Report
@@ -24,22 +24,15 @@ def report_of_run(state: StateFolder, run_id: str | None) -> Report:
         SettingsError: If there is no such run.
         CannotStart: If a ledger cannot be read.
     """  # noqa: DOC501 made by _unknown
-    newest: tuple[float, str] | None = None
     known: list[RunRow] = []
-    for path in state.ledgers():
-        ledger = Ledger.open_to_read(path)
-        if ledger is None:
-            continue
-        with ledger:
-            if run_id is not None and (run := ledger.run(run_id)) is not None:
-                return _report(ledger, run)
-            known += ledger.runs(_NAMED)
+    for ledger in ledgers_read(state.ledgers()):
+        if run_id is not None and (run := ledger.run(run_id)) is not None:
+            return _report(ledger, run)
+        known += ledger.runs(_NAMED)
     known.sort(key=lambda run: run.started_at, reverse=True)
-    if run_id is None and known:
-        newest = (known[0].started_at, known[0].run_id)
-    if newest is None:
+    if run_id is not None or not known:
         raise _unknown(run_id, known)
-    return report_of_run(state, newest[1])
+    return report_of_run(state, known[0].run_id)
 
 
 def _report(ledger: Ledger, run: RunRow) -> Report:

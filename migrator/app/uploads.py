@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import ExitStack, suppress
 from itertools import islice
 
 from migrator.app.options import Stopping
@@ -13,7 +13,7 @@ from migrator.core.entities import RawFile, UnfinishedUpload
 from migrator.core.errors import StoreError
 from migrator.core.protocols import Source
 from migrator.ledger.directory import StateFolder, lock
-from migrator.ledger.ledger import Ledger
+from migrator.ledger.ledger import Ledger, ledger_read
 from migrator.reports.text.uploads import SeenUpload, UnclaimedUpload, UnfinishedUploads
 from migrator.stores.s3.target import S3Target
 
@@ -25,10 +25,7 @@ def unfinished_uploads(locations: Locations, state: StateFolder, stopping: Stopp
 
     Writes nothing.
     """
-    source, target = locations.source.identity, locations.target.identity
-    path = state.ledger_path(source, target)
-    ledger = Ledger.open_to_read(path, source_identity=source, target_identity=target)
-    with ledger or nullcontext():
+    with ledger_read(state, locations.source.identity, locations.target.identity) as ledger:
         uploads = ledger.all_uploads() if ledger is not None else ()
     with s3_target(locations, stopping) as store:
         known = [each for upload in uploads for each in store.resolve_intent(upload)]

@@ -18,7 +18,7 @@ from migrator.app.ownership import Ownership
 from migrator.app.planning import first_look, refuse_idle_limits, undated_findings, undated_in
 from migrator.app.reporting import buckets_of, totals_of
 from migrator.app.run_state import ProofRecord, known_findings
-from migrator.app.store_factory import End, as_refusal, held_ledger_of, patience_of, reading, throttle_of
+from migrator.app.store_factory import End, as_refusal, held_ledger_of, patience_of, reading, reading_both, throttle_of
 from migrator.app.worker_config import VerifyConfig, WorkerConfig
 from migrator.checks.sample import VerifySample, draw
 from migrator.checks.verify import SAMPLED, Level
@@ -99,9 +99,7 @@ def verify_both(
         proves=what_it_proves(asked.level, locations),
         rules=PROOF_BY_SIZE if asked.level is Level.SIZE else PROOF,
     )
-    patience, throttle = patience_of(options, stopping.event), throttle_of(options, stopping.event)
-    opened = reading(locations.source, patience, throttle), reading(locations.target, patience, throttle)
-    with opened[0] as source, opened[1] as target:
+    with reading_both(locations, options, stopping.event) as (source, target, _, throttle):
         prepared = first_look(locations, options, source, target, to_write=False)
         sample = _sample(source, prepared.look, options, asked, stopping)
     known = refusals_known(locations.target, prepared.buckets_there, locations, options)

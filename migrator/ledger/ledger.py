@@ -5,7 +5,7 @@ All is kept in one table of facts, each with a seal over its key, its content an
 wrong is deleted as if it had never been there. The seal is no secret: it finds damage and careless edits; a forged fact is found by
 `verify`, which never relies on this.
 
-With `ledgerfile` the only module with SQL. A `Ledger` is used by one thread, and written by the one process that holds `statefolder.lock`.
+With `database` the only module with SQL. A `Ledger` is used by one thread, and written by the one process that holds its lock.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from migrator.core.errors import MustStop
 from migrator.core.outcomes import Problem
 from migrator.ledger import records
 from migrator.ledger.database import FILE_ERRORS, INSERT, LedgerDatabase, is_damage, open_copy, open_to_write, trouble
+from migrator.ledger.directory import StateFolder
 from migrator.ledger.records import Expected, RunRow, Sealer, Totals, key_of, text_of
 
 SELECT = (
@@ -350,3 +351,21 @@ def _numbered(problems: Iterable[Problem], counts: Counter[str]) -> Iterator[tup
         if number < KEPT_PROBLEMS:
             yield f"{number:06}", records.problem_body(problem)
         number += 1
+
+
+@contextmanager
+def ledger_read(state: StateFolder, source_identity: str, target_identity: str) -> Iterator[Ledger | None]:
+    """Open the ledger of a pair of locations for reading; None where there is none. Raises CannotStart."""
+    path = state.ledger_path(source_identity, target_identity)
+    ledger = Ledger.open_to_read(path, source_identity=source_identity, target_identity=target_identity)
+    with ledger or nullcontext():
+        yield ledger
+
+
+def ledgers_read(paths: Iterable[Path]) -> Iterator[Ledger]:
+    """Open each of these ledgers for reading while it is looked at; what is no ledger, or damaged, is left out. Raises CannotStart."""
+    for path in paths:
+        ledger = Ledger.open_to_read(path)
+        if ledger is not None:
+            with ledger:
+                yield ledger

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from migrator.core.outcomes import Outcome, Problem
 from migrator.ledger.directory import StateFolder, is_running
-from migrator.ledger.ledger import Ledger
+from migrator.ledger.ledger import Ledger, ledgers_read
 from migrator.ledger.records import RunRow
 from migrator.reports.formatting import duration, files, number, shown, size
 from migrator.reports.report import SCHEMA
@@ -40,26 +40,22 @@ class PairStatus:
 def read_status(state: StateFolder, *, runs: int, problems: int) -> tuple[PairStatus, ...]:
     """All pairs of locations that have a ledger. Writes nothing. Raises CannotStart."""
     found = []
-    for path in state.ledgers():
-        ledger = Ledger.open_to_read(path)
-        if ledger is None:
-            continue
-        with ledger:
-            rows = tuple(ledger.runs(runs))
-            if rows:
-                newest = rows[0]
-                found.append(
-                    PairStatus(
-                        source=newest.source,
-                        target=newest.target,
-                        ledger=str(path),
-                        is_running=is_running(path),
-                        runs=rows,
-                        problems=_gravest(ledger, newest.run_id, problems),
-                        problem_counts=ledger.problem_counts(newest.run_id),
-                        forced=forced_in(ledger.report(newest.run_id) or {}),
-                    )
+    for ledger in ledgers_read(state.ledgers()):
+        rows = tuple(ledger.runs(runs))
+        if rows:
+            newest = rows[0]
+            found.append(
+                PairStatus(
+                    source=newest.source,
+                    target=newest.target,
+                    ledger=str(ledger.path),
+                    is_running=is_running(ledger.path),
+                    runs=rows,
+                    problems=_gravest(ledger, newest.run_id, problems),
+                    problem_counts=ledger.problem_counts(newest.run_id),
+                    forced=forced_in(ledger.report(newest.run_id) or {}),
                 )
+            )
     return tuple(sorted(found, key=lambda pair: pair.runs[0].started_at, reverse=True))
 
 
