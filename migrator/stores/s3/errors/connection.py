@@ -49,6 +49,9 @@ _CERTIFICATE_FAULTS = {
     64: "it is for another address",
 }
 """OpenSSL's verify results (``x509_vfy.h``)."""
+_TLS_BROKEN_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+_TLS_DAMAGED = ("BAD_RECORD_MAC", "DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "UNEXPECTED_EOF_WHILE_READING", "BAD_LENGTH")
+"""OpenSSL's reasons where a connection was cut or damaged, as a reset in the middle of a body makes them."""
 
 
 def fault_in_reaching(error: Exception, where: str) -> StoreError:
@@ -135,8 +138,10 @@ def _proxy(error: boto.ProxyConnectionError, beneath: tuple[BaseException, ...],
 
 
 def _tls(error: boto.SSLError, where: str) -> StoreError:
-    server = _server_of(error)
-    broken = next((one for one in _beneath(error) if isinstance(one, ssl.SSLCertVerificationError)), None)
+    server, beneath = _server_of(error), tuple(_beneath(error))
+    if any(isinstance(one, _TLS_BROKEN_OFF) or getattr(one, "reason", None) in _TLS_DAMAGED for one in beneath):
+        return Unavailable("unreachable", f"The server {server} broke off an encrypted connection, for {where}.")
+    broken = next((one for one in beneath if isinstance(one, ssl.SSLCertVerificationError)), None)
     if broken is not None:
         known = _CERTIFICATE_FAULTS.get(broken.verify_code, "")
         return AccessDenied(

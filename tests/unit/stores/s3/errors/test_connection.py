@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import ssl
 import string
 from typing import Any
 
 import pytest
 from botocore import exceptions as boto
 
-from migrator.core.errors import AccessDenied, Unavailable
+from migrator.core.errors import AccessDenied, StoreError, Unavailable
 from migrator.stores.s3.errors.mapping import translate
 
 WHERE = "s3://bucket/org/id"
@@ -178,3 +179,19 @@ def test_no_class_of_the_tables_is_forgotten() -> None:
     names = {kind.__name__ for kind in CLASSES}
     optional = {name for name in OF_THE_SETTINGS if name.startswith(("Login", "InvalidChecksum", "EndpointPro"))}
     assert set(OF_THE_CONNECTION) | set(OF_THE_SETTINGS) - optional | set(OF_NEITHER) <= names
+
+
+@pytest.mark.parametrize(
+    ("beneath", "kind"),
+    [
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), Unavailable),
+        (ssl.SSLZeroReturnError(6, "TLS/SSL connection has been closed"), Unavailable),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), AccessDenied),
+    ],
+)
+def test_an_encrypted_connection_that_breaks_off_is_no_certificate_that_is_not_trusted(
+    beneath: ssl.SSLError, kind: type[StoreError]
+) -> None:
+    """A reset in the middle of a body: boto3 calls it an SSLError too, and the request has to be sent again."""
+    found = translate(boto.SSLError(endpoint_url="https://host", error=beneath), "s3://b/k")
+    assert type(found) is kind
