@@ -5,8 +5,6 @@ Source: `PUT` and its conditional headers as AWS documents them; SeaweedFS, Ceph
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
@@ -15,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from migrator.core.concurrency import run_concurrently
 from migrator.core.equality import has_md5
 from migrator.core.errors import StoreError
-from migrator.stores.s3.errors.mapping import status_of, translate
-from migrator.stores.s3.parsing.etags import clean_etag, quoted
+from migrator.stores.s3.errors.mapping import status_of, translate, translated
+from migrator.stores.s3.parsing.etags import clean_etag, content_md5, quoted
 from migrator.stores.s3.part_sizes import MOST_PARTS
 from migrator.stores.unrecognized import PROBE_PREFIX
 
@@ -95,17 +93,15 @@ def probe(client: S3Client, bucket: str, name: str, *, copies: bool = False) -> 
 
     Raises:
         StoreError: If the object cannot be written.
-    """  # noqa: DOC501 made by translate
+    """
     key = f"{PROBE_PREFIX}{name}"
-    try:
-        answer = client.put_object(Bucket=bucket, Key=key, Body=_CONTENT, ContentMD5=_md5(_CONTENT))
-    except Exception as error:
-        raise translate(error, f"s3://{bucket}/{key}") from error
+    with translated(f"s3://{bucket}/{key}"):
+        answer = client.put_object(Bucket=bucket, Key=key, Body=_CONTENT, ContentMD5=content_md5(_CONTENT))
     etag = clean_etag(answer.get("ETag"))
     try:
         refuses = partial(_refuses, client, bucket, key)
         looks: list[Callable[[], bool]] = [
-            partial(refuses, {"ContentMD5": _md5(_OTHER)}, (400,)),
+            partial(refuses, {"ContentMD5": content_md5(_OTHER)}, (400,)),
             partial(refuses, {"IfNoneMatch": "*"}, (412,)),
             partial(refuses, {"IfMatch": f'"{"0" * 32}"'}, (412,)),
             partial(_refuses_second_copy, client, bucket, key) if copies else lambda: False,
@@ -122,13 +118,9 @@ def probe(client: S3Client, bucket: str, name: str, *, copies: bool = False) -> 
         _remove(client, bucket, key)
 
 
-def _md5(data: bytes) -> str:
-    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
-
-
 def _refuses(client: S3Client, bucket: str, key: str, condition: dict[str, str], expected: tuple[int, ...]) -> bool:
     """Whether the server refuses the same content under this condition as it should. Content-MD5: object lock demands it."""
-    asked = {"ContentMD5": _md5(_CONTENT), **condition}
+    asked = {"ContentMD5": content_md5(_CONTENT), **condition}
     try:
         client.put_object(Bucket=bucket, Key=key, Body=_CONTENT, **asked)  # type: ignore[arg-type]
     except Exception as error:

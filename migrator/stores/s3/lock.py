@@ -8,8 +8,6 @@ the lower name waits until the other one has withdrawn; the other one withdraws.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,8 +23,9 @@ from migrator.core.errors import (
     Vanished,
 )
 from migrator.core.lock_mark import LockMark, first_of, read_mark
-from migrator.stores.s3.errors.mapping import translate
+from migrator.stores.s3.errors.mapping import translated
 from migrator.stores.s3.listing.pages import Lister
+from migrator.stores.s3.parsing.etags import content_md5
 from migrator.stores.unrecognized import LOCK_PREFIX
 
 if TYPE_CHECKING:
@@ -141,9 +140,8 @@ class BucketLock:
 
     def _put(self, key: str, **condition: Any) -> None:
         body = self._mark.as_bytes()
-        md5 = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-        with _translated(f"{self.where}/{key}"):
-            self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentMD5=md5, **condition)
+        with translated(f"{self.where}/{key}"):
+            self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentMD5=content_md5(body), **condition)
 
     def _delete(self, key: str) -> None:
         _delete(self._client, self.bucket, key, self._retry)
@@ -176,7 +174,7 @@ def read_object(client: S3Client, bucket: str, key: str, retry: Retry) -> LockMa
     """Return the mark under a key; None where there is no object. Raises StoreError."""
 
     def read() -> bytes:
-        with _translated(f"s3://{bucket}/{key}"):
+        with translated(f"s3://{bucket}/{key}"):
             return client.get_object(Bucket=bucket, Key=key)["Body"].read(_LARGEST_MARK)
 
     try:
@@ -188,24 +186,10 @@ def read_object(client: S3Client, bucket: str, key: str, retry: Retry) -> LockMa
 
 def _delete(client: S3Client, bucket: str, key: str, retry: Retry) -> None:
     def delete() -> None:
-        with _translated(f"s3://{bucket}/{key}"):
+        with translated(f"s3://{bucket}/{key}"):
             client.delete_object(Bucket=bucket, Key=key)
 
     retry(delete)
-
-
-class _translated:
-    """Raise what fails within the block as a StoreError."""
-
-    def __init__(self, where: str) -> None:
-        self._where = where
-
-    def __enter__(self) -> None:
-        """Nothing is opened."""
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, StoreError):
-            raise translate(error, self._where) from error
 
 
 def _not_lockable(where: str, what: str) -> CannotStart:

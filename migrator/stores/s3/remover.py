@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +14,8 @@ from migrator.core.equality import is_same_state
 from migrator.core.errors import BucketMissing, StoreError
 from migrator.core.outcomes import Action, Step
 from migrator.stores.lane_selection import looking_lane
-from migrator.stores.s3.errors.mapping import translate
+from migrator.stores.s3.errors.mapping import translate, translated
+from migrator.stores.s3.parsing.etags import content_md5
 from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.transfer.single import ObjectAddress
 from migrator.stores.unrecognized import PROBE_PREFIX
@@ -78,7 +77,7 @@ class S3Remover:
         """An empty object among this tool's probes, under a name that no cache on the way to another endpoint can know."""
         mark = RawFile(raw_file.organization, RawId(f"{PROBE_PREFIX}mark-{secrets.token_hex(16)}"))
         place = self._source.place(mark)
-        self._call(place, "put_object", {"Body": b"", "ContentMD5": _md5(b"")})
+        self._call(place, "put_object", {"Body": b"", "ContentMD5": content_md5(b"")})
         return mark, lambda: self._call(place, "delete_object", {})
 
     def remove_empty_folders(self) -> int:
@@ -90,10 +89,8 @@ class S3Remover:
 
     def _retried(self, where: str, call: Callable[[], Any]) -> Any:
         def attempt() -> Any:
-            try:
+            with translated(where):
                 return call()
-            except Exception as error:
-                raise translate(error, where) from error
 
         return self._source.patience.run(attempt)
 
@@ -150,11 +147,7 @@ def _with_md5(request: Any, **_: Any) -> None:
     body = request.data
     data = body if isinstance(body, (bytes, bytearray)) else body.getvalue() if hasattr(body, "getvalue") else b""
     if data:
-        request.headers["Content-MD5"] = _md5(bytes(data))
-
-
-def _md5(data: bytes) -> str:
-    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        request.headers["Content-MD5"] = content_md5(bytes(data))
 
 
 def keeps_versions(client: S3Client, bucket: str) -> tuple[bool, bool]:

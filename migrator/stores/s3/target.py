@@ -26,7 +26,7 @@ from migrator.core.naming import SingleBucket
 from migrator.core.protocols import Content, Receipt, Source, UploadJournal
 from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.stores.s3.capabilities import Capabilities, probe
-from migrator.stores.s3.errors.mapping import is_unsupported, translate
+from migrator.stores.s3.errors.mapping import is_unsupported, translated
 from migrator.stores.s3.listing.buckets import buckets_with_prefix, create_bucket
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.part_sizes import LARGEST_OBJECT, SMALLEST_OF_S3, part_size_for
@@ -339,7 +339,7 @@ class S3Target(S3Source):
         return etag
 
     def _copied(self, place: ObjectAddress, origin: ObjectAddress, entry: Entry, asked: dict[str, Any]) -> str:
-        try:
+        with translated(str(place)):
             answer = self._client.copy_object(
                 Bucket=place.bucket,
                 Key=place.key,
@@ -347,8 +347,6 @@ class S3Target(S3Source):
                 CopySourceIfMatch=quoted(entry.etag or ""),
                 **asked,
             )
-        except Exception as error:
-            raise translate(error, str(place)) from error
         return clean_etag(answer.get("CopyObjectResult", {}).get("ETag")) or ""
 
     def _proven(self, raw_file: RawFile, source: Source, entry: Entry) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from botocore import exceptions as boto
 
 from migrator.core.errors import StoreError
@@ -10,7 +13,16 @@ from migrator.stores.s3.errors.codes import UNSUPPORTED
 from migrator.stores.s3.errors.connection import fault_in_reaching
 from migrator.stores.s3.errors.response import code_of, request_id_of, status_of, tries_before
 
-__all__ = ["SKEW_CODE", "code_of", "is_unsupported", "request_id_of", "status_of", "translate", "tries_before"]
+__all__ = [
+    "SKEW_CODE",
+    "code_of",
+    "is_unsupported",
+    "request_id_of",
+    "status_of",
+    "translate",
+    "translated",
+    "tries_before",
+]
 
 
 def translate(error: Exception, where: str) -> StoreError:
@@ -24,6 +36,21 @@ def translate(error: Exception, where: str) -> StoreError:
         found = fault_in_reaching(error, where)
     found.bucket = where.removeprefix("s3://").partition("/")[0] if where.startswith("s3://") else ""
     return found
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Have what fails in the block raised as what it means on `where`.
+
+    Raises:
+        StoreError: If the block raises one, or an error of boto3's or the network's.
+    """  # noqa: DOC501 made by translate
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        raise translate(error, where) from error
 
 
 def is_unsupported(error: BaseException) -> bool:

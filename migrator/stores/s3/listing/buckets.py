@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from migrator.core.errors import AccessDenied, BucketMissing, StoreError, Vanished
-from migrator.stores.s3.errors.mapping import code_of, translate
+from migrator.stores.s3.errors.mapping import code_of, translate, translated
 from migrator.stores.s3.listing.consistency import broken
 from migrator.stores.s3.listing.pages import Lister, Retry
 
@@ -69,10 +69,8 @@ def buckets_with_prefix(client: S3Client, prefix: str, retry: Retry) -> list[str
 
     def ask(**more: str) -> Mapping[str, Any]:
         def once() -> Mapping[str, Any]:
-            try:
+            with translated("the list of buckets"):
                 return client.list_buckets(**more)  # type: ignore[arg-type]
-            except Exception as error:
-                raise translate(error, "the list of buckets") from error
 
         answer: Mapping[str, Any] = retry(once)
         return answer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 
 _MD5_IN_CAPITALS = re.compile(r"[0-9A-F]{32}(-[0-9]{1,5})?")
@@ -43,3 +45,8 @@ def clean_etag(etag: str | None) -> str | None:
 def quoted(etag: str) -> str:
     """Return an ETag as a condition or a list of parts sends it: in quotes, as the server writes it."""
     return f'"{etag.as_given if isinstance(etag, Etag) else etag}"'
+
+
+def content_md5(data: bytes) -> str:
+    """Return the Content-MD5 header of a body."""
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()

@@ -5,17 +5,16 @@ This writes: an object that Bytes can never take for a raw file, and a bucket wh
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import time
 from collections.abc import Callable
 
 from migrator.doctor.bytes_calls import CREATE, CREATE_AGAIN, GET, PUT, WAIT, BytesCall, Replay
+from migrator.stores.s3.parsing.etags import content_md5
 from migrator.stores.s3.probes.client import SECONDS, ProbeClient, ProbeResponse
 from migrator.stores.unrecognized import PROBE_PREFIX
 
 _CONTENT = b"bytes-migrator looks whether Bytes can save and read here\n"
-_CONTENT_MD5 = base64.b64encode(hashlib.md5(_CONTENT, usedforsecurity=False).digest()).decode()
+_CONTENT_MD5 = content_md5(_CONTENT)
 _LOOKS_EVERY = 0.25
 
 

@@ -6,11 +6,12 @@ import base64
 import hashlib
 
 from migrator.doctor.server import Quirks
+from migrator.stores.s3.parsing.etags import content_md5
 from migrator.stores.s3.probes.client import ProbeClient, ProbeResponse
 from migrator.stores.unrecognized import PROBE_PREFIX
 
 _CONTENT = b"bytes-migrator looks what this server does with checksums\n"
-_MD5 = base64.b64encode(hashlib.md5(_CONTENT, usedforsecurity=False).digest()).decode()
+_MD5 = content_md5(_CONTENT)
 """Sent with what has no other digest: object lock demands one."""
 _NAMES = ("a/é +%", "a-b/x")
 """In byte order "-" comes before "/", in the order of a folder tree it comes after."""
