@@ -145,14 +145,7 @@ def active_locations(
     """
     given, _ = with_debian_files(environment_of(env_files, overrides, environ), debian_files)
     alone = replace(given, options={})
-    found = []
-    for environment in (alone, given) if given.options else (alone,):
-        naming = s3_naming(environment)
-        end = (
-            _disk_end(data_dir(environment), environment) if naming is None else _configured_s3_end(naming, environment)
-        )
-        found.append(end.location)
-    return tuple(found)
+    return tuple(_end_by_settings(one).location for one in ((alone, given) if given.options else (alone,)))
 
 
 def location_by_settings(settings: Iterable[Setting], package: Sequence[Path] = ()) -> Location:
@@ -162,9 +155,7 @@ def location_by_settings(settings: Iterable[Setting], package: Sequence[Path] = 
     """
     files = tuple(layer_of(read_env_file(path)) for path in package)
     environment = Environment(files=(*files, layer_of(settings)))
-    naming = s3_naming(environment)
-    end = _disk_end(data_dir(environment), environment) if naming is None else _configured_s3_end(naming, environment)
-    return end.location
+    return _end_by_settings(environment).location
 
 
 def environment_of(env_files: Sequence[Path], overrides: Overrides, environ: Mapping[str, str]) -> Environment:
@@ -226,6 +217,12 @@ def _disk_end(root: Path, environment: Environment) -> End:
         file_mode=permission(environment, FILE_PERMISSION),
     )
     return End(location, tuple(_bytes_settings(environment, (DATA_DIR, FOLDER_PERMISSION, FILE_PERMISSION))))
+
+
+def _end_by_settings(environment: Environment) -> End:
+    """Where a Bytes with these settings looks for raw files. Raises SettingsError."""
+    naming = s3_naming(environment)
+    return _disk_end(data_dir(environment), environment) if naming is None else _configured_s3_end(naming, environment)
 
 
 def _s3_end(naming: Naming, environment: Environment) -> End:
@@ -301,8 +298,7 @@ def _env_file_end(path: Path, environment: Environment, debian_files: Sequence[P
         options={name: setting for name, setting in environment.options.items() if name.startswith("AWS_")},
     )
     refuse_mistyped_place(path, alone, [setting for each in paths for setting in read_env_file(each)])
-    naming = s3_naming(alone)
-    return _disk_end(data_dir(alone), alone) if naming is None else _configured_s3_end(naming, alone)
+    return _end_by_settings(alone)
 
 
 _SINGLE_TEMPLATE = re.compile(r"s3://([^/{}]+)/\{organization\}")
