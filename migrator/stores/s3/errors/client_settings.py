@@ -16,7 +16,7 @@ def _kinds(*names: str) -> tuple[type[Exception], ...]:
     return tuple(getattr(boto, name) for name in names if hasattr(boto, name))
 
 
-_CONFIGURATION = (
+_CONFIGURATION: tuple[type[Exception], ...] = (
     boto.InvalidConfigError,
     boto.ConfigNotFound,
     boto.InvalidIMDSEndpointError,
@@ -35,20 +35,20 @@ _CONFIGURATION = (
     boto.UnknownServiceStyle,
     *_kinds("InvalidChecksumConfigError"),
 )
-_ENDPOINT = (
+_ENDPOINT: tuple[type[Exception], ...] = (
     boto.BaseEndpointResolverError,
     boto.UnknownRegionError,
     boto.InvalidRegionError,
     boto.ServiceNotInRegionError,
     *_kinds("EndpointProviderError", "InvalidEndpointConfigurationError"),
 )
-_SIGNED_OUT = (
+_SIGNED_OUT: tuple[type[Exception], ...] = (
     boto.SSOError,
     boto.NoAuthTokenError,
     boto.TokenRetrievalError,
     *_kinds("LoginError"),
 )
-_NO_RETRIEVAL = (
+_NO_RETRIEVAL: tuple[type[Exception], ...] = (
     boto.CredentialRetrievalError,
     boto.MetadataRetrievalError,
     boto.UnknownCredentialError,
