@@ -22,8 +22,7 @@ SYSTEMD_SUFFIXES = (".conf", ".defaults")
 ENV_FILE_SUFFIXES = (".env", *SYSTEMD_SUFFIXES)
 
 LARGEST_FILE = 1024 * 1024
-"""Bytes: what is larger is no env file."""
-"""Bytes; more is no env file but a mistyped path, and would be read into memory."""
+"""Bytes; what is larger is no env file but a mistyped path, and would be read into memory."""
 
 _HAS_SECRET = re.compile(r"SECRET|PASSWORD|PRIVATE_KEY|TOKEN(?!_FILE|_EXPIRE)|API_(DEV_)?KEY|_URI$|DSN", re.IGNORECASE)
 _HAS_LOGIN = re.compile(r":.*@", re.DOTALL)
@@ -65,11 +64,9 @@ def read_env_file(path: Path) -> list[Setting]:
     Raises:
         SettingsError: If the file cannot be read, is no text, or has a line that one of the two would pass over
             silently.
-    """  # noqa: DOC501 made by _bad_line
+    """
     text, has_mark = _text_of(path)
     is_systemd = syntax_of(path) in SYSTEMD_SUFFIXES
-    parse = _systemd_settings if is_systemd else _dotenv_settings
-    settings: list[Setting] = []
     if has_mark and is_systemd and not text.startswith(("#", ";", "\n", "\r")):
         raise SettingsError(
             "env-file-byte-order-mark",
@@ -77,11 +74,7 @@ def read_env_file(path: Path) -> list[Setting]:
             why="systemd ignores the setting behind it, so Bytes never gets it.",
             cure=rf"sed -i '1s/^\xEF\xBB\xBF//' {path}",
         )
-    for line, name, value in parse(path, text):
-        if not _NAME.fullmatch(name):
-            raise _bad_line(path, line, "It does not begin with a variable's name.")
-        settings.append(Setting(name, value, f"{path} line {line}"))
-    return settings
+    return [one.setting for one in assignments(path, text)]
 
 
 def syntax_of(path: Path) -> str:
@@ -107,10 +100,10 @@ def assignments(path: Path, text: str) -> Iterator[EnvAssignment]:
     is_systemd = syntax_of(path) in SYSTEMD_SUFFIXES
     spans = _systemd_spans(path, text) if is_systemd else _dotenv_spans(path, text)
     for start, end, name, value in spans:
-        first = text.rfind("\n", 0, start) + 1
+        first, line = text.rfind("\n", 0, start) + 1, _line_at(text, start)
         if not _NAME.fullmatch(name):
-            raise _bad_line(path, _line_at(text, start), "It does not begin with a variable's name.")
-        yield EnvAssignment(Setting(name, value, f"{path} line {_line_at(text, start)}"), first, end)
+            raise _bad_line(path, line, "It does not begin with a variable's name.")
+        yield EnvAssignment(Setting(name, value, f"{path} line {line}"), first, end)
 
 
 def _text_of(path: Path) -> tuple[str, bool]:
@@ -171,11 +164,6 @@ def _line_at(text: str, position: int) -> int:
     return text.count("\n", 0, position) + 1
 
 
-def _dotenv_settings(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
-    for start, _, name, value in _dotenv_spans(path, text):
-        yield _line_at(text, start), name, value
-
-
 def _dotenv_spans(path: Path, text: str) -> Iterator[tuple[int, int, str, str]]:
     """Yield (start, end, name, value); `end` is behind the line's end.
 
@@ -230,11 +218,6 @@ def _dotenv_bindings(text: str) -> Iterator[tuple[int, int, Binding]]:
                 break
             yield first, start + len(raw), binding
             start += len(raw)
-
-
-def _systemd_settings(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
-    for start, _, name, value in _systemd_spans(path, text):
-        yield _line_at(text, start), name, value
 
 
 def _systemd_spans(path: Path, text: str) -> Iterator[tuple[int, int, str, str]]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from migrator.config.env_file import SYSTEMD_SUFFIXES, syntax_of, systemd_value, written_lines
@@ -62,11 +62,8 @@ def form_of(path: Path) -> Form:
     if syntax_of(path) in SYSTEMD_SUFFIXES:
         return form
     written = [one for one in written_lines(text) if layer_of([one.setting])]
-    return Form(
-        path=path,
-        has_mark=form.has_mark,
-        has_returns=form.has_returns,
-        joins=form.joins,
+    return replace(
+        form,
         exports=tuple(one.line for one in written if one.is_exported),
         unlike=tuple(one.setting.name for one in written if systemd_value(one.written) != one.setting.value),
         filled_in=tuple(

@@ -78,25 +78,19 @@ class Tally:
 
     def merge(self, other: Tally) -> None:
         """Add every count of another tally, which stays as it is."""
-        for outcome, count in other.outcomes.items():
-            self.outcomes[outcome].merge(count)
-        self.extra.merge(other.extra)
-        self.stray.merge(other.stray)
-        self.present_unseen.merge(other.present_unseen)
-        self.closed.merge(other.closed)
-        self.owner_corrected.merge(other.owner_corrected)
+        for count, more in zip(self._counts(), other._counts(), strict=True):
+            count.merge(more)
         self.unreadable_folders += other.unreadable_folders
+
+    def _counts(self) -> tuple[Count, ...]:
+        beside = (self.extra, self.stray, self.present_unseen, self.closed, self.owner_corrected)
+        return (*self.outcomes.values(), *beside)
 
     def taken_back(self) -> Tally:
         """What undoes this when it is merged into a sum."""
         undoing = Tally(unreadable_folders=-self.unreadable_folders)
-        for outcome, count in self.outcomes.items():
-            undoing[outcome].take(count)
-        undoing.extra.take(self.extra)
-        undoing.stray.take(self.stray)
-        undoing.present_unseen.take(self.present_unseen)
-        undoing.closed.take(self.closed)
-        undoing.owner_corrected.take(self.owner_corrected)
+        for count, less in zip(undoing._counts(), self._counts(), strict=True):
+            count.take(less)
         return undoing
 
     @property
