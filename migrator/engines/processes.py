@@ -10,7 +10,6 @@ import ctypes
 import gc
 import multiprocessing
 import os
-import queue
 import signal
 import threading
 import time
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 from migrator.core.cancellation import Flag
 from migrator.core.errors import CannotStart, MustStop
 from migrator.core.outcomes import Finding
+from migrator.engines.threads import UnitQueue
 from migrator.sync.channel import Acknowledgements, Line
 from migrator.sync.messages import Event, Unit, UploadBegan
 
@@ -35,27 +35,8 @@ _CLOSE_SECONDS = 10.0
 _LOOKED_EVERY = 0.1
 _ALLOCATIONS_BEFORE_COLLECTION = 50_000
 
-Work = Callable[["UnitQueue", Line], None]
+Work = Callable[[UnitQueue, Line], None]
 """What a worker does: take units until there are none, and tell events. Opens its own stores."""
-
-
-class UnitQueue:
-    """The worker's end of the queue of units."""
-
-    def __init__(self, units: multiprocessing.Queue[Unit | None]) -> None:
-        self._units = units
-        self._is_over = False
-
-    def take(self, *, wait: bool) -> Unit | None:
-        """Return the next unit; None if there is none yet, and always after the end was put in."""
-        if self._is_over:
-            return None
-        try:
-            unit = self._units.get(block=wait)
-        except queue.Empty:
-            return None
-        self._is_over = unit is None
-        return unit
 
 
 class Processes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import queue
 import threading
 from collections.abc import Callable
@@ -16,11 +17,12 @@ UNITS_AHEAD = 4
 _EVENTS_WAITING = 64
 
 
-class UnitsHere:
-    """The worker's end of a queue of units within one process; `queue` is the other end, None says that there are no more."""
+class UnitQueue:
+    """The worker's end of a queue of units; `queue` is the other end, in which None says that there are no more."""
 
-    def __init__(self) -> None:
-        self.queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
+    def __init__(self, units: multiprocessing.Queue[Unit | None] | None = None) -> None:
+        """`units` is a queue between processes, None for one within this process."""
+        self.queue: multiprocessing.Queue[Unit | None] | queue.SimpleQueue[Unit | None] = units or queue.SimpleQueue()
         self._is_over = False
 
     def take(self, *, wait: bool) -> Unit | None:
@@ -38,8 +40,8 @@ class UnitsHere:
 class Threads:
     """Use as a context manager; leaving it ends the worker."""
 
-    def __init__(self, work: Callable[[UnitsHere, Line], None], *, stopping: Flag) -> None:
-        self._units = UnitsHere()
+    def __init__(self, work: Callable[[UnitQueue, Line], None], *, stopping: Flag) -> None:
+        self._units = UnitQueue()
         self._events: queue.Queue[Event] = queue.Queue(_EVENTS_WAITING)
         self._acknowledgements = Acknowledgements(1)
         self._work = work

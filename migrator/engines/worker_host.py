@@ -16,13 +16,13 @@ from typing import NamedTuple, TypeAlias
 from migrator.core.cancellation import Flag, StopFlag
 from migrator.core.entities import UnfinishedUpload
 from migrator.core.errors import MigratorError
-from migrator.engines.threads import UnitsHere
+from migrator.engines.threads import UnitQueue
 from migrator.sync.channel import Acknowledgements, Line
 from migrator.sync.messages import Event, Learned, ProgressEvent, Survey, Unit, UnitEnded, UploadBegan, UploadEnded
 
 _LOOKED_EVERY = 0.5
 
-Work: TypeAlias = Callable[[Flag, UnitsHere, Line], None]
+Work: TypeAlias = Callable[[Flag, UnitQueue, Line], None]
 """What the worker loop does: take units until there are none, and tell events. Opens its own stores; can be pickled."""
 
 Look: TypeAlias = Callable[[], None]
@@ -88,7 +88,7 @@ class Station:
         self._name = secrets.token_hex(8)
         self._numbers = itertools.count(1)
         self._attempts: dict[int, _Attempt] = {}
-        self._units = UnitsHere()
+        self._units = UnitQueue()
         self._acknowledgements = Acknowledgements(1)
         self._stopping = StopFlag()
         self._line = Line(self._tell, 0, self._acknowledgements, self._stopping)

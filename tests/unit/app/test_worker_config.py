@@ -11,7 +11,7 @@ from migrator.app.worker_config import WorkerConfig, work_by_recipe
 from migrator.config.settings import DiskLocation
 from migrator.core.cancellation import StopFlag
 from migrator.core.errors import CannotStart
-from migrator.engines.threads import UnitsHere
+from migrator.engines.threads import UnitQueue
 from migrator.sync.channel import Acknowledgements, Line
 from migrator.sync.messages import Event, Survey, UnitEnded
 from migrator.transfer.throttle import Throttle
@@ -29,7 +29,7 @@ def test_what_breaks_while_stores_are_opened_ends_each_unit(
         raise error
 
     monkeypatch.setattr(worker_config, "reading", breaks)
-    units, flag, events = UnitsHere(), StopFlag(), list[Event]()
+    units, flag, events = UnitQueue(), StopFlag(), list[Event]()
     for unit in (Survey("a"), Survey("b", number=1), None):
         units.queue.put(unit)
     made = WorkerConfig(source=DISK, target=DISK, refused=frozenset(), run_id="20260101-000000-abcdef")

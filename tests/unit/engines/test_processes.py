@@ -18,7 +18,8 @@ import pytest
 from migrator.core.cancellation import StopFlag
 from migrator.core.errors import MustStop, Unavailable
 from migrator.core.outcomes import Problem
-from migrator.engines.processes import Processes, UnitQueue
+from migrator.engines.processes import Processes
+from migrator.engines.threads import UnitQueue
 from migrator.sync.channel import Line
 from migrator.sync.messages import Event, ProgressEvent, Survey, UnitEnded
 from tests import command, oracle

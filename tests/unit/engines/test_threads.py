@@ -10,7 +10,7 @@ import pytest
 from migrator.core.cancellation import StopFlag
 from migrator.core.entities import UnfinishedUpload
 from migrator.core.errors import Interrupted, MustStop
-from migrator.engines.threads import Threads, UnitsHere
+from migrator.engines.threads import Threads, UnitQueue
 from migrator.sync.channel import Line
 from migrator.sync.coordinator import Coordinator, Totals
 from migrator.sync.messages import Event, Survey, UnitEnded, UploadBegan, UploadEnded
@@ -48,7 +48,7 @@ def until_it_stops(engine: Threads) -> tuple[list[Event], MustStop]:
 
 @pytest.mark.parametrize("error", [ValueError("odd"), SystemExit(3)])
 def test_a_worker_that_breaks_ends_the_run_in_words(error: BaseException) -> None:
-    def breaks(units: UnitsHere, line: Line) -> None:
+    def breaks(units: UnitQueue, line: Line) -> None:
         units.take(wait=True)
         raise error
 
@@ -62,7 +62,7 @@ def test_a_worker_that_breaks_ends_the_run_in_words(error: BaseException) -> Non
 
 
 def test_what_a_worker_told_last_is_taken_before_its_end_is() -> None:
-    def tells(units: UnitsHere, line: Line) -> None:
+    def tells(units: UnitQueue, line: Line) -> None:
         for number in range(3):
             line.tell(UnitEnded(unit=number))
 
@@ -75,7 +75,7 @@ def test_a_ledger_that_breaks_keeps_no_upload_waiting() -> None:
     """Nobody acknowledges anything any more: the worker has to hear of it, or leaving the engine would last for ever."""
     flag, ends = StopFlag(), []
 
-    def works(units: UnitsHere, line: Line) -> None:
+    def works(units: UnitQueue, line: Line) -> None:
         while units.take(wait=True) is not None:
             try:
                 line.began(UPLOAD)

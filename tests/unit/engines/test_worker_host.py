@@ -11,7 +11,7 @@ import pytest
 from migrator.core.cancellation import Flag
 from migrator.core.entities import RawFile, UnfinishedUpload
 from migrator.core.errors import CannotStart, Interrupted
-from migrator.engines.threads import UnitsHere
+from migrator.engines.threads import UnitQueue
 from migrator.engines.worker_host import (
     Abandoned,
     Acknowledge,
@@ -30,7 +30,7 @@ from tests.backends import raw_id
 UPLOAD = UnfinishedUpload("acme", raw_id("a1"), "bucket", "key", "id-1", 8, "stamp", 0.0)
 
 
-def echo(stopping: Flag, units: UnitsHere, line: Line) -> None:
+def echo(stopping: Flag, units: UnitQueue, line: Line) -> None:
     """Tells each unit's organization, and that it ended; begins an upload for the organization "large"."""
     while (unit := units.take(wait=True)) is not None:
         assert isinstance(unit, Survey)
@@ -135,7 +135,7 @@ def test_when_nobody_wants_it_any_more_it_says_nothing_of_outcomes(coordinator: 
 
 
 def test_a_worker_loop_that_is_gone_is_told_by_leaving() -> None:
-    def dies(stopping: Flag, units: UnitsHere, line: Line) -> None:
+    def dies(stopping: Flag, units: UnitQueue, line: Line) -> None:
         units.take(wait=True)
 
     coordinator = Coordinator()
