@@ -12,7 +12,7 @@ from migrator.checks.verify_tracking import Proofs
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.cancellation import Flag, StopFlag
 from migrator.core.entities import FinishedFolder, ProvenShard, Provisional, RawId, Shard, UnfinishedUpload
-from migrator.core.outcomes import Outcome
+from migrator.core.outcomes import Outcome, Result, Step
 from migrator.core.protocols import Sink, Source, Target
 from migrator.sync.channel import Acknowledgements, Line
 from migrator.sync.coordinator import Coordinator, Observer, Totals
@@ -144,6 +144,7 @@ def run_pass(
     sample: VerifySample | None = None,
     proofs: Proofs | None = None,
     lists_target: bool = False,
+    rehearse: Callable[[str, Step], Result] | None = None,
     pick: Callable[[Sequence[Shard]], Shard] = itemgetter(-1),
 ) -> Totals:
     """One run from end to end. Raises what ends it; `totals` then has what was told."""
@@ -162,6 +163,7 @@ def run_pass(
         ages=ages,
         sample=sample,
         tracking=FolderTracker if proofs is None else proofs.track,
+        rehearse=rehearse,
         pick=pick,
     )
     organizations = list(source.organizations(lambda notice: None))

@@ -65,19 +65,7 @@ class Ground:
 
     def roots(self) -> list[Path]:
         """Return the data folders among the ends."""
-        ends = (self.locations.source, self.locations.target)
-        return [end.root for end in ends if isinstance(end, DiskLocation)]
-
-    def is_one_folder(self, raw_file: RawFile) -> bool:
-        """Whether a raw file's index folder is the same one at both ends: a link or a mount leads from one to the other."""
-        roots = self.roots()
-        if len(roots) < 2:
-            return False
-        folder = Path(disk_path_of(raw_file)).parent
-        try:
-            return os.path.samefile(roots[0] / folder, roots[1] / folder)
-        except OSError:
-            return False  # it is gone: reading the raw file says so
+        return roots_of(self.locations)
 
     def buckets(self, only: str | None = None) -> list[tuple[S3Source, str]]:
         """The buckets of both ends, of all organizations or of one; the source's first, each once at its end."""
@@ -115,6 +103,23 @@ class Ground:
             if not may_refuse:
                 raise
             return []
+
+
+def roots_of(locations: Locations) -> list[Path]:
+    """Return the data folders among the ends, the source's first."""
+    return [end.root for end in (locations.source, locations.target) if isinstance(end, DiskLocation)]
+
+
+def is_one_folder(locations: Locations, raw_file: RawFile) -> bool:
+    """Whether a raw file's index folder is the same one at both ends: a link or a mount leads from one to the other."""
+    roots = roots_of(locations)
+    if len(roots) < 2:
+        return False
+    folder = Path(disk_path_of(raw_file)).parent
+    try:
+        return os.path.samefile(roots[0] / folder, roots[1] / folder)
+    except OSError:
+        return False  # it is gone: reading the raw file says so
 
 
 def ground_of(prepared: Prepared, source: Source, target: Source, patience: RetryPolicy) -> Ground:

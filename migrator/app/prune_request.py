@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from migrator.app.bytes_place import BytesPlace
 from migrator.checks.audit.bytes_api import BytesApi
-from migrator.checks.prune import Pruned
+from migrator.checks.prune.tallies import Pruned
 from migrator.core.errors import CannotStart
 from migrator.core.outcomes import Finding, FindingStatus, Problem
 

@@ -10,7 +10,7 @@ from functools import partial
 from migrator.app.options import MOST_JOBS, Options, Prepared
 from migrator.app.store_factory import End, reading, writing
 from migrator.checks.sample import VerifySample
-from migrator.checks.verify import AgainstManifest, Level, Prove, Prover, Proves
+from migrator.checks.verify import BOTH_HASHES, AgainstManifest, Level, Prove, Prover, Proves
 from migrator.checks.verify_tracking import Proofs
 from migrator.config.limits import Limits
 from migrator.config.settings import DiskLocation, Location, S3Location
@@ -190,7 +190,14 @@ def _prover(proving: VerifyConfig, source: Source, target: Source) -> Proves:
     if isinstance(source, ManifestSource):
         return AgainstManifest(source, target, near=near_target)
     near_source = source if isinstance(source, DiskSource) else None
-    return Prover(source, target, proving.level, near_source=near_source, near_target=near_target)
+    return Prover(
+        source,
+        target,
+        proving.level,
+        near_source=near_source,
+        near_target=near_target,
+        hashes=BOTH_HASHES if proving.proofs.sheets is not None else (),
+    )
 
 
 def pass_of(recipe: WorkerConfig, source: Source, target: Source, sink: Sink, stopping: Flag) -> Pass:
@@ -210,6 +217,7 @@ def pass_of(recipe: WorkerConfig, source: Source, target: Source, sink: Sink, st
         spread=recipe.spread,
         parted=recipe.parted,
         denied=recipe.denied,
+        rehearse=sink.result if isinstance(sink, Rehearse) else None,
     )
     proving = recipe.proving
     if proving is None:

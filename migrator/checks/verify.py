@@ -25,11 +25,11 @@ from __future__ import annotations
 import hashlib
 import queue
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from migrator.core.entities import Digests, Entry, RawFile
 from migrator.core.equality import (
@@ -60,6 +60,7 @@ from migrator.transfer.batch_sink import FastLane
 from migrator.transfer.file_copier import FileBoundary, Settled, Stored, refuse_listed
 from migrator.transfer.retry import ROUNDS, RetryPolicy
 
+_HASHING = {"sha256": hashlib.sha256, "md5": hashlib.md5}
 _AT_ONCE_ANSWERS = 512
 _WAIT = 0.05
 _SHORT_WAIT = 0.005
@@ -86,7 +87,7 @@ class Proof(NamedTuple):
     """What was found out of one raw file.
 
     `outcome` is proven, unproven, conflict or missing. `how` says what a proof relies on; `reason` why there is none. `digests` are those
-    of the content, where both ends were read; `entry` is the source as it was when it was read.
+    of the content, where both ends were read, as far as they were wanted; `entry` is the source as it was when it was read.
     """
 
     outcome: Outcome
@@ -101,17 +102,31 @@ class Proof(NamedTuple):
         return self.outcome is Outcome.PROVEN
 
 
-def prove_content(raw_file: RawFile, source: Source, source_entry: Entry, target: Source, target_entry: Entry) -> Proof:
+Hashes = tuple[Literal["sha256", "md5"], ...]
+"""Which digests of a content are wanted. Bytes are compared with bytes in any case: a proof alone needs none."""
+BOTH_HASHES: Hashes = ("sha256", "md5")
+"""As a manifest has them."""
+
+
+def prove_content(
+    raw_file: RawFile,
+    source: Source,
+    source_entry: Entry,
+    target: Source,
+    target_entry: Entry,
+    *,
+    hashes: Hashes = BOTH_HASHES,
+) -> Proof:
     """Read both ends in full, now: proven, or conflict. Raises StoreError; SourceChanged where either end changed meanwhile."""
     if source_entry.size != target_entry.size:
         return Proof(Outcome.CONFLICT, reason=different_size(source_entry, target_entry), entry=source_entry)
     with source.open(raw_file, source_entry) as left, target.open(raw_file, target_entry) as right:
-        sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-        size = size_if_equal(left, right, sha256, md5)
-        if size == left.entry.size:
+        running = [_HASHING[name](usedforsecurity=False) for name in hashes]
+        size = size_if_equal(left, right, *running)
+        if size is not None and size == left.entry.size:
             _refuse_torn(left)
             _refuse_torn(right)
-            digests = Digests(size, sha256.hexdigest(), md5.hexdigest())
+            digests = _digests(size, hashes, [hashing.hexdigest() for hashing in running])
             return Proof(Outcome.PROVEN, ProofKind.BOTH_READ, digests=digests, entry=left.entry)
         refuse_changed(raw_file, source, left)
         refuse_changed(raw_file, target, right)
@@ -159,9 +174,14 @@ def _read_alone(raw_file: RawFile, store: Source, entry: Entry) -> _Alone:
     return _Alone(Digests(size, sha256.hexdigest(), md5.hexdigest()), check.matches() if check is not None else None)
 
 
-def digests_of(data: bytes) -> Digests:
-    """Size and digests of a whole content."""
-    return Digests(len(data), hashlib.sha256(data).hexdigest(), hashlib.md5(data, usedforsecurity=False).hexdigest())
+def digests_of(data: bytes, hashes: Hashes = BOTH_HASHES) -> Digests:
+    """Size of a whole content, and the digests that are wanted; the others are empty."""
+    return _digests(len(data), hashes, [_HASHING[name](data, usedforsecurity=False).hexdigest() for name in hashes])
+
+
+def _digests(size: int, hashes: Hashes, found: Sequence[str]) -> Digests:
+    named = dict(zip(hashes, found, strict=True))
+    return Digests(size, named.get("sha256", ""), named.get("md5", ""))
 
 
 class ReadsWhole(Protocol):
@@ -173,7 +193,10 @@ class ReadsWhole(Protocol):
 
 
 class Prover:
-    """Proves raw files at one level. Used by any thread. `near` are the ends that lie on this machine's disks."""
+    """Proves raw files at one level. Used by any thread. `near` are the ends that lie on this machine's disks.
+
+    `hashes` are the digests that proofs by content are to have.
+    """
 
     def __init__(
         self,
@@ -183,7 +206,9 @@ class Prover:
         *,
         near_source: ReadsWhole | None = None,
         near_target: ReadsWhole | None = None,
+        hashes: Hashes = BOTH_HASHES,
     ) -> None:
+        self.hashes = hashes
         self.source = source
         self.target = target
         self.level = level
@@ -219,7 +244,7 @@ class Prover:
         there, _ = target.read_whole(raw_file, SMALL_UP_TO)
         if here != there:
             return None
-        return Proof(Outcome.PROVEN, ProofKind.BOTH_READ, digests=digests_of(here), entry=read)
+        return Proof(Outcome.PROVEN, ProofKind.BOTH_READ, digests=digests_of(here, self.hashes), entry=read)
 
     def prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
         """Prove, looking again where something changed meanwhile.
@@ -252,16 +277,19 @@ class Prover:
 
     def _prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
         if self.level is Level.CONTENT:
-            return prove_content(raw_file, self.source, source, self.target, target)
+            return self._both_read(raw_file, source, target)
         ours, theirs = source.etag, target.etag
         if share_digest(ours, theirs):
             return Proof(Outcome.PROVEN, ProofKind.SAME_ETAG, entry=source)
         if ours is None and theirs is None:
-            return prove_content(raw_file, self.source, source, self.target, target)
+            return self._both_read(raw_file, source, target)
         proof = self._held_against(raw_file, source, target, reads_source=theirs is not None)
         if proof.outcome is Outcome.UNPROVEN and ours is not None and theirs is not None:
             return self._held_against(raw_file, source, target, reads_source=False)
         return proof
+
+    def _both_read(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
+        return prove_content(raw_file, self.source, source, self.target, target, hashes=self.hashes)
 
     def _held_against(self, raw_file: RawFile, source: Entry, target: Entry, *, reads_source: bool) -> Proof:
         """Read one end and hold it against what the other end's store keeps."""
@@ -281,9 +309,7 @@ class Prover:
         is_digest = promise is None or promise.etag_is_digest
         of_parts = bool(sizes) or (promise is not None and promise.part_size is not None)
         if (promise is not None and promise.check is not None) or (is_digest and (is_plain_md5(kept.etag) or of_parts)):
-            return prove_content(
-                raw_file, self.source, source, self.target, target
-            )  # a digest differs: look whether contents do
+            return self._both_read(raw_file, source, target)  # a digest differs: look whether contents do
         return Proof(Outcome.UNPROVEN, reason=NO_DIGEST if is_digest else ENCRYPTED, entry=source)
 
     def _promise(self, keeper: Source, key: tuple[int, str], raw_file: RawFile) -> Promise | None:

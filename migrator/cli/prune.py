@@ -15,7 +15,7 @@ from migrator.app.prune_request import PruneWish
 from migrator.app.pruning import prune as run_prune
 from migrator.checks.audit.bytes_api import BytesApi
 from migrator.checks.audit.settings import login_of
-from migrator.checks.prune import Pruned
+from migrator.checks.prune.tallies import Pruned
 from migrator.cli.help import command
 from migrator.cli.logs import log_to
 from migrator.cli.options import (

@@ -6,6 +6,7 @@ import multiprocessing
 import queue
 import threading
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from migrator.core.cancellation import Flag
 from migrator.core.outcomes import Finding
@@ -17,15 +18,18 @@ UNITS_AHEAD = 4
 _EVENTS_WAITING = 64
 
 
-class UnitQueue:
+Taken = TypeVar("Taken")
+
+
+class UnitQueue(Generic[Taken]):
     """The worker's end of a queue of units; `queue` is the other end, in which None says that there are no more."""
 
-    def __init__(self, units: multiprocessing.Queue[Unit | None] | None = None) -> None:
+    def __init__(self, units: multiprocessing.Queue[Taken | None] | None = None) -> None:
         """`units` is a queue between processes, None for one within this process."""
-        self.queue: multiprocessing.Queue[Unit | None] | queue.SimpleQueue[Unit | None] = units or queue.SimpleQueue()
+        self.queue: multiprocessing.Queue[Taken | None] | queue.SimpleQueue[Taken | None] = units or queue.SimpleQueue()
         self._is_over = False
 
-    def take(self, *, wait: bool) -> Unit | None:
+    def take(self, *, wait: bool) -> Taken | None:
         """Return the next unit; None if there is none yet, and always after the end was put in."""
         if self._is_over:
             return None
@@ -40,8 +44,8 @@ class UnitQueue:
 class Threads:
     """Use as a context manager; leaving it ends the worker."""
 
-    def __init__(self, work: Callable[[UnitQueue, Line], None], *, stopping: Flag) -> None:
-        self._units = UnitQueue()
+    def __init__(self, work: Callable[[UnitQueue[Unit], Line], None], *, stopping: Flag) -> None:
+        self._units: UnitQueue[Unit] = UnitQueue()
         self._events: queue.Queue[Event] = queue.Queue(_EVENTS_WAITING)
         self._acknowledgements = Acknowledgements(1)
         self._work = work

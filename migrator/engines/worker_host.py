@@ -22,7 +22,7 @@ from migrator.sync.messages import Event, Learned, ProgressEvent, Survey, Unit, 
 
 _LOOKED_EVERY = 0.5
 
-Work: TypeAlias = Callable[[Flag, UnitQueue, Line], None]
+Work: TypeAlias = Callable[[Flag, UnitQueue[Unit], Line], None]
 """What the worker loop does: take units until there are none, and tell events. Opens its own stores; can be pickled."""
 
 Look: TypeAlias = Callable[[], None]
@@ -88,7 +88,7 @@ class Station:
         self._name = secrets.token_hex(8)
         self._numbers = itertools.count(1)
         self._attempts: dict[int, _Attempt] = {}
-        self._units = UnitQueue()
+        self._units: UnitQueue[Unit] = UnitQueue()
         self._acknowledgements = Acknowledgements(1)
         self._stopping = StopFlag()
         self._line = Line(self._tell, 0, self._acknowledgements, self._stopping)

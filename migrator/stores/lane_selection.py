@@ -50,7 +50,7 @@ def proving_lane(prover: Proves, source: Source, target: Source, *, largest_wind
     elif not isinstance(prover, Prover):
         return None
     elif prover.level is Level.CONTENT and _is_read(source) and _is_read(target) and wires[-1] is not None:
-        job = small_reads.ReadBoth(source, target, (wires[0], wires[-1]))
+        job = small_reads.ReadBoth(source, target, (wires[0], wires[-1]), prover.hashes)
     elif prover.level is Level.ETAG and isinstance(target, S3Source) and wires[-1] is not None:
         job = small_reads.LookAtTarget(target, wires[-1], prover)
     else:

@@ -45,11 +45,12 @@ def compare(source: Iterable[Entry], target: Iterable[Entry]) -> Iterator[Pair]:
 
 def verdict_of(pair: Pair) -> Verdict:
     """How the pair compares by size alone; equal sizes are no proof of equal content."""
-    if pair.source is None:
+    _, source, target = pair
+    if source is None:
         return Verdict.TARGET_ONLY
-    if pair.target is None:
+    if target is None:
         return Verdict.SOURCE_ONLY
-    return Verdict.SAME_SIZE if pair.source.size == pair.target.size else Verdict.DIFFERS
+    return Verdict.SAME_SIZE if source.size == target.size else Verdict.DIFFERS
 
 
 def ascending(scan: Iterable[Named], role: str) -> Iterator[Named]:

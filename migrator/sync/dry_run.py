@@ -26,7 +26,7 @@ class Rehearse:
 
     def submit(self, ticket: object, organization: str, step: Step) -> None:
         """Decide at once what migrate would do with this step; nothing is read or written but for `can_read`."""
-        self._answers.append(SinkAnswer(ticket, self._result(organization, step)))
+        self._answers.append(SinkAnswer(ticket, self.result(organization, step)))
 
     def answers(self, *, flush: bool) -> Iterator[SinkAnswer]:
         """Yield the answers that wait."""
@@ -40,7 +40,8 @@ class Rehearse:
     def close(self) -> None:
         """Nothing is held."""
 
-    def _result(self, organization: str, step: Step) -> Result:
+    def result(self, organization: str, step: Step) -> Result:
+        """Return what migrate would come to with this step."""
         if step.action is Action.COMPARE:
             return Result(step.source, Outcome.PRESENT)
         if not self._source.can_read(RawFile(organization, step.source.raw_id)):

@@ -27,7 +27,17 @@ def across(bench: Bench) -> list[Section]:
         attempts["loop (signed copies, nothing checked)"] = partial(_loop, bench, server, corpus, copies=True)
         rows = bench.turns.take(attempts)
     note = f"{_about(corpus)} One server, which copies by itself for all but juicefs."
-    return [Section("across", "Bucket to bucket, one SeaweedFS", note, rows)]
+    return [Section("across", "Bucket to bucket, one SeaweedFS", note, rows), *_across_null(bench)]
+
+
+def _across_null(bench: Bench) -> list[Section]:
+    """The same where the server costs next to nothing, so that the clients are what is measured."""
+    corpus = bench.corpora.small(bench.sizes.small)
+    with null_sink(bench.native, {SMALL_BUCKET: corpus.folder}) as server:
+        attempts = {tool.label: partial(_copy, bench, tool, server, server, corpus) for tool in _peers(bench)}
+        rows = bench.turns.take(attempts, server.sink)
+    note = f"{corpus.files:,} files. The sink copies names and digests for all but juicefs."
+    return [Section("across-null", "Bucket to bucket, null sink", note, rows)]
 
 
 def two_servers(bench: Bench) -> list[Section]:

@@ -35,6 +35,7 @@ def _judges() -> dict[str, Callable[[Section], Iterator[Verdict]]]:
         "upload-seaweedfs": lambda section: _against_the_fastest(section, 1.0),
         "download-seaweedfs": lambda section: _against_the_fastest(section, 1.0),
         "across": _across,
+        "across-null": _across_null,
         "two-servers": lambda section: _against_the_fastest(section, 1.25),
         "verify": _verify,
         "verify-etag": _verify_etag,
@@ -60,6 +61,11 @@ def _upload(section: Section) -> Iterator[Verdict]:
 
 def _across(section: Section) -> Iterator[Verdict]:
     yield from _against_each(section, {"s5cmd": 1.0, "rclone": 1.5})
+    yield from _at_most(section, section.row(OURS), section.best("s5cmd"), "CPU a file to s5cmd's", 0.5, _cpu)
+
+
+def _across_null(section: Section) -> Iterator[Verdict]:
+    yield from _against_each(section, {"s5cmd": 2.0})
     yield from _at_most(section, section.row(OURS), section.best("s5cmd"), "CPU a file to s5cmd's", 0.5, _cpu)
 
 

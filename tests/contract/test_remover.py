@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from migrator.checks.prune import Remover
+from migrator.checks.prune.ends import Remover
 from migrator.core.entities import Entry, RawFile, Shard
 from migrator.core.errors import OutOfPatience, SourceChanged, StoreError, Unavailable, Vanished
 from migrator.stores.disk.remover import DiskRemover

@@ -415,6 +415,25 @@ def test_can_read_tells_a_file_that_may_not_be_read(disk: DiskBackend) -> None:
             pass
 
 
+def test_can_read_tells_one_file_from_another_in_a_folder_that_is_scanned(disk: DiskBackend) -> None:
+    """Those with the same owner and mode are asked about once: of each raw file it has to be told what holds for it."""
+    raw_files = fill(disk)
+    closed = raw_files[1::2]
+    for folder in (disk.root, disk.root / "org", *(disk.root / "org").iterdir()):
+        folder.chmod(0o755)
+    for raw_file in closed:
+        disk.path(raw_file).chmod(0)
+    source = disk.source()
+    with as_nobody():
+        told = [
+            RawFile("org", entry.raw_id)
+            for entry in source.scan(Shard("org"), lambda notice: None)
+            if not source.can_read(RawFile("org", entry.raw_id))
+        ]
+        assert told == closed
+        assert [one for one in reversed(raw_files) if not source.can_read(one)] == closed[::-1]
+
+
 def test_describe_names_the_raw_file(backend: Backend) -> None:
     raw_file = RawFile("org", IDS[0])
     told = backend.source().describe(raw_file)

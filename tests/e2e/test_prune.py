@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shlex
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,20 @@ def test_a_kill_leaves_a_mark_that_every_run_reports_and_the_told_command_remove
     assert files(command.run(*removes, env=env).expect(0).json())["deleted"] == ALL
     assert oracle.keys(scene.server.client(), scene.naming.bucket) == []
     assert marks(scene) == []
+
+
+def test_a_worker_that_is_killed_ends_it_with_the_places_free_again(scene: Scene, tmp_path: Path) -> None:
+    words = ("prune", "--json", "--from", scene.data, "--to", scene.bucket, "--confirm", str(ALL))
+    env = {**scene.server.env(), **scene.switched()}
+    with command.start(*words, "--bandwidth", "1kB/s", "--state-dir", tmp_path / "killed", env=env) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        assert process.wait_for(lambda: marks(scene) and children.read_text())
+        os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+        told = process.finish().expect(3).json()
+    assert told["error"]["name"] == "worker-died"
+    assert len(scene.paths()) == ALL
+    assert marks(scene) == []
+    assert files(scene.prune("--confirm", str(ALL)))["deleted"] == ALL
 
 
 @pytest.mark.parametrize("on_s3", [False, pytest.param(True, marks=pytest.mark.slow)])

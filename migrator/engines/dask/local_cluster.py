@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import dask
 from distributed import Scheduler, Security, Worker
 
-from migrator.engines.processes import end_with
+from migrator.engines.forked import end_with
 
 if TYPE_CHECKING:
     Pipe = connection.Connection[Any, Any]

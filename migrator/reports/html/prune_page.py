@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from migrator import __version__
-from migrator.checks.prune import PruneTally
+from migrator.checks.prune.tallies import PruneTally
 from migrator.reports.formatting import duration, files, moment, number, plural, size
 from migrator.reports.html import charts
 from migrator.reports.html.page_data import (

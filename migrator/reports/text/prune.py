@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from migrator.checks.prune import Pruned
+from migrator.checks.prune.tallies import Pruned
 from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Finding
 from migrator.reports.formatting import duration, files, number, placed, plural, shown, size, table

@@ -6,9 +6,10 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
-from migrator.checks.prune import changed
+from migrator.checks.prune.stops import changed
 from migrator.core.entities import INDEX_LENGTH, Entry, RawFile, RawId
 from migrator.core.errors import StoreError
 from migrator.stores.disk.source import FOLDER_FLAGS, DiskSource, entry_of, translate
@@ -19,6 +20,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 class DiskRemover:
     """A data folder from which proven raw files are deleted. `run` tells its mark from another run's."""
+
+    deletes_one_by_one = False
 
     def __init__(self, root: Path, *, run: str) -> None:
         self._source = DiskSource(root)
@@ -31,17 +34,39 @@ class DiskRemover:
         self._source.close()
 
     def remove(self, proven: Sequence[tuple[RawFile, Entry]]) -> Iterator[tuple[RawFile, StoreError | None]]:
-        """Delete each raw file that is still what was proven; ends at the first that is not."""
-        for raw_file, entry in proven:
+        """Delete each raw file that is still what was proven; ends at the first that is not.
+
+        An index folder is opened once for those that follow each other in it.
+        """
+        for (organization, index), group in groupby(
+            proven, key=lambda one: (one[0].organization, one[0].raw_id[:INDEX_LENGTH])
+        ):
+            self._touched.add((organization, index))
+            files = list(group)
             try:
-                with self._opened(raw_file) as folder:
-                    self._refuse_changed(folder, raw_file, entry)
-                    os.unlink(raw_file.raw_id, dir_fd=folder)
+                folder = self._index_folder(files[0][0])
             except StoreError as error:
-                yield raw_file, error
+                yield files[0][0], error
                 return
-            self._touched.add((raw_file.organization, raw_file.raw_id[:INDEX_LENGTH]))
-            yield raw_file, None
+            try:
+                for raw_file, entry in files:
+                    fault = self._delete(folder, raw_file, entry)
+                    yield raw_file, fault
+                    if fault is not None:
+                        return
+            finally:
+                os.close(folder)
+
+    def _delete(self, folder: int, raw_file: RawFile, entry: Entry) -> StoreError | None:
+        """Delete it if it is still what was proven; return what kept it."""
+        try:
+            status = os.stat(raw_file.raw_id, dir_fd=folder, follow_symlinks=False)
+            if entry_of(raw_file.raw_id, status) != entry:
+                return changed(self._source.describe(raw_file))
+            os.unlink(raw_file.raw_id, dir_fd=folder)
+        except OSError as error:
+            return translate(error, self._source.describe(raw_file))
+        return None
 
     def mark(self, raw_file: RawFile) -> tuple[RawFile, Callable[[], None]]:
         """Put an empty file into its index folder; without room, which is why it is pruned, another link to the raw file.
@@ -66,11 +91,12 @@ class DiskRemover:
         return mark, take_away
 
     def remove_empty_folders(self) -> int:
-        """Remove index and organization folders that this run emptied; return how many."""
+        """Remove index and organization folders that deletions since the last call emptied; return how many."""
+        touched, self._touched = self._touched, set()
         removed = 0
-        for organization, index in sorted(self._touched):
+        for organization, index in sorted(touched):
             removed += _removed(self._root / organization / index)
-        for organization in sorted({organization for organization, _ in self._touched}):
+        for organization in sorted({organization for organization, _ in touched}):
             removed += _removed(self._root / organization)
         return removed
 
@@ -81,38 +107,31 @@ class DiskRemover:
         Raises:
             StoreError: If the folder cannot be opened, or the block fails.
         """  # noqa: DOC501 made by translate
+        folder = self._index_folder(raw_file)
         try:
-            with _IndexFolder(self._root, raw_file) as folder:
-                yield folder
+            yield folder
         except OSError as error:
             raise translate(error, self._source.describe(raw_file)) from error
+        finally:
+            os.close(folder)
 
-    def _refuse_changed(self, folder: int, raw_file: RawFile, entry: Entry) -> None:
-        status = os.stat(raw_file.raw_id, dir_fd=folder, follow_symlinks=False)
-        if entry_of(raw_file.raw_id, status) != entry:
-            raise changed(self._source.describe(raw_file))
+    def _index_folder(self, raw_file: RawFile) -> int:
+        """Open a raw file's index folder, below its parents and without following links.
 
-
-class _IndexFolder:
-    """A raw file's index folder, opened without following links."""
-
-    def __init__(self, root: Path, raw_file: RawFile) -> None:
-        self._root = root
-        self._raw_file = raw_file
-
-    def __enter__(self) -> int:
-        opened = [os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
+        Raises:
+            StoreError: If it cannot be opened.
+        """  # noqa: DOC501 made by translate
+        opened: list[int] = []
         try:
-            for name in (self._raw_file.organization, self._raw_file.raw_id[:INDEX_LENGTH]):
+            opened.append(os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            for name in (raw_file.organization, raw_file.raw_id[:INDEX_LENGTH]):
                 opened.append(os.open(name, FOLDER_FLAGS, dir_fd=opened[-1]))
-            self._fd = opened.pop()
+            return opened.pop()
+        except OSError as error:
+            raise translate(error, self._source.describe(raw_file)) from error
         finally:
             for fd in opened:
                 os.close(fd)
-        return self._fd
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._fd)
 
 
 def _removed(folder: Path) -> bool:

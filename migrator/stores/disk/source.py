@@ -166,6 +166,7 @@ class DiskSource:
             raise translate(error, str(root)) from error
         self._folders = OpenFolders(self._root_fd, self._open_below)
         self._indexes = IndexFolders()
+        self._scanned: tuple[str, os.stat_result | None, dict[tuple[int, int, int], bool]] = ("", None, {})
 
     def close(self) -> None:
         """Close all folders; calling it twice is harmless."""
@@ -318,7 +319,21 @@ class DiskSource:
         return None
 
     def can_read(self, raw_file: RawFile) -> bool:
-        """Return True if this process's effective user may read the file, by access(2)."""
+        """Return True if this process's effective user may read the file, by access(2).
+
+        Of the raw file that a scan has just yielded, owner and mode are known: in an index folder, the first one with them answers for all
+        that have the same. Asking for each would cost half as much as the scan.
+        """
+        raw_id, status, answers = self._scanned
+        if raw_id != raw_file.raw_id or status is None:
+            return self._may_read(raw_file)
+        kind = status.st_mode, status.st_uid, status.st_gid
+        known = answers.get(kind)
+        if known is None:
+            known = answers[kind] = self._may_read(raw_file)
+        return known
+
+    def _may_read(self, raw_file: RawFile) -> bool:
         return os.access(disk_path_of(raw_file), os.R_OK, dir_fd=self._root_fd, effective_ids=True)
 
     @contextmanager
@@ -380,6 +395,7 @@ class DiskSource:
             except OSError as error:
                 notify(self._unreadable(error, organization, index))
                 return
+            answers: dict[tuple[int, int, int], bool] = {}
             for name in names:
                 if not is_raw_id(name) or name[:INDEX_LENGTH] != index:
                     self._tell_stray(notify, (organization, index, name), fd, organization)
@@ -394,6 +410,7 @@ class DiskSource:
                     notify(self._unreadable(error, organization, index))
                     return
                 if stat.S_ISREG(status.st_mode):
+                    self._scanned = name, status, answers
                     yield entry_of(RawId(name), status)
                 else:
                     self._tell_stray(notify, (organization, index, name), fd, organization)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from migrator.checks.prune import changed
+from migrator.checks.prune.stops import changed
 from migrator.core.entities import Entry, RawFile, RawId
 from migrator.core.equality import is_same_state
 from migrator.core.errors import BucketMissing, StoreError

@@ -51,7 +51,7 @@ def decide(
     `denied`. `own_version` tells the version of a copy that this program made and may replace.
     """
     for pair, known in pairs:
-        source, target = pair.source, pair.target
+        _, source, target = pair
         if source is None:
             if target is not None:
                 yield Extra(target)
@@ -71,8 +71,10 @@ def _decided(
     target, action = pair.target, rules[verdict_of(pair)]
     if action in _BY_LISTINGS:
         return Result(source, *_BY_LISTINGS[action])
+    if target is None:
+        return Step(action, source, None)  # nothing is there that could be replaced
     own = own_version(pair)
-    if action is Action.ACCEPT and target is not None:
+    if action is Action.ACCEPT:
         if own is None and known is Known.NOTHING:
             return Result(source, Outcome.PRESENT, version=target.version)
         action = Action.COMPARE  # it may have changed since it was copied: its size alone does not tell

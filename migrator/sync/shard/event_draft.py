@@ -28,8 +28,9 @@ class EventDraft:
 
     @property
     def is_long(self) -> bool:
-        """Return True if so many names are in it that it must not wait for the next step."""
-        return len(self.event.extra) + len(self.event.problems) >= TOLD_AFTER_RESULTS
+        """Return True if so many results or names are in it that it must not wait for the next step."""
+        names = len(self.event.extra) + len(self.event.problems)
+        return self.results >= TOLD_AFTER_RESULTS or names >= TOLD_AFTER_RESULTS
 
     def take(self) -> ProgressEvent:
         """Return the event, with all that happened since this was last called."""

@@ -11,7 +11,7 @@ from typing import Protocol
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.cancellation import Flag
 from migrator.core.entities import RawId, Shard
-from migrator.core.outcomes import Denial
+from migrator.core.outcomes import Denial, Result, Step
 from migrator.core.protocols import Sink, Source
 from migrator.sync.rules import REFUSE, Rules
 from migrator.sync.shard.tracking import NoTracking, Tracking
@@ -33,7 +33,8 @@ class Pass:
     keeps something of them. `refusal` are the rules for organizations without a valid name at the target. `tells_copied`: name each raw
     file that was copied. `ages`: which raw files of the source count, `sample`: which of those; where any is left out, nothing is extra
     and no folder is finished. `parted`: organizations have buckets of their own; `denied` are those whose buckets refuse. `lists_extra`:
-    each raw file that is only at the target is told by name. `spread`: many workers want their part of each organization.
+    each raw file that is only at the target is told by name. `spread`: many workers want their part of each organization. `rehearse`, of a
+    dry run, says at once what a step would come to, so that none goes to the sink: the way there and back costs as much as the listing.
     """
 
     source: Source
@@ -52,6 +53,7 @@ class Pass:
     lists_extra: bool = False
     parted: bool = False
     denied: Mapping[str, Denial] = field(default_factory=dict)
+    rehearse: Callable[[str, Step], Result] | None = None
     clock_ns: Callable[[], int] = time.time_ns
     pick: Callable[[Sequence[Shard]], Shard] = random.choice  # noqa: S311 which shard is sampled is no secret
 

@@ -12,7 +12,7 @@ from migrator.core.entities import Entry, Pair, RawFile
 from migrator.core.outcomes import Notice, NoticeKind, Outcome, Problem, Result, Step
 from migrator.sync.messages import Assignment, ProgressEvent
 from migrator.sync.shard.deciding import Extra, decide
-from migrator.sync.shard.event_draft import EventDraft
+from migrator.sync.shard.event_draft import TOLD_AFTER_RESULTS, EventDraft
 from migrator.sync.shard.listing import list_both, list_changed_folders, list_given
 from migrator.sync.shard.pass_settings import Pass
 
@@ -51,7 +51,7 @@ class ShardPass:
 
     def _steps(self, pairs: Iterable[Pair]) -> Iterator[Step]:
         """The second generator decides; the third, this one, yields what needs the sink and counts the rest on the way."""
-        whole = self._pass
+        whole, rehearse = self._pass, self._pass.rehearse
         rules = whole.refusal if self.organization in whole.refused else whole.rules
         for decision in decide(
             self._tracker.watch(pairs),
@@ -61,15 +61,22 @@ class ShardPass:
             denied=self._assignment.denied,
         ):
             if isinstance(decision, Step):
-                yield decision
+                if rehearse is None:
+                    yield decision
+                else:
+                    self._count_at_once(rehearse(self.organization, decision))
             elif isinstance(decision, Extra):
                 self._note_extra(decision.entry)
             elif decision.outcome is Outcome.PENDING:
                 self._draft.event.tally[Outcome.PENDING].add(decision.entry.size)
                 self._tracker.left(decision.entry.raw_id)
             else:
-                self.count(decision)
-                self._relieve()
+                self._count_at_once(decision)
+
+    def _count_at_once(self, result: Result) -> None:
+        self.count(result)
+        if self._draft.results >= TOLD_AFTER_RESULTS:
+            self._relieve()
 
     def count(self, result: Result) -> None:
         """Take down how a raw file ended."""

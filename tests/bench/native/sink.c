@@ -2,7 +2,7 @@
 
    sink [--verify] [--tls CERTIFICATE KEY] [--serve FLAT TREE FOLDER]...
    --serve answers FOLDER/org/abc/abc… from disk, as org/abc… in the bucket FLAT and as org/abc/abc… in the bucket TREE. What is uploaded
-   cannot be read back.
+   cannot be read back, nor can a copy by x-amz-copy-source, which is answered with the digest of its source.
    An ETag is the body's MD5: computed where the body has at most 4 KiB, or with --verify; else Content-MD5 is taken at its word, and without
    one the ETag is opaque. So no client pays for a hash that another saves the server. GET /?bench-stats answers the counts. Ends with its parent. */
 #define _GNU_SOURCE
@@ -199,7 +199,7 @@ typedef struct {
     off_t file_at;
     size_t file_left;
     /* the request under way */
-    char method[8], path[PATH_AT_MOST], query[PATH_AT_MOST], range[64], if_match[64], key[PATH_AT_MOST];
+    char method[8], path[PATH_AT_MOST], query[PATH_AT_MOST], range[64], if_match[64], key[PATH_AT_MOST], copied[PATH_AT_MOST], copied_if[64];
     bucket_t *bucket;
     uint64_t body_left, body_size;
     int has_md5, if_none_match, is_hashed;
@@ -506,6 +506,30 @@ static void put_object(conn_t *c) {
     answer(c, 200, extra);
 }
 
+static void copy_object(conn_t *c) {
+    char body[512], date[64], text[64], *name = c->copied + (c->copied[0] == '/'), *slash;
+    decode(c->copied, 0);
+    slash = strchr(name, '/');
+    if (slash) *slash = 0;
+    bucket_t *from = find_bucket(name);
+    object_t *o = from && slash ? find(from, slash + 1) : NULL;
+    if (!o) {
+        refuse(c, 404, "NoSuchKey");
+        return;
+    }
+    if ((c->if_none_match && find(c->bucket, c->key)) || (*c->copied_if && !matches(c->copied_if, o))) {
+        refuse(c, 412, "PreconditionFailed");
+        return;
+    }
+    object_t *made = find_or_add(c->bucket, c->key);
+    made->size = o->size, made->modified = time(NULL), made->parts = o->parts, made->on_disk = 0;
+    memcpy(made->md5, o->md5, 16);
+    stamp(made->modified, date);
+    int n = snprintf(body, sizeof body, "<CopyObjectResult><LastModified>%s</LastModified><ETag>&quot;%s&quot;</ETag></CopyObjectResult>",
+                     date, etag_of(made->parts, made->md5, text));
+    answer_xml(c, 200, body, n);
+}
+
 static void begin_upload(conn_t *c) {
     char body[PATH_AT_MOST + 512];
     upload_t *u = calloc(1, sizeof *u);
@@ -594,6 +618,7 @@ static void on_object(conn_t *c) {
     char value[PATH_AT_MOST];
     const char *m = c->method;
     if (!c->bucket) refuse(c, 404, "NoSuchBucket");
+    else if (!strcmp(m, "PUT") && *c->copied) copy_object(c);
     else if (!strcmp(m, "PUT")) put_object(c);
     else if (!strcmp(m, "GET") && parameter(c->query, "uploadId", value)) list_parts(c, value);
     else if (!strcmp(m, "GET")) get_object(c, 1);
@@ -643,7 +668,7 @@ static int base64(const char *text, uint8_t digest[16]) {
 /* The head is complete; `head` ends with a zero byte. */
 static int begin_request(conn_t *c, char *head) {
     char target[PATH_AT_MOST] = "", *line = strstr(head, "\r\n"), *mark;
-    c->query[0] = c->range[0] = c->if_match[0] = c->method[0] = 0;
+    c->query[0] = c->range[0] = c->if_match[0] = c->copied[0] = c->copied_if[0] = c->method[0] = 0;
     c->has_md5 = c->if_none_match = 0, c->body_left = 0;
     if (sscanf(head, "%7s %4095s", c->method, target) != 2 || target[0] != '/') return 0;
     if ((mark = strchr(target, '?'))) *mark = 0, strcpy(c->query, mark + 1);
@@ -674,6 +699,8 @@ static int begin_request(conn_t *c, char *head) {
             case 't': chunked |= !strcasecmp(name, "transfer-encoding"); break;
             case 'x':
                 if (!strcasecmp(name, "x-amz-decoded-content-length")) decoded = strtoll(value, NULL, 10);
+                else if (!strcasecmp(name, "x-amz-copy-source")) snprintf(c->copied, sizeof c->copied, "%s", value);
+                else if (!strcasecmp(name, "x-amz-copy-source-if-match")) snprintf(c->copied_if, sizeof c->copied_if, "%s", value);
                 break;
             }
         }

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
+import queue
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,26 +18,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import migrator.checks.prune
-from migrator.checks.prune import (
-    BATCH,
-    BATCH_BYTES,
-    Ends,
-    ManifestOfRun,
-    PruneProof,
-    Pruning,
-    ReadSmall,
-    WriteRow,
-    batches,
-)
+from migrator.checks.prune.coordinator import PruneCoordinator
+from migrator.checks.prune.deletion import BATCH, BATCH_BYTES, batches
+from migrator.checks.prune.ends import Ends, ReadSmall, Remover
+from migrator.checks.prune.manifest import ManifestOfRun
+from migrator.checks.prune.messages import Event, Unit
+from migrator.checks.prune.proof import ProofScope
+from migrator.checks.prune.tallies import Pruned
+from migrator.checks.prune.worker import PruneWorker
 from migrator.config.time_filter import ANY_AGE, Ages
-from migrator.core.cancellation import StopFlag
+from migrator.core.cancellation import Flag, StopFlag
 from migrator.core.entities import Digests, Entry, RawFile, RawId, Shard
 from migrator.core.errors import Interrupted, MustStop, StoreError
 from migrator.core.outcomes import Notify
 from migrator.core.protocols import Source
+from migrator.engines.threads import UnitQueue
 from migrator.stores.disk import source as disk
 from migrator.stores.disk.source import DiskSource
+from migrator.sync.manifest import ROWS, SUMS
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule
 from tests.memory_store import MemoryStore
@@ -43,6 +45,8 @@ RAW_FILES = [RawFile("org", raw_id(f"{number:04}")) for number in range(10)]
 
 class Removes:
     """Deletes from a memory store, but for what it is told to fail at."""
+
+    deletes_one_by_one = False
 
     def __init__(self, store: MemoryStore, fails_at: int = -1) -> None:
         self.store, self.fails_at, self.removed = store, fails_at, list[RawFile]()
@@ -93,25 +97,96 @@ def in_one_go(ends: Ends) -> Ends:
     return replace(ends, small_source=reader(ends.source), small_target=reader(ends.target))
 
 
-def proven(ends: Ends, folder: Path) -> tuple[PruneProof, ManifestOfRun]:
-    proving = PruneProof(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+class Here:
+    """One worker in a thread. Units and events are pickled, as on their way to a process."""
+
+    workers = 1
+
+    def __init__(self, manifest: ManifestOfRun | None, scope: ProofScope, halt: Flag) -> None:
+        self._manifest, self._scope, self._halt = manifest, scope, halt
+        self._events: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    @contextmanager
+    def working(self, ends: Ends, remover: Remover) -> Iterator[None]:
+        self._units: UnitQueue[Unit] = UnitQueue()
+        worker = PruneWorker(
+            ends,
+            self._scope,
+            remover=lambda: remover,
+            manifest=self._manifest,
+            samples=True,
+            halt=self._halt,
+            tell=lambda event: self._events.put(pickle.dumps(event)),
+        )
+        thread = threading.Thread(target=worker.run, args=(self._units,))
+        thread.start()
+        try:
+            yield
+        finally:
+            self._units.queue.put(None)
+            thread.join()
+
+    def submit(self, unit: Unit) -> None:
+        self._units.queue.put(pickle.loads(pickle.dumps(unit)))
+
+    def next_event(self, timeout: float) -> Event | None:
+        event: Event = pickle.loads(self._events.get(timeout=20))
+        return event
+
+
+class Run:
+    """A coordinator with a worker."""
+
+    def __init__(
+        self,
+        manifest: ManifestOfRun | None = None,
+        scope: ProofScope | None = None,
+        *,
+        halt: Flag | None = None,
+        told: Callable[[str, int], None] = lambda what, count: None,
+    ) -> None:
+        self.halt, self._manifest = halt or StopFlag(), manifest
+        self.engine = Here(manifest, scope or ProofScope(), self.halt)
+        self.coordinator = PruneCoordinator(
+            self.engine, halt=self.halt, count=lambda what: lambda count: told(what, count)
+        )
+
+    @property
+    def manifest(self) -> ManifestOfRun:
+        assert self._manifest is not None
+        return self._manifest
+
+    @property
+    def pruned(self) -> Pruned:
+        return self.coordinator.pruned
+
+    def prove(self, ends: Ends, *organizations: str) -> Run:
+        with self.engine.working(ends, Removes(MemoryStore())):
+            self.coordinator.prove(organizations or ("org",), self._manifest)
+        return self
+
+    def delete(self, ends: Ends, remover: Remover, *organizations: str, **more: Any) -> None:
+        with self.engine.working(ends, remover):
+            self.coordinator.delete(self.manifest, organizations or ("org",), **more)
+
+
+def new_manifest(folder: Path) -> ManifestOfRun:
     manifest = ManifestOfRun(folder / "manifest")
     manifest.prepare()
-    proving.run(["org"], manifest)
-    return proving, manifest
+    return manifest
 
 
-def prune(ends: Ends, remover: Removes, proving: PruneProof, manifest: ManifestOfRun) -> None:
-    Pruning(ends, remover, proving.pruned, stopping=StopFlag(), told=lambda count: None).run(manifest, ["org"])
+def proven(ends: Ends, folder: Path, *organizations: str) -> Run:
+    return Run(new_manifest(folder)).prove(ends, *organizations)
 
 
 def test_all_that_was_proven_goes(tmp_path: Path) -> None:
     source, _, ends = scene()
-    proving, manifest = proven(ends, tmp_path)
+    run = proven(ends, tmp_path)
     remover = Removes(source)
-    prune(ends, remover, proving, manifest)
+    run.delete(ends, remover)
     assert remover.removed == RAW_FILES
-    assert proving.pruned.overall().deleted.files == len(RAW_FILES)
+    assert run.pruned.overall().deleted.files == len(RAW_FILES)
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -126,15 +201,14 @@ def test_what_is_not_the_same_is_kept_and_told_why(at_once: bool) -> None:
     ends = in_one_go(ends) if at_once else ends
     if at_once:
         ends = replace(ends, small_target=readable(ends.small_target, but=unreadable))
-    proving = PruneProof(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
-    proving.run(["org"], None)
-    reasons = {problem.raw_id: problem.reason for problem in proving.pruned.problems}
+    run = Run().prove(ends)
+    reasons = {problem.raw_id: problem.reason for problem in run.pruned.problems}
     assert list(reasons) == [raw_file.raw_id for raw_file in (altered, shorter, empty, absent, unreadable)]
     assert "the contents differ" in reasons[altered.raw_id]
     assert "another size" in reasons[shorter.raw_id]
     assert "another size" in reasons[empty.raw_id]
-    assert proving.pruned.overall().deletable.files == len(RAW_FILES) - 5
-    assert proving.pruned.kept_by == {"unproven": 4, "missing": 1}
+    assert run.pruned.overall().deletable.files == len(RAW_FILES) - 5
+    assert run.pruned.kept_by == {"unproven": 4, "missing": 1}
 
 
 def test_what_has_no_date_is_kept_and_counted_where_an_age_was_asked_for() -> None:
@@ -142,10 +216,9 @@ def test_what_has_no_date_is_kept_and_counted_where_an_age_was_asked_for() -> No
     undated = set(RAW_FILES[2:5])
     ends = replace(ends, source=Undated(ends.source, {raw_file.raw_id for raw_file in undated}))
     for ages, went in ((Ages(older_than=4e9), 3), (Ages(newer_than=0.0), 3), (ANY_AGE, 0)):
-        proving = PruneProof(ends, ages=ages, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
-        proving.run(["org"], None)
-        assert proving.pruned.undated == went, ages
-        assert proving.pruned.overall().deletable.files == len(RAW_FILES) - went
+        run = Run(scope=ProofScope(ages=ages)).prove(ends)
+        assert run.pruned.undated == went, ages
+        assert run.pruned.overall().deletable.files == len(RAW_FILES) - went
 
 
 class Undated(FailingStore):
@@ -168,12 +241,9 @@ def test_what_is_refused_is_kept_though_it_is_at_the_target(tmp_path: Path) -> N
     """A name that the target would not take is no name that Bytes reads there."""
     _, target, ends = scene()
     store = FailingStore(target, Schedule())
-    proving = PruneProof(
-        replace(ends, target=store), ages=ANY_AGE, refused=frozenset(["org"]), stopping=StopFlag(), told=lambda n: None
-    )
-    proving.run(["org"], None)
-    assert proving.pruned.kept_by == {"refused": len(RAW_FILES)}
-    assert proving.pruned.overall().deletable.files == 0
+    run = Run(scope=ProofScope(refused=frozenset(["org"]))).prove(replace(ends, target=store))
+    assert run.pruned.kept_by == {"refused": len(RAW_FILES)}
+    assert run.pruned.overall().deletable.files == 0
     assert not store.schedule.calls, "nothing is asked of the target"
 
 
@@ -184,7 +254,7 @@ def test_whatever_changed_after_the_first_proof_ends_it_before_its_batch_goes(
 ) -> None:
     source, target, ends = scene()
     ends = in_one_go(ends) if at_once else ends
-    proving, manifest = proven(ends, tmp_path)
+    run = proven(ends, tmp_path)
     raw_file = RAW_FILES[6]
     for store, name in ((source, "source"), (target, "target")):
         if what in (f"{name} altered", "both altered"):
@@ -194,18 +264,18 @@ def test_whatever_changed_after_the_first_proof_ends_it_before_its_batch_goes(
             store.delete(raw_file)
     remover = Removes(source)
     with pytest.raises(MustStop) as caught:
-        prune(ends, remover, proving, manifest)
+        run.delete(ends, remover)
     assert caught.value.name == "prune-surprise"
     assert remover.removed == []
 
 
 def test_a_deletion_that_fails_ends_it_and_what_went_is_counted(tmp_path: Path) -> None:
     source, _, ends = scene()
-    proving, manifest = proven(ends, tmp_path)
+    run = proven(ends, tmp_path)
     remover = Removes(source, fails_at=4)
     with pytest.raises(MustStop, match="not deleted"):
-        prune(ends, remover, proving, manifest)
-    told = proving.pruned.overall().as_dict(dry_run=False)
+        run.delete(ends, remover)
+    told = run.pruned.overall().as_dict(dry_run=False)
     assert {name: count["files"] for name, count in told.items()} == {
         "discovered": 10,
         "deletable": 10,
@@ -218,11 +288,11 @@ def test_a_deletion_that_fails_ends_it_and_what_went_is_counted(tmp_path: Path) 
 def test_a_target_that_is_the_source_is_found_out_by_the_first(tmp_path: Path) -> None:
     source, _, _ = scene()
     ends = Ends(source=source, target=source, small_source=lambda *_: None, small_target=lambda *_: None)
-    proving, manifest = proven(ends, tmp_path)
+    run = proven(ends, tmp_path)
 
     remover = Removes(source)
     with pytest.raises(MustStop) as caught:
-        prune(ends, remover, proving, manifest)
+        run.delete(ends, remover)
     assert caught.value.name == "same-place"
     assert remover.removed == []
     assert set(source.contents()) == set(RAW_FILES), "and the mark is gone"
@@ -231,7 +301,7 @@ def test_a_target_that_is_the_source_is_found_out_by_the_first(tmp_path: Path) -
 @pytest.mark.parametrize("fails", ["mark", "look", "take away"])
 def test_a_mark_that_fails_ends_it_with_nothing_deleted(fails: str, tmp_path: Path) -> None:
     source, target, ends = scene()
-    proving, manifest = proven(ends, tmp_path)
+    run = proven(ends, tmp_path)
     fault = StoreError("refused", "It was refused.")
 
     class Marks(Removes):
@@ -248,7 +318,7 @@ def test_a_mark_that_fails_ends_it_with_nothing_deleted(fails: str, tmp_path: Pa
         ends = replace(ends, target=FailingStore(target, Schedule({("stat", 1): fault})))
     remover = Marks(source)
     with pytest.raises(MustStop, match="It was refused") as caught:
-        prune(ends, remover, proving, manifest)
+        run.delete(ends, remover)
     assert caught.value.name == "prune-surprise"
     assert remover.removed == []
     assert fails == "take away" or set(source.contents()) == set(RAW_FILES)
@@ -264,27 +334,27 @@ def test_a_stop_while_it_proves_keeps_no_raw_file_for_a_reason_of_its_own(tmp_pa
     """The last raw files of all are under way when it comes: nothing is proven then, and nothing is wrong with them."""
     _, target, ends = scene()
     ends = replace(ends, target=FailingStore(target, Schedule({("open", 8): INTERRUPTED})))
-    proving = PruneProof(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
+    run = Run()
     with pytest.raises(Interrupted):
-        proving.run(["org"], None)
-    assert proving.pruned.problems == []
-    assert proving.pruned.overall().kept.files == 0
+        run.prove(ends)
+    assert run.pruned.problems == []
+    assert run.pruned.overall().kept.files == 0
 
 
 @pytest.mark.parametrize("where", ["stat", "open"])
 def test_a_stop_while_it_proves_again_is_no_surprise(where: str, tmp_path: Path) -> None:
     source, target, ends = scene()
-    proving, manifest = proven(ends, tmp_path)
+    run = proven(ends, tmp_path)
     ends = replace(ends, target=FailingStore(target, Schedule({(where, 5): INTERRUPTED})))
     remover = Removes(source)
     with pytest.raises(Interrupted):
-        prune(ends, remover, proving, manifest)
+        run.delete(ends, remover)
     assert remover.removed == []
 
 
 def test_what_a_remover_raises_ends_it_and_what_went_is_counted(tmp_path: Path) -> None:
     source, _, ends = scene()
-    proving, manifest = proven(ends, tmp_path)
+    run = proven(ends, tmp_path)
 
     class Raises(Removes):
         def remove(self, proven: Sequence[tuple[RawFile, Entry]]) -> Iterator[tuple[RawFile, StoreError | None]]:
@@ -292,47 +362,45 @@ def test_what_a_remover_raises_ends_it_and_what_went_is_counted(tmp_path: Path) 
             raise StoreError("refused", "It was refused.")
 
     with pytest.raises(MustStop, match="It was refused") as caught:
-        prune(ends, Raises(source), proving, manifest)
+        run.delete(ends, Raises(source))
     assert caught.value.name == "prune-surprise"
-    assert proving.pruned.overall().deleted.files == 3
+    assert run.pruned.overall().deleted.files == 3
 
 
 def test_a_stop_between_batches_leaves_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migrator.checks.prune, "BATCH", 4)
+    monkeypatch.setattr("migrator.checks.prune.coordinator.BATCH", 4)
     source, _, ends = scene()
-    proving, manifest = proven(ends, tmp_path)
-    remover, stopping = Removes(source), StopFlag()
 
-    def told(count: int) -> None:
-        assert count == 4
-        stopping.set()
+    def told(what: str, count: int) -> None:
+        if what == "deleted":
+            assert count == 4
+            run.halt.set()
 
-    Pruning(ends, remover, proving.pruned, stopping=stopping, told=told).run(manifest, ["org"])
+    run = Run(new_manifest(tmp_path), told=told).prove(ends)
+    remover = Removes(source)
+    run.delete(ends, remover)
     assert remover.removed == RAW_FILES[:4]
-    assert proving.pruned.overall().deleted.files == 4
+    assert run.pruned.overall().deleted.files == 4
 
 
 def test_a_stop_while_it_lists_ends_the_proof(tmp_path: Path) -> None:
     _, _, ends = scene()
     stopping = StopFlag()
     stopping.set()
-    proving = PruneProof(ends, ages=ANY_AGE, refused=frozenset(), stopping=stopping, told=lambda count: None)
+    run = Run(halt=stopping)
     with pytest.raises(Interrupted):
-        proving.run(["org"], None)
-    assert proving.pruned.overall().discovered.files == 0
+        run.prove(ends)
+    assert run.pruned.overall().discovered.files == 0
 
 
 def test_each_organization_is_tried_and_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One of them may be one place under two names, and the others not."""
-    monkeypatch.setattr(migrator.checks.prune, "BATCH", 4)
+    monkeypatch.setattr("migrator.checks.prune.coordinator.BATCH", 4)
     source, target, ends = scene()
     for raw_file in RAW_FILES:
         for store in (source, target):
             store.save(RawFile("other", raw_file.raw_id), b"x")
-    proving = PruneProof(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
-    manifest = ManifestOfRun(tmp_path / "manifest")
-    manifest.prepare()
-    proving.run(["org", "other"], manifest)
+    run = proven(ends, tmp_path, "org", "other")
     seen: list[tuple[str, int]] = []
 
     class Marks(Removes):
@@ -343,8 +411,7 @@ def test_each_organization_is_tried_and_only_once(tmp_path: Path, monkeypatch: p
     settled: list[int] = []
     remover = Marks(source)
     ends = replace(ends, settle=lambda: settled.append(len(remover.removed)))
-    pruning = Pruning(ends, remover, proving.pruned, stopping=StopFlag(), told=lambda count: None)
-    pruning.run(manifest, ["org", "other"])
+    run.delete(ends, remover, "org", "other")
     assert seen == [("org", 0), ("other", 10)]
     assert settled == [0, 4, 8, 10, 14, 18], "before each batch"
     assert source.contents() == {}
@@ -356,23 +423,23 @@ def test_each_organization_is_tried_and_only_once(tmp_path: Path, monkeypatch: p
 def test_the_target_is_brought_to_its_medium_before_anything_goes(tmp_path: Path) -> None:
     """Another tool may have written it a second ago: reading shows what is in memory."""
     source, _, ends = scene()
-    proving, manifest = proven(ends, tmp_path)
+    run = proven(ends, tmp_path)
     remover = Removes(source)
     seen: list[int] = []
-    prune(replace(ends, settle=lambda: seen.append(len(remover.removed))), remover, proving, manifest)
+    run.delete(replace(ends, settle=lambda: seen.append(len(remover.removed))), remover)
     assert seen == [0]
 
 
 def test_a_target_that_cannot_be_brought_to_its_medium_ends_it(tmp_path: Path) -> None:
     source, _, ends = scene()
-    proving, manifest = proven(ends, tmp_path)
+    run = proven(ends, tmp_path)
 
     def fails() -> None:
         raise StoreError("unreadable", "The disk fails.")
 
     remover = Removes(source)
     with pytest.raises(MustStop, match="The disk fails") as caught:
-        prune(replace(ends, settle=fails), remover, proving, manifest)
+        run.delete(replace(ends, settle=fails), remover)
     assert caught.value.name == "prune-surprise"
     assert remover.removed == []
 
@@ -414,13 +481,12 @@ def test_small_ones_come_in_batches_of_so_many() -> None:
 
 
 def test_only_so_many_problems_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(migrator.checks.prune, "PROBLEMS_SHOWN", 3)
+    monkeypatch.setattr("migrator.checks.prune.tallies.PROBLEMS_SHOWN", 3)
     _, target, ends = scene()
     for raw_file in RAW_FILES:
         target.delete(raw_file)
-    proving = PruneProof(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
-    proving.run(["org"], None)
-    assert (len(proving.pruned.problems), proving.pruned.problems_total) == (3, len(RAW_FILES))
+    run = Run().prove(ends)
+    assert (len(run.pruned.problems), run.pruned.problems_total) == (3, len(RAW_FILES))
 
 
 # --- the manifest ----------------------------------------------------------------------------------------------------
@@ -431,42 +497,14 @@ def test_a_disk_that_is_full_at_the_end_of_a_manifest_is_told_as_that(
     call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, _, ends = scene()
-    proving = PruneProof(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
-    manifest = ManifestOfRun(tmp_path / "manifest")
-    manifest.prepare()
+    run = Run(new_manifest(tmp_path))
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, call, full)
     with pytest.raises(MustStop, match="No space left") as caught:
-        proving.run(["org"], manifest)
-    assert caught.value.name == "manifest-unwritable"
-
-
-def test_a_device_without_room_for_a_manifest_is_told_as_that(tmp_path: Path) -> None:
-    """Rows are in memory up to the end: only flushing finds out."""
-    _, _, ends = scene()
-    proving = PruneProof(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
-
-    class Full(ManifestOfRun):
-        def of(self, organization: str) -> Any:
-            writing = super().of(organization)
-            entered = writing.__enter__
-
-            def enter(_: object = None) -> WriteRow:
-                write = entered()
-                os.dup2(os.open("/dev/full", os.O_WRONLY), writing._files[1].fileno())
-                return write
-
-            monkey = type("Full", (type(writing),), {"__enter__": enter})
-            writing.__class__ = monkey
-            return writing
-
-    manifest = Full(tmp_path / "manifest")
-    manifest.prepare()
-    with pytest.raises(MustStop, match="No space left") as caught:
-        proving.run(["org"], manifest)
+        run.prove(ends)
     assert caught.value.name == "manifest-unwritable"
 
 
@@ -475,16 +513,14 @@ def test_what_ended_a_proof_is_told_and_not_that_its_manifest_has_no_room_either
 ) -> None:
     _, target, ends = scene()
     ends = replace(ends, target=FailingStore(target, Schedule({("open", 8): INTERRUPTED})))
-    proving = PruneProof(ends, ages=ANY_AGE, refused=frozenset(), stopping=StopFlag(), told=lambda count: None)
-    manifest = ManifestOfRun(tmp_path / "manifest")
-    manifest.prepare()
+    run = Run(new_manifest(tmp_path))
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(Interrupted):
-        proving.run(["org"], manifest)
+        run.prove(ends)
 
 
 def test_a_manifest_is_durable_with_its_names_before_anything_goes(
@@ -500,24 +536,25 @@ def test_a_manifest_is_durable_with_its_names_before_anything_goes(
         fsync(fd)
 
     monkeypatch.setattr(os, "fsync", remember)
-    _, manifest = proven(ends, tmp_path)
-    folder = str(manifest.folder)
-    assert {f"{folder}/org.sha256", f"{folder}/org.ndjson", folder, str(tmp_path)} <= set(synced)
-    assert synced.index(folder) > synced.index(f"{folder}/org.ndjson")
+    folder = str(proven(ends, tmp_path).manifest.folder)
+    parts = [f"{folder}/.org{kind}.part" for kind in (SUMS, ROWS)]
+    assert {*parts, folder, str(tmp_path)} <= set(synced)
+    assert synced[-1] == folder
+    assert synced.index(parts[-1]) == len(synced) - 2
 
 
 @pytest.mark.parametrize("what", ["gone", "cut", "no JSON", "no text"])
 def test_a_manifest_that_cannot_be_read_any_more_ends_it(what: str, tmp_path: Path) -> None:
     source, _, ends = scene()
-    proving, manifest = proven(ends, tmp_path)
-    path = manifest.folder / "org.ndjson"
+    run = proven(ends, tmp_path)
+    path = run.manifest.folder / "org.ndjson"
     if what == "gone":
         path.unlink()
     else:
         path.write_bytes({"cut": path.read_bytes()[:50], "no JSON": b"[]\n", "no text": b"\xff\n"}[what])
     remover = Removes(source)
     with pytest.raises(MustStop, match=r"org\.ndjson cannot be read any more") as caught:
-        prune(ends, remover, proving, manifest)
+        run.delete(ends, remover)
     assert caught.value.name == "prune-surprise"
     assert remover.removed == []
 
@@ -526,7 +563,7 @@ def test_a_manifest_is_for_this_user_alone_and_never_over_another(tmp_path: Path
     before = os.umask(0)
     try:
         _, _, ends = scene()
-        _, manifest = proven(ends, tmp_path)
+        manifest = proven(ends, tmp_path).manifest
     finally:
         os.umask(before)
     assert manifest.folder.stat().st_mode & 0o777 == 0o700
@@ -535,8 +572,6 @@ def test_a_manifest_is_for_this_user_alone_and_never_over_another(tmp_path: Path
     with pytest.raises(MustStop) as caught:
         manifest.prepare()
     assert caught.value.name == "manifest-unwritable"
-    with pytest.raises(MustStop), manifest.of("org"):
-        pass
     assert (manifest.folder / "org.ndjson").read_bytes() == kept
 
 
@@ -546,9 +581,9 @@ def test_a_manifest_is_for_this_user_alone_and_never_over_another(tmp_path: Path
 def test_each_folder_that_could_be_mounted_is_tried_and_each_batch_is_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("migrator.checks.prune.BATCH", 4)
+    monkeypatch.setattr("migrator.checks.prune.coordinator.BATCH", 4)
     source, _, ends = scene()
-    proving, manifest = proven(ends, tmp_path)
+    run = proven(ends, tmp_path)
     marked: list[str] = []
     held: list[int] = []
 
@@ -559,10 +594,8 @@ def test_each_folder_that_could_be_mounted_is_tried_and_each_batch_is_held(
 
     remover = Marks(source)
     in_pairs = {name: str(number // 2) for number, name in enumerate(RAW_FILES)}
-    ends = replace(
-        ends, folder_of=in_pairs.__getitem__, still_held=lambda organization: held.append(len(remover.removed))
-    )
-    prune(ends, remover, proving, manifest)
+    ends = replace(ends, folder_of=in_pairs.__getitem__)
+    run.delete(ends, remover, still_held=lambda organization: held.append(len(remover.removed)))
     assert marked == [f"{number:04}" for number in (0, 2, 4, 6, 8)]
     assert held == [0, 4, 8]
 
@@ -577,27 +610,28 @@ def test_a_folder_that_is_both_ends_is_found_before_anything_is_proven_of_it(tmp
 
 def test_a_place_that_is_not_held_any_more_ends_it(tmp_path: Path) -> None:
     source, _, ends = scene()
-    proving, manifest = proven(ends, tmp_path)
+    run = proven(ends, tmp_path)
 
     def lost(organization: str) -> None:
         raise MustStop("mark-lost", "The mark is gone.")
 
     remover = Removes(source)
     with pytest.raises(MustStop) as caught:
-        prune(replace(ends, still_held=lost), remover, proving, manifest)
+        run.delete(ends, remover, still_held=lost)
     assert caught.value.name == "mark-lost"
     assert remover.removed == []
 
 
 def test_a_place_that_bytes_reads_under_another_name_is_found_by_the_mark(tmp_path: Path) -> None:
     source, target, ends = scene()
-    proving, manifest = proven(ends, tmp_path)
+    run = proven(ends, tmp_path)
     remover = Removes(source)
     with pytest.raises(MustStop, match="a proxy") as caught:
-        prune(replace(ends, read_by_bytes=(("a proxy", source),)), remover, proving, manifest)
+        run.delete(replace(ends, read_by_bytes=(("a proxy", source),)), remover)
     assert caught.value.name == "bytes-reads-the-source"
     assert remover.removed == []
-    prune(replace(ends, read_by_bytes=(("another", target),)), remover, proving, manifest)
+    run = proven(ends, tmp_path / "again")
+    run.delete(replace(ends, read_by_bytes=(("another", target),)), remover)
     assert len(remover.removed) == len(RAW_FILES)
 
 
@@ -622,19 +656,18 @@ class AsksNobody:
 def test_bytes_is_asked_once_after_the_first_ones_or_all_if_fewer(
     first: int, stops: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("migrator.checks.prune.BATCH", 4)
-    monkeypatch.setattr("migrator.checks.prune.FIRST", first)
+    monkeypatch.setattr("migrator.checks.prune.coordinator.BATCH", 4)
+    monkeypatch.setattr("migrator.checks.prune.coordinator.FIRST", first)
     source, _, ends = scene()
-    proving, manifest = proven(ends, tmp_path)
+    run = proven(ends, tmp_path)
     remover = Removes(source)
     asks = AsksNobody(frozenset(RAW_FILES[:1]) if stops else frozenset())
     asks.removed = remover.removed
-    pruning = Pruning(ends, remover, proving.pruned, stopping=StopFlag(), told=lambda count: None, asks=asks)
     if stops:
         with pytest.raises(MustStop, match="not answered"):
-            pruning.run(manifest, ["org"])
+            run.delete(ends, remover, asks=asks)
     else:
-        pruning.run(manifest, ["org"])
+        run.delete(ends, remover, asks=asks)
     asked_at = min(first, len(RAW_FILES))
     assert asks.asked == [(asked_at, RAW_FILES[:asked_at])]
     assert len(remover.removed) == (asked_at if stops else len(RAW_FILES))

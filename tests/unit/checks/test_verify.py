@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.checks.verify import Level, Proof, Prove, Prover, prove_content
+from migrator.checks.verify import Hashes, Level, Proof, Prove, Prover, digests_of, prove_content
 from migrator.core.entities import Digests, Entry, RawFile
 from migrator.core.equality import ProofKind, etag_of_parts, same_content
 from migrator.core.errors import (
@@ -117,6 +117,22 @@ def test_a_proof_by_content_has_the_digests_and_the_state_that_was_read() -> Non
     assert proof.is_proven
     assert proof.digests == Digests(3, hashlib.sha256(b"abc").hexdigest(), hashlib.md5(b"abc").hexdigest())
     assert proof.entry == entry_at(here)
+
+
+@pytest.mark.parametrize("hashes", [(), ("sha256",), ("sha256", "md5")])
+def test_a_proof_has_the_digests_that_are_wanted_and_no_others(hashes: Hashes) -> None:
+    here, there = stores(b"abc", b"abc")
+    found = {name: hashlib.new(name, b"abc").hexdigest() if name in hashes else "" for name in ("sha256", "md5")}
+    proof = Prover(here, there, Level.CONTENT, hashes=hashes).prove(ONE, entry_at(here), entry_at(there))
+    assert proof.is_proven
+    assert proof.digests == Digests(3, **found) == digests_of(b"abc", hashes)
+
+
+@pytest.mark.parametrize("hashes", [(), ("sha256",)])
+def test_contents_are_compared_whichever_digests_are_wanted(hashes: Hashes) -> None:
+    here, there = stores(b"abc", b"abd")
+    proof = Prover(here, there, Level.CONTENT, hashes=hashes).prove(ONE, entry_at(here), entry_at(there))
+    assert proof.outcome is Outcome.CONFLICT
 
 
 def test_a_conflict_tells_both_contents_and_the_end_that_is_damaged() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from migrator.checks.prune import ASKED, FIRST
+from migrator.checks.prune.coordinator import FIRST
+from migrator.checks.prune.worker import ASKED
 from migrator.cli.main import main
 from tests import corpus, oracle
 from tests.running_bytes import PASSWORD, RunningBytes, running_bytes

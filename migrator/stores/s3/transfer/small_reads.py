@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from migrator.checks.verify import Proof, Proves, digests_of, result_of
+from migrator.checks.verify import Hashes, Proof, Proves, digests_of, result_of
 from migrator.core.entities import Entry, RawFile
 from migrator.core.equality import ProofKind, has_sha256, is_other_state, is_same_state
 from migrator.core.errors import SourceChanged
@@ -25,12 +25,17 @@ class ReadBoth:
     """Reads both ends in full and compares them; at least one is on S3. An entry without ETag is read as it is now."""
 
     def __init__(
-        self, source: DiskSource | S3Source, target: DiskSource | S3Source, wires: tuple[CurlClient, CurlClient]
+        self,
+        source: DiskSource | S3Source,
+        target: DiskSource | S3Source,
+        wires: tuple[CurlClient, CurlClient],
+        hashes: Hashes,
     ) -> None:
-        """`wires` are the ends', in order; that of a disk is not used."""
+        """`wires` are the ends', in order; that of a disk is not used. `hashes` are the digests that proofs are to have."""
         self._source = source
         self._target = target
         self._from, self._to = wires
+        self._hashes = hashes
 
     def takes(self, step: Step) -> bool:
         """Return True for a small raw file of the same size at both ends."""
@@ -50,14 +55,26 @@ class ReadBoth:
         if isinstance(self._target, S3Source):
             return self._read_target(raw_file, step, answer.body, entry) or step
         content, _ = self._target.read_whole(raw_file, SMALL_UP_TO)
-        return _compared(step, answer.body, entry, content)
+        return self._compared(step, answer.body, entry, content)
 
     def _read_target(self, raw_file: RawFile, step: Step, content: bytes, entry: Entry) -> ObjectRequest | None:
         """Ask for the target's content, holding the source's; it is declined where the target is no S3."""
         if step.target is None or not isinstance(self._target, S3Source):
             return None
-        finish = partial(_compared_with_answer, step, step.target, content, entry)
+        finish = partial(self._compared_with_answer, step, step.target, content, entry)
         return get(self._to, self._target.place(raw_file), step.target, finish, held=len(content))
+
+    def _compared_with_answer(
+        self, step: Step, listed: Entry, content: bytes, entry: Entry, answer: HttpResponse
+    ) -> Ended:
+        _as_answered(listed, answer)
+        return self._compared(step, content, entry, answer.body)
+
+    def _compared(self, step: Step, here: bytes, entry: Entry, there: bytes) -> Ended:
+        if here != there or len(here) != step.source.size:
+            return step
+        proof = Proof(Outcome.PROVEN, ProofKind.BOTH_READ, digests=digests_of(here, self._hashes), entry=entry)
+        return result_of(step.source, proof)
 
 
 class ReadAgainstManifest:
@@ -140,17 +157,6 @@ def _is_as_read(step: Step, answer: HttpResponse) -> Ended:
     size = answer.header("content-length") or ""
     now = Entry(step.source.raw_id, int(size), etag_of(answer)) if size.isdigit() else None
     return Result(step.source, Outcome.PROVEN) if is_same_state(now, step.source) else step
-
-
-def _compared_with_answer(step: Step, listed: Entry, content: bytes, entry: Entry, answer: HttpResponse) -> Ended:
-    _as_answered(listed, answer)
-    return _compared(step, content, entry, answer.body)
-
-
-def _compared(step: Step, here: bytes, entry: Entry, there: bytes) -> Ended:
-    if here != there or len(here) != step.source.size:
-        return step
-    return result_of(step.source, Proof(Outcome.PROVEN, ProofKind.BOTH_READ, digests=digests_of(here), entry=entry))
 
 
 def _is_as_manifest(step: Step, listed: Entry, answer: HttpResponse) -> Ended:

@@ -283,15 +283,16 @@ def test_the_target_is_brought_to_its_medium_before_anything_goes(
 ) -> None:
     """The wiring: it is the target's disk that is synced, while everything is still at the source."""
     one, other = ends
-    synced: list[tuple[str, int]] = []
+    synced = tmp_path / "synced"
 
     def sync(fd: int) -> bool:
-        synced.append((os.readlink(f"/proc/self/fd/{fd}"), len(oracle.disk_paths(one))))
+        with synced.open("a") as told:  # by a worker process
+            told.write(f"{os.readlink(f'/proc/self/fd/{fd}')} {len(oracle.disk_paths(one))}\n")
         return True
 
     monkeypatch.setattr("migrator.stores.disk.source.sync_filesystem", sync)
     assert run_prune(one, other, tmp_path / "state", 40).exit_status == 0
-    assert synced[0] == (str(other), 40)
+    assert synced.read_text().splitlines()[0] == f"{other} 40"
     assert oracle.disk_paths(one) == {}
 
 

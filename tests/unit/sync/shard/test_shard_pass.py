@@ -12,7 +12,7 @@ from migrator.config.time_filter import Ages
 from migrator.core.cancellation import StopFlag
 from migrator.core.entities import Provisional, RawFile, RawId, Shard
 from migrator.core.errors import MustStop, Unavailable
-from migrator.core.outcomes import Notice, NoticeKind, Outcome
+from migrator.core.outcomes import Notice, NoticeKind, Outcome, Step
 from migrator.sync.coordinator import Totals
 from migrator.sync.dry_run import Rehearse
 from migrator.sync.rules import BY_CONTENT, BY_SIZE, PROOF, Rules
@@ -98,6 +98,29 @@ def test_outcomes_of_a_rehearsal_which_writes_nothing(
     assert counts(run_pass(here, watched, sink=Rehearse(here), rules=BY_SIZE)) == expected
     assert there.contents() == before
     assert not watched.schedule.calls.keys() & {"prepare", "store", "replace", "adopt", "publish", "open"}
+    at_once = Rehearse(here).result
+    assert counts(run_pass(here, watched, sink=NoSink(), rehearse=at_once, rules=BY_SIZE)) == expected
+
+
+class NoSink(Rehearse):
+    """For a dry run that decides each step where it is met."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryStore())
+
+    def submit(self, ticket: object, organization: str, step: Step) -> None:
+        raise AssertionError("the way to the sink and back costs as much as the listing")
+
+
+def test_a_long_dry_run_tells_on_its_way_how_far_it_is() -> None:
+    here = MemoryStore()
+    for number in range(2 * TOLD_AFTER_RESULTS + 1):
+        here.save(RawFile("org", raw_id(f"{number:04}")), b"")
+    memory = Remembered()
+    totals = run_pass(here, MemoryStore(), sink=NoSink(), rehearse=Rehearse(here).result, rules=BY_SIZE, memory=memory)
+    assert counts(totals) == {"missing": 2 * TOLD_AFTER_RESULTS + 1}
+    told = [event.tally[Outcome.MISSING].files for event in memory.told if event.tally[Outcome.MISSING].files]
+    assert told == [TOLD_AFTER_RESULTS, TOLD_AFTER_RESULTS, 1]
 
 
 def test_an_organization_without_a_name_is_refused_and_the_others_move() -> None:
