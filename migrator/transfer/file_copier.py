@@ -142,7 +142,7 @@ class FileCopier:
         (self._large if is_large else self._small).submit(self._carry, ticket, raw_file, step)
 
     def carried(self, timeout: float) -> Iterator[Carried]:
-        """What has ended; waits up to `timeout` seconds for the first."""
+        """What has ended; waits up to `timeout` seconds for the first. Raises what is no error, such as a KeyboardInterrupt of a thread."""
         try:
             while self.under_way:
                 carried = self._done.get(timeout=timeout) if timeout else self._done.get_nowait()

@@ -127,7 +127,7 @@ class Dask:
         self._loop.call_soon_threadsafe(self._accept, unit)
 
     def next_event(self, timeout: float) -> Event | None:
-        """Return what a worker told next, None after `timeout` seconds without anything; raise what ended the loop."""
+        """Return what a worker told next, None after `timeout` seconds without anything. Raises MigratorError if that ended the loop."""
         try:
             return self._events.get(timeout=timeout)
         except queue.Empty:

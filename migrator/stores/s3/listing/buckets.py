@@ -41,7 +41,10 @@ def _exists_by_listing(client: S3Client, bucket: str) -> bool:
 
 
 def create_bucket(client: S3Client, bucket: str, region: str | None) -> None:
-    """Make the bucket; fine if it is ours already. `region` is sent as location only where it was set and the server is AWS."""
+    """Make the bucket; fine if it is ours already. Raises StoreError where the server refuses or fails.
+
+    `region` is sent as location only where it was set and the server is AWS.
+    """
     asked: dict[str, Any] = {}
     if region and region != "us-east-1" and client.meta.endpoint_url.endswith(".amazonaws.com"):
         asked["CreateBucketConfiguration"] = {"LocationConstraint": region}
