@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from migrator.app.options import Options, Stopping
 from migrator.config.settings import DiskLocation, Location, Locations, S3Location
@@ -74,10 +74,8 @@ def reading(end: End, patience: RetryPolicy, throttle: Throttle | None = None) -
         store = ManifestSource(end)
     else:
         store = S3Source(end, patience, throttle=throttle)
-    try:
+    with closing(store):
         yield store
-    finally:
-        store.close()
 
 
 @contextmanager
@@ -119,10 +117,8 @@ def writing(
             journal=journal,
             throttle=throttle,
         )
-    try:
+    with closing(store):
         yield store
-    finally:
-        store.close()
 
 
 @contextmanager
@@ -153,12 +149,11 @@ def s3_target(locations: Locations, stopping: Stopping) -> Iterator[S3Target]:
             "uploads-only-on-s3", f"{locations.target} has no multipart uploads.", cure="Name the S3 end with --to."
         )
     patience = RetryPolicy(stopping=stopping.event)
-    store = S3Target(locations.target, patience, abilities=Capabilities(), create_buckets=False)
-    try:
-        with as_refusal():
-            yield store
-    finally:
-        store.close()
+    with (
+        closing(S3Target(locations.target, patience, abilities=Capabilities(), create_buckets=False)) as store,
+        as_refusal(),
+    ):
+        yield store
 
 
 def is_there(location: Location) -> bool:
