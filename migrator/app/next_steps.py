@@ -54,5 +54,7 @@ def _lines(target: Location, *, is_all: bool) -> Iterator[str]:
     for number, (first, *more) in enumerate(steps, 1):
         yield f"  {number}. {first}"
         yield from (f"  {line}" for line in more)
-    yield "  To go back: put the old settings back and restart Bytes; nothing was removed from the source. What Bytes saved at the"
-    yield "  new place meanwhile comes back with the same command, with --from and --to swapped."
+    yield (
+        "  To go back: put the old settings back and restart Bytes; nothing was removed from the source. The same command with --from and"
+        " --to swapped copies back what Bytes saved at the new place meanwhile."
+    )

@@ -38,7 +38,7 @@ _SECTIONS = {
     ),
     "The switch": (
         *("rehearse", "back", "deployment", "service", "namespace", "stop", "start", "settings"),
-        *("max_downtime", "health_timeout"),
+        *("max_downtime", "health_timeout", "new_within"),
     ),
     "Limits": ("jobs", "bandwidth", "max_requests", "max_duration", "patience", "timeout"),
     "Output": (

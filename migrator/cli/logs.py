@@ -21,11 +21,13 @@ from typing import Any
 
 import click
 
+from migrator.cli.output import stderr_columns
 from migrator.core.errors import CannotStart, MigratorError
 from migrator.core.outcomes import Finding, Problem
 from migrator.core.redaction import without_secrets
 from migrator.reports.formatting import moment, plural, shown
 from migrator.reports.text.sentences import WHAT_NEXT
+from migrator.reports.text.wrapping import joined
 from migrator.sync.messages import ProgressEvent
 
 LOG_FILE_BYTES = 50_000_000
@@ -92,8 +94,11 @@ def is_json(given: dict[str, Any]) -> bool:
 
 
 def say(given: dict[str, Any], text: str, **event: object) -> None:
-    """Words for whoever watches, on stderr; as an event where the log is JSON."""
-    to_stderr(json_line("message", message=text.strip(), **event) if is_json(given) else text)
+    """Words for whoever watches, on stderr, wrapped at its width unless they are `Whole`; as an event where the log is JSON."""
+    if is_json(given):
+        to_stderr(json_line("message", message=text.strip(), **event))
+    else:
+        to_stderr(joined([text], stderr_columns()))
 
 
 def to_stderr(text: str, *, newline: bool = True) -> None:

@@ -105,7 +105,7 @@ def ask(prepared: Prepared, options: Options) -> frozenset[tuple[str, str]]:
     with ending_at_once():
         found = announced(prepared, options)
         click.echo(coloured(joined(_question_lines(prepared, found), stderr_columns())), err=True)
-        click.confirm("Go on?", abort=True, err=True)
+        click.confirm("Copy them now?", abort=True, err=True)
     return found.known | as_known(prepared.findings)
 
 

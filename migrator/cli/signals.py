@@ -15,6 +15,7 @@ from typing import Any
 
 from migrator.app.options import Stopping
 from migrator.cli.logs import say
+from migrator.reports.formatting import Whole
 
 DRAIN_SECONDS = 10
 _LOGIN = re.compile(r"(://).*(?=@)|(password\s*=\s*).*", re.DOTALL | re.IGNORECASE)
@@ -41,7 +42,7 @@ def draining(given: dict[str, Any]) -> Iterator[Stopping]:
     try:
         yield stopping
         if stopping.signal:
-            say(given, f"To resume: {same_command()}")
+            say(given, Whole(f"To resume: {same_command()}"))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -64,5 +65,6 @@ def same_command() -> str:
 
 def _give_up(given: dict[str, Any], number: int) -> None:
     """What is under way takes too long; the ledger has the rest."""
-    say(given, f"Stopped with transfers in flight. To resume: {same_command()}")
+    say(given, "Stopped with transfers in flight.")
+    say(given, Whole(f"To resume: {same_command()}"))
     os._exit(128 + number)

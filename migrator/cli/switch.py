@@ -28,6 +28,7 @@ from migrator.cli.options import (
     switch_options,
     transfer_options,
 )
+from migrator.cli.output import stdout_columns
 from migrator.cli.progress import looking, watching
 from migrator.cli.signals import draining
 from migrator.config.limits import seconds_of
@@ -37,6 +38,7 @@ from migrator.reports.html.switch import proposal_as_html, switched_as_html
 from migrator.reports.report_folder import ReportFolder, refuse_within
 from migrator.reports.text.switch import (
     Switched,
+    proposal_as_text,
     proposal_lines,
     rehearsed_as_json,
     rolled_back_lines,
@@ -90,7 +92,7 @@ _ENDS = (
     type=click.IntRange(0, 10_000),
     default=20,
     show_default=True,
-    help="Read so many of the older raw files at both ends, and ask Bytes for them.",
+    help="Read about so many of the older raw files at both ends, as many of each organization, and ask Bytes for them.",
 )
 @option(
     "--new-within",
@@ -167,7 +169,7 @@ def _rehearse(given: dict[str, Any], journal: SwitchJournal, options: Options, s
     proposal = replace(planned.proposal, findings=tuple(found.findings))
     document = rehearsed_as_json(proposal, found.exit_status)
     _write_report(given, planned, proposal_as_html(proposal), document)
-    click.echo(document if given["as_json"] else "\n".join(proposal_lines(proposal)))
+    click.echo(document if given["as_json"] else proposal_as_text(proposal, stdout_columns()))
     return found.exit_status
 
 
@@ -187,7 +189,7 @@ def _switch(given: dict[str, Any], journal: SwitchJournal, options: Options, sto
     for line in proposal_lines(planned.proposal):
         say(given, line)
     if not given["yes"]:
-        click.confirm("Go on?", abort=True, err=True)
+        click.confirm("Switch Bytes now?", abort=True, err=True)
     _write_metrics(given, Story(planned.plan), planned)
     try:
         switched = _carried_out(given, planned, journal, options, stopping)
@@ -198,7 +200,7 @@ def _switch(given: dict[str, Any], journal: SwitchJournal, options: Options, sto
         _write_report(given, planned, switched_as_html(switched), document)
     except MigratorError as error:
         say(given, f"warning: {error}")
-    click.echo(document if given["as_json"] else switched_as_text(switched))
+    click.echo(document if given["as_json"] else switched_as_text(switched, stdout_columns()))
     return switched.exit_status
 
 

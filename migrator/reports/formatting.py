@@ -77,6 +77,11 @@ def moment(at: float | None) -> str | None:
     return datetime.datetime.fromtimestamp(at, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def clock_time(at: float) -> str:
+    """Seconds since the epoch → '2026-01-02 03:04:05 UTC'."""
+    return datetime.datetime.fromtimestamp(at, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
 def table(rows: list[list[str]], *, left: int = 1) -> list[Whole]:
     """Aligned lines: the first `left` columns to the left, the others to the right."""
     widths = [max(columns_of(row[column]) for row in rows) for column in range(len(rows[0]))]

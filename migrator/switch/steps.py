@@ -34,7 +34,9 @@ _START = "Start Bytes, with the settings that it had."
 _BOTH = "Put the old settings back, start Bytes, and copy what it saved at the new place to the old one."
 
 STEPS: dict[SwitchStep, StepText] = {
-    SwitchStep.LOOK: StepText("Look", "Run the checks of `doctor`, with a probe of Bytes' own calls.", _NOTHING),
+    SwitchStep.LOOK: StepText(
+        "Check both ends", "Run the checks of `doctor`, with a probe of Bytes' own calls.", _NOTHING
+    ),
     SwitchStep.COPY: StepText(
         "Copy while Bytes runs",
         "Copy every raw file that is missing at the new place, read a sample at both ends, and list both ends whole.",
@@ -44,12 +46,14 @@ STEPS: dict[SwitchStep, StepText] = {
     SwitchStep.LAST_PASS: StepText("Copy the rest", "Copy what came in since both ends were listed.", _START),
     SwitchStep.VERIFY: StepText("Verify", "Read at both ends what came in last.", _START),
     SwitchStep.SETTINGS: StepText(
-        "Give Bytes the new settings", "Replace the lines in question, with a backup.", _BOTH
+        "Give Bytes the new settings", "Replace these lines of its settings, and keep a backup.", _BOTH
     ),
     SwitchStep.START: StepText("Start Bytes", "Start Bytes with the new settings.", _BOTH),
     SwitchStep.HEALTH: StepText("Wait until Bytes is healthy", "Wait until Bytes answers.", _BOTH),
     SwitchStep.PROVE: StepText(
-        "Try it", "Ask Bytes itself for old raw files and the newest ones; list both ends once more.", _BOTH
+        "Read through Bytes",
+        "Ask Bytes for old raw files, the newest, and one that it saves now; list both ends once more.",
+        _BOTH,
     ),
 }
 WITH_BYTES_STOPPED = (

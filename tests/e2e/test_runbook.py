@@ -49,7 +49,7 @@ def test_every_command_in_it_parses_and_nginx_is_there_where_it_is_needed(
         "Verify",
         "new settings",
         "Start Bytes",
-        "Try it",
+        "Read through Bytes",
     ):
         assert step in text
     assert "The way back" in text

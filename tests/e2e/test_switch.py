@@ -198,7 +198,7 @@ def test_without_a_login_the_plan_says_what_is_not_proven(scene: Scene) -> None:
     lines = [line for line in scene.settings().splitlines() if "BYTES_PASSWORD" not in line]
     scene.env_file.write_text("\n".join(lines) + "\n")
     completed = scene.run(*scene.to_s3()).expect(0)
-    assert "BYTES_PASSWORD is not set" in completed.stderr.partition("Look …")[0]
+    assert "BYTES_PASSWORD is not set" in completed.stderr.partition("Check both ends …")[0]
     scene.assert_all_readable(expected)
 
 

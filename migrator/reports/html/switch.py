@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from migrator import __version__
-from migrator.reports.formatting import duration, moment, shown
+from migrator.reports.formatting import clock_time, duration, shown
 from migrator.reports.text.switch import Switched, SwitchProposal, proposal_lines, switched_as_text
 from migrator.switch.journal import StepTime, Story
 from migrator.switch.steps import STEPS, WITH_BYTES_STOPPED, StepText, SwitchStep
@@ -61,7 +61,7 @@ def _step(step: SwitchStep, text: StepText, time: StepTime | None, *, is_plan: b
         when = "not begun"
     else:
         took = f"took {duration(time.ended - time.began)}" if time.ended is not None else "did not end"
-        when = f"{(moment(time.began) or '').replace('T', ' ').replace('Z', ' UTC')} · {took}"
+        when = f"{clock_time(time.began)} · {took}"
     mark = ' class="down"' if step in WITH_BYTES_STOPPED else ""
     return (
         f'<li class="is-{tone}"><i aria-hidden="true">{sign}</i>'

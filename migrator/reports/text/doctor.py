@@ -54,7 +54,7 @@ def doctor_as_json(report: DoctorReport) -> str:
 
 
 def doctor_as_text(report: DoctorReport, width: int | None = None) -> str:
-    """Return the findings, errors first, wrapped to `width` columns."""
+    """Return the findings, the gravest last, wrapped to `width` columns."""
     return joined(_lines(report), width)
 
 
@@ -77,11 +77,18 @@ def _lines(report: DoctorReport) -> Iterator[str]:
     yield ""
     counts = {status: sum(finding.status is status for finding in report.findings) for status in _ORDER}
     yield (
-        f"{plural(counts[FindingStatus.ERROR], 'error')}, {plural(counts[FindingStatus.WARNING], 'warning')}, "
+        f"{plural(counts[FindingStatus.ERROR], 'error')}{_names_of_errors(report)}, "
+        f"{plural(counts[FindingStatus.WARNING], 'warning')}, "
         f"{counts[FindingStatus.PASS]} passed, in {duration(report.seconds)}."
     )
     if any(one.status is FindingStatus.ERROR and not one.forced for one in report.findings):
-        yield "migrate does not start while there is an error; --force NAME goes on in spite of the one of that name."
+        yield "`migrate` does not start while there is an error. --force NAME makes it start in spite of that one."
+
+
+def _names_of_errors(report: DoctorReport) -> str:
+    """Name them in the last line, for what cures them may have scrolled them away."""
+    names = dict.fromkeys(one.name for one in report.findings if one.status is FindingStatus.ERROR)
+    return f" ({', '.join(names)})" if names else ""
 
 
 def _why_and_cure(finding: Finding) -> Iterator[str]:

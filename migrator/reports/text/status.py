@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from migrator.core.outcomes import Outcome, Problem
 from migrator.ledger.directory import StateFolder, is_running
 from migrator.ledger.ledger import Ledger, ledgers_read
 from migrator.ledger.records import RunRow
-from migrator.reports.formatting import duration, files, number, shown, size
+from migrator.reports.formatting import clock_time, duration, files, number, shown, size
 from migrator.reports.report import SCHEMA
 from migrator.reports.serialization import forced_in
 from migrator.reports.text.sentences import problem_line
@@ -99,8 +98,8 @@ def _run_as_dict(run: RunRow, *, is_running: bool) -> dict[str, object]:
         "run": run.run_id,
         "command": run.command,
         "state": state_of(run, is_running=is_running),
-        "started": _moment(run.started_at),
-        "ended": _moment(run.ended_at) if run.ended_at is not None else None,
+        "started": clock_time(run.started_at),
+        "ended": clock_time(run.ended_at) if run.ended_at is not None else None,
         "exit_status": run.exit_status,
         "totals": _overall(run),
         "expected": _expected(run),
@@ -152,7 +151,7 @@ def _pair_lines(pair: PairStatus) -> Iterator[str]:
     if pair.runs[0].ended_at is None and not pair.is_running:
         yield "  The last run was interrupted. Rerun the same command to resume."
     if pair.forced:
-        yield f"  forced: {', '.join(map(shown, pair.forced))} (bytes-migrator report tells what that leaves open)"
+        yield f"  forced, or not checked: {', '.join(map(shown, pair.forced))} (`bytes-migrator report` says what that leaves open)"
     for kind, count in sorted(pair.problem_counts.items(), key=lambda each: rank(each[0])):
         yield f"  {number(count)} {kind}"
     for problem in pair.problems:
@@ -176,9 +175,7 @@ def _run_line(run: RunRow, *, is_running: bool) -> str:
     discovered = totals.get("discovered", {"files": 0, "bytes": 0})
     seen = f"{files(discovered['files'])}, {size(discovered['bytes'])}"
     state = state_of(run, is_running=is_running)
-    return (
-        f"  {_moment(run.started_at)}  {run.command} {state}{took}: {seen}{': ' if done else ''}{done}  [{run.run_id}]"
-    )
+    return f"  {clock_time(run.started_at)}  {run.command} {state}{took}: {seen}{': ' if done else ''}{done}  [{run.run_id}]"
 
 
 def _left_lines(run: RunRow) -> Iterator[str]:
@@ -203,7 +200,3 @@ def _overall(run: RunRow) -> dict[str, dict[str, int]]:
             sums["files"] += count["files"]
             sums["bytes"] += count["bytes"]
     return overall
-
-
-def _moment(at: float) -> str:
-    return datetime.datetime.fromtimestamp(at, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from migrator.core.outcomes import Finding, Outcome
 from migrator.core.tally import Tally
-from migrator.reports.formatting import duration, files, moment, shown, size
+from migrator.reports.formatting import Whole, clock_time, duration, files, moment, shown, size
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA
 from migrator.reports.text.findings import finding_lines
+from migrator.reports.text.wrapping import joined
 from migrator.switch.journal import Story, SwitchEnd
 from migrator.switch.steps import STEPS, SwitchStep
 
@@ -94,20 +96,24 @@ class Switched:
         return 1 if self.unsure else 0
 
 
+def proposal_as_text(proposal: SwitchProposal, width: int | None = None) -> str:
+    """Return what a rehearsal shows, wrapped to `width` columns."""
+    return joined(proposal_lines(proposal), width)
+
+
 def proposal_lines(proposal: SwitchProposal) -> Iterator[str]:
     """Yield the plan, line by line."""
     missing = proposal.missing[Outcome.MISSING]
     yield f"from      {shown(proposal.source)}"
     yield f"to        {shown(proposal.target)}"
     yield f"Bytes     {proposal.deployment} ({shown(proposal.found)})"
-    yield f"to copy   {files(missing.files)} ({size(missing.bytes)}), while Bytes runs; what comes in meanwhile, at the end"
+    yield f"to copy   {files(missing.files)} ({size(missing.bytes)}), while Bytes runs; what is new by then, while it is stopped"
     yield f"stop      {shown(proposal.stop_command)}"
     yield f"settings  {shown(proposal.settings)}, with a backup in {shown(proposal.backup)}:"
     yield from (f"            {shown(line)}" for line in proposal.diff or ("nothing changes",))
     yield f"start     {shown(proposal.start_command)}"
     yield (
-        f"downtime  about {duration(max(1.0, proposal.downtime_seconds))}, and what Bytes needs to stop and to start: both ends are listed"
-        " before, and once more after"
+        f"downtime  about {duration(max(1.0, proposal.downtime_seconds))}, plus the time that Bytes needs to stop and to start"
     )
     for sentence in proposal.unproven:
         yield f"unproven  {shown(sentence)}"
@@ -115,7 +121,9 @@ def proposal_lines(proposal: SwitchProposal) -> Iterator[str]:
     yield "steps"
     for number, (step, text) in enumerate(STEPS.items(), 1):
         yield f"  {number}. {text.title}: {_does(step, proposal)}"
-    yield "If a step fails after Bytes was stopped, Bytes gets its old settings back and is started. So it is where this program is killed."
+    yield (
+        "If a step fails after Bytes was stopped, or this program is killed then, Bytes gets its old settings back and is started."
+    )
 
 
 def _does(step: SwitchStep, proposal: SwitchProposal) -> str:
@@ -138,9 +146,9 @@ def rehearsed_as_json(proposal: SwitchProposal, exit_status: int) -> str:
     )
 
 
-def switched_as_text(switched: Switched) -> str:
-    """Return what is shown at the end."""
-    return "\n".join(_switched_lines(switched))
+def switched_as_text(switched: Switched, width: int | None = None) -> str:
+    """Return what is shown at the end, wrapped to `width` columns."""
+    return joined(_switched_lines(switched), width)
 
 
 def _switched_lines(switched: Switched) -> Iterator[str]:
@@ -148,19 +156,21 @@ def _switched_lines(switched: Switched) -> Iterator[str]:
     yield f"Bytes is switched to {shown(proposal.target)}."
     yield from story_lines(story)
     yield f"Downtime: {duration(story.downtime_seconds or 0.0)}."
-    yield f"Read at both ends, and equal: {files(switched.newest)} that came in at the end, and {files(switched.sample)} of the others."
+    yield (
+        f"Read at both ends, and equal: {files(switched.newest)} that came in last, and a sample of {files(switched.sample)} from before."
+    )
     if proposal.unproven:
         yield from map(shown, proposal.unproven)
     else:
         yield (
-            f"Given by Bytes itself: {files(switched.proven_old)} from before (of {switched.baseline_asked} that it was asked for before"
-            f" the switch), and {files(switched.proven_newest)} of the newest."
+            f"Read through Bytes itself: {switched.proven_old} of {files(switched.baseline_asked)} of that sample, and"
+            f" {files(switched.proven_newest)} of those that came in last."
         )
     if switched.gave_new is not None:
         yield (
-            "Bytes also gave a raw file that it saved at the new place since its start."
+            "Bytes also returned a raw file that it saved at the new place after its start."
             if switched.gave_new
-            else "Bytes saved nothing at the new place while this waited: have OpenKAT scan something, and open its raw file."
+            else "Bytes saved nothing new while this waited. Have OpenKAT scan something, and open its raw file."
         )
     if switched.late:
         yield (
@@ -173,17 +183,30 @@ def _switched_lines(switched: Switched) -> Iterator[str]:
             f" {shown(switched.unsure)} Run `bytes-migrator migrate --full` with the same locations once more."
         )
     if switched.unknown:
-        yield f"{files(switched.unknown)} of the newest are not in Bytes' database, so Bytes gives them nowhere."
+        yield f"{files(switched.unknown)} of those that came in last are not in Bytes' database, so Bytes returns them at neither place."
     yield f"The settings from before are in {shown(switched.backup)}. They may hold keys: remove them once you need no way back."
     yield "To go back, with what Bytes saves until then: bytes-migrator switch --back"
-    yield "Nothing was removed from the old place. `bytes-migrator prune` does that, after a proof; wait until you trust the new place."
+    yield "Nothing was removed from the old place. Once you trust the new one, delete what is proven to be there:"
+    yield Whole(f"  {_prune_command(switched)}")
+
+
+def _prune_command(switched: Switched) -> str:
+    """Return the command with both ends and Bytes' settings filled in, as far as they were options of the switch."""
+    plan = switched.story.plan
+    ends = [plan.words.get("from"), plan.words.get("to")]
+    given = plan.words.get("env_files") or any((plan.words.get("overrides") or {}).values())
+    settings = switched.proposal.settings
+    if plan.is_back or given or not settings.startswith("/") or not ends[1]:
+        return "bytes-migrator prune --help"
+    words = ["--from", ends[0] or switched.backup, "--to", ends[1], "--env-file", settings]
+    return shown(f"bytes-migrator prune {shlex.join(words)}")
 
 
 def story_lines(story: Story) -> Iterator[str]:
     """Yield each step that began, with its time."""
     for one in story.steps:
         ended = f"took {duration(one.ended - one.began)}" if one.ended is not None else "did not end"
-        yield f"  {moment(one.began)}  {STEPS[one.step].title}: {ended}"
+        yield f"  {clock_time(one.began)}  {STEPS[one.step].title}: {ended}"
 
 
 def unfinished_lines(story: Story) -> Iterator[str]:
@@ -198,7 +221,8 @@ def switch_status_lines(story: Story) -> Iterator[str]:
     """Yield what `status` says of the last switch."""
     yield ""
     yield from rolled_back_lines(story)
-    yield from story_lines(story)
+    if story.end is not SwitchEnd.SWITCHED:
+        yield from story_lines(story)
     if story.downtime_seconds is not None:
         yield f"  downtime: {duration(story.downtime_seconds)}"
 
@@ -208,10 +232,11 @@ def rolled_back_lines(story: Story) -> Iterator[str]:
     what = {
         SwitchEnd.ROLLED_BACK: "was taken back: Bytes has its old settings, and runs",
         SwitchEnd.UNTOUCHED: "ended before Bytes was stopped: nothing was changed",
-        SwitchEnd.SWITCHED: "came to its end",
+        SwitchEnd.SWITCHED: "is finished",
         None: "is unfinished",
     }[story.end]
-    yield f"The switch from {shown(story.plan.source)} to {shown(story.plan.target)} {what}."
+    ended = f" ({clock_time(story.ended_at)})" if story.ended_at is not None else ""
+    yield f"The switch from {shown(story.plan.source)} to {shown(story.plan.target)} {what}{ended}."
     if story.trouble:
         yield f"  why: {shown(story.trouble)}"
 

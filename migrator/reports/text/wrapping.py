@@ -12,8 +12,11 @@ from migrator.reports.formatting import Whole, columns_of
 
 NARROWEST = 40
 """Columns; below that, wrapped text is harder to read than lines that the terminal breaks itself."""
-_LABEL = re.compile(r" *(?:why: +|cure: +|\d+\. |from +|to {2,}|level )?")
-_TO_PASTE = re.compile(r" {5,}(?!why: |cure: )|\s*\$ ")
+_LABEL = re.compile(
+    r" *(?:(?:why|cure|pass|warning|error): +|\d+\. |\d{4}-\d\d-\d\d [0-9:]{8} UTC {2}|[A-Za-z]+(?: [a-z]+)? {2,}|level )?"
+)
+"""What later lines are indented below: a label with its colon, a number, a time, or a word in a column of its own."""
+_TO_PASTE = re.compile(r" {5,}(?! |why: |cure: )|\s*\$ ")
 
 
 def joined(lines: Iterable[str], width: int | None) -> str:

@@ -32,7 +32,7 @@ def at_a_terminal(words: list[str], answer: bytes, tmp_path: Path) -> tuple[int,
     ) as process:
         os.close(theirs)
         shown = b""
-        while b"Go on?" not in shown:
+        while b"Copy them now?" not in shown:
             shown += os.read(own, 4096)
         if answer == b"\x03":
             wait_until_it_reads(process.pid)
