@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,10 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 HEAD = """# Dialects of S3
 
-Servers, proxies and policies differ from AWS S3, and from each other. This page lists what was met and what the program does about it.
-Each line is held by tests in `tests/dialects/`, with libcurl and with boto3 alone. A way around is for the migration only: where Bytes'
-own calls would fail, `doctor` and `migrate` report `bytes-calls`.
+Servers, proxies and policies differ from AWS S3, and from each other: what was met, and **what the program does**. Tests in `tests/dialects/`
+hold each line, with libcurl and with boto3 alone. A way around is for the migration only: where Bytes' own calls would fail, `doctor` and
+`migrate` report `bytes-calls`.
 """
-_COLUMNS = "\n| met at | what is different | what the program does |\n|---|---|---|\n"
 
 
 def page() -> str:
@@ -30,19 +29,36 @@ def page() -> str:
 
 
 def _section(name: str, rows: Any) -> str:
+    """One list for each thing that the program does: where it was met, and what is different there."""
     title = (importlib.import_module(f"tests.dialects.{name}").__doc__ or name).strip().splitlines()[0].rstrip(".")
-    told = (row for row in rows if row.met)
-    merged = groupby(told, key=lambda row: (row.met, row.does, row.says.split()[0]))
-    lines, last = [], ("", "")
-    for (met, does, _), alike in merged:
-        cells = (
-            "the same" if met == last[0] else _cell(met),
-            _cell(together([row.says for row in alike])),
-            "as above" if does == last[1] else _cell(does),
-        )
-        lines.append(f"| {' | '.join(cells)} |\n")
-        last = (met, does)
-    return f"\n## {title}\n{_COLUMNS}{''.join(lines)}"
+    groups: dict[str, dict[str, list[str]]] = {}
+    met = before = ""
+    for row in (row for row in rows if row.met):
+        met = met if row.met == "the same" else " ".join(row.met.split())
+        places = groups.setdefault(" ".join(row.does.split()), {}).setdefault(met, [])
+        says = " ".join(row.says.split())
+        if says.startswith("The same, to"):
+            says = says.replace("The same, to", "Also to") if places else f"{before.rstrip('.')}, {says[10:]}"
+        else:
+            before = says
+        places.append(says)
+    often = [_group(does, places) for does, places in groups.items() if len(places) > 1]
+    once = [f"- {_places(places)[0]} **{does}**\n" for does, places in groups.items() if len(places) == 1]
+    return f"\n## {title}\n\n{''.join(once)}{''.join(often)}"
+
+
+def _group(does: str, places: Mapping[str, Sequence[str]]) -> str:
+    return f"\n**{does}**\n\n" + "".join(f"- {place}\n" for place in _places(places))
+
+
+def _places(places: Mapping[str, Sequence[str]]) -> list[str]:
+    return [f"{met}: {_differences(says)}" for met, says in places.items()]
+
+
+def _differences(texts: Sequence[str]) -> str:
+    """Those that begin alike as one sentence each."""
+    alike = groupby(dict.fromkeys(texts), key=lambda text: text.split()[0])
+    return " ".join(" ".join(together(list(each)).split()) for _, each in alike)
 
 
 def together(texts: Sequence[str]) -> str:
@@ -53,12 +69,11 @@ def together(texts: Sequence[str]) -> str:
     end = next((at for at in range(shortest - begin) if len({words[-1 - at] for words in split}) > 1), shortest - begin)
     if len(split) == 1 or begin + end < 3:
         return " ".join(dict.fromkeys(texts))
-    between = [" ".join(words[begin : len(words) - end]) for words in split]
-    return " ".join([*split[0][:begin], ", ".join(filter(None, between)), *split[0][len(split[0]) - end :]])
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+    between = [" ".join(words[begin : len(words) - end]).rstrip(".") for words in split]
+    return (
+        " ".join([*split[0][:begin], ", ".join(filter(None, between)), *split[0][len(split[0]) - end :]]).rstrip(".")
+        + "."
+    )
 
 
 if __name__ == "__main__":

@@ -17,32 +17,31 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 KINDS = {
-    "SettingsError": "Usage or settings; nothing was done. Exit status 2.",
-    "CannotStart": "Could not start; nothing was moved. Exit status 3.",
-    "MustStop": "Had to stop; rerun to resume. Exit status 3.",
-    "LedgerBusy": "Another run is under way. Exit status 4.",
+    "SettingsError": "Nothing was done. Exit status 2.",
+    "CannotStart": "Nothing was moved. Exit status 3.",
+    "MustStop": "The run stopped; rerun to resume. Exit status 3.",
+    "LedgerBusy": "Another run is in progress. Exit status 4.",
     "Finding": "A finding of `doctor`, `plan` or `migrate`.",
-    "Vanished": "The reason of one raw file.",
-    "Unreadable": "The reason of one raw file or folder.",
-    "SourceChanged": "The reason of one raw file; it is read again by itself.",
-    "NotTheSame": "The reason of one raw file; it is tried again by itself, and never counted as copied.",
-    "AlreadyThere": "The reason of one raw file; nothing was overwritten.",
-    "AccessDenied": "The reason of one raw file, or of the whole run where nothing else succeeds.",
-    "Archived": "The reason of one raw file; the others go on.",
-    "BucketFull": "The reason of a bucket's raw files; the others go on. Stops the run where no other bucket is left.",
-    "BucketMissing": "The reason of one raw file, or of the whole run.",
+    "Vanished": "One raw file.",
+    "Unreadable": "One raw file or folder.",
+    "SourceChanged": "One raw file; it is read again.",
+    "NotTheSame": "One raw file; it is tried again, and not counted as copied.",
+    "AlreadyThere": "One raw file; nothing was overwritten.",
+    "AccessDenied": "One raw file; the whole run if nothing succeeds.",
+    "Archived": "One raw file; the others continue.",
+    "BucketFull": "A bucket's raw files; the others continue. Stops the run if there is no other bucket.",
+    "BucketMissing": "One raw file, or the whole run.",
     "StoreFull": "Stops the run; rerun to resume.",
-    "Interrupted": "The run was asked to stop; the raw file is pending, and the same command goes on.",
-    "Unavailable": "Tried again by itself, until `--patience` ends; then the run stops with 3, and the same command goes on.",
-    "StoreError": "The reason of one raw file, or of the whole run.",
+    "Interrupted": "The run was asked to stop; rerun to resume.",
+    "Unavailable": "Tried again until `--patience` ends. Then the run stops with 3; rerun to resume.",
+    "StoreError": "One raw file, or the whole run.",
     "MigratorError": "Exit status 3.",
 }
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 HEAD = """# Troubleshooting
 
-Each error and finding ends with its name in brackets; `--json` has it as `name`. Find the name below, or run
-`bytes-migrator explain` with it, which needs no network. The texts are the program's own; `‹…›` stands for what differs. For exit statuses,
-read [Recover](guides/recover.md).
+Each error and finding ends with its name in brackets (`name` in `--json`). Find it below, or run `bytes-migrator explain` with it, offline.
+What happened is quoted; the cause and the cure follow. `‹…›` stands for what differs. Exit statuses: [Recover](guides/recover.md).
 """
 GROUPS = (
     ("A finding of doctor, plan or migrate", ("Finding", "")),
@@ -154,7 +153,7 @@ def page(folder: Path) -> str:
         if names
     )
     parts = (
-        f"\n## {title}\n\n{common_kind(title)} An entry for which that is not so says it.\n"
+        f"\n## {title}\n\n{common_kind(title)} Exceptions say so.\n"
         + "".join(_entry(name, entries[name], common_kind(title)) for name in names)
         for title, names in grouped.items()
         if names
@@ -183,15 +182,19 @@ def common_kind(title: str) -> str:
 def _entry(name: str, entries: list[Told], common: str) -> str:
     kinds = [kind for kind in _kinds(entries) if kind != common]
     lines = [f"\n### {name}\n", *(f"{kind}\n" for kind in kinds)]
+    before = ("", "")
     for (why, cure), alike in groupby(sorted(set(entries), key=lambda told: told[3:]), key=lambda told: told[3:]):
         seen = [f"> {_escaped(what)}" for what in sorted({told.what for told in alike})]
-        parts = [*seen, _labelled("Why", why), _labelled("Do", cure)]
-        lines.append("\n>\n".join(part for part in parts if part) + "\n")
+        cause = "" if why == before[0] else _paragraph("", why)
+        lines.append(
+            "\n\n".join(filter(None, [*seen, cause, "" if cure == before[1] else _paragraph("**Do:** ", cure)])) + "\n"
+        )
+        before = (why, cure)
     return "\n".join(lines)
 
 
-def _labelled(label: str, text: str) -> str:
-    return f"> **{label}:** {_escaped(text)}" if text.strip("‹…› ") else ""
+def _paragraph(label: str, text: str) -> str:
+    return f"{label}{_escaped(text)}" if text.strip("‹…› ") else ""
 
 
 def _escaped(text: str) -> str:

@@ -88,8 +88,8 @@ def test_the_reference_names_exactly_the_options_that_exist(name: str) -> None:
     told = _options_in_rows(section)
     [line] = re.findall(r"^\[Shared options\].*", section, re.MULTILINE) or [""]
     named = set(_OPTION.findall(line))
-    if "all [location options]" in line:
-        named |= _options_in_rows(_section("Location options", "###") or "")
+    for anchor in re.findall(r"all \[[^\]]+\]\(#([\w-]+)\)", line):
+        named |= _options_in_rows(_section(anchor.replace("-", " ").capitalize(), "###") or "")
     assert named <= shared, "a shared option is explained where all of them are"
     assert not named & told, "an option is explained once"
     assert told | named == _visible_options(cli.commands[name])
