@@ -15,9 +15,9 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 HEAD = """# Dialects of S3
 
-Servers, proxies and policies differ from AWS S3, and from each other: what was met, and **what the program does**. Tests in `tests/dialects/`
-hold each line, with libcurl and with boto3 alone. A way around is for the migration only: where Bytes' own calls would fail, `doctor` and
-`migrate` report `bytes-calls`.
+Servers, proxies and policies differ from AWS S3, and from each other: what was met, and **what the program does**. Tests in
+`tests/dialects/` hold each line, with libcurl and with boto3 alone. A way around is for the migration only: where Bytes' own
+calls would fail, `doctor` and `migrate` report `bytes-calls`.
 """
 
 

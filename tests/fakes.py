@@ -15,7 +15,7 @@ from typing import BinaryIO
 from migrator.core.entities import Entry, Folder, RawFile, Shard
 from migrator.core.errors import MigratorError, StoreError
 from migrator.core.outcomes import Notice, Notify
-from migrator.core.protocols import Content, Promise, Receipt, Source, Target
+from migrator.core.protocols import Content, Moved, Promise, Receipt, Source, Target, ignore_moved
 from migrator.transfer.measured_content import MeasuredContent
 from migrator.transfer.retry import RetryPolicy
 
@@ -172,9 +172,11 @@ class FailingStore:
     def clear_leftovers(self, source: Source) -> None:
         self._store.clear_leftovers(source)
 
-    def server_side_copy(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
+    def server_side_copy(
+        self, raw_file: RawFile, source: Source, entry: Entry, moved: Moved = ignore_moved
+    ) -> Receipt | None:
         self.schedule.meet("adopt")
-        return self._store.server_side_copy(raw_file, source, entry)
+        return self._store.server_side_copy(raw_file, source, entry, moved)
 
     def store(self, raw_file: RawFile, content: Content) -> Receipt:
         self.schedule.meet("store")

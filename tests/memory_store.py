@@ -16,7 +16,7 @@ from migrator.core.entities import INDEX_LENGTH, Entry, Fingerprint, Folder, Raw
 from migrator.core.errors import AlreadyThere, NotTheSame, SourceChanged, StoreError, Unreadable, Vanished
 from migrator.core.naming import is_organization
 from migrator.core.outcomes import Notice, NoticeKind, Notify
-from migrator.core.protocols import Content, Promise, Receipt, Source
+from migrator.core.protocols import Content, Moved, Promise, Receipt, Source, ignore_moved
 from migrator.stores.unrecognized import is_index, name_reason
 
 _CHUNK = 1 << 20
@@ -226,7 +226,9 @@ class MemoryStore:
     def clear_leftovers(self, source: Source) -> None:
         """What is not published is nowhere."""
 
-    def server_side_copy(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
+    def server_side_copy(
+        self, raw_file: RawFile, source: Source, entry: Entry, moved: Moved = ignore_moved
+    ) -> Receipt | None:
         return None
 
     def store(self, raw_file: RawFile, content: Content) -> MemoryReceipt:

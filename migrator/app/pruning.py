@@ -26,8 +26,8 @@ from migrator.core.outcomes import Finding
 from migrator.doctor.findings import warned
 from migrator.ledger.ledger import Ledger
 from migrator.reports.report import MAX_DURATION, status_when_interrupted
-from migrator.reports.serialization import checks_as_kept
-from migrator.reports.text.prune import PruneReport
+from migrator.reports.serialization import checks_as_kept, lines_as_kept
+from migrator.reports.text.prune import PruneReport, prune_lines
 
 
 def prune(
@@ -58,13 +58,15 @@ def prune(
         )
         run = _Run(run_id, ground, findings, options, wish, stopping, coordinator, manifest)
         error = run.go(stack)
-    return replace(
-        run.report(locations),
-        seconds=time.monotonic() - started,
-        started=time.time() - (time.monotonic() - started),
-        interrupted_by=stopping.signal,
-        error=error,
-    )
+        report = replace(
+            run.report(locations),
+            seconds=time.monotonic() - started,
+            started=time.time() - (time.monotonic() - started),
+            interrupted_by=stopping.signal,
+            error=error,
+        )
+        run.keep(report)
+    return report
 
 
 class _Run:
@@ -86,6 +88,14 @@ class _Run:
         self._coordinator, self._manifest = coordinator, manifest
         self._asks = AsksBytes(wish.api) if wish.api is not None else None
         self.is_dry = True
+        self._ledger: Ledger | None = None
+
+    def keep(self, report: PruneReport) -> None:
+        """Have the ledger keep what the run shows at its end; what it did is kept anyway."""
+        if self._ledger is not None and not self.is_dry:
+            lines = prune_lines(report, self._wish.command)
+            with suppress(MigratorError):
+                self._ledger.save_report(self._run_id, {**checks_as_kept(report.findings), **lines_as_kept(lines)})
 
     def go(self, stack: ExitStack) -> MigratorError | None:
         """Prove and delete; return what ended it once something may be deleted.
@@ -95,7 +105,7 @@ class _Run:
         """
         ledger, check = None, None
         if self._manifest is not None:
-            ledger = stack.enter_context(held_ledger(self._ground.locations, self._options))
+            ledger = self._ledger = stack.enter_context(held_ledger(self._ground.locations, self._options))
             refuse_running(self._ground, self._options)
             check = stack.enter_context(held_to_prune(self._ground, self._run_id, self._wish.command, self._stopping))
             self._manifest.prepare()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from migrator.core.errors import SettingsError
 from migrator.core.outcomes import Problem
+from migrator.ledger.audits import KeptAudit, kept_audit, kept_audits
 from migrator.ledger.directory import StateFolder, is_running
 from migrator.ledger.ledger import Ledger, ledgers_read
 from migrator.ledger.records import RunRow
@@ -15,6 +16,28 @@ from migrator.reports.serialization import report_again
 
 _READ_AT_ONCE = 5_000
 _NAMED = 5
+
+
+def run_of_audit(state: StateFolder, run_id: str | None) -> KeptAudit | None:
+    """Return the audit with this id; without one, the last audit where it began after every run of a ledger.
+
+    Raises:
+        CannotStart: If a ledger cannot be read.
+    """
+    if run_id is not None:
+        return kept_audit(state, run_id)
+    audit = next(kept_audits(state, 1), None)
+    return audit if audit is not None and audit.started >= _last_began(state) else None
+
+
+def _last_began(state: StateFolder) -> float:
+    began = 0.0
+    for path in state.ledgers():
+        ledger = Ledger.open_to_read(path)
+        if ledger is not None:
+            with ledger:
+                began = max([began, *(run.started_at for run in ledger.runs(1))])
+    return began
 
 
 def report_of_run(state: StateFolder, run_id: str | None) -> Report:

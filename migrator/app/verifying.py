@@ -29,8 +29,8 @@ from migrator.core.outcomes import Denial, Finding
 from migrator.core.protocols import Source
 from migrator.doctor.findings import warned
 from migrator.reports.report import ReportRow
-from migrator.reports.serialization import as_kept
-from migrator.reports.text.verify import Expected, Resumed, Verification
+from migrator.reports.serialization import as_kept, lines_as_kept
+from migrator.reports.text.verify import Expected, Resumed, Verification, verification_lines
 from migrator.sync.coordinator import Coordinator, Totals
 from migrator.sync.counter import SourceCounter
 from migrator.sync.manifest import Manifest, ManifestShards
@@ -196,7 +196,7 @@ def _verify(
         report = _report_of(seen, asked, record, totals, found_here, time.monotonic() - started, stopping)
         expected = Expected(ahead.total.files, ahead.is_final) if ahead is not None else None
         report = replace(report, known=known_findings(ledger), expected=expected)
-        record.keep(as_kept(report))
+        record.keep({**as_kept(report), **lines_as_kept(verification_lines(report))})
         record.end(report.exit_status)
     return report
 

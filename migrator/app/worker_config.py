@@ -34,6 +34,7 @@ from migrator.sync.shard.tracking import NoTracking
 from migrator.sync.worker import Units, Worker, unexpected
 from migrator.transfer.batch_sink import BatchSink
 from migrator.transfer.file_copier import FileCopier
+from migrator.transfer.measured_source import MeasuredSource, Meter
 from migrator.transfer.retry import AT_FIRST, RetryPolicy
 from migrator.transfer.throttle import Throttle
 
@@ -154,11 +155,13 @@ def _opened_ends(
         read = stack.enter_context(reading(recipe.target, patience, throttle))
         if recipe.proving is None:
             return read, Rehearse(source), _nothing
-        prover = _prover(recipe.proving, source, read)
+        meter = Meter()
+        prover = _prover(recipe.proving, source, read, meter)
         rests_on_listing = recipe.proving.level is Level.ETAG and not isinstance(recipe.source, Manifest)
         asked = read if rests_on_listing and isinstance(recipe.target, S3Location) else None
         fast = proving_lane(prover, source, read, largest_window=recipe.jobs)
-        prove = Prove(prover, jobs=min(recipe.jobs, MOST_CAREFUL_JOBS), patience=patience, asked=asked, fast=fast)
+        jobs = min(recipe.jobs, MOST_CAREFUL_JOBS)
+        prove = Prove(prover, jobs=jobs, patience=patience, asked=asked, fast=fast, meter=meter)
         stack.callback(prove.close)
         return read, prove, _nothing
     target = stack.enter_context(
@@ -185,14 +188,16 @@ def _nothing() -> None:
     """There is nothing to be done after a pass that wrote nothing."""
 
 
-def _prover(proving: VerifyConfig, source: Source, target: Source) -> Proves:
+def _prover(proving: VerifyConfig, source: Source, target: Source, meter: Meter) -> Proves:
+    """Return what proves single raw files; what it reads of large ones counts for the meter."""
+    measured = MeasuredSource(target, meter)
     near_target = target if isinstance(target, DiskSource) else None
     if isinstance(source, ManifestSource):
-        return AgainstManifest(source, target, near=near_target)
+        return AgainstManifest(source, measured, near=near_target)
     near_source = source if isinstance(source, DiskSource) else None
     return Prover(
-        source,
-        target,
+        MeasuredSource(source, meter),
+        measured,
         proving.level,
         near_source=near_source,
         near_target=near_target,

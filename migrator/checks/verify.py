@@ -58,6 +58,7 @@ from migrator.core.size_classes import SMALL_UP_TO
 from migrator.sync.shard.deciding import NOT_AT_TARGET, different_size
 from migrator.transfer.batch_sink import FastLane
 from migrator.transfer.file_copier import FileBoundary, Settled, Stored, refuse_listed
+from migrator.transfer.measured_source import Meter
 from migrator.transfer.retry import ROUNDS, RetryPolicy
 
 _HASHING = {"sha256": hashlib.sha256, "md5": hashlib.md5}
@@ -436,13 +437,16 @@ class Prove:
         patience: RetryPolicy,
         asked: Source | None = None,
         fast: FastLane | None = None,
+        meter: Meter | None = None,
     ) -> None:
         """Begin; `asked` is the end whose listing alone would be believed: `SAMPLED` raw files of each organization are looked at there.
 
-        `fast` proves what goes right of those that take a request: with `asked` those that are looked at, else all.
+        `fast` proves what goes right of those that take a request: with `asked` those that are looked at, else all. `meter` counts what
+        the prover reads.
         """
         self._prover = prover
         self._fast = fast
+        self._meter = meter or Meter()
         self._asked = asked
         self._sampled: Counter[str] = Counter()
         self._patience = patience
@@ -502,8 +506,8 @@ class Prove:
             return
 
     def moved(self) -> Iterator[tuple[object, int]]:
-        """Yield nothing: a raw file that is read counts when it is proven."""
-        yield from ()
+        """Yield how far large raw files have been read."""
+        yield from self._meter.moved()
 
     def close(self) -> None:
         """Drop what has not begun, and close the lane."""
@@ -540,7 +544,8 @@ class Prove:
         prove = partial(self._look_and_prove if looks else self._prover.prove, raw_file, source, target)
 
         def carry() -> SinkAnswer:
-            proof = self._patience.run(prove, is_request=False, organization=raw_file.organization)
+            with self._meter.measuring(ticket, source.size):
+                proof = self._patience.run(prove, is_request=False, organization=raw_file.organization)
             return SinkAnswer(ticket, result_of(source, proof))
 
         self._done.put(self._boundary.crossed(ticket, raw_file, source, carry))

@@ -10,6 +10,7 @@ import click
 
 from migrator.app.auditing import AuditWish
 from migrator.app.auditing import audit as run_audit
+from migrator.app.stored_audit import kept_for_report
 from migrator.checks.audit.settings import resolve_audit
 from migrator.cli.doctor import confirm_probe
 from migrator.cli.help import command
@@ -87,7 +88,7 @@ def audit(**given: Any) -> int:
         options = reports.begin(options_of(given), settings.source, settings.target)
         with draining(given) as stopping:
             report = run_audit(settings, _wish(given), options, watching(given, reports.observers), stopping)
-        report = reports.write(report)
+        report = reports.write(kept_for_report(options.state, report))
     if given["as_json"]:
         click.echo(audit_as_json(report))
     else:

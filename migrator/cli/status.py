@@ -10,10 +10,11 @@ import click
 
 from migrator.cli.options import option, state_folder, state_options
 from migrator.cli.output import answer, stdout_columns
+from migrator.ledger.audits import KeptAudit, kept_audits
 from migrator.ledger.directory import StateFolder
 from migrator.reports.json import as_json as to_json
 from migrator.reports.json import as_json_line
-from migrator.reports.text.status import PairStatus, read_status, status_as_dict, status_as_text
+from migrator.reports.text.status import PairStatus, audit_status_lines, read_status, status_as_dict, status_as_text
 from migrator.reports.text.switch import switch_status_lines
 from migrator.reports.text.wrapping import joined
 from migrator.switch.journal import Story, SwitchJournal
@@ -49,11 +50,11 @@ def status(state_dir: Path | None, runs: int, problems: int, *, watch: bool, as_
     if watch:
         return _watch(state, runs, problems, as_json=as_json)
     found = read_status(state, runs=runs, problems=problems)
-    switch = SwitchJournal(state).story()
+    switch, audits = SwitchJournal(state).story(), tuple(kept_audits(state, runs))
     if as_json:
-        click.echo(to_json(status_as_dict(found, switch)))
+        click.echo(to_json(status_as_dict(found, switch, audits)))
     else:
-        answer(_text(found, switch))
+        answer(_text(found, switch, audits))
     return 0
 
 
@@ -72,10 +73,13 @@ def _watch(state: StateFolder, runs: int, problems: int, *, as_json: bool) -> in
         return 0  # that is how one stops looking
 
 
-def _text(found: tuple[PairStatus, ...], switch: Story | None) -> str:
+def _text(found: tuple[PairStatus, ...], switch: Story | None, audits: tuple[KeptAudit, ...] = ()) -> str:
     width = stdout_columns()
-    about_switch = list(switch_status_lines(switch)) if switch is not None else []
-    return "\n".join([status_as_text(found, width), *([joined(about_switch, width)] if about_switch else [])])
+    about_switch = switch_status_lines(switch) if switch is not None else ()
+    more = [*audit_status_lines(audits), *about_switch]
+    if audits and not found:
+        return joined(more[1:], width)
+    return "\n".join([status_as_text(found, width), *([joined(more, width)] if more else [])])
 
 
 def _frame(found: tuple[PairStatus, ...], switch: Story | None, *, as_json: bool) -> str:

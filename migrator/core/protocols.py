@@ -184,6 +184,14 @@ class Receipt(Protocol):
         ...
 
 
+Moved = Callable[[int], None]
+"""Called with the bytes of a large raw file that have been brought since the last call, from any thread."""
+
+
+def ignore_moved(size: int) -> None:
+    """For whoever shows no progress."""
+
+
 class Target(Source, Protocol):
     """A location that can also be written. Nothing that exists is ever replaced or deleted, but for `replace`."""
 
@@ -191,8 +199,13 @@ class Target(Source, Protocol):
         """Make the organization's place (bucket or folder) if it is missing; called before its first `store`, maybe twice."""
         ...
 
-    def server_side_copy(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
-        """Copy without the bytes passing through here, where both ends are one server; None where that cannot be done. Else as `store`."""
+    def server_side_copy(
+        self, raw_file: RawFile, source: Source, entry: Entry, moved: Moved = ignore_moved
+    ) -> Receipt | None:
+        """Copy without the bytes passing through here, where both ends are one server; None where that cannot be done. Else as `store`.
+
+        `moved` is called for each part, where the server copies in parts.
+        """
         ...
 
     def store(self, raw_file: RawFile, content: Content) -> Receipt:

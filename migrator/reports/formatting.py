@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import unicodedata
+from collections.abc import Iterable
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -13,6 +14,16 @@ class Whole(str):
     """A line that is never wrapped: a row of a table, a setting or a command to paste."""
 
     __slots__ = ()
+
+
+def marked(lines: Iterable[str]) -> list[tuple[str, bool]]:
+    """Each line with whether it is `Whole`: the inverse of `unmarked`, for lines that are kept."""
+    return [(str(line), isinstance(line, Whole)) for line in lines]
+
+
+def unmarked(lines: Iterable[tuple[str, bool]]) -> tuple[str, ...]:
+    """Return lines that were kept."""
+    return tuple(Whole(text) if is_whole else text for text, is_whole in lines)
 
 
 def shown(name: str) -> str:

@@ -71,7 +71,8 @@ class Report:
     `stopped` is the error that ended it early. `state` is finished, running or killed: of the latter two a report has what the ledger has.
     `proves` says in words what the level of a verification proves. `deleted` and `kept` are what `prune` did at the source, None for every
     other command.
-    `known` are name and words of findings that an earlier run of the same pair had.
+    `known` are name and words of findings that an earlier run of the same pair had. `shown` are the lines that a verification or
+    `prune` ended with, where a ledger kept them.
     """
 
     command: str
@@ -99,6 +100,7 @@ class Report:
     deleted: Count | None = None
     kept: Count | None = None
     proves: str = ""
+    shown: tuple[str, ...] = ()
 
     @property
     def overall(self) -> Tally:

@@ -14,6 +14,7 @@ from migrator.config.settings import Setting
 from migrator.core.outcomes import Finding, FindingStatus, Outcome, Problem
 from migrator.core.tally import Count, Shape, Tally
 from migrator.ledger.records import END_OF_TIME, RunRow
+from migrator.reports.formatting import marked, unmarked
 from migrator.reports.report import Report, ReportRow, Stopped
 from migrator.sync.coordinator import Totals
 from migrator.sync.timeline import MOST_STEPS, Timeline, TimelineStep
@@ -48,6 +49,16 @@ def as_kept(report: Report) -> dict[str, object]:
         "shape": [sorted(each.items()) for each in (shape.sizes, shape.moved, shape.days)],
         "course": [course.seconds_per_step, [[s.files, s.moved, s.bytes, s.errors] for s in course.steps]],
     }
+
+
+def lines_as_kept(lines: Iterable[str]) -> dict[str, object]:
+    """What a command showed at its end, for `report` to show again: see `lines_in`."""
+    return {"shown": [list(each) for each in marked(lines)]}
+
+
+def lines_in(kept: Mapping[str, Any]) -> tuple[str, ...]:
+    """The lines that a command showed at its end; none where they were not kept."""
+    return unmarked((text, whole) for text, whole in _rows(kept, "shown", str, bool))
 
 
 def checks_as_kept(findings: Iterable[Finding]) -> dict[str, object]:
@@ -94,6 +105,7 @@ def report_again(
         stopped=_stopped(kept.get("stopped")) or _only_status(run),
         deleted=_sum(run, "deleted"),
         kept=_sum(run, "kept"),
+        shown=lines_in(kept) if run.ended_at is not None else (),
         state="finished" if run.ended_at is not None else "running" if is_running else "killed",
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -22,10 +21,10 @@ from migrator.core.errors import (
     Vanished,
 )
 from migrator.core.outcomes import Action, Outcome, Result, Step
-from migrator.core.protocols import Content, Receipt, SinkAnswer, Source, Target
+from migrator.core.protocols import Receipt, SinkAnswer, Source, Target
 from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.sync.shard.deciding import DIFFERENT_SIZE, different_size
-from migrator.transfer.measured_content import MeasuredContent
+from migrator.transfer.measured_source import MeasuredSource, Meter
 from migrator.transfer.retry import ROUNDS, RetryPolicy
 
 T = TypeVar("T")
@@ -126,7 +125,8 @@ class FileCopier:
         self._small = ThreadPoolExecutor(jobs, thread_name_prefix="copy")
         self._large = ThreadPoolExecutor(min(jobs, _LARGE_AT_ONCE), thread_name_prefix="large")
         self._done: queue.SimpleQueue[Carried | BaseException] = queue.SimpleQueue()
-        self._moved: queue.SimpleQueue[tuple[object, int]] = queue.SimpleQueue()
+        self._meter = Meter()
+        self._read_source, self._read_target = MeasuredSource(source, self._meter), MeasuredSource(target, self._meter)
         self.under_way = 0
 
     @property
@@ -156,8 +156,7 @@ class FileCopier:
 
     def moved(self) -> Iterator[tuple[object, int]]:
         """Yield tickets of large files, and the bytes read since the last call; they are taken back when the file ends, however it does."""
-        while not self._moved.empty():
-            yield self._moved.get_nowait()
+        yield from self._meter.moved()
 
     def close(self) -> None:
         """Drop what has not begun, and wait for what has."""
@@ -194,7 +193,8 @@ class FileCopier:
     def _carry(self, ticket: object, raw_file: RawFile, step: Step) -> None:
         carry = partial(self._carry_or_miss, ticket, raw_file, step)
         try:
-            carried = self._boundary.crossed(ticket, raw_file, step.source, carry)
+            with self._meter.measuring(ticket, step.source.size):
+                carried = self._boundary.crossed(ticket, raw_file, step.source, carry)
         except BaseException as error:  # it ends the thread, and has to end whoever waits for it too
             self._done.put(error)
             raise
@@ -244,46 +244,30 @@ class FileCopier:
         if not step.may_replace:
             reason = DIFFERENT_CONTENT if step.source.size == target.size else different_size(step.source, target)
             return SinkAnswer(ticket, Result(step.source, Outcome.CONFLICT, reason))
-        begins = beginning(raw_file, self._source, step.source, self._target, target)
+        begins = beginning(raw_file, self._read_source, step.source, self._read_target, target)
         if begins is None:
             return SinkAnswer(ticket, Result(step.source, Outcome.CONFLICT, CHANGED_SINCE))
         return self._replace(ticket, raw_file, step._replace(source=begins), target.version, only=begins)
 
     def _holds_same(self, raw_file: RawFile, source: Entry, target: Entry) -> bool:
-        return source.size == target.size and same_content(raw_file, self._source, source, self._target, target)
+        return source.size == target.size and same_content(
+            raw_file, self._read_source, source, self._read_target, target
+        )
 
     def _copy(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
         self._target.prepare(raw_file.organization)
         copied = Result(step.source, Outcome.COPIED)
         try:
-            receipt = self._target.server_side_copy(raw_file, self._source, step.source)
+            receipt = self._target.server_side_copy(raw_file, self._source, step.source, self._meter.counter())
             if receipt is not None:
                 return Stored(ticket, raw_file, copied, receipt)
-            with self._source.open(raw_file, step.source) as content, self._measured(ticket, content) as measured:
-                receipt = self._target.store(raw_file, measured)
+            with self._read_source.open(raw_file, step.source) as content:
+                receipt = self._target.store(raw_file, content)
                 return Stored(ticket, raw_file, copied._replace(entry=content.entry), receipt)
         except AlreadyThere:
             if step.may_replace:
                 return self._replace(ticket, raw_file, step, step.own_version or "")
             return SinkAnswer(ticket, self.resolve_existing(raw_file, copied))
-
-    @contextmanager
-    def _measured(self, ticket: object, content: Content) -> Iterator[Content]:
-        """The content; `moved` tells how far a large one has come."""
-        if content.entry.size <= WHOLE_UP_TO:
-            yield content
-            return
-        total = 0
-
-        def count(read: int) -> None:
-            nonlocal total
-            total += read
-            self._moved.put((ticket, read))
-
-        try:
-            yield MeasuredContent(content, count)
-        finally:
-            self._moved.put((ticket, -total))
 
     def _replace(
         self, ticket: object, raw_file: RawFile, step: Step, own_version: str, only: Entry | None = None
@@ -295,7 +279,7 @@ class FileCopier:
         """
         copied = Result(step.source, Outcome.COPIED)
         try:
-            with self._source.open(raw_file, step.source) as content:
+            with self._read_source.open(raw_file, step.source) as content:
                 if only is not None and content.entry != only:
                     raise SourceChanged(
                         "source-changed", f"{self._source.describe(raw_file)} changed while it was compared."

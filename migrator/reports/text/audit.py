@@ -96,7 +96,7 @@ class AuditReport:
     """What an audit found.
 
     `first` has to be said before any count, empty for nothing. `ages` says in words which raw files were asked about, empty for all.
-    `calls`: None on disk. `run` is empty: nothing of an audit is kept.
+    `calls`: None on disk. `run` is empty where nothing could be kept for `report`.
     """
 
     target: Location
@@ -142,7 +142,7 @@ def audit_as_json(report: AuditReport) -> str:
         {
             "schema": SCHEMA,
             "command": "audit",
-            "run": "",
+            "run": report.run,
             "from": str(report.source) if report.source is not None else None,
             "to": str(report.target),
             "database": report.database,
@@ -198,7 +198,7 @@ def _api_as_dict(api: ApiAnswers) -> dict[str, object]:
 
 def audit_as_text(report: AuditReport, width: int | None = None) -> str:
     """What `audit` prints at its end."""
-    return joined(_lines(report), width)
+    return joined(audit_lines(report), width)
 
 
 def answer_in_words(report: AuditReport) -> str:
@@ -242,7 +242,8 @@ def _place(source: Location, target: Location) -> str:
     return f"at {shown(str(source))}"
 
 
-def _lines(report: AuditReport) -> Iterator[str]:
+def audit_lines(report: AuditReport) -> Iterator[str]:
+    """Yield what it prints."""
     if report.first:
         yield report.first
         yield ""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from migrator.core.outcomes import Outcome, Problem
-from migrator.reports.formatting import Whole, columns_of, fitted, number, plural, shown, size, table
+from migrator.reports.formatting import Whole, clock_time, columns_of, fitted, number, plural, shown, size, table
 from migrator.reports.report import Report, ReportRow
 from migrator.reports.text.ending import ending
 from migrator.reports.text.findings import finding_lines
@@ -26,6 +26,14 @@ _ALWAYS_SHOWN = {True: (Outcome.MISSING, Outcome.PRESENT), False: (Outcome.COPIE
 def report_as_text(report: Report, width: int | None = None) -> str:
     """What plan and migrate print at their end, for a terminal of so many columns."""
     return joined((*body_lines(report, width), *ending(report)), width)
+
+
+def stored_as_text(report: Report, width: int | None = None) -> str:
+    """What `report` prints of an earlier run: which one it is, and what it showed at its end, or what is known of it."""
+    when = f" of {clock_time(report.started)}" if report.started is not None else ""
+    state = "" if report.state == "finished" else f", {report.state}"
+    head = f"run   {report.command}{when}{state}  [{report.run}]"
+    return joined((head, *(report.shown or (*body_lines(report, width), *ending(report)))), width)
 
 
 def body_lines(report: Report, width: int | None = None) -> Iterator[str]:

@@ -77,10 +77,11 @@ def prune_as_json(report: PruneReport) -> str:
 
 def prune_as_text(report: PruneReport, command: str, width: int | None = None) -> str:
     """What prune prints at its end; `command` is what was typed."""
-    return joined(_lines(report, command), width)
+    return joined(prune_lines(report, command), width)
 
 
-def _lines(report: PruneReport, command: str) -> Iterator[str]:
+def prune_lines(report: PruneReport, command: str) -> Iterator[str]:
+    """Yield what it prints."""
     pruned = report.pruned
     yield f"from  {shown(report.source)}  (raw files are deleted here)"
     yield f"to    {shown(report.target)}  (and have to be here)"

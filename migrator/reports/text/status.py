@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from migrator.core.outcomes import Outcome, Problem
+from migrator.ledger.audits import KeptAudit
 from migrator.ledger.directory import StateFolder, is_running
 from migrator.ledger.ledger import Ledger, ledgers_read
 from migrator.ledger.records import RunRow
@@ -69,14 +70,37 @@ def rank(kind: str) -> int:
     return GRAVEST_FIRST.index(kind) if kind in GRAVEST_FIRST else -1
 
 
-def status_as_dict(pairs: tuple[PairStatus, ...], switch: Story | None = None) -> dict[str, object]:
+def status_as_dict(
+    pairs: tuple[PairStatus, ...], switch: Story | None = None, audits: Sequence[KeptAudit] = ()
+) -> dict[str, object]:
     """Return the document of ``status --json``; `switch` is the last one, None where there was none."""
     return {
         "schema": SCHEMA,
         "command": "status",
         "pairs": [_pair_as_dict(pair) for pair in pairs],
         "switch": story_as_dict(switch) if switch is not None else None,
+        "audits": [
+            {
+                "run": one.run,
+                "to": one.target,
+                "database": one.database,
+                "started": clock_time(one.started),
+                "seconds": round(one.seconds, 3),
+                "exit_status": one.exit_status,
+                "answer": one.answer,
+            }
+            for one in audits
+        ],
     }
+
+
+def audit_status_lines(audits: Sequence[KeptAudit]) -> Iterator[str]:
+    """Yield what `status` says of the last audits, newest first."""
+    if audits:
+        yield ""
+        yield "Audits of Bytes' database"
+    for one in audits:
+        yield f"  {clock_time(one.started)}  {shown(one.target)}: {one.answer}  [{one.run}]"
 
 
 def _pair_as_dict(pair: PairStatus) -> dict[str, object]:

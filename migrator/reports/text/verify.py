@@ -109,10 +109,11 @@ def verification_as_json(report: Verification) -> str:
 
 def verification_as_text(report: Verification, width: int | None = None) -> str:
     """What `verify` prints at its end."""
-    return joined(_lines(report, width), width)
+    return joined(verification_lines(report, width), width)
 
 
-def _lines(report: Verification, width: int | None) -> Iterator[str]:
+def verification_lines(report: Verification, width: int | None = None) -> Iterator[str]:
+    """Yield them, for a terminal of so many columns."""
     yield f"from  {shown(report.source)}"
     yield f"to    {shown(report.target)}"
     yield f"level {report.level}: {report.proves}"

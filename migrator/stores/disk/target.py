@@ -27,7 +27,7 @@ from migrator.core.errors import (
     Unreadable,
     Vanished,
 )
-from migrator.core.protocols import Content, Receipt, Source
+from migrator.core.protocols import Content, Moved, Receipt, Source, ignore_moved
 from migrator.stores.disk.data_folder import give_mode_and_owner
 from migrator.stores.disk.source import FOLDER_FLAGS, DiskSource, translate
 from migrator.stores.disk.syscalls import rename_without_replacing, sync_filesystem
@@ -90,7 +90,9 @@ class DiskTarget(DiskSource):
         except OSError as error:
             raise self._blocked(error, f"{self._root}/{organization}") from error
 
-    def server_side_copy(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
+    def server_side_copy(
+        self, raw_file: RawFile, source: Source, entry: Entry, moved: Moved = ignore_moved
+    ) -> Receipt | None:
         """Return None: a disk copies nothing by itself."""
         return None
 

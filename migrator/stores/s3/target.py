@@ -23,7 +23,7 @@ from migrator.core.errors import (
     Vanished,
 )
 from migrator.core.naming import SingleBucket
-from migrator.core.protocols import Content, Receipt, Source, UploadJournal
+from migrator.core.protocols import Content, Moved, Receipt, Source, UploadJournal, ignore_moved
 from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.stores.s3.capabilities import Capabilities, probe
 from migrator.stores.s3.errors.mapping import is_unsupported, translated
@@ -153,7 +153,9 @@ class S3Target(S3Source):
         """Whether the source is at the same server, reached with the same keys: only then can that copy."""
         return are_alike(source.access, self.access)
 
-    def server_side_copy(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
+    def server_side_copy(
+        self, raw_file: RawFile, source: Source, entry: Entry, moved: Moved = ignore_moved
+    ) -> Receipt | None:
         """Have the server copy content whose ETag says what it is, so that the copy proves itself by its own.
 
         Up to 5 GiB with an MD5 in one request; what was made in parts of a known size in the same parts, so that it
@@ -172,7 +174,7 @@ class S3Target(S3Source):
         Condition().check(self.stat(raw_file), place)
         try:
             if part_size is not None:
-                answer = MultipartUpload(self._means(), place, raw_file).copy(origin, entry, part_size)
+                answer = MultipartUpload(self._means(), place, raw_file).copy(origin, entry, part_size, moved)
             else:
                 answer = self._retry(lambda: self._copy(place, origin, entry))
         except AlreadyThere:

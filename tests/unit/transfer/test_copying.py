@@ -23,7 +23,7 @@ from migrator.core.errors import (
     Vanished,
 )
 from migrator.core.outcomes import Action, Outcome, Step
-from migrator.core.protocols import Content, Receipt, SinkAnswer, Source, Target
+from migrator.core.protocols import Content, Moved, Receipt, SinkAnswer, Source, Target, ignore_moved
 from migrator.sync.coordinator import Totals
 from migrator.transfer.batch_sink import BATCH_FILES
 from migrator.transfer.file_copier import FileCopier
@@ -295,8 +295,10 @@ def test_publishing_holds_nothing_up_and_is_over_before_an_outcome_counts() -> N
 class Adopting(FailingStore):
     """A target on the source's own server."""
 
-    def server_side_copy(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
-        super().server_side_copy(raw_file, source, entry)
+    def server_side_copy(
+        self, raw_file: RawFile, source: Source, entry: Entry, moved: Moved = ignore_moved
+    ) -> Receipt | None:
+        super().server_side_copy(raw_file, source, entry, moved)
         with source.open(raw_file, entry) as content:
             return self.store(raw_file, content)
 

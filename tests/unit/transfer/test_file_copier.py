@@ -14,7 +14,7 @@ import pytest
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import AlreadyThere, Interrupted, MustStop, SourceChanged, StoreError, StoreFull, Vanished
 from migrator.core.outcomes import Action, Outcome, Result, Step
-from migrator.core.protocols import Content, Receipt, SinkAnswer, Source
+from migrator.core.protocols import Content, Moved, Receipt, SinkAnswer, Source, ignore_moved
 from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.sync.shard.deciding import DIFFERENT_SIZE, different_size
 from migrator.transfer import file_copier
@@ -396,7 +396,9 @@ class Adopting(MemoryStore):
     def prepare(self, organization: str) -> None:
         self.prepared.append(organization)
 
-    def server_side_copy(self, raw_file: RawFile, source: Source, entry: Entry) -> Receipt | None:
+    def server_side_copy(
+        self, raw_file: RawFile, source: Source, entry: Entry, moved: Moved = ignore_moved
+    ) -> Receipt | None:
         self.asked.append((raw_file, source, entry))
         return self.receipt  # type: ignore[return-value]
 

@@ -28,7 +28,7 @@ from migrator.core.errors import (
     Unavailable,
     Vanished,
 )
-from migrator.core.protocols import Content, UploadJournal
+from migrator.core.protocols import Content, Moved, UploadJournal, ignore_moved
 from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.errors.mapping import code_of, is_unsupported, translate, tries_before
@@ -187,7 +187,7 @@ class MultipartUpload:
 
         return self._carry(content.source_version, content.entry.size, part_size, condition, send_parts)
 
-    def copy(self, origin: ObjectAddress, entry: Entry, part_size: int) -> str:
+    def copy(self, origin: ObjectAddress, entry: Entry, part_size: int, moved: Moved = ignore_moved) -> str:
         """As `send`, but the server copies the parts itself from `origin`, while that still has the listed ETag."""
         source_version = f"copy {entry.size} {entry.etag}"
         return self._carry(
@@ -195,7 +195,7 @@ class MultipartUpload:
             entry.size,
             part_size,
             Condition(),
-            lambda kept: self._copy_parts(origin, entry, part_size, kept),
+            lambda kept: self._copy_parts(origin, entry, part_size, kept, moved),
         )
 
     def _carry(
@@ -340,12 +340,17 @@ class MultipartUpload:
         return self._in_order(parts, parts_in_flight(size, part_size))
 
     def _copy_parts(
-        self, origin: ObjectAddress, entry: Entry, part_size: int, kept: dict[int, ListedPart]
+        self, origin: ObjectAddress, entry: Entry, part_size: int, kept: dict[int, ListedPart], moved: Moved
     ) -> list[_SentPart]:
+        def copy(piece: _Range) -> _SentPart:
+            done = self._copy_part(origin, entry, piece, kept.get(piece.number))
+            moved(piece.size)
+            return done
+
         def parts(window: PartWindow[_SentPart]) -> Iterator[_SentPart]:
             for number, begin in enumerate(range(0, entry.size, part_size), 1):
                 piece = _Range(number, begin, min(part_size, entry.size - begin))
-                yield from self._begin_part(window, partial(self._copy_part, origin, entry, piece, kept.get(number)))
+                yield from self._begin_part(window, partial(copy, piece))
 
         return self._in_order(parts, PARTS_IN_MEMORY)
 
