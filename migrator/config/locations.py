@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -345,12 +346,18 @@ def near_word(word: str) -> str:
 
 
 def _folder(word: str) -> Path:
-    if "/" not in word:
+    if "/" not in word and not word.endswith(ENV_FILE_SUFFIXES):
+        is_folder = os.path.isdir(word)
+        here = shlex.quote(f"./{word}")
         raise SettingsError(
             "location-unknown",
-            f"Unknown location {word!r}{near_word(word)}",
-            why="It is neither disk nor s3, and there is no file of that name. A path has a slash in it.",
-            cure=f"Type disk, s3, the path of an env file, or ./{word} for a folder here.",
+            f"Unknown location {word!r}{'.' if is_folder else near_word(word)}",
+            why="A folder of that name is here, and a path has a slash in it."
+            if is_folder
+            else "It is neither disk nor s3, and there is no file of that name. A path has a slash in it.",
+            cure=f"Type {here}."
+            if is_folder
+            else f"Type disk, s3, the path of an env file, or {here} for a folder here.",
         )
     if word.endswith(ENV_FILE_SUFFIXES) and not os.path.isdir(word):
         raise SettingsError(

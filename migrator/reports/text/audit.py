@@ -198,7 +198,7 @@ def _api_as_dict(api: ApiAnswers) -> dict[str, object]:
 
 def audit_as_text(report: AuditReport, width: int | None = None) -> str:
     """What `audit` prints at its end."""
-    return joined(audit_lines(report), width)
+    return joined(audit_lines(report, width), width)
 
 
 def answer_in_words(report: AuditReport) -> str:
@@ -242,8 +242,8 @@ def _place(source: Location, target: Location) -> str:
     return f"at {shown(str(source))}"
 
 
-def audit_lines(report: AuditReport) -> Iterator[str]:
-    """Yield what it prints."""
+def audit_lines(report: AuditReport, width: int | None = None) -> Iterator[str]:
+    """Yield what it prints, for a terminal of so many columns."""
     if report.first:
         yield report.first
         yield ""
@@ -259,7 +259,7 @@ def audit_lines(report: AuditReport) -> Iterator[str]:
         yield f"only         raw files whose scan ended {report.ages}"
     yield ""
     if report.rows:
-        yield from _organization_table(report)
+        yield from _organization_table(report, width)
         yield ""
     yield from _problem_lines(report)
     yield from finding_lines(report.findings)
@@ -277,13 +277,17 @@ def columns_of_audit(report: AuditReport) -> list[str]:
     ]
 
 
-def _organization_table(report: AuditReport) -> Iterator[str]:
+def _organization_table(report: AuditReport, width: int | None) -> Iterator[str]:
     columns = columns_of_audit(report)
     names = {"readable": "in place"}
     head = ["organization", "bucket", "rows", *(names.get(column, column) for column in columns)]
     total = AuditRow(organization="all", bucket=None, tally=report.overall)
     rows = [_cells(row, columns) for row in (*report.rows[:ROWS_SHOWN], total)]
-    yield from organization_table(head, rows, len(report.rows), names=2)
+    names = 2
+    if len({row.bucket for row in report.rows}) <= 1:  # one bucket, or none, is in the line `asked about` already
+        head, *rows = ([row[0], *row[2:]] for row in (head, *rows))
+        names = 1
+    yield from organization_table(head, rows, len(report.rows), names=names, width=width)
 
 
 def _cells(row: AuditRow, columns: list[str]) -> list[str]:

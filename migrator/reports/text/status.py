@@ -10,7 +10,7 @@ from migrator.ledger.audits import KeptAudit
 from migrator.ledger.directory import StateFolder, is_running
 from migrator.ledger.ledger import Ledger, ledgers_read
 from migrator.ledger.records import RunRow
-from migrator.reports.formatting import clock_time, duration, files, number, shown, size
+from migrator.reports.formatting import clock_time, duration, files, number, plural, shown, size
 from migrator.reports.report import SCHEMA
 from migrator.reports.serialization import forced_in
 from migrator.reports.text.sentences import problem_line
@@ -21,6 +21,10 @@ from migrator.sync.coordinator import GRAVEST_FIRST
 
 _LOOKED_AT = 20_000
 """Problems of a run; the gravest of these come first. Kept in the order in which the run met them."""
+
+
+_NOUNS = ("conflict", "stray")
+"""Kinds of problems that are counted as things; the others say how a raw file is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +181,7 @@ def _pair_lines(pair: PairStatus) -> Iterator[str]:
     if pair.forced:
         yield f"  forced, or not checked: {', '.join(map(shown, pair.forced))} (`bytes-migrator report` says what that leaves open)"
     for kind, count in sorted(pair.problem_counts.items(), key=lambda each: rank(each[0])):
-        yield f"  {number(count)} {kind}"
+        yield f"  {plural(count, kind) if kind in _NOUNS else f'{number(count)} {kind}'}"
     for problem in pair.problems:
         yield f"    {problem.kind}: {problem_line(problem)}"
     hidden = sum(pair.problem_counts.values()) - len(pair.problems)

@@ -174,7 +174,7 @@ def _switched_lines(switched: Switched) -> Iterator[str]:
         )
     if switched.late:
         yield (
-            f"warning: {files(switched.late)} came to the old place after Bytes was stopped, and were copied too. Something else saves"
+            f"warning: {files(switched.late)} came to the old place after Bytes was stopped, copied too by now. Something else saves"
             " there: find it, stop it, and run `bytes-migrator migrate` once more."
         )
     if switched.unsure:

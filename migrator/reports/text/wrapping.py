@@ -12,10 +12,8 @@ from migrator.reports.formatting import Whole, columns_of
 
 NARROWEST = 40
 """Columns; below that, wrapped text is harder to read than lines that the terminal breaks itself."""
-_LABEL = re.compile(
-    r" *(?:(?:why|cure|pass|warning|error): +|\d+\. |\d{4}-\d\d-\d\d [0-9:]{8} UTC {2}|[A-Za-z]+(?: [a-z]+)? {2,}|level )?"
-)
-"""What later lines are indented below: a label with its colon, a number, a time, or a word in a column of its own."""
+_LABEL = re.compile(r" *(?:(?:why|cure|pass|warning|error): +|\d+\. |[A-Za-z]+(?: [a-z]+)? {2,}|level )?")
+"""What later lines are indented below: a label with its colon, a number, or a word in a column of its own."""
 _TO_PASTE = re.compile(r" {5,}(?! |why: |cure: )|\s*\$ ")
 
 
@@ -33,14 +31,14 @@ def wrapped(line: str, width: int) -> Iterator[str]:
         return
     label = _LABEL.match(line)
     start = label.group() if label else ""
-    indent = " " * (len(start) or 2)
+    indent = " " * (len(start) if start.strip() else len(start) + 2)
     if columns_of(indent) > width // 2:
         indent = "  "
     part = start
     begun = False
     for word in line[len(start) :].split(" "):
         if begun and columns_of(part) + 1 + columns_of(word) > width:
-            yield part
+            yield part.rstrip()
             part, begun = indent, False
         part += f" {word}" if begun else word
         begun = True

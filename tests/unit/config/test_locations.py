@@ -149,8 +149,12 @@ def test_words_that_are_no_location(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "folder").mkdir()
     for word in ("folder", "dsik", "S3", ""):
         assert f"./{word}" in refused("location-unknown", "/a", word).cure
+    (tmp_path / "Acme Corp").mkdir()
+    there = refused("location-unknown", "/a", "Acme Corp")
+    assert (there.why.split(",")[0], there.cure) == ("A folder of that name is here", "Type './Acme Corp'.")
     for name in ("gone.env", "gone.conf", "gone.defaults"):
         assert name in refused("env-file-missing", f"./{name}", "/a").what
+        assert name in refused("env-file-missing", "/a", name).what, "the name of a file, with or without a slash"
     (tmp_path / "folder.env").mkdir()
     assert root_of(resolve("./folder.env", "/a").source) == str(tmp_path / "folder.env")
 

@@ -12,11 +12,20 @@ from migrator.checks.prune.tallies import Pruned, PruneTally
 from migrator.core.outcomes import Problem
 from migrator.core.tally import Count
 from migrator.reports.csv import report_as_csv
+from migrator.reports.formatting import columns_of
 from migrator.reports.report import Report
+from migrator.reports.runbook import runbook_as_markdown
+from migrator.reports.text.audit import audit_as_text
 from migrator.reports.text.console import report_as_text
+from migrator.reports.text.doctor import doctor_as_text
+from migrator.reports.text.explanation import explanation_lines, explanations, index_lines
 from migrator.reports.text.prune import PruneReport, prune_as_text
+from migrator.reports.text.status import status_as_text
+from migrator.reports.text.switch import proposal_as_text, switch_status_lines, switched_as_text
 from migrator.reports.text.verify import Verification, verification_as_text
+from migrator.reports.text.wrapping import joined
 from tests.browser.pages import page_of
+from tests.unit.reports import answers
 from tests.unit.reports.samples import report_of, tally_of
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -76,7 +85,17 @@ ANSWERS = {
     "plan": lambda width: report_as_text(REPORTS["plan"], width),
     "verify": lambda width: verification_as_text(_verification(), width),
     "prune": lambda width: prune_as_text(_pruned(), "bytes-migrator prune", width),
+    "doctor": lambda width: doctor_as_text(answers.doctor(), width),
+    "status": lambda width: status_as_text(answers.status(), width),
+    "status-switch": lambda width: joined(switch_status_lines(answers.switched().story), width),
+    "audit": lambda width: audit_as_text(answers.audit(), width),
+    "switch-plan": lambda width: proposal_as_text(answers.proposal(), width),
+    "switch-done": lambda width: switched_as_text(answers.switched(), width),
+    "explain": lambda width: joined(explanation_lines(explanations()["clock-skew"]), width),
+    "explain-all": lambda width: joined(list(index_lines(explanations()))[:3], width),
 }
+WHOLE = ("bytes-migrator ", "sh ", "A_", "+ ")
+"""How lines begin that are for pasting: they stay whole."""
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
@@ -84,6 +103,23 @@ ANSWERS = {
 def test_a_terminal_of_any_width_shows_it_as_it_did(name: str, width: int) -> None:
     text = ANSWERS[name](width) + "\n"
     path = GOLDEN / f"{name}-{width}.txt"
+    if os.environ.get("MIGRATOR_TESTS_GOLDEN") == "write":
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("name", ANSWERS)
+def test_no_line_is_longer_than_the_terminal_but_what_cannot_be_broken(name: str, width: int) -> None:
+    lines = (GOLDEN / f"{name}-{width}.txt").read_text(encoding="utf-8").splitlines()
+    table = [line for line in lines if "  " in line.strip()]
+    words = [line for line in lines if line not in table and not line.strip().startswith(WHOLE)]
+    too_long = [line for line in words if columns_of(line) > width and max(map(len, line.split())) < width - 12]
+    assert not too_long
+
+
+def test_a_runbook_looks_as_it_did() -> None:
+    text, path = runbook_as_markdown(answers.runbook()), GOLDEN / "runbook.md"
     if os.environ.get("MIGRATOR_TESTS_GOLDEN") == "write":
         path.write_text(text, encoding="utf-8")
     assert text == path.read_text(encoding="utf-8")

@@ -41,7 +41,7 @@ def test_the_newest_pair_and_the_gravest_problem_come_first(tmp_path: Path) -> N
     assert [pair.source for pair in pairs] == ["/c", "/b", "/a"]
     assert [problem.kind for problem in pairs[0].problems] == ["conflict", "stray", "stray"]
     lines = status_as_text(pairs[:1]).splitlines()
-    assert lines.index("  1 conflict") < lines.index("  30 stray")
+    assert lines.index("  1 conflict") < lines.index("  30 strays")
     assert "    conflict: /data/org/x: another size" in lines
 
 

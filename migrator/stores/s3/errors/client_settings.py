@@ -124,7 +124,7 @@ def no_credentials() -> SettingsError:
         "no-credentials",
         "There are no credentials for S3.",
         why="Neither the environment, nor a profile, nor an instance's role gives any.",
-        cure="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.",
+        cure="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; from a file with --env-file FILE.",
     )
 
 

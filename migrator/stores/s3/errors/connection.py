@@ -137,6 +137,10 @@ def _proxy(error: boto.ProxyConnectionError, beneath: tuple[BaseException, ...],
     )
 
 
+_NO_TLS = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
+"""OpenSSL's reasons for an answer that is no TLS, such as plain HTTP's."""
+
+
 def _tls(error: boto.SSLError, where: str) -> StoreError:
     server, beneath = _server_of(error), tuple(_beneath(error))
     if any(isinstance(one, _TLS_BROKEN_OFF) or getattr(one, "reason", None) in _TLS_DAMAGED for one in beneath):
@@ -148,6 +152,13 @@ def _tls(error: boto.SSLError, where: str) -> StoreError:
             "tls",
             f"The certificate of the server {server} is not trusted, for {where}{f': {known}' if known else ''}.",
             cure="Give its CA's certificates with --ca-bundle FILE or AWS_CA_BUNDLE, or use the name that it is made for.",
+        )
+    if any(isinstance(one, ssl.SSLError) and one.reason in _NO_TLS for one in _beneath(error)):
+        return AccessDenied(
+            "tls",
+            f"The server {server} does not speak TLS there, for {where}.",
+            why="It answered the greeting with something else, as a server of plain HTTP does.",
+            cure="Begin the endpoint with http://, or name the port on which it speaks TLS.",
         )
     return AccessDenied(
         "tls",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import re
 import socket
+import ssl
 import time
 from typing import Any, cast
 
@@ -198,6 +199,18 @@ TRANSPORT: list[tuple[Exception, type[StoreError], str]] = [
     (boto.ParamValidationError(report=SECRET_MARK), StoreError, "name-refused"),
     (RecursionError(SECRET_MARK), StoreError, "wrong-region"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("WRONG_VERSION_NUMBER", "does not speak TLS there"), ("TLSV1_ALERT_INTERNAL_ERROR", "or it speaks no TLS there")],
+)
+def test_a_server_of_plain_http_is_told_from_one_with_another_certificate(reason: str, words: str) -> None:
+    beneath = ssl.SSLError(1, SECRET_MARK)
+    beneath.reason = reason
+    fault = translate(boto.SSLError(endpoint_url=URL, error=beneath), WHERE)
+    assert words in fault.what
+    assert "http://" in fault.cure
 
 
 @pytest.mark.parametrize(("error", "kind", "name"), TRANSPORT)
