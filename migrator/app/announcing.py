@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from migrator.app.estimating import earlier_pace, runs_alike
+from migrator.app.estimating import busy, earlier_pace, is_near, runs_alike
 from migrator.app.options import Options, Prepared
 from migrator.app.run_state import only_reading
 from migrator.app.store_factory import patience_of, reading
@@ -56,7 +56,8 @@ def announced(prepared: Prepared, options: Options) -> Announcement:
         from_s3=isinstance(locations.source, S3Location),
         to_s3=isinstance(locations.target, S3Location),
     )
-    estimate = estimate_of(work, Measured(earlier=earlier_pace(runs, lambda: runs_alike(options.state, locations))))
+    pace = earlier_pace(runs, lambda: runs_alike(options.state, locations))
+    estimate = estimate_of(work, Measured(earlier=pace, busy=busy(), is_near=is_near(locations)))
     return Announcement(source=counted, is_final=is_final, at_target=at_target, estimate=estimate, known=known)
 
 

@@ -6,9 +6,11 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from migrator.app.options import Prepared
 from migrator.config.settings import DiskLocation, Location, Locations, S3Location
@@ -21,6 +23,7 @@ from migrator.ledger.directory import StateFolder
 from migrator.ledger.ledger import Ledger
 from migrator.ledger.records import RunRow
 from migrator.reports.estimate import (
+    PROBED_AT_ONCE,
     START_SECONDS,
     EarlierPace,
     Estimate,
@@ -33,6 +36,8 @@ from migrator.reports.estimate import (
 from migrator.sync.coordinator import Totals
 
 _REQUESTS_TIMED = 5
+_REQUESTS_AT_ONCE = 24
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _FILES_READ = 20
 _BYTES_READ = 8 << 20
 _READ_SECONDS = 1.0
@@ -59,9 +64,13 @@ def estimated(
         to_s3=to_s3,
     )
     measured = Measured(space=space_of(prepared.locations.target))
+    asked = target if to_s3 else source if from_s3 else None
     if work.total.files:
         measured = Measured(
-            latency=_latency(target if to_s3 else source, movable) if from_s3 or to_s3 else None,
+            latency=_latency(asked, movable) if asked is not None else None,
+            requests_per_second=_requests_per_second(asked, movable) if asked is not None else None,
+            busy=busy(),
+            is_near=is_near(prepared.locations),
             read_bytes_per_second=_read_rate(source, movable[0]) if from_s3 else None,
             earlier=earlier_pace(runs, lambda: runs_alike(state, prepared.locations)),
             space=measured.space,
@@ -90,6 +99,36 @@ def _latency(store: Source, organizations: Sequence[str]) -> float | None:
             store.is_empty(organizations[number % len(organizations)])
             times.append(time.monotonic() - began)
     return statistics.median(times) if times else None
+
+
+def _requests_per_second(store: Source, organizations: Sequence[str]) -> float | None:
+    """How many small listings a second the server answers with some at once; None where it refuses one."""
+
+    def ask(number: int) -> None:
+        store.is_empty(organizations[number % len(organizations)])
+
+    with ThreadPoolExecutor(PROBED_AT_ONCE) as threads, suppress(MigratorError):
+        list(threads.map(ask, range(PROBED_AT_ONCE)))  # opens the connections
+        began = time.monotonic()
+        list(threads.map(ask, range(_REQUESTS_AT_ONCE)))
+        return _REQUESTS_AT_ONCE / max(1e-6, time.monotonic() - began)
+    return None
+
+
+def busy() -> float:
+    """How many processes want each core, over the last minute; 0 where nobody tells."""
+    with suppress(OSError, AttributeError):
+        return os.getloadavg()[0] / (len(os.sched_getaffinity(0)) or 1)
+    return 0.0
+
+
+def is_near(locations: Locations) -> bool:
+    """Whether every server of these locations is on this machine."""
+    ends = (locations.source, locations.target)
+    return all(
+        isinstance(end, DiskLocation) or (urlsplit(end.access.endpoint_url or "").hostname in _THIS_MACHINE)
+        for end in ends
+    )
 
 
 def _read_rate(source: Source, organization: str) -> float | None:
@@ -153,4 +192,4 @@ def _pace(run: RunRow) -> tuple[float, str] | None:
     if copied.files < _FILES_THAT_TELL and copied.bytes < _BYTES_THAT_TELL:
         return None
     took = run.ended_at - run.started_at
-    return max(took - START_SECONDS[0], 0.1 * took) / typical_seconds(copied, compared), run.run_id
+    return max(took - START_SECONDS, 0.1 * took) / typical_seconds(copied, compared), run.run_id

@@ -11,15 +11,23 @@ from dataclasses import dataclass, field
 from migrator.core.size_classes import SMALLEST_PART
 from migrator.core.tally import Count, Shape
 
-SMALL_FILES_PER_SECOND = (300, 3_000)
-"""Slow and fast: what this program carried on two cores, on a busy and on an idle machine (docs/performance.md)."""
-REQUESTS_AT_ONCE = (8, 64)
-BYTES_PER_SECOND = (10e6, 100e6)
-"""Slow and fast, where nothing better is known: lines of 100 Mbit/s and of 1 Gbit/s, less what is lost on the way."""
+SMALL_FILES_PER_SECOND = 1_200
+"""What this program carries on two cores that do little else; 300 on a busy machine, 3,000 at most (docs/performance.md)."""
+BYTES_PER_SECOND = {True: 100e6, False: 30e6}
+"""By whether the other end is on this machine: what disks and servers there take, and the middle of lines of 100 Mbit/s and 1 Gbit/s."""
+PROBED_AT_ONCE = 8
+"""So many requests at once are timed. A server that answers them `KEEPS_UP` times as fast as one after the other has room for more."""
+KEEPS_UP = 3.0
+MORE_AT_ONCE = {True: 4.0, False: 1.5}
+"""By whether it keeps up: how much faster than those requests a run gets, with more in flight and without boto3's own CPU."""
+AROUND, AROUND_AN_UNKNOWN_LINE = 2.0, 3.0
+"""How many times as short, or as long, a first run may well be."""
 TYPICAL_FILES, TYPICAL_BYTES, TYPICAL_LOOKS = 1_000, 30e6, 20_000
 """A second's copied files, copied bytes and compared files, between slow and fast: what the pace of earlier runs is measured by."""
-START_SECONDS = (0.5, 3.0)
+START_SECONDS = 0.5
 """What a run takes before and after it copies: looks, workers, the ledger."""
+FIRST_START_SECONDS = 1.2
+"""The same for the first run between two locations, which probes the server."""
 AROUND_EARLIER_RUNS = (0.6, 1.6)
 PARTS_FROM_DIGITS = 25
 """Sizes with so many binary digits are over 16 MiB and go in parts of 8 MiB."""
@@ -46,10 +54,17 @@ class Space:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What was measured while looking. Times in seconds; None for what could not be."""
+    """What was measured while looking. Times in seconds; None for what could not be.
+
+    `requests_per_second` with `PROBED_AT_ONCE` in flight; `busy` is how many processes want each core of this machine; `is_near`: the
+    target, or the source on S3, is on this machine.
+    """
 
     latency: float | None = None
+    requests_per_second: float | None = None
     read_bytes_per_second: float | None = None
+    busy: float = 0.0
+    is_near: bool = False
     earlier: EarlierPace | None = None
     space: Space | None = None
 
@@ -150,12 +165,12 @@ def _seconds(work: Work, requests: int, measured: Measured) -> tuple[float, floa
     if not total.files:
         return 0.0, 0.0, ("nothing has to be copied",)
     if measured.earlier is not None:
-        pace, (start, _) = measured.earlier, START_SECONDS
+        pace, start = measured.earlier, START_SECONDS
         seconds = pace.times_typical * typical_seconds(total, work.discovered)
         low, high = AROUND_EARLIER_RUNS
         return (start + seconds) * low, (start + seconds) * high, (f"the pace of {pace.runs}",)
-    fast, slow, assumed = _by_measures(total, requests, measured)
-    return fast + START_SECONDS[0], slow + START_SECONDS[1], assumed
+    seconds, spread, assumed = _by_measures(total, requests, measured)
+    return seconds / spread, seconds * spread, assumed
 
 
 def typical_seconds(copied: Count, compared_files: int) -> float:
@@ -167,25 +182,36 @@ def typical_seconds(copied: Count, compared_files: int) -> float:
 
 
 def _by_measures(total: Count, requests: int, measured: Measured) -> tuple[float, float, tuple[str, ...]]:
-    slow_files, fast_files = SMALL_FILES_PER_SECOND
-    slow_bytes, fast_bytes = BYTES_PER_SECOND
-    rests_on = [f"{slow_files:,} to {fast_files:,} small files a second"]
+    """The seconds of a first run, how many times as short or long it may be, and what that assumes."""
+    slowed = max(1.0, measured.busy)
+    files, assumed = _files_per_second(requests / max(1, total.files), measured, slowed)
+    bytes_ = BYTES_PER_SECOND[measured.is_near] / slowed
     read = measured.read_bytes_per_second
-    if read is not None:
-        slow_bytes, fast_bytes = min(slow_bytes, read), min(fast_bytes, read)
-        rests_on.append(f"a reading rate at the source of {read / 1e6:,.1f} MB a second, measured on a few raw files")
-    if slow_bytes < fast_bytes:
-        range_of_rates = f"{slow_bytes / 1e6:,.1f} to {fast_bytes / 1e6:,.1f} MB a second"
-        rests_on.append(f"{range_of_rates}: what the target takes was not measured")
-    fast = max(total.files / fast_files, total.bytes / fast_bytes)
-    slow = max(total.files / slow_files, total.bytes / slow_bytes)
-    if measured.latency is not None:
-        few, many = REQUESTS_AT_ONCE
-        fast, slow = max(fast, requests * measured.latency / many), max(slow, requests * measured.latency / few)
-        rests_on.append(
-            f"a measured latency of {measured.latency * 1000:,.1f} ms for a request, {few} to {many} of them at once"
-        )
-    return fast, slow, tuple(rests_on)
+    if read is not None and MORE_AT_ONCE[True] * read < bytes_:
+        bytes_ = MORE_AT_ONCE[True] * read
+        assumed.append(f"a reading rate at the source of {read / 1e6:,.1f} MB a second, measured on a few raw files")
+    by_files, by_bytes = total.files / files, total.bytes / bytes_
+    is_unknown = by_bytes > by_files and not measured.is_near and read is None
+    how = "what the target takes was not measured" if is_unknown else "as is usual for such a target"
+    assumed.append(f"about {bytes_ / 1e6:,.0f} MB a second: {how}")
+    if slowed > 1:
+        assumed.append(f"a machine as busy as now: {slowed:,.1f} processes for each core")
+    seconds = FIRST_START_SECONDS * slowed + by_files + by_bytes
+    return seconds, AROUND_AN_UNKNOWN_LINE if is_unknown else AROUND, tuple(assumed)
+
+
+def _files_per_second(requests_each: float, measured: Measured, slowed: float) -> tuple[float, list[str]]:
+    """How many small files a second go, and what that assumes."""
+    files = SMALL_FILES_PER_SECOND / slowed
+    latency, probed = measured.latency, measured.requests_per_second
+    told = []
+    if latency is not None and probed is not None and requests_each:
+        keeps_up = probed * latency >= KEEPS_UP
+        files = min(files, probed * MORE_AT_ONCE[keeps_up] / requests_each)
+        told = [
+            f"a measured latency of {latency * 1000:,.1f} ms, and {probed:,.0f} requests a second with {PROBED_AT_ONCE} at once"
+        ]
+    return files, [f"about {files:,.0f} small files a second", *told]
 
 
 def _on_disk(work: Work, block: int) -> int:
