@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from migrator.core.outcomes import Finding, FindingStatus
 
-SHOWN = 10
+SHOWN = 5
 
 
 def passed(name: str, seen: str) -> Finding:
@@ -25,6 +25,6 @@ def failed(name: str, seen: str, why: str, cure: str) -> Finding:
 
 
 def some_of(names: Sequence[str]) -> str:
-    """The first ten, and how many more."""
+    """The first ones, and how many more."""
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

@@ -48,7 +48,7 @@ def source_findings(
     if unreadable:
         yield warned(
             finding_names.UNREADABLE_FOLDERS,
-            f"{len(unreadable)} folders cannot be read: {some_of(unreadable)}.",
+            f"Folders that cannot be read: {len(unreadable)} ({some_of(unreadable)}).",
             "Raw files in them would be left behind.",
             "Run this as root or as the user that Bytes runs as.",
         )
@@ -57,7 +57,7 @@ def source_findings(
     if sample.empty:
         yield warned(
             finding_names.EMPTY_FILES,
-            f"{len(sample.empty)} raw files are empty in a sample of {sample.looked_at:,}: {some_of(sample.empty)}.",
+            f"Empty raw files in a sample of {sample.looked_at:,}: {len(sample.empty)} ({some_of(sample.empty)}).",
             _WHY_EMPTY,
             _CURE_EMPTY,
         )
@@ -80,7 +80,7 @@ def empty_files(count: int, of: int, *, all_of_them: bool) -> Iterator[Finding]:
     """Nothing for none; else the number of raw files of 0 bytes among `of`."""
     if count:
         where = f"{of:,}" if all_of_them else f"the {of:,} that this run looked at"
-        yield warned(finding_names.EMPTY_FILES, f"{count:,} raw files of {where} are empty.", _WHY_EMPTY, _CURE_EMPTY)
+        yield warned(finding_names.EMPTY_FILES, f"Empty raw files: {count:,} of {where}.", _WHY_EMPTY, _CURE_EMPTY)
 
 
 _WHY_EMPTY = "Bytes saves empty files too, but an interrupted write or a full disk also leaves empty files."
@@ -119,7 +119,7 @@ def _beside(problems: Sequence[Problem]) -> Iterator[Finding]:
     if strays:
         yield warned(
             finding_names.STRAYS,
-            f"{len(strays)} entries beside the organizations are not raw files: {some_of(strays)}.",
+            f"No raw files, beside the organizations: {len(strays)} ({some_of(strays)}).",
             "They are left alone: Bytes never reads them.",
         )
     else:
