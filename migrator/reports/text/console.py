@@ -142,15 +142,16 @@ def _problem_counts(report: Report, kinds: dict[str, list[Problem]]) -> Iterator
 
 
 def reason_lines(report: Report, kind: str, total: int) -> Iterator[str]:
-    """The reasons most often met, each with its count, and where each one is listed."""
+    """The reasons most often met, each with its count, and where each one is listed, in one paragraph."""
     reasons = [(reason, count) for (of, reason), count in report.totals.groups.most_common() if of == kind]
-    for reason, count in reasons[:_REASONS_SHOWN]:
-        yield f"  {number(count)}: {shown(reason)}"
     if not reasons:
         return
+    parts = [f"{number(count)}: {shown(reason)}" for reason, count in reasons[:_REASONS_SHOWN]]
     rest = total - sum(count for _, count in reasons[:_REASONS_SHOWN])
-    others = f"  {number(rest)} for other reasons. " if rest > 0 else "  "
-    yield f"{others}All of them: {'the same command with --json' if report.dry_run else 'bytes-migrator status --problems 1000'}"
+    if rest > 0:
+        parts.append(f"{number(rest)} for other reasons")
+    where = "the same command with --json" if report.dry_run else "bytes-migrator status --problems 1000"
+    yield f"  {'; '.join(parts)}. All of them: {where}"
 
 
 def first_problems(lines: Iterable[str], total: int, where: str) -> Iterator[str]:
