@@ -216,7 +216,7 @@ def _organizations(target: Source, chosen: Sequence[str]) -> tuple[tuple[str, ..
             raise
         finding = warned(
             error.name,
-            "These credentials may not list buckets: organizations that the database does not name were not looked at.",
+            "These credentials may not list buckets: only organizations that the database names were looked at.",
             "Orphaned files of theirs are not counted; everything that Bytes knows of is.",
             "Allow s3:ListAllMyBuckets to have them counted too.",
         )

@@ -53,7 +53,7 @@ def unknown_settings() -> SettingsError:
     return SettingsError(
         "bytes-settings-unknown",
         "It is not known where Bytes reads raw files: none of its settings is given.",
-        why="If Bytes still reads the source, every raw file that is deleted there is lost to it.",
+        why="If Bytes still reads the source, it loses every raw file that is deleted there.",
         cure=f"Give the env file that the running Bytes has now, by --env-file FILE. It holds S3_BUCKET, S3_BUCKET_PREFIX or {DATA_DIR}."
         " On Debian it is /etc/kat/bytes.conf. Nothing was deleted.",
     )

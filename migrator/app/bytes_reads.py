@@ -60,7 +60,7 @@ def reading_findings(
                 "bytes-reads-the-source",
                 f"Bytes reads raw files of {locations.source}: its settings say {location}.",
                 why=_why_read(locations.source, location),
-                cure="Switch Bytes to the other place first, look that it works, and give its new settings here (--env-file).",
+                cure="Switch Bytes to the other place first, then give its new settings here (--env-file).",
             )
         if isinstance(found, Unsure):
             if not forced:
@@ -246,8 +246,10 @@ class AsksBytes:
                 "bytes-misses-deleted-files",
                 f"{reason} It was asked after the first raw files were deleted, and answered before.",
                 why="Bytes reads at the source what was deleted there, or it failed in this moment.",
-                cure="Do not delete more. What went is named in the manifest and is at the target with the same content:"
-                " `bytes-migrator migrate` with --from and --to exchanged brings it back.",
+                cure=(
+                    "Do not delete more. The manifest names what went. `bytes-migrator migrate` with --from "
+                    "and --to exchanged brings it back."
+                ),
             )
 
     def _not_answered(self, raw_files: Sequence[RawFile]) -> str:

@@ -240,8 +240,10 @@ def refuse_two_identities(recipe: WorkerConfig) -> None:
             "two-identities",
             "The two ends have different keys, and --engine dask does not let keys travel.",
             why="Each worker signs with the AWS_* settings of its own environment, which hold one pair.",
-            cure="Put both pairs into profiles of the workers' AWS configuration files and name them by AWS_PROFILE in the env files, "
-            "or use --engine processes.",
+            cure=(
+                "Put both into profiles of the workers, named by AWS_PROFILE in the env files, or use "
+                "--engine processes."
+            ),
         )
 
 

@@ -269,6 +269,6 @@ def _unlockable(error: OSError) -> CannotStart:
     return CannotStart(
         "folder-not-lockable",
         f"No mark can be kept in {error.filename or 'the data folder'} ({error.strerror}).",
-        why="Nothing would keep a second run of prune, on another machine, from deleting the other copy at the same time.",
+        why="A second run of prune, on another machine, could delete the other copy.",
         cure="Run prune as a user who may write there. Nothing was deleted.",
     )

@@ -211,7 +211,7 @@ def undated_findings(ages: Ages, undated: int, *, deletes: bool = False) -> tupl
         warned(
             "age-unknown",
             f"The source's server lists no date for {plural(undated, 'raw file')}: {done}.",
-            "Their age is unknown. Copying and verifying include them, for they may be meant; `prune` keeps them.",
+            "Copying and verifying include them; `prune` keeps them.",
         ),
     )
 
@@ -267,7 +267,7 @@ def lane_findings(locations: Locations) -> tuple[Finding, ...]:
     return (
         warned(
             "libcurl-missing",
-            "pycurl, Python's libcurl, cannot be imported: every raw file goes by the careful lane, which is slower.",
+            "pycurl, Python's libcurl, cannot be imported: every raw file goes by the slower, careful lane.",
             "Small files cost ten times the CPU without it; nothing else is different.",
             f"Install it: {sys.executable} -m pip install pycurl",
         ),

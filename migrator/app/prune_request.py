@@ -59,7 +59,7 @@ def is_confirmed(wish: PruneWish, pruned: Pruned, number: int) -> bool:
         raise CannotStart(
             "confirm-differs",
             f"{confirmed:,} files were confirmed, and {number:,} would be deleted.",
-            why="The number stands for having seen what goes. Something changed since, or it is a wrong one.",
+            why="Something changed since, or the number is wrong.",
             cure=f"Look once more without --confirm; then --confirm {number}. Nothing was deleted.",
         )
     return True

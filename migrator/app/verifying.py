@@ -282,8 +282,7 @@ def _sample_findings(sample: VerifySample | None) -> tuple[Finding, ...]:
         warned(
             "sample",
             f"Only a sample was looked at: {sample.size:,} of {sample.drawn_from:,} raw files, with the seed {sample.seed}.",
-            "It finds damage that many raw files have; one damaged raw file may well be outside of it. What is only at the "
-            "target (extra) was not counted.",
+            "A single damaged raw file may be outside of it. What is only at the target (extra) was not counted.",
         ),
     )
 

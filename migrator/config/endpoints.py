@@ -106,7 +106,7 @@ def checked_region(setting: Setting) -> str:
     raise SettingsError(
         "region-invalid",
         f"{setting.name}={setting.shown} ({setting.origin}) is no region that boto3 takes.",
-        why="A region's name has letters, digits and '-' only, not at its ends, and not digits alone. Bytes fails with it too.",
+        why=("A region has letters, digits and inner '-' only, and not digits alone. Bytes fails with it too."),
         cure=f"Write for example {setting.name}=us-east-1, and configure a self-made server for a name of this form.",
     )
 
@@ -131,7 +131,7 @@ def refuse_broken_key(setting: Setting) -> None:
     raise SettingsError(
         "aws-key-characters",
         f"{setting.name} ({setting.origin}) {seen}.",
-        why="It cannot be sent or signed with, here as in Bytes. `echo` adds a line feed; docker run and kubectl keep quotes.",
+        why="Bytes fails with it too. `echo` adds a line feed; docker run and kubectl keep quotes.",
         cure=f"Set {setting.name} anew without it; for a Kubernetes secret with `printf %s` or --from-literal.",
     )
 

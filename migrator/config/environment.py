@@ -183,7 +183,7 @@ def _refuse_url(setting: Setting) -> None:
     raise SettingsError(
         "bucket-name-url",
         f"{setting.name} ({setting.origin}) is no bucket's name: it has '/', ':', '?' or '@' in it.",
-        why="Bytes takes the value as it is for the name, or for its beginning. It is not shown here, since it may hold a login.",
+        why="Bytes takes the value as it is. It is not shown here, since it may hold a login.",
         cure=f"Give {setting.name} the name alone; the server is AWS_ENDPOINT_URL, keys are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     )
 
@@ -259,7 +259,7 @@ def data_dir(environment: Environment) -> Path:
         raise SettingsError(
             "data-dir-characters",
             f"{DATA_DIR} ({setting.origin}) holds a line feed or another control character.",
-            why="Bytes takes it as part of the folder's name. `echo` adds a line feed to what becomes a secret or a file.",
+            why="Bytes takes it as part of the folder's name. `echo` adds a line feed.",
             cure=f"Set {DATA_DIR} anew without it.",
         )
     if setting.value.startswith("/"):
@@ -267,7 +267,7 @@ def data_dir(environment: Environment) -> Path:
     raise SettingsError(
         "data-dir-relative",
         f"{DATA_DIR}={setting.value} ({setting.origin}) is not an absolute path.",
-        why="Bytes takes it from the folder in which Bytes itself was started, and does not expand '~'.",
+        why="Bytes takes it from the folder in which it was started, and does not expand '~'.",
         cure="Give the folder's full path, by --data-dir or in place of the word disk.",
     )
 
@@ -347,5 +347,5 @@ def _debian_layer(path: Path) -> dict[str, Setting] | None:
             "debian-settings-unreadable",
             f"Bytes' settings in {path} cannot be read.",
             why=error.why,
-            cure="Run this as root or as the user kat; or name both locations without the words disk and s3: by a path or an env file.",
+            cure=("Run this as root or as kat; or name both locations by a path or an env file, not by disk and s3."),
         ) from error

@@ -316,9 +316,11 @@ def _template(word: str) -> Naming:
         raise SettingsError(
             "location-with-login",
             "A location holds a login or a signature, which is not shown here.",
-            why="A location names buckets only; what is in it shows in reports, logs and the list of processes.",
-            cure="Write s3://bucket/{organization}, with keys as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in an env file."
-            " Replace a key that was typed here: it is in the shell's history.",
+            why="A location shows in reports, logs and the list of processes.",
+            cure=(
+                "Write s3://bucket/{organization}, and the keys as AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY in an env file. Replace a key that was typed: the shell keeps it."
+            ),
         )
     if match := _SINGLE_TEMPLATE.fullmatch(word):
         return SingleBucket(match.group(1))

@@ -116,7 +116,7 @@ def _unreadable(broken: Sequence[Replay], told: str) -> Finding:
         BYTES_ANSWERS,
         f"Bytes would answer HTTP 500 to {_what_fails(broken)}: {told}",
         f"The server carries these calls out, and answers in a form that boto3 does not read: {words}",
-        "Have the server, or the proxy before it, send the headers as S3 does, Last-Modified above all; or choose another server.",
+        "Have the server, or its proxy, send headers as S3 does, Last-Modified above all; or choose another server.",
     )
 
 

@@ -57,7 +57,7 @@ def denied_findings(refusing: Mapping[str, StoreError]) -> tuple[Finding, ...]:
         warned(
             "bucket-denied",
             f"{len(refusing)} of the target's buckets refuse these credentials: {shown}{more}.".replace("..", "."),
-            "The raw files of their organizations are not copied, and count as failed. The other organizations go on.",
+            "The raw files of their organizations count as failed; the others are copied.",
             "Give the right on these buckets (bytes-migrator iam-policy prints it), then run the same command again.",
         ),
     )

@@ -59,7 +59,7 @@ def disk_findings(seen: DiskSeen, need: Need | None) -> Iterator[Finding]:
         yield failed(
             finding_names.TARGET_FOLDER,
             seen.trouble,
-            "A disk that is not mounted looks like this, and this program makes only the data folder itself.",
+            "A disk that is not mounted looks like this; only the data folder itself is made.",
             "Mount the disk, make the folder above it, or name another place with --to.",
         )
         return
@@ -112,7 +112,7 @@ def _room(seen: DiskSeen, need: Need) -> Iterator[Finding]:
         yield failed(
             finding_names.DISK_INODES,
             f"{seen.path} has too few inodes: {told}",
-            "The disk would count as full though it has bytes left: each raw file and each folder takes an inode.",
+            "Each raw file and each folder takes an inode.",
             "Use a file system with more inodes (mkfs.ext4 -i 8192, or xfs), or another disk.",
         )
     else:
@@ -182,7 +182,7 @@ def access_findings(
         yield warned(
             finding_names.ACCESS_LISTS,
             f"Folders at {path} have access lists (ACLs): {some_of(lists)}.",
-            "This program reads owner and mode only, so Bytes' user may have more or fewer rights than it says.",
+            "Only owner and mode are read, so Bytes' user may have more or fewer rights.",
             f"Look with: getfacl {lists[0]}",
         )
     yield from folder_above_findings(path, user, above)
@@ -201,7 +201,7 @@ def folder_above_findings(path: str, user: BytesUser, above: str) -> Iterator[Fi
         yield warned(
             finding_names.FOLDERS_ABOVE,
             seen,
-            "Bytes could not read a single raw file, unless it runs in a container in which the data folder is mounted.",
+            "Bytes could not read any raw file, unless it runs in a container that mounts the data folder.",
             f"Without such a container: {cure}",
         )
 
@@ -222,7 +222,7 @@ def _file_system(seen: DiskSeen) -> Finding:
         return warned(
             finding_names.FILE_SYSTEM,
             f"{seen.path} is on a network file system ({seen.file_system}).",
-            "Whether what was written survives a power cut depends on its server, and each file costs round trips.",
+            "Its server decides what survives a power cut, and each file costs round trips.",
             "Use a local disk if you can.",
         )
     if seen.ignores_case:

@@ -35,6 +35,6 @@ def ledgers_finding(others: Sequence[str]) -> Finding:
     return warned(
         finding_names.OTHER_LEDGERS,
         f"There were migrations between one of these locations and another: {some_of(others)}.",
-        "Two sources into one target mix their raw files there; a target that differs from last time splits them.",
+        "Two sources into one target mix their raw files; another target than last time splits them.",
         "bytes-migrator status shows them. Go on if that is what you want.",
     )

@@ -52,20 +52,20 @@ def server_finding(seen: Sequence[MissingKey], absent: Sequence[str]) -> Finding
             READ_THROUGH,
             f"These buckets do not exist yet: {some_of(absent)}.",
             "nginx reads through for buckets that exist when its file is written.",
-            "Run migrate until it has begun to copy, which makes each bucket, or make them; then ask again.",
+            "Make them, or run migrate until it copies; then ask again.",
         )
     if told_all:
         return failed(
             READ_THROUGH,
             f"The server tells everybody, without a signature, that a raw file is missing in {some_of(told_all)}.",
-            "nginx serves from the data folder what S3 answers with 404, so everybody could read raw files there.",
+            "Everybody could then read raw files of the data folder.",
             "Close the bucket to requests without a signature. Until then, switch without read-through.",
         )
     if denied:
         return failed(
             READ_THROUGH,
             f"For a raw file that is missing, Bytes' credentials get 403 and not 404 in {some_of(denied)}.",
-            "S3 answers 403 to who may not list the bucket, and nginx cannot tell that from a real refusal.",
+            "S3 answers 403 to who may not list the bucket; nginx cannot tell that from a refusal.",
             "Allow s3:ListBucket on these buckets to Bytes' key; `bytes-migrator iam-policy --for bytes` prints its other rights.",
         )
     if others or not seen:
@@ -121,7 +121,7 @@ def folder_finding(rights: FolderRights) -> Finding:
         return failed(
             READ_THROUGH,
             seen,
-            "Bytes makes folders of mode 740 and files of mode 640: its group may read the files, and not pass the folders.",
+            "Bytes' folders have mode 740: its group may not pass them.",
             f"As root, once Bytes is stopped: {'; '.join(rights_commands(rights))}",
         )
     return passed(
@@ -153,7 +153,7 @@ def is_on_finding(seen_at: Sequence[str], files: Sequence[str]) -> Finding | Non
     return failed(
         READ_THROUGH,
         f"Read-through is on: {' and '.join(told)}.",
-        "Raw files that S3 lost would be served from the data folder, and be gone for good once that is pruned.",
+        "nginx would serve raw files that S3 lost from the data folder, until that is pruned.",
         "Put nginx' lines without read-through in place of these (`bytes-migrator runbook` prints them), reload nginx, look whether"
         " Bytes can read everything, then run this again.",
     )

@@ -93,7 +93,7 @@ def _latency(seen: ServerSeen) -> Iterator[Finding]:
         yield warned(
             finding_names.LATENCY,
             told,
-            "Small files take at least that long each; many are in flight, so it is slower, not wrong.",
+            "Many requests are in flight, so it is slower, not wrong.",
             "Run this nearer to the server, if it can be.",
         )
 
@@ -119,7 +119,7 @@ def _lock(seen: ServerSeen) -> Iterator[Finding]:
         yield warned(
             finding_names.OBJECT_LOCK,
             "The bucket has object lock.",
-            "With a default retention, what is written cannot be removed before its time, nor a provisional copy replaced.",
+            "With a default retention, a provisional copy cannot be replaced.",
             "Migrate after Bytes was stopped, so that no copy is provisional; or use a bucket without object lock.",
         )
     else:
@@ -133,7 +133,7 @@ def _encryption(seen: ServerSeen) -> Iterator[Finding]:
         yield warned(
             finding_names.ENCRYPTION,
             f"The bucket encrypts with {seen.encryption} by default.",
-            "ETags are no MD5 then, so contents are proven by reading them back; Bytes' key needs the KMS key too.",
+            "Contents are then proven by reading them back; Bytes' key needs the KMS key too.",
             "Allow kms:GenerateDataKey and kms:Decrypt on the key, or set the default to SSE-S3 (AES256).",
         )
     else:
@@ -160,7 +160,7 @@ def habit_findings(habits: Quirks) -> Iterator[Finding]:
             yield warned(
                 finding_names.MULTIPART,
                 "Parts below 5 MiB are taken, which S3 refuses.",
-                "Nothing is lost by it: parts of this program are larger. Other programs' uploads may differ from S3's.",
+                "Nothing is lost by it: parts of this program are larger.",
             )
 
 
@@ -202,7 +202,7 @@ def foreign_finding(where: Sequence[str], looked_at: int) -> Finding:
     return warned(
         finding_names.FOREIGN_OBJECTS,
         f"{len(where):,} of {looked_at:,} objects that were looked at are no raw files of Bytes: {some_of(where)}.",
-        "Somebody else writes there too, or an earlier copy put raw files where Bytes never looks. They are left alone.",
+        "Somebody else writes there, or an earlier copy used other names. They are left alone.",
         "Look whose they are. For raw files of Bytes, a bucket of their own is safest.",
     )
 
@@ -240,5 +240,5 @@ def version_finding(version: str) -> Finding:
         finding_names.BYTES_VERSION,
         f"Bytes {version} is {age} than what this program was compared with, 1.18 to 1.20.",
         "Where it looks for raw files, and which calls it makes, may be different there.",
-        "Try it with one organization, and with a test installation, first; the table in docs/bytes-versions.md says what to look at.",
+        "Try it with one organization, or a test installation, first; docs/bytes-versions.md says what to check.",
     )

@@ -59,7 +59,7 @@ class Parts:
                         if self.api and self.is_healthy()
                         else " the service is still there."
                     ),
-                    cure="See which process it is. A second Bytes behind the same URL has to be stopped too.",
+                    cure="Find that process. A second Bytes behind the same URL has to be stopped too.",
                 )
             time.sleep(_LOOK_EVERY_SECONDS)
 

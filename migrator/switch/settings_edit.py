@@ -114,6 +114,9 @@ def _line(name: str, value: str) -> str:
     raise SettingsError(
         "switch-value",
         f"The value of {name} cannot be written into an env file.",
-        why="It has a control character, or a quote beside '$', '`' or a backslash, which systemd and Docker Compose read differently.",
+        why=(
+            "systemd and Docker Compose read control characters, and quotes beside '$', '`' or a "
+            "backslash, differently."
+        ),
         cure=f"Choose another value for {name}.",
     )

@@ -74,8 +74,7 @@ def look_at_bucket_names(
     finding = failed(
         "bucket-names",
         f"{len(broken)} of {len(names)} bucket names are invalid: {_shown_names(refused, broken)}.{also}",
-        "Bytes computes these names itself: it would answer HTTP 500 for these organizations, and under any other name "
-        "it would not find their raw files.",
+        "Bytes computes these names itself: it would answer HTTP 500 for these organizations.",
         f"{names_cure(refused)} To move the other organizations now and leave these out: --force bucket-names.",
     )
     return finding, frozenset(organization for organization, _ in refused)
@@ -106,7 +105,7 @@ def _names_taken(taken: Sequence[str], total: int) -> Finding:
     return warned(
         "bucket-names",
         f"{len(taken)} of {total} bucket names break S3's rules, and this server has them: {shown}{more}.",
-        "Bytes works there. AWS, SeaweedFS, MinIO and Ceph refuse such names: a move to one of them needs others.",
+        "Bytes works there. AWS, SeaweedFS, MinIO and Ceph refuse such names.",
     )
 
 

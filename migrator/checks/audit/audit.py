@@ -320,8 +320,10 @@ class Audit:
             raise MustStop(
                 "nacl-keys-wrong",
                 f"Not one of the first {ALL_ALIKE} contents could be decoded: {proof.reason}.",
-                why="BYTES_PRIVATE_KEY_B64 and BYTES_PUBLIC_KEY_B64 are not the keys that these raw files were saved with, or they were "
-                "saved without encryption.",
+                why=(
+                    "These raw files were saved with other keys than BYTES_PRIVATE_KEY_B64 and "
+                    "BYTES_PUBLIC_KEY_B64, or without encryption."
+                ),
                 cure="Give the settings with which Bytes saved them: BYTES_ENCRYPTION_MIDDLEWARE and both keys.",
             )
         raise MustStop(

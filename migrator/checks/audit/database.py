@@ -209,8 +209,10 @@ def _connected(dsn: Dsn) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
             "database-unreachable",
             f"The database {dsn} cannot be used: {_said(error, dsn)}.",
             why="The audit asks Bytes' own database which raw files there must be.",
-            cure="Check host, port, name, user and password in BYTES_DB_URI. Where the database is out of reach, export its rows there "
-            "and give --database rows.csv.",
+            cure=(
+                "Check host, port, name, user and password in BYTES_DB_URI; or export its rows and give "
+                "--database rows.csv."
+            ),
         ) from None
     try:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -240,7 +242,7 @@ def _look_at_tables(connection: psycopg.Connection[tuple[Any, ...]], dsn: Dsn) -
         raise CannotStart(
             "database-not-bytes",
             f"The database {dsn} is not Bytes' as this program knows it: the table {table} {what}.",
-            why="It may be another service's (each service of OpenKAT has its own), an empty one, or that of another version of Bytes.",
+            why="It may be another service's, an empty one, or of another version of Bytes.",
             cure="Check the database's name in BYTES_DB_URI; this program knows the tables of Bytes 1.18 to 1.20.",
         )
 

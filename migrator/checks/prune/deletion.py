@@ -125,7 +125,7 @@ class BatchDeletion:
                 "bytes-reads-the-source",
                 f"Bytes' settings say {read_at}, which is the source under another name.",
                 why=f"A mark was put at the source, {self._ends.source.describe(mark)}, and was there; it is removed.",
-                cure="Switch Bytes to the other place first, look that it works, and give its new settings here (--env-file).",
+                cure="Switch Bytes to the other place first, then give its new settings here (--env-file).",
             )
         if found is not None:
             raise same_place(

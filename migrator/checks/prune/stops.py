@@ -29,7 +29,7 @@ def surprise(what: str) -> MustStop:
     return MustStop(
         "prune-surprise",
         what,
-        why="Something changed between the proof of everything and the deletion, or deleting failed. What cannot be foreseen ends it here.",
+        why="Something changed between the proof and the deletion, or deleting failed.",
         cure="Look at it. Then run the same command again, without --confirm first: what is deleted is in the manifest.",
     )
 

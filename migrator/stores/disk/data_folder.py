@@ -70,8 +70,8 @@ def try_out(root: Path, owner: tuple[int, int] | None = None) -> tuple[Finding, 
         raise CannotStart(
             "target-cannot-publish",
             f"Nothing can be published in {root} ({os.strerror(error.errno or 0)}).",
-            why="Raw files get their names by a rename that replaces nothing, or by a hard link, and are then made durable.",
-            cure="Look whether that file system is read-only, full or broken, or choose a data folder on another one.",
+            why="It offers neither a rename that replaces nothing nor hard links, or cannot be synced.",
+            cure="Check whether that file system is read-only, full or broken, or choose another.",
         ) from error
     finally:
         os.close(fd)
@@ -81,8 +81,8 @@ def try_out(root: Path, owner: tuple[int, int] | None = None) -> tuple[Finding, 
         warned(
             "durability-unconfirmed",
             f"Durability is not confirmed by the file system of {root}: it does not offer syncfs.",
-            "What is copied is asked to be written to the medium, and nobody says whether it was.",
-            "After the migration run `sync` on the machine that has the disk, before the source is given up.",
+            "Nobody says whether what is copied has reached the medium.",
+            "Run `sync` on the machine that has the disk before you give up the source.",
         ),
     )
 
@@ -126,6 +126,6 @@ def _try_owner(fd: int, root: Path, owner: tuple[int, int] | None) -> None:
     raise CannotStart(
         "owner-not-kept",
         f"Files in {root} cannot be given to user id {owner[0]} ({said or 'the file system keeps another owner'}).",
-        why="Bytes could not read them. A share that takes root for nobody (root_squash), or a file system without owners, answers so.",
-        cure="Run this as that user, or mount the file system so that files belong to it. To copy all the same: --force service-user.",
+        why=("Bytes could not read them. A share with root_squash, or a file system without owners, answers so."),
+        cure=("Run this as that user, or mount the file system for it. To copy all the same: --force service-user."),
     )

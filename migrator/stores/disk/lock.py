@@ -86,7 +86,7 @@ def _lock(fd: int, hold: Hold) -> None:
             raise CannotStart(
                 "folder-not-lockable",
                 f"{hold.root} cannot be locked ({error.strerror}).",
-                why="Nothing would keep a second run of prune from deleting the other copy at the same time.",
+                why="A second run of prune could delete the other copy.",
                 cure="Run prune on the machine that has the disk. Nothing was deleted.",
             ) from error
         # a file system without locks; the ledger's own lock still keeps runs of these two locations apart

@@ -524,5 +524,5 @@ def translate(error: OSError, where: str) -> StoreError:
     return Unreadable(
         "unreadable",
         f"{where} cannot be used ({said}).",
-        cure="Give this user the right to it, or run this as the user that Bytes runs as.",
+        cure="Give this user the right to it, or run this as Bytes' user.",
     )

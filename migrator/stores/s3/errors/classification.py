@@ -70,8 +70,8 @@ def _of_no_server(error: boto.ClientError, code: str, where: str) -> StoreError:
     return StoreError(
         "not-s3",
         f"What answers for {where} is no S3 server: it does not know the request at all ({answer_of(error)}).",
-        why="Another service on that host answers there, or a proxy that does not pass S3's requests on.",
-        cure="Check AWS_ENDPOINT_URL, its port above all: it is the S3 gateway's, such as 8333 for SeaweedFS or 9000 for MinIO.",
+        why="Another service answers there, or a proxy that does not pass S3's requests on.",
+        cure="Check AWS_ENDPOINT_URL, its port above all: 8333 for SeaweedFS, 9000 for MinIO.",
     )
 
 
@@ -87,8 +87,8 @@ def _archived(error: boto.ClientError, where: str) -> StoreError | None:
     return Archived(
         "archived",
         f"{where} is in an archive and cannot be read before it was restored ({answer_of(error)}).",
-        why="Its storage class keeps objects offline, such as S3 Glacier. A rule of the bucket may have moved it there.",
-        cure="Restore it (aws s3api restore-object, or the provider's console), wait until it can be read, then run this again.",
+        why="Its storage class keeps objects offline. A rule of the bucket may have moved it there.",
+        cure="Restore it (aws s3api restore-object, or the provider's console), then rerun.",
     )
 
 
@@ -199,7 +199,7 @@ def _from_between(error: boto.ClientError, where: str) -> StoreError | None:
             "proxy-refused",
             f"Something before the S3 server refused the request for {where}: HTTP {status}, with a web page{named}.",
             why="S3 servers explain a refusal in XML. A proxy, firewall or login page answered instead.",
-            cure="Look into the log of the proxy or firewall, allow S3's requests there, or go around it with NO_PROXY.",
+            cure="Allow S3's requests in the proxy or firewall, or go around it with NO_PROXY.",
         )
     return None
 

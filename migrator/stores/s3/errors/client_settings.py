@@ -185,7 +185,7 @@ def _signed_out(error: Exception) -> SettingsError:
     return SettingsError(
         "not-signed-in",
         f"The sign-in that the AWS profile needs has expired, or never happened ({type(error).__name__}).",
-        why="The profile gets its credentials from a sign-in (SSO, or `aws login`), and there is no valid one on this machine.",
+        why="The profile needs a sign-in (SSO, or `aws login`), and none is valid here.",
         cure="Sign in: aws sso login --profile NAME (or aws login), as this same user; or set keys or another AWS_PROFILE.",
     )
 

@@ -33,7 +33,7 @@ def limit_fault(error: boto.ClientError, where: str) -> StoreError | None:
         return StoreError(
             "length-required",
             f"The server, or a proxy before it, wants to be told the length of what is sent for {where} ({answer_of(error)}).",
-            why="This program sends a length with each body, so something between took it out: a proxy that passes bodies on in chunks.",
+            why="This program sends one, so a proxy took it out that passes bodies on in chunks.",
             cure="Let the proxy pass Content-Length on (nginx: proxy_request_buffering on;), or go around it.",
         )
     if status == 414:
@@ -41,7 +41,7 @@ def limit_fault(error: boto.ClientError, where: str) -> StoreError | None:
             "address-too-long",
             f"A proxy or the server takes no address as long as that of {where} (HTTP 414).",
             why="It limits the request line (nginx: large_client_header_buffers; Apache: LimitRequestLine).",
-            cure="Raise that limit to 8 KB or more: keys of S3 may have 1,024 bytes, and more when they are encoded.",
+            cure="Raise that limit to 8 KB or more: encoded keys are long.",
         )
     if status == 431 or code in ("RequestHeaderSectionTooLarge", "MetadataTooLarge"):
         return StoreError(

@@ -21,7 +21,7 @@ def refused_signature(error: boto.ClientError, where: str) -> StoreError:
             "host-rewritten",
             f"A proxy changed the Host header of requests for {where}: {sent} was signed, and {seen.group(1)} arrived"
             " (SignatureDoesNotMatch).",
-            why="The signature covers the Host header, so the server refuses what a proxy rewrote. Bytes fails there too.",
+            why="The signature covers the Host header. Bytes fails there too.",
             cure="Let the proxy pass Host on (nginx: proxy_set_header Host $http_host;), or set AWS_ENDPOINT_URL to the server itself.",
         )
     proxy = _proxy_of(error)
@@ -31,8 +31,10 @@ def refused_signature(error: boto.ClientError, where: str) -> StoreError:
         f"The server refused the credentials for {where}: the signature does not match (SignatureDoesNotMatch).",
         why="It knows the access key. Either the secret key is another one's, or a proxy changed what was signed:"
         f" the Host header, its port, or the path.{seen_proxy}",
-        cure="Check AWS_SECRET_ACCESS_KEY first. If it is right, let the proxy pass Host on (nginx: proxy_set_header Host $http_host;),"
-        " or give the server's own address as AWS_ENDPOINT_URL.",
+        cure=(
+            "Check AWS_SECRET_ACCESS_KEY first. Then let the proxy pass Host on (nginx: "
+            "proxy_set_header Host $http_host;), or give the server's own address as AWS_ENDPOINT_URL."
+        ),
     )
 
 

@@ -116,5 +116,5 @@ def broken(where: str, told: str) -> StoreError:
         "listing-broken",
         f"The listing of {where} contradicts itself: {told}.",
         why="It was asked for twice. Raw files that are there may be missing from it.",
-        cure="Nothing was decided from it. Look at the server or at the proxy in front of it, then run the same command again.",
+        cure="Nothing was decided from it. Check the server and its proxy, then rerun.",
     )

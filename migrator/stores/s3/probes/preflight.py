@@ -148,7 +148,7 @@ def _not_s3(endpoint: str, content_type: str) -> StoreError:
         "not-s3",
         f"What answers at {endpoint} is not S3{kind}.",
         why="A web console, a login page or a proxy answers on that address.",
-        cure="Set AWS_ENDPOINT_URL to the server's S3 port, and let no proxy stand between: NO_PROXY names hosts to be reached directly.",
+        cure=("Set AWS_ENDPOINT_URL to the server's S3 port; NO_PROXY names hosts to be reached without a proxy."),
     )
 
 
