@@ -16,7 +16,7 @@ from pathlib import Path
 
 from migrator.ledger.directory import StateFolder
 
-_KEPT = 100
+KEPT = 100
 _NAME = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}\.json")
 
 
@@ -38,8 +38,8 @@ class KeptAudit:
     document: str
 
 
-def keep_audit(state: StateFolder, audit: KeptAudit) -> None:
-    """Write it down, whole or not at all, and forget the oldest beyond the last hundred. Raises CannotStart and OSError."""
+def keep_audit(state: StateFolder, audit: KeptAudit, *, most: int = KEPT) -> None:
+    """Write it down, whole or not at all, and forget the oldest where there are more than `most`. Raises CannotStart and OSError."""
     state.ensure()
     folder = _folder(state)
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -48,7 +48,7 @@ def keep_audit(state: StateFolder, audit: KeptAudit) -> None:
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         json.dump({name: getattr(audit, name) for name in audit.__slots__}, file)
     partial.replace(folder / f"{audit.run}.json")
-    for name in sorted(_names(state))[:-_KEPT]:
+    for name in sorted(_names(state))[:-most]:
         (folder / name).unlink()
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from migrator.app.stored_report import report_of_run
 from migrator.core.outcomes import Problem
 from migrator.ledger.directory import StateFolder
 from migrator.ledger.ledger import Ledger
 from migrator.ledger.records import Totals
-from migrator.reports.text.console import report_as_text
+from migrator.reports.formatting import Whole
+from migrator.reports.serialization import lines_as_kept, lines_in
+from migrator.reports.text.console import report_as_text, stored_as_text
 from migrator.reports.text.status import read_status, status_as_text
 from migrator.sync.coordinator import reason_of
 from tests.unit.reports.samples import tally_of
@@ -68,3 +72,26 @@ def test_conflicts_of_other_sizes_are_one_group() -> None:
         for size in (1, 2_000)
     }
     assert reasons == {"another size"}
+
+
+@pytest.mark.parametrize("command", ["verify", "prune"])
+def test_a_report_shows_a_run_as_it_was_shown(command: str, tmp_path: Path) -> None:
+    state = a_state(tmp_path)
+    shown = ("level etag: what was read has the digest that the server keeps.", Whole("organization  files"), "Proven.")
+    a_run(state, ("/a", "s3://a"), "one", command, 1_767_323_045.0, {"org": tally_of(proven=(3, 30)).as_proofs()})
+    path = state.ledger_path("/a", "s3://a")
+    with Ledger.open(path, source_identity="/a", target_identity="s3://a", now=2.0) as ledger:
+        ledger.save_report("one", lines_as_kept(shown))
+    report = report_of_run(state, "one")
+    assert report.shown == shown
+    assert isinstance(report.shown[1], Whole)
+    first, *lines = stored_as_text(report, 40).splitlines()
+    assert first == f"run   {command} of 2026-01-02 03:04:05 UTC"
+    assert lines[0].strip() == "[one]"
+    assert "organization  files" in lines
+    assert lines[-1] == "Proven."
+
+
+def test_lines_that_are_damaged_are_left_out() -> None:
+    assert lines_in({"shown": [["a", False], ["b"], [1, True], "c", ["d", True]]}) == ("a", "d")
+    assert lines_in({"shown": 7}) == ()
