@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from migrator.core.size_classes import SMALLEST_PART
 from migrator.core.tally import Count, Shape
 
-SMALL_FILES_PER_SECOND = 3_000
-"""What this program carries on two idle cores: 2,300 to SeaweedFS beside it, 9,400 to a sink 20 ms away (docs/performance.md)."""
+SMALL_FILES_PER_SECOND = {False: 3_000, True: 6_000}
+"""By whether a server keeps up, what two idle cores carry: 2,300 to SeaweedFS on them, 9,400 to a sink 20 ms away (docs/performance.md)."""
 BYTES_PER_SECOND = {True: 200e6, False: 30e6}
 """By whether the other end is on this machine: SeaweedFS there, up and down, and the middle of lines of 100 Mbit/s and 1 Gbit/s."""
 PROBED_AT_ONCE = 8
@@ -204,11 +204,11 @@ def _by_measures(total: Count, requests: int, measured: Measured) -> tuple[float
 
 def _files_per_second(requests_each: float, measured: Measured, slowed: float) -> tuple[float, list[str]]:
     """How many small files a second go, and what that assumes."""
-    files = SMALL_FILES_PER_SECOND / slowed
     latency, probed = measured.latency, measured.requests_per_second
     told = []
+    keeps_up = latency is not None and probed is not None and probed * latency >= KEEPS_UP
+    files = SMALL_FILES_PER_SECOND[keeps_up] / slowed
     if latency is not None and probed is not None and requests_each:
-        keeps_up = probed * latency >= KEEPS_UP
         files = min(files, probed * MORE_AT_ONCE[keeps_up] / requests_each)
         told = [
             f"a measured latency of {latency * 1000:,.1f} ms, and {probed:,.0f} requests a second with {PROBED_AT_ONCE} at once"
