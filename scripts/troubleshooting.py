@@ -37,6 +37,8 @@ KINDS = {
     "StoreError": "One raw file, or the whole run.",
     "MigratorError": "Exit status 3.",
 }
+_NOTHING = re.compile(r"(‹[^›]*›[ .:]*)*")
+"""Text of which nothing is known beforehand."""
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 HEAD = """# Troubleshooting
 
@@ -184,7 +186,9 @@ def _entry(name: str, entries: list[Told], common: str) -> str:
     lines = [f"\n### {name}\n", *(f"{kind}\n" for kind in kinds)]
     before = ("", "")
     for (why, cure), alike in groupby(sorted(set(entries), key=lambda told: told[3:]), key=lambda told: told[3:]):
-        seen = [f"> {_escaped(what)}" for what in sorted({told.what for told in alike})]
+        whats = sorted({told.what for told in alike})
+        known = [what for what in whats if not _NOTHING.fullmatch(what.strip())] or whats[:1]
+        seen = [f"> {_escaped(what)}" for what in known]
         cause = "" if why == before[0] else _paragraph("", why)
         lines.append(
             "\n\n".join(filter(None, [*seen, cause, "" if cure == before[1] else _paragraph("**Do:** ", cure)])) + "\n"
@@ -194,7 +198,7 @@ def _entry(name: str, entries: list[Told], common: str) -> str:
 
 
 def _paragraph(label: str, text: str) -> str:
-    return f"{label}{_escaped(text)}" if text.strip("‹…› ") else ""
+    return "" if _NOTHING.fullmatch(text.strip()) else f"{label}{_escaped(text)}"
 
 
 def _escaped(text: str) -> str:
