@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from migrator.checks.prune.tallies import Pruned
 from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Finding
-from migrator.reports.formatting import duration, files, number, placed, plural, shown, size, table
+from migrator.reports.formatting import Whole, duration, files, number, placed, plural, shown, size, table
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA, Evidence, status_when_interrupted
 from migrator.reports.text.findings import finding_lines
@@ -113,7 +113,8 @@ def _in_words(report: PruneReport, command: str) -> Iterator[str]:
             f"{files(total.kept.files)} would be kept ({took}). Nothing was deleted."
         )
         if total.deletable.files and not report.interrupted_by:
-            yield f"To delete them: {shown(command)} --confirm {total.deletable.files}"
+            yield "To delete them:"
+            yield Whole(f"  {shown(command)} --confirm {total.deletable.files}")
         return
     yield (
         f"{files(total.deleted.files)} ({size(total.deleted.bytes)}) deleted, {files(total.kept.files)} kept, "
