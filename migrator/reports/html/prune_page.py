@@ -71,13 +71,15 @@ def _counts(tally: PruneTally, *, dry_run: bool) -> list[tuple[str, int, int, st
     """Names, files, bytes and tones of what adds up to all raw files of the source."""
     told = tally.as_dict(dry_run=dry_run)
     done = [("deletable", TODO)] if dry_run else [("deleted", GOOD)]
-    named = (*done, ("pending", TODO), ("kept", BAD if tally.kept.files else FINE))
+    named = (*done, ("pending", TODO), ("kept", TODO if tally.kept.files else FINE))
     return [(name, told[name]["files"], told[name]["bytes"], tone) for name, tone in named]
 
 
 def _tone(report: PruneReport) -> str:
-    if report.exit_status:
+    if report.error is not None or report.interrupted_by:
         return BAD
+    if report.exit_status:
+        return TODO
     return FINE if report.dry_run and report.pruned.overall().deletable.files else GOOD
 
 
@@ -110,7 +112,7 @@ def _lines(report: PruneReport) -> Iterator[str]:
 def _row(name: str, tally: PruneTally, report: PruneReport, columns: tuple[str, ...]) -> PageRow:
     pending = tally.deletable.files - tally.deleted.files
     if tally.kept.files:
-        state, tone = f"{number(tally.kept.files)} kept", BAD
+        state, tone = f"{number(tally.kept.files)} kept", TODO
     elif not tally.discovered.files:
         state, tone = "no raw files", FINE
     elif report.dry_run:
