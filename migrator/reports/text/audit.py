@@ -279,8 +279,8 @@ def columns_of_audit(report: AuditReport) -> list[str]:
 
 def _organization_table(report: AuditReport, width: int | None) -> Iterator[str]:
     columns = columns_of_audit(report)
-    names = {"readable": "in place"}
-    head = ["organization", "bucket", "rows", *(names.get(column, column) for column in columns)]
+    heads = {"readable": "in place"}
+    head = ["organization", "bucket", "rows", *(heads.get(column, column) for column in columns)]
     total = AuditRow(organization="all", bucket=None, tally=report.overall)
     rows = [_cells(row, columns) for row in (*report.rows[:ROWS_SHOWN], total)]
     names = 2
