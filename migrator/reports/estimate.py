@@ -185,7 +185,7 @@ def typical_seconds(copied: Count, compared_files: int) -> float:
 
 def _by_measures(total: Count, requests: int, measured: Measured) -> tuple[float, float, tuple[str, ...]]:
     """The seconds of a first run, how many times as short or long it may be, and what that assumes."""
-    slowed = 1 + measured.busy
+    slowed = 1 + measured.busy / 2  # half of those wait for a disk, or for each other
     files, assumed = _files_per_second(requests / max(1, total.files), measured, slowed)
     bytes_ = BYTES_PER_SECOND[measured.is_near] / slowed
     read = measured.read_bytes_per_second
