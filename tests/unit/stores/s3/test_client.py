@@ -40,6 +40,12 @@ def test_only_large_bodies_ask_first_whether_they_are_wanted(size: int, as_bytes
     client.close()
 
 
+def test_what_is_added_to_one_session_is_not_in_the_next() -> None:
+    """boto3 adds its own handlers to each session, and refuses to add them twice to the same."""
+    clients = [connect(replace(ACCESS, access_key_id=key)).client for key in ("one", "other")]
+    assert all(hasattr(client, "upload_file") for client in clients)
+
+
 def test_what_was_made_ahead_is_given_away_once_for_just_these_settings() -> None:
     make_ahead([ACCESS, ACCESS])
     assert len(client_module._made_ahead) == 2
