@@ -25,6 +25,8 @@ from tests import fork_server
 from tests.fork_server import Forked
 from tests.servers import SECRET_MARK
 
+UNPRIVILEGED = "tests.unprivileged:main"
+"""An `entry` for whom file permissions bind, though the tests run as root."""
 TIMEOUT = 120.0
 _LIVE: set[Process] = set()
 
@@ -80,11 +82,15 @@ def run(
     secrets: Iterable[str] = (),
     before: tuple[str, ...] = (),
     installed: bool = False,
+    entry: str = fork_server.COMMAND,
 ) -> Completed:
-    """Run to the end. There is no terminal, so nothing can be asked. `before` are words such as ``setpriv …`` that start it."""
+    """Run to the end. There is no terminal, so nothing can be asked. `before` are words such as ``prlimit …`` that start it.
+
+    `entry` ("module:function") is another beginning of the command, `UNPRIVILEGED` for one.
+    """
     words = _words(args)
     argv = [*before, *program(), *words] if before or installed else None
-    with Process(words, argv, env, cwd, secrets, stdin=stdin) as process:
+    with Process(words, argv, env, cwd, secrets, stdin=stdin, entry=entry) as process:
         return process.finish(timeout)
 
 
@@ -103,6 +109,7 @@ class Process:
         secrets: Iterable[str],
         *,
         stdin: str = "",
+        entry: str = fork_server.COMMAND,
     ) -> None:
         self._words, self._env, self._secrets = words, env, tuple(secrets)
         self._began = time.monotonic()
@@ -110,7 +117,8 @@ class Process:
         with tempfile.TemporaryFile() if stdin else open(os.devnull, "rb+") as given:
             given.write(stdin.encode())
             given.seek(0)
-            self._popen = _started(words, argv, _environment(env), cwd, (given, self._stdout, self._stderr))
+            files = (given, self._stdout, self._stderr)
+            self._popen = _started(words, argv, _environment(env), cwd, files, entry=entry)
         self.pid = self._popen.pid
         _LIVE.add(self)
 
@@ -179,16 +187,21 @@ def _started(
     environment: dict[str, str],
     cwd: str | os.PathLike[str] | None,
     files: tuple[IO[bytes], IO[bytes], IO[bytes]],
+    *,
+    entry: str,
 ) -> subprocess.Popen[bytes] | Forked:
     if argv is None:
         stdin, stdout, stderr = (file.fileno() for file in files)
         folder = os.fspath(cwd or os.getcwd())
-        forked = fork_server.start(words, environment=environment, folder=folder, files=(stdin, stdout, stderr))
+        forked = fork_server.start(
+            words, environment=environment, folder=folder, files=(stdin, stdout, stderr), entry=entry
+        )
         if forked is not None:
             return forked
     stdin_file, stdout_file, stderr_file = files
+    start = program() if entry == fork_server.COMMAND else [sys.executable, "-m", entry.partition(":")[0]]
     return subprocess.Popen(
-        argv or [*program(), *words],
+        argv or [*start, *words],
         env=environment,
         cwd=cwd,
         stdin=stdin_file,

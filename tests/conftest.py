@@ -21,14 +21,13 @@ from hypothesis import settings
 
 from tests import command, strategies
 from tests.postgres import Postgres, running
-from tests.servers import KINDS, SHARED, PrivateServer, S3Server, Servers, session_folder, stop_all
+from tests.servers import KINDS, SESSION, PrivateServer, S3Server, Servers, session_folder, stop_all
 
 settings.register_profile("dev", deadline=None, max_examples=30)
 settings.register_profile("ci", deadline=None, derandomize=True, max_examples=30, database=None)
 settings.register_profile("few", settings.get_profile("ci"), max_examples=strategies.FEW)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-_SESSION = "MIGRATOR_TESTS_SESSION"
 _FOREIGN = ("AWS_", "BYTES_", "S3_", "BUCKET_PER_ORG", "XDG_", "BOTO")
 _FOREIGN_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
 
@@ -46,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("few")
     if not hasattr(config, "workerinput"):
         folder = Path(tempfile.mkdtemp(prefix="migrator-tests-"))
-        os.environ[_SESSION] = f"{os.getpid()}:{folder}"
+        os.environ[SESSION] = f"{os.getpid()}:{folder}"
         atexit.register(stop_all, folder)
         for name in _foreign_names():
             del os.environ[name]
@@ -65,6 +64,7 @@ _DIMENSIONS = ("server", "naming", "kind", "lane", "each_lane", "deployment", "a
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     _leave_combinations_to_slow(items)
+    _leave_places_to_slow(items)
     if config.option.few:
         left_out = _beyond_few(items)
         config.hook.pytest_deselected(items=left_out)
@@ -112,6 +112,41 @@ def _leave_combinations_to_slow(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)  # the real server is the one that stays
 
 
+def _leave_places_to_slow(items: list[pytest.Item]) -> None:
+    """Of contract tests that vary something else too, each S3 place meets its share of the cases: each case and each place are still met.
+
+    Memory and disk, which cost nothing, meet all cases.
+    """
+    cases: dict[str, list[object]] = {}
+    for item in items:
+        place = _s3_place_of(item)
+        if place is None:
+            continue
+        seen = cases.setdefault(item.nodeid.partition("[")[0], [])
+        rest = sorted((name, repr(value)) for name, value in _params_of(item).items() if name not in _PLACES)
+        if rest not in seen:
+            seen.append(rest)
+        item.stash[_CASE] = (place, seen.index(rest))
+    for item in items:
+        if _CASE in item.stash:
+            place, case = item.stash[_CASE]
+            many = len(cases[item.nodeid.partition("[")[0]])
+            if many > 1 and (place - case) % min(many, len(MET)):
+                item.add_marker(pytest.mark.slow)
+
+
+_PLACES = ("backend", "s3")
+MET = ("moto-each", "weed-one", "weed-each")
+"""The S3 places of tests/backends.py that are not slow altogether."""
+_CASE = pytest.StashKey[tuple[int, int]]()
+
+
+def _s3_place_of(item: pytest.Item) -> int | None:
+    params = _params_of(item)
+    found = [params[name] for name in _PLACES if params.get(name) in MET]
+    return MET.index(found[0]) if found and "contract" in item.path.parts else None
+
+
 def _dimensions_of(item: pytest.Item) -> dict[str, object]:
     params = _params_of(item)
     runs_the_command = {"e2e", "faults"} & set(item.path.parts)
@@ -127,7 +162,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     chosen = {_params_of(item).get("server") for item in session.items}
     servers = _servers()
-    for kind in SHARED & (wanted | chosen):
+    for kind in set(KINDS) & (wanted | chosen):
         with contextlib.suppress(FileNotFoundError):
             servers.launch(kind)
 
@@ -154,20 +189,24 @@ def _environment(home: Path) -> dict[str, str]:
 @functools.cache
 def _servers() -> Servers:
     folder, owner = session_folder(os.environ)
-    return Servers(folder, owner, os.environ.get("PYTEST_XDIST_WORKER", "main"))
+    return Servers(folder, owner)
 
 
 @pytest.fixture(autouse=True)
-def hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def hermetic(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
     """An environment in which nothing of the developer's can be seen; gives the home folder. Ends what `command.start` left."""
     for name in _foreign_names():
         monkeypatch.delenv(name)
     home = (
-        tmp_path_factory.getbasetemp() / f"home-{secrets.token_hex(8)}"
+        tmp_path_factory.getbasetemp() / "homes" / secrets.token_hex(8)
     )  # `mktemp` lists all others before it makes one
-    home.mkdir()
+    home.mkdir(parents=True)
     for name, value in _environment(home).items():
         monkeypatch.setenv(name, value)
+    if request.node.get_closest_marker("one_process"):
+        monkeypatch.setenv("BYTES_MIGRATOR_ENGINE", "local")
     yield home
     command.kill_leftovers()
 

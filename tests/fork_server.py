@@ -10,8 +10,10 @@ from __future__ import annotations
 import array
 import atexit
 import contextlib
+import fcntl
 import functools
 import gc
+import hashlib
 import importlib
 import json
 import os
@@ -28,6 +30,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.servers import SESSION, session_folder
 
 START_SECONDS = 60.0
 COMMAND, DASK = "migrator.__main__:main", "dask.__main__:main"
@@ -124,14 +128,22 @@ class Forked:
 
 
 class Server:
-    """A process with the program imported, to be forked. Started when it is first needed; ends with this process."""
+    """A process with the program imported, to be forked: one for all that name the same `folder`. Ends with the process `owner`."""
 
-    def __init__(self, environment: Mapping[str, str], *, with_dask: bool) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="migrator-fork-"))
-        self._at = str(self._folder / "socket")
+    def __init__(self, environment: Mapping[str, str], *, with_dask: bool, folder: Path, owner: int) -> None:
+        self._at = str(folder / "socket")
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "started").exists():
+                self._process = self._started(environment, owner, with_dask=with_dask)
+                (folder / "started").touch()
+
+    def _started(self, environment: Mapping[str, str], owner: int, *, with_dask: bool) -> subprocess.Popen[bytes]:
         paths = [entry for entry in (environment.get("PYTHONPATH"), str(_ROOT)) if entry]
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, self._at, str(os.getpid()), *(["dask"] if with_dask else [])],
+        return subprocess.Popen(
+            [sys.executable, __file__, self._at, str(owner), *(["dask"] if with_dask else [])],
             env={**environment, "PYTHONPATH": os.pathsep.join(paths)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -167,9 +179,10 @@ class Server:
             return float(connection.recv(64))
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """End it, if this process started it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def _connect(self) -> socket.socket:
         deadline = time.monotonic() + START_SECONDS
@@ -179,7 +192,7 @@ class Server:
                 connection.connect(self._at)
             except (FileNotFoundError, ConnectionRefusedError):
                 connection.close()
-                assert self._process.poll() is None, "the fork server ended"
+                assert self._process is None or self._process.poll() is None, "the fork server ended"
                 assert time.monotonic() < deadline, "the fork server did not start"
                 time.sleep(0.01)
             else:
@@ -196,9 +209,14 @@ def _start_of(environment: Mapping[str, str]) -> _Start:
 
 
 class Servers:
-    """The fork servers of this process, by what is read while a process starts."""
+    """Fork servers, by what is read while a process starts: those of the test session, if there is one, else of this process."""
 
     def __init__(self) -> None:
+        self._is_own = SESSION not in os.environ
+        if self._is_own:
+            self._folder, self._owner = Path(tempfile.mkdtemp(prefix="migrator-fork-")), os.getpid()
+        else:
+            self._folder, self._owner = session_folder(os.environ)
         self._lock = threading.Lock()
         self._servers: dict[_Start, Server] = {}
         self._met = {_start_of(os.environ)}
@@ -212,15 +230,20 @@ class Servers:
                 self._met.add(start)
                 return None
             if key not in self._servers:
-                self._servers[key] = Server(environment, with_dask=with_dask)
+                name = hashlib.sha256(repr(key).encode()).hexdigest()[:12]
+                folder = self._folder / f"fork-{name}"
+                self._servers[key] = Server(environment, with_dask=with_dask, folder=folder, owner=self._owner)
             return self._servers[key]
 
     def cpu_seconds(self) -> float:
         return sum(server.cpu_seconds() for server in list(self._servers.values()))
 
     def close(self) -> None:
-        for server in self._servers.values():
-            server.close()
+        """End those of this process alone; those of the session end with it."""
+        if self._is_own:
+            for server in self._servers.values():
+                server.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 @functools.cache
@@ -381,7 +404,7 @@ def _main(at: str, owner: str, *more: str) -> None:
         return
     gc.enable()
     module, _, function = job.entry.partition(":")
-    sys.argv = [module.partition(".")[0] if job.entry != COMMAND else "bytes-migrator", *job.words]
+    sys.argv = ["dask" if job.entry == DASK else "bytes-migrator", *job.words]
     try:
         getattr(importlib.import_module(module), function)()
     except SystemExit as ended:

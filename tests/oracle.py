@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tests.plain_s3 import plain_way_of
+
 RawFileName = tuple[str, str]
 """(organization, raw id)"""
 
@@ -116,9 +118,13 @@ class PerOrganization:
 Naming = Single | PerOrganization
 
 
-def s3_state(client: Any, naming: Naming, *, workers: int = 8) -> dict[RawFileName, InBucket]:
+def s3_state(client: Any, naming: Naming, *, workers: int = 4) -> dict[RawFileName, InBucket]:
     """Every raw file that Bytes would find there, its content read back."""
     places = {name: (bucket, key) for name, (bucket, key, _, _) in _s3_raw_files(client, naming).items()}
+    with plain_way_of(client) as plain:
+        if plain is not None:
+            digests = plain.digests(list(places.values()), workers=workers)
+            return {name: InBucket(*found) for name, found in zip(places, digests, strict=True)}
     with ThreadPoolExecutor(workers) as pool:
         contents = pool.map(lambda place: _hash_object(client, *place), places.values())
         return dict(zip(places, contents, strict=True))
@@ -176,6 +182,10 @@ def _s3_raw_files(client: Any, naming: Naming) -> dict[RawFileName, tuple[str, s
 
 
 def _objects(client: Any, bucket: str) -> Iterator[tuple[str, int, str]]:
+    with plain_way_of(client) as plain:
+        if plain is not None:
+            yield from plain.objects(bucket)
+            return
     if bucket not in buckets(client):
         return
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):

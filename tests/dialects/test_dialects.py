@@ -13,6 +13,8 @@ from tests.dialects.scene import Ended, Scene
 from tests.dialects.table import all_rows
 from tests.servers import SECRET_MARK
 
+pytestmark = pytest.mark.one_process
+
 CASES = [
     pytest.param(
         row,

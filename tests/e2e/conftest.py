@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests import oracle
+from tests import command, fork_server, oracle
+from tests.bench import native
+from tests.bench.native import Native
 from tests.conftest import FreshNames
 from tests.e2e import ends
 
@@ -25,6 +26,15 @@ def state(hermetic: Path) -> Path:
     return hermetic / "state" / "bytes-migrator"
 
 
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Native:
+    """What the benchmarks compile, such as a server that keeps nothing."""
+    try:
+        return native.build(tmp_path_factory.mktemp("native"))
+    except native.Missing as missing:
+        pytest.skip(str(missing))
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """A place for a data folder; nothing is there yet."""
@@ -32,10 +42,6 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def without_root() -> tuple[str, ...]:
-    """Words that start the command as a user whom file permissions bind, as they bind everybody but root."""
-    if os.geteuid() != 0:
-        return ()
-    if shutil.which("setpriv") is None:
-        pytest.skip("root may read everything, and setpriv, which gives that up, is not installed")
-    return ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+def without_root() -> str:
+    """The `entry` of the command for a user whom file permissions bind, as they bind everybody but root."""
+    return command.UNPRIVILEGED if os.geteuid() == 0 else fork_server.COMMAND

@@ -11,11 +11,12 @@ from typing import Any
 
 from tests import corpus, oracle
 from tests.conftest import FreshNames
+from tests.plain_s3 import plain_way_of
 
 MIGRATE = ("migrate", "--yes", "--json")
 PLAN = ("plan", "--json")
-LARGE = 20 * corpus.MIB
-"""Over 16 MiB, from where on raw files go in parts."""
+LARGE = 17 * corpus.MIB
+"""Over 16 MiB, from where on raw files go in parts: three of up to 8 MiB."""
 
 
 def single(names: FreshNames) -> oracle.Single:
@@ -50,13 +51,26 @@ def key_of(naming: oracle.Naming, organization: str, raw_id: str) -> str:
 
 def put(client: Any, naming: oracle.Naming, organization: str, raw_id: str, content: bytes) -> None:
     """What Bytes, or somebody else, put there; its bucket is made."""
-    bucket = bucket_of(naming, organization)
-    make_bucket(client, bucket)
-    client.put_object(Bucket=bucket, Key=key_of(naming, organization, raw_id), Body=content)
+    put_many(client, naming, {(organization, raw_id): content})
+
+
+def put_many(client: Any, naming: oracle.Naming, contents: Mapping[oracle.RawFileName, bytes]) -> None:
+    """As `put`, many of them."""
+    for organization in {name for name, _ in contents}:
+        make_bucket(client, bucket_of(naming, organization))
+    with plain_way_of(client) as plain:
+        for name, content in contents.items():
+            bucket, key = bucket_of(naming, name[0]), key_of(naming, *name)
+            if plain is not None and len(content) < LARGE:
+                plain.put(bucket, key, content)
+            else:
+                client.put_object(Bucket=bucket, Key=key, Body=content)
 
 
 def make_bucket(client: Any, bucket: str) -> None:
-    if bucket not in oracle.buckets(client):
+    with plain_way_of(client) as plain:
+        is_there = plain.has_bucket(bucket) if plain is not None else bucket in oracle.buckets(client)
+    if not is_there:
         client.create_bucket(Bucket=bucket)
 
 
@@ -66,7 +80,7 @@ def write_env_file(path: Path, *layers: Mapping[str, str]) -> Path:
 
 
 def make_varied_store(root: Path, organizations: Mapping[str, int], *, seed: int = 0, large: int = 0) -> corpus.Store:
-    """Sizes from nothing to some dozens of kB, every tenth file or so empty, and `large` ones of 20 MiB."""
+    """Sizes from nothing to some dozens of kB, every tenth file or so empty, and `large` ones of 17 MiB."""
     return corpus.make_store(root, organizations, seed=seed, sizes=_varied, large=[LARGE] * large)
 
 

@@ -14,6 +14,8 @@ from tests.e2e import ends
 from tests.e2e.ends import MIGRATE, PLAN
 from tests.servers import S3Server
 
+pytestmark = pytest.mark.one_process
+
 DAY = 86_400
 
 

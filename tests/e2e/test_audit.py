@@ -25,6 +25,8 @@ from tests.recorded import Saved
 from tests.running_bytes import PASSWORD, running_bytes
 from tests.servers import S3Server
 
+pytestmark = pytest.mark.one_process
+
 AUDIT = ("audit", "--json")
 CONTENT = (*AUDIT, "--level", "content")
 
@@ -191,13 +193,13 @@ def test_a_hostile_organization_leads_nowhere(database: Bytes, data: Path) -> No
     assert {"names", "no-other-location"} <= set(ends.findings(document))
 
 
-def test_a_folder_that_cannot_be_read_is_said(database: Bytes, data: Path, without_root: tuple[str, ...]) -> None:
+def test_a_folder_that_cannot_be_read_is_said(database: Bytes, data: Path, without_root: str) -> None:
     files = recorded.saved({"alpha": 10})
     database.record(files)
     recorded.save(data, files)
     locked = recorded.path_of(data, files[0]).parent
     locked.chmod(0)
-    document = run(*AUDIT, "--data-dir", data, env=database.env, status=1, before=without_root)
+    document = run(*AUDIT, "--data-dir", data, env=database.env, status=1, entry=without_root)
     assert document["unreadable_folders"] == 1
     assert "folders-unreadable" in ends.findings(document)
     assert files[0].name in named(document, "missing")

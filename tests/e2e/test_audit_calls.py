@@ -16,6 +16,8 @@ from tests.e2e import ends
 from tests.running_bytes import running_bytes
 from tests.servers import S3Server, Servers
 
+pytestmark = pytest.mark.one_process
+
 UNFORCED = {"BYTES_MIGRATOR_FORCE": None}
 FORCED = {"BYTES_MIGRATOR_FORCE": "bytes-calls"}
 

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import command, corpus, oracle
+from tests import command, corpus, fork_server, oracle
 from tests.conftest import FreshNames
 from tests.e2e import ends
 from tests.servers import S3Server, free_ports
+
+pytestmark = pytest.mark.one_process
 
 RAW_ID = "0123abcd-1111-4222-8333-444455556666"
 
@@ -28,9 +30,9 @@ class Scene:
     state: Path
     server: S3Server
     names: FreshNames
-    without_root: tuple[str, ...]
+    without_root: str
     words: list[str | os.PathLike[str]] = field(default_factory=lambda: ["--to", "s3"])
-    before: tuple[str, ...] = ()
+    entry: str = fork_server.COMMAND
     changes: dict[str, str | None] = field(default_factory=dict)
 
     @property
@@ -51,9 +53,7 @@ class Scene:
 
 
 @pytest.fixture
-def scene(
-    tmp_path: Path, state: Path, weed: S3Server, fresh_names: FreshNames, without_root: tuple[str, ...]
-) -> Iterator[Scene]:
+def scene(tmp_path: Path, state: Path, weed: S3Server, fresh_names: FreshNames, without_root: str) -> Iterator[Scene]:
     made = Scene(tmp_path, state, weed, fresh_names, without_root)
     ends.make_varied_store(made.data, {"alpha": 6, "b1": 3})
     yield made
@@ -129,7 +129,7 @@ def data_folder_of_strays(scene: Scene) -> None:
 
 def data_folder_unreadable(scene: Scene) -> None:
     scene.data.chmod(0)
-    scene.before = scene.without_root
+    scene.entry = scene.without_root
 
 
 def data_folder_below_an_unreadable_one(scene: Scene) -> None:
@@ -137,7 +137,7 @@ def data_folder_below_an_unreadable_one(scene: Scene) -> None:
     ends.make_varied_store(closed / "data", {"alpha": 2})
     closed.chmod(0)
     scene.changes["BYTES_DATA_DIR"] = str(closed / "data")
-    scene.before = scene.without_root
+    scene.entry = scene.without_root
 
 
 def one_level_too_deep(scene: Scene) -> None:
@@ -278,7 +278,7 @@ def state_unwritable(scene: Scene) -> None:
     folder = scene.tmp / "state"
     folder.mkdir(mode=0o500)
     scene.words += ["--state-dir", folder / "below"]
-    scene.before = scene.without_root
+    scene.entry = scene.without_root
 
 
 def state_is_a_file(scene: Scene) -> None:
@@ -373,10 +373,10 @@ SLOWEST = 20.0
 def test_what_cannot_be_done_is_told_and_nothing_is_written(case: Case, scene: Scene) -> None:
     case.breaks(scene)
     with nothing_written_anywhere(scene, but_a_ledger=case.began):
-        done = command.run("migrate", "--yes", "--json", *scene.words, env=scene.env, before=scene.before)
+        done = command.run("migrate", "--yes", "--json", *scene.words, env=scene.env, entry=scene.entry)
         done.expect(case.status)
         assert done.seconds < SLOWEST, done
-        planned = command.run("plan", "--patience", "1", *scene.words, env=scene.env, before=scene.before)
+        planned = command.run("plan", "--patience", "1", *scene.words, env=scene.env, entry=scene.entry)
         planned.expect(case.status if case.plan is None else case.plan)
         assert planned.seconds < SLOWEST, planned
     assert_told(done, case.name, case.says)

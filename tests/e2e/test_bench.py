@@ -14,7 +14,7 @@ import pytest
 
 from migrator.stores.s3.capabilities import Capabilities, probe
 from tests import command, corpus
-from tests.bench import native, table
+from tests.bench import table
 from tests.bench.measure import Used, run
 from tests.bench.native import Native
 from tests.bench.servers import ACCESS_KEY, SECRET_KEY, Server, delayed, null_sink
@@ -26,11 +26,6 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(
     shutil.which("cc") is None, reason="the null sink is compiled when it is needed, and there is no cc"
 )
-
-
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Native:
-    return native.build(tmp_path_factory.mktemp("native"))
 
 
 @pytest.fixture

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests import command, oracle
 from tests.conftest import FreshNames
 from tests.e2e import ends
 from tests.servers import S3Server
+
+pytestmark = pytest.mark.one_process
 
 UNFORCED = {"BYTES_MIGRATOR_FORCE": None}
 

@@ -13,6 +13,8 @@ from tests.e2e import ends
 from tests.faults.proxy import proxy_before
 from tests.servers import S3Server, Servers
 
+pytestmark = pytest.mark.one_process
+
 UNFORCED = {"BYTES_MIGRATOR_FORCE": None}
 
 

@@ -12,6 +12,8 @@ import pytest
 from migrator.cli.main import cli
 from tests import command
 
+pytestmark = pytest.mark.one_process
+
 ROOT = Path(__file__).parents[2]
 
 

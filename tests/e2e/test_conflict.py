@@ -13,6 +13,8 @@ from tests.e2e import ends
 from tests.e2e.ends import LARGE, MIGRATE, PLAN
 from tests.servers import S3Server
 
+pytestmark = pytest.mark.one_process
+
 RAW_ID = "0123abcd-1111-4222-8333-444455556666"
 OTHER_ID = "fedc9876-1111-4222-8333-444455556666"
 
@@ -111,17 +113,17 @@ def put_in_parts(client: object, bucket: str, key: str, content: bytes, part_siz
 
 @pytest.mark.row(16)
 def test_an_unreadable_file_fails_and_the_others_move(
-    weed: S3Server, naming: oracle.Naming, data: Path, without_root: tuple[str, ...]
+    weed: S3Server, naming: oracle.Naming, data: Path, without_root: str
 ) -> None:
     ends.make_varied_store(data, {"alpha": 10})
     closed = corpus.add_raw_file(data, "alpha", b"closed", RAW_ID)
     closed.chmod(0)
     env = {**weed.env(), **ends.settings(naming), "BYTES_DATA_DIR": str(data)}
-    planned = command.run(*PLAN, "--to", "s3", env=env, before=without_root).expect(1).json()
+    planned = command.run(*PLAN, "--to", "s3", env=env, entry=without_root).expect(1).json()
     oracle.assert_adds_up(planned)
     assert ends.files(planned) == {"discovered": 11, "missing": 10, "failed": 1}
     for outcome in ("copied", "present"):
-        document = command.run(*MIGRATE, "--to", "s3", env=env, before=without_root).expect(1).json()
+        document = command.run(*MIGRATE, "--to", "s3", env=env, entry=without_root).expect(1).json()
         oracle.assert_adds_up(document)
         assert ends.files(document) == {"discovered": 11, outcome: 10, "failed": 1}
         (problem,) = ends.problems(document, "failed")
@@ -129,7 +131,7 @@ def test_an_unreadable_file_fails_and_the_others_move(
         assert "ermission" in problem["reason"]
     assert ("alpha", RAW_ID) not in oracle.s3_listing(weed.client(), naming)
     closed.chmod(0o640)
-    document = command.run(*MIGRATE, "--to", "s3", env=env, before=without_root).expect(0).json()
+    document = command.run(*MIGRATE, "--to", "s3", env=env, entry=without_root).expect(0).json()
     assert ends.files(document) == {"discovered": 11, "present": 10, "copied": 1}
 
 
@@ -144,7 +146,7 @@ def test_an_unreadable_file_fails_and_the_others_move(
     ],
 )
 def test_an_unreadable_folder_is_a_problem_and_never_an_empty_one(
-    level: str, mode: int, weed: S3Server, fresh_names: FreshNames, data: Path, without_root: tuple[str, ...]
+    level: str, mode: int, weed: S3Server, fresh_names: FreshNames, data: Path, without_root: str
 ) -> None:
     naming = ends.per_organization(fresh_names)
     ends.make_varied_store(data, {"alpha": 10, "b1": 10})
@@ -156,17 +158,17 @@ def test_an_unreadable_folder_is_a_problem_and_never_an_empty_one(
     env = {**weed.env(), **ends.settings(naming), "BYTES_DATA_DIR": str(data)}
     try:
         for words in (PLAN, MIGRATE, MIGRATE):
-            document = command.run(*words, "--to", "s3", env=env, before=without_root).expect(1).json()
+            document = command.run(*words, "--to", "s3", env=env, entry=without_root).expect(1).json()
             oracle.assert_adds_up(document)
             told = [*ends.problems(document, "unreadable-folder"), *ends.problems(document, "failed")]
             assert any(problem["where"].startswith(str(door)) for problem in told), document["problems"]
             assert ends.files(document)["discovered"] in (count, count + 1, count + 11)
-        text = command.run("migrate", "--yes", "--to", "s3", env=env, before=without_root).expect(1).stdout
+        text = command.run("migrate", "--yes", "--to", "s3", env=env, entry=without_root).expect(1).stdout
         assert "Not everything is at the target" in text
     finally:
         door.chmod(readable)
     assert ("alpha", RAW_ID) not in oracle.s3_listing(weed.client(), naming)
-    command.run(*MIGRATE, "--to", "s3", env=env, before=without_root).expect(0)
+    command.run(*MIGRATE, "--to", "s3", env=env, entry=without_root).expect(0)
     oracle.assert_same_contents(oracle.disk_state(data), oracle.s3_state(weed.client(), naming))
 
 

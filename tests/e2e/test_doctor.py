@@ -20,6 +20,8 @@ from tests.faults.proxy import Reply, Rule, answer, proxy_before, redirect
 from tests.nginx import nginx_before
 from tests.servers import S3Server, Servers, free_ports
 
+pytestmark = pytest.mark.one_process
+
 UNFORCED = {"BYTES_MIGRATOR_FORCE": None}
 DOCTOR = ("doctor", "--json", "--to", "s3")
 PROBE = (*DOCTOR, "--probe", "--yes")

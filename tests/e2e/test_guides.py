@@ -101,6 +101,7 @@ class Installation:
 
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
         for written, here in (
+            ("demo --files 400", "demo --files 40"),
             ("/etc/kat/", f"{self.conf.parent}/"),
             ("/var/lib/kat-bytes", str(self.data)),
             ("http://127.0.0.1:8333", self.server.endpoint_url),

@@ -18,7 +18,7 @@ from tests.e2e.ends import LARGE, MIGRATE
 from tests.e2e.gate import Gate, gate_before
 from tests.servers import S3Server
 
-ORGANIZATIONS = {"alpha": 300, "alpha-2": 180, "b1": 90, "zaandam": 30}
+ORGANIZATIONS = {"alpha": 150, "alpha-2": 90, "b1": 45, "zaandam": 15}
 
 
 @dataclass
@@ -83,7 +83,7 @@ def test_killed_three_times_on_the_way_to_s3(
     with gate_before(server) as gate:
         env = {**gate.server.env(), **settings}
         job = Job(("--to", "s3"), env, expected, on_s3(server, naming))
-        for moment in moments(seed=2 + answers, count=3, most=190):
+        for moment in moments(seed=2 + answers, count=3, most=75):
             gate.hold_after(moment, "PUT", answers=answers)
             before = job.arrived()
             with command.start(*MIGRATE, *job.words, env=env) as process:
@@ -109,7 +109,7 @@ def test_killed_three_times_on_the_way_to_disk(
     with gate_before(server) as gate:
         env = gate.server.env()
         job = Job(("--from", ends.template(naming), "--to", fresh), env, expected, on_disk(fresh))
-        for moment in moments(seed=5, count=3, most=190):
+        for moment in moments(seed=5, count=3, most=75):
             gate.hold_after(moment, "GET")
             with command.start(*MIGRATE, *job.words, env=env) as process:
                 assert process.wait_for(gate.is_holding), process.output_so_far()
@@ -164,7 +164,7 @@ def test_killed_between_two_disks(data: Path, tmp_path: Path) -> None:
     ends.make_varied_store(data, ORGANIZATIONS)
     expected, fresh = oracle.disk_state(data), tmp_path / "fresh"
     job = Job(("--from", data, "--to", fresh), {}, expected, on_disk(fresh))
-    for moment in moments(seed=7, count=3, most=550):
+    for moment in moments(seed=7, count=3, most=270):
         with command.start(*MIGRATE, *job.words) as process:
             process.wait_for(lambda moment=moment: len(ends.everything_below(fresh)) >= moment)  # type: ignore[misc]
             process.kill()
@@ -214,10 +214,10 @@ def test_a_signal_on_the_way_to_disk_leaves_no_temporary_file(
     weed: S3Server, fresh_names: FreshNames, data: Path, tmp_path: Path
 ) -> None:
     naming, fresh = ends.single(fresh_names), tmp_path / "fresh"
-    ends.make_varied_store(data, {"alpha": 200, "b1": 100})
+    ends.make_varied_store(data, {"alpha": 100, "b1": 50})
     command.run(*MIGRATE, "--from", data, "--to", ends.template(naming), env=weed.env()).expect(0)
     with gate_before(weed) as gate:
-        gate.hold_after(100, "GET")
+        gate.hold_after(60, "GET")
         words = ("--from", ends.template(naming), "--to", fresh)
         with command.start(*MIGRATE, *words, "--jobs", "4", env=gate.server.env()) as process:
             assert process.wait_for(gate.is_holding), process.output_so_far()

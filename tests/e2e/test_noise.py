@@ -11,14 +11,14 @@ from tests.servers import S3Server
 
 
 def test_the_second_run_of_a_pair_counts_what_the_first_showed(
-    moto: S3Server, fresh_names: FreshNames, tmp_path: Path
+    weed: S3Server, fresh_names: FreshNames, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     make_store(data, {"acme": 3})
     (data / "lost+found").mkdir(mode=0o700)
     (data / "notes.txt").write_text("")
     env = {
-        **moto.env(),
+        **weed.env(),
         "AWS_CONFIG_FILE": "/dev/null",
         "XDG_STATE_HOME": str(tmp_path / "state"),
         "HOME": str(tmp_path),

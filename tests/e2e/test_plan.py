@@ -15,6 +15,8 @@ from tests.e2e import ends
 from tests.e2e.ends import MIGRATE, PLAN
 from tests.servers import S3Server
 
+pytestmark = pytest.mark.one_process
+
 RAW_ID = "0123abcd-1111-4222-8333-444455556666"
 OTHER_ID = "fedc9876-1111-4222-8333-444455556666"
 
@@ -152,8 +154,8 @@ def test_what_an_earlier_sync_left_at_the_target_is_told_and_does_not_upset_the_
     left += [f"{prefix}{names[7][1]}0", f"{prefix}zzz", f"{prefix}.hidden", f"{prefix}7"]
     for key in left:
         client.put_object(Bucket=bucket, Key=key, Body=b"of an earlier sync")
-    for organization, raw_id in names[::2]:
-        ends.put(client, naming, organization, raw_id, (data / organization / raw_id[:3] / raw_id).read_bytes())
+    contents = {(name, raw_id): (data / name / raw_id[:3] / raw_id).read_bytes() for name, raw_id in names[::2]}
+    ends.put_many(client, naming, contents)
     env = settings_of(server, naming, data)
     document = command.run(*PLAN, "--to", "s3", env=env).expect(0).json()
     oracle.assert_adds_up(document)

@@ -19,6 +19,8 @@ from tests.conftest import FreshNames
 from tests.e2e import ends
 from tests.servers import PrivateServer, S3Server
 
+pytestmark = pytest.mark.one_process
+
 Policy = dict[str, Any]
 
 

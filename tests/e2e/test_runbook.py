@@ -17,6 +17,8 @@ from tests.conftest import FreshNames
 from tests.e2e import ends
 from tests.servers import Servers
 
+pytestmark = pytest.mark.one_process
+
 NEW = {"S3_BUCKET": "openkat-raw", "BUCKET_PER_ORG": "false", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
 KEYS = {"AWS_ACCESS_KEY_ID": "AKX", "AWS_SECRET_ACCESS_KEY": "NeverToBePrintedAtAll"}
 

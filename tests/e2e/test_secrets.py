@@ -17,6 +17,8 @@ from tests.conftest import FreshNames
 from tests.corpus import make_store
 from tests.servers import S3Server
 
+pytestmark = pytest.mark.one_process
+
 PASSWORD = "MarkedPasswordOfTheDatabase"
 NACL_KEY = base64.b64encode(b"MarkedKeyOfNaCl-32-bytes-long..!").decode()
 API_PASSWORD = "MarkedPasswordOfBytes"
@@ -53,15 +55,15 @@ def _files_that_hold(folder: Path, secrets: tuple[str, ...]) -> list[str]:
     return found
 
 
-def test_marked_secrets_come_out_nowhere(moto: S3Server, fresh_names: FreshNames, tmp_path: Path) -> None:
+def test_marked_secrets_come_out_nowhere(weed: S3Server, fresh_names: FreshNames, tmp_path: Path) -> None:
     data, written = tmp_path / "data", tmp_path / "written"
     make_store(data, {"acme": 6, "<b>bold": 0})
     written.mkdir()
     settings = tmp_path / "secret" / "new.env"
     settings.parent.mkdir()
     settings.write_text(
-        f"S3_BUCKET={fresh_names.bucket}\nBUCKET_PER_ORG=false\nAWS_ENDPOINT_URL={moto.endpoint_url}\n"
-        f"AWS_ACCESS_KEY_ID={moto.access_key}\nAWS_SECRET_ACCESS_KEY={moto.secret_key}\n"
+        f"S3_BUCKET={fresh_names.bucket}\nBUCKET_PER_ORG=false\nAWS_ENDPOINT_URL={weed.endpoint_url}\n"
+        f"AWS_ACCESS_KEY_ID={weed.access_key}\nAWS_SECRET_ACCESS_KEY={weed.secret_key}\n"
     )
     settings.chmod(0o600)
     env = {
@@ -73,7 +75,7 @@ def test_marked_secrets_come_out_nowhere(moto: S3Server, fresh_names: FreshNames
         "BYTES_PRIVATE_KEY_B64": NACL_KEY,
         "BYTES_PUBLIC_KEY_B64": NACL_KEY,
     }
-    secrets = (moto.secret_key, PASSWORD, urllib.parse.quote(PASSWORD), NACL_KEY, API_PASSWORD)
+    secrets = (weed.secret_key, PASSWORD, urllib.parse.quote(PASSWORD), NACL_KEY, API_PASSWORD)
     ends = ("--from", f"{data}/", "--to", settings)
     log = ("--log-file", written / "log", "-v")
     runs: tuple[tuple[object, ...], ...] = (
@@ -109,10 +111,10 @@ def test_marked_secrets_come_out_nowhere(moto: S3Server, fresh_names: FreshNames
 
 @pytest.mark.parametrize("name", ["state", "plan", "manifest"])
 def test_what_is_written_is_for_its_owner_alone(
-    name: str, moto: S3Server, fresh_names: FreshNames, tmp_path: Path
+    name: str, weed: S3Server, fresh_names: FreshNames, tmp_path: Path
 ) -> None:
     make_store(tmp_path / "data", {"acme": 3})
-    env = {**moto.env(), "XDG_STATE_HOME": str(tmp_path / "state")}
+    env = {**weed.env(), "XDG_STATE_HOME": str(tmp_path / "state")}
     ends = ("--from", f"{tmp_path}/data/", "--to", f"s3://{fresh_names.bucket}/{{organization}}")
     command.run("migrate", *ends, "--yes", env=env).expect(0)
     command.run("plan", *ends, "--report", tmp_path / "plan", env=env).expect(0)

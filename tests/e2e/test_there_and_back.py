@@ -15,7 +15,7 @@ from tests.e2e.ends import LARGE, MIGRATE
 from tests.e2e.gate import gate_before
 from tests.servers import S3Server
 
-ORGANIZATIONS = {"alpha": 150, "alpha-2": 90, "b1": 45, "zaandam": 15}
+ORGANIZATIONS = {"alpha": 70, "alpha-2": 45, "b1": 20, "zaandam": 8}
 
 
 def there_and_back(server: S3Server, naming: oracle.Naming, data: Path, fresh: Path, *, timeout: float = 120) -> None:
@@ -74,7 +74,7 @@ def test_twenty_thousand_files_there_and_back(
     there_and_back(server, naming, data, tmp_path / "fresh", timeout=600)
 
 
-@pytest.mark.parametrize("organizations", [{"a": 60, "a-b": 60, "a-b-c": 20}, {"gemeente-éé": 30, "市": 20, "a_b": 10}])
+@pytest.mark.parametrize("organizations", [{"a": 30, "a-b": 30, "a-b-c": 10}, {"gemeente-éé": 30, "市": 20, "a_b": 10}])
 def test_awkward_organizations_in_a_single_bucket(
     organizations: dict[str, int], server: S3Server, fresh_names: FreshNames, data: Path, tmp_path: Path
 ) -> None:
@@ -87,9 +87,8 @@ def test_sibling_organizations_resume_from_any_state(server: S3Server, naming: o
     """`a/…` and `a-b/…` sort the other way round as keys: what is half there is completed, and counted for its own organization."""
     ends.make_varied_store(data, {"a": 80, "a-b": 80})
     names, client = sorted(oracle.disk_paths(data)), server.client()
-    for organization, raw_id in names[::2]:
-        content = (data / organization / raw_id[:3] / raw_id).read_bytes()
-        ends.put(client, naming, organization, raw_id, content)
+    contents = {(name, raw_id): (data / name / raw_id[:3] / raw_id).read_bytes() for name, raw_id in names[::2]}
+    ends.put_many(client, naming, contents)
     env = {**server.env(), **ends.settings(naming), "BYTES_DATA_DIR": str(data)}
     document = command.run(*MIGRATE, "--to", "s3", env=env).expect(0).json()
     oracle.assert_adds_up(document)

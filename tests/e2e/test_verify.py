@@ -21,6 +21,8 @@ from tests.e2e import ends
 from tests.e2e.ends import MIGRATE
 from tests.servers import S3Server
 
+pytestmark = pytest.mark.one_process
+
 VERIFY = ("verify", "--json")
 PROOFS = ("proven", "unproven", "conflict", "missing", "failed")
 NEW_ID = "0123abcd-1111-4222-8333-444455556666"

@@ -20,6 +20,8 @@ from tests.e2e import ends
 from tests.e2e.gate import gate_before
 from tests.servers import S3Server
 
+pytestmark = pytest.mark.one_process
+
 WATCH = ("watch", "--yes", "--json")
 
 

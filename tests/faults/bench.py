@@ -18,7 +18,9 @@ from tests.faults import proxy as faults
 from tests.faults.proxy import RAW_FILE, Proxy, Rule
 from tests.servers import S3Server
 
-ORGANIZATIONS = {"alpha": 70, "b1": 20}
+ORGANIZATIONS = {"alpha": 46, "b1": 14}
+IN_PARTS_FROM = 8 << 20
+"""Bytes of what boto3 uploads in parts."""
 FILES = sum(ORGANIZATIONS.values())
 
 
@@ -71,9 +73,14 @@ class Bench:
     def fill(self) -> None:
         """What is on disk is in the bucket, without any fault."""
         ends.make_bucket(self.client, self.naming.bucket)
+        small = {}
         for name, path in oracle.disk_paths(self.data).items():
             with open(path, "rb") as content:
-                self.client.upload_fileobj(content, self.naming.bucket, self.key(name))
+                if os.path.getsize(path) >= IN_PARTS_FROM:
+                    self.client.upload_fileobj(content, self.naming.bucket, self.key(name))
+                else:
+                    small[name] = content.read()
+        ends.put_many(self.client, self.naming, small)
 
     def assert_all_in_bucket(self) -> None:
         oracle.assert_same_contents(self.expected, oracle.s3_state(self.client, self.naming))

@@ -25,8 +25,8 @@ Mount = Callable[..., Path]
 
 @pytest.fixture(params=["libcurl", "boto3"])
 def lane(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
-    """With the bulk lane, and on a machine that has no libcurl."""
-    return without_pycurl() if request.param == "boto3" else {}
+    """With the bulk lane in processes, and on a machine that has no libcurl in the command's own."""
+    return {**without_pycurl(), "BYTES_MIGRATOR_ENGINE": "local"} if request.param == "boto3" else {}
 
 
 @pytest.fixture(params=["libcurl", pytest.param("boto3", marks=pytest.mark.slow)])
@@ -109,14 +109,14 @@ def strace() -> Callable[..., tuple[str, ...]]:
 
 
 @pytest.fixture
-def gate(moto: S3Server) -> Iterator[Gate]:
-    with gate_before(moto) as opened:
+def gate(weed: S3Server) -> Iterator[Gate]:
+    with gate_before(weed) as opened:
         yield opened
 
 
 @pytest.fixture
-def move(gate: Gate, moto: S3Server, fresh_names: FreshNames, tmp_path: Path) -> Move:
-    made = Move(gate, moto, fresh_names, tmp_path)
+def move(gate: Gate, weed: S3Server, fresh_names: FreshNames, tmp_path: Path) -> Move:
+    made = Move(gate, weed, fresh_names, tmp_path)
     ends.make_varied_store(made.data, FILES)
     return made
 

@@ -16,15 +16,16 @@ from tests.e2e import ends
 from tests.e2e.gate import Gate
 from tests.servers import S3Server
 
-FILES = {"alpha": 600, "beta": 40}
+FILES = {"alpha": 520, "beta": 20}
+"""Over 500 raw files an organization is cut into shards."""
 
 
 class Move:
     """A migration of a store on disk into one bucket, by a cluster whose workers have the keys."""
 
-    def __init__(self, gate: Gate, moto: S3Server, names: FreshNames, folder: Path) -> None:
+    def __init__(self, gate: Gate, behind: S3Server, names: FreshNames, folder: Path) -> None:
         self.gate = gate
-        self.client = moto.client()
+        self.client = behind.client()
         self.data = folder / "data"
         self.naming = ends.single(names)
         self.env = gate.server.env()

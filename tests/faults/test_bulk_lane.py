@@ -65,10 +65,10 @@ def test_storms_are_outlasted_both_ways(
 
 @pytest.mark.row(35)
 def test_a_server_that_throttles_for_a_while_is_waited_for(
-    each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
+    each_lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
     throttling = put(faults.answer(faults.SLOW_DOWN), nth=frozenset(range(1, 41)))
-    with proxy_before(moto, throttling) as proxy:
+    with proxy_before(weed, throttling) as proxy:
         moved = bench(proxy, fresh_names, data, each_lane)
         all_copied(moved.up())
         assert proxy.seen.faults["put"] == 40
@@ -146,9 +146,9 @@ def test_faults_on_the_way_to_s3_leave_whole_objects(
 @pytest.mark.row(37, 38, 39)
 @pytest.mark.parametrize("rules", choices("GET", DOWNWARDS))
 def test_faults_on_the_way_to_disk_leave_whole_files(
-    rules: list[Rule], lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
+    rules: list[Rule], lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
-    with proxy_before(moto, *rules) as proxy:
+    with proxy_before(weed, *rules) as proxy:
         moved = bench(proxy, fresh_names, data, lane)
         moved.fill()
         done = moved.down()
@@ -176,9 +176,9 @@ SCAN = r"list-type=2.*max-keys=1000|max-keys=1000.*list-type=2"
 @pytest.mark.row(44)
 @pytest.mark.parametrize("name", BROKEN_LISTINGS)
 def test_a_broken_listing_of_the_target_is_no_empty_target(
-    name: str, each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
+    name: str, each_lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
-    with proxy_before(moto, Rule(BROKEN_LISTINGS[name], "GET", SCAN, name="listing")) as proxy:
+    with proxy_before(weed, Rule(BROKEN_LISTINGS[name], "GET", SCAN, name="listing")) as proxy:
         moved = bench(proxy, fresh_names, data, each_lane)
         moved.fill()
         before = oracle.s3_snapshot(proxy.client(), fresh_names.bucket)
@@ -204,10 +204,10 @@ def test_a_broken_listing_of_the_target_is_no_empty_target(
     ],
 )
 def test_a_broken_listing_of_the_source_hides_nothing(
-    name: str, each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
+    name: str, each_lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
     rule = Rule(BROKEN_LISTINGS[name], "GET", f"(?=.*({SCAN}))(?=.*prefix=b1)", name="listing")
-    with proxy_before(moto, rule) as proxy:
+    with proxy_before(weed, rule) as proxy:
         moved = bench(proxy, fresh_names, data, each_lane)
         moved.fill()
         moved.down("--patience", "0.5").expect(3)
@@ -220,9 +220,9 @@ def test_a_broken_listing_of_the_source_hides_nothing(
     "name", [pytest.param(name, marks=[] if name in ("empty", "HTML") else pytest.mark.slow) for name in PASSING]
 )
 def test_a_listing_that_is_broken_once_is_asked_again(
-    name: str, each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
+    name: str, each_lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
-    with proxy_before(moto, Rule(BROKEN_LISTINGS[name], "GET", SCAN, tries=1, name="listing")) as proxy:
+    with proxy_before(weed, Rule(BROKEN_LISTINGS[name], "GET", SCAN, tries=1, name="listing")) as proxy:
         moved = bench(proxy, fresh_names, data, each_lane)
         moved.fill()
         all_copied(moved.down())
@@ -259,11 +259,11 @@ def test_a_server_that_fails_for_good_ends_the_run_in_words(
 @pytest.mark.parametrize("status", [301, 307])
 @pytest.mark.parametrize("method", ["PUT", "GET"])
 def test_nothing_is_sent_to_another_host(
-    method: str, status: int, each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
+    method: str, status: int, each_lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
     with scripted(always(Reply())) as elsewhere:
         rule = Rule(faults.redirect(status, elsewhere.url), method, RAW_FILE, name="redirect")
-        with proxy_before(moto, rule) as proxy:
+        with proxy_before(weed, rule) as proxy:
             moved = bench(proxy, fresh_names, data, each_lane)
             if method == "GET":
                 moved.fill()
@@ -279,10 +279,10 @@ def test_nothing_is_sent_to_another_host(
 @pytest.mark.row(46)
 @pytest.mark.parametrize("status", [301, 307])
 def test_an_endpoint_that_is_another_servers_is_refused(
-    status: int, moto: S3Server, fresh_names: FreshNames, data: Path
+    status: int, weed: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
     with scripted(always(Reply())) as elsewhere:
-        with proxy_before(moto, Rule(faults.redirect(status, elsewhere.url))) as proxy:
+        with proxy_before(weed, Rule(faults.redirect(status, elsewhere.url))) as proxy:
             moved = bench(proxy, fresh_names, data, {})
             refused = moved.up().expect(3)
         assert elsewhere.asked == []
@@ -293,9 +293,9 @@ def test_an_endpoint_that_is_another_servers_is_refused(
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_stalled_request_is_given_up_and_asked_again(
-    each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
+    each_lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
-    with proxy_before(moto, Rule(faults.stall, path=RAW_FILE, nth=frozenset([5, 40]), name="stall")) as proxy:
+    with proxy_before(weed, Rule(faults.stall, path=RAW_FILE, nth=frozenset([5, 40]), name="stall")) as proxy:
         moved = bench(proxy, fresh_names, data, each_lane)
         all_copied(moved.up())
         assert proxy.seen.faults["stall"] == 2

@@ -61,10 +61,10 @@ def test_killed_at_the_nth_system_call(
 @pytest.mark.row(7)
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_stopped_and_continued_it_goes_on(
-    direction: str, lane: dict[str, str], data: Path, moto: S3Server, fresh_names: FreshNames
+    direction: str, lane: dict[str, str], data: Path, weed: S3Server, fresh_names: FreshNames
 ) -> None:
     """As a laptop that is closed: every connection is gone when it wakes up."""
-    with proxy_before(moto) as proxy:
+    with proxy_before(weed) as proxy:
         moved = bench(proxy, fresh_names, data, lane)
         if direction == "down":
             moved.fill()

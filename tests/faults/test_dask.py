@@ -216,18 +216,24 @@ def test_every_engine_comes_to_the_same(engine: str, move: Move) -> None:
     assert ends.files(planned.expect(0).json())["present"] == sum(FILES.values())
 
 
-@pytest.mark.parametrize("words_of_command", [ends.MIGRATE, ("verify", "--json")], ids=["migrate", "verify"])
+SAID_AT_ONCE = [
+    (("--scheduler", "tcp://192.0.2.1:8786"), 2, "scheduler-not-encrypted"),
+    (("--scheduler", "tcp://scheduler.example.org:8786"), 2, "scheduler-not-encrypted"),
+    (("--scheduler", "scheduler:8786"), 2, "scheduler-not-an-address"),
+    (("--scheduler", "tls://NeverToBePrinted:x@host:1"), 2, "scheduler-not-an-address"),
+    (("--scheduler", "tcp://127.0.0.1:1", "--engine", "local"), 2, "scheduler-without-dask"),
+    (("--scheduler", "tcp://127.0.0.1:1", "--patience", "1"), 3, "scheduler-unreachable"),
+    (("--scheduler", "tls://127.0.0.1:1", "--patience", "1"), 2, "certificates-missing"),
+    (("--engine", "threads"), 2, "usage"),
+]
+
+
 @pytest.mark.parametrize(
-    ("words", "status", "name"),
+    ("words", "status", "name", "words_of_command"),
     [
-        (("--scheduler", "tcp://192.0.2.1:8786"), 2, "scheduler-not-encrypted"),
-        (("--scheduler", "tcp://scheduler.example.org:8786"), 2, "scheduler-not-encrypted"),
-        (("--scheduler", "scheduler:8786"), 2, "scheduler-not-an-address"),
-        (("--scheduler", "tls://NeverToBePrinted:x@host:1"), 2, "scheduler-not-an-address"),
-        (("--scheduler", "tcp://127.0.0.1:1", "--engine", "local"), 2, "scheduler-without-dask"),
-        (("--scheduler", "tcp://127.0.0.1:1", "--patience", "1"), 3, "scheduler-unreachable"),
-        (("--scheduler", "tls://127.0.0.1:1", "--patience", "1"), 2, "certificates-missing"),
-        (("--engine", "threads"), 2, "usage"),
+        pytest.param(*case, words, marks=[pytest.mark.slow] if (number + place) % 2 else [])
+        for number, case in enumerate(SAID_AT_ONCE)
+        for place, words in enumerate((ends.MIGRATE, ("verify", "--json")))
     ],
 )
 def test_what_cannot_be_meant_or_reached_is_told_in_words(

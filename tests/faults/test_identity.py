@@ -15,6 +15,8 @@ from tests.faults.bench import bench, put
 from tests.faults.proxy import RAW_FILE, Exchange, Rule, proxy_before
 from tests.servers import S3Server
 
+pytestmark = pytest.mark.one_process
+
 FOR_GOOD = frozenset(range(31, 100_000))
 
 
@@ -23,9 +25,9 @@ FOR_GOOD = frozenset(range(31, 100_000))
     ("status", "code"), [(400, "ExpiredToken"), (403, "ExpiredToken"), (403, "InvalidAccessKeyId")]
 )
 def test_credentials_that_expire_end_the_run_with_one_message(
-    status: int, code: str, each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
+    status: int, code: str, each_lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
-    with proxy_before(moto, Rule(faults.answer(faults.error(status, code)), path=RAW_FILE, nth=FOR_GOOD)) as proxy:
+    with proxy_before(weed, Rule(faults.answer(faults.error(status, code)), path=RAW_FILE, nth=FOR_GOOD)) as proxy:
         moved = bench(proxy, fresh_names, data, each_lane)
         done = moved.up().expect(3)
         moved.after("up", done)
@@ -41,13 +43,13 @@ def test_credentials_that_expire_end_the_run_with_one_message(
 @pytest.mark.row(61)
 @pytest.mark.parametrize("hours", [1, -1], ids=["the server is ahead", "the server is behind"])
 def test_clocks_that_differ_are_told_with_by_how_much(
-    hours: int, each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, few: Path
+    hours: int, each_lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, few: Path
 ) -> None:
     def skewed(exchange: Exchange) -> None:
         reply = faults.error(403, "RequestTimeTooSkewed")
         exchange.reply(reply.with_header("Date", email.utils.formatdate(time.time() + hours * 3600, usegmt=True)))
 
-    with proxy_before(moto, Rule(skewed)) as proxy:
+    with proxy_before(weed, Rule(skewed)) as proxy:
         moved = bench(proxy, fresh_names, few, each_lane)
         done = moved.up().expect(3)
         error = done.json()["error"]
@@ -57,13 +59,13 @@ def test_clocks_that_differ_are_told_with_by_how_much(
 
 @pytest.mark.row(61)
 def test_clocks_that_differ_only_meanwhile(
-    each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
+    each_lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
     def skewed(exchange: Exchange) -> None:
         reply = faults.error(403, "RequestTimeTooSkewed")
         exchange.reply(reply.with_header("Date", email.utils.formatdate(time.time() + 3600, usegmt=True)))
 
-    with proxy_before(moto, put(skewed, nth=FOR_GOOD)) as proxy:
+    with proxy_before(weed, put(skewed, nth=FOR_GOOD)) as proxy:
         moved = bench(proxy, fresh_names, data, each_lane)
         done = moved.up().expect(3)
         moved.after("up", done)
@@ -77,11 +79,11 @@ def test_clocks_that_differ_only_meanwhile(
 @pytest.mark.row(63)
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_a_right_that_is_withdrawn_is_one_message_and_not_one_for_each_file(
-    direction: str, each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
+    direction: str, each_lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
     method = "PUT" if direction == "up" else "GET"
     denied = Rule(faults.answer(faults.error(403, "AccessDenied")), method, RAW_FILE, nth=FOR_GOOD, name="denied")
-    with proxy_before(moto, denied) as proxy:
+    with proxy_before(weed, denied) as proxy:
         moved = bench(proxy, fresh_names, data, each_lane)
         if direction == "down":
             moved.fill()

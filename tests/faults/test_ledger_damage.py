@@ -21,6 +21,8 @@ from tests.faults.bench import FILES, Bench, all_copied, bench, first_do, plain_
 from tests.faults.proxy import proxy_before
 from tests.servers import S3Server
 
+pytestmark = pytest.mark.one_process
+
 
 @pytest.fixture
 def state(hermetic: Path) -> Path:
@@ -139,9 +141,9 @@ def test_a_forged_ledger_brings_nothing_out_of_the_tree_and_hides_nothing_for_lo
 
 @pytest.mark.row(68)
 def test_a_ledger_of_other_locations_is_refused_with_both_named(
-    moto: S3Server, fresh_names: FreshNames, few: Path, state: Path, tmp_path: Path
+    weed: S3Server, fresh_names: FreshNames, few: Path, state: Path, tmp_path: Path
 ) -> None:
-    moved = plain_bench(moto, fresh_names, few, {})
+    moved = plain_bench(weed, fresh_names, few, {})
     moved.run("across").expect(0)
     [of_disks] = ledgers(state)
     moved.up().expect(0)
@@ -157,10 +159,10 @@ def test_a_ledger_of_other_locations_is_refused_with_both_named(
 @pytest.mark.row(70)
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_while_a_run_is_on_neither_direction_can_be_begun_again(
-    direction: str, moto: S3Server, fresh_names: FreshNames, data: Path
+    direction: str, weed: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
     """The other direction between the same two ends."""
-    with proxy_before(moto) as proxy:
+    with proxy_before(weed) as proxy:
         moved = bench(proxy, fresh_names, data, {})
         moved.fresh = moved.data
         refused: list[command.Completed] = []
@@ -199,10 +201,10 @@ def test_two_machines_at_once_without_a_common_ledger(
 
 @pytest.mark.row(72)
 def test_what_bytes_saves_meanwhile_comes_with_the_next_run(
-    each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, data: Path
+    each_lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
     """New raw files in folders that this run has done already, in others, and of a new organization."""
-    with proxy_before(moto) as proxy:
+    with proxy_before(weed) as proxy:
         moved = bench(proxy, fresh_names, data, each_lane)
 
         def save_more() -> None:
@@ -212,7 +214,7 @@ def test_what_bytes_saves_meanwhile_comes_with_the_next_run(
             )
             corpus.add_raw_file(data, "zaandam", b"of a new organization")
 
-        proxy.rules = [put(first_do(save_more), nth=frozenset([85]), name="save")]
+        proxy.rules = [put(first_do(save_more), nth=frozenset([55]), name="save")]
         first = moved.up("--settle", "0").expect(0).json()
         oracle.assert_adds_up(first)
         assert proxy.seen.faults["save"] == 1
@@ -224,8 +226,8 @@ def test_what_bytes_saves_meanwhile_comes_with_the_next_run(
 
 
 @pytest.mark.row(73)
-def test_another_naming_half_way_is_another_target(moto: S3Server, fresh_names: FreshNames, data: Path) -> None:
-    with proxy_before(moto) as proxy:
+def test_another_naming_half_way_is_another_target(weed: S3Server, fresh_names: FreshNames, data: Path) -> None:
+    with proxy_before(weed) as proxy:
         moved = bench(proxy, fresh_names, data, {})
         held = threading.Event()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.soak import images
-from tests.soak.powercut import Figures, cut
+from tests.soak.powercut import FEW, Figures, cut
 
 SEED = 7
 
@@ -25,7 +25,7 @@ def place(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.row(3)
 def test_whatever_the_ledger_calls_done_survives_a_power_cut(place: Path) -> None:
     figures = Figures(SEED)
-    cut(place, "together", images.kinds()[0], 5, figures)
+    cut(place, "together", images.kinds()[0], 5, figures, counts=FEW)
     assert sum(figures.instants.values()) == 5
     assert figures.after_exit
     assert figures.called_done
@@ -49,5 +49,5 @@ def test_without_syncing_the_same_trial_finds_losses(place: Path) -> None:
     if shutil.which("strace") is None:
         pytest.skip("strace, which takes syncing away, is not installed")
     figures = Figures(SEED)
-    cut(place, "together", images.kinds()[0], 1, figures, control=True)
+    cut(place, "together", images.kinds()[0], 1, figures, control=True, counts=FEW)
     assert figures.lost or figures.torn

@@ -24,6 +24,8 @@ from tests.faults.bench import PART
 from tests.faults.proxy import Proxy, Rule, proxy_before
 from tests.servers import S3Server
 
+pytestmark = pytest.mark.one_process
+
 RAW = RawFile("alpha", RawId("0123abcd-1111-4222-8333-444455556666"))
 SIZE = 20 * corpus.MIB + 7
 

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,8 @@ from tests.soak.stage import Stage, hidden, say, stage
 WAYS = ("together", "apart", "from-s3", "to-s3")
 COUNTS = {f"organization-{number:02}": 40 for number in range(30)}
 """Many small ones: the ledger is told of each when it is done."""
+FEW = dict(list(COUNTS.items())[:10])
+"""As many as the short form moves."""
 
 LARGE = 20 * corpus.MIB
 LONGEST_PAUSE = 0.1
@@ -94,16 +96,28 @@ class Figures:
         ]
 
 
-def cut(folder: Path, way: str, kind: str, instants: int, figures: Figures, *, control: bool = False) -> None:
-    """`instants` power cuts of one way on one kind of file system. With `control`, syncing only says that it succeeded."""
+def cut(
+    folder: Path,
+    way: str,
+    kind: str,
+    instants: int,
+    figures: Figures,
+    *,
+    control: bool = False,
+    counts: Mapping[str, int] = COUNTS,
+) -> None:
+    """`instants` power cuts of one way on one kind of file system. With `control`, syncing only says that it succeeded.
+
+    `counts` are raw files by organization.
+    """
     generator = random.Random(f"{figures.seed} {way} {kind}")
     name, left = f"{way} {kind}", instants
     with holder(folder) as held:
         while left > 0:
             if way == "to-s3":
-                left -= _uploads_cut(folder, held, kind, left, generator, figures)
+                left -= _uploads_cut(folder, held, kind, left, generator, figures, counts)
             else:
-                left -= _Round(folder, held, way, kind, generator, figures, control=control).run(left)
+                left -= _Round(folder, held, way, kind, generator, figures, control=control, counts=counts).run(left)
             figures.instants[name] = instants - max(0, left)
             say(f"{name}: {figures.instants[name]} of {instants} instants")
 
@@ -121,7 +135,9 @@ class _Round:
         figures: Figures,
         *,
         control: bool,
+        counts: Mapping[str, int],
     ) -> None:
+        self._counts = counts
         self._folder, self._held = folder, held
         self._way, self._kind, self._random, self._figures = way, kind, generator, figures
         self._before = SYNC_IN_NAME_ONLY if control else ()
@@ -131,7 +147,7 @@ class _Round:
     def run(self, most: int) -> int:
         """How many instants it gave."""
         source = self._folder / "source"
-        corpus.make_store(source, COUNTS, seed=self._random.getrandbits(32), sizes=4000, large=[LARGE])
+        corpus.make_store(source, self._counts, seed=self._random.getrandbits(32), sizes=4000, large=[LARGE])
         expected = oracle.disk_state(source)
         with contextlib.ExitStack() as stack:
             stack.callback(shutil.rmtree, source)
@@ -242,10 +258,18 @@ def _copied(body: str) -> int:
     return sum(row[outcome]["files"] for row in rows for outcome in ("copied", "present"))
 
 
-def _uploads_cut(folder: Path, held: Path, kind: str, most: int, generator: random.Random, figures: Figures) -> int:
+def _uploads_cut(
+    folder: Path,
+    held: Path,
+    kind: str,
+    most: int,
+    generator: random.Random,
+    figures: Figures,
+    counts: Mapping[str, int],
+) -> int:
     """A migration to S3, cut off again and again; each time it goes on with the ledger that the medium had. How many cuts it took."""
     source, at = folder / "source", folder / "mounted-state"
-    corpus.make_store(source, COUNTS, seed=generator.getrandbits(32), sizes=4000, large=[LARGE] * 3)
+    corpus.make_store(source, counts, seed=generator.getrandbits(32), sizes=4000, large=[LARGE] * 3)
     expected = oracle.disk_state(source)
     cuts = 0
     with stage("weed", at=folder) as here, contextlib.ExitStack() as stack:

@@ -225,7 +225,9 @@ def check_after_damage(path: Path) -> None:
 
 @pytest.mark.row(66)
 @pytest.mark.many
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, marks=[pytest.mark.slow] if seed >= 50 else []) for seed in range(150)]
+)
 def test_random_damage_never_shows_as_something_that_was_not_written(filled: Path, seed: int) -> None:
     dice = random.Random(seed)
     victim = filled
