@@ -99,6 +99,10 @@ class FailingContent(MeasuredContent):
         self._schedule.meet("read")
         return super().read(size)
 
+    def borrow(self, size: int) -> memoryview:
+        self._schedule.meet("read")
+        return super().borrow(size)
+
     def part(self, size: int) -> BinaryIO | None:
         self._schedule.meet("read")
         return super().part(size)

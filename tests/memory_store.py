@@ -63,6 +63,9 @@ class MemoryContent:
         self._position += len(data)
         return data
 
+    def borrow(self, size: int) -> memoryview:
+        return memoryview(self.read(size))
+
     def part(self, size: int) -> None:
         """Memory has no descriptor."""
 

@@ -109,7 +109,7 @@ class EtagCheck:
         """The one part size that the ETag can have been made with: whoever has the MD5 of such parts need not hash them here."""
         return self._candidates[0].part_size if len(self._candidates) == 1 else None
 
-    def update(self, data: bytes, md5: bytes | None = None) -> None:
+    def update(self, data: bytes | memoryview, md5: bytes | None = None) -> None:
         """Take the next bytes; `md5` is their digest, if they are one whole part of `only_part_size` (or the last)."""
         if self._whole is not None:
             self._whole.update(data)
@@ -142,7 +142,7 @@ class _PartsDigest:
         self._part = hashlib.md5(usedforsecurity=False)
         self._room = part_size
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         view = memoryview(data)
         while view:
             self._part.update(view[: self._room])

@@ -50,6 +50,10 @@ class Content(Protocol):
         """
         ...
 
+    def borrow(self, size: int) -> memoryview:
+        """As `read`, without a copy where it can be: any number up to `size`, 0 at the end. Good until the next call of any method."""
+        ...
+
     def part(self, size: int) -> BinaryIO | None:
         """Return the next `size` bytes as a file with a descriptor of its own, and step over them; its `tell` is where they begin.
 

@@ -42,6 +42,12 @@ class MeasuredContent:
         self._moved(len(data))
         return data
 
+    def borrow(self, size: int) -> memoryview:
+        """Return up to `size` bytes, good until the next call, and count them."""
+        data = self._content.borrow(size)
+        self._moved(len(data))
+        return data
+
     def part(self, size: int) -> BinaryIO | None:
         """Return the next `size` bytes as a file, and count them."""
         part = self._content.part(size)

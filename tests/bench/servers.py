@@ -57,9 +57,15 @@ def null_sink(
     *,
     tls: tuple[Path, Path] | None = None,
     verify: bool = False,
+    parts: int = 0,
 ) -> Iterator[Server]:
-    """`served` gives folders by name: folder "x" is in the buckets "x-flat", as Bytes names objects, and "x-tree", as it lies on disk."""
+    """`served` gives folders by name: folder "x" is in the buckets "x-flat", as Bytes names objects, and "x-tree", as it lies on disk.
+
+    `parts` is the part size in bytes with which larger ones have been uploaded; 0: all in one request.
+    """
     words: list[str | Path] = [native.sink]
+    if parts:
+        words += ["--parts", str(parts)]
     if verify:
         words.append("--verify")
     if tls:

@@ -72,6 +72,10 @@ class DiskContent:
         self._read += len(data)
         return data
 
+    def borrow(self, size: int) -> memoryview:
+        """Return what `read` does."""
+        return memoryview(self.read(size))
+
     def part(self, size: int) -> BinaryIO | None:
         """Return the next bytes as a file of their own.
 

@@ -196,9 +196,8 @@ class DiskTarget(DiskSource):
 
     def _fill(self, fd: int, content: Content) -> str:
         """Write the content, give it owner and mode, and say the mark that the file will have."""
-        while data := content.read(min(max(_CHUNK, content.resume_unit), self._throttle.slice)):
-            self._throttle.pay(len(data))
-            view = memoryview(data)
+        while view := content.borrow(min(max(_CHUNK, content.resume_unit), self._throttle.slice)):
+            self._throttle.pay(len(view))
             while view:  # a write near a full disk is short and no error
                 view = view[os.write(fd, view) :]
         content.finish()

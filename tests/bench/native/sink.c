@@ -1,8 +1,9 @@
 /* An S3 server that keeps nothing but names, sizes and digests, and so measures its clients.
 
-   sink [--verify] [--tls CERTIFICATE KEY] [--serve FLAT TREE FOLDER]...
+   sink [--verify] [--tls CERTIFICATE KEY] [--parts BYTES] [--serve FLAT TREE FOLDER]...
    --serve answers FOLDER/org/abc/abc… from disk, as org/abc… in the bucket FLAT and as org/abc/abc… in the bucket TREE. What is uploaded
    cannot be read back, nor can a copy by x-amz-copy-source, which is answered with the digest of its source.
+   After --parts, what is served and larger has the ETag of an upload in parts of that size.
    An ETag is the body's MD5: computed where the body has at most 4 KiB, or with --verify; else Content-MD5 is taken at its word, and without
    one the ETag is opaque. So no client pays for a hash that another saves the server. GET /?bench-stats answers the counts. Ends with its parent. */
 #define _GNU_SOURCE
@@ -72,6 +73,7 @@ static bucket_t *buckets;
 static upload_t *uploads;
 static time_t started;
 static int verifies;
+static off_t part_size;
 static struct { uint64_t requests, put, get, head, post, delete, list, in, out, connections; } count;
 
 static object_t *new_object(const char *key, int levels) {
@@ -145,14 +147,29 @@ static void path_of(bucket_t *b, const char *key, char path[PATH_AT_MOST]) {
     else snprintf(path, PATH_AT_MOST, "%s/%s", b->folder, key);
 }
 
-static void hash_file(const char *path, uint8_t digest[16]) {
+/* Returns the number of parts, PLAIN for one that is not larger than a part. */
+static int hash_file(const char *path, off_t size, uint8_t digest[16]) {
     static char data[1 << 20];
-    md5_t m;
-    md5_begin(&m);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    for (ssize_t n; fd >= 0 && (n = read(fd, data, sizeof data)) > 0;) md5_add(&m, data, n);
+    int fd = open(path, O_RDONLY | O_CLOEXEC), parts = 0;
+    off_t part = part_size && size > part_size ? part_size : size, at = 0;
+    md5_t all;
+    md5_begin(&all);
+    do {
+        md5_t m;
+        md5_begin(&m);
+        ssize_t n = 1;
+        for (off_t end = at + part < size ? at + part : size; fd >= 0 && at < end && n > 0; at += n > 0 ? n : 0) {
+            n = pread(fd, data, end - at < (off_t)sizeof data ? end - at : (off_t)sizeof data, at);
+            if (n > 0) md5_add(&m, data, n);
+        }
+        md5_end(&m, digest);
+        if (n <= 0) break;
+        md5_add(&all, digest, 16), parts++;
+    } while (at < size);
     close(fd);
-    md5_end(&m, digest);
+    if (part == size) return PLAIN;
+    md5_end(&all, digest);
+    return parts;
 }
 
 static void remember_folder(bucket_t *flat, bucket_t *tree, const char *root, const char *below) {
@@ -170,13 +187,13 @@ static void remember_folder(bucket_t *flat, bucket_t *tree, const char *root, co
         struct stat found;
         snprintf(path, sizeof path, "%s/%s", root, key);
         if (stat(path, &found)) continue;
-        hash_file(path, md5);
+        int in_parts = hash_file(path, found.st_size, md5);
         const char *slash = strchr(key, '/');
         char name[PATH_AT_MOST];
         snprintf(name, sizeof name, "%.*s/%s", slash ? (int)(slash - key) : 0, key, e->d_name);
         for (int i = 0; i < 2; i++) {
             object_t *o = i ? find_or_add(tree, key) : find_or_add(flat, name);
-            o->size = found.st_size, o->modified = started - 86400, o->on_disk = 1, o->parts = PLAIN;
+            o->size = found.st_size, o->modified = started - 86400, o->on_disk = 1, o->parts = in_parts;
             memcpy(o->md5, md5, 16);
         }
     }
@@ -870,6 +887,7 @@ int main(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--verify")) verifies = 1;
         else if (!strcmp(argv[i], "--tls") && i + 2 < argc) tls = tls_settings(argv[i + 1], argv[i + 2]), i += 2;
+        else if (!strcmp(argv[i], "--parts") && i + 1 < argc) part_size = atoll(argv[++i]);
         else if (!strcmp(argv[i], "--serve") && i + 3 < argc) {
             bucket_t *flat = add_bucket(argv[i + 1]), *tree = add_bucket(argv[i + 2]);
             flat->folder = tree->folder = argv[i + 3], flat->is_flat = 1;

@@ -11,7 +11,7 @@ import io
 import re
 import threading
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from botocore.httpsession import get_cert_path
@@ -179,20 +179,22 @@ class CurlClient:
         route = self.route(bucket)
         return self._request("GET", route, route.base.rstrip("/") or "/", query=encoded_query(query))
 
-    def get_range(self, bucket: str, key: str, start: int, length: int, etag: str | None) -> HttpResponse | None:
-        """Some bytes of an object that still has this ETag, None where it did not come to an answer."""
-        more = {"range": f"bytes={start}-{start + length - 1}"}
+    def get_range(self, bucket: str, key: str, start: int, part: memoryview, etag: str | None) -> HttpResponse | None:
+        """Fill `part` from an object that still has this ETag; None where no answer came, or one of another length."""
+        more = {"range": f"bytes={start}-{start + len(part) - 1}"}
         if etag is not None:
             more["if-match"] = quoted(etag)
         route = self.route(bucket)
-        return self._request("GET", route, f"{route.base}{encoded_key(key)}", more=more, is_content=True)
+        body = _Filling(part)
+        answer = self._request("GET", route, f"{route.base}{encoded_key(key)}", more=more, take=body)
+        return answer if body.is_full else None
 
     def put_part(self, bucket: str, key: str, query: Mapping[str, str], data: bytes, md5: bytes) -> HttpResponse | None:
         """One part of a multipart upload, None where it did not come to an answer."""
         route = self.route(bucket)
         more = {"content-md5": base64.b64encode(md5).decode()}
         path = f"{route.base}{encoded_key(key)}"
-        return self._request("PUT", route, path, query=encoded_query(query), more=more, data=data, is_content=True)
+        return self._request("PUT", route, path, query=encoded_query(query), more=more, data=data)
 
     def _request(
         self,
@@ -203,8 +205,9 @@ class CurlClient:
         query: str = "",
         more: Mapping[str, str] | None = None,
         data: bytes | None = None,
-        is_content: bool = False,
+        take: Callable[[bytes], int | None] | None = None,
     ) -> HttpResponse | None:
+        """`take` gets the answer's body, which is empty in what is returned then."""
         curl, signer = self._of_this_thread(route)
         headers, pieces = io.BytesIO(), list[bytes]()  # joined once: a buffer that grows is new memory each time
         payload = self.payload_of(data)
@@ -218,17 +221,17 @@ class CurlClient:
         curl.setopt(pycurl.URL, f"{route.origin}{path}{'?' if query else ''}{query}")
         curl.setopt(pycurl.HTTPHEADER, [*lines, *NO_HEADERS_OF_CURL])
         curl.setopt(pycurl.HEADERFUNCTION, headers.write)
-        curl.setopt(pycurl.WRITEFUNCTION, pieces.append)
+        curl.setopt(pycurl.WRITEFUNCTION, take or pieces.append)
         if self.throttle.is_on:
             self.throttle.pay(0, requests=1)
-            curl.setopt(pycurl.NOPROGRESS, not is_content)
+            curl.setopt(pycurl.NOPROGRESS, take is None and data is None)
             curl.setopt(pycurl.XFERINFOFUNCTION, _Meter(self.throttle))
         try:
             curl.perform()
         except pycurl.error:
             return None
         body = b"".join(pieces)
-        pieces.clear()  # the handle holds on to its function
+        curl.unsetopt(pycurl.WRITEFUNCTION)  # the handle would hold on to it, and to what it fills
         return answer_to(curl, headers.getvalue(), body)
 
     def _of_this_thread(self, route: Route) -> tuple[Any, Signer]:
@@ -244,6 +247,27 @@ class CurlClient:
         except Exception as error:
             raise translate(error, "the credentials") from error
         return Keys(frozen.access_key or "", frozen.secret_key or "", frozen.token)
+
+
+class _Filling:
+    """Takes a body piece by piece into memory that is there already; one that is longer is broken off."""
+
+    def __init__(self, part: memoryview) -> None:
+        self._part = part
+        self._filled = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self._filled == len(self._part)
+
+    def __call__(self, data: bytes) -> int | None:
+        end = self._filled + len(data)
+        if end > len(self._part):
+            self._filled = -1
+            return 0
+        self._part[self._filled : end] = data
+        self._filled = end
+        return None
 
 
 class _Meter:

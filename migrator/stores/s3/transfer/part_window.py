@@ -16,10 +16,15 @@ from typing import Any, Generic, TypeVar, cast
 from s3transfer.futures import BoundedExecutor, TaskTag
 from s3transfer.utils import NoResourcesAvailable, SlidingWindowSemaphore, TaskSemaphore
 
+from migrator.core.size_classes import MIB
+
 T = TypeVar("T")
 
 PARTS_IN_MEMORY = 4
 """For each store of a process: with parts of 8 MiB, 32 MiB."""
+
+BYTES_READ_AHEAD = 32 * MIB
+"""Of one object that is read in ranges."""
 
 _HELD = TaskTag("held until taken")
 
@@ -46,11 +51,31 @@ class _Task(Generic[T]):
         return self.call()
 
 
+class PartBuffers:
+    """Memory for parts that are read, used again: in new memory, each page costs a fault. There are as many as are held at one time."""
+
+    def __init__(self) -> None:
+        self._free: list[bytearray] = []
+
+    def take(self, size: int) -> memoryview:
+        """Return memory for `size` bytes, with anything in it."""
+        with suppress(IndexError):
+            if len(buffer := self._free.pop()) >= size:
+                return memoryview(buffer)[:size]
+        return memoryview(bytearray(size))
+
+    def give_back(self, part: memoryview) -> None:
+        """Take memory back that nobody looks at any more."""
+        if isinstance(part.obj, bytearray):
+            self._free.append(part.obj)
+
+
 class PartExecutor:
     """The threads that carry a store's parts. Room for a part is reserved before it is read and held until its result is taken."""
 
     def __init__(self, parts: int = PARTS_IN_MEMORY) -> None:
         """Make room for so many parts; threads start with the first ones."""
+        self.buffers = PartBuffers()
         self._room = _RoomUntilTaken(parts)
         threads: Any = partial(ThreadPoolExecutor, thread_name_prefix="part")
         rooms: Any = {_HELD: self._room}

@@ -15,7 +15,7 @@ from migrator.stores.s3.http.curl import CurlClient
 from migrator.stores.s3.http.stall import Watchdog, read_steadily
 from migrator.stores.s3.parsing.etags import clean_etag
 from migrator.stores.s3.part_sizes import parts_in_flight
-from migrator.stores.s3.transfer.part_window import PartExecutor, PartWindow
+from migrator.stores.s3.transfer.part_window import BYTES_READ_AHEAD, PartExecutor, PartWindow
 from migrator.stores.s3.transfer.single import RANGE_START, ObjectAddress, get_object, is_opaque
 from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
@@ -23,7 +23,7 @@ from migrator.transfer.throttle import Throttle
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-Chunk = tuple[bytes, bytes | None]
+Chunk = tuple[memoryview, bytes | None]
 
 
 class RangeReader:
@@ -57,17 +57,28 @@ class RangeReader:
         self._next_length = first or self.unit
         self.is_opaque = False
         self._offset = 0
-        self._window = PartWindow[Chunk](executor, parts_in_flight(entry.size))
+        self._buffers = executor.buffers
+        self._lent = memoryview(b"")
+        at_once = min(parts_in_flight(entry.size), max(2, BYTES_READ_AHEAD // self.unit))
+        self._window = PartWindow[Chunk](executor, at_once)
 
     def skip(self, size: int) -> None:
         """Begin `size` bytes later; a whole number of parts."""
         self._offset += size
 
     def read(self, size: int) -> Chunk:
-        """Return the next part with its digest, (b"", None) at the end; the next parts are asked for meanwhile."""
+        """Return the next part with its digest, nothing and None at the end; the next parts are asked for meanwhile.
+
+        The part's memory is used again from the next call on.
+        """
         self._patience.go_on()
+        self._buffers.give_back(self._lent)
+        self._lent = memoryview(b"")
         self._ask_ahead()
-        return self._window.take() if self._window else (b"", None)
+        if not self._window:
+            return self._lent, None
+        self._lent, md5 = self._window.take()
+        return self._lent, md5
 
     def close(self) -> None:
         """Drop the parts that are on their way."""
@@ -82,42 +93,43 @@ class RangeReader:
             self._offset += length
 
     def _fetch(self, start: int, length: int) -> Chunk:
-        data = self._over_wire(start, length)
-        if data is None:
-            data = self._patience.run(lambda: self._by_boto3(start, length))
-        digest = hashlib.md5(data, usedforsecurity=False).digest() if self._hashes_parts else None
-        return data, digest
+        part = self._buffers.take(length)
+        if not self._over_wire(start, part):
+            self._patience.run(lambda: self._by_boto3(start, part))
+        return part, hashlib.md5(part, usedforsecurity=False).digest() if self._hashes_parts else None
 
-    def _over_wire(self, start: int, length: int) -> bytes | None:
+    def _over_wire(self, start: int, part: memoryview) -> bool:
         if self._wire is None:
-            return None
-        answer = self._wire.get_range(self._place.bucket, self._place.key, start, length, self._entry.etag)
-        if answer is None or answer.status not in (200, 206) or len(answer.body) != length:
-            return None
+            return False
+        answer = self._wire.get_range(self._place.bucket, self._place.key, start, part, self._entry.etag)
+        if answer is None or answer.status not in (200, 206):
+            return False
         self.is_opaque = is_opaque(
             answer.header("x-amz-server-side-encryption"),
             answer.header("x-amz-server-side-encryption-customer-algorithm"),
         )
         match = RANGE_START.match(answer.header("content-range") or "")
         is_range = match is not None and int(match.group(1)) == start
-        return answer.body if is_range and clean_etag(answer.header("etag")) == self._entry.etag else None
+        return is_range and clean_etag(answer.header("etag")) == self._entry.etag
 
-    def _by_boto3(self, start: int, length: int) -> bytes:
-        answer = get_object(self._client, self._place, self._entry, f"bytes={start}-{start + length - 1}")
+    def _by_boto3(self, start: int, part: memoryview) -> None:
+        answer = get_object(self._client, self._place, self._entry, f"bytes={start}-{start + len(part) - 1}")
         self.is_opaque = answer.is_opaque
         if answer.start > start:
             raise Unavailable("wrong-range", f"The server answered another range of {self._place} than was asked for.")
+        filled = 0
         try:
             for _ in self._pieces(answer.body, start - answer.start):
                 pass  # the range was ignored: what comes before it is read too, and left
-            data = b"".join(self._pieces(answer.body, length))
+            for piece in self._pieces(answer.body, len(part)):
+                part[filled : filled + len(piece)] = piece
+                filled += len(piece)
         except Exception as error:
             raise translate(error, str(self._place)) from error
         finally:
             answer.body.close()
-        if len(data) != length:
+        if filled != len(part):
             raise Unavailable("broken-off", f"The body of {self._place} ended early.")
-        return data
 
     def _pieces(self, body: Any, length: int) -> Iterator[bytes]:
         watchdog = Watchdog()

@@ -70,8 +70,11 @@ class Reader(Protocol):
         """Leave out the next bytes, whole units, before the first `read`."""
         ...
 
-    def read(self, size: int) -> tuple[bytes, bytes | None]:
-        """The next bytes, at most `size` unless they come as a whole part with its MD5; b"" at the end. Raises StoreError."""
+    def read(self, size: int) -> tuple[bytes | memoryview, bytes | None]:
+        """The next bytes, at most `size` unless they come as a whole part with its MD5; none at the end. Good until the next call.
+
+        Raises StoreError.
+        """
         ...
 
     def close(self) -> None:
@@ -106,24 +109,19 @@ class S3Content:
         self._reader.skip(len(data))
 
     def read(self, size: int) -> bytes:
-        """Return the next `size` bytes; one whole part is handed on without a copy."""
-        pieces: list[memoryview] = []
-        missing = size
-        while missing:
-            if not self._left:
-                self._left = memoryview(self._take(self._reader, self._check, missing))
-            if not self._left:
-                break
-            pieces.append(self._left[:missing])  # views: slicing bytes would copy the rest of a part each time
-            self._left = self._left[missing:]
-            missing -= len(pieces[-1])
-        if len(pieces) == 1:
-            part = pieces[0].obj
-            if isinstance(part, bytes) and len(part) == len(
-                pieces[0]
-            ):  # a whole part is handed on as it is, without a copy
-                return part
-        return b"".join(pieces)
+        """Return the next `size` bytes."""
+        pieces: list[bytes] = []
+        while size and (piece := self.borrow(size)):
+            pieces.append(bytes(piece))
+            size -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def borrow(self, size: int) -> memoryview:
+        """Return up to `size` bytes of what has come, without a copy; the next call of any method takes them back."""
+        if not self._left:
+            self._left = memoryview(self._take(self._reader, self._check, size))
+        lent, self._left = self._left[:size], self._left[size:]
+        return lent
 
     def part(self, size: int) -> None:
         """Only `read` gives an object's bytes."""
@@ -146,12 +144,13 @@ class S3Content:
         self._reader.close()
         self._hashing.close()
 
-    def _take(self, reader: Reader, check: EtagCheck, size: int) -> bytes:
+    def _take(self, reader: Reader, check: EtagCheck, size: int) -> bytes | memoryview:
+        self._hashing.wait()  # reading fills the memory again in which the part before is hashed
         data, md5 = reader.read(size)
         self._update(check, data, md5)
         return data
 
-    def _update(self, check: EtagCheck, data: bytes, md5: bytes | None) -> None:
+    def _update(self, check: EtagCheck, data: bytes | memoryview, md5: bytes | None) -> None:
         """Parts of large objects are hashed beside what is done with them; small objects are over too soon for that."""
         if self._reader.unit and md5 is None:
             self._hashing.submit(check.update, data)

@@ -226,6 +226,9 @@ class _Whole:
     def read(self, size: int) -> bytes:
         return self._body.read(size)
 
+    def borrow(self, size: int) -> memoryview:
+        return memoryview(self._body.read(size))
+
     def part(self, size: int) -> None:
         """It is in memory already."""
 

@@ -90,7 +90,7 @@ def test_requests_carry_what_they_should_and_nothing_of_curls_own() -> None:
         answer = wire.list_page("bucket", QUERY)
         assert answer is not None
         assert answer.status == 200
-        wire.get_range("bucket", "alpha/é +", 5, 10, "etag")
+        wire.get_range("bucket", "alpha/é +", 5, memoryview(bytearray(10)), "etag")
         wire.put_part("bucket", "alpha/a", {"partNumber": "1", "uploadId": "u/ +"}, b"part", b"0123456789abcdef")
         wire.list_page("bucket", QUERY)
     listed, ranged, part, again = server.asked
@@ -116,6 +116,17 @@ def test_an_answer_is_told_whatever_its_status_and_none_without_one() -> None:
         assert CurlClient(connect(server.location().access)).list_page("bucket", QUERY) is None, (
             "half a body is no answer"
         )
+
+
+@pytest.mark.parametrize(("body", "is_taken"), [(b"0123456789", True), (b"012345678", False), (b"0123456789a", False)])
+def test_a_range_fills_what_it_is_given_or_is_no_answer(body: bytes, is_taken: bool) -> None:
+    part = bytearray(b"-" * 12)
+    with scripted(always(Reply(206, body))) as server:
+        wire = CurlClient(connect(server.location().access))
+        answer = wire.get_range("bucket", "alpha/a", 0, memoryview(part)[:10], None)
+    assert (answer is not None) == is_taken
+    assert not is_taken or part[:10] == body
+    assert part[10:] == b"--", "nothing is written beyond it"
 
 
 def test_a_redirect_is_an_answer_and_not_followed() -> None:

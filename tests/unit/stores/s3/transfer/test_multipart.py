@@ -147,6 +147,9 @@ class ReadsCounted:
         self.largest = max(self.largest, size)
         return self._content.read(size)
 
+    def borrow(self, size: int) -> memoryview:
+        return memoryview(self.read(size))
+
 
 def test_a_content_that_ends_early_is_not_completed() -> None:
     server = Server()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from contextlib import closing
 from types import SimpleNamespace
@@ -12,39 +13,69 @@ import pytest
 from migrator.core.entities import Entry
 from migrator.core.size_classes import SMALLEST_PART
 from migrator.stores.s3.part_sizes import parts_in_flight
-from migrator.stores.s3.transfer.part_window import PartExecutor
+from migrator.stores.s3.transfer.part_window import PARTS_IN_MEMORY, PartExecutor
 from migrator.stores.s3.transfer.ranged_get import RangeReader
-from migrator.stores.s3.transfer.single import ObjectAddress
+from migrator.stores.s3.transfer.single import ObjectAddress, S3Content
 from migrator.transfer.throttle import Throttle
 from tests.backends import raw_id
 from tests.fakes import quick_patience
 
 SIZE = 2_000 << 20
+UNIT = SMALLEST_PART
 ROOMS = 2
 
 
 class Client:
-    """Answers each range with zeros."""
+    """Answers each range with the number of its part, again and again."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
 
     def get_object(self, **asked: Any) -> dict[str, Any]:
         begin, end = (int(number) for number in asked["Range"].removeprefix("bytes=").split("-"))
-        data = io.BytesIO(bytes(end - begin + 1))
+        data = io.BytesIO(part_at(begin, end - begin + 1))
         body = SimpleNamespace(_raw_stream=data, close=data.close)
-        return {"Body": body, "ETag": '"e"', "ContentRange": f"bytes {begin}-{end}/{SIZE}"}
+        return {"Body": body, "ContentRange": f"bytes {begin}-{end}/{self._size}"}
 
 
-def reader_in(executor: PartExecutor) -> RangeReader:
+def part_at(offset: int, size: int) -> bytes:
+    return bytes([offset // UNIT % 251]) * size
+
+
+def reader_in(executor: PartExecutor, size: int = SIZE, *, part_size: int | None = UNIT, etag: str = "e") -> RangeReader:
     return RangeReader(
-        Client(),  # type: ignore[arg-type]
+        Client(size),  # type: ignore[arg-type]
         None,
         ObjectAddress("bucket", "key"),
-        Entry(raw_id("0001"), SIZE, "e"),
-        part_size=SMALLEST_PART,
+        Entry(raw_id("0001"), size, etag),
+        part_size=part_size,
         first=None,
         executor=executor,
         patience=quick_patience(),
         throttle=Throttle(),
     )
+
+
+@pytest.mark.parametrize("part_size", [UNIT, None])
+def test_memory_is_used_again_and_never_while_somebody_looks_at_it(part_size: int | None) -> None:
+    """What was lent stays as it is until the next call; the digest, computed beside it, is that of the object; parts share a few buffers."""
+    size, executor = 20 * UNIT, PartExecutor()
+    content = b"".join(part_at(offset, UNIT) for offset in range(0, size, UNIT))
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    entry = Entry(raw_id("0001"), size, digest if part_size is None else "e")
+    memory: dict[int, object] = {}
+    with closing(executor):
+        reader = reader_in(executor, size, part_size=part_size)
+        read = S3Content(ObjectAddress("bucket", "key"), entry, lambda check, again: reader)
+        with closing(read):
+            for offset in range(0, size, UNIT):
+                lent = read.borrow(UNIT)
+                memory[id(lent.obj)] = lent.obj
+                assert lent == part_at(offset, UNIT), f"at {offset:,}"
+            assert not read.borrow(1)
+            if part_size is None:
+                read.finish()
+    assert len(memory) <= PARTS_IN_MEMORY + 1
 
 
 @pytest.mark.timeout(60)
