@@ -1,8 +1,8 @@
 """Keeps all processes and threads of a run together within its limits.
 
 There is one number for bytes and one for requests: the moment up to which what was used is paid for. Whoever uses some pushes it on, and
-goes on when that moment has come. So an average is kept whatever the sizes are and however many take part. Who could not use its time
-(a disk was slow) may make up for a second of it; nothing is given in advance.
+goes on when that moment has come. So an average is kept whatever the sizes are and however many take part. Time that could not be used
+(a disk was slow, the run was starting) may be made up for, up to three seconds of it: 5 % of a minute. Nothing is given in advance.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from migrator.core.cancellation import Flag, StopFlag
 
 SLICE = 256 << 10
 """Bytes to ask for at a time where a body is read under a limit: more would come in bursts."""
-MADE_UP_SECONDS = 1.0
+MADE_UP_SECONDS = 3.0
 _LOOKED_EVERY = 0.2
 _PAID_UP_TO = struct.Struct("<dd")
 
@@ -47,6 +47,7 @@ class Throttle:
             self._file = os.memfd_create("bytes-migrator-limits")
             os.ftruncate(self._file, mmap.PAGESIZE)
             self._memory = mmap.mmap(self._file, mmap.PAGESIZE)
+            _PAID_UP_TO.pack_into(self._memory, 0, clock(), clock())
 
     @property
     def slice(self) -> int:
@@ -90,7 +91,7 @@ class Throttle:
 
 
 def _start(paid_up_to: float, now: float) -> float:
-    return now if not paid_up_to else max(paid_up_to, now - MADE_UP_SECONDS)
+    return max(paid_up_to, now - MADE_UP_SECONDS)
 
 
 def _minute_of_day() -> int:
