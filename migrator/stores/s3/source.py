@@ -26,15 +26,10 @@ from migrator.stores.s3.client import connect
 from migrator.stores.s3.http.curl import CurlClient, is_available
 from migrator.stores.s3.listing.buckets import bucket_exists, buckets_with_prefix
 from migrator.stores.s3.listing.pages import PAGE, Lister, refuse_hidden_folder, refuse_hidden_keys
+from migrator.stores.s3.transfer.object_content import BodyReader, Reader, S3Content
 from migrator.stores.s3.transfer.part_window import PartExecutor
 from migrator.stores.s3.transfer.ranged_get import RangeReader
-from migrator.stores.s3.transfer.single import (
-    BodyReader,
-    ObjectAddress,
-    Reader,
-    S3Content,
-    head,
-)
+from migrator.stores.s3.transfer.single import ObjectAddress, head
 from migrator.stores.unrecognized import OWN_PREFIXES, key_reason
 from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle

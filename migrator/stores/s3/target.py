@@ -31,23 +31,17 @@ from migrator.stores.s3.listing.buckets import buckets_with_prefix, create_bucke
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.part_sizes import LARGEST_OBJECT, SMALLEST_OF_S3, part_size_for
 from migrator.stores.s3.source import S3Source
-from migrator.stores.s3.transfer.multipart import (
-    UPLOAD_LOST,
-    MultipartUpload,
+from migrator.stores.s3.transfer.conditional_put import Condition, put
+from migrator.stores.s3.transfer.multipart import MultipartUpload
+from migrator.stores.s3.transfer.single import ObjectAddress, first_part_size, head_or_get
+from migrator.stores.s3.transfer.unfinished_uploads import (
     Unfinished,
-    UploadContext,
     give_up,
     list_parts,
     list_uploads,
     lost_uploads,
 )
-from migrator.stores.s3.transfer.single import (
-    Condition,
-    ObjectAddress,
-    first_part_size,
-    head_or_get,
-    put,
-)
+from migrator.stores.s3.transfer.upload_requests import UPLOAD_LOST, UploadContext
 from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
 

@@ -13,9 +13,10 @@ import pytest
 from migrator.core.entities import Entry
 from migrator.core.size_classes import SMALLEST_PART
 from migrator.stores.s3.part_sizes import parts_in_flight
+from migrator.stores.s3.transfer.object_content import S3Content
 from migrator.stores.s3.transfer.part_window import PARTS_IN_MEMORY, PartExecutor
 from migrator.stores.s3.transfer.ranged_get import RangeReader
-from migrator.stores.s3.transfer.single import ObjectAddress, S3Content
+from migrator.stores.s3.transfer.single import ObjectAddress
 from migrator.transfer.throttle import Throttle
 from tests.backends import raw_id
 from tests.fakes import quick_patience
@@ -42,7 +43,9 @@ def part_at(offset: int, size: int) -> bytes:
     return bytes([offset // UNIT % 251]) * size
 
 
-def reader_in(executor: PartExecutor, size: int = SIZE, *, part_size: int | None = UNIT, etag: str = "e") -> RangeReader:
+def reader_in(
+    executor: PartExecutor, size: int = SIZE, *, part_size: int | None = UNIT, etag: str = "e"
+) -> RangeReader:
     return RangeReader(
         Client(size),  # type: ignore[arg-type]
         None,
@@ -58,7 +61,7 @@ def reader_in(executor: PartExecutor, size: int = SIZE, *, part_size: int | None
 
 @pytest.mark.parametrize("part_size", [UNIT, None])
 def test_memory_is_used_again_and_never_while_somebody_looks_at_it(part_size: int | None) -> None:
-    """What was lent stays as it is until the next call; the digest, computed beside it, is that of the object; parts share a few buffers."""
+    """What was lent stays as it is until the next call; the digest, computed beside it, is the object's; parts share a few buffers."""
     size, executor = 20 * UNIT, PartExecutor()
     content = b"".join(part_at(offset, UNIT) for offset in range(0, size, UNIT))
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
