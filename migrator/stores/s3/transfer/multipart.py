@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from migrator.core.entities import Entry, RawFile, UnfinishedUpload
 from migrator.core.errors import (
@@ -27,9 +27,6 @@ from migrator.stores.s3.transfer.single import ObjectAddress
 from migrator.stores.s3.transfer.unfinished_uploads import ListedPart, list_parts, lost_uploads
 from migrator.stores.s3.transfer.upload_completion import UploadCompletion
 from migrator.stores.s3.transfer.upload_requests import COPY_UNPROVEN, LOST, UPLOAD_LOST, UploadContext, UploadRequests
-
-if TYPE_CHECKING:
-    pass
 
 
 class MultipartUpload:
