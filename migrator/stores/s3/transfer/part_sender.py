@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from s3transfer.utils import ReadFileChunk
 
@@ -39,9 +39,6 @@ from migrator.stores.s3.transfer.upload_requests import (
     UploadRequests,
 )
 from migrator.transfer.retry import LEAST_ATTEMPTS, ROUNDS
-
-if TYPE_CHECKING:
-    pass
 
 _CHUNK = 1 << 20
 

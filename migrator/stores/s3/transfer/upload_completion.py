@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from migrator.core.entities import Entry
 from migrator.core.equality import EtagCheck, confirms, etag_of_parts
@@ -22,9 +22,6 @@ from migrator.stores.s3.transfer.part_sender import SentPart
 from migrator.stores.s3.transfer.ranged_get import RangeReader
 from migrator.stores.s3.transfer.single import head, head_or_get
 from migrator.stores.s3.transfer.upload_requests import TOO_MANY_PARTS, UPLOAD_LOST, UploadRequests
-
-if TYPE_CHECKING:
-    pass
 
 _SECONDS_IF_LOST = 10.0
 """How long to look for the object of an upload that the server does not know: a proxy may have repeated the request that completed it."""
