@@ -26,11 +26,21 @@ def program() -> str:
 
 
 @contextlib.contextmanager
-def nginx_before(server: S3Server, lines: Sequence[str], port: int, folder: Path) -> Iterator[S3Server]:
-    """Run nginx with these lines in its http section, until the block ends; they listen on `port`."""
+def nginx_before(
+    server: S3Server, lines: Sequence[str], port: int, folder: Path, *, user: str = ""
+) -> Iterator[S3Server]:
+    """Run nginx with these lines in its http section, until the block ends; they listen on `port`. `user`: whom its workers run as."""
     folder.mkdir()
     temporary = [f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")]
-    around = [f"pid {folder}/pid;", "daemon off;", "events {}", "http {", f"access_log {folder}/access;", *temporary]
+    around = [
+        *([f"user {user};"] if user else []),
+        f"pid {folder}/pid;",
+        "daemon off;",
+        "events {}",
+        "http {",
+        f"access_log {folder}/access;",
+        *temporary,
+    ]
     (folder / "nginx.conf").write_text("\n".join([*around, *lines, "}"]))
     log = folder / "error"
     process = subprocess.Popen([program(), "-p", str(folder), "-e", str(log), "-c", str(folder / "nginx.conf")])
@@ -44,6 +54,11 @@ def nginx_before(server: S3Server, lines: Sequence[str], port: int, folder: Path
     finally:
         process.terminate()
         process.wait(SECONDS)
+
+
+def commands(folder: Path) -> tuple[str, str]:
+    """The commands that test and reload an nginx that `nginx_before` runs in this folder."""
+    return f"{program()} -p {folder} -e {folder}/error -c {folder}/nginx.conf -t", f"kill -HUP $(cat {folder}/pid)"
 
 
 def _listens(port: int) -> bool:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from migrator.app.migrating import migrate
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.planning import first_look
+from migrator.app.reading_both import why_not_equal
 from migrator.app.store_factory import is_there, patience_of, reading
-from migrator.app.watching import why_not_equal
 from migrator.config.settings import Locations
 from migrator.config.time_filter import ANY_AGE
 from migrator.core.entities import RawFile, RawId

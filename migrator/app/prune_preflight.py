@@ -23,6 +23,7 @@ from migrator.ledger.directory import is_running, lock_path
 from migrator.ledger.ledger import Ledger
 from migrator.stores.s3.remover import keeps_versions
 from migrator.stores.s3.source import S3Source
+from migrator.switch.journal import SwitchJournal
 from migrator.sync.preflight import as_forced, refuse_errors
 
 
@@ -88,7 +89,7 @@ def _refuse_closed(locations: Locations, options: Options, wish: PruneWish, stop
 def _refuse_read_through(ground: Ground, options: Options, wish: PruneWish) -> tuple[Finding, ...]:
     """Return that read-through is on. Raises CannotStart then: the source is what Bytes reads where S3 has lost an object."""
     ends = ground.locations
-    found = is_on((ends.source, ends.target, *wish.place.locations))
+    found = is_on((ends.source, ends.target, *wish.place.locations), SwitchJournal(options.state).story())
     if found is None:
         return ()
     if wish.may_delete:

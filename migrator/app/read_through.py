@@ -33,10 +33,11 @@ from migrator.doctor.read_through import (
 from migrator.stores.disk.access import AccessCheck
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.s3.probes.read_through import ask_for_missing, reads_through
+from migrator.switch.journal import Story
 from migrator.sync.preflight import refuse_errors
 
 NGINX = Path("/etc/nginx")
-_HOLD_SERVERS = ("conf.d", "sites-enabled", "http.d")
+HOLD_SERVERS = ("conf.d", "sites-enabled", "http.d")
 _USER = re.compile(r"(?m)^\s*user\s+([^\s;]+)")
 _USERS = ("www-data", "nginx", "http")
 _LOOKS_SECONDS = 10.0
@@ -66,6 +67,49 @@ def look_to_read_through(
         SettingsError: If the direction is another one than disk to S3.
         CannotStart: If the folder cannot be listed.
     """
+    seen = look_at_both(locations, nginx_user=nginx_user, nginx=nginx)
+    if seen is None:
+        return ReadThrough(findings=(aws_finding(),))
+    findings = (seen.server, seen.folder)
+    endpoint = seen.endpoint_url
+    if findings[0].status is not FindingStatus.PASS or _is_proxy(endpoint, listen):
+        return ReadThrough(findings=findings, commands=rights_commands(seen.rights))
+    return ReadThrough(
+        findings=findings,
+        nginx=nginx_lines(endpoint, listen=listen, reads=seen.reads),
+        without=nginx_lines(endpoint, listen=listen),
+        endpoint_url=proxy_url(endpoint, listen=listen),
+        commands=rights_commands(seen.rights),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BothSeen:
+    """What was seen of server and folder. `absent`: buckets that are missing; `reads`: what nginx is to read."""
+
+    endpoint_url: str
+    server: Finding
+    absent: tuple[str, ...]
+    rights: FolderRights
+    reads: DataFolder
+
+    @property
+    def folder(self) -> Finding:
+        """Return whether nginx' user can read the folder."""
+        return folder_finding(self.rights)
+
+
+def look_at_both(
+    locations: Locations, *, nginx_user: str | None = None, nginx: Path = NGINX, folders_will_open: bool = False
+) -> BothSeen | None:
+    """Ask the server for missing raw files, and look at the folder's rights. Writes nothing; None before AWS itself.
+
+    `folders_will_open`: Bytes' folders will let their group pass before nginx reads there.
+
+    Raises:
+        SettingsError: If the direction is another one than disk to S3.
+        CannotStart: If the folder cannot be listed.
+    """
     source, target = locations.source, locations.target
     if not isinstance(source, DiskLocation) or not isinstance(target, S3Location):
         raise SettingsError(
@@ -76,21 +120,17 @@ def look_to_read_through(
         )
     endpoint = target.access.endpoint_url
     if endpoint is None or is_aws(endpoint):
-        return ReadThrough(findings=(aws_finding(),))
+        return None
     with as_refusal(), closing(DiskSource(source.root)) as disk:
         organizations = tuple(disk.organizations(ignore_notice))
-        rights = _rights(disk, source.root, organizations, _nginx_user(nginx_user, nginx))
+        rights = _rights(disk, source.root, organizations, user_of_nginx(nginx_user, nginx), folders_will_open)
         seen, absent = ask_for_missing(target, organizations)
-    findings = (server_finding(seen, absent), folder_finding(rights))
-    if findings[0].status is not FindingStatus.PASS or _is_proxy(endpoint, listen):
-        return ReadThrough(findings=findings, commands=rights_commands(rights))
-    reads = DataFolder(root=source.root, naming=target.naming, organizations=organizations)
-    return ReadThrough(
-        findings=findings,
-        nginx=nginx_lines(endpoint, listen=listen, reads=reads),
-        without=nginx_lines(endpoint, listen=listen),
-        endpoint_url=proxy_url(endpoint, listen=listen),
-        commands=rights_commands(rights),
+    return BothSeen(
+        endpoint_url=endpoint,
+        server=server_finding(seen, absent),
+        absent=tuple(absent),
+        rights=rights,
+        reads=DataFolder(root=source.root, naming=target.naming, organizations=organizations),
     )
 
 
@@ -110,16 +150,22 @@ def _is_proxy(endpoint: str, listen: str) -> bool:
     return endpoint.rstrip("/") == proxy_url(endpoint, listen=listen)
 
 
-def is_on(locations: Iterable[Location], *, nginx: Path = NGINX) -> Finding | None:
-    """Return the error that read-through is on, by answers of these locations' servers and by nginx' files; None without a sign of it."""
+def is_on(locations: Iterable[Location], switch: Story | None = None, *, nginx: Path = NGINX) -> Finding | None:
+    """Return the error that read-through is on; None without a sign of it.
+
+    Signs are answers of these locations' servers, nginx' files, and a `switch` that reads through and is not over.
+    """
     on_s3 = {one.access.endpoint_url: one for one in locations if isinstance(one, S3Location)}
     if not on_s3:
         return None
     seen_at = [str(endpoint or "AWS") for endpoint, one in on_s3.items() if reads_through(one)]
-    return is_on_finding(seen_at, read_through_files(nginx / name for name in _HOLD_SERVERS))
+    files = read_through_files(nginx / name for name in HOLD_SERVERS)
+    if switch is not None and switch.is_open and switch.plan.proxy:
+        files.append(f"{switch.plan.proxy['file']} (a switch that is not over)")
+    return is_on_finding(seen_at, files)
 
 
-def _nginx_user(named: str | None, nginx: Path) -> BytesUser | None:
+def user_of_nginx(named: str | None, nginx: Path = NGINX) -> BytesUser | None:
     """Return nginx' user: as named, else by its configuration, else by what distributions call it; None where nothing tells."""
     if named is not None:
         return user_named(named)
@@ -130,7 +176,9 @@ def _nginx_user(named: str | None, nginx: Path) -> BytesUser | None:
     return next((user_named(name) for name in _USERS if user_exists(name)), None)
 
 
-def _rights(disk: DiskSource, root: Path, organizations: Sequence[str], user: BytesUser | None) -> FolderRights:
+def _rights(
+    disk: DiskSource, root: Path, organizations: Sequence[str], user: BytesUser | None, folders_will_open: bool
+) -> FolderRights:
     """Look at each raw file for some seconds, with one stat."""
     group = os.stat(root).st_gid
     if user is None:
@@ -141,7 +189,7 @@ def _rights(disk: DiskSource, root: Path, organizations: Sequence[str], user: By
     closed: list[str] = []
     files = looked_at = 0
     until = time.monotonic() + _LOOKS_SECONDS
-    with AccessCheck(root, user) as check:
+    with AccessCheck(root, user, folders_will_open=folders_will_open) as check:
         for organization in organizations:
             with suppress(MigratorError):  # what cannot be listed is told by whoever copies it
                 for entry in disk.scan(Shard(organization), ignore_notice):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from migrator.app.options import Options
 from migrator.app.switch_request import ends_of_plan
-from migrator.app.switching import bring_back
+from migrator.app.switch_rollback import bring_back
 from migrator.config.settings import Locations
 from migrator.core.errors import MigratorError
 from migrator.doctor.bytes_user import user_named
@@ -54,6 +54,9 @@ def take_back(journal: SwitchJournal, locations: Locations, options: Options) ->
     """Take the unfinished switch back, and bring back what Bytes saved at the new place. An error is written down, not raised."""
     story = journal.story()
     if story is None or not story.is_open:
+        return
+    if story.is_reading_through:
+        _say("Bytes is at its new place, and nginx reads through. To copy the rest, run the same command again.")
         return
     try:
         if story.began(SwitchStep.STOP):

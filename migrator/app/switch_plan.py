@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,46 +12,35 @@ from migrator.app.migrating import new_run_id
 from migrator.app.migrating import plan as plan_migration
 from migrator.app.options import Options, Prepared, Stopping, Watch
 from migrator.app.planning import prepare_to_migrate
+from migrator.app.switch_proxy import PlannedProxy, ProxyRequest, plan_proxy
 from migrator.app.switch_request import SwitchRequest, ends_of, ends_of_plan, swapped
 from migrator.app.switch_settings import refuse_other_bytes, refuse_other_place, wanted_for
 from migrator.checks.audit.bytes_api import BytesApi
 from migrator.checks.audit.settings import login_of
-from migrator.config.environment import DEBIAN_FILES, Environment, layer_of
+from migrator.config.environment import Environment, layer_of
 from migrator.config.locations import environment_of
-from migrator.config.settings import Locations, Overrides, Setting
+from migrator.config.settings import Locations, Overrides, S3Location, Setting
 from migrator.core.errors import CannotStart, SettingsError
-from migrator.core.outcomes import FindingStatus
+from migrator.core.outcomes import FindingStatus, Outcome
 from migrator.reports.report import Report
 from migrator.reports.text.switch import SwitchProposal
-from migrator.switch.deployment import SERVICES, Compose, Debian, Deployment, Kind, Kubernetes, OwnCommands
+from migrator.switch.deployment import Compose
 from migrator.switch.journal import Story, SwitchEnd, SwitchPlan
+from migrator.switch.kubernetes import Kubernetes
 from migrator.switch.parts import Parts
 from migrator.switch.settings_edit import diff_lines, values_of
-from migrator.switch.settings_file import SettingsFile
-from migrator.switch.settings_kubernetes import SettingsObject
 from migrator.switch.settings_store import SettingsStore, digest
-
-_COMPOSE_FILES = ("docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.yaml")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Installation:
-    """How the operator says that Bytes is installed; None and "" where nothing was said."""
-
-    deployment: Kind | None = None
-    service: str = ""
-    namespace: str = ""
-    stop: str = ""
-    start: str = ""
-    settings: str = ""
-    api: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A switch that can begin. `old` and `new` are the contents of Bytes' settings, secrets included; `api` None: no login."""
+    """A switch that can begin. `old` and `new` are the contents of Bytes' settings, secrets included; `api` None: no login.
+
+    `proxy`: nginx that is to read through, None without. `looked_at`: both ends as they can be reached before that is installed.
+    """
 
     locations: Locations
+    looked_at: Locations
     prepared: Prepared
     parts: Parts
     plan: SwitchPlan
@@ -62,16 +50,18 @@ class Planned:
     api: BytesApi | None
     migration: Report
     proposal: SwitchProposal
+    proxy: PlannedProxy | None = None
 
+    @property
+    def nginx(self) -> PlannedProxy:
+        """Return nginx that is to read through.
 
-def parts_for(given: Installation, options: Options, environ: Mapping[str, str]) -> tuple[Parts, str]:
-    """Return Bytes' parts, and how they were found, in words. Raises SettingsError, CannotStart."""
-    deployment, found = _deployment(given, environ)
-    deployment.refuse_unknown()
-    if isinstance(deployment, Kubernetes):
-        deployment = deployment.with_present_replicas()
-    store = _store(given, deployment, options)
-    return Parts(deployment, store, given.api.rstrip("/")), found
+        Raises:
+            TypeError: If there is none: this is another switch.
+        """
+        if self.proxy is None:
+            raise TypeError
+        return self.proxy
 
 
 def plan_switch(
@@ -84,8 +74,16 @@ def plan_switch(
     stopping: Stopping,
     *,
     earlier: Story | None = None,
+    reads_through: ProxyRequest | None = None,
 ) -> Planned:
-    """Look at everything that a switch needs. With `earlier`, plan the way back from that switch. Raises MigratorError."""
+    """Look at everything that a switch needs. With `earlier`, plan the way back from that switch. Raises MigratorError.
+
+    `reads_through`: have nginx read through, and switch Bytes first. nginx may not be there yet, so the target is looked at by the
+    address that was given, and the switch is to nginx' address.
+
+    Raises:
+        CannotStart: If nginx would read through to raw files that are others at the target.
+    """
     store = parts.store
     old = store.read()
     settings = store.settings(old)
@@ -93,17 +91,29 @@ def plan_switch(
         locations = ends_of(request, store, environ)
     else:
         locations = swapped(ends_of_plan(earlier.plan, store, environ))
+    looked_at, run, proxy = locations, new_run_id(), None
+    if reads_through is not None:
+        proxy = _planned_proxy(reads_through, locations, options, run)
+        request = _through(request, locations, proxy)
+        locations = ends_of(request, store, environ)
     mounts = isinstance(parts.deployment, Compose | Kubernetes)
     refuse_other_place(store, settings, locations.source, mounts_data=mounts, is_new=False)
     refuse_other_bytes(store, settings, parts.deployment)
     new, names = _new_settings(request, store, old, locations, earlier, mounts_data=mounts)
     refuse_other_place(store, store.settings(new), locations.target, mounts_data=mounts, is_new=True)
-    api, unproven = _api(parts, settings, request, environ)
+    api, unproven = signed_in(parts, settings, request, environ)
     began = time.monotonic()
-    prepared = prepare_to_migrate(locations, options, stopping)
+    prepared = prepare_to_migrate(looked_at, options, stopping)
     migration = plan_migration(prepared.locations, options, watch, stopping)
     looked = time.monotonic() - began
-    run = new_run_id()
+    if proxy is not None and (conflicts := migration.overall[Outcome.CONFLICT].files):
+        raise CannotStart(
+            "read-through-conflict",
+            f"{conflicts} raw files at {locations.target} are others than in the data folder, which have the same names.",
+            why="nginx asks S3 first, so Bytes would be given what lies there.",
+            cure="`bytes-migrator plan` with the same locations lists them. Bytes was not touched.",
+        )
+    locations = replace(prepared.locations, source=locations.source, target=locations.target)
     words = request.as_dict() | {"backup": store.backup_name(run)}
     plan = SwitchPlan(
         run=run,
@@ -119,6 +129,7 @@ def plan_switch(
         words=earlier.plan.words if earlier is not None else words,
         is_back=not earlier.plan.is_back if earlier is not None else False,
         began=time.time(),
+        proxy=proxy.proxy.spec() if proxy is not None else {},
     )
     proposal = SwitchProposal(
         run=plan.run,
@@ -135,11 +146,13 @@ def plan_switch(
         looked_seconds=looked,
         unproven=unproven,
         api=parts.api,
-        findings=migration.findings,
+        findings=(*(proxy.findings if proxy is not None else ()), *migration.findings),
+        proxy=proxy.proposal if proxy is not None else None,
     )
     return Planned(
-        locations=prepared.locations,
-        prepared=prepared,
+        locations=locations,
+        looked_at=looked_at,
+        prepared=replace(prepared, locations=locations),
         parts=parts,
         plan=plan,
         old=old,
@@ -148,7 +161,22 @@ def plan_switch(
         api=api,
         migration=migration,
         proposal=proposal,
+        proxy=proxy,
     )
+
+
+def _planned_proxy(asked: ProxyRequest, locations: Locations, options: Options, run: str) -> PlannedProxy:
+    return plan_proxy(
+        asked, locations, options.state, run=run, creates_buckets=options.create_buckets, forced=options.forced
+    )
+
+
+def _through(request: SwitchRequest, locations: Locations, proxy: PlannedProxy) -> SwitchRequest:
+    """Return the request with nginx' address as the endpoint, where the target was named by another one."""
+    target = locations.target
+    if isinstance(target, S3Location) and target.access.endpoint_url == proxy.endpoint_url:
+        return request
+    return replace(request, overrides=replace(request.overrides, endpoint_url=proxy.endpoint_url))
 
 
 def refuse_what_doctor_refuses(locations: Locations, options: Options, *, probe: bool) -> Diagnosis:
@@ -219,7 +247,7 @@ def _new_settings(
     return store.edited(old, values_of(store.settings(backup), names)), names
 
 
-def _api(
+def signed_in(
     parts: Parts, settings: Sequence[Setting], request: SwitchRequest, environ: Mapping[str, str]
 ) -> tuple[BytesApi | None, tuple[str, ...]]:
     """Return a signed-in Bytes, and what will not be proven without one."""
@@ -237,64 +265,3 @@ def _api(
     api = BytesApi(parts.api, *login)
     api.sign_in()
     return api, ()
-
-
-def _deployment(given: Installation, environ: Mapping[str, str]) -> tuple[Deployment, str]:
-    if given.stop or given.start:
-        return _own_commands(given), "by --stop and --start"
-    kinds = [given.deployment] if given.deployment else _kinds_here(environ)
-    if len(kinds) != 1:
-        raise SettingsError(
-            "deployment-unknown",
-            "How Bytes is deployed cannot be guessed here."
-            if not kinds
-            else f"Bytes could be deployed as {' or as '.join(kinds)}.",
-            why="A switch stops and starts Bytes, so it has to be unmistakable.",
-            cure="Say it: --deployment debian, compose or kubernetes; or --stop COMMAND --start COMMAND --settings FILE.",
-        )
-    kind = kinds[0]
-    service = given.service or SERVICES[kind]
-    found = "by --deployment" if given.deployment else "found here: nothing else fits"
-    if kind == "debian":
-        return Debian(service), found
-    if kind == "compose":
-        return Compose(os.getcwd(), service), found
-    return Kubernetes(service, given.namespace), found
-
-
-def _own_commands(given: Installation) -> Deployment:
-    missing = [name for name in ("stop", "start", "settings") if not getattr(given, name)]
-    if given.deployment or missing:
-        raise SettingsError(
-            "switch-commands",
-            "--stop, --start and --settings belong together, without --deployment.",
-            why=f"Missing: {', '.join(f'--{name}' for name in missing)}."
-            if missing
-            else "--deployment has its own commands.",
-            cure="Give all three of them, or --deployment alone.",
-        )
-    return OwnCommands(given.stop, given.start)
-
-
-def _kinds_here(environ: Mapping[str, str]) -> list[Kind]:
-    here: dict[Kind, bool] = {
-        "debian": os.path.exists(DEBIAN_FILES[-1]),
-        "compose": any(os.path.exists(name) for name in _COMPOSE_FILES),
-        "kubernetes": "KUBERNETES_SERVICE_HOST" in environ,
-    }
-    return [kind for kind, is_here in here.items() if is_here]
-
-
-def _store(given: Installation, deployment: Deployment, options: Options) -> SettingsStore:
-    if isinstance(deployment, Kubernetes):
-        if given.settings.partition("/")[0].lower() not in ("secret", "configmap") or "/" not in given.settings:
-            raise SettingsError(
-                "switch-settings-object",
-                "--settings does not name what Bytes has its environment from.",
-                why="In Kubernetes, that is a Secret or a ConfigMap.",
-                cure="Write --settings secret/NAME or --settings configmap/NAME.",
-            )
-        return SettingsObject(given.settings, deployment.namespace, options.state.path)
-    if given.settings:
-        return SettingsFile(Path(given.settings))
-    return SettingsFile(DEBIAN_FILES[-1] if isinstance(deployment, Debian) else Path(os.getcwd()) / ".env")

@@ -28,7 +28,7 @@ from migrator.config.environment import (
     layer_of,
 )
 from migrator.config.locations import location_by_settings
-from migrator.config.settings import DiskLocation, Location, S3Location
+from migrator.config.settings import DiskLocation, Location, S3Location, endpoint_identity
 from migrator.core.errors import CannotStart, SettingsError
 from migrator.core.naming import SingleBucket
 from migrator.switch.deployment import Deployment
@@ -52,12 +52,22 @@ def wanted_for(target: Location, word: str | None, now: Sequence[Setting], *, mo
     given = _given_by_file(Path(word), present) if word and os.path.isfile(word) else dict(_given_by(target))
     names = [*_NAMES, *([] if mounts_data else [name for name in _OF_DISK if name in given])]
     if isinstance(target, S3Location):
+        given |= _endpoint_of(target, given)
         names += [name for name in given if name.startswith("AWS_")]
         names += [name for name in (*ENDPOINT_URLS, *SESSION_TOKENS) if name in present and name not in given]
     wanted = {name: given.get(name) for name in dict.fromkeys(names)}
     if isinstance(target, DiskLocation):
         wanted |= dict.fromkeys(_NAMES)
     return {name: value for name, value in wanted.items() if value is not None or name in present}
+
+
+def _endpoint_of(target: S3Location, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the endpoint, where it was named by an option, or is nginx' own, and the env file says another one."""
+    url = target.access.endpoint_url
+    known = next((name for name in ENDPOINT_URLS if name in given), ENDPOINT_URL)
+    if url is None or endpoint_identity(given.get(known)) == endpoint_identity(url):
+        return {}
+    return dict.fromkeys([name for name in ENDPOINT_URLS if name in given] or [ENDPOINT_URL], url)
 
 
 def _given_by_file(path: Path, present: Mapping[str, Setting]) -> dict[str, str]:

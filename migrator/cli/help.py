@@ -28,8 +28,6 @@ _SECTIONS = {
             "create_buckets",
             "probe",
             "bytes_version",
-            "read_through",
-            "nginx_user",
             "dry_run",
             "max_delete",
             "break_lock",
@@ -37,8 +35,9 @@ _SECTIONS = {
         *("until_idle", "once_stopped", "confirm", "yes"),
     ),
     "The switch": (
-        *("rehearse", "back", "deployment", "service", "namespace", "stop", "start", "settings"),
+        *("rehearse", "back", "read_through", "deployment", "service", "namespace", "stop", "start", "settings"),
         *("max_downtime", "health_timeout", "new_within"),
+        *("nginx_file", "nginx_test", "nginx_reload", "nginx_listen", "nginx_user"),
     ),
     "Limits": ("jobs", "bandwidth", "max_requests", "max_duration", "patience", "timeout"),
     "Output": (

@@ -131,7 +131,7 @@ def _tell_of_unfinished_switch(arguments: list[str]) -> None:
         story = journal.story()
     except MigratorError:
         return  # another user's: the folder itself is told by the command
-    if story is not None and story.is_half_way and not journal.is_held():
+    if story is not None and story.is_unfinished and not journal.is_held():
         for line in unfinished_lines(story):
             click.echo(line, err=True)
 

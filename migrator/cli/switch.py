@@ -11,9 +11,13 @@ import click
 
 from migrator.app.doctor import DoctorRequest, examine
 from migrator.app.options import Options, Stopping
-from migrator.app.switch_plan import Installation, Planned, parts_for, plan_switch, refuse_no_way_back
-from migrator.app.switch_request import SwitchRequest
-from migrator.app.switching import Switching, finish_unfinished
+from migrator.app.switch_plan import Planned, refuse_no_way_back
+from migrator.app.switch_read_through import ReadThroughSwitching
+from migrator.app.switch_resume import OpenSwitch, go_back, go_on
+from migrator.app.switch_rollback import finish_unfinished
+from migrator.app.switch_run import SwitchLimits
+from migrator.app.switching import Switching
+from migrator.cli.doctor import NGINX_USER
 from migrator.cli.help import command
 from migrator.cli.logs import log_to, say
 from migrator.cli.migrate import refuse_without_terminal
@@ -23,17 +27,17 @@ from migrator.cli.options import (
     location_options,
     option,
     options_of,
-    overrides_of,
     owner_option,
     switch_options,
     transfer_options,
 )
 from migrator.cli.output import stdout_columns
-from migrator.cli.progress import looking, watching
+from migrator.cli.progress import watching
 from migrator.cli.signals import draining
+from migrator.cli.switch_inputs import max_downtime, planned_switch, refuse_other_ends
 from migrator.config.limits import seconds_of
-from migrator.config.settings import DiskLocation
-from migrator.core.errors import MigratorError, SettingsError
+from migrator.config.settings import DiskLocation, Locations
+from migrator.core.errors import MigratorError
 from migrator.reports.html.switch import proposal_as_html, switched_as_html
 from migrator.reports.report_folder import ReportFolder, refuse_within
 from migrator.reports.text.switch import (
@@ -44,25 +48,11 @@ from migrator.reports.text.switch import (
     rolled_back_lines,
     switched_as_json,
     switched_as_text,
+    taken_back_as_json,
     unfinished_lines,
 )
 from migrator.switch.deployment import KINDS
 from migrator.switch.journal import Story, SwitchJournal
-from migrator.switch.parts import parts_of
-
-_MAX_DOWNTIME_SECONDS, _LOOKS = 900.0, 4
-_ENDS = (
-    "from_",
-    "to",
-    "env_files",
-    "data_dir",
-    "bucket",
-    "bucket_prefix",
-    "endpoint_url",
-    "region",
-    "profile",
-    "ca_bundle",
-)
 
 
 @command(short_help="Switch Bytes to the new place, or back: all steps, with the way back built in.")
@@ -114,6 +104,31 @@ _ENDS = (
     show_default=True,
     help="Take the switch back where Bytes is not healthy so long after its start.",
 )
+@option(
+    "--read-through",
+    is_flag=True,
+    help="Disk to S3: nginx serves from the data folder what S3 does not have yet, so Bytes is switched first.",
+)
+@option(
+    "--nginx-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="nginx' file before the S3 server (default: found in /etc/nginx, where it is unmistakable), for --read-through.",
+)
+@option(
+    "--nginx-test", metavar="COMMAND", help="The shell command that tests nginx' configuration (default: nginx -t)."
+)
+@option(
+    "--nginx-reload",
+    metavar="COMMAND",
+    help="The shell command that reloads nginx (default: systemctl reload nginx, or nginx -s reload without systemd).",
+)
+@option(
+    "--nginx-listen",
+    metavar="ADDRESS:PORT",
+    help="Where nginx is to listen, for a new file, and Bytes reaches it (default: 127.0.0.1:8334).",
+)
+@NGINX_USER
 @option("--rehearse", is_flag=True, help="Show the whole plan, after all checks that only read, and change nothing.")
 @option(
     "--report",
@@ -138,6 +153,7 @@ def switch(**given: Any) -> int:
     Examples:
       bytes-migrator switch --to new.env --deployment debian --api http://localhost:8002 --rehearse
       bytes-migrator switch --to new.env --deployment debian --api http://localhost:8002
+      bytes-migrator switch --to new.env --deployment debian --api http://localhost:8002 --read-through
       bytes-migrator switch --to disk --deployment compose
       bytes-migrator switch --back
     """
@@ -148,6 +164,9 @@ def switch(**given: Any) -> int:
             return _rehearse(given, journal, options, stopping)
         refuse_without_terminal(given)
         with journal.held():
+            story = journal.story()
+            if story is not None and story.is_reading_through:
+                return _go_on(given, story, journal, options, stopping)
             taken_back = finish_unfinished(journal, options, os.environ, lambda text: say(given, text))
             if taken_back is not None:
                 for line in rolled_back_lines(taken_back):
@@ -160,24 +179,25 @@ def switch(**given: Any) -> int:
 def _rehearse(given: dict[str, Any], journal: SwitchJournal, options: Options, stopping: Stopping) -> int:
     """Show everything that would be done. Writes nothing but the report that was asked for."""
     story = journal.story()
-    if story is not None and story.is_half_way:
+    if story is not None and story.is_unfinished:
         for line in unfinished_lines(story):
             say(given, line)
     earlier = refuse_no_way_back(story) if given["back"] else None
-    planned = _planned(given, options, stopping, earlier)
-    found = examine(planned.locations, options, DoctorRequest(), planned.plan.run)
-    proposal = replace(planned.proposal, findings=tuple(found.findings))
+    planned = planned_switch(given, options, stopping, earlier)
+    found = examine(planned.looked_at, options, DoctorRequest(), planned.plan.run)
+    of_nginx = planned.proxy.findings if planned.proxy is not None else ()
+    proposal = replace(planned.proposal, findings=(*of_nginx, *found.findings))
     document = rehearsed_as_json(proposal, found.exit_status)
-    _write_report(given, planned, proposal_as_html(proposal), document)
+    _write_report(given, planned.locations, proposal_as_html(proposal), document)
     click.echo(document if given["as_json"] else proposal_as_text(proposal, stdout_columns()))
     return found.exit_status
 
 
-def _write_report(given: dict[str, Any], planned: Planned, page: str, document: str) -> None:
+def _write_report(given: dict[str, Any], locations: Locations, page: str, document: str) -> None:
     """Write both files where a report was asked for. Raises SettingsError, CannotStart, MustStop."""
     if given["report"] is None:
         return
-    ends = (planned.locations.source, planned.locations.target)
+    ends = (locations.source, locations.target)
     folder = ReportFolder(given["report"], data_folders=[end.root for end in ends if isinstance(end, DiskLocation)])
     folder.write("switch.json", document + "\n")
     say(given, f"Report: {folder.write('switch.html', page)}")
@@ -185,19 +205,54 @@ def _write_report(given: dict[str, Any], planned: Planned, page: str, document: 
 
 def _switch(given: dict[str, Any], journal: SwitchJournal, options: Options, stopping: Stopping) -> int:
     earlier = refuse_no_way_back(journal.story()) if given["back"] else None
-    planned = _planned(given, options, stopping, earlier)
+    planned = planned_switch(given, options, stopping, earlier)
     for line in proposal_lines(planned.proposal):
         say(given, line)
     if not given["yes"]:
         click.confirm("Switch Bytes now?", abort=True, err=True)
-    _write_metrics(given, Story(planned.plan), planned)
+    _write_metrics(given, Story(planned.plan), planned.locations)
     try:
         switched = _carried_out(given, planned, journal, options, stopping)
     finally:
-        _write_last_metrics(given, journal, planned)
+        _write_last_metrics(given, journal, Story(planned.plan), planned.locations)
+    return _tell(given, switched, planned.locations)
+
+
+def _go_on(given: dict[str, Any], story: Story, journal: SwitchJournal, options: Options, stopping: Stopping) -> int:
+    """Go on with a switch that reads through, or back from it where that was asked for."""
+    refuse_other_ends(given, story)
+    for line in unfinished_lines(story):
+        say(given, line)
+    what = "Go back, with what Bytes saved meanwhile?" if given["back"] else "Copy the rest?"
+    if not given["yes"]:
+        click.confirm(what, abort=True, err=True)
+    asked = OpenSwitch(
+        story=story,
+        journal=journal,
+        options=options,
+        sample=given["sample"],
+        env_files=given["env_files"],
+        watch=watching(given),
+        say=lambda text: say(given, text),
+        stopping=stopping,
+    )
+    locations = asked.locations(os.environ)
+    try:
+        if given["back"]:
+            ended = go_back(asked, locations)
+            click.echo(taken_back_as_json(ended) if given["as_json"] else "\n".join(rolled_back_lines(ended)))
+            return 0
+        switched = go_on(asked, locations, os.environ)
+    finally:
+        _write_last_metrics(given, journal, story, locations)
+    return _tell(given, switched, locations)
+
+
+def _tell(given: dict[str, Any], switched: Switched, locations: Locations) -> int:
+    """Write the report, and say what was done; return the exit status."""
     document = switched_as_json(switched)
     try:
-        _write_report(given, planned, switched_as_html(switched), document)
+        _write_report(given, locations, switched_as_html(switched), document)
     except MigratorError as error:
         say(given, f"warning: {error}")
     click.echo(document if given["as_json"] else switched_as_text(switched, stdout_columns()))
@@ -207,7 +262,8 @@ def _switch(given: dict[str, Any], journal: SwitchJournal, options: Options, sto
 def _carried_out(
     given: dict[str, Any], planned: Planned, journal: SwitchJournal, options: Options, stopping: Stopping
 ) -> Switched:
-    return Switching(
+    kind = Switching if planned.proxy is None else ReadThroughSwitching
+    return kind(
         planned,
         journal,
         options,
@@ -217,81 +273,32 @@ def _carried_out(
             "owner": given["owner"],
             "forced": sorted(options.forced),
         },
-        sample=given["sample"],
-        new_within=0.0 if given["new_within"] == "0" else seconds_of(given["new_within"], "--new-within"),
-        health_timeout=seconds_of(given["health_timeout"], "--health-timeout"),
-        max_downtime=_max_downtime(given, planned),
+        limits=SwitchLimits(
+            sample=given["sample"],
+            new_within=0.0 if given["new_within"] == "0" else seconds_of(given["new_within"], "--new-within"),
+            max_downtime=max_downtime(given, planned),
+            health=seconds_of(given["health_timeout"], "--health-timeout"),
+        ),
         watch=watching(given),
         say=lambda text: say(given, text),
         stopping=stopping,
     ).run()
 
 
-def _write_metrics(given: dict[str, Any], story: Story, planned: Planned) -> None:
+def _write_metrics(given: dict[str, Any], story: Story, locations: Locations) -> None:
     """Write the metrics where they were asked for. Raises SettingsError, CannotStart."""
     path = given["metrics_file"]
     if path is not None:
         from migrator.reports.metrics import write_switch_metrics  # noqa: PLC0415 start-up time is everybody's
 
-        ends = (planned.locations.source, planned.locations.target)
+        ends = (locations.source, locations.target)
         refuse_within(path, [end.root for end in ends if isinstance(end, DiskLocation)], "--metrics-file")
         write_switch_metrics(path, story)
 
 
-def _write_last_metrics(given: dict[str, Any], journal: SwitchJournal, planned: Planned) -> None:
+def _write_last_metrics(given: dict[str, Any], journal: SwitchJournal, began: Story, locations: Locations) -> None:
     """Write them as the journal has them at the end; a metrics file that fails now is no failure of the switch."""
     try:
-        _write_metrics(given, journal.story() or Story(planned.plan), planned)
+        _write_metrics(given, journal.story() or began, locations)
     except MigratorError as error:
         say(given, f"warning: {error}")
-
-
-def _planned(given: dict[str, Any], options: Options, stopping: Stopping, earlier: Story | None) -> Planned:
-    request = SwitchRequest(
-        from_=_absolute(given["from_"]),
-        to=_absolute(given["to"]),
-        env_files=tuple(str(path.absolute()) for path in given["env_files"]),
-        overrides=overrides_of(given),
-    )
-    if earlier is None:
-        parts, found = parts_for(_installation(given), options, os.environ)
-    else:
-        _refuse_ends(given)
-        plan = earlier.plan
-        parts = parts_of(plan.deployment, plan.settings, given["api"] or plan.api)
-        found = "as in the last switch"
-    with looking(given, "both ends"):
-        return plan_switch(request, parts, found, options, os.environ, watching(given), stopping, earlier=earlier)
-
-
-def _max_downtime(given: dict[str, Any], planned: Planned) -> float:
-    """Return it in seconds: as given, else what is enough for a store of this size. Raises SettingsError."""
-    if given["max_downtime"] is not None:
-        return seconds_of(given["max_downtime"], "--max-downtime")
-    return max(_MAX_DOWNTIME_SECONDS, _LOOKS * planned.proposal.looked_seconds)
-
-
-def _absolute(word: str | None) -> str | None:
-    """Return a location that holds in other folders too: the way back may be asked for from anywhere."""
-    return os.path.abspath(word) if word is not None and os.path.exists(word) and word not in ("disk", "s3") else word
-
-
-def _installation(given: dict[str, Any]) -> Installation:
-    return Installation(
-        deployment=given["deployment"],
-        **{name: given[name] or "" for name in ("service", "namespace", "stop", "start", "settings", "api")},
-    )
-
-
-def _refuse_ends(given: dict[str, Any]) -> None:
-    """Refuse locations beside --back: the way back is between the ends of the last switch.
-
-    Raises:
-        SettingsError: If one is given.
-    """
-    if any(given[name] for name in _ENDS) or given["bucket_per_org"] is not None:
-        raise SettingsError(
-            "switch-back-ends",
-            "--back goes back between the ends of the last switch, and takes no location.",
-            cure="Leave the locations out; or leave --back out, and name both ends.",
-        )

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from migrator.app.planning import prepare_to_migrate
-from migrator.app.watching import Until
+from migrator.app.watch_request import Until
 from migrator.app.watching import watch as run_watch
 from migrator.cli.help import command
 from migrator.cli.logs import Log, log_forced, log_to, to_stderr

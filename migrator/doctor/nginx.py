@@ -11,9 +11,10 @@ by then: it answers 403 to strangers. What is not there either gets S3's own ans
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from migrator.core.errors import SettingsError
@@ -21,6 +22,14 @@ from migrator.core.naming import BucketPerOrganization, SingleBucket
 from migrator.core.read_through import FROM_DISK, HEADER, MARK, PASSED_ON
 
 LISTEN = "127.0.0.1:8334"
+CREATES_A_BUCKET = 'map "$request_method $request_uri" $bytes_creates_a_bucket {'
+AT_ALL_PATHS = "location / {"
+IF_CREATES = "if ($bytes_creates_a_bucket) { return 418; }"
+AT_CREATE = "location @create {"
+"""Lines beside which read-through gets its blocks."""
+END = f"# end of {MARK}"
+_LISTEN = re.compile(r"(?m)^\s*listen\s+([^\s;]+)")
+_PROXY_PASS = re.compile(r"(?m)^\s*proxy_pass\s+([^\s;]+)")
 _RAW_ID = "(?<bytes_index>[0-9a-f]{3})(?<bytes_rest>[0-9a-f]{5}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 _ORGANIZATION = "(?<bytes_organization>[^/.~A-Z]{1,128})"
 """An organization's code has at most 32 characters of any script, which are up to 128 bytes."""
@@ -57,32 +66,24 @@ def proxy_url(endpoint_url: str, *, listen: str = LISTEN) -> str:
 
 def nginx_lines(endpoint_url: str, *, listen: str = LISTEN, reads: DataFolder | None = None) -> tuple[str, ...]:
     """Return what stands in nginx's http section; `reads` adds read-through. Raises SettingsError for a path that nginx cannot read."""
-    if reads is not None:
-        _refuse_path(reads.root)
     parts = urlsplit(endpoint_url)
     path = _escaped(parts.path.rstrip("/"))
     server = f"{parts.scheme}://{parts.netloc}"
-    return (
-        *_comments(endpoint_url, listen, reads),
-        'map "$request_method $request_uri" $bytes_creates_a_bucket {',
+    lines = (
+        *_comments(endpoint_url, listen),
+        CREATES_A_BUCKET,
         "    default 0;",
         f'    "~^PUT {path}/[^/?]+/?$" 1;',
         "}",
-        *(_maps(path, reads) if reads is not None else ()),
         "server {",
         f"    listen {listen};",
-        *_passing_on(parts.scheme, parts.hostname or "", is_read_through=reads is not None),
-        "    location / {",
+        *_passing_on(parts.scheme, parts.hostname or ""),
+        f"    {AT_ALL_PATHS}",
         "        error_page 418 = @create;",
-        "        if ($bytes_creates_a_bucket) { return 418; }",
-        *(
-            ("        error_page 419 = @raw_file;", "        if ($bytes_raw_file) { return 419; }")
-            if reads is not None
-            else ()
-        ),
+        f"        {IF_CREATES}",
         f"        proxy_pass {server};",
         "    }",
-        "    location @create {",
+        f"    {AT_CREATE}",
         "        proxy_intercept_errors on;",
         "        error_page 409 =200 @exists;",
         f"        proxy_pass {server};",
@@ -90,19 +91,97 @@ def nginx_lines(endpoint_url: str, *, listen: str = LISTEN, reads: DataFolder | 
         "    location @exists {",
         '        return 200 "";',
         "    }",
-        *(_reading(server, reads.root) if reads is not None else ()),
         "}",
+    )
+    return lines if reads is None else reading_through(lines, reads, path=parts.path.rstrip("/"))
+
+
+class ProxyLines(NamedTuple):
+    """Where nginx listens, and the server that it passes on to, as its file has them."""
+
+    listen: str
+    server: str
+
+
+def proxy_lines(lines: Iterable[str]) -> ProxyLines | None:
+    """Return what a file with the lines of `nginx_lines` says, edited or not; None for any other file."""
+    text = "\n".join(lines)
+    listen, server = _LISTEN.search(text), _PROXY_PASS.search(text)
+    if CREATES_A_BUCKET not in text or listen is None or server is None:
+        return None
+    return ProxyLines(listen.group(1), server.group(1))
+
+
+def reading_through(lines: Sequence[str], reads: DataFolder, *, path: str = "") -> tuple[str, ...]:
+    """Return nginx' lines, those of `nginx_lines` or edited ones, with the blocks that read through; every other line as it was.
+
+    `path` is the endpoint's.
+
+    Raises:
+        SettingsError: If a line is not there, or there twice, that a block belongs to; or for a path that nginx cannot read.
+    """
+    _refuse_path(reads.root)
+    found = proxy_lines(lines)
+    server = found.server if found is not None else ""
+    result = list(lines)
+    for anchor, is_after, block in (
+        (CREATES_A_BUCKET, False, [*_maps(_escaped(path), reads)]),
+        (AT_ALL_PATHS, False, [f"add_header {HEADER} {PASSED_ON} always;"]),
+        (IF_CREATES, True, ["error_page 419 = @raw_file;", "if ($bytes_raw_file) { return 419; }"]),
+        (AT_CREATE, False, [*_reading(server, reads.root)]),
+    ):
+        at = [number for number, line in enumerate(result) if line.strip() == anchor]
+        if len(at) != 1:
+            raise SettingsError(
+                "read-through-lines",
+                f"nginx' file has the line {anchor!r} {len(at)} times, and read-through belongs beside the only one.",
+                why="The file is not the one that `bytes-migrator runbook` and `doctor` print, or it was edited there.",
+                cure="Name another file by --nginx-file, which is made then; or put the printed lines in place of these.",
+            )
+        indent = result[at[0]][: len(result[at[0]]) - len(anchor)]
+        head = _mark(reads.root) if anchor == CREATES_A_BUCKET else [f"# {MARK}"]
+        place = at[0] + is_after
+        result[place:place] = [indent + line for line in (*head, *block, END)]
+    return tuple(result)
+
+
+def without_reading_through(lines: Sequence[str]) -> tuple[str, ...]:
+    """Return the lines without the blocks that `reading_through` put between them.
+
+    Raises:
+        SettingsError: If one has no end.
+    """
+    result: list[str] = []
+    is_within = False
+    for line in lines:
+        if line.strip() == END:
+            is_within = False
+        elif is_within or line.lstrip().startswith(f"# {MARK}"):
+            is_within = True
+        else:
+            result.append(line)
+    if is_within:
+        raise SettingsError(
+            "read-through-lines",
+            f"nginx' file has lines of {MARK}, and no line {END!r} after them.",
+            why="They were edited, or an earlier version printed them.",
+            cure="Put the lines without read-through in their place (`bytes-migrator runbook` prints them), and reload nginx.",
+        )
+    return tuple(result)
+
+
+def _mark(root: Path) -> tuple[str, ...]:
+    return (
+        f"# {MARK} from {root}: a raw file that S3 answers with 404 is served from there, with the",
+        f"# header {HEADER}: {FROM_DISK}. For the time of the migration: remove it before `bytes-migrator prune`.",
     )
 
 
-def _comments(endpoint_url: str, listen: str, reads: DataFolder | None) -> Iterator[str]:
+def _comments(endpoint_url: str, listen: str) -> Iterator[str]:
     yield "# nginx before the S3 server, for Bytes: in the http section, such as /etc/nginx/conf.d/bytes-s3.conf."
     yield f"# Then set AWS_ENDPOINT_URL={proxy_url(endpoint_url, listen=listen)} for Bytes."
     yield "# It answers 200 where the server answers 409 to creating a bucket: the bucket exists. Buckets of new organizations are made"
     yield "# by the server. A 409 for a bucket of somebody else looks the same here: `bytes-migrator doctor --probe` tells it from yours."
-    if reads is not None:
-        yield f"# {MARK} from {reads.root}: a raw file that S3 answers with 404 is served from there, with the"
-        yield f"# header {HEADER}: {FROM_DISK}. For the time of the migration: remove it before `bytes-migrator prune`."
 
 
 def _maps(path: str, reads: DataFolder) -> Iterator[str]:
@@ -124,7 +203,7 @@ def _maps(path: str, reads: DataFolder) -> Iterator[str]:
     yield "}"
 
 
-def _passing_on(scheme: str, host: str, *, is_read_through: bool) -> Iterator[str]:
+def _passing_on(scheme: str, host: str) -> Iterator[str]:
     yield "    client_max_body_size 0;"
     yield "    recursive_error_pages on;"
     yield "    ignore_invalid_headers off;"
@@ -134,8 +213,6 @@ def _passing_on(scheme: str, host: str, *, is_read_through: bool) -> Iterator[st
     yield "    proxy_set_header Host $http_host;  # signatures are made over it"
     yield "    proxy_buffering off;"
     yield "    proxy_request_buffering off;"
-    if is_read_through:
-        yield f"    add_header {HEADER} {PASSED_ON} always;"
     if scheme == "https":
         yield "    proxy_ssl_server_name on;"
         yield f"    proxy_ssl_name {host};"
@@ -144,29 +221,29 @@ def _passing_on(scheme: str, host: str, *, is_read_through: bool) -> Iterator[st
 
 def _reading(server: str, root: Path) -> Iterator[str]:
     """S3 first; its 404 alone leads to the folder, and what is not there either back to S3, for its own answer."""
-    yield "    location @raw_file {"
-    yield "        proxy_intercept_errors on;"
-    yield "        error_page 404 = @disk;"
-    yield f"        proxy_pass {server};"
-    yield "    }"
-    yield "    location @disk {"
-    yield f'        root "{root}";'
-    yield "        disable_symlinks on from=$document_root;"
-    yield "        open_file_cache off;"
-    yield "        types { }"
-    yield "        default_type binary/octet-stream;"
-    yield "        charset off;"
-    yield "        gzip off;"
-    yield "        etag off;"
-    yield "        if_modified_since off;"
-    yield "        max_ranges 0;"
-    yield f"        add_header {HEADER} {FROM_DISK} always;"
-    yield "        error_page 403 404 500 = @s3;"
-    yield "        try_files /$bytes_raw_file @s3;"
-    yield "    }"
-    yield "    location @s3 {"
-    yield f"        proxy_pass {server};"
-    yield "    }"
+    yield "location @raw_file {"
+    yield "    proxy_intercept_errors on;"
+    yield "    error_page 404 = @disk;"
+    yield f"    proxy_pass {server};"
+    yield "}"
+    yield "location @disk {"
+    yield f'    root "{root}";'
+    yield "    disable_symlinks on from=$document_root;"
+    yield "    open_file_cache off;"
+    yield "    types { }"
+    yield "    default_type binary/octet-stream;"
+    yield "    charset off;"
+    yield "    gzip off;"
+    yield "    etag off;"
+    yield "    if_modified_since off;"
+    yield "    max_ranges 0;"
+    yield f"    add_header {HEADER} {FROM_DISK} always;"
+    yield "    error_page 403 404 500 = @s3;"
+    yield "    try_files /$bytes_raw_file @s3;"
+    yield "}"
+    yield "location @s3 {"
+    yield f"    proxy_pass {server};"
+    yield "}"
 
 
 def _refuse_path(root: Path) -> None:

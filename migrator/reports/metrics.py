@@ -182,7 +182,7 @@ class _SwitchMetrics(Collector):
         took = GaugeMetricFamily(
             f"{PREFIX}_switch_step_seconds", "How long a step of the switch took that came to its end.", labels=["step"]
         )
-        for one in story.steps:
+        for one in {one.step: one for one in story.steps}.values():  # a step that was begun again counts once
             began.add_metric([one.step.value], one.began)
             if one.ended is not None:
                 took.add_metric([one.step.value], one.ended - one.began)

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from migrator.reports.formatting import shown
-from migrator.switch.deployment import KINDS, Compose, Debian, Kind, Kubernetes
-from migrator.switch.steps import STEPS, StepText, SwitchStep
+from migrator.switch.deployment import KINDS, Compose, Debian, Kind
+from migrator.switch.kubernetes import Kubernetes
+from migrator.switch.steps import StepText, SwitchStep, steps_of
 
 Deployment = Kind
 DEPLOYMENTS: tuple[Deployment, ...] = KINDS
@@ -111,29 +112,11 @@ def _lines(book: Runbook) -> Iterator[str]:
         yield from body
 
 
-_SWITCH_STEPS = (SwitchStep.SETTINGS, SwitchStep.START, SwitchStep.HEALTH)
-_FILL_STEPS = (SwitchStep.LAST_PASS, SwitchStep.VERIFY)
-_READ_THROUGH_ORDER = (
-    SwitchStep.LOOK,
-    SwitchStep.COPY,
-    SwitchStep.STOP,
-    *_SWITCH_STEPS,
-    *_FILL_STEPS,
-    SwitchStep.PROVE,
-)
-"""Bytes is switched before everything is copied."""
-
-
 def _steps(book: Runbook, commands: _Commands) -> Iterator[tuple[str, list[str]]]:
     """Yield title and body of each step: those that `switch` takes by itself, in the same order and by the same commands."""
-    if book.nginx:
+    if book.nginx and not book.read_through:
         yield "Put nginx before the S3 server", _nginx(book)
-    for step in _READ_THROUGH_ORDER if book.read_through else STEPS:
-        text = STEPS[step]
-        if book.read_through and step is SwitchStep.SETTINGS:
-            yield "Let nginx read the data folder", _let_nginx_read(book, book.read_through[1])
-        if book.read_through and step is SwitchStep.PROVE:
-            yield "End reading through", _end_reading_through(book.read_through[0])
+    for step, text in steps_of(reads_through=book.read_through is not None).items():
         title = f"{text.title}, in {commands.file}" if step is SwitchStep.SETTINGS else text.title
         body = _body(step, book, commands)
         yield title, [*body, "", f"If this fails: {_taken_back(text)}"] if text.undone else body
@@ -148,6 +131,7 @@ def _taken_back(text: StepText) -> str:
 def _body(step: SwitchStep, book: Runbook, commands: _Commands) -> list[str]:
     verify = _tool("verify", *book.words) if book.can_verify else _tool("plan", *book.words)
     otherwise = "see to what is listed" if book.read_through else "start Bytes as it was, and see to what is listed"
+    without, rights = book.read_through or ((), ())
     reads = (
         ["Bytes reads again: what S3 does not have yet, nginx reads from the data folder."] if book.read_through else []
     )
@@ -156,7 +140,6 @@ def _body(step: SwitchStep, book: Runbook, commands: _Commands) -> list[str]:
         SwitchStep.COPY: [
             *_block(_tool("migrate", *book.words, "--yes")),
             "Repeat it until it copies only a few. Went well: exit status 0.",
-            *(["With read-through this may also wait until Bytes is switched."] if book.read_through else []),
         ],
         SwitchStep.STOP: [*_block(commands.stop), "From here on OpenKAT cannot save or read raw files."],
         SwitchStep.LAST_PASS: [
@@ -179,6 +162,9 @@ def _body(step: SwitchStep, book: Runbook, commands: _Commands) -> list[str]:
             *_block(f"{commands.log} | grep -w 500 || echo 'no error'"),
             "Went well: both open, and `no error`. Otherwise take the way back.",
         ],
+        SwitchStep.READ_THROUGH: _nginx(book),
+        SwitchStep.LET_READ: _let_nginx_read(book, rights),
+        SwitchStep.END_READ_THROUGH: _end_reading_through(without),
     }
     return bodies[step]
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from migrator.core.errors import CannotStart, MustStop
 from migrator.core.redaction import without_secrets
 
 COMMAND_SECONDS = 120.0
 """The longest that one command may take. systemd gives a service 90 s to stop, then kills it."""
+QUICK_SECONDS = 20.0
+"""The longest that a look may take."""
 _LARGEST_OUTPUT = 4 * 1024 * 1024
 _SHOWN = 300
 
@@ -57,3 +60,29 @@ def run(words: Sequence[str] | str, *, given: str = "", seconds: float = COMMAND
     words_of_it = " ".join(without_secrets(said or output).split())[-_SHOWN:]
     failure = "" if done.returncode == 0 else f"exit status {done.returncode}{': ' if words_of_it else ''}{words_of_it}"
     return Ran(done.returncode, output, failure)
+
+
+def run_or_raise(command: str, what: Literal["stop", "start"]) -> None:
+    """Run the command that stops or starts Bytes.
+
+    Raises:
+        MustStop: If it fails.
+    """
+    ran = run(command)
+    if not ran.is_well:
+        raise MustStop(
+            "switch-stop-failed" if what == "stop" else "switch-start-failed",
+            f"Bytes did not {what}: {command}",
+            why=ran.error,
+            cure="Look at what the command says, and at Bytes' log.",
+        )
+
+
+def unknown_bytes(what: str, error: str, cure: str) -> CannotStart:
+    """Return the error that there is no such Bytes."""
+    return CannotStart("switch-deployment", f"{what}.", why=error, cure=cure)
+
+
+def environment_of(lines: list[str]) -> dict[str, str]:
+    """Return an environment, given as lines NAME=value."""
+    return dict(line.split("=", 1) for line in lines if "=" in line)

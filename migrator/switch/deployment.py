@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Mapping
@@ -10,15 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from migrator.core.errors import CannotStart, MustStop
-from migrator.switch.commands import kubectl, run
+from migrator.core.errors import CannotStart
+from migrator.switch.commands import QUICK_SECONDS, environment_of, run, run_or_raise, unknown_bytes
 
 Kind = Literal["debian", "compose", "kubernetes"]
 KINDS: tuple[Kind, ...] = ("debian", "compose", "kubernetes")
 SERVICES: Mapping[Kind, str] = {"debian": "kat-bytes", "compose": "bytes", "kubernetes": "bytes"}
 """Bytes' own name in each of OpenKAT's installations: unit, service, and Deployment."""
-QUICK_SECONDS = 20.0
-"""The longest that a look may take."""
 
 
 class Deployment(Protocol):
@@ -90,10 +87,10 @@ class Debian:
 
         Raises:
             CannotStart: If systemd has no such unit, or this is not root.
-        """  # noqa: DOC501 made by _unknown
+        """  # noqa: DOC501 made by unknown_bytes
         state = run(["systemctl", "show", "--property=LoadState", "--value", self.service], seconds=QUICK_SECONDS)
         if not state.is_well or state.output.strip() != "loaded":
-            raise _unknown(f"systemd has no unit {self.service}", state.error, "Name it by --service.")
+            raise unknown_bytes(f"systemd has no unit {self.service}", state.error, "Name it by --service.")
         if os.geteuid() != 0:
             raise CannotStart(
                 "switch-rights",
@@ -103,7 +100,7 @@ class Debian:
 
     def stop(self) -> None:
         """Stop the unit; raises MustStop where that fails."""
-        _run_or_raise(self.stop_command, "stop")
+        run_or_raise(self.stop_command, "stop")
 
     def is_stopped(self) -> bool | None:
         """Return True if systemd says that the unit is not active."""
@@ -113,7 +110,7 @@ class Debian:
     def start(self) -> None:
         """Start the unit, having reset its failures: a start limit may refuse it otherwise."""
         run(["systemctl", "reset-failed", self.service], seconds=QUICK_SECONDS)  # else a start limit may refuse it
-        _run_or_raise(self.start_command, "start")
+        run_or_raise(self.start_command, "start")
 
     def environment(self) -> Mapping[str, str] | None:
         """Return the environment of the unit's main process; None if it does not run or cannot be read."""
@@ -123,7 +120,7 @@ class Debian:
             content = Path(f"/proc/{int(number)}/environ").read_bytes()
         except (OSError, ValueError):
             return None
-        return _environment(content.decode(errors="replace").split("\0"))
+        return environment_of(content.decode(errors="replace").split("\0"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +150,10 @@ class Compose:
 
         Raises:
             CannotStart: If there is none, or Docker cannot be asked.
-        """  # noqa: DOC501 made by _unknown
+        """  # noqa: DOC501 made by unknown_bytes
         found = run(self._words("ps", "--all", "--services"), seconds=QUICK_SECONDS)
         if not found.is_well or self.service not in found.output.split():
-            raise _unknown(
+            raise unknown_bytes(
                 f"The Compose project in {self.folder} has no container of a service {self.service}",
                 found.error,
                 "Run this in the project's folder, as a user who may use Docker; name the service by --service.",
@@ -164,7 +161,7 @@ class Compose:
 
     def stop(self) -> None:
         """Stop the service's containers; raises MustStop where that fails."""
-        _run_or_raise(self.stop_command, "stop")
+        run_or_raise(self.stop_command, "stop")
 
     def is_stopped(self) -> bool | None:
         """Return True if no container of the service runs."""
@@ -173,105 +170,15 @@ class Compose:
 
     def start(self) -> None:
         """Make the container anew with the present settings; raises MustStop where that fails."""
-        _run_or_raise(self.start_command, "start")
+        run_or_raise(self.start_command, "start")
 
     def environment(self) -> Mapping[str, str] | None:
         """Return the environment in the container; None if it does not run."""
         found = run(self._words("exec", "-T", self.service, "env"), seconds=QUICK_SECONDS)
-        return _environment(found.output.splitlines()) if found.is_well else None
+        return environment_of(found.output.splitlines()) if found.is_well else None
 
     def _words(self, *words: str) -> str:
         return shlex.join(("docker", "compose", "--project-directory", self.folder, *words))
-
-
-@dataclass(frozen=True, slots=True)
-class Kubernetes:
-    """A Deployment. `replicas` is how many pods it has when Bytes runs; "" namespace is kubectl's current one."""
-
-    service: str = SERVICES["kubernetes"]
-    namespace: str = ""
-    replicas: int = 1
-    name: str = "kubernetes"
-
-    @property
-    def stop_command(self) -> str:
-        """Return the call of kubectl that scales to 0."""
-        return shlex.join(self.words("scale", f"deployment/{self.service}", "--replicas=0"))
-
-    @property
-    def start_command(self) -> str:
-        """Return the calls of kubectl that scale to as many replicas as before, and wait for them."""
-        scale = shlex.join(self.words("scale", f"deployment/{self.service}", f"--replicas={self.replicas}"))
-        wait = shlex.join(self.words("rollout", "status", f"deployment/{self.service}", "--timeout=110s"))
-        return f"{scale} && {wait}"
-
-    def spec(self) -> Mapping[str, str]:
-        """Return what the journal keeps to make this again."""
-        return {
-            "kind": self.name,
-            "service": self.service,
-            "namespace": self.namespace,
-            "replicas": str(self.replicas),
-        }
-
-    def refuse_unknown(self) -> None:
-        """Look for the deployment, and whether these credentials may scale it.
-
-        Raises:
-            CannotStart: If there is none, or they may not.
-        """  # noqa: DOC501 made by _unknown
-        found = run(self.words("get", f"deployment/{self.service}", "--output=name"), seconds=QUICK_SECONDS)
-        if not found.is_well:
-            raise _unknown(
-                f"kubectl finds no deployment/{self.service}", found.error, "Name it by --service, and its --namespace."
-            )
-        may = run(self.words("auth", "can-i", "patch", "deployments/scale"), seconds=QUICK_SECONDS)
-        if not may.is_well:
-            raise CannotStart(
-                "switch-rights",
-                f"These credentials may not scale deployment/{self.service}.",
-                why="kubectl auth can-i patch deployments/scale says no.",
-                cure="Run this with the rights of whoever administers the namespace.",
-            )
-
-    def stop(self) -> None:
-        """Scale to 0; raises MustStop where that fails."""
-        _run_or_raise(self.stop_command, "stop")
-
-    def is_stopped(self) -> bool | None:
-        """A pod that is being ended still counts: it may write."""
-        pods = run(self.words("get", "pods", f"--selector={self._selector()}", "--output=name"), seconds=QUICK_SECONDS)
-        return pods.is_well and not pods.output.split()
-
-    def start(self) -> None:
-        """Scale to as many replicas as before; raises MustStop where that fails."""
-        _run_or_raise(self.start_command, "start")
-
-    def environment(self) -> Mapping[str, str] | None:
-        """Return the environment in a pod; None if none runs."""
-        found = run(self.words("exec", f"deployment/{self.service}", "--", "env"), seconds=QUICK_SECONDS)
-        return _environment(found.output.splitlines()) if found.is_well else None
-
-    def with_present_replicas(self) -> Kubernetes:
-        """Return it with the number of replicas that it has now, at least one."""
-        found = run(
-            self.words("get", f"deployment/{self.service}", "--output=jsonpath={.spec.replicas}"), seconds=QUICK_SECONDS
-        )
-        number = found.output.strip()
-        count = int(number) if found.is_well and number.isdigit() else 1
-        return Kubernetes(self.service, self.namespace, max(1, count))
-
-    def words(self, *words: str) -> tuple[str, ...]:
-        """Return a call of kubectl in the namespace, as words."""
-        return kubectl(self.namespace, *words)
-
-    def _selector(self) -> str:
-        found = run(self.words("get", f"deployment/{self.service}", "--output=json"), seconds=QUICK_SECONDS)
-        try:
-            labels = json.loads(found.output)["spec"]["selector"]["matchLabels"]
-            return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return f"app={self.service}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +198,7 @@ class OwnCommands:
 
     def stop(self) -> None:
         """Run the operator's own command; raises MustStop where that fails."""
-        _run_or_raise(self.stop_command, "stop")
+        run_or_raise(self.stop_command, "stop")
 
     def is_stopped(self) -> bool | None:
         """Return None: nobody can tell but Bytes' own URL."""
@@ -299,27 +206,8 @@ class OwnCommands:
 
     def start(self) -> None:
         """Run the operator's own command; raises MustStop where that fails."""
-        _run_or_raise(self.start_command, "start")
+        run_or_raise(self.start_command, "start")
 
     def environment(self) -> Mapping[str, str] | None:
         """Return None: it is not known where Bytes runs."""
         return None
-
-
-def _run_or_raise(command: str, what: Literal["stop", "start"]) -> None:
-    ran = run(command)
-    if not ran.is_well:
-        raise MustStop(
-            "switch-stop-failed" if what == "stop" else "switch-start-failed",
-            f"Bytes did not {what}: {command}",
-            why=ran.error,
-            cure="Look at what the command says, and at Bytes' log.",
-        )
-
-
-def _unknown(what: str, error: str, cure: str) -> CannotStart:
-    return CannotStart("switch-deployment", f"{what}.", why=error, cure=cure)
-
-
-def _environment(lines: list[str]) -> dict[str, str]:
-    return dict(line.split("=", 1) for line in lines if "=" in line)

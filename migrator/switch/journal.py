@@ -18,7 +18,7 @@ from typing import Any
 
 from migrator.core.errors import CannotStart, LedgerBusy, MustStop
 from migrator.ledger.directory import SWITCH_JOURNAL, StateFolder, sync_folder
-from migrator.switch.steps import WITH_BYTES_STOPPED, SwitchStep
+from migrator.switch.steps import StepText, SwitchStep, steps_of, with_bytes_stopped
 
 LOCK = "switch.lock"
 
@@ -46,6 +46,7 @@ class SwitchPlan:
 
     `names` are the settings that change; `old_digest` and `new_digest` tell the contents of the settings. `words` are the options that
     name both ends, as lists of text; `ends` are both locations' identities. `is_back`: this switch takes an earlier one back.
+    `proxy`: nginx that reads through, as `proxy.Proxy.spec` has it; empty without.
     """
 
     run: str
@@ -61,6 +62,7 @@ class SwitchPlan:
     words: Mapping[str, Any] = field(default_factory=dict)
     is_back: bool = False
     began: float = 0.0
+    proxy: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, object]:
         """Return its fields as the journal's first line has them."""
@@ -69,20 +71,25 @@ class SwitchPlan:
     @staticmethod
     def of(told: Mapping[str, Any]) -> SwitchPlan:
         """Inverse of `as_dict`. Raises KeyError, TypeError and ValueError for what is none."""
-        known = {name: told[name] for name in SwitchPlan.__slots__}
+        known = {name: told[name] for name in SwitchPlan.__slots__ if name != "proxy"}
+        known |= {"proxy": dict(told.get("proxy", {}))}  # earlier versions had none
         known |= {"ends": (str(told["ends"][0]), str(told["ends"][1])), "names": tuple(map(str, told["names"]))}
         return SwitchPlan(**known)
 
 
 @dataclass(slots=True)
 class Story:
-    """What a journal says so far. `is_restored`: Bytes has its old settings again, and runs."""
+    """What a journal says so far.
+
+    `is_going_back`: a rollback began after Bytes was proven at its new place. `is_restored`: Bytes has its old settings again, and runs.
+    """
 
     plan: SwitchPlan
     steps: list[StepTime] = field(default_factory=list)
     end: SwitchEnd | None = None
     ended_at: float | None = None
     trouble: str = ""
+    is_going_back: bool = False
     is_restored: bool = False
 
     @property
@@ -93,7 +100,23 @@ class Story:
     @property
     def is_half_way(self) -> bool:
         """Whether Bytes may be stopped, or have its new settings, and nobody has brought that to an end."""
-        return self.is_open and self.began(SwitchStep.STOP)
+        return self.is_open and self.began(SwitchStep.STOP) and not self.is_reading_through
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether the next switch has something to end first: Bytes or nginx are not as they were."""
+        return self.is_open and (self.began(SwitchStep.STOP) or self.began(SwitchStep.READ_THROUGH))
+
+    @property
+    def is_reading_through(self) -> bool:
+        """Whether Bytes is at the new place for good, and nginx reads through while the rest is copied: only forward, or `--back`."""
+        has_proven = any(one.step is SwitchStep.PROVE and one.ended is not None for one in self.steps)
+        return self.is_open and bool(self.plan.proxy) and has_proven and not self.is_going_back
+
+    @property
+    def texts(self) -> Mapping[SwitchStep, StepText]:
+        """Return what people read of each step of this switch, in their order."""
+        return steps_of(reads_through=bool(self.plan.proxy))
 
     def began(self, step: SwitchStep) -> bool:
         """Return True if the step was begun, finished or not."""
@@ -102,7 +125,8 @@ class Story:
     @property
     def downtime_seconds(self) -> float | None:
         """From the first stop until Bytes was seen healthy, or until now; None where Bytes was never stopped."""
-        times = [one for one in self.steps if one.step in WITH_BYTES_STOPPED]
+        stopped = with_bytes_stopped(reads_through=bool(self.plan.proxy))
+        times = [one for one in self.steps if one.step in stopped]
         if not times:
             return None
         return (times[-1].ended or self.ended_at or time.time()) - times[0].began
@@ -185,6 +209,10 @@ class SwitchJournal:
         with suppress(MustStop):
             self._append({"trouble": trouble, "at": time.time()})
 
+    def note_going_back(self) -> None:
+        """Write down that a switch which reads through is being taken back, before it is. Raises MustStop."""
+        self._append({"going-back": True, "at": time.time()})
+
     def note_restored(self) -> None:
         """Write down that Bytes has its old settings again and runs: a rollback that is begun anew leaves it alone.
 
@@ -253,6 +281,8 @@ def _with(story: Story | None, line: bytes) -> Story | None:
             _add_step(story, SwitchStep(told["step"]), is_done=told["state"] == "done", at=float(told["at"]))
         elif "trouble" in told:
             story.trouble = str(told["trouble"])
+        elif "going-back" in told:
+            story.is_going_back = True
         elif "restored" in told:
             story.is_restored = True
         elif "end" in told:

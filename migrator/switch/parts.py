@@ -9,7 +9,8 @@ from pathlib import Path
 
 from migrator.checks.audit.bytes_api import BytesApi
 from migrator.core.errors import MustStop
-from migrator.switch.deployment import Compose, Debian, Deployment, Kubernetes, OwnCommands
+from migrator.switch.deployment import Compose, Debian, Deployment, OwnCommands
+from migrator.switch.kubernetes import Kubernetes
 from migrator.switch.settings_file import SettingsFile
 from migrator.switch.settings_kubernetes import SettingsObject
 from migrator.switch.settings_store import SettingsStore

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from migrator.core.errors import CannotStart, MigratorError, MustStop
 from migrator.switch.journal import Story, SwitchEnd, SwitchJournal
 from migrator.switch.parts import Parts, parts_of
+from migrator.switch.proxy import Proxy
 from migrator.switch.settings_store import restore
 from migrator.switch.steps import SwitchStep
 from migrator.transfer.retry import ROUNDS
@@ -21,14 +22,17 @@ def roll_back(journal: SwitchJournal, say: Callable[[str], None], bring_back: Ca
     `bring_back` copies to the old place what Bytes saved at the new one; it is called where Bytes was started there,
     and raises MustStop where it cannot. The journal's lock is held.
 
+    A switch that reads through is left alone: Bytes works at the new place. nginx is put back last, for `bring_back` may go through it.
+
     Raises:
-        MustStop: If Bytes could not be brought back: then the journal stays open, and the next call tries again.
+        MustStop: If Bytes or nginx could not be brought back: then the journal stays open, and the next call tries again.
     """  # noqa: DOC501 made by _not_rolled_back
     story = journal.story()
-    if story is None or not story.is_open:
+    if story is None or not story.is_open or story.is_reading_through:
         return story
     parts = parts_of(story.plan.deployment, story.plan.settings, story.plan.api)
     if not story.began(SwitchStep.STOP):
+        _restore_nginx(story, say)
         parts.store.tidy(story.plan.run, keep_backup=False)
         journal.end(SwitchEnd.UNTOUCHED)
         return journal.story()
@@ -42,9 +46,19 @@ def roll_back(journal: SwitchJournal, say: Callable[[str], None], bring_back: Ca
         if story.began(SwitchStep.START):
             bring_back(story)
     finally:
+        _restore_nginx(story, say)
         parts.store.tidy(story.plan.run, keep_backup=True)
         journal.end(SwitchEnd.ROLLED_BACK)
     return journal.story()
+
+
+def _restore_nginx(story: Story, say: Callable[[str], None]) -> None:
+    """Put nginx' file back as it was. Raises MustStop."""
+    if story.began(SwitchStep.READ_THROUGH):
+        proxy = Proxy.of(story.plan.proxy)
+        say(f"Putting {proxy.file} back as it was, and reloading nginx …")
+        proxy.restore()
+        proxy.tidy()
 
 
 def _bring_bytes_back(story: Story, parts: Parts, say: Callable[[str], None]) -> None:

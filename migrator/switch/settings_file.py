@@ -17,6 +17,7 @@ from migrator.core.errors import CannotStart, MustStop
 from migrator.ledger.directory import sync_folder
 from migrator.switch.settings_edit import Wanted, edited, settings_of
 from migrator.switch.settings_store import backup_at, edited_meanwhile
+from migrator.switch.whole_file import write_like
 
 
 class SettingsFile:
@@ -69,9 +70,9 @@ class SettingsFile:
         """
         real = self._real()
         try:
-            self._write(self._backup(run), old, real)
+            write_like(self._backup(run), old, real)
             for content in (new, old):
-                self._write(self._temporary(run, content), content, real)
+                write_like(self._temporary(run, content), content, real)
             sync_folder(real.parent)
         except OSError as error:
             self.tidy(run, keep_backup=False)
@@ -99,7 +100,7 @@ class SettingsFile:
         real, temporary = self._real(), self._temporary(run, new)
         try:
             if self._content_of(temporary) != new:
-                self._write(temporary, new, real)
+                write_like(temporary, new, real)
             if self.read() != old:
                 raise edited_meanwhile(self.where)
             temporary.replace(real)
@@ -139,25 +140,6 @@ class SettingsFile:
         except OSError:
             return None
 
-    def _write(self, path: Path, content: bytes, like: Path) -> None:
-        """Write a file durably, with owner, mode and extended attributes (ACLs, SELinux labels) of the file `like`."""
-        with suppress(FileNotFoundError):
-            path.unlink()
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                status = like.stat()
-                os.fchown(descriptor, status.st_uid, status.st_gid)
-                os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
-                _copy_attributes(like, descriptor)
-                os.fsync(descriptor)
-        except BaseException:
-            with suppress(OSError):
-                path.unlink()
-            raise
-
     def _unusable(self, why: str) -> CannotStart:
         return CannotStart(
             "switch-settings-unreadable",
@@ -176,11 +158,3 @@ class SettingsFile:
             if is_mount
             else "Check the disk and the rights there.",
         )
-
-
-def _copy_attributes(like: Path, descriptor: int) -> None:
-    """Copy what the file system has of extended attributes; those that may not be set are left out."""
-    with suppress(OSError):
-        for name in os.listxattr(like):
-            with suppress(OSError):
-                os.setxattr(descriptor, name, os.getxattr(like, name))

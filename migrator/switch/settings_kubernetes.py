@@ -15,8 +15,7 @@ from migrator.config.env_file import Setting
 from migrator.config.environment import known_name
 from migrator.core.errors import CannotStart, MustStop
 from migrator.ledger.directory import sync_folder
-from migrator.switch.commands import Ran, kubectl, run
-from migrator.switch.deployment import QUICK_SECONDS
+from migrator.switch.commands import QUICK_SECONDS, Ran, kubectl, run
 from migrator.switch.settings_edit import Wanted
 from migrator.switch.settings_store import backup_at, edited_meanwhile
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 
 from migrator.app.options import Stopping
 from migrator.app.planning import prepare_to_migrate
-from migrator.app.watching import Until, watch
+from migrator.app.watch_request import Until
+from migrator.app.watching import watch
 from migrator.core.errors import MigratorError, MustStop
+from migrator.doctor.bytes_user import user_named
 from migrator.reports.text.watch import Watched
 from migrator.sync.change_detector import Lag
 from migrator.sync.messages import ProgressEvent
@@ -137,3 +140,30 @@ def test_a_server_that_is_gone_by_then_is_noticed_though_nothing_is_new(tmp_path
         with pytest.raises(MustStop) as raised:
             watch(prepared, both.options, Until(stopped=True, lists_before=True), Ends(), has_word, stopping)
         assert raised.value.name == "away"
+
+
+def test_from_a_bucket_only_what_came_with_the_stop_is_looked_at(tmp_path: Path) -> None:
+    """The bucket is listed once more; of the disk only what is new: what was compared before the stop is known by its name."""
+    with ends(tmp_path) as both:
+        both.options = replace(both.options, owner=user_named("1000:1000"))
+        back = replace(both.locations, source=both.locations.target, target=both.locations.source, bytes_reads=None)
+        keys = [f"alpha/{uuid.UUID(int=number << 96, version=4)}" for number in (1, 0x7777, 0xFFFF_FFFF)]
+
+        def stop() -> bool:
+            for key in keys:
+                both.memory.put(BUCKET, key, b"late")
+            both.memory.asked.clear()
+            return True
+
+        stopping = Stopping()
+        prepared = prepare_to_migrate(back, both.options, stopping)
+        ended = watch(prepared, both.options, Until(stopped=True, lists_before=True, reads=2), Silent(), stop, stopping)
+        assert ended.exit_status == 0
+        assert {f"{one.organization}/{one.raw_id}" for one in ended.newest} == set(keys)
+        for key in keys:
+            raw_id = key.rpartition("/")[2]
+            assert (both.data / "alpha" / raw_id[:3] / raw_id).read_bytes() == b"late"
+        assert ended.report.overall.discovered.files == AT_BOTH + 3
+        assert ended.proven.files == 2, "a sample is read while Bytes is stopped"
+        assert both.memory.operations["GetObject"] <= 2 * len(keys)
+        assert both.memory.operations["ListObjectsV2"] <= 6

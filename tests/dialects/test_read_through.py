@@ -74,7 +74,7 @@ def test_it_is_offered_only_where_missing_is_told_to_bytes_and_not_to_strangers(
     assert case.told in book.said
     if not case.told:
         steps = [line.partition(". ")[2] for line in book.said.splitlines() if line.startswith("## ")]
-        assert steps.index("Start Bytes") < steps.index("Copy the rest") < steps.index("End reading through")
+        assert steps.index("Start Bytes") < steps.index("Copy while Bytes runs") < steps.index("End reading through")
         assert steps.index("Stop Bytes") < steps.index("Let nginx read the data folder")
         assert "location @disk" in book.said.partition("End reading through")[0]
         assert "location @disk" not in book.said.partition("End reading through")[2]

@@ -118,7 +118,7 @@ def killed_at(
     argv += ("-P", path) if path else ()
     with saver.saving():
         process = _run(scene, way, argv)
-        guards = _guards(process) if kills_guard else []
+        guards = guards_of(process) if kills_guard else []
         completed = process.finish_alone()
         died_at = time.time()
         for guard in guards:
@@ -143,11 +143,15 @@ class _Process(command.Process):
 
 
 def _run(scene: Scene, way: str, argv: tuple[str, ...]) -> _Process:
-    words = words_for(scene, way)
+    return started(scene, words_for(scene, way), argv)
+
+
+def started(scene: Scene, words: tuple[Any, ...], argv: tuple[str, ...]) -> _Process:
+    """The command, run by another program such as strace."""
     return _Process(words, [*argv, *command.program(), *words], scene.env, None, (PASSWORD,))
 
 
-def _guards(process: _Process) -> list[int]:
+def guards_of(process: _Process) -> list[int]:
     """Wait until the switch has its guard, or has ended; the guard's process id."""
     found: list[int] = []
 

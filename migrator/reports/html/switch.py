@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from migrator import __version__
 from migrator.reports.formatting import clock_time, duration, shown
 from migrator.reports.text.switch import Switched, SwitchProposal, proposal_lines, switched_as_text
 from migrator.switch.journal import StepTime, Story
-from migrator.switch.steps import STEPS, WITH_BYTES_STOPPED, StepText, SwitchStep
+from migrator.switch.steps import STEPS, StepText, SwitchStep, with_bytes_stopped
 
 _STYLE = Path(__file__).parent / "assets" / "page.css"
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -19,7 +19,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-
 def proposal_as_html(proposal: SwitchProposal) -> str:
     """Return the page of a rehearsal: every command and every line that changes, and how each step is taken back."""
     remark = "Nothing was changed by this rehearsal."
-    body = [*_section("Steps", steps_as_html(None)), *_section("Plan", _proposal(proposal))]
+    body = [*_section("Steps", steps_as_html(None, proposal.steps)), *_section("Plan", _proposal(proposal))]
     return "\n".join(_page("Plan of a switch", "fine", remark, body))
 
 
@@ -30,7 +30,7 @@ def switched_as_html(switched: Switched) -> str:
     body = [
         *_section("Steps", steps_as_html(story)),
         *_section("Result", [f"<pre>{escape(chr(10).join(_without_steps(lines, story)))}</pre>"]),
-        *_section("Plan", _proposal(switched.proposal)),
+        *(_section("Plan", _proposal(switched.proposal)) if switched.proposal is not None else ()),
     ]
     return "\n".join(_page("Switch", "good", verdict, body))
 
@@ -40,12 +40,14 @@ def _without_steps(lines: list[str], story: Story) -> list[str]:
     return lines[len(story.steps) :]
 
 
-def steps_as_html(story: Story | None) -> Iterator[str]:
-    """Yield the steps as a timeline; of a plan (None), without times."""
+def steps_as_html(story: Story | None, steps: Mapping[SwitchStep, StepText] = STEPS) -> Iterator[str]:
+    """Yield the steps as a timeline; of a plan (None) those given, without times."""
+    steps = story.texts if story is not None else steps
+    stopped = with_bytes_stopped(reads_through=SwitchStep.READ_THROUGH in steps)
     times = {one.step: one for one in story.steps} if story is not None else {}
     yield '<ol class="steps">'
-    for step, text in STEPS.items():
-        yield _step(step, text, times.get(step), is_plan=story is None)
+    for step, text in steps.items():
+        yield _step(text, times.get(step), is_plan=story is None, is_down=step in stopped)
     yield "</ol>"
     if story is not None and story.downtime_seconds is not None:
         yield f"<p>Bytes was stopped for {duration(story.downtime_seconds)}, from the first marked step to the last.</p>"
@@ -53,7 +55,7 @@ def steps_as_html(story: Story | None) -> Iterator[str]:
         yield "<p>Bytes is stopped during the marked steps.</p>"
 
 
-def _step(step: SwitchStep, text: StepText, time: StepTime | None, *, is_plan: bool) -> str:
+def _step(text: StepText, time: StepTime | None, *, is_plan: bool, is_down: bool) -> str:
     sign, tone = ("·", "fine") if is_plan or time is None else ("✓", "good") if time.ended is not None else ("✗", "bad")
     if is_plan:
         when = escape(text.does)
@@ -62,7 +64,7 @@ def _step(step: SwitchStep, text: StepText, time: StepTime | None, *, is_plan: b
     else:
         took = f"took {duration(time.ended - time.began)}" if time.ended is not None else "did not end"
         when = f"{clock_time(time.began)} · {took}"
-    mark = ' class="down"' if step in WITH_BYTES_STOPPED else ""
+    mark = ' class="down"' if is_down else ""
     return (
         f'<li class="is-{tone}"><i aria-hidden="true">{sign}</i>'
         f'<p><strong{mark}>{escape(text.title)}</strong></p><p class="soft">{when}</p></li>'
@@ -73,7 +75,7 @@ def _proposal(proposal: SwitchProposal) -> Iterator[str]:
     yield f"<pre>{escape(chr(10).join(proposal_lines(proposal)))}</pre>"
     yield "<h3>If a step fails</h3>"
     yield '<div class="wide"><table><thead><tr><th scope="col">Step</th><th scope="col">How it is taken back</th></tr></thead><tbody>'
-    for text in STEPS.values():
+    for text in proposal.steps.values():
         undone = text.undone or "Nothing has to be taken back."
         yield f"<tr><th scope='row'>{escape(text.title)}</th><td>{escape(undone)}</td></tr>"
     yield "</tbody></table></div>"

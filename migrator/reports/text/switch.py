@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from migrator.core.outcomes import Finding, Outcome
@@ -14,14 +14,38 @@ from migrator.reports.report import SCHEMA
 from migrator.reports.text.findings import finding_lines
 from migrator.reports.text.wrapping import joined
 from migrator.switch.journal import Story, SwitchEnd
-from migrator.switch.steps import STEPS, SwitchStep
+from migrator.switch.steps import StepText, SwitchStep, steps_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyProposal:
+    """What nginx gets to read through. `found` says how its file is known; `added` are the lines that come in, each behind ``+ ``."""
+
+    file: str
+    found: str
+    test: str
+    reload: str
+    endpoint_url: str
+    added: tuple[str, ...]
+    is_new: bool
+
+    def as_dict(self) -> dict[str, object]:
+        """As ``--json`` has it."""
+        return {
+            "file": self.file,
+            "is_new": self.is_new,
+            "test": self.test,
+            "reload": self.reload,
+            "endpoint_url": self.endpoint_url,
+            "added": list(self.added),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchProposal:
     """Everything that a switch would do. `looked_seconds` is how long listing both ends took; `unproven` are sentences.
 
-    `found` says how the deployment is known. `diff` has no secrets.
+    `found` says how the deployment is known. `diff` has no secrets. `proxy`: nginx reads through, and Bytes is switched first.
     """
 
     run: str
@@ -39,10 +63,18 @@ class SwitchProposal:
     unproven: tuple[str, ...]
     api: str
     findings: tuple[Finding, ...]
+    proxy: ProxyProposal | None = None
+
+    @property
+    def steps(self) -> Mapping[SwitchStep, StepText]:
+        """Return the steps in their order."""
+        return steps_of(reads_through=self.proxy is not None)
 
     @property
     def downtime_seconds(self) -> float:
         """How long the last pass should take: a data folder shows what is new by its index folders, a bucket by its listing."""
+        if self.proxy is not None:
+            return 0.0
         return self.looked_seconds if self.source.startswith("s3:") else self.looked_seconds / 10
 
     def as_dict(self) -> dict[str, object]:
@@ -58,6 +90,7 @@ class SwitchProposal:
             "settings": self.settings,
             "backup": self.backup,
             "diff": list(self.diff),
+            "read_through": self.proxy.as_dict() if self.proxy is not None else None,
             "to_copy": {"files": missing.files, "bytes": missing.bytes},
             "expected_downtime_seconds": round(self.downtime_seconds, 1),
             "unproven": list(self.unproven),
@@ -74,10 +107,10 @@ class Switched:
     are more, "" where all were looked at. `gave_new`: Bytes gave
     a raw file that it saved since its start; None where that was not waited for. `baseline_asked` were asked for before the
     switch, `proven_old` and `proven_newest` given by Bytes after it, and `unknown` of the newest are not in Bytes'
-    database.
+    database. `proposal` None: an earlier command began this switch.
     """
 
-    proposal: SwitchProposal
+    proposal: SwitchProposal | None
     story: Story
     sample: int
     newest: int
@@ -107,29 +140,44 @@ def proposal_lines(proposal: SwitchProposal) -> Iterator[str]:
     yield f"from      {shown(proposal.source)}"
     yield f"to        {shown(proposal.target)}"
     yield f"Bytes     {proposal.deployment} ({shown(proposal.found)})"
-    yield f"to copy   {files(missing.files)} ({size(missing.bytes)}), while Bytes runs; what is new by then, while it is stopped"
+    when = " at the new place" if proposal.proxy else "; what is new by then, while it is stopped"
+    yield f"to copy   {files(missing.files)} ({size(missing.bytes)}), while Bytes runs{when}"
+    yield from _proxy_lines(proposal.proxy) if proposal.proxy is not None else ()
     yield f"stop      {shown(proposal.stop_command)}"
     yield f"settings  {shown(proposal.settings)}, with a backup in {shown(proposal.backup)}:"
     yield from (f"            {shown(line)}" for line in proposal.diff or ("nothing changes",))
     yield f"start     {shown(proposal.start_command)}"
-    yield (
-        f"downtime  about {duration(max(1.0, proposal.downtime_seconds))}, plus the time that Bytes needs to stop and to start"
-    )
+    seconds = duration(max(1.0, proposal.downtime_seconds))
+    meanwhile = "; raw files are copied after it" if proposal.proxy else ""
+    yield f"downtime  about {seconds}, plus the time that Bytes needs to stop and to start{meanwhile}"
     for sentence in proposal.unproven:
         yield f"unproven  {shown(sentence)}"
     yield from finding_lines(proposal.findings)
     yield "steps"
-    for number, (step, text) in enumerate(STEPS.items(), 1):
+    for number, (step, text) in enumerate(proposal.steps.items(), 1):
         yield f"  {number}. {text.title}: {_does(step, proposal)}"
     yield (
         "If a step fails after Bytes was stopped, or this program is killed then, Bytes gets its old settings back and is started."
     )
+    if proposal.proxy is not None:
+        yield (
+            f"Once Bytes gave raw files at the new place ({proposal.steps[SwitchStep.PROVE].title}), it stays there, and nginx reads"
+            " through until all is copied and verified: the same command goes on, and `switch --back` goes back."
+        )
+
+
+def _proxy_lines(proxy: ProxyProposal) -> Iterator[str]:
+    yield f"nginx     {shown(proxy.file)} ({shown(proxy.found)}), which gets:"
+    yield from (f"            {shown(line)}" for line in proxy.added or ("nothing changes",))
+    yield f"test      {shown(proxy.test)}"
+    yield f"reload    {shown(proxy.reload)}"
+    yield f"endpoint  {shown(proxy.endpoint_url)}, where Bytes reaches nginx"
 
 
 def _does(step: SwitchStep, proposal: SwitchProposal) -> str:
     if step is SwitchStep.PROVE and proposal.unproven:
         return "left out, see above."
-    return STEPS[step].does
+    return proposal.steps[step].does
 
 
 def rehearsed_as_json(proposal: SwitchProposal, exit_status: int) -> str:
@@ -140,7 +188,10 @@ def rehearsed_as_json(proposal: SwitchProposal, exit_status: int) -> str:
             "command": "switch",
             "rehearsed": True,
             "plan": proposal.as_dict(),
-            "steps": [{"step": step.value, "title": text.title, "undone": text.undone} for step, text in STEPS.items()],
+            "steps": [
+                {"step": step.value, "title": text.title, "undone": text.undone}
+                for step, text in proposal.steps.items()
+            ],
             "exit_status": exit_status,
         }
     )
@@ -153,13 +204,19 @@ def switched_as_text(switched: Switched, width: int | None = None) -> str:
 
 def _switched_lines(switched: Switched) -> Iterator[str]:
     proposal, story = switched.proposal, switched.story
-    yield f"Bytes is switched to {shown(proposal.target)}."
+    yield f"Bytes is switched to {shown(story.plan.target)}."
     yield from story_lines(story)
     yield f"Downtime: {duration(story.downtime_seconds or 0.0)}."
-    yield (
-        f"Read at both ends, and equal: {files(switched.newest)} that came in last, and a sample of {files(switched.sample)} from before."
-    )
-    if proposal.unproven:
+    if story.plan.proxy:
+        yield f"Proven at both ends: every raw file; nginx reads through no more. Read once more since then: {files(switched.sample)}."
+    else:
+        yield (
+            f"Read at both ends, and equal: {files(switched.newest)} that came in last, and a sample of {files(switched.sample)}"
+            " from before."
+        )
+    if proposal is None:
+        yield "What Bytes gave right after its start was proven by the command that began this switch."
+    elif proposal.unproven:
         yield from map(shown, proposal.unproven)
     else:
         yield (
@@ -195,7 +252,7 @@ def _prune_command(switched: Switched) -> str:
     plan = switched.story.plan
     ends = [plan.words.get("from"), plan.words.get("to")]
     given = plan.words.get("env_files") or any((plan.words.get("overrides") or {}).values())
-    settings = switched.proposal.settings
+    settings = plan.settings.get("path", "")
     if plan.is_back or given or not settings.startswith("/") or not ends[1]:
         return "bytes-migrator prune --help"
     words = ["--from", ends[0] or switched.backup, "--to", ends[1], "--env-file", settings]
@@ -206,14 +263,21 @@ def story_lines(story: Story) -> Iterator[str]:
     """Yield each step that began, with its time."""
     for one in story.steps:
         ended = f"took {duration(one.ended - one.began)}" if one.ended is not None else "did not end"
-        yield f"  {clock_time(one.began)}  {STEPS[one.step].title}: {ended}"
+        yield f"  {clock_time(one.began)}  {story.texts[one.step].title}: {ended}"
 
 
 def unfinished_lines(story: Story) -> Iterator[str]:
     """Yield what every command says first where a switch was left half-way."""
-    last = STEPS[story.steps[-1].step].title if story.steps else "the beginning"
+    last = story.texts[story.steps[-1].step].title if story.steps else "the beginning"
     ends = f"from {shown(story.plan.source)} to {shown(story.plan.target)}"
+    if story.is_reading_through:
+        yield f"warning: a switch {ends} is not over, at: {last} [switch-unfinished]"
+        yield "  Bytes works, and nginx reads through to the data folder. To copy the rest: bytes-migrator switch"
+        return
     yield f"warning: a switch {ends} was left half-way, at: {last} [switch-unfinished]"
+    if not story.is_half_way:
+        yield "  Bytes was not stopped; nginx may read through. To put nginx' file back: bytes-migrator switch"
+        return
     yield "  Bytes may be stopped. To put its old settings back and start it: bytes-migrator switch"
 
 
@@ -233,7 +297,9 @@ def rolled_back_lines(story: Story) -> Iterator[str]:
         SwitchEnd.ROLLED_BACK: "was taken back: Bytes has its old settings, and runs",
         SwitchEnd.UNTOUCHED: "ended before Bytes was stopped: nothing was changed",
         SwitchEnd.SWITCHED: "is finished",
-        None: "is unfinished",
+        None: "is done, and nginx reads through while the rest is copied"
+        if story.is_reading_through
+        else "is unfinished",
     }[story.end]
     ended = f" ({clock_time(story.ended_at)})" if story.ended_at is not None else ""
     yield f"The switch from {shown(story.plan.source)} to {shown(story.plan.target)} {what}{ended}."
@@ -249,6 +315,7 @@ def story_as_dict(story: Story) -> dict[str, object]:
         "to": story.plan.target,
         "end": story.end.value if story.end else None,
         "trouble": story.trouble or None,
+        "reads_through": story.is_reading_through,
         "downtime_seconds": round(story.downtime_seconds, 3) if story.downtime_seconds is not None else None,
         "steps": [
             {
@@ -261,13 +328,18 @@ def story_as_dict(story: Story) -> dict[str, object]:
     }
 
 
+def taken_back_as_json(story: Story) -> str:
+    """Return the document of ``--json`` for a switch that was taken back because that was asked for."""
+    return as_json({"schema": SCHEMA, "command": "switch", **story_as_dict(story), "exit_status": 0})
+
+
 def switched_as_json(switched: Switched) -> str:
     """Return the document of ``--json``."""
     return as_json(
         {
             "schema": SCHEMA,
             "command": "switch",
-            "plan": switched.proposal.as_dict(),
+            "plan": switched.proposal.as_dict() if switched.proposal is not None else None,
             **story_as_dict(switched.story),
             "verified": {
                 "newest": switched.newest,

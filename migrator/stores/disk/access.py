@@ -250,10 +250,13 @@ class AccessLook:
 
 
 class AccessCheck:
-    """Whether Bytes' user may read single raw files of a data folder. Best asked in the order of a scan; used by one thread."""
+    """Whether a user may read single raw files of a data folder. Best asked in the order of a scan; used by one thread.
 
-    def __init__(self, root: Path, user: BytesUser) -> None:
-        self._user = user
+    `folders_will_open`: `let_group_pass` comes before the user reads, so folders of its own group do not keep it out.
+    """
+
+    def __init__(self, root: Path, user: BytesUser, *, folders_will_open: bool = False) -> None:
+        self._user, self._folders_will_open = user, folders_will_open
         try:
             self._fd = os.open(root, _ROOT)
         except OSError:
@@ -284,7 +287,41 @@ class AccessCheck:
             status = os.stat(place, dir_fd=self._fd, follow_symlinks=False)
         except OSError:
             return ""
+        if wanted == PASS and self._folders_will_open and status.st_gid in self._user.groups:
+            return ""
         return "" if self._user.may(status, wanted) else f"{_mode(status)} keeps {self._user} out"
+
+
+def let_group_pass(root: Path, user: BytesUser) -> int:
+    """Let the group pass those of Bytes' folders that keep this user out, where it is in their group; return how many that were.
+
+    Links are not followed. What cannot be changed stays as it is: whoever reads there then tells.
+    """
+    opened = int(_let_group_pass(root, user))
+    for organization in _folders_in(root, is_organization):
+        opened += _let_group_pass(organization, user)
+        opened += sum(_let_group_pass(one, user) for one in _folders_in(organization, is_index))
+    return opened
+
+
+def _folders_in(folder: Path, has_name: Callable[[str], object]) -> Iterator[Path]:
+    with suppress(OSError), os.scandir(folder) as found:
+        for one in found:
+            if has_name(one.name) and one.is_dir(follow_symlinks=False):
+                yield folder / one.name
+
+
+def _let_group_pass(folder: Path, user: BytesUser) -> bool:
+    with suppress(OSError):
+        fd = os.open(folder, FOLDER_FLAGS)
+        try:
+            status = os.fstat(fd)
+            if not user.may(status, PASS) and status.st_gid in user.groups and user.uid != status.st_uid:
+                os.fchmod(fd, stat.S_IMODE(status.st_mode) | stat.S_IXGRP)
+                return True
+        finally:
+            os.close(fd)
+    return False
 
 
 def _mode(status: os.stat_result) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from migrator.core.errors import MustStop
 from migrator.ledger.directory import StateFolder
+from migrator.switch import steps
 from migrator.switch.journal import SwitchEnd, SwitchJournal
 from migrator.switch.rollback import roll_back
 from migrator.switch.settings_file import SettingsFile
@@ -17,7 +18,7 @@ from migrator.switch.steps import SwitchStep
 from tests.unit.switch.test_journal import PLAN
 from tests.unit.switch.test_settings_file import NAMES, NEW, OLD, no_room
 
-STEPS = list(SwitchStep)
+STEPS = list(steps.STEPS)
 
 
 def come_to(last: SwitchStep, folder: Path) -> tuple[SwitchJournal, SettingsFile]:

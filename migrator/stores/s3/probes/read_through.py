@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from functools import partial
 
 from migrator.config.settings import S3Location
 from migrator.core.concurrency import run_concurrently
 from migrator.core.entities import RawFile, RawId
 from migrator.core.errors import MigratorError
-from migrator.core.read_through import HEADER, is_read_through
+from migrator.core.read_through import HEADER, is_from_disk, is_read_through
 from migrator.doctor.read_through import MissingKey
 from migrator.stores.s3.probes.client import ProbeClient
 
@@ -34,6 +35,32 @@ def ask_for_missing(location: S3Location, organizations: Sequence[str]) -> tuple
 
         answers = dict(zip(first_of, run_concurrently([partial(ask, bucket) for bucket in first_of]), strict=True))
     return [one for one in answers.values() if one is not None], [name for name, one in answers.items() if one is None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedThrough:
+    """What came back through a proxy for a raw file: the HTTP status, and the size in bytes that it told."""
+
+    raw_file: RawFile
+    status: int
+    size: int
+
+
+def ask_through(location: S3Location, raw_files: Sequence[RawFile]) -> list[AskedThrough]:
+    """Ask for each of these raw files by HEAD, whichever place answers; in their order."""
+    with closing(ProbeClient(location.access)) as asker:
+
+        def ask(raw_file: RawFile) -> AskedThrough:
+            bucket = location.naming.bucket_of(raw_file.organization)
+            key = location.naming.key_of(raw_file)
+            answer = asker.ask("head_object", f"s3://{bucket}", Bucket=bucket, Key=key)
+            status = (
+                200 if is_from_disk(answer.headers.get(HEADER.lower())) else answer.status
+            )  # our client makes it a 404
+            length = answer.headers.get("content-length", "")
+            return AskedThrough(raw_file=raw_file, status=status, size=int(length) if length.isdecimal() else -1)
+
+        return run_concurrently([partial(ask, raw_file) for raw_file in raw_files])
 
 
 def reads_through(location: S3Location) -> bool:

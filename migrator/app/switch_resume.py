@@ -1,0 +1,104 @@
+"""Goes on with a switch that reads through and did not come to its end, or goes back from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrator.app.catching_up import catch_up
+from migrator.app.options import Options, Stopping, Watch
+from migrator.app.switch_behind import Behind
+from migrator.app.switch_plan import signed_in
+from migrator.app.switch_request import SwitchRequest, ends_of_plan, swapped
+from migrator.app.switch_rollback import bring_back, named, patience_after
+from migrator.app.switch_run import StepLog
+from migrator.config.settings import Locations
+from migrator.core.errors import MustStop
+from migrator.reports.text.switch import Switched
+from migrator.switch.journal import Story, SwitchJournal
+from migrator.switch.parts import Parts, parts_of
+from migrator.switch.proxy import Proxy
+from migrator.switch.rollback import roll_back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSwitch:
+    """A switch whose journal says that it reads through, and what the command that meets it was given. The journal's lock is held."""
+
+    story: Story
+    journal: SwitchJournal
+    options: Options
+    sample: int
+    env_files: Sequence[Path]
+    watch: Watch
+    say: Callable[[str], None]
+    stopping: Stopping
+
+    @property
+    def parts(self) -> Parts:
+        """Return the installed Bytes, as the switch knows it."""
+        return parts_of(self.story.plan.deployment, self.story.plan.settings, self.story.plan.api)
+
+    def locations(self, environ: Mapping[str, str]) -> Locations:
+        """Return both ends of the switch. Raises SettingsError."""
+        return ends_of_plan(self.story.plan, self.parts.store, environ)
+
+
+def go_on(asked: OpenSwitch, locations: Locations, environ: Mapping[str, str]) -> Switched:
+    """Copy the rest, verify, and end reading through. Raises MigratorError."""
+    plan, store = asked.story.plan, asked.parts.store
+    request = SwitchRequest(env_files=tuple(map(str, asked.env_files)))
+    api, _ = signed_in(asked.parts, store.settings(store.read()), request, environ)
+    behind = Behind(
+        plan=plan,
+        locations=locations,
+        proxy=Proxy.of(plan.proxy),
+        options=asked.options,
+        log=StepLog(asked.journal, asked.story.texts, asked.say, asked.stopping),
+        api=api,
+        sample=asked.sample,
+        watch=asked.watch,
+    )
+    sample = behind.run()
+    return Switched(
+        proposal=None,
+        story=asked.journal.story() or asked.story,
+        sample=sample,
+        newest=0,
+        late=0,
+        unsure="",
+        gave_new=None,
+        baseline_asked=0,
+        proven_old=0,
+        proven_newest=0,
+        unknown=0,
+        backup=store.backup_name(plan.run),
+    )
+
+
+def go_back(asked: OpenSwitch, locations: Locations) -> Story:
+    """Give Bytes its old settings again, with what it saved at the new place; then put nginx' file back.
+
+    What Bytes saved is brought back before it is stopped, and what came in meanwhile once more after it.
+
+    Raises:
+        MustStop: If it did not end well.
+    """
+    plan = asked.story.plan
+    found = catch_up(
+        swapped(locations), asked.options, is_back=True, seconds=patience_after(asked.story, asked.options)
+    )
+    if not found.is_whole:
+        raise MustStop(
+            "switch-stays",
+            f"What Bytes saved at {plan.target} could not be brought to {plan.source}: {found.unsure or named(found.lacking)}",
+            why="Bytes was not stopped: it works at the new place, and nginx reads through.",
+            cure="See to what it names, and run the same command again.",
+        )
+
+    def bring(story: Story) -> None:
+        bring_back(locations, asked.options, story, asked.say)
+
+    asked.journal.note_going_back()
+    return roll_back(asked.journal, asked.say, bring) or asked.story
