@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from migrator.core.outcomes import Outcome
@@ -47,6 +48,8 @@ _PROOFS = {
     "failed": (Outcome.FAILED,),
 }
 
+_OTHER_COUNTS = ("extra", "stray", "present_unseen", "closed", "owner_corrected")
+
 
 @dataclass(slots=True)
 class Tally:
@@ -78,18 +81,21 @@ class Tally:
 
     def merge(self, other: Tally) -> None:
         """Add every count of another tally, which stays as it is."""
-        for count, more in zip(self._counts(), other._counts(), strict=True):
+        for count, more in self._with(other):
             count.merge(more)
         self.unreadable_folders += other.unreadable_folders
 
-    def _counts(self) -> tuple[Count, ...]:
-        beside = (self.extra, self.stray, self.present_unseen, self.closed, self.owner_corrected)
-        return (*self.outcomes.values(), *beside)
+    def _with(self, other: Tally) -> Iterator[tuple[Count, Count]]:
+        """Every count of this tally with its like of the other one, by its name and never by its place."""
+        for outcome, count in other.outcomes.items():
+            yield self.outcomes[outcome], count
+        for name in _OTHER_COUNTS:
+            yield getattr(self, name), getattr(other, name)
 
     def taken_back(self) -> Tally:
         """What undoes this when it is merged into a sum."""
         undoing = Tally(unreadable_folders=-self.unreadable_folders)
-        for count, less in zip(undoing._counts(), self._counts(), strict=True):
+        for count, less in undoing._with(self):
             count.take(less)
         return undoing
 

@@ -17,7 +17,7 @@ from migrator.reports.text.doctor import DoctorReport
 from migrator.reports.text.status import PairStatus
 from migrator.reports.text.switch import Switched, SwitchProposal
 from migrator.switch.journal import StepTime, Story, SwitchEnd, SwitchPlan
-from migrator.switch.steps import SwitchStep
+from migrator.switch.steps import STEPS
 from tests.unit.reports.samples import tally_of
 
 AT = 1_767_323_045.0
@@ -163,7 +163,7 @@ def switched() -> Switched:
         new_digest="",
         words={"from": "disk", "to": "new.env", "env_files": [], "overrides": {}},
     )
-    times = [StepTime(step, AT + 10 * number, AT + 10 * number + 7) for number, step in enumerate(SwitchStep)]
+    times = [StepTime(step, AT + 10 * number, AT + 10 * number + 7) for number, step in enumerate(STEPS)]
     return Switched(
         proposal=replace(proposal(), unproven=()),
         story=Story(plan, times, SwitchEnd.SWITCHED, AT + 100),

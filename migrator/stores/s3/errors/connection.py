@@ -153,7 +153,7 @@ def _tls(error: boto.SSLError, where: str) -> StoreError:
             f"The certificate of the server {server} is not trusted, for {where}{f': {known}' if known else ''}.",
             cure="Give its CA's certificates with --ca-bundle FILE or AWS_CA_BUNDLE, or use the name that it is made for.",
         )
-    if any(isinstance(one, ssl.SSLError) and one.reason in _NO_TLS for one in _beneath(error)):
+    if any(isinstance(one, ssl.SSLError) and getattr(one, "reason", None) in _NO_TLS for one in _beneath(error)):
         return AccessDenied(
             "tls",
             f"The server {server} does not speak TLS there, for {where}.",
