@@ -158,6 +158,15 @@ def test_the_totals_of_a_verification_add_up_whatever_happened() -> None:
     assert not closed.is_proven
 
 
+def test_counts_are_summed_by_their_names_in_whatever_order_and_number_they_come() -> None:
+    few = Tally(outcomes={Outcome.FAILED: Count(1, 10), Outcome.COPIED: Count(2, 20)})
+    total = Tally()
+    total.merge(few)
+    assert (total[Outcome.FAILED], total[Outcome.COPIED]) == (Count(1, 10), Count(2, 20))
+    total.merge(few.taken_back())
+    assert total == Tally()
+
+
 def test_two_tallies_share_no_counts() -> None:
     one, other = Tally(), Tally()
     one[Outcome.COPIED].add(1)
