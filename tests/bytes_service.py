@@ -61,7 +61,7 @@ class Place:
             ).client(
                 "s3",
                 endpoint_url=settings.get("AWS_ENDPOINT_URL"),
-                config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+                config=Config(s3={"addressing_style": "path"}),  # five tries, as Bytes has by boto3's default
             )
             with contextlib.suppress(Exception):  # has boto3 load all that it needs
                 self.client.get_object(Bucket="warm-up", Key="warm-up")
