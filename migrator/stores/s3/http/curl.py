@@ -233,7 +233,7 @@ class CurlClient:
         except pycurl.error:
             return None
         body = b"".join(pieces)
-        curl.unsetopt(pycurl.WRITEFUNCTION)  # the handle would hold on to it, and to what it fills
+        curl.setopt(pycurl.WRITEFUNCTION, len)  # the handle would hold on to the other, and to what it fills
         return answer_to(curl, headers.getvalue(), body)
 
     def _of_this_thread(self, route: Route) -> tuple[Any, Signer]:
@@ -241,7 +241,8 @@ class CurlClient:
         place = (route.origin, route.region)
         if place not in kept:
             curl = self.handle(route)
-            curl.setopt(pycurl.UPLOAD_BUFFERSIZE, _UPLOAD_BUFFER)
+            if hasattr(pycurl, "UPLOAD_BUFFERSIZE"):  # newer than 7.45.3, the oldest that is allowed
+                curl.setopt(pycurl.UPLOAD_BUFFERSIZE, _UPLOAD_BUFFER)
             kept[place] = (curl, self.signer(route))
         return kept[place]
 
