@@ -165,7 +165,7 @@ class Plain:
         scope = f"{moment[:8]}/{self._access.region}/s3/aws4_request"
         to_sign = f"AWS4-HMAC-SHA256\n{moment}\n{scope}\n" + _sha256("\n".join(lines).encode())
         signature = hmac.digest(
-            _key(self._access.secret_key, moment[:8], self._access.region), to_sign.encode(), "sha256"
+            signing_key(self._access.secret_key, moment[:8], self._access.region), to_sign.encode(), "sha256"
         )
         credential = f"AWS4-HMAC-SHA256 Credential={self._access.access_key}/{scope}"
         headers["authorization"] = f"{credential}, SignedHeaders={signed}, Signature={signature.hex()}"
@@ -197,7 +197,7 @@ def _text(element: ET.Element, name: str) -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def _key(secret: str, date: str, region: str) -> bytes:
+def signing_key(secret: str, date: str, region: str) -> bytes:
     key = f"AWS4{secret}".encode()
     for part in (date, region, "s3", "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")

@@ -17,7 +17,7 @@ from migrator.doctor.nginx import nginx_lines
 from tests import nginx, oracle, switch_scene
 from tests.bytes_service import UID
 from tests.servers import S3Server, free_ports
-from tests.switch_scene import Scene
+from tests.switch_scene import Scene, beside
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,8 @@ class Reader:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._run, daemon=True)
-        thread.start()
-        try:
+        with beside(self._run, self._end):
             yield
-        finally:
-            self._end.set()
-            thread.join()
 
     def _run(self) -> None:
         chance, names = random.Random(11), sorted(self.contents)

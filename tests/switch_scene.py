@@ -15,10 +15,11 @@ import socket
 import stat
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -326,3 +327,15 @@ def spoken(completed: command.Completed) -> dict[str, Any]:
     """The JSON document of `switch --json`."""
     told: dict[str, Any] = json.loads(completed.stdout)
     return told
+
+
+@contextlib.contextmanager
+def beside(run: Callable[[], None], end: threading.Event) -> Iterator[None]:
+    """Have `run` go on in a thread of its own while the block does; it ends once `end` is set."""
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()

@@ -65,14 +65,6 @@ def go_on(asked: OpenSwitch, locations: Locations, environ: Mapping[str, str]) -
         proposal=None,
         story=asked.journal.story() or asked.story,
         sample=sample,
-        newest=0,
-        late=0,
-        unsure="",
-        gave_new=None,
-        baseline_asked=0,
-        proven_old=0,
-        proven_newest=0,
-        unknown=0,
         backup=store.backup_name(plan.run),
     )
 

@@ -5,7 +5,6 @@ Source: AWS, "Signature Calculations for the Authorization Header".
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import hmac
 import re
@@ -13,6 +12,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from tests.dialects.wire import Request
+from tests.plain_s3 import signing_key
 
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]*)/s3/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})"
@@ -59,12 +59,4 @@ def _signature(request: Request, scope: _Scope, signed: str, payload: str) -> st
     digest = hashlib.sha256(canonical.encode("latin-1")).hexdigest()
     moment = request.headers.get("x-amz-date", "")
     to_sign = f"AWS4-HMAC-SHA256\n{moment}\n{scope.date}/{scope.region}/s3/aws4_request\n{digest}"
-    return hmac.digest(_key(*scope), to_sign.encode(), "sha256").hex()
-
-
-@functools.lru_cache(maxsize=64)
-def _key(secret: str, date: str, region: str) -> bytes:
-    key = f"AWS4{secret}".encode()
-    for part in (date, region, "s3", "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    return key
+    return hmac.digest(signing_key(*scope), to_sign.encode(), "sha256").hex()

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests import command
-from tests.switch_scene import PASSWORD, Scene
+from tests.switch_scene import PASSWORD, Scene, beside
 
 CALLS = ("fsync", "rename", "vfork", "fchmod")
 """What makes something durable or visible, and what starts another program; of `fsync`, those of the journal."""
@@ -43,13 +43,8 @@ class Saver:
 
     @contextlib.contextmanager
     def saving(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._run, daemon=True)
-        thread.start()
-        try:
+        with beside(self._run, self._end):
             yield
-        finally:
-            self._end.set()
-            thread.join()
 
     def _run(self) -> None:
         number = 0

@@ -113,14 +113,14 @@ class Switched:
     proposal: SwitchProposal | None
     story: Story
     sample: int
-    newest: int
-    late: int
-    unsure: str
-    gave_new: bool | None
-    baseline_asked: int
-    proven_old: int
-    proven_newest: int
-    unknown: int
+    newest: int = 0
+    late: int = 0
+    unsure: str = ""
+    gave_new: bool | None = None
+    baseline_asked: int = 0
+    proven_old: int = 0
+    proven_newest: int = 0
+    unknown: int = 0
     backup: str
 
     @property

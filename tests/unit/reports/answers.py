@@ -96,7 +96,7 @@ def status() -> tuple[PairStatus, ...]:
         PairStatus(
             source=DISK,
             target=S3,
-            ledger="/root/.local/state/bytes-migrator/0123456789ab-forth.sqlite3",
+            ledger="/var/lib/bytes-migrator/0123456789ab-forth.sqlite3",
             is_running=True,
             runs=runs,
             problems=(conflict,),
