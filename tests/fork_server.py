@@ -291,7 +291,7 @@ def _preload(*, with_dask: bool) -> None:
     """Import what commands import while they run, and have botocore read what it knows of S3."""
     from migrator.cli.main import COMMANDS, Commands
     from migrator.config.settings import S3Access, Secret
-    from migrator.stores.s3.client import connect
+    from migrator.stores.s3.boto3_clients import connect
 
     for name in COMMANDS:
         Commands()[name]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from migrator.doctor.nginx import nginx_lines
+from migrator.doctor.nginx_lines import nginx_lines
 from tests import nginx, oracle, switch_scene
 from tests.bytes_service import UID
 from tests.servers import S3Server, free_ports

@@ -40,7 +40,7 @@ def announced(prepared: Prepared, options: Options) -> Announcement:
     with only_reading(locations, options) as memory:
         runs, known = memory.runs, memory.known
     with reading(locations.source, patience_of(options, StopFlag())) as source:
-        with SourceCounter(source, prepared.look.organizations, options.ages) as ahead:
+        with SourceCounter(source, prepared.overview.organizations, options.ages) as ahead:
             ahead.finish(COUNTED_FOR_SECONDS)
         counted, by_organization, is_final = ahead.total, ahead.by_organization, ahead.is_final
     at_target = _at_target(runs)

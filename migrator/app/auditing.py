@@ -10,10 +10,10 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from migrator.app.audit_bytes_calls import what_bytes_can_do
+from migrator.app.audit_call_results import what_bytes_can_do
+from migrator.app.first_checks import refuse_idle_limits
 from migrator.app.options import MOST_JOBS, Options, Stopping, Watch
 from migrator.app.ownership import bytes_user, why_closed
-from migrator.app.planning import refuse_idle_limits
 from migrator.app.store_factory import patience_of, reading, throttle_of
 from migrator.checks.audit.audit import Audit, Audited, AuditedEnds, AuditSample, Kind, moment_of
 from migrator.checks.audit.bytes_api import BytesApi, RawFileAnswer, Reply
@@ -39,7 +39,7 @@ from migrator.stores.disk.preflight import folders_above
 from migrator.stores.lane_selection import reading_lane
 from migrator.sync.coordinator import Observer
 from migrator.sync.messages import ProgressEvent
-from migrator.sync.preflight import look_at_bucket_names, names_cure
+from migrator.sync.preflight import check_bucket_names, names_cure
 
 _READERS = 8
 """Contents in flight: boto3 gets slower with more threads, and a disk is no faster."""
@@ -67,7 +67,7 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
     sample = AuditSample(wish.sample, wish.seed) if api is not None else None
     refuse_idle_limits([end for end in (settings.source, settings.target) if end is not None], options, writes=False)
     patience, throttle = patience_of(options, stopping.event), throttle_of(options, stopping.event)
-    tell = _tell_all(watch(None))
+    send = _to_all(watch(None))
     with ExitStack() as stack:
         wanted = _wanted(wish, options)
         where, rows = stack.enter_context(_rows(named.value, named.origin, wanted))
@@ -92,14 +92,14 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
             sample=sample,
             ages=wish.ages,
             stopping=stopping.event,
-            tell=tell,
+            send=send,
         )
         organizations, findings = _organizations(target, wanted.organizations)
         work.run(rows, organizations)
     audited = work.audited
     if not stopping.event.is_set():
         _refuse_unknown(audited, wanted.organizations, settings, is_part=bool(wish.ages))
-    answers = _ask(api, sample, wish, audited, tell, stopping) if api is not None and sample is not None else None
+    answers = _ask(api, sample, wish, audited, send, stopping) if api is not None and sample is not None else None
     calls, called = what_bytes_can_do(settings, audited, options, probe=wish.probe and not stopping.event.is_set())
     raws = _raws(api, answers, settings) if api is not None and answers is not None else ()
     return AuditReport(
@@ -135,13 +135,13 @@ def _rows_of(audited: Audited, target: Location) -> tuple[AuditRow, ...]:
     )
 
 
-def _tell_all(observers: Sequence[Observer]) -> Callable[[ProgressEvent], None]:
-    def tell(told: ProgressEvent) -> None:
+def _to_all(observers: Sequence[Observer]) -> Callable[[ProgressEvent], None]:
+    def send(event: ProgressEvent) -> None:
         for observer in observers:
-            observer.told(told)
+            observer.on_event(event)
             observer.tick()
 
-    return tell
+    return send
 
 
 # --- what is needed --------------------------------------------------------------------------------------------------
@@ -251,36 +251,36 @@ def _ask(
     sample: AuditSample,
     wish: AuditWish,
     audited: Audited,
-    tell: Callable[[ProgressEvent], None],
+    send: Callable[[ProgressEvent], None],
     stopping: Stopping,
 ) -> ApiAnswers:
     """Ask a running Bytes for the sample; what it does not answer rightly is a problem."""
-    asked: list[RawFileAnswer] = []
+    answered: list[RawFileAnswer] = []
     if sample.rows():
         api.sign_in()  # the first token may have ended by now
     for row in sample.rows():
         if stopping.event.is_set():
             break
         answer = api.ask(row)
-        asked.append(answer)
+        answered.append(answer)
         if answer.reply not in (Reply.PROVEN, Reply.UNHASHED):
             where = f"{api.url}/bytes/raw/{row.raw_id}"
             problem = Problem(Kind.API.value, row.organization, where, answer.reason, row.raw_id, answer.size)
             audited.add_problem(Kind.API, problem)
-            tell(ProgressEvent(organization=row.organization, problems=[problem]))
-    return ApiAnswers(url=api.url, wanted=wish.sample, seed=wish.seed, asked=tuple(asked))
+            send(ProgressEvent(organization=row.organization, problems=[problem]))
+    return ApiAnswers(url=api.url, wanted=wish.sample, seed=wish.seed, answered=tuple(answered))
 
 
 def _raws(api: BytesApi, answers: ApiAnswers, settings: AuditSettings) -> tuple[Finding, ...]:
     """Try the call that Bytes cannot do on S3, where it was asked for raw files there."""
-    if not isinstance(settings.target, S3Location) or not answers.asked:
+    if not isinstance(settings.target, S3Location) or not answers.answered:
         return ()
-    status = api.status_of_raws(answers.asked[0].row.raw_id)
+    status = api.status_of_raws(answers.answered[0].row.raw_id)
     if status == 200:
         return ()
     found = raws_finding()
-    told = f"HTTP {status}" if status else "nothing"
-    seen = f"Bytes at {api.url} answered {told} to GET /bytes/raws."
+    answer = f"HTTP {status}" if status else "nothing"
+    seen = f"Bytes at {api.url} answered {answer} to GET /bytes/raws."
     return (replace(found, seen=seen if status != 500 else f"{seen} {found.seen}"),)
 
 
@@ -314,7 +314,7 @@ def _findings(audited: Audited, settings: AuditSettings, *, contents: bool) -> I
         )
     if isinstance(target, S3Location):
         listed = [(one, target.naming.bucket_of(one)) for one in audited.organizations if one not in audited.unlistable]
-        found, _ = look_at_bucket_names(listed, {bucket for _, bucket in listed})
+        found, _ = check_bucket_names(listed, {bucket for _, bucket in listed})
         if found.status is FindingStatus.WARNING:
             yield found
     if audited.unreadable_folders:

@@ -256,7 +256,7 @@ class AsksBytes:
         if raw_files:
             self._api.sign_in()  # a token holds for some minutes
         for raw_file in raw_files:
-            asked = self._api.ask(Recorded(raw_file.organization, raw_file.raw_id))
-            if asked.reply not in (Reply.PROVEN, Reply.UNHASHED):
-                return f"The running Bytes does not give {raw_file.organization}/{raw_file.raw_id}: {asked.reason}."
+            answer = self._api.ask(Recorded(raw_file.organization, raw_file.raw_id))
+            if answer.reply not in (Reply.PROVEN, Reply.UNHASHED):
+                return f"The running Bytes does not give {raw_file.organization}/{raw_file.raw_id}: {answer.reason}."
         return ""

@@ -11,9 +11,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+from migrator.app.first_checks import prepare_ends
 from migrator.app.migrating import migrate
 from migrator.app.options import Options, Prepared, Stopping
-from migrator.app.planning import first_look
 from migrator.app.reading_both import why_not_equal
 from migrator.app.store_factory import is_there, patience_of, reading
 from migrator.config.settings import Locations
@@ -85,7 +85,7 @@ def _one_pass(locations: Locations, options: Options) -> CaughtUp:
     if not is_there(locations.source):
         return CaughtUp(unsure=f"{locations.source} is not there.")
     try:
-        prepared = _looked_at(locations, options)
+        prepared = _prepared(locations, options)
         report = migrate(prepared, options, lambda ahead: (), Stopping(), ended_early.append)
         copied = report.overall[Outcome.COPIED].files
         return CaughtUp(copied=copied, lacking=lacking_in(report, prepared.locations, options))
@@ -95,11 +95,11 @@ def _one_pass(locations: Locations, options: Options) -> CaughtUp:
         return CaughtUp(copied=copied, unsure=error.what, may_change=may_change)
 
 
-def _looked_at(locations: Locations, options: Options) -> Prepared:
+def _prepared(locations: Locations, options: Options) -> Prepared:
     """What a pass needs to know, without the checks that would keep a migration from its start. Raises MigratorError."""
     patience = patience_of(options, Stopping().event)
     with reading(locations.source, patience) as source, reading(locations.target, patience) as target:
-        return first_look(locations, options, source, target, to_write=False)
+        return prepare_ends(locations, options, source, target, to_write=False)
 
 
 def lacking_in(report: Report, locations: Locations, options: Options) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ from migrator.transfer.throttle import Throttle
 MOST_WORKERS = 4
 _WITNESSES = 3
 _LOOKED_THROUGH = 30
-_LOOK_PATIENCE = 10.0
+_CHECK_PATIENCE = 10.0
 
 
 class Spread(Engine, Protocol):
@@ -91,7 +91,7 @@ def dask_engine(
     return Dask(
         cluster=Cluster(scheduler=options.scheduler, workers=workers, environment=_keys_as_environment(recipe)),
         work=partial(make_work, travels),
-        look=partial(look_by_recipe, travels, signs),
+        preflight=partial(preflight_by_recipe, travels, signs),
         run_id=recipe.run_id,
         patience=recipe.patience,
         stopping=stopping,
@@ -109,22 +109,22 @@ def _work_elsewhere(recipe: WorkerConfig, stopping: Flag, units: Units, line: Li
     work_by_recipe(recipe, Throttle(recipe.limits, stopping), stopping, units, line)
 
 
-def look_by_recipe(recipe: WorkerConfig, signs: MountCheck) -> None:
+def preflight_by_recipe(recipe: WorkerConfig, signs: MountCheck) -> None:
     """Whether this worker sees both ends as the coordinator does. Raises MigratorError."""
-    patience = RetryPolicy(seconds=_LOOK_PATIENCE, stopping=StopFlag())
+    patience = RetryPolicy(seconds=_CHECK_PATIENCE, stopping=StopFlag())
     if isinstance(recipe.source, Manifest):
-        _look_at_manifest(recipe.source)
+        _check_manifest(recipe.source)
     with reading(recipe.source, patience) as source:
-        _look_for(source, signs.at_source, recipe.source)
+        _check_files(source, signs.at_source, recipe.source)
     for beacon in signs.beacons:
-        _look_at_folder(beacon)
+        _check_folder(beacon)
     with reading(recipe.target, patience) as target:
-        _look_for(target, signs.at_target, recipe.target)
+        _check_files(target, signs.at_target, recipe.target)
         if isinstance(recipe.target, S3Location):
             target.is_empty(signs.organization)
 
 
-def _look_for(store: Source, raw_files: Sequence[tuple[RawFile, int]], end: End) -> None:
+def _check_files(store: Source, raw_files: Sequence[tuple[RawFile, int]], end: End) -> None:
     """Look for raw files of a sample: they do not change, and seldom all go at once, so one that is as it was will do.
 
     Raises:
@@ -140,7 +140,7 @@ def _look_for(store: Source, raw_files: Sequence[tuple[RawFile, int]], end: End)
         )
 
 
-def _look_at_folder(beacon: Path) -> None:
+def _check_folder(beacon: Path) -> None:
     if not beacon.exists():
         raise CannotStart(
             "target-not-seen",
@@ -155,7 +155,7 @@ def _look_at_folder(beacon: Path) -> None:
         )
 
 
-def _look_at_manifest(manifest: Manifest) -> None:
+def _check_manifest(manifest: Manifest) -> None:
     if not manifest.path.exists() or Manifest(manifest.path).digest != manifest.digest:
         raise CannotStart(
             "manifest-not-seen",
@@ -167,12 +167,12 @@ def _look_at_manifest(manifest: Manifest) -> None:
 def _signs(recipe: WorkerConfig, organizations: Sequence[str], stopping: Flag, stack: ExitStack) -> MountCheck:
     patience = RetryPolicy(seconds=recipe.patience, stopping=stopping)
     beacons = [stack.enter_context(_beacon(folder, recipe.run_id)) for folder in _filled_folders(recipe)]
-    asked = [one for one in organizations if one not in recipe.refused and one not in recipe.denied]
-    looks_at_target = isinstance(recipe.target, DiskLocation) and not recipe.writes
+    chosen = [one for one in organizations if one not in recipe.refused and one not in recipe.denied]
+    checks_target = isinstance(recipe.target, DiskLocation) and not recipe.writes
     return MountCheck(
         at_source=_first_raw_files(recipe.source, organizations, patience),
-        at_target=_first_raw_files(recipe.target, organizations, patience) if looks_at_target else (),
-        organization=asked[0] if asked else "",
+        at_target=_first_raw_files(recipe.target, organizations, patience) if checks_target else (),
+        organization=chosen[0] if chosen else "",
         beacons=tuple(beacons),
     )
 

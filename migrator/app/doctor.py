@@ -13,20 +13,20 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from migrator.app.bytes_calls import (
-    Look,
+from migrator.app.bytes_call_results import (
+    KeptReplay,
     finding_of,
     forced_findings,
     is_name_taken,
     keep_for_a_run,
     known_finding,
     names_taken,
-    newest_looks,
+    newest_replays,
     works_finding,
 )
 from migrator.app.options import Options, Prepared
 from migrator.app.ownership import Ownership, bytes_user
-from migrator.app.read_through import look_to_read_through
+from migrator.app.read_through import read_through_verdict
 from migrator.app.store_factory import as_refusal, is_there, reading
 from migrator.config.checks import ALL_WELL, profile_finding
 from migrator.config.settings import DiskLocation, Locations, S3Location, endpoint_identity, is_aws
@@ -42,7 +42,7 @@ from migrator.doctor.denied_buckets import denials_by, denied_findings, refusals
 from migrator.doctor.disk_checks import disk_findings
 from migrator.doctor.findings import failed, passed
 from migrator.doctor.ledger_checks import ledgers_finding, run_finding
-from migrator.doctor.nginx import nginx_lines
+from migrator.doctor.nginx_lines import nginx_lines
 from migrator.doctor.rights import Right, rights_finding
 from migrator.doctor.sampling import need_of, sample_of
 from migrator.doctor.server import (
@@ -58,20 +58,20 @@ from migrator.doctor.server import (
 from migrator.doctor.source import SourceSample, listing_errors, source_findings
 from migrator.ledger.directory import is_running
 from migrator.ledger.ledger import ledger_read, ledgers_read
-from migrator.stores.disk.preflight import look_at_disk
+from migrator.stores.disk.preflight import inspect_disk
 from migrator.stores.s3.capabilities import Capabilities, probe
 from migrator.stores.s3.probes.bytes_calls import replay
 from migrator.stores.s3.probes.client import ProbeClient
-from migrator.stores.s3.probes.preflight import ServerLook, foreign
-from migrator.stores.s3.probes.quirks import look_at_habits
-from migrator.sync.preflight import SourceLook, as_forced, look_at_bucket_names, look_at_source, not_looked_at
+from migrator.stores.s3.probes.preflight import ServerInspection, foreign
+from migrator.stores.s3.probes.quirks import probe_habits
+from migrator.sync.preflight import SourceOverview, as_forced, check_bucket_names, not_inspected, overview_of_source
 from migrator.transfer.retry import RetryPolicy
 
 _SAMPLE_SECONDS = 2.0
 _FIRST_SAMPLE_SECONDS = 0.15
-_BUCKETS_ASKED = 100
+_BUCKETS_TRIED = 100
 _COPYING = ("migrate", "watch")
-_NO_LOOK = SourceLook(organizations=(), problems=(), stray_bytes=0)
+_NO_LOOK = SourceOverview(organizations=(), problems=(), stray_bytes=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,21 +113,21 @@ def examine(locations: Locations, options: Options, wish: DoctorRequest, run_id:
     if wish.bytes_version:
         found.findings.append(version_finding(wish.bytes_version))
     with ExitStack() as stack:
-        look, sample = _source(locations, options, found, stack)
+        overview, sample = _source(locations, options, found, stack)
         if isinstance(locations.target, S3Location):
             found.findings.append(raws_finding())
-            _s3_target(locations.target, options, look, found, wish, run_id, stack)
+            _s3_target(locations.target, options, overview, found, wish, run_id, stack)
         else:
-            there = _sample_of_disk(locations.target, look)
+            there = _sample_of_disk(locations.target, overview)
             found.findings += listing_errors(there, str(locations.target))
-            found.findings += _disk_target(locations.target, options, look, sample, there)
+            found.findings += _disk_target(locations.target, options, overview, sample, there)
             access = Ownership(locations.target, options, seconds=_SAMPLE_SECONDS)
-            access.look()
-            found.findings += access.findings(passed=True)
-            found.buckets = [(one, None, None) for one in look.organizations]
+            access.findings()
+            found.findings += access.found_findings(passed=True)
+            found.buckets = [(one, None, None) for one in overview.organizations]
     found.findings += _writers(locations, options)
     if wish.read_through:
-        reads = look_to_read_through(locations, nginx_user=wish.nginx_user)
+        reads = read_through_verdict(locations, nginx_user=wish.nginx_user)
         found.findings += reads.findings
         found.nginx = reads.nginx or found.nginx
     found.findings = list(as_forced(found.findings, options.forced))
@@ -143,20 +143,20 @@ def first_findings(
     Returns the findings, and the organizations on whose bucket alone a right is missing. What passed is left out, and so is what is told
     elsewhere in a report: strays and folders that cannot be read.
     """
-    locations, look = prepared.locations, prepared.look
+    locations, overview = prepared.locations, prepared.overview
     with ThreadPoolExecutor(1, thread_name_prefix="look") as beside:
         rights = beside.submit(_rights_to_write, prepared, options)
-        sample = sample_of(source, look.organizations, seconds=_FIRST_SAMPLE_SECONDS)
+        sample = sample_of(source, overview.organizations, seconds=_FIRST_SAMPLE_SECONDS)
     is_disk = isinstance(locations.source, DiskLocation)
-    told = (finding_names.SOURCE_IN_USE,)
-    found = [one for one in source_findings((), sample, is_disk=is_disk, now=time.time()) if one.name in told]
+    names = (finding_names.SOURCE_IN_USE,)
+    found = [one for one in source_findings((), sample, is_disk=is_disk, now=time.time()) if one.name in names]
     if isinstance(locations.target, S3Location):
         found.append(raws_finding())
     if isinstance(locations.target, DiskLocation):
         there = SourceSample()
         if os.path.isdir(locations.target.root):
-            there = sample_of(target, look.organizations, seconds=_FIRST_SAMPLE_SECONDS)
-        found += _disk_target(locations.target, options, look, sample, there)
+            there = sample_of(target, overview.organizations, seconds=_FIRST_SAMPLE_SECONDS)
+        found += _disk_target(locations.target, options, overview, sample, there)
     of_rights, denied = rights.result()
     found += of_rights
     return tuple(one for one in found if one.status is not FindingStatus.PASS), denied
@@ -168,23 +168,23 @@ def _rights_to_write(prepared: Prepared, options: Options) -> tuple[list[Finding
     if not isinstance(location, S3Location) or not prepared.buckets_there:
         return [], {}
     if finding_names.RIGHTS_TARGET in options.forced:
-        return [not_looked_at(finding_names.RIGHTS_TARGET, "What these credentials may do at the target")], {}
+        return [not_inspected(finding_names.RIGHTS_TARGET, "What these credentials may do at the target")], {}
     with as_refusal(), closing(ProbeClient(location.access)) as asker:
-        rights = _rights_by_bucket(ServerLook(asker, str(location)), prepared.buckets_there)
+        rights = _rights_by_bucket(ServerInspection(asker, str(location)), prepared.buckets_there)
     refusing = refusals_in(rights)
     if not refusing or (len(refusing) == len(rights) and not prepared.buckets_to_create):
         return [
             rights_finding(finding_names.RIGHTS_TARGET, [one for some in rights.values() for one in some], "migrate")
         ], {}
-    pairs = [(one, location.naming.bucket_of(one)) for one in prepared.look.organizations]
+    pairs = [(one, location.naming.bucket_of(one)) for one in prepared.overview.organizations]
     return list(denied_findings(refusing)), denials_by(refusing, pairs)
 
 
-def _rights_by_bucket(server: ServerLook, buckets: Sequence[str]) -> dict[str, list[Right]]:
+def _rights_by_bucket(server: ServerInspection, buckets: Sequence[str]) -> dict[str, list[Right]]:
     """What may be written, for each of the first 100 buckets."""
-    asked = buckets[:_BUCKETS_ASKED]
-    found = run_concurrently([partial(server.rights_to_write, bucket) for bucket in asked])
-    return dict(zip(asked, found, strict=True))
+    tried = buckets[:_BUCKETS_TRIED]
+    found = run_concurrently([partial(server.rights_to_write, bucket) for bucket in tried])
+    return dict(zip(tried, found, strict=True))
 
 
 # --- the source --------------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def _rights_by_bucket(server: ServerLook, buckets: Sequence[str]) -> dict[str, l
 
 def _source(
     locations: Locations, options: Options, found: Diagnosis, stack: ExitStack
-) -> tuple[SourceLook, SourceSample]:
+) -> tuple[SourceOverview, SourceSample]:
     """Return the organizations, and a sample of them; an S3 source that cannot be asked has none.
 
     Raises:
@@ -205,39 +205,39 @@ def _source(
             return _NO_LOOK, SourceSample(exact=False)
     try:
         with as_refusal(), reading(locations.source, RetryPolicy(seconds=0)) as source:
-            look = look_at_source(
+            overview = overview_of_source(
                 source,
                 str(locations.source),
                 options.organizations,
                 allow_empty=options.allow_empty,
                 is_there=is_there(locations.source),
             )
-            sample = sample_of(source, look.organizations, seconds=_SAMPLE_SECONDS)
+            sample = sample_of(source, overview.organizations, seconds=_SAMPLE_SECONDS)
     except SettingsError:
         raise
     except MigratorError as error:
         found.findings.append(failed(finding_names.SOURCE, error.what, error.why, error.cure))
         return _NO_LOOK, SourceSample(exact=False)
     is_disk = isinstance(locations.source, DiskLocation)
-    found.findings += source_findings(look.problems, sample, is_disk=is_disk, now=time.time())
+    found.findings += source_findings(overview.problems, sample, is_disk=is_disk, now=time.time())
     found.findings += listing_errors(sample, str(locations.source))
     if asker is not None and isinstance(locations.source, S3Location):
-        found.findings.append(_rights_to_read(locations.source, look, asker))
-    return look, sample
+        found.findings.append(_rights_to_read(locations.source, overview, asker))
+    return overview, sample
 
 
 def _s3_source(location: S3Location, options: Options, asker: ProbeClient, found: Diagnosis) -> bool:
     """Whether the server of the source can be asked at all."""
-    server = ServerLook(asker, _endpoint(location))
+    server = ServerInspection(asker, _endpoint(location))
     _, trouble = server.existing(())
     found.findings += server_findings(server.seen(trouble))
     return trouble is None
 
 
-def _rights_to_read(location: S3Location, look: SourceLook, asker: ProbeClient) -> Finding:
-    server = ServerLook(asker, _endpoint(location))
+def _rights_to_read(location: S3Location, overview: SourceOverview, asker: ProbeClient) -> Finding:
+    server = ServerInspection(asker, _endpoint(location))
     rights: list[Right] = []
-    for bucket in dict.fromkeys(map(location.naming.bucket_of, look.organizations[:1])):
+    for bucket in dict.fromkeys(map(location.naming.bucket_of, overview.organizations[:1])):
         rights += server.rights_to_read(bucket)[0]
     return rights_finding(finding_names.RIGHTS_SOURCE, rights, "reverse")
 
@@ -269,21 +269,21 @@ def _asker(location: S3Location, found: Diagnosis, stack: ExitStack) -> ProbeCli
 
 
 def _disk_target(
-    location: DiskLocation, options: Options, look: SourceLook, sample: SourceSample, there: SourceSample
+    location: DiskLocation, options: Options, overview: SourceOverview, sample: SourceSample, there: SourceSample
 ) -> Iterator[Finding]:
     """`there` is the sample of what the folder has already."""
     user = bytes_user(location, options) or NO_USER
-    seen = look_at_disk(location.root, folder_mode=location.folder_mode, file_mode=location.file_mode, user=user)
+    seen = inspect_disk(location.root, folder_mode=location.folder_mode, file_mode=location.file_mode, user=user)
     seen = replace(seen, is_for_bytes=location.is_for_bytes)
-    yield from disk_findings(seen, need_of(sample, there) if look.organizations else None)
+    yield from disk_findings(seen, need_of(sample, there) if overview.organizations else None)
 
 
-def _sample_of_disk(location: DiskLocation, look: SourceLook) -> SourceSample:
+def _sample_of_disk(location: DiskLocation, overview: SourceOverview) -> SourceSample:
     if not os.path.isdir(location.root):
         return SourceSample()
     try:
         with reading(location, RetryPolicy(seconds=0)) as target:
-            return sample_of(target, look.organizations, seconds=_SAMPLE_SECONDS)
+            return sample_of(target, overview.organizations, seconds=_SAMPLE_SECONDS)
     except MigratorError as error:
         return SourceSample(exact=False, errors=[(location.root.name, error)])
 
@@ -294,7 +294,7 @@ def _sample_of_disk(location: DiskLocation, look: SourceLook) -> SourceSample:
 def _s3_target(
     location: S3Location,
     options: Options,
-    look: SourceLook,
+    overview: SourceOverview,
     found: Diagnosis,
     wish: DoctorRequest,
     run_id: str,
@@ -303,29 +303,29 @@ def _s3_target(
     asker = _asker(location, found, stack)
     if asker is None:
         return
-    pairs = [(one, location.naming.bucket_of(one)) for one in look.organizations]
+    pairs = [(one, location.naming.bucket_of(one)) for one in overview.organizations]
     names_sent = [one for one in dict.fromkeys(bucket for _, bucket in pairs) if is_sent_by_boto3(one)]
-    server = ServerLook(asker, _endpoint(location))
+    server = ServerInspection(asker, _endpoint(location))
     there, trouble = server.existing(names_sent)
-    accepted = there | names_taken(newest_looks(options.state, location, names_sent))
-    _, refused = look_at_bucket_names(pairs, accepted)
+    accepted = there | names_taken(newest_replays(options.state, location, names_sent))
+    _, refused = check_bucket_names(pairs, accepted)
     buckets = list(dict.fromkeys(bucket for one, bucket in pairs if one not in refused))
     if trouble is None and wish.probe and finding_names.BUCKET_NAMES not in options.forced:
         buckets += [one for one in names_sent if one not in buckets]  # the server may take them all the same
     found.buckets = [(one, bucket, None if trouble else bucket in there) for one, bucket in pairs]
-    told = asker.adapted(location.access).region
-    if told is not None and told != location.access.region:
-        found.findings.append(region_finding(str(location), told, location.access.region))
+    region = asker.adapted(location.access).region
+    if region is not None and region != location.access.region:
+        found.findings.append(region_finding(str(location), region, location.access.region))
     if trouble is None:
-        _look_at_buckets(location, server, [bucket for bucket in buckets if bucket in there], found)
+        _inspect_buckets(location, server, [bucket for bucket in buckets if bucket in there], found)
         accepted |= _try(location, options, buckets, there, asker, found, wish, run_id, stack)
         server.sample_latency(next((bucket for bucket in buckets if bucket in there), None))
     if pairs:
-        found.findings.append(look_at_bucket_names(pairs, accepted)[0])
+        found.findings.append(check_bucket_names(pairs, accepted)[0])
     found.findings += server_findings(server.seen(trouble))
 
 
-def _look_at_buckets(location: S3Location, server: ServerLook, there: Sequence[str], found: Diagnosis) -> None:
+def _inspect_buckets(location: S3Location, server: ServerInspection, there: Sequence[str], found: Diagnosis) -> None:
     if not there:
         return
     rights: list[Right] = []
@@ -361,8 +361,8 @@ def _try(
     if not buckets:
         return frozenset()
     if not wish.probe:
-        known = newest_looks(options.state, location, buckets)
-        found.findings += _findings_of_earlier_looks(found.locations, options, location, buckets, known)
+        known = newest_replays(options.state, location, buckets)
+        found.findings += _findings_of_earlier_replays(found.locations, options, location, buckets, known)
         return frozenset()
     seen: list[tuple[Capabilities, Quirks]] = []
 
@@ -370,11 +370,11 @@ def _try(
         if not seen and finding_names.ABILITIES not in options.forced:
             abilities = probe(asker.client, bucket, run_id)
             abilities = replace(abilities, unsigned_payload=not asker.adapted(location.access).signs_payloads)
-            seen.append((abilities, look_at_habits(asker, bucket, run_id)))
+            seen.append((abilities, probe_habits(asker, bucket, run_id)))
 
     replays: list[Replay] = []
     if finding_names.BYTES_CALLS in options.forced:
-        found.findings += forced_findings(newest_looks(options.state, location, buckets), location, buckets)
+        found.findings += forced_findings(newest_replays(options.state, location, buckets), location, buckets)
     else:
         access = asker.adapted(location.access)  # as the printed settings will have it
         as_bytes = stack.enter_context(closing(ProbeClient(access, like_bytes=True, answers=asker.answers)))
@@ -400,8 +400,12 @@ def _try(
     return frozenset(one.bucket for one in replays if is_name_taken(one))
 
 
-def _findings_of_earlier_looks(
-    locations: Locations, options: Options, location: S3Location, buckets: Sequence[str], known: Mapping[str, Look]
+def _findings_of_earlier_replays(
+    locations: Locations,
+    options: Options,
+    location: S3Location,
+    buckets: Sequence[str],
+    known: Mapping[str, KeptReplay],
 ) -> Iterator[Finding]:
     """What a run or another probe found out: that Bytes' calls work within the last day, or that they failed, whenever it was."""
     if finding_names.BYTES_CALLS in options.forced:

@@ -13,8 +13,8 @@ from migrator.app.options import EngineName, Options
 from migrator.app.worker_config import WorkerConfig, work_by_recipe
 from migrator.core.cancellation import Flag
 from migrator.engines.processes import Processes
-from migrator.engines.threads import Threads
-from migrator.stores.s3.client import make_ahead
+from migrator.engines.single_thread import Threads
+from migrator.stores.s3.boto3_clients import make_ahead
 from migrator.transfer.throttle import Throttle
 
 
@@ -40,5 +40,5 @@ def _processes(recipe: WorkerConfig, throttle: Throttle, stopping: Flag) -> Proc
     make_ahead(end.access for end in recipe.s3_ends)
     gc.freeze()  # what is here by now stays, and workers need not look through it
     shared = replace(recipe, jobs=-(-recipe.jobs // workers))
-    work = partial(work_by_recipe, shared, throttle, stopping, looked_before=True)
+    work = partial(work_by_recipe, shared, throttle, stopping, ends_answered=True)
     return Processes(work, workers=workers, stopping=stopping)

@@ -64,11 +64,11 @@ def estimated(
         to_s3=to_s3,
     )
     measured = Measured(space=space_of(prepared.locations.target))
-    asked = target if to_s3 else source if from_s3 else None
+    remote = target if to_s3 else source if from_s3 else None
     if work.total.files:
         measured = Measured(
-            latency=_latency(asked, movable) if asked is not None else None,
-            requests_per_second=_requests_per_second(asked, movable) if asked is not None else None,
+            latency=_latency(remote, movable) if remote is not None else None,
+            requests_per_second=_requests_per_second(remote, movable) if remote is not None else None,
             busy=busy(),
             is_near=is_near(prepared.locations),
             read_bytes_per_second=_read_rate(source, movable[0]) if from_s3 else None,

@@ -9,24 +9,24 @@ from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
 
-from migrator.app.bytes_calls import refusals_known, try_bytes_calls
+from migrator.app.bytes_call_results import refusals_known, try_bytes_calls
 from migrator.app.dask_setup import Spread, key_findings
 from migrator.app.engine_factory import engine_of
 from migrator.app.estimating import estimated
-from migrator.app.options import Deadline, EngineName, Options, Prepared, Stopping, Watch
-from migrator.app.ownership import Ownership
-from migrator.app.place_locks import held_to_copy
-from migrator.app.planning import (
+from migrator.app.first_checks import (
     abilities_of,
     ability_findings,
-    first_look,
     keep_learned,
     lane_findings,
+    prepare_ends,
     refuse_idle_limits,
     undated_findings,
     undated_in,
     with_learned,
 )
+from migrator.app.options import Deadline, EngineName, Options, Prepared, Stopping, Watch
+from migrator.app.ownership import Ownership
+from migrator.app.place_locks import held_to_copy
 from migrator.app.reporting import first_totals, report_of
 from migrator.app.run_state import Record, fingerprint_of, known_findings, only_reading
 from migrator.app.store_factory import held_ledger, patience_of, reading, reading_both, throttle_of
@@ -38,7 +38,7 @@ from migrator.core.outcomes import Finding, Outcome
 from migrator.core.protocols import Source
 from migrator.core.tally import Count, Tally
 from migrator.doctor.source import empty_files
-from migrator.engines.threads import Threads
+from migrator.engines.single_thread import Threads
 from migrator.ledger.ledger import Ledger
 from migrator.reports.report import MAX_DURATION, Report
 from migrator.reports.serialization import as_kept
@@ -63,7 +63,7 @@ def plan(locations: Locations, options: Options, watch: Watch, stopping: Stoppin
     refuse_idle_limits((locations.source, locations.target), options)
     deadline = deadline_of(options, stopping)
     with reading_both(locations, options, stopping.event) as (source, target, _, throttle):
-        prepared = first_look(locations, options, source, target)
+        prepared = prepare_ends(locations, options, source, target)
         totals = first_totals(prepared)
         recipe = WorkerConfig.of(prepared, options, run_id=new_run_id(), dry_run=True)
         spread: AbstractContextManager[Spread]
@@ -71,7 +71,7 @@ def plan(locations: Locations, options: Options, watch: Watch, stopping: Stoppin
             whole = pass_of(recipe, source, target, Rehearse(source), stopping.event)
             spread = Threads(partial(_work_through, whole), stopping=stopping.event)
         else:
-            spread = engine_of(recipe, options, prepared.look.organizations, throttle, stopping.event)
+            spread = engine_of(recipe, options, prepared.overview.organizations, throttle, stopping.event)
         access = Ownership(locations.target, options, corrects=True, writes=False, stopping=stopping.event)
         with only_reading(locations, options) as memory, spread as engine:
             _coordinate(engine, prepared, memory, [*watch(None), *deadline], totals, stopping, access.events())
@@ -120,12 +120,14 @@ def migrate(
         access = Ownership(locations.target, options, corrects=True, stopping=stopping.event)
         record = Record(ledger, run_id, totals, relies_on_finished=not options.reread)
         stack.enter_context(record.running("migrate", locations, options))
-        ledger.record_problems(run_id, prepared.look.problems)
+        ledger.record_problems(run_id, prepared.overview.problems)
         recipe = WorkerConfig.of(prepared, options, run_id=run_id, abilities=abilities)
-        engine = stack.enter_context(engine_of(recipe, options, prepared.look.organizations, throttle, stopping.event))
+        engine = stack.enter_context(
+            engine_of(recipe, options, prepared.overview.organizations, throttle, stopping.event)
+        )
         source = stack.enter_context(reading(locations.source, patience_of(options, stopping.event), throttle))
         known = record.counted_earlier(fingerprint_of(locations, options))
-        ahead = stack.enter_context(SourceCounter(source, prepared.look.organizations, options.ages, known))
+        ahead = stack.enter_context(SourceCounter(source, prepared.overview.organizations, options.ages, known))
         record.ahead = ahead
         report_now = partial(
             _report_now,
@@ -262,10 +264,10 @@ def _coordinate(
         lists_target=lists_target,
     )
     for observer in observers:
-        observer.told(ProgressEvent(organization="", problems=list(prepared.look.problems)))
-    for told in beforehand:
-        coordinator.take_down(told)
-    coordinator.run(prepared.look.organizations)
+        observer.on_event(ProgressEvent(organization="", problems=list(prepared.overview.problems)))
+    for event in beforehand:
+        coordinator.take_down(event)
+    coordinator.run(prepared.overview.organizations)
 
 
 def deadline_of(options: Options, stopping: Stopping) -> tuple[Observer, ...]:
@@ -279,9 +281,9 @@ def _count_what_is_left(totals: Totals, ahead: SourceCounter, stopping: Stopping
     ahead.finish(_COUNTING_AFTER_STOP_SECONDS)
     for organization, counted in ahead.by_organization.items():
         tally = totals.organizations.setdefault(organization, Tally())
-        told = tally.discovered
-        if counted.files > told.files:
-            tally[Outcome.PENDING].merge(Count(counted.files - told.files, max(0, counted.bytes - told.bytes)))
+        known = tally.discovered
+        if counted.files > known.files:
+            tally[Outcome.PENDING].merge(Count(counted.files - known.files, max(0, counted.bytes - known.bytes)))
     if stopping.signal == MAX_DURATION and ahead.is_final and not totals.overall()[Outcome.PENDING].files:
         stopping.signal = ""  # it came to its end all the same
 

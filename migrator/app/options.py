@@ -22,7 +22,7 @@ from migrator.reports.report import MAX_DURATION
 from migrator.sync.coordinator import Observer
 from migrator.sync.counter import SourceCounter
 from migrator.sync.messages import ProgressEvent
-from migrator.sync.preflight import SourceLook
+from migrator.sync.preflight import SourceOverview
 
 MOST_JOBS = 512
 """Requests in flight if nobody says otherwise: an upper bound, below which the lanes find their own number."""
@@ -124,7 +124,7 @@ class Deadline:
         self._over_at = time.monotonic() + seconds
         self._stopping = stopping
 
-    def told(self, told: ProgressEvent) -> None:
+    def on_event(self, event: ProgressEvent) -> None:
         """Only the time counts."""
 
     def tick(self) -> None:
@@ -143,7 +143,7 @@ class Prepared:
     """
 
     locations: Locations
-    look: SourceLook
+    overview: SourceOverview
     findings: tuple[Finding, ...]
     refused: frozenset[str]
     buckets_to_create: tuple[str, ...]
@@ -155,13 +155,13 @@ class Prepared:
     @property
     def movable(self) -> list[str]:
         """The organizations that have a bucket at the target, or can have one."""
-        return [one for one in self.look.organizations if one not in self.refused and one not in self.denied]
+        return [one for one in self.overview.organizations if one not in self.refused and one not in self.denied]
 
     @property
     def parted(self) -> bool:
         """Whether organizations have buckets of their own at either end, so that one that refuses says nothing of the others."""
         ends = (self.locations.source, self.locations.target)
-        return are_parted(ends) and len(self.look.organizations) > 1
+        return are_parted(ends) and len(self.overview.organizations) > 1
 
 
 def are_parted(ends: Iterable[object]) -> bool:

@@ -16,10 +16,10 @@ from migrator.core.outcomes import Finding, FindingStatus
 from migrator.doctor import finding_names
 from migrator.doctor.bytes_user import NO_USER, BytesUser, user_by_id, user_of
 from migrator.doctor.disk_checks import access_findings
-from migrator.stores.disk.access import AccessCheck, AccessLook, Correction
 from migrator.stores.disk.preflight import folders_above
+from migrator.stores.disk.user_access import AccessCheck, AccessScan, Correction
 from migrator.sync.messages import ProgressEvent
-from migrator.sync.preflight import as_forced, not_looked_at
+from migrator.sync.preflight import as_forced, not_inspected
 
 
 def bytes_user(location: Location, options: Options) -> BytesUser | None:
@@ -71,7 +71,7 @@ class Ownership:
         stopping: Flag | None = None,
     ) -> None:
         self._forced = options.forced
-        self._look: AccessLook | None = None
+        self._scan: AccessScan | None = None
         user = bytes_user(location, options)
         is_forced = self._is_left_out = finding_names.CLOSED in options.forced and user is not None
         if user is not None and user.uid is None:
@@ -92,27 +92,27 @@ class Ownership:
             return (stopping is not None and stopping.is_set()) or (until is not None and monotonic() > until)
 
         self._root, self._user = location.root, user
-        self._look = AccessLook(location.root, user, options.organizations, correction=correction, stop=stop)
+        self._scan = AccessScan(location.root, user, options.organizations, correction=correction, stop=stop)
 
     def events(self) -> Iterator[ProgressEvent]:
         """Look, and tell what is to be counted. Raises CannotStart."""
-        if self._look is not None:
-            yield from self._look.run()
+        if self._scan is not None:
+            yield from self._scan.run()
 
-    def look(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[Finding, ...]:
         """Look at all of it, and give only the findings. Raises CannotStart."""
         for _ in self.events():
             pass
-        return self.findings()
+        return self.found_findings()
 
-    def findings(self, *, passed: bool = False) -> tuple[Finding, ...]:
+    def found_findings(self, *, passed: bool = False) -> tuple[Finding, ...]:
         """What was found, once all events were taken; what `passed` too, if that is asked for."""
-        if self._look is None:
-            left_out = not_looked_at(finding_names.CLOSED, "Whether Bytes' user can use what lies at the target")
+        if self._scan is None:
+            left_out = not_inspected(finding_names.CLOSED, "Whether Bytes' user can use what lies at the target")
             return (left_out,) if self._is_left_out else ()
-        found, above = self._look.found, folders_above(self._user, self._root)
-        told = access_findings(str(self._root), self._user, found.tally, found.first, found.lists, above)
-        return as_forced([one for one in told if passed or one.status is not FindingStatus.PASS], self._forced)
+        found, above = self._scan.found, folders_above(self._user, self._root)
+        findings = access_findings(str(self._root), self._user, found.tally, found.first, found.lists, above)
+        return as_forced([one for one in findings if passed or one.status is not FindingStatus.PASS], self._forced)
 
 
 @contextmanager

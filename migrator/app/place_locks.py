@@ -128,7 +128,7 @@ def ground_of(prepared: Prepared, source: Source, target: Source, patience: Retr
         locations=prepared.locations,
         source=source,
         target=target,
-        organizations=prepared.look.organizations,
+        organizations=prepared.overview.organizations,
         refused=prepared.refused,
         denied=prepared.denied,
         patience=patience,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from migrator.app.bytes_calls import known_finding, newest_looks
+from migrator.app.bytes_call_results import known_finding, newest_replays
 from migrator.app.bytes_reads import reading_findings
+from migrator.app.first_checks import age_findings
 from migrator.app.options import Options, Stopping
 from migrator.app.ownership import Ownership, bytes_user
 from migrator.app.place_locks import Ground, break_lock, mark_findings
-from migrator.app.planning import age_findings
 from migrator.app.prune_request import PruneWish
 from migrator.app.read_through import is_on
 from migrator.app.store_factory import as_refusal
@@ -79,7 +79,7 @@ def refuse_running(ground: Ground, options: Options) -> None:
 
 def _refuse_closed(locations: Locations, options: Options, wish: PruneWish, stopping: Stopping) -> tuple[Finding, ...]:
     """What was found of owners and modes at the target. Raises CannotStart where Bytes' user is known to be kept out of the only copies."""
-    found = Ownership(locations.target, options, stopping=stopping.event).look()
+    found = Ownership(locations.target, options, stopping=stopping.event).findings()
     user = bytes_user(locations.target, options)
     if wish.may_delete and user is not None and user.uid is not None:
         refuse_errors(found, options.forced)
@@ -107,7 +107,7 @@ def _refuse_failing_calls(ground: Ground, options: Options, wish: PruneWish) -> 
         return ()
     held = [name for name in ground.organizations if name not in ground.refused and name not in ground.denied]
     buckets = tuple(dict.fromkeys(map(ground.target.bucket_of, held)))
-    known = known_finding(newest_looks(options.state, target, buckets), target)
+    known = known_finding(newest_replays(options.state, target, buckets), target)
     if known is None:
         return ()
     if wish.may_delete:

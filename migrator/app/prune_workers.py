@@ -28,11 +28,11 @@ from migrator.core.errors import MigratorError, StoreError
 from migrator.core.protocols import Source
 from migrator.core.size_classes import SMALL_UP_TO
 from migrator.engines.forked import ForkedWorkers
-from migrator.engines.threads import UnitQueue
+from migrator.engines.single_thread import UnitQueue
 from migrator.stores.disk.remover import DiskRemover
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.lane_selection import proving_lane
-from migrator.stores.s3.client import make_ahead
+from migrator.stores.s3.boto3_clients import make_ahead
 from migrator.stores.s3.remover import S3Remover
 from migrator.stores.s3.source import S3Source
 from migrator.sync.worker import unexpected
@@ -79,7 +79,7 @@ def prune_workers(
             location
             for location in read
             if location.identity != locations.target.identity  # the target is looked at anyway
-            and have_same_names(locations.source, location, prepared.look.organizations)
+            and have_same_names(locations.source, location, prepared.overview.organizations)
         ),
     )
     make_ahead(end.access for end in (locations.source, locations.target) if isinstance(end, S3Location))
@@ -92,7 +92,7 @@ def _work(
     throttle: Throttle,
     halt: Flag,
     units: UnitQueue[Unit],
-    tell: Callable[[Event], None],
+    send: Callable[[Event], None],
     number: int,
 ) -> None:
     """A worker's whole life."""
@@ -109,11 +109,11 @@ def _work(
                 manifest=config.manifest,
                 samples=config.samples,
                 halt=halt,
-                tell=tell,
+                send=send,
             )
             worker.run(units, first)
     except Exception as error:
-        break_off(error if isinstance(error, MigratorError) else unexpected(error), 1, units, halt, tell)
+        break_off(error if isinstance(error, MigratorError) else unexpected(error), 1, units, halt, send)
 
 
 @contextmanager

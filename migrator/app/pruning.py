@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from migrator.app.bytes_reads import AsksBytes, refuse_unknown
+from migrator.app.first_checks import prepare_ends, refuse_idle_limits, undated_findings
 from migrator.app.migrating import new_run_id
 from migrator.app.options import Options, Stopping
 from migrator.app.place_locks import Check, Ground, ground_of, held_to_prune
-from migrator.app.planning import first_look, refuse_idle_limits, undated_findings
 from migrator.app.prune_preflight import prune_findings, refuse_running
 from migrator.app.prune_request import PruneWish, guard_findings, is_confirmed
 from migrator.app.prune_workers import prune_workers
@@ -31,14 +31,14 @@ from migrator.reports.text.prune import PruneReport, prune_lines
 
 
 def prune(
-    locations: Locations, options: Options, wish: PruneWish, told: Callable[[str, int], None], stopping: Stopping
+    locations: Locations, options: Options, wish: PruneWish, show: Callable[[str, int], None], stopping: Stopping
 ) -> PruneReport:
     """Prove, and delete what is proven if the number is confirmed. Raises MigratorError where nothing was deleted."""
     started, run_id = time.monotonic(), new_run_id()
     refuse_idle_limits((locations.source, locations.target), options, writes=False)
     refuse_unknown(wish.place, options)
     with reading_both(locations, options, stopping.event) as (source, target, patience, throttle):
-        prepared = first_look(locations, options, source, target, to_write=False)
+        prepared = prepare_ends(locations, options, source, target, to_write=False)
     manifest = ManifestOfRun(options.state.path / "manifests" / run_id) if wish.may_delete else None
     halt = InnerFlag(stopping.event)
     with ExitStack() as stack:
@@ -54,7 +54,7 @@ def prune(
         if wish.api is not None:
             wish.api.sign_in()
         coordinator = PruneCoordinator(
-            workers, halt=halt, count=_counting(told, started, options, stopping), listed=wish.listed
+            workers, halt=halt, count=_counting(show, started, options, stopping), listed=wish.listed
         )
         run = _Run(run_id, ground, findings, options, wish, stopping, coordinator, manifest)
         error = run.go(stack)
@@ -175,7 +175,7 @@ def _remover_findings(pruned: Pruned) -> tuple[Finding, ...]:
 
 
 def _counting(
-    told: Callable[[str, int], None], started: float, options: Options, stopping: Stopping
+    show: Callable[[str, int], None], started: float, options: Options, stopping: Stopping
 ) -> Callable[[str], Callable[[int], None]]:
     """Gives for "proven" and "deleted" what tells how many files were; it also ends the run when its time is over."""
     over_at = started + options.limits.duration if options.limits.duration is not None else None
@@ -184,7 +184,7 @@ def _counting(
         def counted(files: int) -> None:
             if over_at is not None and time.monotonic() > over_at and not stopping.event.is_set():
                 stopping.ask(MAX_DURATION)
-            told(what, files)
+            show(what, files)
 
         return counted
 

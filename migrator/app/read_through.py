@@ -1,6 +1,6 @@
 """Puts read-through together: what nginx gets, whether it can be offered, and whether it is on.
 
-For `runbook`, `doctor` and `switch`: `look_to_read_through` gives nginx' lines and the verdict.
+For `runbook`, `doctor` and `switch`: `read_through_verdict` gives nginx' lines and the verdict.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from migrator.core.entities import RawFile, Shard
 from migrator.core.errors import MigratorError, SettingsError
 from migrator.core.outcomes import Finding, FindingStatus, ignore_notice
 from migrator.doctor.bytes_user import PASS, BytesUser, user_exists, user_named
-from migrator.doctor.nginx import LISTEN, DataFolder, nginx_lines, proxy_url, read_through_files
+from migrator.doctor.nginx_lines import LISTEN, DataFolder, nginx_lines, proxy_url, read_through_files
 from migrator.doctor.read_through import (
     ONLY_WAY,
     FolderRights,
@@ -30,8 +30,8 @@ from migrator.doctor.read_through import (
     rights_commands,
     server_finding,
 )
-from migrator.stores.disk.access import AccessCheck
 from migrator.stores.disk.source import DiskSource
+from migrator.stores.disk.user_access import AccessCheck
 from migrator.stores.s3.probes.read_through import ask_for_missing, reads_through
 from migrator.switch.journal import Story
 from migrator.sync.preflight import refuse_errors
@@ -40,7 +40,7 @@ NGINX = Path("/etc/nginx")
 HOLD_SERVERS = ("conf.d", "sites-enabled", "http.d")
 _USER = re.compile(r"(?m)^\s*user\s+([^\s;]+)")
 _USERS = ("www-data", "nginx", "http")
-_LOOKS_SECONDS = 10.0
+_SCAN_SECONDS = 10.0
 _SHOWN = 10
 
 
@@ -58,7 +58,7 @@ class ReadThrough:
     commands: tuple[str, ...] = ()
 
 
-def look_to_read_through(
+def read_through_verdict(
     locations: Locations, *, nginx_user: str | None = None, listen: str = LISTEN, nginx: Path = NGINX
 ) -> ReadThrough:
     """Ask the server and look at the folder, whether nginx can read raw files from both. Writes nothing.
@@ -67,7 +67,7 @@ def look_to_read_through(
         SettingsError: If the direction is another one than disk to S3.
         CannotStart: If the folder cannot be listed.
     """
-    seen = look_at_both(locations, nginx_user=nginx_user, nginx=nginx)
+    seen = inspect_both(locations, nginx_user=nginx_user, nginx=nginx)
     if seen is None:
         return ReadThrough(findings=(aws_finding(),))
     findings = (seen.server, seen.folder)
@@ -99,7 +99,7 @@ class BothSeen:
         return folder_finding(self.rights)
 
 
-def look_at_both(
+def inspect_both(
     locations: Locations, *, nginx_user: str | None = None, nginx: Path = NGINX, folders_will_open: bool = False
 ) -> BothSeen | None:
     """Ask the server for missing raw files, and look at the folder's rights. Writes nothing; None before AWS itself.
@@ -135,11 +135,11 @@ def look_at_both(
 
 
 def offered_read_through(locations: Locations, *, nginx_user: str | None = None, listen: str = LISTEN) -> ReadThrough:
-    """As `look_to_read_through`, with nginx' lines. Raises CannotStart where it cannot be offered.
+    """As `read_through_verdict`, with nginx' lines. Raises CannotStart where it cannot be offered.
 
     That nginx' user cannot read the data folder yet is left as a finding: `commands` give it the rights.
     """
-    reads = look_to_read_through(locations, nginx_user=nginx_user, listen=listen)
+    reads = read_through_verdict(locations, nginx_user=nginx_user, listen=listen)
     refuse_errors(reads.findings[:1], frozenset())
     if not reads.nginx:
         refuse_errors((loop_finding(listen),), frozenset())
@@ -187,14 +187,14 @@ def _rights(
         (str(one) for one in reversed(Path(os.path.realpath(root)).parents) if not user.may(os.stat(one), PASS)), ""
     )
     closed: list[str] = []
-    files = looked_at = 0
-    until = time.monotonic() + _LOOKS_SECONDS
+    files = inspected = 0
+    until = time.monotonic() + _SCAN_SECONDS
     with AccessCheck(root, user, folders_will_open=folders_will_open) as check:
         for organization in organizations:
             with suppress(MigratorError):  # what cannot be listed is told by whoever copies it
                 for entry in disk.scan(Shard(organization), ignore_notice):
                     raw_file = RawFile(organization, entry.raw_id)
-                    looked_at += 1
+                    inspected += 1
                     if why := check.why_closed(raw_file):
                         files += 1
                         closed += [f"{disk.describe(raw_file)} ({why})"] if len(closed) < _SHOWN else []
@@ -207,5 +207,5 @@ def _rights(
         above=above,
         closed=tuple(closed),
         closed_files=files,
-        looked_at=looked_at,
+        inspected=inspected,
     )

@@ -15,24 +15,24 @@ from migrator.core.tally import Count, Tally
 from migrator.reports.estimate import Estimate
 from migrator.reports.report import Report, ReportRow, Stopped
 from migrator.sync.coordinator import Totals
-from migrator.sync.preflight import SourceLook
+from migrator.sync.preflight import SourceOverview
 
 
 def first_totals(prepared: Prepared) -> Totals:
     """Starts with every organization, so that those without raw files have their row too, and with what lies beside them."""
-    return totals_of(prepared.look)
+    return totals_of(prepared.overview)
 
 
-def totals_of(look: SourceLook) -> Totals:
+def totals_of(overview: SourceOverview) -> Totals:
     """What the first look alone has met: organizations, strays beside them, and buckets that refuse."""
-    totals = Totals(organizations={organization: Tally() for organization in look.organizations})
-    totals.add_problems(look.problems)
-    for problem in look.problems:
+    totals = Totals(organizations={organization: Tally() for organization in overview.organizations})
+    totals.add_problems(overview.problems)
+    for problem in overview.problems:
         if problem.kind == NoticeKind.UNREADABLE_FOLDER.value and problem.organization:
             totals.organizations.setdefault(problem.organization, Tally()).unreadable_folders += 1
-    strays = [problem for problem in look.problems if problem.kind == NoticeKind.STRAY.value]
+    strays = [problem for problem in overview.problems if problem.kind == NoticeKind.STRAY.value]
     if strays:
-        totals.beside.merge(Count(len(strays), look.stray_bytes))
+        totals.beside.merge(Count(len(strays), overview.stray_bytes))
     return totals
 
 

@@ -55,7 +55,7 @@ class NoMemory:
     def record_upload(self, event: UploadBegan | UploadEnded) -> None:
         """A dry run begins no upload."""
 
-    def record(self, told: ProgressEvent) -> None:
+    def record(self, event: ProgressEvent) -> None:
         """A dry run writes nothing."""
 
 
@@ -146,14 +146,14 @@ class Record:
         else:
             self._ledger.forget_upload(event.upload)
 
-    def record(self, told: ProgressEvent) -> None:
+    def record(self, event: ProgressEvent) -> None:
         """Write down what a worker told, in one transaction."""
         with self._ledger.transaction():
-            self._ledger.record_problems(self.run_id, told.problems)
-            self._ledger.forget_folders(told.outdated)
-            self._ledger.record_finished(told.finished)
-            self._ledger.record_provisional(told.provisional)
-            self._ledger.settle_provisional(told.settled)
+            self._ledger.record_problems(self.run_id, event.problems)
+            self._ledger.forget_folders(event.outdated)
+            self._ledger.record_finished(event.finished)
+            self._ledger.record_provisional(event.provisional)
+            self._ledger.settle_provisional(event.settled)
         self._save_now_and_then()
 
     def _save_now_and_then(self) -> None:
@@ -222,13 +222,13 @@ class ProofRecord(NoMemory, Record):
             return None
         return found
 
-    def record(self, told: ProgressEvent) -> None:
+    def record(self, event: ProgressEvent) -> None:
         """Write down what a worker proved, in one transaction, and count what was relied upon."""
         with self._ledger.transaction():
-            self._ledger.record_problems(self.run_id, told.problems)
-            self._ledger.record_proven(told.proven)
-        self.sheets.setdefault(told.organization, {}).update(told.sheets)
-        for shard in told.relied_upon:
+            self._ledger.record_problems(self.run_id, event.problems)
+            self._ledger.record_proven(event.proven)
+        self.sheets.setdefault(event.organization, {}).update(event.sheets)
+        for shard in event.relied_upon:
             self.relied_upon += 1
             self.oldest_seconds = max(self.oldest_seconds, self._now - shard.proven_at)
         self._save_now_and_then()
@@ -243,11 +243,11 @@ class ProofRecord(NoMemory, Record):
 
 def fingerprint_of(locations: Locations, options: Options) -> str:
     """Tells runs with other settings apart; holds no secret."""
-    told = (
+    facts = (
         locations.source.identity,
         locations.target.identity,
         sorted(options.organizations),
         options.compare_by_size,
         options.ages,
     )
-    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]

@@ -10,11 +10,11 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
+from migrator.app.first_checks import prepare_to_migrate
 from migrator.app.options import Options, Watch
-from migrator.app.planning import prepare_to_migrate
 from migrator.app.store_factory import patience_of, reading
+from migrator.app.switch_before_and_after import not_given, sampled
 from migrator.app.switch_copying import catch_up_whole, copy_all, refuse_lacking, refuse_unequal
-from migrator.app.switch_proof import not_given, sampled
 from migrator.app.switch_run import StepLog
 from migrator.app.verifying import VerifyRequest, verify_both
 from migrator.checks.audit.bytes_api import BytesApi
@@ -30,7 +30,7 @@ from migrator.switch.steps import SwitchStep
 
 _SEEN_SECONDS = 15.0
 """The longest that nginx may take until all of its answers are by the new file."""
-_LOOK_EVERY_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _ALIKE = 3
 """Answers in a row that say the same: a worker with the old file may answer once more."""
 _OUTCOME = "nginx goes on reading through"
@@ -95,8 +95,8 @@ class Behind:
             raise MustStop(
                 "switch-not-whole", found.unsure, cure="See to what it names, and run the same command again."
             )
-        asked = VerifyRequest(level=Level.ETAG, shows_progress=False)
-        proven = verify_both(self.locations, self.options, asked, self.watch, self.log.stopping)
+        request = VerifyRequest(level=Level.ETAG, shows_progress=False)
+        proven = verify_both(self.locations, self.options, request, self.watch, self.log.stopping)
         self.log.refuse_stopping()
         if proven.exit_status != 0:
             raise MustStop(
@@ -149,4 +149,4 @@ def wait_until_it_reads(target: Location, proxy: Proxy, *, through: bool) -> Non
                 cure="See nginx' error log, that it includes that file, and that nothing else listens there.",
             )
         if not alike:
-            time.sleep(_LOOK_EVERY_SECONDS)
+            time.sleep(_POLL_SECONDS)

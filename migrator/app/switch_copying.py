@@ -74,8 +74,8 @@ def refuse_another_content(locations: Locations, options: Options, watch: Watch,
     Raises:
         MustStop: If one is not proven.
     """
-    asked = VerifyRequest(level=Level.ETAG, shows_progress=False)
-    tally = verify_both(locations, options, asked, watch, stopping).overall
+    request = VerifyRequest(level=Level.ETAG, shows_progress=False)
+    tally = verify_both(locations, options, request, watch, stopping).overall
     unequal = tally[Outcome.CONFLICT].files + tally[Outcome.UNPROVEN].files
     if unequal:
         raise MustStop(

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from migrator.app.doctor import Diagnosis, DoctorRequest, examine
+from migrator.app.first_checks import prepare_to_migrate
 from migrator.app.migrating import new_run_id
 from migrator.app.migrating import plan as plan_migration
 from migrator.app.options import Options, Prepared, Stopping, Watch
-from migrator.app.planning import prepare_to_migrate
 from migrator.app.switch_proxy import PlannedProxy, ProxyRequest, plan_proxy
 from migrator.app.switch_request import SwitchRequest, ends_of, ends_of_plan, swapped
 from migrator.app.switch_settings import refuse_other_bytes, refuse_other_place, wanted_for
@@ -36,11 +36,11 @@ from migrator.switch.settings_store import SettingsStore, digest
 class Planned:
     """A switch that can begin. `old` and `new` are the contents of Bytes' settings, secrets included; `api` None: no login.
 
-    `proxy`: nginx that is to read through, None without. `looked_at`: both ends as they can be reached before that is installed.
+    `proxy`: nginx that is to read through, None without. `reachable`: both ends as they can be reached before that is installed.
     """
 
     locations: Locations
-    looked_at: Locations
+    reachable: Locations
     prepared: Prepared
     parts: Parts
     plan: SwitchPlan
@@ -91,7 +91,7 @@ def plan_switch(
         locations = ends_of(request, store, environ)
     else:
         locations = swapped(ends_of_plan(earlier.plan, store, environ))
-    looked_at, run, proxy = locations, new_run_id(), None
+    reachable, run, proxy = locations, new_run_id(), None
     if reads_through is not None:
         proxy = _planned_proxy(reads_through, locations, options, run)
         request = _through(request, locations, proxy)
@@ -103,9 +103,9 @@ def plan_switch(
     refuse_other_place(store, store.settings(new), locations.target, mounts_data=mounts, is_new=True)
     api, unproven = signed_in(parts, settings, request, environ)
     began = time.monotonic()
-    prepared = prepare_to_migrate(looked_at, options, stopping)
+    prepared = prepare_to_migrate(reachable, options, stopping)
     migration = plan_migration(prepared.locations, options, watch, stopping)
-    looked = time.monotonic() - began
+    listing_seconds = time.monotonic() - began
     if proxy is not None and (conflicts := migration.overall[Outcome.CONFLICT].files):
         raise CannotStart(
             "read-through-conflict",
@@ -143,7 +143,7 @@ def plan_switch(
         backup=store.backup_name(plan.run),
         diff=diff_lines(settings, values_of(store.settings(new), names)),
         missing=migration.overall,
-        looked_seconds=looked,
+        listing_seconds=listing_seconds,
         unproven=unproven,
         api=parts.api,
         findings=(*(proxy.findings if proxy is not None else ()), *migration.findings),
@@ -151,7 +151,7 @@ def plan_switch(
     )
     return Planned(
         locations=locations,
-        looked_at=looked_at,
+        reachable=reachable,
         prepared=replace(prepared, locations=locations),
         parts=parts,
         plan=plan,
@@ -165,9 +165,9 @@ def plan_switch(
     )
 
 
-def _planned_proxy(asked: ProxyRequest, locations: Locations, options: Options, run: str) -> PlannedProxy:
+def _planned_proxy(request: ProxyRequest, locations: Locations, options: Options, run: str) -> PlannedProxy:
     return plan_proxy(
-        asked, locations, options.state, run=run, creates_buckets=options.create_buckets, forced=options.forced
+        request, locations, options.state, run=run, creates_buckets=options.create_buckets, forced=options.forced
     )
 
 

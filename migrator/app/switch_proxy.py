@@ -10,12 +10,12 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from migrator.app.read_through import HOLD_SERVERS, NGINX, BothSeen, look_at_both
+from migrator.app.read_through import HOLD_SERVERS, NGINX, BothSeen, inspect_both
 from migrator.config.settings import DEFAULT_PORTS, Locations, endpoint_identity
 from migrator.core.errors import CannotStart, SettingsError
 from migrator.core.outcomes import Finding, FindingStatus
 from migrator.doctor.findings import some_of, warned
-from migrator.doctor.nginx import (
+from migrator.doctor.nginx_lines import (
     LISTEN,
     ProxyLines,
     nginx_lines,
@@ -65,7 +65,7 @@ class PlannedProxy:
 
 
 def plan_proxy(
-    asked: ProxyRequest,
+    request: ProxyRequest,
     locations: Locations,
     state: StateFolder,
     *,
@@ -79,28 +79,28 @@ def plan_proxy(
         SettingsError: If the direction is another one than disk to S3, or nginx' file is not one that can be used.
         CannotStart: If read-through cannot work here, or nginx refuses its present configuration.
     """
-    seen = look_at_both(locations, nginx_user=asked.user, nginx=asked.folder, folders_will_open=True)
+    seen = inspect_both(locations, nginx_user=request.user, nginx=request.folder, folders_will_open=True)
     if seen is None:
         finding = aws_finding()
         raise CannotStart(finding.name, finding.seen, why=finding.why, cure=finding.cure)
     findings = tuple(_findings(seen, creates_buckets=creates_buckets))
     refuse_errors(findings, forced)
-    file, found = nginx_file(asked)
+    file, found = nginx_file(request)
     old = read_file(file)
-    lines, endpoint = lines_and_endpoint(file, old, asked, seen.endpoint_url)
+    lines, endpoint = lines_and_endpoint(file, old, request, seen.endpoint_url)
     root = Path(os.path.abspath(seen.reads.root))
     text = "\n".join(reading_through(lines, replace(seen.reads, root=root), path=urlsplit(endpoint).path.rstrip("/")))
     on = (text if text.endswith("\n") else f"{text}\n").encode(errors="surrogateescape")
     proxy = Proxy(
         file=file,
-        test=asked.test or "nginx -t",
-        reload=asked.reload or ("systemctl reload nginx" if _SYSTEMD.exists() else "nginx -s reload"),
+        test=request.test or "nginx -t",
+        reload=request.reload or ("systemctl reload nginx" if _SYSTEMD.exists() else "nginx -s reload"),
         backup=state.path / f"nginx-before-switch-{run}.conf",
         endpoint_url=endpoint,
         digest_on=digest(on),
         is_new=old is None,
     )
-    _refuse_unusable(asked, proxy)
+    _refuse_unusable(request, proxy)
     proposal = ProxyProposal(
         file=str(file),
         found=found,
@@ -110,7 +110,7 @@ def plan_proxy(
         added=_added(old, on),
         is_new=old is None,
     )
-    return PlannedProxy(proxy=proxy, old=old, on=on, user=asked.user, proposal=proposal, findings=findings)
+    return PlannedProxy(proxy=proxy, old=old, on=on, user=request.user, proposal=proposal, findings=findings)
 
 
 def _findings(seen: BothSeen, *, creates_buckets: bool) -> Iterator[Finding]:
@@ -126,27 +126,27 @@ def _findings(seen: BothSeen, *, creates_buckets: bool) -> Iterator[Finding]:
     yield seen.folder
 
 
-def nginx_file(asked: ProxyRequest) -> tuple[Path, str]:
+def nginx_file(request: ProxyRequest) -> tuple[Path, str]:
     """Return nginx' file, and how it was found, in words.
 
     Raises:
         SettingsError: If it is not unmistakable.
     """
-    if asked.file is not None:
-        return asked.file.absolute(), "by --nginx-file"
-    folders = [asked.folder / name for name in HOLD_SERVERS if (asked.folder / name).is_dir()]
+    if request.file is not None:
+        return request.file.absolute(), "by --nginx-file"
+    folders = [request.folder / name for name in HOLD_SERVERS if (request.folder / name).is_dir()]
     ours = [path for folder in folders for path in sorted(folder.glob("*")) if _is_ours(path)]
     real = {path.resolve(): path for path in ours}
     if len(real) == 1:
         return next(iter(real.values())), "found: the only one with the lines of bytes-migrator"
-    if not real and (asked.folder / HOLD_SERVERS[0]).is_dir():
-        return asked.folder / HOLD_SERVERS[0] / _NEW_FILE, "a new file, in the folder that nginx reads"
+    if not real and (request.folder / HOLD_SERVERS[0]).is_dir():
+        return request.folder / HOLD_SERVERS[0] / _NEW_FILE, "a new file, in the folder that nginx reads"
     raise SettingsError(
         "read-through-file",
         "Which file of nginx is before the S3 server cannot be guessed here.",
         why=f"These have the lines of bytes-migrator: {', '.join(map(str, ours))}."
         if ours
-        else f"There is no nginx here: {asked.folder / HOLD_SERVERS[0]} does not exist.",
+        else f"There is no nginx here: {request.folder / HOLD_SERVERS[0]} does not exist.",
         cure="Name it by --nginx-file, with --nginx-test and --nginx-reload where nginx runs elsewhere, such as in a container.",
     )
 
@@ -158,14 +158,14 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
-def lines_and_endpoint(file: Path, old: bytes | None, asked: ProxyRequest, endpoint: str) -> tuple[list[str], str]:
+def lines_and_endpoint(file: Path, old: bytes | None, request: ProxyRequest, endpoint: str) -> tuple[list[str], str]:
     """Return the lines without read-through, and Bytes' endpoint through nginx.
 
     Raises:
         SettingsError: If the file is another one, or passes on to another server than the target's.
     """  # noqa: DOC501 made by _other_server
     if old is None:
-        listen = asked.listen or LISTEN
+        listen = request.listen or LISTEN
         if endpoint_identity(proxy_url(endpoint, listen=listen)) == endpoint_identity(endpoint):
             raise _other_server(file, f"{endpoint} is where nginx is to listen, so it would ask itself.")
         return list(nginx_lines(endpoint, listen=listen)), proxy_url(endpoint, listen=listen)
@@ -179,7 +179,7 @@ def lines_and_endpoint(file: Path, old: bytes | None, asked: ProxyRequest, endpo
             cure="Name that file by --nginx-file; or a file that does not exist yet, in a folder that nginx reads.",
         )
     if endpoint_identity(found.server) == endpoint_identity(_without_path(endpoint)):
-        return lines, proxy_url(endpoint, listen=asked.listen or found.listen)
+        return lines, proxy_url(endpoint, listen=request.listen or found.listen)
     if _port(endpoint) == _port_of(found):
         return lines, endpoint
     raise _other_server(
@@ -211,13 +211,13 @@ def _other_server(file: Path, what: str) -> SettingsError:
     )
 
 
-def _refuse_unusable(asked: ProxyRequest, proxy: Proxy) -> None:
+def _refuse_unusable(request: ProxyRequest, proxy: Proxy) -> None:
     """Look whether nginx can be tested, reloaded and given a file.
 
     Raises:
         CannotStart: If not; Bytes runs.
     """
-    if not (asked.test and asked.reload) and shutil.which("nginx") is None:
+    if not (request.test and request.reload) and shutil.which("nginx") is None:
         raise CannotStart(
             "read-through-no-nginx",
             "There is no nginx on this machine, or it is not in PATH.",
@@ -242,13 +242,13 @@ def _added(old: bytes | None, on: bytes) -> tuple[str, ...]:
     return tuple(f"+ {line}" for kind, _, _, start, end in changes if kind != "equal" for line in after[start:end])
 
 
-def refuse_unreadable_folder(locations: Locations, asked: ProxyRequest, forced: frozenset[str]) -> None:
+def refuse_unreadable_folder(locations: Locations, request: ProxyRequest, forced: frozenset[str]) -> None:
     """Look at server and folder once more, with all buckets there.
 
     Raises:
         CannotStart: If a missing raw file is not answered as it has to be, or nginx' user cannot read the folder.
     """
-    seen = look_at_both(locations, nginx_user=asked.user, nginx=asked.folder, folders_will_open=True)
+    seen = inspect_both(locations, nginx_user=request.user, nginx=request.folder, folders_will_open=True)
     if seen is not None:
         found = [one for one in (seen.server, seen.folder) if one.status is FindingStatus.ERROR]
         refuse_errors(found, forced)

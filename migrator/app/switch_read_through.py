@@ -17,7 +17,7 @@ from migrator.core.entities import RawFile
 from migrator.core.errors import MustStop
 from migrator.core.outcomes import Outcome, ignore_notice
 from migrator.reports.text.switch import Switched
-from migrator.stores.disk.access import let_group_pass
+from migrator.stores.disk.user_access import let_group_pass
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.probes.read_through import ask_through
 from migrator.switch.steps import SwitchStep
@@ -102,7 +102,7 @@ class ReadThroughSwitching(SwitchRun):
         patience = patience_of(self._options, self._stopping.event)
         source = self._stack.enter_context(reading(self._planned.locations.source, patience))
         self._news = ChangeDetector(source, settle_ns=0)
-        self._news.remember(self._planned.prepared.look.organizations)
+        self._news.remember(self._planned.prepared.overview.organizations)
 
     def _let_nginx_read(self) -> None:
         """Let nginx' user pass index folders that are new, and see that all that came in since the last look is readable through nginx.
@@ -112,7 +112,7 @@ class ReadThroughSwitching(SwitchRun):
         """
         planned = self._planned
         with reading(planned.locations.source, patience_of(self._options, self._stopping.event)) as source:
-            new = set(source.organizations(ignore_notice)) - set(planned.prepared.look.organizations)
+            new = set(source.organizations(ignore_notice)) - set(planned.prepared.overview.organizations)
         if new:
             raise MustStop(
                 "read-through-organization",
@@ -120,7 +120,7 @@ class ReadThroughSwitching(SwitchRun):
                 why="They name the organizations that there were.",
                 cure="Run the same command again.",
             )
-        found = self._news.look()
+        found = self._news.changes()
         newest = [RawFile(name, entry.raw_id) for name, entries in found.entries.items() for entry in entries]
         self._refuse_unreadable(newest)
         self._scene.newest = (*self._scene.newest, *newest)[-_MOST_ASKED:]
@@ -161,10 +161,10 @@ class ReadThroughSwitching(SwitchRun):
         if not isinstance(locations.target, S3Location) or not raw_files:
             return {}
         with reading(locations.source, patience_of(self._options, self._stopping.event)) as source:
-            for asked in ask_through(locations.target, raw_files):
-                entry = source.stat(asked.raw_file)
-                if entry is not None and asked.status != 200:
-                    found[asked.raw_file] = f"HTTP {asked.status}"
-                elif entry is not None and asked.size != entry.size:
-                    found[asked.raw_file] = f"{asked.size} B of {entry.size}"
+            for answer in ask_through(locations.target, raw_files):
+                entry = source.stat(answer.raw_file)
+                if entry is not None and answer.status != 200:
+                    found[answer.raw_file] = f"HTTP {answer.status}"
+                elif entry is not None and answer.size != entry.size:
+                    found[answer.raw_file] = f"{answer.size} B of {entry.size}"
         return found

@@ -30,13 +30,13 @@ class SwitchRequest:
         return {"from": self.from_, "to": self.to, "env_files": list(self.env_files), "overrides": overrides}
 
     @staticmethod
-    def of(told: Mapping[str, Any]) -> SwitchRequest:
+    def of(record: Mapping[str, Any]) -> SwitchRequest:
         """Raises KeyError and TypeError for what is none."""
         return SwitchRequest(
-            from_=told["from"],
-            to=told["to"],
-            env_files=tuple(told["env_files"]),
-            overrides=Overrides(**told["overrides"]),
+            from_=record["from"],
+            to=record["to"],
+            env_files=tuple(record["env_files"]),
+            overrides=Overrides(**record["overrides"]),
         )
 
 

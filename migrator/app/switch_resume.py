@@ -45,31 +45,31 @@ class OpenSwitch:
         return ends_of_plan(self.story.plan, self.parts.store, environ)
 
 
-def go_on(asked: OpenSwitch, locations: Locations, environ: Mapping[str, str]) -> Switched:
+def go_on(open_switch: OpenSwitch, locations: Locations, environ: Mapping[str, str]) -> Switched:
     """Copy the rest, verify, and end reading through. Raises MigratorError."""
-    plan, store = asked.story.plan, asked.parts.store
-    request = SwitchRequest(env_files=tuple(map(str, asked.env_files)))
-    api, _ = signed_in(asked.parts, store.settings(store.read()), request, environ)
+    plan, store = open_switch.story.plan, open_switch.parts.store
+    request = SwitchRequest(env_files=tuple(map(str, open_switch.env_files)))
+    api, _ = signed_in(open_switch.parts, store.settings(store.read()), request, environ)
     behind = Behind(
         plan=plan,
         locations=locations,
         proxy=Proxy.of(plan.proxy),
-        options=asked.options,
-        log=StepLog(asked.journal, asked.story.texts, asked.say, asked.stopping),
+        options=open_switch.options,
+        log=StepLog(open_switch.journal, open_switch.story.texts, open_switch.say, open_switch.stopping),
         api=api,
-        sample=asked.sample,
-        watch=asked.watch,
+        sample=open_switch.sample,
+        watch=open_switch.watch,
     )
     sample = behind.run()
     return Switched(
         proposal=None,
-        story=asked.journal.story() or asked.story,
+        story=open_switch.journal.story() or open_switch.story,
         sample=sample,
         backup=store.backup_name(plan.run),
     )
 
 
-def go_back(asked: OpenSwitch, locations: Locations) -> Story:
+def go_back(open_switch: OpenSwitch, locations: Locations) -> Story:
     """Give Bytes its old settings again, with what it saved at the new place; then put nginx' file back.
 
     What Bytes saved is brought back before it is stopped, and what came in meanwhile once more after it.
@@ -77,9 +77,12 @@ def go_back(asked: OpenSwitch, locations: Locations) -> Story:
     Raises:
         MustStop: If it did not end well.
     """
-    plan = asked.story.plan
+    plan = open_switch.story.plan
     found = catch_up(
-        swapped(locations), asked.options, is_back=True, seconds=patience_after(asked.story, asked.options)
+        swapped(locations),
+        open_switch.options,
+        is_back=True,
+        seconds=patience_after(open_switch.story, open_switch.options),
     )
     if not found.is_whole:
         raise MustStop(
@@ -90,7 +93,7 @@ def go_back(asked: OpenSwitch, locations: Locations) -> Story:
         )
 
     def bring(story: Story) -> None:
-        bring_back(locations, asked.options, story, asked.say)
+        bring_back(locations, open_switch.options, story, open_switch.say)
 
-    asked.journal.note_going_back()
-    return roll_back(asked.journal, asked.say, bring) or asked.story
+    open_switch.journal.note_going_back()
+    return roll_back(open_switch.journal, open_switch.say, bring) or open_switch.story

@@ -10,9 +10,9 @@ from typing import Any
 
 from migrator.app.options import Options, Stopping, Watch
 from migrator.app.store_factory import patience_of, reading
+from migrator.app.switch_before_and_after import Baseline, Proven, baseline_of, prove, sampled
 from migrator.app.switch_new_files import NewPlace, gives_new_one
 from migrator.app.switch_plan import Planned
-from migrator.app.switch_proof import Baseline, Proven, baseline_of, prove, sampled
 from migrator.app.switch_rollback import Say, bring_back
 from migrator.config.settings import DiskLocation, S3Location
 from migrator.core.entities import RawFile
@@ -25,7 +25,7 @@ from migrator.switch.rollback import roll_back
 from migrator.switch.settings_store import edited_meanwhile
 from migrator.switch.steps import StepText, SwitchStep
 
-GUARD_MODULE = "migrator.app.switch_guard"
+GUARD_MODULE = "migrator.app.switch_rollback_process"
 _UNDONE_AT_ONCE = (SwitchStep.START, SwitchStep.HEALTH, SwitchStep.PROVE)
 """Steps after which a wish to stop is not looked at: the next ones tell whether Bytes works."""
 
@@ -154,7 +154,7 @@ class SwitchRun:
     def _draw_sample(self) -> None:
         planned = self._planned
         with reading(planned.locations.source, patience_of(self._options, self._stopping.event)) as source:
-            organizations = planned.prepared.look.organizations
+            organizations = planned.prepared.overview.organizations
             self._scene.sample = sampled(source, organizations, self._limits.sample, seed=planned.plan.run)
         if planned.api is not None:
             self._scene.baseline = baseline_of(planned.api, self._scene.sample, planned.plan.source)
@@ -218,7 +218,7 @@ class SwitchRun:
             place = NewPlace(
                 source=source,
                 target=target,
-                organizations=planned.prepared.look.organizations,
+                organizations=planned.prepared.overview.organizations,
                 since=times[SwitchStep.START].began,
                 on_disk=isinstance(ends[1], DiskLocation),
             )
@@ -256,7 +256,7 @@ class SwitchRun:
             late=scene.late,
             unsure=scene.unsure,
             gave_new=scene.gave_new,
-            baseline_asked=scene.baseline.asked,
+            baseline_size=scene.baseline.size,
             proven_old=proven.old,
             proven_newest=proven.newest,
             unknown=proven.unknown,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from migrator.app.planning import prepare_to_migrate
+from migrator.app.first_checks import prepare_to_migrate
 from migrator.app.switch_copying import (
     NOT_STOPPED,
     TAKEN_BACK,
@@ -18,7 +18,7 @@ from migrator.app.switch_copying import (
 from migrator.app.switch_plan import refuse_what_doctor_refuses
 from migrator.app.switch_rollback import patience_after
 from migrator.app.switch_run import SwitchRun
-from migrator.app.watch_request import Until
+from migrator.app.watch_end import Until
 from migrator.app.watching import READING
 from migrator.app.watching import watch as follow
 from migrator.core.errors import MigratorError, MustStop
@@ -78,7 +78,7 @@ class Switching(SwitchRun):
 
     def _follow_and_stop(self) -> Watched:
         """Follow Bytes until the target is up to date, stop Bytes, and do the last pass with everything open and warm."""
-        at_least = max(_STOPPED_PATIENCE_SECONDS, self._planned.proposal.looked_seconds)
+        at_least = max(_STOPPED_PATIENCE_SECONDS, self._planned.proposal.listing_seconds)
         options = replace(self._options, patience=min(self._options.patience, at_least))
         prepared = prepare_to_migrate(self._planned.locations, options, self._stopping)
         shows = _Follower(self._give_up_waiting, self._begin_to_verify)
@@ -158,7 +158,7 @@ class _Follower:
     ) -> None:
         self._give_up_waiting, self._begin_to_verify = give_up_waiting, begin_to_verify
 
-    def told(self, told: ProgressEvent) -> None:
+    def on_event(self, event: ProgressEvent) -> None:
         """The report has what matters."""
 
     def tick(self) -> None:

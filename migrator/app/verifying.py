@@ -9,13 +9,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from migrator.app.bytes_calls import refusals_known
+from migrator.app.bytes_call_results import refusals_known
 from migrator.app.dask_setup import key_findings
 from migrator.app.engine_factory import engine_of
+from migrator.app.first_checks import prepare_ends, refuse_idle_limits, undated_findings, undated_in
 from migrator.app.migrating import deadline_of, new_run_id
 from migrator.app.options import MOST_JOBS, Options, Stopping, Watch, are_parted
 from migrator.app.ownership import Ownership
-from migrator.app.planning import first_look, refuse_idle_limits, undated_findings, undated_in
 from migrator.app.reporting import buckets_of, totals_of
 from migrator.app.run_state import ProofRecord, known_findings
 from migrator.app.store_factory import End, as_refusal, held_ledger_of, patience_of, reading, reading_both, throttle_of
@@ -34,7 +34,7 @@ from migrator.reports.text.verify import Expected, Resumed, Verification, verifi
 from migrator.sync.coordinator import Coordinator, Totals
 from migrator.sync.counter import SourceCounter
 from migrator.sync.manifest import Manifest, ManifestShards
-from migrator.sync.preflight import SourceLook, as_forced, look_at_source
+from migrator.sync.preflight import SourceOverview, as_forced, overview_of_source
 from migrator.sync.rules import AGAINST_SUMS, PROOF, PROOF_BY_SIZE, Rules
 from migrator.transfer.throttle import Throttle
 
@@ -75,7 +75,7 @@ class _Preflight:
     """What the first look came to: the ends, what the source has, and which raw files are drawn from it (None: all)."""
 
     ends: _Ends
-    look: SourceLook
+    overview: SourceOverview
     findings: tuple[Finding, ...]
     refused: frozenset[str]
     denied: Mapping[str, Denial] = field(default_factory=dict)
@@ -83,11 +83,11 @@ class _Preflight:
 
 
 def verify_both(
-    locations: Locations, options: Options, asked: VerifyRequest, watch: Watch, stopping: Stopping
+    locations: Locations, options: Options, request: VerifyRequest, watch: Watch, stopping: Stopping
 ) -> Verification:
     """Hold the target against the source. Writes to neither. Raises MigratorError."""
-    if asked.manifest is not None:
-        _refuse_manifest_inside(asked.manifest, (locations.source, locations.target))
+    if request.manifest is not None:
+        _refuse_manifest_inside(request.manifest, (locations.source, locations.target))
     refuse_idle_limits((locations.source, locations.target), options, writes=False)
     ends = _Ends(
         source=locations.source,
@@ -96,26 +96,26 @@ def verify_both(
         identities=(locations.source.identity, locations.target.identity),
         settings=locations.settings,
         bucket_of=buckets_of(locations),
-        proves=what_it_proves(asked.level, locations),
-        rules=PROOF_BY_SIZE if asked.level is Level.SIZE else PROOF,
+        proves=what_it_proves(request.level, locations),
+        rules=PROOF_BY_SIZE if request.level is Level.SIZE else PROOF,
     )
     with reading_both(locations, options, stopping.event) as (source, target, _, throttle):
-        prepared = first_look(locations, options, source, target, to_write=False)
-        sample = _sample(source, prepared.look, options, asked, stopping)
+        prepared = prepare_ends(locations, options, source, target, to_write=False)
+        sample = _sample(source, prepared.overview, options, request, stopping)
     known = refusals_known(locations.target, prepared.buckets_there, locations, options)
     seen = _Preflight(
         ends=ends,
-        look=prepared.look,
+        overview=prepared.overview,
         findings=(*prepared.findings, *as_forced(known, options.forced)),
         refused=prepared.refused,
         denied=prepared.denied,
         sample=sample,
     )
-    return _verify(seen, options, asked, watch, stopping, throttle)
+    return _verify(seen, options, request, watch, stopping, throttle)
 
 
 def verify_against(
-    path: Path, end: Locations, options: Options, asked: VerifyRequest, watch: Watch, stopping: Stopping
+    path: Path, end: Locations, options: Options, request: VerifyRequest, watch: Watch, stopping: Stopping
 ) -> Verification:
     """Hold one end, the target of `end`, against a manifest. Raises MigratorError."""
     location = end.target
@@ -132,10 +132,10 @@ def verify_against(
         rules=PROOF if manifest.tells_sizes else AGAINST_SUMS,
     )
     with reading(manifest, patience_of(options, stopping.event)) as source, as_refusal():
-        look = look_at_source(source, ends.names[0], options.organizations, allow_empty=False)
-        sample = _sample(source, look, options, asked, stopping)
-    seen = _Preflight(ends=ends, look=look, findings=end.findings, refused=frozenset(), sample=sample)
-    return _verify(seen, options, asked, watch, stopping, throttle_of(options, stopping.event))
+        overview = overview_of_source(source, ends.names[0], options.organizations, allow_empty=False)
+        sample = _sample(source, overview, options, request, stopping)
+    seen = _Preflight(ends=ends, overview=overview, findings=end.findings, refused=frozenset(), sample=sample)
+    return _verify(seen, options, request, watch, stopping, throttle_of(options, stopping.event))
 
 
 def what_it_proves(level: Level, locations: Locations) -> str:
@@ -161,39 +161,41 @@ def what_it_proves(level: Level, locations: Locations) -> str:
 
 
 def _verify(
-    seen: _Preflight, options: Options, asked: VerifyRequest, watch: Watch, stopping: Stopping, throttle: Throttle
+    seen: _Preflight, options: Options, request: VerifyRequest, watch: Watch, stopping: Stopping, throttle: Throttle
 ) -> Verification:
     started, run_id = time.monotonic(), new_run_id()
-    ends, look, sample = seen.ends, seen.look, seen.sample
-    totals = totals_of(look)
-    sheets = ManifestShards(asked.manifest) if asked.manifest is not None else None
-    proofs = Proofs(key=_key(ends, options, asked, sample), rests_ns=int(_RESTS_SECONDS * 1e9), sheets=sheets)
+    ends, overview, sample = seen.ends, seen.overview, seen.sample
+    totals = totals_of(overview)
+    sheets = ManifestShards(request.manifest) if request.manifest is not None else None
+    proofs = Proofs(key=_key(ends, options, request, sample), rests_ns=int(_RESTS_SECONDS * 1e9), sheets=sheets)
     with ExitStack() as stack:
         ledger = stack.enter_context(held_ledger_of(options, *ends.identities))
-        record = ProofRecord(ledger, run_id, totals, key=proofs.key, is_fresh=asked.fresh, max_age=RELIED_UPON_SECONDS)
+        record = ProofRecord(
+            ledger, run_id, totals, key=proofs.key, is_fresh=request.fresh, max_age=RELIED_UPON_SECONDS
+        )
         stack.enter_context(record.begun(ends.names, proofs.key))
-        ledger.record_problems(run_id, look.problems)
+        ledger.record_problems(run_id, overview.problems)
         if sheets is not None:
             sheets.prepare()
-        recipe = _recipe_of(seen, options, asked, run_id, proofs)
-        engine = stack.enter_context(engine_of(recipe, options, look.organizations, throttle, stopping.event))
+        recipe = _recipe_of(seen, options, request, run_id, proofs)
+        engine = stack.enter_context(engine_of(recipe, options, overview.organizations, throttle, stopping.event))
         source = stack.enter_context(reading(ends.source, patience_of(options, stopping.event), throttle))
         ahead = None
-        if sample is None and asked.shows_progress:  # counting costs a fifth of a core
-            ahead = stack.enter_context(SourceCounter(source, look.organizations, options.ages))
+        if sample is None and request.shows_progress:  # counting costs a fifth of a core
+            ahead = stack.enter_context(SourceCounter(source, overview.organizations, options.ages))
         observers = (*watch(ahead), *deadline_of(options, stopping))
         coordinator = Coordinator(
             engine=engine, memory=record, observers=observers, totals=totals, stopping=stopping.event
         )
         access = Ownership(ends.target, options, stopping=stopping.event)
-        for told in access.events():
-            coordinator.take_down(told)
-        coordinator.run(look.organizations)
+        for event in access.events():
+            coordinator.take_down(event)
+        coordinator.run(overview.organizations)
         undated = undated_findings(options.ages, undated_in(totals, ends.source))
         found_here = (*undated, *ledger.findings, *access.findings(), *key_findings(recipe, options), *engine.findings)
         if not stopping.event.is_set():
-            _end_whole(record, sheets, look)
-        report = _report_of(seen, asked, record, totals, found_here, time.monotonic() - started, stopping)
+            _end_whole(record, sheets, overview)
+        report = _report_of(seen, request, record, totals, found_here, time.monotonic() - started, stopping)
         expected = Expected(ahead.total.files, ahead.is_final) if ahead is not None else None
         report = replace(report, known=known_findings(ledger), expected=expected)
         record.keep({**as_kept(report), **lines_as_kept(verification_lines(report))})
@@ -201,7 +203,7 @@ def _verify(
     return report
 
 
-def _recipe_of(seen: _Preflight, options: Options, asked: VerifyRequest, run_id: str, proofs: Proofs) -> WorkerConfig:
+def _recipe_of(seen: _Preflight, options: Options, request: VerifyRequest, run_id: str, proofs: Proofs) -> WorkerConfig:
     return WorkerConfig(
         source=seen.ends.source,
         target=seen.ends.target,
@@ -211,16 +213,16 @@ def _recipe_of(seen: _Preflight, options: Options, asked: VerifyRequest, run_id:
         patience=options.patience,
         ages=options.ages,
         limits=options.limits,
-        parted=are_parted((seen.ends.source, seen.ends.target)) and len(seen.look.organizations) > 1,
+        parted=are_parted((seen.ends.source, seen.ends.target)) and len(seen.overview.organizations) > 1,
         denied=seen.denied,
-        proving=VerifyConfig(level=asked.level, rules=seen.ends.rules, sample=seen.sample, proofs=proofs),
+        proving=VerifyConfig(level=request.level, rules=seen.ends.rules, sample=seen.sample, proofs=proofs),
     )
 
 
-def _end_whole(record: ProofRecord, sheets: ManifestShards | None, look: SourceLook) -> None:
+def _end_whole(record: ProofRecord, sheets: ManifestShards | None, overview: SourceOverview) -> None:
     """Nothing is left to go on with: the manifest gets its lists, and the next verification reads everything again."""
     if sheets is not None:
-        for organization in look.organizations:
+        for organization in overview.organizations:
             sheets.put_together(organization, record.sheets.get(organization, {}))
         sheets.clear()
     record.forget_proofs()
@@ -228,7 +230,7 @@ def _end_whole(record: ProofRecord, sheets: ManifestShards | None, look: SourceL
 
 def _report_of(
     seen: _Preflight,
-    asked: VerifyRequest,
+    request: VerifyRequest,
     record: ProofRecord,
     totals: Totals,
     found_here: tuple[Finding, ...],
@@ -255,24 +257,24 @@ def _report_of(
         started=time.time() - seconds,
         counting_is_final=not stopping.event.is_set(),
         interrupted_by=stopping.signal,
-        compared_by=asked.level.value,
-        level=asked.level.value,
+        compared_by=request.level.value,
+        level=request.level.value,
         proves=ends.proves,
         seed=sample.seed if sample is not None else None,
         sampled_from=sample.drawn_from if sample is not None else None,
         resumed=_resumed(record, totals),
-        manifest=str(asked.manifest) if asked.manifest is not None else None,
+        manifest=str(request.manifest) if request.manifest is not None else None,
         against=ends.names[0] if isinstance(ends.source, Manifest) else None,
     )
 
 
 def _sample(
-    source: Source, look: SourceLook, options: Options, asked: VerifyRequest, stopping: Stopping
+    source: Source, overview: SourceOverview, options: Options, request: VerifyRequest, stopping: Stopping
 ) -> VerifySample | None:
-    if asked.sample is None:
+    if request.sample is None:
         return None
     with as_refusal():
-        return draw(source, look.organizations, options.ages, asked.sample, asked.seed, stopping.event)
+        return draw(source, overview.organizations, options.ages, request.sample, request.seed, stopping.event)
 
 
 def _sample_findings(sample: VerifySample | None) -> tuple[Finding, ...]:
@@ -287,20 +289,20 @@ def _sample_findings(sample: VerifySample | None) -> tuple[Finding, ...]:
     )
 
 
-def _key(ends: _Ends, options: Options, asked: VerifyRequest, sample: VerifySample | None) -> str:
+def _key(ends: _Ends, options: Options, request: VerifyRequest, sample: VerifySample | None) -> str:
     """Tells verifications apart that prove different things; one that was broken off goes on only under the same key.
 
     Durations count back from now, so a filter by them is another one each time.
     """
-    told = (
+    facts = (
         ends.identities,
-        asked.level.value,
+        request.level.value,
         options.ages.newer_than,
         options.ages.older_than,
         sample and (sample.seed, sorted(sample.scores.items())),
-        str(asked.manifest) if asked.manifest is not None else None,
+        str(request.manifest) if request.manifest is not None else None,
     )
-    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 def _resumed(record: ProofRecord, totals: Totals) -> Resumed | None:

@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
-from migrator.app.bytes_calls import try_bytes_calls
+from migrator.app.bytes_call_results import try_bytes_calls
 from migrator.app.engine_factory import engine_of
+from migrator.app.first_checks import abilities_of, ability_findings, keep_learned, lane_findings, prepare_to_migrate
 from migrator.app.migrating import deadline_of
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.ownership import Ownership
-from migrator.app.planning import abilities_of, ability_findings, keep_learned, lane_findings, prepare_to_migrate
 from migrator.app.reading_both import read_both
 from migrator.app.reporting import first_totals
 from migrator.app.run_state import Record
 from migrator.app.store_factory import patience_of, reading, throttle_of
-from migrator.app.watch_request import Shows, Until
+from migrator.app.watch_end import Shows, Until
 from migrator.app.worker_config import WorkerConfig
 from migrator.config.settings import DiskLocation
 from migrator.core.cancellation import InnerFlag
@@ -39,14 +39,14 @@ from migrator.sync.preflight import as_forced
 class Crew:
     """What works until the server goes away, or another organization comes.
 
-    `lookout` tells what is new at a source on disk, `listing` at one on S3 where both ends are listed before the stop; else None.
+    `detector` tells what is new at a source on disk, `listing` at one on S3 where both ends are listed before the stop; else None.
     """
 
     engine: Engine
     source: Source
     target: Source
     stopping: InnerFlag
-    lookout: ChangeDetector | None
+    detector: ChangeDetector | None
     listing: ListingDetector | None
 
 
@@ -56,9 +56,9 @@ class CopiedFiles:
 
     entries: list[tuple[str, Entry]] = field(default_factory=list)
 
-    def told(self, told: ProgressEvent) -> None:
+    def on_event(self, event: ProgressEvent) -> None:
         """Take down what was copied."""
-        self.entries.extend((told.organization, entry) for entry in told.copied)
+        self.entries.extend((event.organization, entry) for entry in event.copied)
 
     def tick(self) -> None:
         """Only events matter."""
@@ -90,7 +90,7 @@ class WatchPasses:
         self._totals = first_totals(prepared)
         self._lag = Lag()
         self._rest = Rest()
-        self._passes = self._looks = 0
+        self._passes = self._rounds = 0
         self._pass_seconds = self._away_seconds = 0.0
         self._is_unsettled = True
         self._said_at: float | None = None
@@ -126,45 +126,45 @@ class WatchPasses:
             recipe = replace(
                 WorkerConfig.of(prepared, options, run_id=self._run_id, abilities=self._abilities), tells_copied=True
             )
-            engine = stack.enter_context(engine_of(recipe, options, prepared.look.organizations, throttle, flag))
+            engine = stack.enter_context(engine_of(recipe, options, prepared.overview.organizations, throttle, flag))
             patience = patience_of(options, flag)
             source = stack.enter_context(reading(locations.source, patience, throttle))
             target = stack.enter_context(reading(locations.target, patience, throttle))
-            lookout = self._lookout(source)
-            listing = ListingDetector(source) if lookout is None and self._until.lists_before else None
-            yield Crew(engine=engine, source=source, target=target, stopping=flag, lookout=lookout, listing=listing)
+            detector = self._detector(source)
+            listing = ListingDetector(source) if detector is None and self._until.lists_before else None
+            yield Crew(engine=engine, source=source, target=target, stopping=flag, detector=detector, listing=listing)
 
-    def _lookout(self, source: Source) -> ChangeDetector | None:
+    def _detector(self, source: Source) -> ChangeDetector | None:
         if not isinstance(self._prepared.locations.source, DiskLocation):
             return None
-        lookout = ChangeDetector(source, settle_ns=int(self._options.settle * 1e9))
-        for organization in self._prepared.look.organizations:
-            lookout.young[organization] = dict(self._record.provisional(organization, ""))
-        return lookout
+        detector = ChangeDetector(source, settle_ns=int(self._options.settle * 1e9))
+        for organization in self._prepared.overview.organizations:
+            detector.young[organization] = dict(self._record.provisional(organization, ""))
+        return detector
 
-    def _look(self, crew: Crew) -> int:
+    def _round(self, crew: Crew) -> int:
         """Find what came in and bring it; how many files that was."""
-        self._looks += 1
-        if crew.lookout is None:
+        self._rounds += 1
+        if crew.detector is None:
             return self._whole_pass(crew)
-        found = crew.lookout.look()
+        found = crew.detector.changes()
         self._lag.found(found, time.time_ns())
         if not found.files:
             return 0
         self._shows.now("copying", self._lag)
         totals = Totals()
-        assignments = found.assignments(crew.lookout.young)
-        self._coordinator(crew, totals, [crew.lookout]).bring(assignments)
+        assignments = found.assignments(crew.detector.young)
+        self._coordinator(crew, totals, [crew.detector]).bring(assignments)
         self._keep_learned(totals)
         return found.files
 
-    def _brings_new(self, crew: Crew, lookout: ChangeDetector, copied: CopiedFiles) -> int | None:
+    def _brings_new(self, crew: Crew, detector: ChangeDetector, copied: CopiedFiles) -> int | None:
         """Bring what came in since the last look, and count it with the last whole pass; return how many raw files were found.
 
         None where one did not arrive: the next whole pass has it.
         """
-        found = lookout.look()
-        return self._bring(crew, found, [lookout, copied], copied, lookout.young) if found.files else 0
+        found = detector.changes()
+        return self._bring(crew, found, [detector, copied], copied, detector.young) if found.files else 0
 
     def _bring(
         self,
@@ -192,15 +192,15 @@ class WatchPasses:
         `is_last`: list all of the target, and look at owners and modes there once more.
         """
         began = time.monotonic()
-        organizations = self._prepared.look.organizations
+        organizations = self._prepared.overview.organizations
         totals = first_totals(self._prepared)
         self._record.begin_pass(totals)
-        self._ledger.record_problems(self._run_id, self._prepared.look.problems)
-        if crew.lookout is not None:
-            crew.lookout.remember(organizations)
-        observers = [crew.lookout] if crew.lookout is not None else []
+        self._ledger.record_problems(self._run_id, self._prepared.overview.problems)
+        if crew.detector is not None:
+            crew.detector.remember(organizations)
+        observers = [crew.detector] if crew.detector is not None else []
         self._totals = totals
-        coordinator = self._coordinator(crew, totals, observers, lists_target=is_last or crew.lookout is None)
+        coordinator = self._coordinator(crew, totals, observers, lists_target=is_last or crew.detector is None)
         self._let_bytes_in(coordinator, totals, again=is_last)
         coordinator.run(organizations)
         self._keep_learned(totals)
@@ -211,7 +211,7 @@ class WatchPasses:
         if self._away_since is not None:
             self._away_seconds += self._passed_at - self._away_since
             self._away_since = None
-        is_young = crew.lookout is not None and any(crew.lookout.young.values())
+        is_young = crew.detector is not None and any(crew.detector.young.values())
         self._is_unsettled = is_young or bool(tally[Outcome.FAILED].files or tally[Outcome.PENDING].files)
         self._lag.files = tally[Outcome.FAILED].files + tally[Outcome.PENDING].files
         return tally[Outcome.COPIED].files
@@ -230,9 +230,9 @@ class WatchPasses:
             return
         location = self._prepared.locations.target
         self._access = Ownership(location, self._options, corrects=True, stopping=self._stopping.event)
-        for told in self._access.events():
-            coordinator.take_down(told)
-            self._let_in.setdefault(told.organization, Tally()).merge(told.tally)
+        for event in self._access.events():
+            coordinator.take_down(event)
+            self._let_in.setdefault(event.organization, Tally()).merge(event.tally)
 
     def _coordinator(
         self, crew: Crew, totals: Totals, observers: Sequence[Observer], *, lists_target: bool = False
@@ -252,13 +252,13 @@ class WatchPasses:
         totals = first_totals(self._prepared)
         self._record.begin_pass(totals)
         observers: list[Observer] = [copied]
-        if crew.lookout is not None:
-            crew.lookout.remember(self._prepared.look.organizations)
-            observers.append(crew.lookout)
+        if crew.detector is not None:
+            crew.detector.remember(self._prepared.overview.organizations)
+            observers.append(crew.detector)
         self._totals = totals
         coordinator = self._coordinator(crew, totals, observers, lists_target=lists_target)
         self._let_bytes_in(coordinator, totals, again=lists_target)
-        coordinator.run(self._prepared.look.organizations)
+        coordinator.run(self._prepared.overview.organizations)
         self._keep_learned(totals)
         self._passes += 1
 
@@ -288,5 +288,5 @@ class WatchPasses:
     def _has_another_organization(self, crew: Crew) -> bool:
         if self._options.organizations:
             return False
-        known = self._prepared.look.organizations
+        known = self._prepared.overview.organizations
         return any(name not in known for name in crew.source.organizations(ignore_notice))

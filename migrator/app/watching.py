@@ -7,17 +7,17 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
-from migrator.app.bytes_calls import try_bytes_calls
+from migrator.app.bytes_call_results import try_bytes_calls
+from migrator.app.first_checks import with_learned
 from migrator.app.migrating import new_run_id
 from migrator.app.next_steps import Steps
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.place_locks import held_to_copy
-from migrator.app.planning import with_learned
 from migrator.app.reporting import first_totals, report_of
 from migrator.app.run_state import Record
 from migrator.app.store_factory import held_ledger
+from migrator.app.watch_end import Shows, Until
 from migrator.app.watch_passes import CopiedFiles, Crew, WatchPasses
-from migrator.app.watch_request import Shows, Until
 from migrator.config.settings import DiskLocation, settings_lines
 from migrator.core.entities import RawFile
 from migrator.core.errors import MigratorError, may_come_back
@@ -95,16 +95,16 @@ class _Watching(WatchPasses):
             if self._has_another_organization(crew):
                 return None
             began, cpu = time.monotonic(), time.process_time()
-            files = self._look(crew)
+            files = self._round(crew)
             if files:
                 self._active_at, self._is_unsettled = time.monotonic(), True
             idle = time.monotonic() - self._active_at
             if self._until.idle is not None and idle >= self._until.idle and self._is_idle(crew):
                 return self._watched(IDLE, Steps.ALL)
-            if crew.lookout is not None and self._is_pass_due(idle):
+            if crew.detector is not None and self._is_pass_due(idle):
                 self._whole_pass(crew)
-            cost = time.process_time() - cpu if crew.lookout is not None else time.monotonic() - began
-            self._sleep(self._until_next(self._rest.after(cost, found=bool(files)), idle), "", crew.lookout)
+            cost = time.process_time() - cpu if crew.detector is not None else time.monotonic() - began
+            self._sleep(self._until_next(self._rest.after(cost, found=bool(files)), idle), "", crew.detector)
         return self._watched(self._stopping.signal)
 
     def _until_next(self, rest: float, idle: float) -> float:
@@ -130,9 +130,9 @@ class _Watching(WatchPasses):
         """List both ends whole, and bring what came in meanwhile: what is left for the stop is what comes in from here on."""
         for _ in range(_LAST_PASSES):
             if crew.listing is not None:
-                crew.listing.remember(self._prepared.look.organizations)
+                crew.listing.remember(self._prepared.overview.organizations)
             self._whole_pass(crew, is_last=True)
-            if crew.lookout is None or self._brings_new(crew, crew.lookout, CopiedFiles()) is not None:
+            if crew.detector is None or self._brings_new(crew, crew.detector, CopiedFiles()) is not None:
                 break
 
     def _last(self, crew: Crew) -> Watched:
@@ -144,14 +144,14 @@ class _Watching(WatchPasses):
         for _ in range(_LAST_PASSES if not is_brought else 0):
             self._shows.now("the last pass", self._lag)
             self._last_pass(crew, copied)
-            found = crew.lookout.look().files if crew.lookout is not None else 0
+            found = crew.detector.changes().files if crew.detector is not None else 0
             still_writes = bool(found)
             is_open = self._totals.overall()[Outcome.FAILED].files > 0  # what failed once may not fail twice
             if not (found or is_open) or self._stopping.event.is_set():
                 break
         self._shows.now(READING, self._lag)
         proven, unproven = self._prove(crew, copied.entries)
-        still_writes = still_writes or (crew.lookout is not None and crew.lookout.look().files > 0)
+        still_writes = still_writes or (crew.detector is not None and crew.detector.changes().files > 0)
         ended_by = self._stopping.signal or STOPPED
         is_proven = not unproven and not still_writes
         watched = self._watched(ended_by, Steps.AFTER_THE_STOP if is_proven else Steps.NONE)
@@ -172,16 +172,16 @@ class _Watching(WatchPasses):
         # Where nothing is new, nothing else asks whether the target is still there.
         for organization in self._prepared.movable[:1]:
             crew.target.is_empty(organization)
-        if crew.lookout is None:
+        if crew.detector is None:
             is_clean = crew.listing is not None and self._totals.overall().is_clean
-            found = crew.listing.look() if crew.listing is not None and is_clean else None
+            found = crew.listing.changes() if crew.listing is not None and is_clean else None
             if found is not None:
                 return self._bring(crew, found, [copied], copied, {}) is not None
             self._last_pass(crew, copied, lists_target=False)
             return self._totals.overall().is_clean
-        return any(self._brings_new(crew, crew.lookout, copied) == 0 for _ in range(_LAST_PASSES))
+        return any(self._brings_new(crew, crew.detector, copied) == 0 for _ in range(_LAST_PASSES))
 
-    def _sleep(self, seconds: float, what: str, lookout: ChangeDetector | None = None) -> None:
+    def _sleep(self, seconds: float, what: str, detector: ChangeDetector | None = None) -> None:
         """Rest, unless a glance shows that something came in."""
         now = time.monotonic()
         until, glance_at = now + seconds, now + Rest.SHORTEST
@@ -194,8 +194,8 @@ class _Watching(WatchPasses):
             for observer in self._deadline:
                 observer.tick()
             self._stopping.event.wait(min(left, _SHOWN_EVERY))
-            if lookout is not None and time.monotonic() >= glance_at:
-                if lookout.glance(Rest.GLANCE):
+            if detector is not None and time.monotonic() >= glance_at:
+                if detector.glance(Rest.GLANCE):
                     return
                 glance_at = time.monotonic() + Rest.SHORTEST
 
@@ -221,7 +221,7 @@ class _Watching(WatchPasses):
             ended_by=ended_by,
             seconds=seconds,
             passes=self._passes,
-            looks=self._looks,
+            rounds=self._rounds,
             copied=self._lag.copied,
             lag_files=self._lag.files,
             lag_seconds=self._lag.seconds,

@@ -29,12 +29,12 @@ from migrator.sync.manifest import Manifest
 from migrator.sync.messages import UnitEnded
 from migrator.sync.rules import BY_CONTENT, BY_SIZE, Rules
 from migrator.sync.shard.folder_tracking import FolderTracker
+from migrator.sync.shard.outcome_followers import NoTracking
 from migrator.sync.shard.pass_settings import Pass
-from migrator.sync.shard.tracking import NoTracking
 from migrator.sync.worker import Units, Worker, unexpected
 from migrator.transfer.batch_sink import BatchSink
 from migrator.transfer.file_copier import FileCopier
-from migrator.transfer.measured_source import MeasuredSource, Meter
+from migrator.transfer.large_file_progress import MeasuredSource, Meter
 from migrator.transfer.retry import AT_FIRST, RetryPolicy
 from migrator.transfer.throttle import Throttle
 
@@ -128,10 +128,10 @@ class WorkerConfig:
 
 
 def work_by_recipe(
-    recipe: WorkerConfig, throttle: Throttle, stopping: Flag, units: Units, line: Line, *, looked_before: bool = False
+    recipe: WorkerConfig, throttle: Throttle, stopping: Flag, units: Units, line: Line, *, ends_answered: bool = False
 ) -> None:
-    """The whole life of a worker. `looked_before`: both ends answered this very machine, so one that is silent now may come back."""
-    at_first = recipe.patience if looked_before else AT_FIRST
+    """The whole life of a worker. `ends_answered`: both ends answered this very machine, so one that is silent now may come back."""
+    at_first = recipe.patience if ends_answered else AT_FIRST
     patience = RetryPolicy(seconds=recipe.patience, at_first=at_first, stopping=stopping, parted=recipe.parted)
     try:
         with ExitStack() as stack:
@@ -142,9 +142,9 @@ def work_by_recipe(
                 clear()
     except Exception as error:
         stopping.set()
-        told = error if isinstance(error, MigratorError) else unexpected(error)
+        ending = error if isinstance(error, MigratorError) else unexpected(error)
         while (unit := units.take(wait=True)) is not None:
-            line.tell(UnitEnded(told, unit.number))
+            line.send(UnitEnded(ending, unit.number))
 
 
 def _opened_ends(
@@ -158,10 +158,10 @@ def _opened_ends(
         meter = Meter()
         prover = _prover(recipe.proving, source, read, meter)
         rests_on_listing = recipe.proving.level is Level.ETAG and not isinstance(recipe.source, Manifest)
-        asked = read if rests_on_listing and isinstance(recipe.target, S3Location) else None
+        listed_target = read if rests_on_listing and isinstance(recipe.target, S3Location) else None
         fast = proving_lane(prover, source, read, largest_window=recipe.jobs)
         jobs = min(recipe.jobs, MOST_CAREFUL_JOBS)
-        prove = Prove(prover, jobs=jobs, patience=patience, asked=asked, fast=fast, meter=meter)
+        prove = Prove(prover, jobs=jobs, patience=patience, listed_target=listed_target, fast=fast, meter=meter)
         stack.callback(prove.close)
         return read, prove, _nothing
     target = stack.enter_context(

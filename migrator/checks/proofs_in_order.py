@@ -45,11 +45,11 @@ class ProofsInOrder(Generic[T, F]):
         self._taken = taken
         self._slowly = slowly
 
-    def run(self, asked: Iterable[T]) -> Iterator[tuple[T, Future[F] | None]]:
+    def run(self, wanted: Iterable[T]) -> Iterator[tuple[T, Future[F] | None]]:
         """What was asked for, in order, each with its proof, which is there by then; some are proven ahead."""
         ahead: deque[tuple[T, Future[F] | None]] = deque()
         most = AHEAD if self._lane is None else AHEAD_WITH_LANE
-        for one in asked:
+        for one in wanted:
             ahead.append((one, self.begin(one)))
             while len(ahead) >= most or self._is_first_there(ahead):
                 yield self._awaited(*ahead.popleft())

@@ -58,7 +58,7 @@ from migrator.core.size_classes import SMALL_UP_TO
 from migrator.sync.shard.deciding import NOT_AT_TARGET, different_size
 from migrator.transfer.batch_sink import FastLane
 from migrator.transfer.file_copier import FileBoundary, Settled, Stored, refuse_listed
-from migrator.transfer.measured_source import Meter
+from migrator.transfer.large_file_progress import Meter
 from migrator.transfer.retry import ROUNDS, RetryPolicy
 
 _HASHING = {"sha256": hashlib.sha256, "md5": hashlib.md5}
@@ -149,11 +149,11 @@ def _difference(raw_file: RawFile, source: Source, source_entry: Entry, target: 
     here, there = _read_alone(raw_file, source, source_entry), _read_alone(raw_file, target, target_entry)
     if here.digests == there.digests:
         raise NotTheSame("unsteady-content", f"Two readings of {source.describe(raw_file)} differ.")
-    told = f"the contents differ: sha256 {here.digests.sha256[:16]}… at the source, {there.digests.sha256[:16]}… at the target"
+    reason = f"the contents differ: sha256 {here.digests.sha256[:16]}… at the source, {there.digests.sha256[:16]}… at the target"
     for end, name in ((here, "source"), (there, "target")):
         if end.is_as_written is False:
-            told += f"; what the {name} gives is not what its own ETag says"
-    return Proof(Outcome.CONFLICT, reason=told, entry=source_entry)
+            reason += f"; what the {name} gives is not what its own ETag says"
+    return Proof(Outcome.CONFLICT, reason=reason, entry=source_entry)
 
 
 class _Alone(NamedTuple):
@@ -435,19 +435,19 @@ class Prove:
         *,
         jobs: int,
         patience: RetryPolicy,
-        asked: Source | None = None,
+        listed_target: Source | None = None,
         fast: FastLane | None = None,
         meter: Meter | None = None,
     ) -> None:
-        """Begin; `asked` is the end whose listing alone would be believed: `SAMPLED` raw files of each organization are looked at there.
+        """Begin; of `listed_target`, whose listing alone would be believed, `SAMPLED` raw files of each organization are asked for by HEAD.
 
-        `fast` proves what goes right of those that take a request: with `asked` those that are looked at, else all. `meter` counts what
-        the prover reads.
+        `fast` proves what goes right of those that take a request: with `listed_target` those that are asked for, else all. `meter` counts
+        what the prover reads.
         """
         self._prover = prover
         self._fast = fast
         self._meter = meter or Meter()
-        self._asked = asked
+        self._listed_target = listed_target
         self._sampled: Counter[str] = Counter()
         self._patience = patience
         self._boundary = FileBoundary(patience)
@@ -470,13 +470,13 @@ class Prove:
         if target is None:
             self._at_once.append(SinkAnswer(ticket, Result(step.source, Outcome.MISSING, NOT_AT_TARGET)))
             return
-        looks = self._asked is not None and self._sampled[organization] < SAMPLED
-        self._sampled[organization] += looks
-        proof = None if looks else self._prover.at_once(raw_file, step.source, target)
+        with_stat = self._listed_target is not None and self._sampled[organization] < SAMPLED
+        self._sampled[organization] += with_stat
+        proof = None if with_stat else self._prover.at_once(raw_file, step.source, target)
         if proof is not None:
             self._at_once.append(SinkAnswer(ticket, result_of(step.source, proof)))
             return
-        is_for_lane = looks or self._asked is None
+        is_for_lane = with_stat or self._listed_target is None
         if (
             self._fast is not None
             and is_for_lane
@@ -485,7 +485,7 @@ class Prove:
         ):
             self._fast.submit(ticket, organization, step)
         else:
-            self._submit(ticket, raw_file, step.source, target, looks=looks)
+            self._submit(ticket, raw_file, step.source, target, with_stat=with_stat)
 
     def answers(self, *, flush: bool) -> Iterator[SinkAnswer]:
         """Yield proofs that are there; wait a moment if there are none."""
@@ -515,9 +515,9 @@ class Prove:
         if self._fast is not None:
             self._fast.close()
 
-    def _submit(self, ticket: object, raw_file: RawFile, source: Entry, target: Entry, *, looks: bool) -> None:
+    def _submit(self, ticket: object, raw_file: RawFile, source: Entry, target: Entry, *, with_stat: bool) -> None:
         self._under_way += 1
-        self._pool.submit(self._carry, ticket, raw_file, source, target, looks=looks)
+        self._pool.submit(self._carry, ticket, raw_file, source, target, with_stat=with_stat)
 
     def _fast_answers(self, fast: FastLane, wait: float) -> Iterator[SinkAnswer]:
         """What the fast lane proved; what it declined is proven by a thread."""
@@ -531,17 +531,17 @@ class Prove:
                 ticket, organization, step = carried
                 raw_file = RawFile(organization, step.source.raw_id)
                 if step.target is not None:  # the lane takes no other
-                    self._submit(ticket, raw_file, step.source, step.target, looks=self._asked is not None)
+                    self._submit(ticket, raw_file, step.source, step.target, with_stat=self._listed_target is not None)
 
-    def _look_and_prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
+    def _stat_and_prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
         """As the prover, of what the end that is asked finds. Raises StoreError."""
-        if self._asked is not None and self._asked.stat(raw_file) is None:
-            refuse_listed(self._asked, raw_file)
+        if self._listed_target is not None and self._listed_target.stat(raw_file) is None:
+            refuse_listed(self._listed_target, raw_file)
             return Proof(Outcome.MISSING, reason=NOT_AT_TARGET, entry=source)
         return self._prover.at_once(raw_file, source, target) or self._prover.prove(raw_file, source, target)
 
-    def _carry(self, ticket: object, raw_file: RawFile, source: Entry, target: Entry, *, looks: bool) -> None:
-        prove = partial(self._look_and_prove if looks else self._prover.prove, raw_file, source, target)
+    def _carry(self, ticket: object, raw_file: RawFile, source: Entry, target: Entry, *, with_stat: bool) -> None:
+        prove = partial(self._stat_and_prove if with_stat else self._prover.prove, raw_file, source, target)
 
         def carry() -> SinkAnswer:
             with self._meter.measuring(ticket, source.size):

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from migrator.app.audit_record import kept_for_report
 from migrator.app.auditing import AuditWish
 from migrator.app.auditing import audit as run_audit
-from migrator.app.stored_audit import kept_for_report
 from migrator.checks.audit.settings import resolve_audit
 from migrator.cli.doctor import confirm_probe
 from migrator.cli.help import command
@@ -19,17 +19,17 @@ from migrator.cli.options import (
     age_options,
     ages_of,
     location_options,
-    look_options,
     option,
     options_of,
     overrides_of,
     owner_option,
     rate_options,
+    reading_options,
     report_option,
 )
 from migrator.cli.output import answer, stdout_columns
 from migrator.cli.progress import watching
-from migrator.cli.reporting import reporting
+from migrator.cli.run_outputs import reporting
 from migrator.cli.signals import draining
 from migrator.core.errors import SettingsError
 from migrator.reports.text.audit import audit_as_json, audit_as_text
@@ -62,7 +62,7 @@ _SAMPLE = 20
     "--probe", is_flag=True, help="Also try Bytes' own calls on each bucket with raw files; this writes a small object."
 )
 @option("--yes", is_flag=True, help="Do not ask before --probe; needed without a terminal.")
-@look_options
+@reading_options
 @report_option
 def audit(**given: Any) -> int:
     """Ask Bytes' database which raw files there must be, and look which of them Bytes can read with these settings.

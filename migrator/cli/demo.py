@@ -45,14 +45,14 @@ def demo(*, files: int, folder: Path | None, data_dir: Path | None, keep: bool) 
       bytes-migrator demo --data-dir /var/lib/kat-bytes   a sample of your own raw files
     """
     wish = DemoRequest(files=files, folder=folder, data_dir=data_dir, keep=keep)
-    with _signals_asking_to_stop() as asked:
-        status = show(wish, click.echo, asked.event)
+    with _stop_signals() as stop:
+        status = show(wish, click.echo, stop.event)
     kept_until_now = keep and status == 0
-    return 128 + asked.number if asked.number and not kept_until_now else status
+    return 128 + stop.number if stop.number and not kept_until_now else status
 
 
 @dataclass(slots=True)
-class _Asked:
+class _StopSignal:
     """Which signal asked the demo to end."""
 
     event: threading.Event = field(default_factory=threading.Event)
@@ -60,17 +60,17 @@ class _Asked:
 
 
 @contextmanager
-def _signals_asking_to_stop() -> Iterator[_Asked]:
+def _stop_signals() -> Iterator[_StopSignal]:
     """Within the block, signals that end a program ask the demo to end by way of its cleaning up."""
-    asked = _Asked()
+    stop = _StopSignal()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        asked.number = number
-        asked.event.set()
+        stop.number = number
+        stop.event.set()
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        yield asked
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -39,9 +39,9 @@ _log = logging.getLogger("migrator")
 class Log:
     """An observer: a log line for each raw file that needs attention."""
 
-    def told(self, told: ProgressEvent) -> None:
+    def on_event(self, event: ProgressEvent) -> None:
         """Log each problem as a warning."""
-        for problem in told.problems:
+        for problem in event.problems:
             _log.warning("%s", _line(problem), extra={"event": _event(problem)})
 
     def tick(self) -> None:

@@ -93,7 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit. Every error is one clear message; no traceback reaches an operator."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        _tell_of_unfinished_switch(given)
+        _warn_of_unfinished_switch(given)
         answer: Any = cli.main(args=given, prog_name="bytes-migrator", standalone_mode=False)
         status = answer if isinstance(answer, int) else 0
     except click.exceptions.Abort:
@@ -103,18 +103,18 @@ def main(arguments: list[str] | None = None) -> None:
         vars(error)["message"] = _without_secrets(error.message)  # click declares it final
         error.show()
         status = error.exit_code
-        _tell_as_json(SettingsError("usage", error.format_message()), given)
+        _print_as_json(SettingsError("usage", error.format_message()), given)
     except MigratorError as error:
-        status = _tell(error, given)
+        status = _print_error(error, given)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     except Exception as error:
-        status = _tell(_unexpected(error), given)
+        status = _print_error(_unexpected(error), given)
     sys.exit(status)
 
 
-def _tell_of_unfinished_switch(arguments: list[str]) -> None:
+def _warn_of_unfinished_switch(arguments: list[str]) -> None:
     """Say first, whatever the command is, that a switch was left half-way: Bytes may be stopped. A look at one small file."""
     named = _given(arguments, "state-dir")
     try:
@@ -149,14 +149,14 @@ def _without_secrets(text: str) -> str:
     return without_secrets(text)
 
 
-def _tell(error: MigratorError, arguments: list[str]) -> int:
+def _print_error(error: MigratorError, arguments: list[str]) -> int:
     error.what, error.why, error.cure = map(_without_secrets, (error.what, error.why, error.cure))
-    _tell_as_json(error, arguments)
+    _print_as_json(error, arguments)
     if _wants_json_log(arguments):
         from migrator.cli.logs import json_line  # noqa: PLC0415 only this case needs it
 
-        told = {"name": error.name, "what": error.what, "why": error.why, "cure": error.cure}
-        click.echo(json_line("error", **told, exit_status=error.exit_status), err=True)
+        fields = {"name": error.name, "what": error.what, "why": error.why, "cure": error.cure}
+        click.echo(json_line("error", **fields, exit_status=error.exit_status), err=True)
         return error.exit_status
     lines = [f"error: {shown(error.what)} [{error.name}]"]
     lines += [f"  why:  {shown(error.why)}"] if error.why else []
@@ -166,7 +166,7 @@ def _tell(error: MigratorError, arguments: list[str]) -> int:
     return error.exit_status
 
 
-def _tell_as_json(error: MigratorError, arguments: list[str]) -> None:
+def _print_as_json(error: MigratorError, arguments: list[str]) -> None:
     if "--json" in arguments or os.environ.get(f"{PREFIX}JSON", "").lower() in ("1", "true", "yes", "on", "t", "y"):
         command = next((word for word in arguments if not word.startswith("-")), "")
         click.echo(error_as_json(command, error))

@@ -11,8 +11,8 @@ import click
 
 from migrator.app import migrating
 from migrator.app.announcing import Announcement, announced
+from migrator.app.first_checks import prepare_to_migrate
 from migrator.app.options import Options, Prepared
-from migrator.app.planning import prepare_to_migrate
 from migrator.cli.help import command
 from migrator.cli.logs import log_to
 from migrator.cli.options import (
@@ -30,8 +30,8 @@ from migrator.cli.options import (
 )
 from migrator.cli.output import coloured, stderr_columns
 from migrator.cli.plan import run_plan, show
-from migrator.cli.progress import looking, watching
-from migrator.cli.reporting import reporting
+from migrator.cli.progress import inspecting, watching
+from migrator.cli.run_outputs import reporting
 from migrator.cli.signals import draining, ending_at_once
 from migrator.core.errors import SettingsError
 from migrator.reports.formatting import files, plural, shown, size
@@ -75,7 +75,7 @@ def migrate(**given: Any) -> int:
         refuse_without_terminal(given)
         options = reports.begin(options, locations.source, locations.target)
         with draining(given) as stopping:
-            with looking(given, f"{locations.source} and {locations.target}"):
+            with inspecting(given, f"{locations.source} and {locations.target}"):
                 prepared = prepare_to_migrate(locations, options, stopping)
             shown_before: frozenset[tuple[str, str]] = frozenset()
             if not given["yes"]:
@@ -116,7 +116,7 @@ def _question_lines(prepared: Prepared, found: Announcement) -> Iterator[str]:
     yield from finding_lines(prepared.findings, found.known, is_plan=True)
     at_least = "" if found.is_final else "≥"
     counted = f"{at_least}{files(found.source.files)} ({at_least}{size(found.source.bytes)})"
-    yield f"The source has {counted} of {plural(len(prepared.look.organizations), 'organization')}."
+    yield f"The source has {counted} of {plural(len(prepared.overview.organizations), 'organization')}."
     if found.at_target is not None:
         yield f"After the last run, {files(found.at_target)} were at the target."
     if prepared.buckets_to_create:

@@ -117,7 +117,7 @@ _TELLING = (
 )
 run_options = _adds(_ORGANIZATION, _ALLOW_EMPTY, FORCE, _PATIENCE, _STATE_DIR, *_TELLING)
 """Add the options that every run has: what it is about, and how it shows itself."""
-look_options = _adds(
+reading_options = _adds(
     _ORGANIZATION,
     option("--allow-empty", is_flag=True, help="A database without any raw file is no error."),
     _PATIENCE,

@@ -20,8 +20,8 @@ from migrator.cli.options import (
     run_options,
 )
 from migrator.cli.output import answer, stdout_columns
-from migrator.cli.progress import looking, watching
-from migrator.cli.reporting import reporting
+from migrator.cli.progress import inspecting, watching
+from migrator.cli.run_outputs import reporting
 from migrator.cli.signals import draining
 from migrator.reports.json import report_as_json
 from migrator.reports.report import Report
@@ -54,7 +54,7 @@ def run_plan(given: dict[str, Any]) -> int:
         locations, options = locations_of(given), options_of(given)
         options = reports.begin(options, locations.source, locations.target)
         with draining(given) as stopping:
-            with looking(given, f"{locations.source} and {locations.target}"):
+            with inspecting(given, f"{locations.source} and {locations.target}"):
                 report = migrating.plan(locations, options, watching(given, reports.observers), stopping)
             return show(reports.write(report), as_json=given["as_json"])
 

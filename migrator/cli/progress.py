@@ -53,7 +53,7 @@ def watching(given: dict[str, Any], more: Sequence[Observer] = ()) -> Watch:
 
 
 @contextmanager
-def looking(given: dict[str, Any], where: str) -> Iterator[None]:
+def inspecting(given: dict[str, Any], where: str) -> Iterator[None]:
     """A sign of life before the first raw file is met: at once on a terminal, elsewhere where a look takes its time."""
     seconds = 0.0 if sys.stderr.isatty() else FIRST_LINE_SECONDS
     sign = threading.Timer(seconds, say, (given, f"Looking at {shown(where)} …"))
@@ -82,11 +82,11 @@ class Progress:
         self.in_flight = 0
         self.organization = ""
 
-    def add(self, told: ProgressEvent) -> None:
+    def add(self, event: ProgressEvent) -> None:
         """Add what a worker told to what is done."""
-        self.done.merge(told.tally.discovered)
-        self.in_flight = max(0, self.in_flight + told.in_flight)
-        self.organization = told.organization or self.organization
+        self.done.merge(event.tally.discovered)
+        self.in_flight = max(0, self.in_flight + event.in_flight)
+        self.organization = event.organization or self.organization
 
     def sample(self) -> None:
         """Take down where we are; called some times a second."""
@@ -215,9 +215,9 @@ class ProgressBar:
             file=sys.stderr,
         )
 
-    def told(self, told: ProgressEvent) -> None:
+    def on_event(self, event: ProgressEvent) -> None:
         """Add what a worker told; drawn at the next tick."""
-        self._progress.add(told)
+        self._progress.add(event)
 
     def tick(self) -> None:
         """Draw the bar anew if the last time was long enough ago."""
@@ -250,9 +250,9 @@ class Lines:
         self._clock = clock
         self._due_at = clock() + FIRST_LINE_SECONDS
 
-    def told(self, told: ProgressEvent) -> None:
+    def on_event(self, event: ProgressEvent) -> None:
         """Add what a worker told; written at the next tick."""
-        self._progress.add(told)
+        self._progress.add(event)
 
     def tick(self) -> None:
         """Write a line if the last one was `every` seconds ago."""

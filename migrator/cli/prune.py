@@ -32,7 +32,7 @@ from migrator.cli.options import (
 )
 from migrator.cli.output import answer, stdout_columns
 from migrator.cli.progress import LINE_EVERY_SECONDS
-from migrator.cli.reporting import reporting
+from migrator.cli.run_outputs import reporting
 from migrator.cli.signals import draining, same_command
 from migrator.reports.formatting import files, number, size
 from migrator.reports.text.prune import prune_as_json, prune_as_text
@@ -123,13 +123,13 @@ class _PlainProgress:
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
-        self._told_at = time.monotonic()
+        self._shown_at = time.monotonic()
         self._counts: dict[str, int] = {}
 
     def __call__(self, what: str, count: int) -> None:
         self._counts[what] = self._counts.get(what, 0) + count
         now = time.monotonic()
-        if not self._quiet and now - self._told_at >= LINE_EVERY_SECONDS:
-            self._told_at = now
+        if not self._quiet and now - self._shown_at >= LINE_EVERY_SECONDS:
+            self._shown_at = now
             with suppress(OSError):  # nobody reads it any more; the deletion that is under way is still counted
                 click.echo(", ".join(f"{files(done)} {name}" for name, done in self._counts.items()), err=True)

@@ -184,7 +184,7 @@ def _rehearse(given: dict[str, Any], journal: SwitchJournal, options: Options, s
             say(given, line)
     earlier = refuse_no_way_back(story) if given["back"] else None
     planned = planned_switch(given, options, stopping, earlier)
-    found = examine(planned.looked_at, options, DoctorRequest(), planned.plan.run)
+    found = examine(planned.reachable, options, DoctorRequest(), planned.plan.run)
     of_nginx = planned.proxy.findings if planned.proxy is not None else ()
     proposal = replace(planned.proposal, findings=(*of_nginx, *found.findings))
     document = rehearsed_as_json(proposal, found.exit_status)
@@ -215,7 +215,7 @@ def _switch(given: dict[str, Any], journal: SwitchJournal, options: Options, sto
         switched = _carried_out(given, planned, journal, options, stopping)
     finally:
         _write_last_metrics(given, journal, Story(planned.plan), planned.locations)
-    return _tell(given, switched, planned.locations)
+    return _print_ended(given, switched, planned.locations)
 
 
 def _go_on(given: dict[str, Any], story: Story, journal: SwitchJournal, options: Options, stopping: Stopping) -> int:
@@ -226,7 +226,7 @@ def _go_on(given: dict[str, Any], story: Story, journal: SwitchJournal, options:
     what = "Go back, with what Bytes saved meanwhile?" if given["back"] else "Copy the rest?"
     if not given["yes"]:
         click.confirm(what, abort=True, err=True)
-    asked = OpenSwitch(
+    open_switch = OpenSwitch(
         story=story,
         journal=journal,
         options=options,
@@ -236,19 +236,19 @@ def _go_on(given: dict[str, Any], story: Story, journal: SwitchJournal, options:
         say=lambda text: say(given, text),
         stopping=stopping,
     )
-    locations = asked.locations(os.environ)
+    locations = open_switch.locations(os.environ)
     try:
         if given["back"]:
-            ended = go_back(asked, locations)
+            ended = go_back(open_switch, locations)
             click.echo(taken_back_as_json(ended) if given["as_json"] else "\n".join(rolled_back_lines(ended)))
             return 0
-        switched = go_on(asked, locations, os.environ)
+        switched = go_on(open_switch, locations, os.environ)
     finally:
         _write_last_metrics(given, journal, story, locations)
-    return _tell(given, switched, locations)
+    return _print_ended(given, switched, locations)
 
 
-def _tell(given: dict[str, Any], switched: Switched, locations: Locations) -> int:
+def _print_ended(given: dict[str, Any], switched: Switched, locations: Locations) -> int:
     """Write the report, and say what was done; return the exit status."""
     document = switched_as_json(switched)
     try:

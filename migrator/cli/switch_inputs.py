@@ -11,14 +11,14 @@ from migrator.app.switch_plan import Planned, plan_switch
 from migrator.app.switch_proxy import ProxyRequest
 from migrator.app.switch_request import SwitchRequest
 from migrator.cli.options import overrides_of
-from migrator.cli.progress import looking, watching
+from migrator.cli.progress import inspecting, watching
 from migrator.config.limits import seconds_of
 from migrator.core.errors import SettingsError
 from migrator.doctor.read_through import ONLY_WAY
 from migrator.switch.journal import Story
 from migrator.switch.parts import parts_of
 
-_MAX_DOWNTIME_SECONDS, _LOOKS = 900.0, 4
+_MAX_DOWNTIME_SECONDS, _LISTINGS = 900.0, 4
 _OF_NGINX = ("nginx_file", "nginx_test", "nginx_reload", "nginx_listen", "nginx_user")
 _ENDS = (
     "from_",
@@ -68,7 +68,7 @@ def planned_switch(given: dict[str, Any], options: Options, stopping: Stopping, 
         plan = earlier.plan
         parts = parts_of(plan.deployment, plan.settings, given["api"] or plan.api)
         found = "as in the last switch"
-    with looking(given, "both ends"):
+    with inspecting(given, "both ends"):
         return plan_switch(
             request,
             parts,
@@ -117,7 +117,7 @@ def max_downtime(given: dict[str, Any], planned: Planned) -> float:
     """Return it in seconds: as given, else what is enough for a store of this size. Raises SettingsError."""
     if given["max_downtime"] is not None:
         return seconds_of(given["max_downtime"], "--max-downtime")
-    return max(_MAX_DOWNTIME_SECONDS, _LOOKS * planned.proposal.looked_seconds)
+    return max(_MAX_DOWNTIME_SECONDS, _LISTINGS * planned.proposal.listing_seconds)
 
 
 def _absolute(word: str | None) -> str | None:

@@ -26,7 +26,7 @@ from migrator.cli.options import (
 )
 from migrator.cli.output import answer, stdout_columns
 from migrator.cli.progress import watching
-from migrator.cli.reporting import reporting
+from migrator.cli.run_outputs import reporting
 from migrator.cli.signals import draining
 from migrator.core.errors import SettingsError
 from migrator.reports.text.verify import Verification, verification_as_json, verification_as_text
@@ -90,16 +90,16 @@ def verify(**given: Any) -> int:
       bytes-migrator verify --to s3 --against evidence/
     """
     with log_to(given), reporting(given, "verify") as reports:
-        asked = _asked(given)
+        request = _request_of(given)
         options = options_of(given)
         locations = end_of(given) if given["against"] is not None else locations_of(given)
         options = reports.begin(options, locations.source, locations.target)
         watch = watching(given, reports.observers)
         with draining(given) as stopping:
             if given["against"] is not None:
-                report = verify_against(given["against"], locations, options, asked, watch, stopping)
+                report = verify_against(given["against"], locations, options, request, watch, stopping)
             else:
-                report = verify_both(locations, options, asked, watch, stopping)
+                report = verify_both(locations, options, request, watch, stopping)
         return _show(reports.write(report), given)
 
 
@@ -111,7 +111,7 @@ def _show(report: Verification, given: dict[str, Any]) -> int:
     return report.exit_status
 
 
-def _asked(given: dict[str, Any]) -> VerifyRequest:
+def _request_of(given: dict[str, Any]) -> VerifyRequest:
     level = Level(given["level"] or Level.ETAG.value)
     if given["manifest"] is not None and level is not Level.CONTENT:
         raise SettingsError(

@@ -14,8 +14,8 @@ from typing import Any
 
 import click
 
-from migrator.app.planning import prepare_to_migrate
-from migrator.app.watch_request import Until
+from migrator.app.first_checks import prepare_to_migrate
+from migrator.app.watch_end import Until
 from migrator.app.watching import watch as run_watch
 from migrator.cli.help import command
 from migrator.cli.logs import Log, log_forced, log_to, to_stderr
@@ -69,7 +69,7 @@ def watch(**given: Any) -> int:
     with log_to(given):
         locations, options = locations_of(given), options_of(given)
         refuse_without_terminal(given)
-        with draining(given) as stopping, _word(asked=until.stopped) as word:
+        with draining(given) as stopping, _word(handles_signal=until.stopped) as word:
             prepared = prepare_to_migrate(locations, options, stopping)
             if not given["yes"]:
                 ask(prepared, options)
@@ -106,17 +106,17 @@ class _Word:
 
 
 @contextmanager
-def _word(*, asked: bool) -> Iterator[_Word]:
+def _word(*, handles_signal: bool) -> Iterator[_Word]:
     word = _Word()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         word.was_signalled = True
 
-    before = signal.signal(signal.SIGUSR1, on_signal) if asked else None
+    before = signal.signal(signal.SIGUSR1, on_signal) if handles_signal else None
     try:
         yield word
     finally:
-        if asked:
+        if handles_signal:
             signal.signal(signal.SIGUSR1, before)
 
 
@@ -129,14 +129,14 @@ class _WatchLog(Log):
         self._on_terminal = sys.stderr.isatty()
         self._copied = Count()
         self._seen = Count()
-        self._told_at = time.monotonic()
+        self._shown_at = time.monotonic()
         self._last = ""
-        self._was_asked = False
+        self._has_prompted = False
 
-    def told(self, told: ProgressEvent) -> None:
-        super().told(told)
-        self._seen.merge(told.tally.discovered)
-        for entry in told.copied:
+    def on_event(self, event: ProgressEvent) -> None:
+        super().on_event(event)
+        self._seen.merge(event.tally.discovered)
+        for entry in event.copied:
             self._copied.add(entry.size)
 
     def tick(self) -> None:
@@ -144,8 +144,8 @@ class _WatchLog(Log):
 
     def now(self, what: str, lag: Lag) -> None:
         self._seen = Count()
-        if self._asks and not what and not self._was_asked:
-            self._was_asked = True
+        if self._asks and not what and not self._has_prompted:
+            self._has_prompted = True
             self._line("The target is up to date. Stop Bytes now, then press Enter here (or send SIGUSR1).")
         behind = f"{files(lag.files)} and {duration(lag.seconds)} behind" if lag.files else "up to date"
         done = f"{files(lag.copied.files)} ({size(lag.copied.bytes)}) copied, at most {duration(lag.largest_seconds)} behind"
@@ -163,10 +163,10 @@ class _WatchLog(Log):
         if (
             self._quiet
             or text == self._last
-            or now - self._told_at < (0.2 if self._on_terminal else LINE_EVERY_SECONDS)
+            or now - self._shown_at < (0.2 if self._on_terminal else LINE_EVERY_SECONDS)
         ):
             return
-        self._told_at, self._last = now, text
+        self._shown_at, self._last = now, text
         if self._on_terminal:
             to_stderr(f"\r\x1b[K{shown(text)}", newline=False)
         else:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from migrator.config.env_file import Setting
-from migrator.config.env_form import form_finding
+from migrator.config.env_file_dialects import form_finding
 from migrator.config.environment import (
     BUCKET,
     BUCKET_PER_ORG,
@@ -68,7 +68,7 @@ _ALIKE = 0.65
 _SECRETS = ("SECRET", "PASSWORD", "PRIVATE_KEY")
 
 
-def look_at_settings(
+def check_settings(
     environ: Mapping[str, str], read: Sequence[tuple[Path, Sequence[Setting]]], used: Iterable[Setting]
 ) -> Iterator[Finding]:
     """`read` are the env files with all that they set, `used` the settings in effect."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from migrator.config.checks import look_at_settings, refuse_mistyped_place
+from migrator.config.checks import check_settings, refuse_mistyped_place
 from migrator.config.endpoints import refuse_bucket_in_endpoint
 from migrator.config.env_file import ENV_FILE_SUFFIXES, Setting, read_env_file
 from migrator.config.environment import (
@@ -74,21 +74,21 @@ def resolve_locations(
     settings = tuple(dict.fromkeys(source.settings + target.settings))
     package = [path for path in debian_files if environment.package and os.path.exists(path)]
     read = [(path, read_env_file(path)) for path in dict.fromkeys((*package, *env_files, *_env_files_among(words)))]
-    looked = tuple(one for one in look_at_settings(environ, read, settings) if one.status is not FindingStatus.PASS)
+    checked = tuple(one for one in check_settings(environ, read, settings) if one.status is not FindingStatus.PASS)
     bytes_reads = _where_bytes_reads(env_files, environ, debian_files)
-    is_known = bytes_reads is not None or not (_looks_like_a_url(words[0]) and _is_folder(words[1]))
+    is_known = bytes_reads is not None or not (_resembles_url(words[0]) and _is_folder(words[1]))
     return Locations(
         source=source.location,
         target=target.location if is_known else _not_for_bytes(target.location),
         settings=settings,
-        findings=tuple(dict.fromkeys(findings + source.findings + target.findings + looked)),
+        findings=tuple(dict.fromkeys(findings + source.findings + target.findings + checked)),
         bytes_reads=bytes_reads,
     )
 
 
 def _is_folder(word: str) -> bool:
     """Return whether the word is a folder, written out: no word, template or env file."""
-    return word not in _OTHER_WORD and not _looks_like_a_url(word) and not os.path.isfile(word)
+    return word not in _OTHER_WORD and not _resembles_url(word) and not os.path.isfile(word)
 
 
 def _not_for_bytes(location: Location) -> Location:
@@ -168,7 +168,7 @@ def environment_of(env_files: Sequence[Path], overrides: Overrides, environ: Map
 
 def _env_files_among(words: Sequence[str]) -> list[Path]:
     return [
-        Path(word) for word in words if word not in _OTHER_WORD and not _looks_like_a_url(word) and os.path.isfile(word)
+        Path(word) for word in words if word not in _OTHER_WORD and not _resembles_url(word) and os.path.isfile(word)
     ]
 
 
@@ -204,7 +204,7 @@ def end_of(word: str, environment: Environment, debian_files: Sequence[Path] = D
         return _disk_end(data_dir(environment), environment)
     if word == "s3":
         return _s3_word_end(environment)
-    if _looks_like_a_url(word):
+    if _resembles_url(word):
         return _s3_end(_template(word), environment)
     if os.path.isfile(word):
         return _env_file_end(Path(word), environment, debian_files)
@@ -306,7 +306,7 @@ _SINGLE_TEMPLATE = re.compile(r"s3://([^/{}]+)/\{organization\}")
 _EACH_TEMPLATE = re.compile(r"s3://([^/{}]+)\{organization\}")
 
 
-def _looks_like_a_url(word: str) -> bool:
+def _resembles_url(word: str) -> bool:
     """Whether a word is meant as a template or URL, well written or not: never a folder's path."""
     return word.lower().startswith(("s3:", "s3//")) or "://" in word or "{organization}" in word
 

@@ -37,9 +37,9 @@ class LockMark:
 def read_mark(content: bytes, name: str) -> LockMark:
     """Return the mark with this content; one that says nothing is known by the name that it lies under."""
     try:
-        told = json.loads(content)
-        run, host = str(told["run"])[:_LARGEST_TEXT], str(told["host"])[:_LARGEST_TEXT]
-        return LockMark(run=run, host=host, pid=int(told["pid"]), began_at=float(told["began_at"]))
+        fields = json.loads(content)
+        run, host = str(fields["run"])[:_LARGEST_TEXT], str(fields["host"])[:_LARGEST_TEXT]
+        return LockMark(run=run, host=host, pid=int(fields["pid"]), began_at=float(fields["began_at"]))
     except (ValueError, KeyError, TypeError, OverflowError):
         return LockMark(run=name)
 

@@ -148,7 +148,7 @@ def broken_bucket_rule(bucket: str) -> str | None:
         return "a bucket name begins and ends with a letter or digit"
     if ".." in bucket:
         return "a bucket name has no two dots in a row"
-    if _looks_like_an_address(bucket):
+    if _resembles_address(bucket):
         return "a bucket name is not formatted like an IP address"
     for affix in _RESERVED_PREFIXES:
         if bucket.startswith(affix):
@@ -177,7 +177,7 @@ def has_name_with_some_prefix(organization: str) -> bool:
     return broken_bucket_rule(f"raw-{organization}") is None
 
 
-def _looks_like_an_address(bucket: str) -> bool:
+def _resembles_address(bucket: str) -> bool:
     try:
         ipaddress.IPv4Address(bucket)
     except ValueError:

@@ -179,14 +179,14 @@ class Finding:
 
     def as_dict(self) -> dict[str, str | bool]:
         """``forced`` is there only where it is true."""
-        told: dict[str, str | bool] = {
+        fields: dict[str, str | bool] = {
             "name": self.name,
             "status": self.status.value,
             "seen": self.seen,
             "why": self.why,
             "cure": self.cure,
         }
-        return told | {"forced": True} if self.forced else told
+        return fields | {"forced": True} if self.forced else fields
 
 
 class Denial(NamedTuple):

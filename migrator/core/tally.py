@@ -141,19 +141,19 @@ class Tally:
         What the run did not come to, or was deleted at the source before it could be read, is unproven; what can have no valid
         name at the target is missing there. `proven_earlier` is the part of proven that a run before this one read.
         """
-        told = {"discovered": self.discovered.as_dict()}
+        counts = {"discovered": self.discovered.as_dict()}
         for name, outcomes in _PROOFS.items():
             count = Count()
             for outcome in outcomes:
                 count.merge(self.outcomes[outcome])
-            told[name] = count.as_dict()
+            counts[name] = count.as_dict()
         beside = {
             "extra": self.extra,
             "stray": self.stray,
             "proven_earlier": self.present_unseen,
             "closed": self.closed,
         }
-        return told | {name: count.as_dict() for name, count in beside.items()}
+        return counts | {name: count.as_dict() for name, count in beside.items()}
 
 
 @dataclass(slots=True)

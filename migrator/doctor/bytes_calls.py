@@ -95,26 +95,26 @@ def calls_finding(replays: Sequence[Replay], *, endpoint: str | None) -> Finding
     beside = _what_is_left(replays)
     if not broken:
         return passed(BYTES_CALLS, f"Bytes' own calls work on {_buckets(replays)}.{beside}")
-    told = "; ".join(
+    failures = "; ".join(
         f"to {calls} of {_buckets(some)} the server answers {answer}" for calls, answer, some in _failures(broken)
     )
     if all(call.code == UNREADABLE_ANSWER for replay in broken for call in replay.failures):
-        return _unreadable(broken, told + "." + beside)
+        return _unreadable(broken, failures + "." + beside)
     cures = list(dict.fromkeys(_why_and_cure(one, call, endpoint) for one in broken for call in one.failures))
     return failed(
         BYTES_CALLS,
-        f"Bytes would answer HTTP 500 to {_what_fails(broken)}: {told}.{beside}",
+        f"Bytes would answer HTTP 500 to {_what_fails(broken)}: {failures}.{beside}",
         _one_after_the_other([why for why, _ in cures]),
         f"{_one_after_the_other([cure for _, cure in cures])} To go on in spite of it: --force {BYTES_CALLS}.",
     )
 
 
-def _unreadable(broken: Sequence[Replay], told: str) -> Finding:
+def _unreadable(broken: Sequence[Replay], failures: str) -> Finding:
     """A warning, for the server did what it was asked: another boto3 than this program's may read the answer."""
     words = next(call.words for replay in broken for call in replay.failures)
     return warned(
         BYTES_ANSWERS,
-        f"Bytes would answer HTTP 500 to {_what_fails(broken)}: {told}",
+        f"Bytes would answer HTTP 500 to {_what_fails(broken)}: {failures}",
         f"The server carries these calls out, and answers in a form that boto3 does not read: {words}",
         "Have the server, or its proxy, send headers as S3 does, Last-Modified above all; or choose another server.",
     )
@@ -193,8 +193,8 @@ def _buckets(replays: Sequence[Replay]) -> str:
 def _what_is_left(replays: Sequence[Replay]) -> str:
     kept = [replay.bucket for replay in replays if replay.made and not replay.removed]
     left = [where for replay in replays for where in replay.left]
-    told = f" Made for this, and left there, empty, as Bytes would make it too: {', '.join(kept)}." if kept else ""
-    return told + (f" Could not be removed again: {', '.join(left)}." if left else "")
+    text = f" Made for this, and left there, empty, as Bytes would make it too: {', '.join(kept)}." if kept else ""
+    return text + (f" Could not be removed again: {', '.join(left)}." if left else "")
 
 
 def _why_and_cure(replay: Replay, failed: BytesCall, endpoint: str | None) -> tuple[str, str]:

@@ -39,10 +39,10 @@ def refusals_in(rights: Mapping[str, Sequence[Right]]) -> dict[str, StoreError]:
 def refusal_of(replay: Replay) -> StoreError:
     """Why Bytes cannot work in this bucket with these credentials."""
     failed = replay.failed
-    told = f" ({failed.status} {failed.code} to '{failed.name}')" if failed is not None else ""
+    answer = f" ({failed.status} {failed.code} to '{failed.name}')" if failed is not None else ""
     return AccessDenied(
         "access-denied",
-        f"Bytes' own calls are refused in s3://{replay.bucket}{told}.",
+        f"Bytes' own calls are refused in s3://{replay.bucket}{answer}.",
         cure="Give the rights that `bytes-migrator iam-policy --for bytes` prints.",
     )
 

@@ -93,37 +93,37 @@ def disk_findings(seen: DiskSeen, need: Need | None) -> Iterator[Finding]:
 def _room(seen: DiskSeen, need: Need) -> Iterator[Finding]:
     about = "" if need.exact else "about "
     wanted = int(need.bytes * SPARE)
-    told = f"{about}{_size(wanted)} are needed, 5 % spare included, and {_size(seen.free_bytes)} are free."
+    needs = f"{about}{_size(wanted)} are needed, 5 % spare included, and {_size(seen.free_bytes)} are free."
     if wanted > seen.free_bytes:
         yield failed(
             finding_names.DISK_SPACE,
-            f"{seen.path} has too little room: {told}",
+            f"{seen.path} has too little room: {needs}",
             "The run would stop halfway with a full disk, and Bytes could not save there either.",
             "Make room or name a larger disk with --to; or move some organizations only: --organization NAME.",
         )
     else:
-        yield passed(finding_names.DISK_SPACE, f"There is room: {told}")
+        yield passed(finding_names.DISK_SPACE, f"There is room: {needs}")
     if seen.free_inodes is None:
         yield passed(finding_names.DISK_INODES, "The file system has no fixed number of inodes.")
         return
     inodes = int((need.files + need.folders) * SPARE)
-    told = f"{about}{inodes:,} inodes are needed, 5 % spare included, and {seen.free_inodes:,} are free."
+    needs = f"{about}{inodes:,} inodes are needed, 5 % spare included, and {seen.free_inodes:,} are free."
     if inodes > seen.free_inodes:
         yield failed(
             finding_names.DISK_INODES,
-            f"{seen.path} has too few inodes: {told}",
+            f"{seen.path} has too few inodes: {needs}",
             "Each raw file and each folder takes an inode.",
             "Use a file system with more inodes (mkfs.ext4 -i 8192, or xfs), or another disk.",
         )
     else:
-        yield passed(finding_names.DISK_INODES, f"There are inodes: {told}")
+        yield passed(finding_names.DISK_INODES, f"There are inodes: {needs}")
 
 
 def _service_user(seen: DiskSeen) -> Finding:
     user = seen.user
     if user.uid is None:
-        told = failed if seen.is_for_bytes else warned
-        return told(
+        make = failed if seen.is_for_bytes else warned
+        return make(
             finding_names.SERVICE_USER,
             f"What is written to {seen.path} would belong to root, and Bytes could not read it.",
             "Bytes runs as the user kat (Debian) or as user id 1000 (containers), and its modes let nobody else in.",

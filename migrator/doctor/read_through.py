@@ -30,7 +30,7 @@ class MissingKey:
 class FolderRights:
     """What nginx' user may read of the data folder. `user` None: not known. `above`: a folder on the way there that it cannot pass.
 
-    `closed`: the first raw files that it cannot read, and why; `closed_files` of the `looked_at`. `group` is the data folder's.
+    `closed`: the first raw files that it cannot read, and why; `closed_files` of the `inspected`. `group` is the data folder's.
     """
 
     root: str
@@ -39,12 +39,12 @@ class FolderRights:
     above: str = ""
     closed: tuple[str, ...] = ()
     closed_files: int = 0
-    looked_at: int = 0
+    inspected: int = 0
 
 
 def server_finding(seen: Sequence[MissingKey], absent: Sequence[str]) -> Finding:
     """Whether what S3 answers with 404 can be served from disk. `absent`: buckets that do not exist yet."""
-    told_all = [one.bucket for one in seen if one.signed == 404 and one.unsigned not in (401, 403, 400)]
+    open_to_all = [one.bucket for one in seen if one.signed == 404 and one.unsigned not in (401, 403, 400)]
     denied = [one.bucket for one in seen if one.signed == 403]
     others = [one for one in seen if one.signed not in (403, 404)]
     if absent:
@@ -54,10 +54,10 @@ def server_finding(seen: Sequence[MissingKey], absent: Sequence[str]) -> Finding
             "nginx reads through for buckets that exist when its file is written.",
             "Make them, or run migrate until it copies; then ask again.",
         )
-    if told_all:
+    if open_to_all:
         return failed(
             READ_THROUGH,
-            f"The server tells everybody, without a signature, that a raw file is missing in {some_of(told_all)}.",
+            f"The server tells everybody, without a signature, that a raw file is missing in {some_of(open_to_all)}.",
             "Everybody could then read raw files of the data folder.",
             "Close the bucket to requests without a signature. Until then, switch without read-through.",
         )
@@ -69,10 +69,10 @@ def server_finding(seen: Sequence[MissingKey], absent: Sequence[str]) -> Finding
             "Allow s3:ListBucket on these buckets to Bytes' key; `bytes-migrator iam-policy --for bytes` prints its other rights.",
         )
     if others or not seen:
-        told = some_of([f"{one.bucket}: HTTP {one.signed}" for one in others]) or "no bucket could be asked"
+        answers = some_of([f"{one.bucket}: HTTP {one.signed}" for one in others]) or "no bucket could be asked"
         return failed(
             READ_THROUGH,
-            f"For a raw file that is missing, the server does not answer 404 ({told}).",
+            f"For a raw file that is missing, the server does not answer 404 ({answers}).",
             "nginx serves from the data folder what S3 answers with 404, and nothing else.",
             "See to what `bytes-migrator doctor` says of this server first.",
         )
@@ -115,7 +115,7 @@ def folder_finding(rights: FolderRights) -> Finding:
         seen = (
             f"nginx' user, {rights.user}, cannot pass {rights.above}, a folder above {rights.root}."
             if rights.above
-            else f"nginx' user, {rights.user}, cannot read {rights.closed_files:,} of {rights.looked_at:,} raw files that were looked at:"
+            else f"nginx' user, {rights.user}, cannot read {rights.closed_files:,} of {rights.inspected:,} raw files that were looked at:"
             f" {some_of(rights.closed)}."
         )
         return failed(
@@ -125,7 +125,7 @@ def folder_finding(rights: FolderRights) -> Finding:
             f"As root, once Bytes is stopped: {'; '.join(rights_commands(rights))}",
         )
     return passed(
-        READ_THROUGH, f"nginx' user, {rights.user}, can read all {rights.looked_at:,} raw files that were looked at."
+        READ_THROUGH, f"nginx' user, {rights.user}, can read all {rights.inspected:,} raw files that were looked at."
     )
 
 
@@ -148,11 +148,11 @@ def is_on_finding(seen_at: Sequence[str], files: Sequence[str]) -> Finding | Non
     """That read-through is on: endpoints whose answers say so, and nginx' files that have its lines. None: no sign of it."""
     if not seen_at and not files:
         return None
-    told = [f"answers of {some_of(seen_at)} carry {HEADER}"] if seen_at else []
-    told += [f"nginx has its lines in {some_of(files)}"] if files else []
+    signs = [f"answers of {some_of(seen_at)} carry {HEADER}"] if seen_at else []
+    signs += [f"nginx has its lines in {some_of(files)}"] if files else []
     return failed(
         READ_THROUGH,
-        f"Read-through is on: {' and '.join(told)}.",
+        f"Read-through is on: {' and '.join(signs)}.",
         "nginx would serve raw files that S3 lost from the data folder, until that is pruned.",
         "Put nginx' lines without read-through in place of these (`bytes-migrator runbook` prints them), reload nginx, look whether"
         " Bytes can read everything, then run this again.",

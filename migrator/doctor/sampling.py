@@ -33,7 +33,7 @@ def sample_of(
         if sample.counts and clock() > deadline:
             sample.exact = False
             break
-        _look_at(source, organization, sample)
+        _draw_from(source, organization, sample)
     left = len(organizations) - len(sample.counts)
     if left and sample.counts:
         mean = Count(
@@ -59,7 +59,7 @@ def need_of(source: SourceSample, target: SourceSample) -> Need:
     return Need(files=files, bytes=total + folders * _BLOCK, folders=folders, exact=source.exact and target.exact)
 
 
-def _look_at(source: Source, organization: str, sample: SourceSample) -> None:
+def _draw_from(source: Source, organization: str, sample: SourceSample) -> None:
     count, last = Count(), ""
     is_cut = False
 
@@ -82,7 +82,7 @@ def _look_at(source: Source, organization: str, sample: SourceSample) -> None:
     except MigratorError as error:
         sample.exact = False
         sample.errors.append((organization, error))
-    sample.looked_at += count.files
+    sample.inspected += count.files
     if is_cut:
         sample.exact = False
         share = (int(last[:4], 16) + 1) / 0x10000  # raw ids are random, so they are spread evenly

@@ -11,7 +11,7 @@ from migrator.core.outcomes import Finding
 from migrator.doctor import finding_names
 from migrator.doctor.findings import failed, passed, some_of, warned
 
-SKEW_TOLD_FROM = 60.0
+SKEW_SHOWN_FROM = 60.0
 SKEW_REFUSED_FROM = 900.0
 """S3 takes signatures that are up to 15 minutes off."""
 SLOW_FROM = 0.2
@@ -70,7 +70,7 @@ def _clock(seen: ServerSeen) -> Iterator[Finding]:
         yield warned(
             finding_names.CLOCK, "The server's answers have no date.", "S3 refuses signatures that are 15 minutes off."
         )
-    elif abs(seen.skew) < SKEW_TOLD_FROM:
+    elif abs(seen.skew) < SKEW_SHOWN_FROM:
         yield passed(finding_names.CLOCK, "The clocks of this machine and of the server agree.")
     else:
         make = failed if abs(seen.skew) >= SKEW_REFUSED_FROM else warned
@@ -86,13 +86,13 @@ def _latency(seen: ServerSeen) -> Iterator[Finding]:
     if not seen.latencies:
         return
     median = statistics.median(seen.latencies)
-    told = f"An answer takes {median * 1000:,.0f} ms (median of {len(seen.latencies)})."
+    text = f"An answer takes {median * 1000:,.0f} ms (median of {len(seen.latencies)})."
     if median < SLOW_FROM:
-        yield passed(finding_names.LATENCY, told)
+        yield passed(finding_names.LATENCY, text)
     else:
         yield warned(
             finding_names.LATENCY,
-            told,
+            text,
             "Many requests are in flight, so it is slower, not wrong.",
             "Run this nearer to the server, if it can be.",
         )
@@ -166,42 +166,42 @@ def habit_findings(habits: Quirks) -> Iterator[Finding]:
 
 def abilities_finding(lacking: Sequence[str], habits: Quirks | None) -> Finding:
     """What the server lacks of S3's protections, and what is done instead."""
-    told = list(lacking)
+    missing = list(lacking)
     if habits is not None and habits.checks_checksums is False:
-        told.append("it takes a wrong x-amz-checksum-sha256, so Content-MD5 and ETags are relied on instead")
+        missing.append("it takes a wrong x-amz-checksum-sha256, so Content-MD5 and ETags are relied on instead")
     if habits is not None and habits.returns_checksums is False:
-        told.append("it keeps no checksums, so ETags or reading back prove contents")
-    if not told:
+        missing.append("it keeps no checksums, so ETags or reading back prove contents")
+    if not missing:
         return passed(
             finding_names.ABILITIES, "Conditional writes, digests on the way, MD5 ETags: the server does what S3 does."
         )
     return warned(
         finding_names.ABILITIES,
-        f"This server lacks some protections that S3 has: {'; '.join(told)}.",
+        f"This server lacks some protections that S3 has: {'; '.join(missing)}.",
         "Nothing is lost by it; it costs requests and time.",
     )
 
 
-def region_finding(where: str, told: str, given: str | None) -> Finding:
-    """The server named another region than the settings do: `told` instead of `given`."""
+def region_finding(where: str, named: str, given: str | None) -> Finding:
+    """The server named another region than the settings do: `named` instead of `given`."""
     return warned(
         "region-of-server",
-        f"The server of {where} wants requests signed for the region {told!r}, and says so itself; set is {given or 'none'!r}."
+        f"The server of {where} wants requests signed for the region {named!r}, and says so itself; set is {given or 'none'!r}."
         " The migration signs for that region.",
         "Bytes' client may not learn it from the server's answers.",
-        f"Set AWS_DEFAULT_REGION={told} for Bytes too; it is in the settings that are printed at the end.",
+        f"Set AWS_DEFAULT_REGION={named} for Bytes too; it is in the settings that are printed at the end.",
     )
 
 
-def foreign_finding(where: Sequence[str], looked_at: int) -> Finding:
-    """Objects at the target that Bytes would not have written; `where` are ``s3://`` URLs of the sample of `looked_at` objects."""
+def foreign_finding(where: Sequence[str], inspected: int) -> Finding:
+    """Objects at the target that Bytes would not have written; `where` are ``s3://`` URLs of the sample of `inspected` objects."""
     if not where:
         return passed(
-            finding_names.FOREIGN_OBJECTS, f"Of {looked_at:,} objects that were looked at, all are raw files."
+            finding_names.FOREIGN_OBJECTS, f"Of {inspected:,} objects that were looked at, all are raw files."
         )
     return warned(
         finding_names.FOREIGN_OBJECTS,
-        f"{len(where):,} of {looked_at:,} objects that were looked at are no raw files of Bytes: {some_of(where)}.",
+        f"{len(where):,} of {inspected:,} objects that were looked at are no raw files of Bytes: {some_of(where)}.",
         "Somebody else writes there, or an earlier copy used other names. They are left alone.",
         "Look whose they are. For raw files of Bytes, a bucket of their own is safest.",
     )

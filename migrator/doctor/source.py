@@ -25,7 +25,7 @@ class SourceSample:
 
     counts: dict[str, Count] = field(default_factory=dict)
     exact: bool = True
-    looked_at: int = 0
+    inspected: int = 0
     empty: list[str] = field(default_factory=list)
     newest: float = 0.0
     unreadable: list[str] = field(default_factory=list)
@@ -57,12 +57,12 @@ def source_findings(
     if sample.empty:
         yield warned(
             finding_names.EMPTY_FILES,
-            f"Empty raw files in a sample of {sample.looked_at:,}: {len(sample.empty)} ({some_of(sample.empty)}).",
+            f"Empty raw files in a sample of {sample.inspected:,}: {len(sample.empty)} ({some_of(sample.empty)}).",
             _WHY_EMPTY,
             _CURE_EMPTY,
         )
     else:
-        yield passed(finding_names.EMPTY_FILES, f"None of {sample.looked_at:,} raw files that were looked at is empty.")
+        yield passed(finding_names.EMPTY_FILES, f"None of {sample.inspected:,} raw files that were looked at is empty.")
     age = now - sample.newest
     if sample.newest and age < IN_USE_WITHIN:
         yield warned(

@@ -122,7 +122,7 @@ class Orders:
             return [event]
         order = self._by_attempt.get(attempt)
         if isinstance(event, ProgressEvent):
-            return self._take_told(order, event)
+            return self._take_event(order, event)
         if order is None:
             return []
         if isinstance(event, Surveyed):
@@ -139,30 +139,30 @@ class Orders:
             last.insert(0, order.held)
         return [*last, UnitEnded(error)]
 
-    def _take_told(self, order: Order | None, told: ProgressEvent) -> list[Event]:
+    def _take_event(self, order: Order | None, event: ProgressEvent) -> list[Event]:
         if order is None:  # of an attempt that does not count any more: what it copied is there all the same
             facts = ProgressEvent(
-                organization=told.organization,
-                outdated=told.outdated,
-                provisional=told.provisional,
-                copied=told.copied,
+                organization=event.organization,
+                outdated=event.outdated,
+                provisional=event.provisional,
+                copied=event.copied,
             )
-            return [facts] if told.outdated or told.provisional or told.copied else []
-        order.tally.merge(told.tally)
-        order.shape.merge(told.shape)
-        order.in_flight += told.in_flight
-        _hold(order.held, told)
+            return [facts] if event.outdated or event.provisional or event.copied else []
+        order.tally.merge(event.tally)
+        order.shape.merge(event.shape)
+        order.in_flight += event.in_flight
+        _hold(order.held, event)
         return [
             ProgressEvent(
-                organization=told.organization,
-                tally=told.tally,
-                shape=told.shape,
-                finished=told.finished,
-                outdated=told.outdated,
-                provisional=told.provisional,
-                settled=told.settled,
-                copied=told.copied,
-                in_flight=told.in_flight,
+                organization=event.organization,
+                tally=event.tally,
+                shape=event.shape,
+                finished=event.finished,
+                outdated=event.outdated,
+                provisional=event.provisional,
+                settled=event.settled,
+                copied=event.copied,
+                in_flight=event.in_flight,
             )
         ]
 
@@ -176,13 +176,13 @@ class Orders:
         return [event]
 
 
-def _hold(held: ProgressEvent, told: ProgressEvent) -> None:
+def _hold(held: ProgressEvent, event: ProgressEvent) -> None:
     """What could not be taken back, or would be written down twice."""
-    held.problems += told.problems
-    held.extra += told.extra
-    held.proven += told.proven
-    held.relied_upon += told.relied_upon
-    held.sheets.update(told.sheets)
+    held.problems += event.problems
+    held.extra += event.extra
+    held.proven += event.proven
+    held.relied_upon += event.relied_upon
+    held.sheets.update(event.sheets)
 
 
 def upload_of(upload: UnfinishedUpload) -> RawFile:

@@ -20,7 +20,7 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from migrator.core.errors import CannotStart, MustStop
-from migrator.engines.threads import UnitQueue
+from migrator.engines.single_thread import UnitQueue
 
 if TYPE_CHECKING:
     Reader = connection.Connection[Any, Any]
@@ -130,13 +130,13 @@ class ForkedWorkers(Generic[Unit, Event]):
             reader.close()
             if other != number:
                 writer.close()
-        send, lock = self._pipes[number][1].send, threading.Lock()
+        pipe, lock = self._pipes[number][1], threading.Lock()
 
-        def tell(event: Event) -> None:
+        def send(event: Event) -> None:
             with lock:
-                send(event)
+                pipe.send(event)
 
-        work(UnitQueue(self._units), tell, number)
+        work(UnitQueue(self._units), send, number)
 
 
 def end_with(parent: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from migrator.core.cancellation import Flag
 from migrator.core.outcomes import Finding
 from migrator.engines import forked
-from migrator.engines.threads import UnitQueue
+from migrator.engines.single_thread import UnitQueue
 from migrator.sync.channel import Acknowledgements, Line
 from migrator.sync.messages import Event, Unit, UploadBegan
 
@@ -59,5 +59,5 @@ class Processes:
         """Write the acknowledgement into the memory that the workers share."""
         self._acknowledgements.acknowledge(event)
 
-    def _run(self, units: UnitQueue[Unit], tell: Callable[[Event], None], number: int) -> None:
-        self._work(units, Line(tell, number, self._acknowledgements, self._stopping))
+    def _run(self, units: UnitQueue[Unit], send: Callable[[Event], None], number: int) -> None:
+        self._work(units, Line(send, number, self._acknowledgements, self._stopping))

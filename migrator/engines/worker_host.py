@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 from migrator.core.cancellation import Flag, StopFlag
 from migrator.core.entities import UnfinishedUpload
 from migrator.core.errors import MigratorError
-from migrator.engines.threads import UnitQueue
+from migrator.engines.single_thread import UnitQueue
 from migrator.sync.channel import Acknowledgements, Line
 from migrator.sync.messages import Event, Learned, ProgressEvent, Survey, Unit, UnitEnded, UploadBegan, UploadEnded
 
@@ -25,7 +25,7 @@ _LOOKED_EVERY = 0.5
 Work: TypeAlias = Callable[[Flag, UnitQueue[Unit], Line], None]
 """What the worker loop does: take units until there are none, and tell events. Opens its own stores; can be pickled."""
 
-Look: TypeAlias = Callable[[], None]
+Preflight: TypeAlias = Callable[[], None]
 """Whether this place can do its part: raises a MigratorError that says why not. Can be pickled."""
 
 
@@ -91,7 +91,7 @@ class Station:
         self._units: UnitQueue[Unit] = UnitQueue()
         self._acknowledgements = Acknowledgements(1)
         self._stopping = StopFlag()
-        self._line = Line(self._tell, 0, self._acknowledgements, self._stopping)
+        self._line = Line(self._send, 0, self._acknowledgements, self._stopping)
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self._lock = threading.Lock()
         self._abandoned = False
@@ -152,7 +152,7 @@ class Station:
     def _run(self) -> None:
         self._work(self._stopping, self._units, self._line)
 
-    def _tell(self, event: Event) -> None:
+    def _send(self, event: Event) -> None:
         if isinstance(event, (UploadBegan, UploadEnded, Learned)):
             self._say(Said("", event))
             return
@@ -175,10 +175,10 @@ def _unnumbered(event: Event) -> Event:
     return replace(event, unit=0) if isinstance(event, ProgressEvent) else event
 
 
-def refusal_of(look: Look) -> MigratorError | None:
+def refusal_of(preflight: Preflight) -> MigratorError | None:
     """Why this place cannot do its part; None where it can."""
     try:
-        look()
+        preflight()
     except MigratorError as error:
         return error
     return None

@@ -12,17 +12,17 @@ from urllib.parse import urlsplit
 from migrator.core.outcomes import Finding
 from migrator.doctor.findings import warned
 
-LOOKED_ANEW_SECONDS = 30.0
+CHECKED_ANEW_SECONDS = 30.0
 _log = logging.getLogger("migrator")
 
 
 @dataclass(slots=True)
 class RegisteredWorker:
-    """A worker. `is_fit` None: it is being looked at. `looked_at` by the caller's clock."""
+    """A worker. `is_fit` None: it is being looked at. `checked_at` by the caller's clock."""
 
     address: str
     name: str
-    looked_at: float
+    checked_at: float
     is_fit: bool | None = None
 
 
@@ -61,15 +61,15 @@ class WorkerRegistry:
         for place in [place for address, place in self.here.items() if address not in addresses]:
             del self.here[place.address]
             _log.warning("worker %s is gone", place.name)
-        look_at = []
+        to_check = []
         for address, name in addresses.items():
             place = self.here.setdefault(address, RegisteredWorker(address, name, now))
-            if place.looked_at == now:
-                look_at.append(place)
-            elif place.is_fit is False and now - place.looked_at >= LOOKED_ANEW_SECONDS:
-                place.looked_at, place.is_fit = now, None
-                look_at.append(place)
-        return look_at
+            if place.checked_at == now:
+                to_check.append(place)
+            elif place.is_fit is False and now - place.checked_at >= CHECKED_ANEW_SECONDS:
+                place.checked_at, place.is_fit = now, None
+                to_check.append(place)
+        return to_check
 
     def silent(self, heard: Mapping[str, float], seconds: float) -> list[str]:
         """Of whom nothing was heard for so long, by the scheduler's times, while others were: all silent means that they do not hang."""

@@ -247,10 +247,10 @@ class Ledger:
 
     def abilities(self, endpoint: str, now: float, max_age: float = 86400.0) -> dict[str, object] | None:
         """What a server was seen to do, unless that is older than `max_age` seconds or lies in the future."""
-        found = self.look(endpoint)
+        found = self.observation(endpoint)
         return found[1] if found and 0 <= now - found[0] <= max_age else None
 
-    def look(self, name: str) -> tuple[float, dict[str, object]] | None:
+    def observation(self, name: str) -> tuple[float, dict[str, object]] | None:
         """When something was looked at (seconds since the epoch), and what was seen; the same store as `save_abilities`."""
         return self._get("abilities", "", key_of(name), lambda _, value: records.read_abilities(value))
 

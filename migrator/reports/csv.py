@@ -37,8 +37,8 @@ def _rows(report: Report | AuditReport | PruneReport) -> tuple[list[_Row], _Coun
         dry_run, pruned = report.dry_run, report.pruned
         rows = [(name, None, tally.as_dict(dry_run=dry_run)) for name, tally in sorted(pruned.organizations.items())]
         return [*rows], pruned.overall().as_dict(dry_run=dry_run)
-    told = Tally.as_proofs if report.command == "verify" else Tally.as_dict
-    return [(row.organization, row.bucket, told(row.tally)) for row in report.rows], told(report.overall)
+    as_counts = Tally.as_proofs if report.command == "verify" else Tally.as_dict
+    return [(row.organization, row.bucket, as_counts(row.tally)) for row in report.rows], as_counts(report.overall)
 
 
 def cell(text: str) -> str:

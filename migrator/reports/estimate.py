@@ -24,7 +24,7 @@ READS_AT_ONCE = 4.0
 """A run reads several raw files at once, where the rate was measured on one after the other."""
 AROUND, AROUND_AN_UNKNOWN_LINE = 2.0, 3.0
 """How many times as short, or as long, a first run may well be."""
-TYPICAL_FILES, TYPICAL_BYTES, TYPICAL_LOOKS = 1_000, 30e6, 20_000
+TYPICAL_FILES, TYPICAL_BYTES, TYPICAL_COMPARED = 1_000, 30e6, 20_000
 """A second's copied files, copied bytes and compared files, between slow and fast: what the pace of earlier runs is measured by."""
 START_SECONDS = 0.5
 """What a run takes before and after it copies: looks, workers, the ledger."""
@@ -180,7 +180,7 @@ def typical_seconds(copied: Count, compared_files: int) -> float:
 
     Files and bytes count both: an earlier run of many small files then says little wrong of one large file, and the other way round.
     """
-    return copied.files / TYPICAL_FILES + copied.bytes / TYPICAL_BYTES + compared_files / TYPICAL_LOOKS
+    return copied.files / TYPICAL_FILES + copied.bytes / TYPICAL_BYTES + compared_files / TYPICAL_COMPARED
 
 
 def _by_measures(total: Count, requests: int, measured: Measured) -> tuple[float, float, tuple[str, ...]]:
@@ -205,15 +205,15 @@ def _by_measures(total: Count, requests: int, measured: Measured) -> tuple[float
 def _files_per_second(requests_each: float, measured: Measured, slowed: float) -> tuple[float, list[str]]:
     """How many small files a second go, and what that assumes."""
     latency, probed = measured.latency, measured.requests_per_second
-    told = []
+    reasons = []
     keeps_up = latency is not None and probed is not None and probed * latency >= KEEPS_UP
     files = SMALL_FILES_PER_SECOND[keeps_up] / slowed
     if latency is not None and probed is not None and requests_each:
         files = min(files, probed * MORE_AT_ONCE[keeps_up] / requests_each)
-        told = [
+        reasons = [
             f"a measured latency of {latency * 1000:,.1f} ms, and {probed:,.0f} requests a second with {PROBED_AT_ONCE} at once"
         ]
-    return files, [f"about {files:,.0f} small files a second", *told]
+    return files, [f"about {files:,.0f} small files a second", *reasons]
 
 
 def _on_disk(work: Work, block: int) -> int:

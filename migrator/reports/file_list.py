@@ -35,9 +35,9 @@ class FileList:
             self._stack = undo.pop_all()
         self._error: OSError | None = None
 
-    def told(self, told: ProgressEvent) -> None:
+    def on_event(self, event: ProgressEvent) -> None:
         """Write down problems and extra raw files."""
-        for problem in (*told.problems, *told.extra):
+        for problem in (*event.problems, *event.extra):
             self.add(problem)
 
     def add(self, problem: Problem) -> None:

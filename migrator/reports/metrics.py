@@ -57,11 +57,11 @@ class MetricsFile(Collector):
         except OSError as error:
             raise _unwritable(path, error) from error
 
-    def told(self, told: ProgressEvent) -> None:
+    def on_event(self, event: ProgressEvent) -> None:
         """Add counts and errors of an organization."""
-        tally = self._tallies.setdefault(told.organization, Tally()) if told.organization else self._above
-        tally.merge(told.tally)
-        self._errors.update(problem.code or problem.kind for problem in told.problems if problem.kind in _ERRORS)
+        tally = self._tallies.setdefault(event.organization, Tally()) if event.organization else self._above
+        tally.merge(event.tally)
+        self._errors.update(problem.code or problem.kind for problem in event.problems if problem.kind in _ERRORS)
 
     def tick(self) -> None:
         """Write the file anew if the last time was long enough ago."""
@@ -124,9 +124,9 @@ class MetricsFile(Collector):
 
     def _outcomes(self) -> Iterator[Metric]:
         for unit in ("files", "bytes"):
-            told = "Raw files" if unit == "files" else "Bytes of raw files"
+            what = "Raw files" if unit == "files" else "Bytes of raw files"
             family = GaugeMetricFamily(
-                f"{PREFIX}_{unit}", f"{told} by organization and outcome.", labels=["organization", "outcome"]
+                f"{PREFIX}_{unit}", f"{what} by organization and outcome.", labels=["organization", "outcome"]
             )
             for organization, tally in sorted(self._tallies.items()):
                 name = shown(organization)
@@ -214,8 +214,8 @@ _OF_OWNERS = {
 _ERRORS = frozenset({Outcome.FAILED.value, Outcome.CONFLICT.value, Outcome.REFUSED.value})
 
 
-def _gauge(name: str, told: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(f"{PREFIX}_{name}", told, value=value)
+def _gauge(name: str, help_text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", help_text, value=value)
 
 
 def _moved(tally: Tally) -> tuple[int, int]:

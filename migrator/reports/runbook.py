@@ -136,7 +136,7 @@ def _body(step: SwitchStep, book: Runbook, commands: _Commands) -> list[str]:
         ["Bytes reads again: what S3 does not have yet, nginx reads from the data folder."] if book.read_through else []
     )
     bodies: dict[SwitchStep, list[str]] = {
-        SwitchStep.LOOK: _look(book),
+        SwitchStep.LOOK: _inspection(book),
         SwitchStep.COPY: [
             *_block(_tool("migrate", *book.words, "--yes")),
             "Repeat it until it copies only a few. Went well: exit status 0.",
@@ -191,7 +191,7 @@ def _end_reading_through(without: Sequence[str]) -> list[str]:
     ]
 
 
-def _look(book: Runbook) -> list[str]:
+def _inspection(book: Runbook) -> list[str]:
     lines = _block(
         _tool("doctor", *book.words, "--probe", "--yes") if book.to_s3 else _tool("doctor", *book.words),
         _tool("plan", *book.words),

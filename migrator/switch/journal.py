@@ -69,11 +69,11 @@ class SwitchPlan:
         return {name: getattr(self, name) for name in self.__slots__}
 
     @staticmethod
-    def of(told: Mapping[str, Any]) -> SwitchPlan:
+    def of(record: Mapping[str, Any]) -> SwitchPlan:
         """Inverse of `as_dict`. Raises KeyError, TypeError and ValueError for what is none."""
-        known = {name: told[name] for name in SwitchPlan.__slots__ if name != "proxy"}
-        known |= {"proxy": dict(told.get("proxy", {}))}  # earlier versions had none
-        known |= {"ends": (str(told["ends"][0]), str(told["ends"][1])), "names": tuple(map(str, told["names"]))}
+        known = {name: record[name] for name in SwitchPlan.__slots__ if name != "proxy"}
+        known |= {"proxy": dict(record.get("proxy", {}))}  # earlier versions had none
+        known |= {"ends": (str(record["ends"][0]), str(record["ends"][1])), "names": tuple(map(str, record["names"]))}
         return SwitchPlan(**known)
 
 
@@ -272,21 +272,21 @@ class SwitchJournal:
 def _with(story: Story | None, line: bytes) -> Story | None:
     """Return the story with one line more; a line that says nothing changes nothing."""
     try:
-        told = json.loads(line)
-        if "plan" in told:
-            return Story(SwitchPlan.of(told["plan"]))
+        record = json.loads(line)
+        if "plan" in record:
+            return Story(SwitchPlan.of(record["plan"]))
         if story is None:
             return None
-        if "step" in told:
-            _add_step(story, SwitchStep(told["step"]), is_done=told["state"] == "done", at=float(told["at"]))
-        elif "trouble" in told:
-            story.trouble = str(told["trouble"])
-        elif "going-back" in told:
+        if "step" in record:
+            _add_step(story, SwitchStep(record["step"]), is_done=record["state"] == "done", at=float(record["at"]))
+        elif "trouble" in record:
+            story.trouble = str(record["trouble"])
+        elif "going-back" in record:
             story.is_going_back = True
-        elif "restored" in told:
+        elif "restored" in record:
             story.is_restored = True
-        elif "end" in told:
-            story.end, story.ended_at = SwitchEnd(told["end"]), float(told["at"])
+        elif "end" in record:
+            story.end, story.ended_at = SwitchEnd(record["end"]), float(record["at"])
     except (ValueError, KeyError, TypeError, IndexError):
         return story
     return story

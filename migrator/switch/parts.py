@@ -20,7 +20,7 @@ HEALTH_SECONDS = 120.0
 STOP_SECONDS = 30.0
 """The longest wait, after the command that stops Bytes, until nothing of it is left."""
 _ASK_SECONDS = 5.0
-_LOOK_EVERY_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 _STEADY_SECONDS = 3.0
 
 
@@ -62,7 +62,7 @@ class Parts:
                     ),
                     cure="Find that process. A second Bytes behind the same URL has to be stopped too.",
                 )
-            time.sleep(_LOOK_EVERY_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     def wait_until_healthy(self, seconds: float = HEALTH_SECONDS) -> None:
         """Wait until Bytes answers.
@@ -81,7 +81,7 @@ class Parts:
                     else "The service does not run.",
                     cure="Bytes' log says why: journalctl -u kat-bytes, docker compose logs bytes, or kubectl logs.",
                 )
-            time.sleep(_LOOK_EVERY_SECONDS)
+            time.sleep(_POLL_SECONDS)
         if not self.api and self.is_healthy() is not None:
             self._refuse_ending()
 
@@ -105,17 +105,17 @@ def parts_of(deployment: Mapping[str, str], settings: Mapping[str, str], api: st
     return Parts(_deployment_of(deployment), _store_of(settings), api)
 
 
-def _deployment_of(told: Mapping[str, str]) -> Deployment:
-    if told["kind"] == "debian":
-        return Debian(told["service"])
-    if told["kind"] == "compose":
-        return Compose(told["folder"], told["service"])
-    if told["kind"] == "kubernetes":
-        return Kubernetes(told["service"], told["namespace"], int(told["replicas"]))
-    return OwnCommands(told["stop"], told["start"])
+def _deployment_of(record: Mapping[str, str]) -> Deployment:
+    if record["kind"] == "debian":
+        return Debian(record["service"])
+    if record["kind"] == "compose":
+        return Compose(record["folder"], record["service"])
+    if record["kind"] == "kubernetes":
+        return Kubernetes(record["service"], record["namespace"], int(record["replicas"]))
+    return OwnCommands(record["stop"], record["start"])
 
 
-def _store_of(told: Mapping[str, str]) -> SettingsStore:
-    if told["kind"] == "kubernetes":
-        return SettingsObject(told["name"], told["namespace"], Path(told["folder"]))
-    return SettingsFile(Path(told["path"]))
+def _store_of(record: Mapping[str, str]) -> SettingsStore:
+    if record["kind"] == "kubernetes":
+        return SettingsObject(record["name"], record["namespace"], Path(record["folder"]))
+    return SettingsFile(Path(record["path"]))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from migrator.core.errors import CannotStart, MigratorError, MustStop
 from migrator.core.read_through import HEADER, is_read_through
-from migrator.doctor.nginx import without_reading_through
+from migrator.doctor.nginx_lines import without_reading_through
 from migrator.ledger.directory import sync_folder
 from migrator.switch.commands import run
 from migrator.switch.settings_store import digest
@@ -42,13 +42,13 @@ class Proxy:
 
     def spec(self) -> Mapping[str, str]:
         """Return what the journal keeps to make this again."""
-        told = {name: str(getattr(self, name)) for name in self.__slots__}
-        return told | {"is_new": "yes" if self.is_new else ""}
+        record = {name: str(getattr(self, name)) for name in self.__slots__}
+        return record | {"is_new": "yes" if self.is_new else ""}
 
     @staticmethod
-    def of(told: Mapping[str, str]) -> Proxy:
+    def of(record: Mapping[str, str]) -> Proxy:
         """Inverse of `spec`. Raises KeyError for what is none."""
-        known: dict[str, str] = {name: told[name] for name in Proxy.__slots__}
+        known: dict[str, str] = {name: record[name] for name in Proxy.__slots__}
         return Proxy(
             file=Path(known["file"]),
             test=known["test"],

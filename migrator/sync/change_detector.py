@@ -98,11 +98,11 @@ class ChangeDetector:
                 seen.put(folder.prefix, folder.fingerprint)
                 seen.floor_ns = max(seen.floor_ns, folder.fingerprint.changed_ns)
 
-    def told(self, told: ProgressEvent) -> None:
+    def on_event(self, event: ProgressEvent) -> None:
         """Learn which copies were made of young raw files: these may still grow, which no folder shows."""
-        young = self.young.setdefault(told.organization, {})
-        young.update({copy.raw_id: copy for copy in told.provisional})
-        for organization, raw_id in told.settled:
+        young = self.young.setdefault(event.organization, {})
+        young.update({copy.raw_id: copy for copy in event.provisional})
+        for organization, raw_id in event.settled:
             self.young.get(organization, {}).pop(raw_id, None)
 
     def tick(self) -> None:
@@ -127,7 +127,7 @@ class ChangeDetector:
                 break
         return False
 
-    def look(self) -> Changes:
+    def changes(self) -> Changes:
         """What came in since the last look. Raises StoreError."""
         found: dict[str, list[Entry]] = {}
         for organization, seen in self._seen.items():
@@ -182,14 +182,14 @@ class Lag:
         self.seconds = max(0.0, (now_ns - found.oldest_ns) / 1e9) if found.files else 0.0
         self.largest_seconds = max(self.largest_seconds, self.seconds if found.oldest_ns >= self.since_ns else 0.0)
 
-    def told(self, told: ProgressEvent) -> None:
+    def on_event(self, event: ProgressEvent) -> None:
         """Count what was copied; a raw file's lag is from its last change until it is counted here, in seconds."""
         now_ns = time.time_ns()
-        for entry in told.copied:
+        for entry in event.copied:
             self.copied.add(entry.size)
             if entry.changed_ns >= self.since_ns:
                 self.largest_seconds = max(self.largest_seconds, (now_ns - entry.changed_ns) / 1e9)
-        self.files = max(0, self.files - len(told.copied))
+        self.files = max(0, self.files - len(event.copied))
         if not self.files:
             self.seconds = 0.0
 

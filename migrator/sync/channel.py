@@ -43,7 +43,7 @@ class Line:
     def __init__(
         self, put: Callable[[Event], None], worker: int, acknowledged: Acknowledgements, stopping: Flag
     ) -> None:
-        self.tell = put
+        self.send = put
         self._worker = worker
         self._acknowledged = acknowledged
         self._stopping = stopping
@@ -69,7 +69,7 @@ class Line:
         with self._lock:  # numbers must reach the coordinator in order: one acknowledgement stands for all before it
             self._number += 1
             number = self._number
-            self.tell(UploadBegan(upload, self._worker, number))
+            self.send(UploadBegan(upload, self._worker, number))
         self._uploads[RawFile(upload.organization, upload.raw_id)] = upload
         while self._acknowledged.last(self._worker) < number:
             if self._stopping.is_set():
@@ -79,8 +79,8 @@ class Line:
     def ended(self, upload: UnfinishedUpload) -> None:
         """Tell the coordinator that the upload is over; nobody waits for that."""
         self._uploads.pop(RawFile(upload.organization, upload.raw_id), None)
-        self.tell(UploadEnded(upload))
+        self.send(UploadEnded(upload))
 
     def learned(self, name: str, value: int) -> None:
         """Tell the coordinator of a field of the server's abilities that turned out otherwise."""
-        self.tell(Learned(name, value))
+        self.send(Learned(name, value))

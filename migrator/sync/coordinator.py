@@ -93,7 +93,7 @@ class Memory(Protocol):
         """Make durable that an upload began, or forget one that ended."""
         ...
 
-    def record(self, told: ProgressEvent) -> None:
+    def record(self, event: ProgressEvent) -> None:
         """Make durable what was told. Called before anybody is shown it."""
         ...
 
@@ -101,7 +101,7 @@ class Memory(Protocol):
 class Observer(Protocol):
     """Is shown a run while it goes on."""
 
-    def told(self, told: ProgressEvent) -> None:
+    def on_event(self, event: ProgressEvent) -> None:
         """Take what a worker told, after the ledger has it."""
         ...
 
@@ -133,15 +133,15 @@ class Totals:
     sampled_of: int = 0
     _first: dict[str, list[Problem]] = field(default_factory=dict)
 
-    def add(self, told: ProgressEvent) -> None:
+    def add(self, event: ProgressEvent) -> None:
         """Add what a worker told: counts, problems, sizes and the course over time."""
-        if told.organization:
-            self.organizations.setdefault(told.organization, Tally()).merge(told.tally)
+        if event.organization:
+            self.organizations.setdefault(event.organization, Tally()).merge(event.tally)
         else:
-            self.above.merge(told.tally)
-        self.add_problems(told.problems)
-        self.shape.merge(told.shape)
-        self.course.add(told.tally)
+            self.above.merge(event.tally)
+        self.add_problems(event.problems)
+        self.shape.merge(event.shape)
+        self.course.add(event.tally)
 
     def sampled(self, surveyed: Surveyed) -> None:
         """Take down what a survey looked at; where the whole target is listed after it, it was no sample."""
@@ -290,12 +290,12 @@ class Coordinator:
             self._error = MustStop(first.name, first.what, why=why, cure=first.cure)
             self._stopping.set()
 
-    def take_down(self, told: ProgressEvent) -> None:
+    def take_down(self, event: ProgressEvent) -> None:
         """Write an event down, count it, and show it to the observers."""
-        self._memory.record(told)
-        self._totals.add(told)
+        self._memory.record(event)
+        self._totals.add(event)
         for observer in self._observers:
-            observer.told(told)
+            observer.on_event(event)
 
     def _assignments(self, surveyed: Surveyed) -> Iterator[Assignment]:
         if not surveyed.ledger_holds:

@@ -38,7 +38,7 @@ class ListingDetector:
         if sum(map(len, names)) > self._most:
             self._known = {}
 
-    def look(self) -> Changes | None:
+    def changes(self) -> Changes | None:
         """List the source again, and return what is new; None where the names were too many to be taken down. Raises StoreError."""
         if not self._known:
             return None

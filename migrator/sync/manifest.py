@@ -54,7 +54,7 @@ class ManifestRow(NamedTuple):
     def as_json(self) -> str:
         """A line of the companion, in ASCII."""
         moment = datetime.fromtimestamp(int(self.verified_at), timezone.utc)
-        told = {
+        fields = {
             "organization": self.raw_file.organization,
             "id": self.raw_file.raw_id,
             "size": self.digests.size,
@@ -64,7 +64,7 @@ class ManifestRow(NamedTuple):
             "verified_at": moment.isoformat().replace("+00:00", "Z"),
             "how": self.how,
         }
-        return json.dumps(told) + "\n"
+        return json.dumps(fields) + "\n"
 
 
 class ManifestShards:

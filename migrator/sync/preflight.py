@@ -19,7 +19,7 @@ _NAMES_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceLook:
+class SourceOverview:
     """The organizations of a run and what lies beside them."""
 
     organizations: tuple[str, ...]
@@ -27,9 +27,9 @@ class SourceLook:
     stray_bytes: int
 
 
-def look_at_source(
+def overview_of_source(
     source: Source, where: str, chosen: Sequence[str], *, allow_empty: bool, is_there: bool = True
-) -> SourceLook:
+) -> SourceOverview:
     """Find the organizations that are to be moved; `is_there` is False for a data folder that does not exist.
 
     Raises:
@@ -45,14 +45,14 @@ def look_at_source(
     if not allow_empty and not _hold_any(source, organizations):
         raise _too_deep(where) if _are_index_folders(organizations) else _empty(where)
     strays = [notice for notice in notices if notice.kind is NoticeKind.STRAY]
-    return SourceLook(
+    return SourceOverview(
         organizations=organizations,
         problems=tuple(problem_of(notice) for notice in notices),
         stray_bytes=sum(notice.size for notice in strays),
     )
 
 
-def look_at_bucket_names(
+def check_bucket_names(
     buckets: Sequence[tuple[str, str]], accepted: Collection[str] = ()
 ) -> tuple[Finding, frozenset[str]]:
     """Hold (organization, bucket) against S3's naming rules; also returns the organizations that can have no bucket.
@@ -126,7 +126,7 @@ def as_forced(findings: Iterable[Finding], forced: frozenset[str]) -> tuple[Find
     )
 
 
-def not_looked_at(name: str, what: str) -> Finding:
+def not_inspected(name: str, what: str) -> Finding:
     """The finding in place of a look that ``--force`` left out; `what` begins the sentence."""
     return Finding(
         name=name, status=FindingStatus.WARNING, seen=f"{what} was not looked at, as --force {name} asks.", forced=True

@@ -12,7 +12,7 @@ from migrator.core.errors import AccessDenied, MustStop
 from migrator.core.outcomes import Denial, Notice, ignore_notice
 from migrator.sync.compare import compare
 from migrator.sync.messages import Closed, Event, ProgressEvent, Survey, Surveyed
-from migrator.sync.shard.event_draft import TOLD_AFTER_RESULTS
+from migrator.sync.shard.event_draft import SEND_AFTER_RESULTS
 from migrator.sync.shard.folder_state import holds, index_of, parted
 from migrator.sync.shard.pass_settings import Pass
 
@@ -26,7 +26,7 @@ def survey(whole: Pass, unit: Survey, overflow: Callable[[ProgressEvent], None] 
     `overflow` takes them while they are met: they may be more than all raw files.
     """
     organization = unit.organization
-    empty, denied = _look_at_target(whole, organization)
+    empty, denied = _inspect_target(whole, organization)
     if denied is not None:
         yield Closed(organization, MustStop(denied.name, denied.reason), unit.number)
     length = whole.source.shard_length(organization)
@@ -39,21 +39,21 @@ def survey(whole: Pass, unit: Survey, overflow: Callable[[ProgressEvent], None] 
         surveyed = _with_sample(whole, unit, surveyed)
     yield surveyed
     if length:
-        told = ProgressEvent(organization=organization, unit=unit.number)
+        event = ProgressEvent(organization=organization, unit=unit.number)
 
         def note(notice: Notice) -> None:
-            nonlocal told
-            told.note(notice)
-            if overflow is not None and len(told.problems) >= TOLD_AFTER_RESULTS:
-                overflow(told)
-                told = ProgressEvent(organization=organization, unit=unit.number)
+            nonlocal event
+            event.note(notice)
+            if overflow is not None and len(event.problems) >= SEND_AFTER_RESULTS:
+                overflow(event)
+                event = ProgressEvent(organization=organization, unit=unit.number)
 
         for store in (whole.source, whole.target) if surveyed.lists_target and not empty else (whole.source,):
             store.scan_strays(organization, note, length=length)
-        yield told
+        yield event
 
 
-def _look_at_target(whole: Pass, organization: str) -> tuple[bool, Denial | None]:
+def _inspect_target(whole: Pass, organization: str) -> tuple[bool, Denial | None]:
     """Return whether nothing of it is at the target, and why nothing can be, where its bucket alone refuses.
 
     Raises:
@@ -79,13 +79,13 @@ def _with_sample(whole: Pass, unit: Survey, surveyed: Surveyed) -> Surveyed:
     if unit.lists_target or whole.ages or not surveyed.length:
         return surveyed
     shards = list(shards_of(unit.organization, surveyed.length))
-    found = _look_at_sample(whole, unit.finished, whole.pick(shards))
+    found = _inspect_sample(whole, unit.finished, whole.pick(shards))
     return replace(
         surveyed, ledger_holds=found.holds, lists_target=not found.holds or found.has_extra, sample_of=len(shards)
     )
 
 
-def _look_at_sample(whole: Pass, finished: Mapping[str, FinishedFolder], shard: Shard) -> _Sample:
+def _inspect_sample(whole: Pass, finished: Mapping[str, FinishedFolder], shard: Shard) -> _Sample:
     has_extra = False
     source, target = (store.scan(shard, ignore_notice) for store in (whole.source, whole.target))
     for prefix, group in groupby(compare(source, target), index_of):

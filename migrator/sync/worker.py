@@ -45,7 +45,7 @@ class Worker:
         self._sink = whole.sink
         self._units = units
         self._line = line
-        self._tell = line.tell
+        self._send = line.send
         self._open: deque[_Open] = deque()
         self._error: MigratorError | None = None
 
@@ -65,10 +65,10 @@ class Worker:
     def _break_off(self, error: MigratorError) -> None:
         self._fail(error)
         for shard in self._open:
-            self._tell(shard.shard.tell())
-            self._tell(UnitEnded(error, shard.shard.unit))
+            self._send(shard.shard.take_event())
+            self._send(UnitEnded(error, shard.shard.unit))
         while (unit := self._units.take(wait=True)) is not None:
-            self._tell(UnitEnded(error, unit.number))
+            self._send(UnitEnded(error, unit.number))
 
     def _feed(self) -> None:
         """Give the sink steps while it has room, opening shards as they are needed."""
@@ -112,8 +112,8 @@ class Worker:
             shard.broken = True
             self._fail(unexpected(error))
             return None
-        if shard.shard.is_time_to_tell:
-            self._tell(shard.shard.tell())
+        if shard.shard.is_due:
+            self._send(shard.shard.take_event())
         return step
 
     def _admit(self, *, wait: bool) -> bool:
@@ -125,22 +125,22 @@ class Worker:
             return False
         try:
             if isinstance(unit, Survey):
-                for event in survey(self._pass, unit, self._tell):
-                    self._tell(event)
+                for event in survey(self._pass, unit, self._send):
+                    self._send(event)
             else:
                 self._line.learn(unit.uploads)
-                self._open.append(_Open(ShardPass(self._pass, unit, self._tell)))
+                self._open.append(_Open(ShardPass(self._pass, unit, self._send)))
                 return True
         except Interrupted:
-            self._tell(UnitEnded(unit=unit.number))
+            self._send(UnitEnded(unit=unit.number))
         except MigratorError as error:
             organization = unit.organization if isinstance(unit, Survey) else unit.shard.organization
             is_closed = self._closes(error, organization, unit.number)
-            self._tell(UnitEnded(None if is_closed else error, unit.number))
+            self._send(UnitEnded(None if is_closed else error, unit.number))
         except Exception as error:
-            self._tell(UnitEnded(unexpected(error), unit.number))
+            self._send(UnitEnded(unexpected(error), unit.number))
         else:
-            self._tell(UnitEnded(unit=unit.number))
+            self._send(UnitEnded(unit=unit.number))
         return True
 
     def _collect(self) -> None:
@@ -151,11 +151,11 @@ class Worker:
             shard.under_way -= 1
             shard.shard.count(result)
             if isinstance(stop, BucketClosed):
-                self._tell(Closed(shard.shard.organization, stop, shard.shard.unit))
+                self._send(Closed(shard.shard.organization, stop, shard.shard.unit))
             elif stop is not None:
                 self._fail(stop)
-            if shard.shard.is_time_to_tell:
-                self._tell(shard.shard.tell())
+            if shard.shard.is_due:
+                self._send(shard.shard.take_event())
         self._note_moved()
         self._close_finished()
 
@@ -164,8 +164,8 @@ class Worker:
         for ticket, moved in self._sink.moved():
             shard = cast("_Open", ticket).shard
             shard.count_moved(moved)
-            if shard.is_time_to_tell:
-                self._tell(shard.tell())
+            if shard.is_due:
+                self._send(shard.take_event())
 
     def _closes(self, error: MigratorError, organization: str, unit: int) -> bool:
         """Whether a listing was refused in a bucket that only this organization has: it is told as unreadable, and the others go on."""
@@ -173,10 +173,10 @@ class Worker:
             return False
         where = f"s3://{error.bucket}" if error.bucket else organization
         notice = Notice(NoticeKind.UNREADABLE_FOLDER, where, str(error), organization, code=error.name)
-        told = ProgressEvent(organization=organization, unit=unit)
-        told.note(notice)
-        self._tell(told)
-        self._tell(Closed(organization, error, unit))
+        event = ProgressEvent(organization=organization, unit=unit)
+        event.note(notice)
+        self._send(event)
+        self._send(Closed(organization, error, unit))
         return True
 
     def _fail(self, error: MigratorError) -> None:
@@ -187,11 +187,11 @@ class Worker:
     def _close_finished(self) -> None:
         for shard in [shard for shard in self._open if shard.exhausted and not shard.under_way]:
             self._open.remove(shard)
-            self._tell(self._last_told(shard))
-            self._tell(UnitEnded(self._error, shard.shard.unit))
+            self._send(self._last_event(shard))
+            self._send(UnitEnded(self._error, shard.shard.unit))
             self._error = None
 
-    def _last_told(self, shard: _Open) -> ProgressEvent:
+    def _last_event(self, shard: _Open) -> ProgressEvent:
         """A verification writes its sheets last: where that fails, what was counted is told all the same."""
         try:
             if not shard.broken and not self._error:
@@ -200,7 +200,7 @@ class Worker:
             self._fail(error)
         except Exception as error:
             self._fail(unexpected(error))
-        return shard.shard.tell()
+        return shard.shard.take_event()
 
 
 def unexpected(error: BaseException) -> MustStop:

@@ -24,7 +24,7 @@ from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import Receipt, SinkAnswer, Source, Target
 from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.sync.shard.deciding import DIFFERENT_SIZE, different_size
-from migrator.transfer.measured_source import MeasuredSource, Meter
+from migrator.transfer.large_file_progress import MeasuredSource, Meter
 from migrator.transfer.retry import ROUNDS, RetryPolicy
 
 T = TypeVar("T")

@@ -113,7 +113,7 @@ class RetryPolicy:
         """Return the tries of one thing that is not a call, such as a body that breaks off."""
         return Attempts(self._clock, self._pause_or_give_up)
 
-    def until(self, look: Callable[[], T | None], at_most: float | None = None) -> T | None:
+    def until(self, inspect: Callable[[], T | None], at_most: float | None = None) -> T | None:
         """Look with growing pauses until there is something; return None if there is nothing after `--patience`.
 
         What was written may be seen late: refusals and temporary errors count as nothing yet. `at_most` is in seconds,
@@ -128,7 +128,7 @@ class RetryPolicy:
         while True:
             refusal: StoreError | None = None
             try:
-                found = look()
+                found = inspect()
             except (AccessDenied, Vanished, Unavailable) as error:
                 found, refusal = None, error
             if found is not None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from migrator.core.naming import SingleBucket
 from migrator.core.read_through import FROM_DISK, HEADER
-from migrator.doctor.nginx import DataFolder, nginx_lines
+from migrator.doctor.nginx_lines import DataFolder, nginx_lines
 from tests import command, corpus, oracle
 from tests.nginx import nginx_before
 from tests.servers import S3Server, Servers, free_ports

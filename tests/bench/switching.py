@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from migrator.doctor.nginx import nginx_lines
+from migrator.doctor.nginx_lines import nginx_lines
 from tests import command, corpus, oracle, switch_scene
 from tests.nginx import nginx_before
 from tests.servers import S3Server, Servers

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from migrator.app.first_checks import prepare_to_migrate
 from migrator.app.options import Stopping
-from migrator.app.planning import prepare_to_migrate
-from migrator.app.watch_request import Until
+from migrator.app.watch_end import Until
 from migrator.app.watching import watch
 from migrator.core.errors import MigratorError, MustStop
 from migrator.doctor.bytes_user import user_named
@@ -28,7 +28,7 @@ BEFORE = pytest.mark.parametrize("lists_before", [False, True], ids=["whole-at-t
 class Silent:
     """Shows nothing."""
 
-    def told(self, told: ProgressEvent) -> None:
+    def on_event(self, event: ProgressEvent) -> None:
         pass
 
     def tick(self) -> None:

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import pytest
 
-from migrator.app.read_through import is_on, look_to_read_through
+from migrator.app.read_through import is_on, read_through_verdict
 from migrator.config.settings import DiskLocation, Locations, S3Access, S3Location
 from migrator.core.errors import SettingsError
 from migrator.core.naming import SingleBucket
 from migrator.core.read_through import HEADER
-from migrator.doctor.nginx import DataFolder, nginx_lines
+from migrator.doctor.nginx_lines import DataFolder, nginx_lines
 from tests.dialects.rows import Change, Request, Row, answers, turns
 from tests.dialects.s3 import S3Server
 from tests.dialects.scene import Ended, Scene, dialect_of, environment_of, run
@@ -110,7 +110,7 @@ def test_folders_that_nginx_cannot_pass_are_found(scene: Scene, monkeypatch: pyt
 def test_no_other_direction_has_it(tmp_path: Path) -> None:
     ends = [DiskLocation(root=tmp_path / name, folder_mode=0o740, file_mode=0o640) for name in ("old", "new")]
     with pytest.raises(SettingsError) as raised:
-        look_to_read_through(Locations(source=ends[0], target=ends[1], settings=(), findings=()))
+        read_through_verdict(Locations(source=ends[0], target=ends[1], settings=(), findings=()))
     assert raised.value.name == "read-through-direction"
     assert is_on(ends) is None
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from migrator.doctor.nginx import nginx_lines
+from migrator.doctor.nginx_lines import nginx_lines
 from tests import command, oracle
 from tests.conftest import FreshNames
 from tests.e2e import ends

@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 
 from migrator.core.naming import BucketPerOrganization, SingleBucket
 from migrator.core.read_through import HEADER
-from migrator.doctor.nginx import DataFolder, nginx_lines
+from migrator.doctor.nginx_lines import DataFolder, nginx_lines
 from tests import command, oracle
 from tests.conftest import FreshNames
 from tests.dialects.scene import run

@@ -37,13 +37,13 @@ def process_list(seen: set[bytes]) -> Iterator[None]:
                 except OSError:
                     continue
 
-    looking = threading.Thread(target=look)
-    looking.start()
+    inspecting = threading.Thread(target=look)
+    inspecting.start()
     try:
         yield
     finally:
         done.set()
-        looking.join()
+        inspecting.join()
 
 
 def _files_that_hold(folder: Path, secrets: tuple[str, ...]) -> list[str]:

@@ -15,7 +15,7 @@ from botocore.credentials import Credentials
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from migrator.stores.s3.client import connect
+from migrator.stores.s3.boto3_clients import connect
 from migrator.stores.s3.http.curl import SHA256_OF_NOTHING, CurlClient, encoded_key, encoded_query
 from migrator.stores.s3.http.signing import UNSIGNED, Keys, Signer
 from tests import strategies

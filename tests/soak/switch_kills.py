@@ -154,7 +154,7 @@ def guards_of(process: _Process) -> list[int]:
         for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
             with contextlib.suppress(OSError):
                 line = Path(f"/proc/{pid}/cmdline").read_bytes()
-                if b"switch_guard" in line and f'"parent": {_child(process.pid)}'.encode() in line:
+                if b"switch_rollback_process" in line and f'"parent": {_child(process.pid)}'.encode() in line:
                     found.append(pid)
         return bool(found)
 

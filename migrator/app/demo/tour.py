@@ -24,7 +24,7 @@ ENV_FILE = "bytes.env"
 STATE = "state"
 _KEPT = ("PATH", "HOME", "USER", "LANG", "LC_", "TERM", "TMPDIR", "COLUMNS", "LINES", "NO_COLOR", "VIRTUAL_ENV", "TZ")
 _DIFFERENCES_SHOWN = 10
-_LOOK_SECONDS = 0.2
+_POLL_SECONDS = 0.2
 _DRAIN_SECONDS = 15.0
 
 Say = Callable[[str], None]
@@ -145,7 +145,7 @@ class _Tour:
         say("    bytes-migrator status")
         say("    bytes-migrator plan --from s3 --to 's3://demo-{organization}'       a bucket for each organization")
         say("    bytes-migrator migrate --from s3 --to 's3://demo-{organization}'    … and do it")
-        while not self._stopping.wait(_LOOK_SECONDS):
+        while not self._stopping.wait(_POLL_SECONDS):
             pass
 
     def _write_settings(self) -> None:
@@ -179,7 +179,7 @@ class _Tour:
         with subprocess.Popen(command, cwd=self._folder, env=self._environment()) as process:
             while True:
                 with suppress(subprocess.TimeoutExpired):
-                    return process.wait(_LOOK_SECONDS)
+                    return process.wait(_POLL_SECONDS)
                 if self._stopping.is_set():
                     process.terminate()
                     with suppress(subprocess.TimeoutExpired):

@@ -34,7 +34,7 @@ from migrator.sync.messages import ProgressEvent
 PROBLEMS_OF_A_KIND = 1_000
 ALL_ALIKE = 100
 """If so many contents in a row end alike, and none ended otherwise before, so would all others."""
-_TOLD_AFTER_ROWS = 2_000
+_SEND_AFTER_ROWS = 2_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -190,7 +190,7 @@ class Audit:
         sample: AuditSample | None,
         ages: Ages,
         stopping: Flag,
-        tell: Callable[[ProgressEvent], None],
+        send: Callable[[ProgressEvent], None],
     ) -> None:
         self.audited = Audited()
         self._places = places
@@ -198,11 +198,11 @@ class Audit:
         self._sample = sample
         self._ages = ages
         self._stopping = stopping
-        self._tell = tell
+        self._send = send
         self._under_way: deque[_UnderWay] = deque()
         self._alike: list[ContentVerdict] | None = []
-        self._told = ProgressEvent(organization="")
-        self._told_rows = 0
+        self._draft = ProgressEvent(organization="")
+        self._unsent_rows = 0
         self._tally = AuditTally()
         self._elsewhere = _Elsewhere(places.source, "")
 
@@ -225,7 +225,7 @@ class Audit:
 
     def _begin(self, organization: str) -> None:
         self._tally = self.audited.organizations.setdefault(organization, AuditTally())
-        self._told = ProgressEvent(organization=organization)
+        self._draft = ProgressEvent(organization=organization)
         self._elsewhere = _Elsewhere(self._places.source if is_organization(organization) else None, organization)
 
     def _is_of_age(self, row: Recorded) -> bool:
@@ -272,7 +272,7 @@ class Audit:
         if self._ages:
             return  # its row may lie outside of the ages that were asked for
         self._tally.orphaned.add(entry.size)
-        organization = self._told.organization
+        organization = self._draft.organization
         self._add_problem(Kind.ORPHANED, organization, entry.raw_id, "no row of the database names it", entry.size)
 
     # --- contents ----------------------------------------------------------------------------------------------------
@@ -362,7 +362,7 @@ class Audit:
             self.audited.unreadable_folders += 1
             problem = Problem(Kind.UNREADABLE_FOLDER.value, notice.organization, notice.where, notice.reason)
             self.audited.add_problem(Kind.UNREADABLE_FOLDER, problem)
-            self._told.problems.append(problem)
+            self._draft.problems.append(problem)
 
     # --- telling -----------------------------------------------------------------------------------------------------
 
@@ -377,23 +377,23 @@ class Audit:
         problem = Problem(kind.value, organization, where, reason, raw_id, size)
         self.audited.add_problem(kind, problem)
         if kind is not Kind.ORPHANED:
-            self._told.problems.append(problem)
+            self._draft.problems.append(problem)
             return
-        self._told.extra.append(problem)
-        if len(self._told.extra) >= _TOLD_AFTER_ROWS:
+        self._draft.extra.append(problem)
+        if len(self._draft.extra) >= _SEND_AFTER_ROWS:
             self._show()
 
     def _count(self, size: int) -> None:
-        self._told.tally[Outcome.PRESENT].add(size)
-        self._told_rows += 1
-        if self._told_rows >= _TOLD_AFTER_ROWS:
+        self._draft.tally[Outcome.PRESENT].add(size)
+        self._unsent_rows += 1
+        if self._unsent_rows >= _SEND_AFTER_ROWS:
             self._show()
 
     def _show(self) -> None:
         """Progress: an event that the observers of every command know."""
-        told, self._told = self._told, ProgressEvent(organization=self._told.organization)
-        self._told_rows = 0
-        self._tell(told)
+        event, self._draft = self._draft, ProgressEvent(organization=self._draft.organization)
+        self._unsent_rows = 0
+        self._send(event)
 
 
 def moment_of(ended_us: int) -> str:

@@ -152,11 +152,11 @@ class BytesApi:
 
     def ask(self, row: Recorded) -> RawFileAnswer:
         """Get one raw file and hold what comes against its row; every failure is an answer too. Raises CannotStart when the login fails."""
-        asked = self._ask(row)
-        if asked.status == 401:  # tokens end after 15 minutes
+        answer = self._ask(row)
+        if answer.status == 401:  # tokens end after 15 minutes
             self.sign_in()
-            asked = self._ask(row)
-        return asked
+            answer = self._ask(row)
+        return answer
 
     def _ask(self, row: Recorded) -> RawFileAnswer:
         kind = ""

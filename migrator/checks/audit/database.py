@@ -182,7 +182,7 @@ def reading_database(dsn: Dsn) -> Iterator[Database]:
         try:
             for statement in _SESSION:
                 connection.execute(statement)
-            _look_at_tables(connection, dsn)
+            _check_tables(connection, dsn)
         except psycopg.Error as error:
             raise CannotStart(
                 "database-failed", f"The database {dsn} does not answer as it should ({_said(error, dsn)})."
@@ -222,7 +222,7 @@ def _connected(dsn: Dsn) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         connection.close()
 
 
-def _look_at_tables(connection: psycopg.Connection[tuple[Any, ...]], dsn: Dsn) -> None:
+def _check_tables(connection: psycopg.Connection[tuple[Any, ...]], dsn: Dsn) -> None:
     """Check that Bytes' tables and columns are there.
 
     Raises:

@@ -69,7 +69,7 @@ def _rows(path: Path, lines: csv.Reader) -> Iterator[Recorded]:  # type: ignore[
         if not is_raw_id(raw_id):
             _refuse(path, lines.line_num, f"its id is no UUID in canonical lower-case text: {raw_id[:60]!r}")
         if organization != last[0] or not organization:
-            _look_at_name(path, lines.line_num, organization)
+            _check_name(path, lines.line_num, organization)
         this = (organization, raw_id)
         if this <= last:
             _refuse_order(path, lines.line_num, is_same=this == last)
@@ -82,7 +82,7 @@ def _rows(path: Path, lines: csv.Reader) -> Iterator[Recorded]:  # type: ignore[
         yield Recorded(organization, RawId(raw_id), fields[hash_at] or None, ended_us)
 
 
-def _look_at_name(path: Path, line: int, organization: str) -> None:
+def _check_name(path: Path, line: int, organization: str) -> None:
     if not organization:
         _refuse(path, line, "it names no organization")
     try:

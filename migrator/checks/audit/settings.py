@@ -137,17 +137,17 @@ def resolve_audit(
     """Resolve both locations and Bytes' environment; nothing is opened but the named env files. Raises SettingsError."""
     environment = environment_of(env_files, overrides, environ)
     environment, findings = with_debian_files(environment, debian_files)
-    asked = to if to is not None else _where_settings_point(environment)
-    target = end_of(asked, environment, debian_files)
-    word, source = _other_end(from_, asked, target, environment, debian_files)
+    place = to if to is not None else _where_settings_point(environment)
+    target = end_of(place, environment, debian_files)
+    word, source = _other_end(from_, place, target, environment, debian_files)
     present = [end for end in (source, target) if end is not None]
-    refuse_idle_options(overrides, [word, asked], [end.location for end in present])
+    refuse_idle_options(overrides, [word, place], [end.location for end in present])
     return AuditSettings(
         target=target.location,
         source=source.location if source is not None else None,
         settings=tuple(dict.fromkeys(setting for end in present for setting in end.settings)),
         findings=tuple(dict.fromkeys((*findings, *(finding for end in present for finding in end.findings)))),
-        environment=_with_env_file(environment, asked),
+        environment=_with_env_file(environment, place),
     )
 
 
@@ -156,7 +156,7 @@ def _where_settings_point(environment: Environment) -> str:
 
 
 def _other_end(
-    from_: str | None, asked: str, target: End, environment: Environment, debian_files: Sequence[Path]
+    from_: str | None, place: str, target: End, environment: Environment, debian_files: Sequence[Path]
 ) -> tuple[str, End | None]:
     """The location named by --from; else the first that the settings name and that is another place, if there is one."""
     if from_ is not None:
@@ -164,9 +164,9 @@ def _other_end(
         refuse_same_place(source.location, target.location)
         return from_, source
     for word in dict.fromkeys((_where_settings_point(environment), "disk", "s3")):
-        if word == asked or (word == "s3" and not uses_s3(environment)):
+        if word == place or (word == "s3" and not uses_s3(environment)):
             continue
-        source = end_of(word, _with_env_file(environment, asked, beneath=True) if word == "disk" else environment)
+        source = end_of(word, _with_env_file(environment, place, beneath=True) if word == "disk" else environment)
         try:
             refuse_same_place(source.location, target.location)
         except SettingsError:
@@ -175,11 +175,11 @@ def _other_end(
     return "nowhere else", None
 
 
-def _with_env_file(environment: Environment, asked: str, *, beneath: bool = False) -> Environment:
+def _with_env_file(environment: Environment, place: str, *, beneath: bool = False) -> Environment:
     """The environment with what the env file says that is asked about: it wins, or (`beneath`) yields to all else."""
-    if asked in ("disk", "s3") or asked.lower().startswith("s3://") or not os.path.isfile(asked):
+    if place in ("disk", "s3") or place.lower().startswith("s3://") or not os.path.isfile(place):
         return environment
-    layer = layer_of(read_env_file(Path(asked)))
+    layer = layer_of(read_env_file(Path(place)))
     if beneath:
         return replace(environment, package=(layer, *environment.package))
     return replace(environment, files=(*environment.files, layer))

@@ -68,7 +68,7 @@ class PruneCoordinator:
         self.pruned = Pruned()
         self._engine = engine
         self._halt = halt
-        self._tell_proven, self._tell_deleted = count("proven"), count("deleted")
+        self._count_proven, self._count_deleted = count("proven"), count("deleted")
         self._listed = listed
         self._out = 0
         self._error: MigratorError | None = None
@@ -176,9 +176,9 @@ class PruneCoordinator:
         for problem in event.pruned.problems:
             self._listed(problem)
         if event.proven:
-            self._tell_proven(event.proven)
+            self._count_proven(event.proven)
         if event.deleted:
-            self._tell_deleted(event.deleted)
+            self._count_deleted(event.deleted)
 
     def _fail(self, error: MigratorError) -> None:
         """Keep the first error, but any other rather than that the run was asked to stop: an error asks the other workers to stop."""

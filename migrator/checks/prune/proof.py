@@ -60,7 +60,7 @@ class ShardProof:
         if notice.kind is NoticeKind.STRAY:
             self.counts.strays += 1
         if notice.kind is NoticeKind.UNREADABLE_FOLDER:
-            self.counts.tell(Problem(notice.kind.value, notice.organization, notice.where, notice.reason))
+            self.counts.note(Problem(notice.kind.value, notice.organization, notice.where, notice.reason))
 
 
 class PruneProof:
@@ -94,7 +94,7 @@ class PruneProof:
         Raises:
             MigratorError: If it is asked to stop, an end cannot be listed, or both are one place.
         """
-        for (proven, pair), future in self._proofs.run(self._asked(shards)):
+        for (proven, pair), future in self._proofs.run(self._pairs_of(shards)):
             if pair is None:
                 proven.is_whole = True
             elif pair.source is not None:
@@ -104,7 +104,7 @@ class PruneProof:
                 self._count(proven, raw_file, pair.source, pair, future)
             yield proven
 
-    def _asked(self, shards: Iterable[Shard]) -> Iterator[tuple[ShardProof, Pair | None]]:
+    def _pairs_of(self, shards: Iterable[Shard]) -> Iterator[tuple[ShardProof, Pair | None]]:
         """Yield the pairs of each shard, and None behind them."""
         for shard in shards:
             proven = ShardProof(shard)

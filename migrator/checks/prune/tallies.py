@@ -36,8 +36,8 @@ class PruneTally:
         if not dry_run:
             pending = Count(self.deletable.files - self.deleted.files, self.deletable.bytes - self.deleted.bytes)
         named = ("discovered", "deletable", "deleted", "kept")
-        told = {name: count.as_dict() for name, count in zip(named, self.counts(), strict=True)}
-        return {**told, "pending": pending.as_dict()}
+        counts = {name: count.as_dict() for name, count in zip(named, self.counts(), strict=True)}
+        return {**counts, "pending": pending.as_dict()}
 
 
 @dataclass(slots=True)
@@ -65,9 +65,9 @@ class Pruned:
         """Count a raw file that stays; `kind` groups the reasons."""
         self.of(raw_file.organization).kept.add(entry.size)
         self.kept_by[kind] += 1
-        self.tell(Problem("kept", raw_file.organization, where, reason, raw_file.raw_id, entry.size))
+        self.note(Problem("kept", raw_file.organization, where, reason, raw_file.raw_id, entry.size))
 
-    def tell(self, problem: Problem) -> None:
+    def note(self, problem: Problem) -> None:
         """Count a problem, and keep it if few are kept yet."""
         self.problems_total += 1
         if len(self.problems) < PROBLEMS_SHOWN:

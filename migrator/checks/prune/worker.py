@@ -33,8 +33,8 @@ from migrator.sync.worker import unexpected
 
 ASKED = 20
 """Raw files that a running Bytes is asked for at once."""
-_TOLD_AFTER_FILES = 500
-_TOLD_AFTER_SECONDS = 0.5
+_SEND_AFTER_FILES = 500
+_SEND_AFTER_SECONDS = 0.5
 _READERS = 8
 
 
@@ -58,14 +58,14 @@ class PruneWorker:
         manifest: ManifestOfRun | None,
         samples: bool,
         halt: Flag,
-        tell: Callable[[Event], None],
+        send: Callable[[Event], None],
     ) -> None:
         """`remover` opens the source for deleting, once something is to go. `samples`: a running Bytes will be asked for some."""
         self._ends, self._scope, self._manifest, self._samples = ends, scope, manifest, samples
-        self._open_remover, self._halt, self._tell = remover, halt, tell
+        self._open_remover, self._halt, self._send = remover, halt, send
         self._deletion: BatchDeletion | None = None
         self._taken = 0
-        self._told_at = time.monotonic()
+        self._sent_at = time.monotonic()
 
     def run(self, units: PruneUnits, first: Unit | None = None) -> None:
         """Work until there are no more units."""
@@ -81,24 +81,24 @@ class PruneWorker:
                         self._prove(unit, units, proof)
                     unit = units.take(wait=True)
         except MigratorError as error:
-            break_off(error, self._taken, units, self._halt, self._tell)
+            break_off(error, self._taken, units, self._halt, self._send)
         except Exception as error:
-            break_off(unexpected(error), self._taken, units, self._halt, self._tell)
+            break_off(unexpected(error), self._taken, units, self._halt, self._send)
 
     def _end_unit(self) -> None:
         self._taken -= 1
-        self._tell(PruneUnitEnded())
+        self._send(PruneUnitEnded())
 
     def _prove(self, first: PruneSurvey | ProveShard, units: PruneUnits, proof: PruneProof) -> None:
         """Prove a shard, and those that can be had without waiting behind it; surveys are done on the way."""
         for proven in proof.run(self._shards(first, units, proof)):
-            if proven.is_whole or self._is_time_to_tell(proven):
-                self._told_at = time.monotonic()
+            if proven.is_whole or self._is_due(proven):
+                self._sent_at = time.monotonic()
                 pruned, files = proven.take()
-                self._tell(Counted(pruned=pruned, proven=files))
+                self._send(Counted(pruned=pruned, proven=files))
             if proven.is_whole:
                 sheet = self._manifest.write(proven.shard, proven.rows) if self._manifest is not None else ""
-                self._tell(ShardProven(shard=proven.shard, sheet=sheet, sample=self._sample_of(proven)))
+                self._send(ShardProven(shard=proven.shard, sheet=sheet, sample=self._sample_of(proven)))
                 self._end_unit()
 
     def _shards(self, first: PruneSurvey | ProveShard, units: PruneUnits, proof: PruneProof) -> Iterator[Shard]:
@@ -108,14 +108,14 @@ class PruneWorker:
                 yield unit.shard
             elif isinstance(unit, PruneSurvey):
                 length, pruned = proof.shard_length(unit.organization)
-                self._tell(Counted(pruned=pruned))
-                self._tell(PruneSurveyed(unit.organization, length))
+                self._send(Counted(pruned=pruned))
+                self._send(PruneSurveyed(unit.organization, length))
                 self._end_unit()
             unit = units.take(wait=False)
             self._taken += unit is not None
 
-    def _is_time_to_tell(self, proven: ShardProof) -> bool:
-        return proven.files >= _TOLD_AFTER_FILES or time.monotonic() - self._told_at > _TOLD_AFTER_SECONDS
+    def _is_due(self, proven: ShardProof) -> bool:
+        return proven.files >= _SEND_AFTER_FILES or time.monotonic() - self._sent_at > _SEND_AFTER_SECONDS
 
     def _sample_of(self, proven: ShardProof) -> list[Recorded]:
         if not self._samples:
@@ -133,17 +133,17 @@ class PruneWorker:
             self._deletion.delete(unit.rows, counts)
         finally:
             deleted = counts.overall().deleted.files
-            self._tell(Counted(pruned=counts, deleted=deleted))
+            self._send(Counted(pruned=counts, deleted=deleted))
         self._end_unit()
 
 
-def break_off(error: MigratorError, taken: int, units: PruneUnits, halt: Flag, tell: Callable[[Event], None]) -> None:
+def break_off(error: MigratorError, taken: int, units: PruneUnits, halt: Flag, send: Callable[[Event], None]) -> None:
     """Tell that the run is over, and that all units that were taken, or are taken from here on, have ended."""
     halt.set()
     for _ in range(taken):
-        tell(PruneUnitEnded(error))
+        send(PruneUnitEnded(error))
     while units.take(wait=True) is not None:
-        tell(PruneUnitEnded(error))
+        send(PruneUnitEnded(error))
 
 
 @contextmanager

@@ -72,10 +72,10 @@ def _security_for(address: str) -> Security:
     ):
         is_inside = not path or "-----BEGIN" in path
         if (not path and setting != _KEY) or not (is_inside or os.access(str(path), os.R_OK)):
-            is_told = f"names {path}, which cannot be read" if path else "is not set"
+            state = f"names {path}, which cannot be read" if path else "is not set"
             raise SettingsError(
                 "certificates-missing",
-                f"{address} takes a certificate, and {setting} {is_told}.",
+                f"{address} takes a certificate, and {setting} {state}.",
                 why="Both sides of a connection by TLS have to show one of the cluster's own CA.",
                 cure=f"Set {_CA}, {_CERTIFICATE} and {_KEY} to the files, or write them into Dask's configuration.",
             )

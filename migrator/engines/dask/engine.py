@@ -23,8 +23,8 @@ from migrator.engines.attempts import Order, Orders
 from migrator.engines.dask import worker_plugin
 from migrator.engines.dask.connection import CLOSE_SECONDS, client_of, silence, within
 from migrator.engines.dask.local_cluster import OwnCluster
-from migrator.engines.dask.members import LOOK_SECONDS, UNITS_AHEAD, Members
-from migrator.engines.worker_host import Acknowledge, Admit, Began, Look, Stop, ToStation
+from migrator.engines.dask.members import CHECK_SECONDS, UNITS_AHEAD, Members
+from migrator.engines.worker_host import Acknowledge, Admit, Began, Preflight, Stop, ToStation
 from migrator.sync.messages import Event, Unit, UnitEnded, UploadBegan
 from migrator.sync.worker import unexpected
 
@@ -52,7 +52,7 @@ class Dask:
         *,
         cluster: Cluster,
         work: worker_plugin.MakeWork,
-        look: Look,
+        preflight: Preflight,
         run_id: str,
         patience: float,
         stopping: Flag,
@@ -65,7 +65,7 @@ class Dask:
         self._patience = patience
         self._stopping = stopping
         self._members = Members(
-            payload=pickle.dumps((work, look)),  # no secret can be pickled: one that would travel is seen here
+            payload=pickle.dumps((work, preflight)),  # no secret can be pickled: one that would travel is seen here
             patience=patience,
             is_limited=is_limited,
             begin=self._begin,
@@ -83,7 +83,7 @@ class Dask:
         self._failure: MigratorError | None = None
         self._ready = threading.Event()
         self._closing = False
-        self._was_told_to_stop = False
+        self._has_sent_stop = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._live, name="dask", daemon=True)
         self._client: Client | None = None
@@ -291,8 +291,8 @@ class Dask:
                 if given is not None:
                     given[0].release()
                 self._end(order)
-        if not self._was_told_to_stop:
-            self._was_told_to_stop = True
+        if not self._has_sent_stop:
+            self._has_sent_stop = True
             for address in self._members.fit:
                 self._say(address, Stop())
 
@@ -320,11 +320,11 @@ class Dask:
             self._pass_on(undone)
             self._say(address, Admit(said.attempt, tuple(order.uploads.values()) if order is not None else None))
             return
-        event_told = said.event
-        if isinstance(event_told, UploadBegan):
-            event_told = event_told._replace(worker=len(self._stations))
+        taken = said.event
+        if isinstance(taken, UploadBegan):
+            taken = taken._replace(worker=len(self._stations))
             self._stations.append(address)
-        for passed in self._orders.take(said.attempt, event_told):
+        for passed in self._orders.take(said.attempt, taken):
             self._events.put(passed)
             if isinstance(passed, UnitEnded):
                 self._let_end()
@@ -354,7 +354,7 @@ class Dask:
             with suppress(OSError, asyncio.TimeoutError):  # it is gone: its units are given to others
                 await asyncio.wait_for(
                     client.run(worker_plugin.receive, self._topic, batch, workers=[address], on_error="ignore"),
-                    LOOK_SECONDS,
+                    CHECK_SECONDS,
                 )
         if self._outboxes.get(address) is outbox:
             del self._outboxes[address]

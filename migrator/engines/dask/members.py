@@ -19,7 +19,7 @@ from migrator.engines.worker_registry import RegisteredWorker, WorkerRegistry, s
 
 UNITS_AHEAD = 4
 """Units under way or waiting for each worker: the bound of what is in flight. As many threads of a worker wait for them."""
-LOOK_SECONDS = 60.0
+CHECK_SECONDS = 60.0
 ASKED_SECONDS = 10.0
 OTHERS_SECONDS = 5.0
 """How long those who are fit already wait at the start for others that are being looked at."""
@@ -74,9 +74,9 @@ class Members:
         Raises:
             CannotStart: If one has another version of this program, of distributed or of Python.
         """
-        ours, tell = versions_here(), versions_teller()
-        found: dict[str, object] = {"the scheduler": await client.run_on_scheduler(tell)}
-        said = [self._asked(client, tell, address) for address in await _addresses(client)]
+        ours, ask_versions = versions_here(), versions_teller()
+        found: dict[str, object] = {"the scheduler": await client.run_on_scheduler(ask_versions)}
+        said = [self._versions_of(client, ask_versions, address) for address in await _addresses(client)]
         found |= {f"worker {address}": answer for address, answer in await asyncio.gather(*said) if answer is not None}
         other = {who: answer for who, answer in found.items() if answer != ours and not isinstance(answer, OSError)}
         if other:
@@ -88,9 +88,11 @@ class Members:
                 cure="Install the same version everywhere, or use the same container image.",
             )
 
-    async def _asked(self, client: Client, tell: Callable[[], object], address: str) -> tuple[str, object]:
+    async def _versions_of(
+        self, client: Client, ask_versions: Callable[[], object], address: str
+    ) -> tuple[str, object]:
         """What a worker answers; None if nothing."""
-        run = client.run(tell, workers=[address], on_error="return")
+        run = client.run(ask_versions, workers=[address], on_error="return")
         try:
             return address, (await asyncio.wait_for(run, ASKED_SECONDS)).get(address)
         except asyncio.TimeoutError:
@@ -104,7 +106,7 @@ class Members:
         """
         now = time.monotonic()
         try:
-            known: Any = await asyncio.wait_for(client.scheduler.identity(n_workers=-1), LOOK_SECONDS)
+            known: Any = await asyncio.wait_for(client.scheduler.identity(n_workers=-1), CHECK_SECONDS)
         except (OSError, asyncio.TimeoutError):
             return False
         for address in (known["address"], *known["workers"]):
@@ -126,7 +128,7 @@ class Members:
             await within(ASKED_SECONDS, partial(client.register_plugin, plugin, topic))
         if self._shares:
             for place in self._places.see(named, now):
-                self._begin(self._look_at(client, topic, place))
+                self._begin(self._check(client, topic, place))
         return True
 
     async def _give_up(self, client: Client, address: str, name: str) -> None:
@@ -135,21 +137,21 @@ class Members:
         self._places.give_up(address, name, reason)
         await within(ASKED_SECONDS, partial(client.run_on_scheduler, _remover(), address=address))
 
-    async def _look_at(self, client: Client, topic: str, place: RegisteredWorker) -> None:
+    async def _check(self, client: Client, topic: str, place: RegisteredWorker) -> None:
         ours = versions_here()
         refusal = ""
         try:
             run = partial(client.run, workers=[place.address], on_error="return")
-            said = (await asyncio.wait_for(run(versions_teller()), LOOK_SECONDS)).get(place.address)
+            said = (await asyncio.wait_for(run(versions_teller()), CHECK_SECONDS)).get(place.address)
             if said != ours:
                 refusal = f"It has other versions: {versions_in_words(said)}; here: {versions_in_words(ours)}."
             elif self._is_limited and len(self._places.fit) >= self._shares:
                 refusal = "It joined after the limits were shared out."
             else:
-                answer = (await asyncio.wait_for(run(worker_plugin.look, topic), LOOK_SECONDS)).get(place.address)
+                answer = (await asyncio.wait_for(run(worker_plugin.preflight, topic), CHECK_SECONDS)).get(place.address)
                 refusal = str(answer) if answer is not None else ""
         except asyncio.TimeoutError:
-            refusal = f"It did not answer within {LOOK_SECONDS:.0f} seconds: a mount may hang."
+            refusal = f"It did not answer within {CHECK_SECONDS:.0f} seconds: a mount may hang."
         except OSError as error:
             refusal = f"It cannot be reached ({error})."
         self._places.judge(place, refusal)
@@ -166,7 +168,7 @@ class Members:
             return bool(places.fit)
         seconds, is_first = now - self._fit_at, not self._was_met
         all_refused = bool(places.here) and all(place.is_fit is False for place in places.here.values())
-        limit = min(self._patience, LOOK_SECONDS) if is_first else self._patience
+        limit = min(self._patience, CHECK_SECONDS) if is_first else self._patience
         if seconds < limit and not (is_first and all_refused):
             return False
         kind = CannotStart if is_first else MustStop
@@ -189,7 +191,7 @@ class Members:
 
 
 async def _addresses(client: Client) -> list[str]:
-    known: Any = await asyncio.wait_for(client.scheduler.identity(n_workers=-1), LOOK_SECONDS)
+    known: Any = await asyncio.wait_for(client.scheduler.identity(n_workers=-1), CHECK_SECONDS)
     return list(known["workers"])
 
 

@@ -17,7 +17,7 @@ def versions_here() -> Versions:
 def versions_teller() -> Callable[[], Versions]:
     """A function that travels with its code: whoever runs it need not have this module."""
 
-    def tell() -> Versions:
+    def versions() -> Versions:
         import importlib  # noqa: PLC0415
         import sys  # noqa: PLC0415
 
@@ -29,7 +29,7 @@ def versions_teller() -> Callable[[], Versions]:
 
         return version("migrator"), version("distributed"), f"{sys.version_info[0]}.{sys.version_info[1]}"
 
-    return tell
+    return versions
 
 
 def versions_in_words(said: object) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from distributed import Worker, WorkerPlugin, get_worker
 
 from migrator.core.errors import MigratorError
-from migrator.engines.worker_host import FromStation, Look, Station, Work, refusal_of
+from migrator.engines.worker_host import FromStation, Preflight, Station, Work, refusal_of
 
 FINISH_SECONDS = 5.0
 _ALLOCATIONS_BEFORE_COLLECTION = 50_000
@@ -32,15 +32,15 @@ class StationPlugin(WorkerPlugin):  # type: ignore[misc]
     """Brings a run's station to each worker, now and when it joins."""
 
     def __init__(self, topic: str, payload: bytes, shares: int) -> None:
-        """`payload` is a pickled pair of MakeWork and Look."""
+        """`payload` is a pickled pair of MakeWork and Preflight."""
         self._topic = topic
         self._payload = payload
         self._shares = shares
 
     def setup(self, worker: Worker) -> None:
         """Open stores and lanes once for this worker; called by Dask when the plugin arrives or a worker comes later."""
-        made: tuple[MakeWork, Look] = pickle.loads(self._payload)  # noqa: S301 from the coordinator
-        work, self.look = made
+        made: tuple[MakeWork, Preflight] = pickle.loads(self._payload)  # noqa: S301 from the coordinator
+        work, self.preflight = made
         topic = self._topic
 
         def say(said: FromStation) -> None:
@@ -102,9 +102,9 @@ async def finish(topic: str, dask_worker: Worker) -> None:
         await asyncio.to_thread(plugin.station.finish, FINISH_SECONDS)
 
 
-async def look(topic: str, dask_worker: Worker) -> MigratorError | Left | None:
+async def preflight(topic: str, dask_worker: Worker) -> MigratorError | Left | None:
     """Whether this worker can do its part; asked in a thread, for a mount may hang."""
     plugin = dask_worker.plugins.get(topic)
     if plugin is None:
         return Left("The run's station could not be put there.")
-    return await asyncio.to_thread(refusal_of, plugin.look)
+    return await asyncio.to_thread(refusal_of, plugin.preflight)

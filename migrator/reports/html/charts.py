@@ -34,7 +34,7 @@ class Chart:
     """
 
     title: str
-    told: str
+    summary: str
     bars: tuple[ChartBar, ...]
     highest: str = ""
     legend: tuple[str, ...] = ()
@@ -69,8 +69,8 @@ def _ranked(rows: Sequence[tuple[str, Count]], unit: str) -> Chart:
     rest = sum(map(amount, ranked[BARS_SHOWN:]))
     if rest:
         bars += (ChartBar(f"{number(len(ranked) - BARS_SHOWN)} others together", "", words(rest), 0.0),)
-    told = "; ".join(f"{bar.name}: {bar.value}" for bar in bars[:3])
-    return Chart(f"{unit.capitalize()} for each organization", told or "no raw files", bars)
+    summary = "; ".join(f"{bar.name}: {bar.value}" for bar in bars[:3])
+    return Chart(f"{unit.capitalize()} for each organization", summary or "no raw files", bars)
 
 
 def sizes(report: Report) -> Chart:
@@ -90,13 +90,13 @@ def sizes(report: Report) -> Chart:
         for digit in digits
     )
     middle = _median_digits(shape)
-    told = (
+    summary = (
         f"half of the {number(sum(shape.sizes.values()))} files are smaller than {_power(middle + 1)}"
         if middle is not None
         else "no files"
     )
     moved = "would be copied" if report.dry_run else "copied"
-    return Chart("Sizes of raw files", told, bars, number(most), ("all", moved))
+    return Chart("Sizes of raw files", summary, bars, number(most), ("all", moved))
 
 
 def months(report: Report) -> Chart:
@@ -113,9 +113,9 @@ def months(report: Report) -> Chart:
     )
     if len(found) == 1:
         return Chart("Files by month of their last change", f"all {number(most)} in {found[0][0]}", ())
-    told = f"from {found[0][0]} to {found[-1][0]}" if found else "no files"
+    summary = f"from {found[0][0]} to {found[-1][0]}" if found else "no files"
     more = f", and {number(left_out)} months before" if left_out > 0 else ""
-    return Chart("Files by month of their last change", told + more, bars, number(most))
+    return Chart("Files by month of their last change", summary + more, bars, number(most))
 
 
 def course(report: Report) -> Chart:
@@ -135,10 +135,10 @@ def course(report: Report) -> Chart:
         for index, step in enumerate(steps)
     )
     errors = sum(step.errors for step in steps)
-    told = f"at most {most / seconds:,.0f} files a second; {number(errors)} errors"
+    summary = f"at most {most / seconds:,.0f} files a second; {number(errors)} errors"
     return Chart(
         "Files a second over the time of the run",
-        told,
+        summary,
         bars,
         f"{most / seconds:,.0f}/s",
         ("looked at", "errors"),

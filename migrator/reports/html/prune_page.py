@@ -69,10 +69,10 @@ def page_of_prune(report: PruneReport) -> Page:
 
 def _counts(tally: PruneTally, *, dry_run: bool) -> list[tuple[str, int, int, str]]:
     """Names, files, bytes and tones of what adds up to all raw files of the source."""
-    told = tally.as_dict(dry_run=dry_run)
+    counts = tally.as_dict(dry_run=dry_run)
     done = [("deletable", TODO)] if dry_run else [("deleted", GOOD)]
     named = (*done, ("pending", TODO), ("kept", TODO if tally.kept.files else FINE))
-    return [(name, told[name]["files"], told[name]["bytes"], tone) for name, tone in named]
+    return [(name, counts[name]["files"], counts[name]["bytes"], tone) for name, tone in named]
 
 
 def _tone(report: PruneReport) -> str:

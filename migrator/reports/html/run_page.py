@@ -195,8 +195,8 @@ def _remark(report: Report, beside: tuple[str, ...]) -> str:
     if not beside:
         return ""
     counted = report.overall.beside
-    told = ", ".join(f"{number(counted[name].files)} {name.replace('_', ' ')}" for name in beside)
-    return f"Not part of these: {told}. {' '.join(_BESIDE[name] for name in beside)}"
+    listed = ", ".join(f"{number(counted[name].files)} {name.replace('_', ' ')}" for name in beside)
+    return f"Not part of these: {listed}. {' '.join(_BESIDE[name] for name in beside)}"
 
 
 def _sections(report: Report) -> Iterator[ProblemSection]:

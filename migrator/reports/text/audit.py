@@ -49,12 +49,12 @@ class ApiAnswers:
     url: str
     wanted: int
     seed: int
-    asked: tuple[RawFileAnswer, ...]
+    answered: tuple[RawFileAnswer, ...]
 
     @property
     def is_clean(self) -> bool:
         """Return True if Bytes gave every raw file that it was asked for."""
-        return all(asked.reply in (Reply.PROVEN, Reply.UNHASHED) for asked in self.asked)
+        return all(answered.reply in (Reply.PROVEN, Reply.UNHASHED) for answered in self.answered)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,23 +172,23 @@ def audit_as_json(report: AuditReport) -> str:
 
 def _api_as_dict(api: ApiAnswers) -> dict[str, object]:
     counts = {reply: Count() for reply in Reply}
-    for asked in api.asked:
-        counts[asked.reply].add(asked.size)
+    for answer in api.answered:
+        counts[answer.reply].add(answer.size)
     return {
         "url": api.url,
-        "sample": len(api.asked),
+        "sample": len(api.answered),
         "seed": api.seed,
         "replies": {reply.value: count.as_dict() for reply, count in counts.items()},
         "raw_files": [
             {
-                "organization": asked.row.organization,
-                "id": asked.row.raw_id,
-                "reply": asked.reply.value,
-                "status": asked.status or None,
-                "bytes": asked.size,
-                "reason": asked.reason,
+                "organization": answer.row.organization,
+                "id": answer.row.raw_id,
+                "reply": answer.reply.value,
+                "status": answer.status or None,
+                "bytes": answer.size,
+                "reason": answer.reason,
             }
-            for asked in api.asked[:PROBLEMS_OF_A_KIND]
+            for answer in api.answered[:PROBLEMS_OF_A_KIND]
         ],
     }
 
@@ -215,12 +215,14 @@ def _can(report: AuditReport) -> str:
     there, rows = number(tally.readable.files), plural(tally.rows.files, "raw file")
     if calls is None or calls.state == "works":
         return f"With these settings Bytes can read {there} of {rows}"
-    looks = f"With these settings Bytes looks where {there} of {rows} are"
+    found = f"With these settings Bytes looks where {there} of {rows} are"
     if calls.state == "fails":
-        return f"{looks}, and cannot read {number(calls.files_failing)} of them, for its own calls fail there"
-    if report.api is not None and report.api.asked and report.api.is_clean:
-        return f"{looks}, and the running Bytes answered for all {number(len(report.api.asked))} that it was asked for"
-    return f"{looks}; whether it can read them there was not tried"
+        return f"{found}, and cannot read {number(calls.files_failing)} of them, for its own calls fail there"
+    if report.api is not None and report.api.answered and report.api.is_clean:
+        return (
+            f"{found}, and the running Bytes answered for all {number(len(report.api.answered))} that it was asked for"
+        )
+    return f"{found}; whether it can read them there was not tried"
 
 
 def _calls_sentence(calls: BytesCalls) -> str:
@@ -343,12 +345,12 @@ def _last_sentences(report: AuditReport) -> Iterator[str]:
 
 
 def _api_sentences(api: ApiAnswers) -> Iterator[str]:
-    if not api.asked:
+    if not api.answered:
         yield f"Bytes at {shown(api.url)} was asked for nothing: there was no row to draw."
         return
-    counts = Counter(asked.reply for asked in api.asked)
+    counts = Counter(answer.reply for answer in api.answered)
     yield (
-        f"Bytes at {shown(api.url)} was asked for {plural(len(api.asked), 'raw file')} (--seed {api.seed}): "
+        f"Bytes at {shown(api.url)} was asked for {plural(len(api.answered), 'raw file')} (--seed {api.seed}): "
         f"{number(counts[Reply.PROVEN])} came as recorded, {number(counts[Reply.UNHASHED])} came and have no digest, "
         f"{number(counts[Reply.ALTERED])} came altered, {number(counts[Reply.REFUSED])} were refused, "
         f"{number(counts[Reply.SILENT])} were not answered."

@@ -146,8 +146,8 @@ def estimate_lines(estimate: Estimate) -> Iterator[str]:
     """Time and space, and what they rest on."""
     if estimate.seconds[1] > 0:
         yield f"It would take about {time_range(estimate)}. Assumptions:"
-        for index, told in enumerate(estimate.rests_on):
-            yield f"  {told}{',' if index < len(estimate.rests_on) - 1 else '.'}"
+        for index, reason in enumerate(estimate.rests_on):
+            yield f"  {reason}{',' if index < len(estimate.rests_on) - 1 else '.'}"
     if estimate.free_bytes is not None and estimate.free_bytes_after is not None:
         yield f"Space at the target: {size(estimate.free_bytes)} free, {_left(estimate.free_bytes_after, size)} afterwards."
     if estimate.free_inodes is not None and estimate.free_inodes_after is not None:

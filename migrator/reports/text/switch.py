@@ -43,7 +43,7 @@ class ProxyProposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwitchProposal:
-    """Everything that a switch would do. `looked_seconds` is how long listing both ends took; `unproven` are sentences.
+    """Everything that a switch would do. `listing_seconds` is how long listing both ends took; `unproven` are sentences.
 
     `found` says how the deployment is known. `diff` has no secrets. `proxy`: nginx reads through, and Bytes is switched first.
     """
@@ -59,7 +59,7 @@ class SwitchProposal:
     backup: str
     diff: tuple[str, ...]
     missing: Tally
-    looked_seconds: float
+    listing_seconds: float
     unproven: tuple[str, ...]
     api: str
     findings: tuple[Finding, ...]
@@ -75,7 +75,7 @@ class SwitchProposal:
         """How long the last pass should take: a data folder shows what is new by its index folders, a bucket by its listing."""
         if self.proxy is not None:
             return 0.0
-        return self.looked_seconds if self.source.startswith("s3:") else self.looked_seconds / 10
+        return self.listing_seconds if self.source.startswith("s3:") else self.listing_seconds / 10
 
     def as_dict(self) -> dict[str, object]:
         """As ``--json`` has it."""
@@ -105,7 +105,7 @@ class Switched:
     Numbers of raw files: `sample` read at both ends, `newest` copied while Bytes was stopped, `late` saved at the old
     place after that by something else than this Bytes, and copied too; `unsure` says why nobody can tell whether there
     are more, "" where all were looked at. `gave_new`: Bytes gave
-    a raw file that it saved since its start; None where that was not waited for. `baseline_asked` were asked for before the
+    a raw file that it saved since its start; None where that was not waited for. `baseline_size` were asked for before the
     switch, `proven_old` and `proven_newest` given by Bytes after it, and `unknown` of the newest are not in Bytes'
     database. `proposal` None: an earlier command began this switch.
     """
@@ -117,7 +117,7 @@ class Switched:
     late: int = 0
     unsure: str = ""
     gave_new: bool | None = None
-    baseline_asked: int = 0
+    baseline_size: int = 0
     proven_old: int = 0
     proven_newest: int = 0
     unknown: int = 0
@@ -220,7 +220,7 @@ def _switched_lines(switched: Switched) -> Iterator[str]:
         yield from map(shown, proposal.unproven)
     else:
         yield (
-            f"Read through Bytes itself: {switched.proven_old} of {files(switched.baseline_asked)} of that sample, and"
+            f"Read through Bytes itself: {switched.proven_old} of {files(switched.baseline_size)} of that sample, and"
             f" {files(switched.proven_newest)} of those that came in last."
         )
     if switched.gave_new is not None:
@@ -348,7 +348,7 @@ def switched_as_json(switched: Switched) -> str:
                 "unsure": switched.unsure or None,
             },
             "proven_by_bytes": {
-                "asked_before": switched.baseline_asked,
+                "asked_before": switched.baseline_size,
                 "old": switched.proven_old,
                 "newest": switched.proven_newest,
                 "unknown": switched.unknown,

@@ -141,9 +141,9 @@ def _organization_table(report: Verification, width: int | None) -> Iterator[str
 
 
 def _cells(organization: str, bucket: str | None, tally: Tally, columns: list[str]) -> list[str]:
-    told = tally.as_proofs()
-    counts = (number(told[name]["files"]) for name in columns)
-    discovered = told["discovered"]
+    proofs = tally.as_proofs()
+    counts = (number(proofs[name]["files"]) for name in columns)
+    discovered = proofs["discovered"]
     return [shown(organization), shown(bucket or "-"), number(discovered["files"]), size(discovered["bytes"]), *counts]
 
 
@@ -152,10 +152,10 @@ def _problem_lines(report: Verification) -> Iterator[str]:
     by_kind: dict[str, list[Problem]] = {}
     for problem in report.totals.problems:
         by_kind.setdefault(problem.kind, []).append(problem)
-    told = report.overall.as_proofs()
+    proofs = report.overall.as_proofs()
     for kind, words in PROOF_KINDS.items():
         listed = by_kind.get(kind, [])
-        total = max(len(listed), told.get(kind, {}).get("files", 0))
+        total = max(len(listed), proofs.get(kind, {}).get("files", 0))
         if not total:
             continue
         yield f"{number(total)} {words[total != 1]}"
@@ -172,8 +172,8 @@ def _expected(report: Verification) -> str:
 
 
 def _in_one_sentence(report: Verification) -> Iterator[str]:
-    told = report.overall.as_proofs()
-    discovered, proven = told["discovered"], told["proven"]
+    proofs = report.overall.as_proofs()
+    discovered, proven = proofs["discovered"], proofs["proven"]
     took = duration(report.seconds)
     if report.sampled_from is not None:
         yield f"A sample: {files(discovered['files'])} of {number(report.sampled_from)}, with the seed {report.seed}."
@@ -195,12 +195,15 @@ def _in_one_sentence(report: Verification) -> Iterator[str]:
             else f"There was nothing to prove (in {took})."
         )
     elif only_closed(report.overall) and discovered["files"] == proven["files"]:
+        closed = number(proofs["closed"]["files"])
         yield (
-            f"Proven at level {report.level}: all {files(discovered['files'])}. But Bytes cannot use {number(told['closed']['files'])} raw "
+            f"Proven at level {report.level}: all {files(discovered['files'])}. But Bytes cannot use {closed} raw "
             f"files and folders at the target, see above: owner or mode keeps its user out (in {took})."
         )
     else:
-        counted = " + ".join(f"{number(told[name]['files'])} {name}" for name in _COUNTED[:5] if told[name]["files"])
+        counted = " + ".join(
+            f"{number(proofs[name]['files'])} {name}" for name in _COUNTED[:5] if proofs[name]["files"]
+        )
         yield f"Not everything is proven at level {report.level}, see above: {counted or 'nothing counted'} (in {took})."
     if report.manifest is not None and not report.interrupted_by:
         whole = "" if report.exit_status == 0 else " It has only what was proven."

@@ -30,7 +30,7 @@ class Watched:
     ended_by: str
     seconds: float
     passes: int
-    looks: int
+    rounds: int
     copied: Count
     lag_files: int
     lag_seconds: float
@@ -59,7 +59,7 @@ def watch_as_json(watched: Watched) -> str:
         "seconds": round(watched.seconds, 3),
         "ended_by": watched.ended_by,
         "passes": watched.passes,
-        "looks": watched.looks,
+        "looks": watched.rounds,
         "copied": watched.copied.as_dict(),
         "lag": {
             "files": watched.lag_files,
@@ -88,7 +88,7 @@ def _lines(watched: Watched, width: int | None) -> Iterator[str]:
     yield ""
     yield (
         f"Watched for {duration(watched.seconds)}: {plural(watched.passes, 'pass').replace('passs', 'passes')}, "
-        f"{number(watched.looks)} looks, {files(watched.copied.files)} ({size(watched.copied.bytes)}) copied. "
+        f"{number(watched.rounds)} looks, {files(watched.copied.files)} ({size(watched.copied.bytes)}) copied. "
         f"What came in meanwhile was at the target after {duration(watched.largest_lag_seconds)} at most."
     )
     if watched.lag_files:

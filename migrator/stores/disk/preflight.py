@@ -19,7 +19,7 @@ _CONTAINERS = re.compile(r"/(docker|containers/storage|kubelet/pods/[^/]+)/(volu
 """Places of container engines: what lies there is mounted into containers, where no folder above it counts."""
 
 
-def look_at_disk(
+def inspect_disk(
     root: Path, *, folder_mode: int, file_mode: int, user: BytesUser = NO_USER, mountinfo: Path = _MOUNTS
 ) -> DiskSeen:
     """What is known of the folder, or of the one above it where it is yet to be made. `user` is whom Bytes runs as."""

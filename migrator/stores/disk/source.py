@@ -205,7 +205,7 @@ class DiskSource:
             if is_folder and is_organization(name):
                 yield name
             elif not (is_folder and name == FILE_SYSTEMS_OWN):
-                self._tell_stray(notify, (name,), self._root_fd, "", is_folder=is_folder)
+                self._report_stray(notify, (name,), self._root_fd, "", is_folder=is_folder)
 
     def shard_length(self, organization: str) -> int:
         """Estimate from some index folders; 0 where they cannot be read, which the scan tells."""
@@ -242,7 +242,7 @@ class DiskSource:
             StoreError: If the organization's folder cannot be listed; an index folder that cannot is told as a notice.
         """  # noqa: DOC501 made by translate
         organization, prefix = shard
-        with self._opened_or_told(organization, notify) as fd:
+        with self._opened_or_reported(organization, notify) as fd:
             if fd is None:
                 return
             if not prefix:
@@ -402,7 +402,7 @@ class DiskSource:
             answers: dict[tuple[int, int, int], bool] = {}
             for name in names:
                 if not is_raw_id(name) or name[:INDEX_LENGTH] != index:
-                    self._tell_stray(notify, (organization, index, name), fd, organization)
+                    self._report_stray(notify, (organization, index, name), fd, organization)
                     continue
                 try:
                     status = os.stat(name, dir_fd=fd, follow_symlinks=False)
@@ -417,14 +417,14 @@ class DiskSource:
                     self._scanned = name, status, answers
                     yield entry_of(RawId(name), status)
                 else:
-                    self._tell_stray(notify, (organization, index, name), fd, organization)
+                    self._report_stray(notify, (organization, index, name), fd, organization)
         finally:
             os.close(fd)
 
     def _scan_strays(self, organization: str, fd: int, notify: Notify) -> None:
         for name, is_folder in self._listed(fd, f"{self._root}/{organization}"):
             if not (is_folder and is_index(name)):
-                self._tell_stray(notify, (organization, name), fd, organization, is_folder=is_folder)
+                self._report_stray(notify, (organization, name), fd, organization, is_folder=is_folder)
 
     def _listed(self, fd: int, where: str) -> list[tuple[str, bool]]:
         try:
@@ -433,7 +433,7 @@ class DiskSource:
         except OSError as error:
             raise translate(error, where) from error
 
-    def _tell_stray(
+    def _report_stray(
         self, notify: Notify, parts: tuple[str, ...], fd: int, organization: str, *, is_folder: bool = False
     ) -> None:
         if parts == (LOCK_FILE,):
@@ -468,7 +468,7 @@ class DiskSource:
             yield fd
 
     @contextmanager
-    def _opened_or_told(self, organization: str, notify: Notify) -> Iterator[int | None]:
+    def _opened_or_reported(self, organization: str, notify: Notify) -> Iterator[int | None]:
         """As `_opened`, but a folder that cannot be read is told and then treated as having nothing."""
         try:
             fd = os.open(organization, FOLDER_FLAGS, dir_fd=self._root_fd) if self._root_fd >= 0 else None

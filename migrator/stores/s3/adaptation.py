@@ -87,14 +87,14 @@ class Adapting:
     ) -> int | None:
         """0 to send the request again at once, in another way; None to leave it to botocore."""
         tried = request_dict["context"].setdefault(_KEPT, {})
-        status, code, answer = _told(response)
+        status, code, answer = _status_and_code(response)
         self._conclude(tried, operation.name, status, code)
         if status and status < 300:
             return None
         if self._should_sign(operation.name, status, code, tried):
             tried["signed"] = code
             return 0
-        region = _region_told(status, code, answer)
+        region = _region_named(status, code, answer)
         if region and "region" not in tried and region != _signed_for(request_dict):
             tried["region"], tried["region_code"] = region, code
             return None if self._is_aws else 0
@@ -142,7 +142,7 @@ class Adapting:
         return _addressed(url, bucket, "virtual") if code in ADDRESSING_CODES or is_sent_there else None
 
 
-def _told(response: Any) -> tuple[int, str, Mapping[str, Any]]:
+def _status_and_code(response: Any) -> tuple[int, str, Mapping[str, Any]]:
     """HTTP status, error code and the parsed answer; 0 where none came."""
     if response is None:
         return 0, "", {}
@@ -150,7 +150,7 @@ def _told(response: Any) -> tuple[int, str, Mapping[str, Any]]:
     return http.status_code, str(parsed.get("Error", {}).get("Code", "")), parsed
 
 
-def _region_told(status: int, code: str, answer: Mapping[str, Any]) -> str:
+def _region_named(status: int, code: str, answer: Mapping[str, Any]) -> str:
     """The region that a refusal names as the right one; "" for none."""
     if code not in _WRONG_REGION and status not in (301, 307):
         return ""

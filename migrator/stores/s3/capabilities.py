@@ -100,13 +100,13 @@ def probe(client: S3Client, bucket: str, name: str, *, copies: bool = False) -> 
     etag = clean_etag(answer.get("ETag"))
     try:
         refuses = partial(_refuses, client, bucket, key)
-        looks: list[Callable[[], bool]] = [
+        probes: list[Callable[[], bool]] = [
             partial(refuses, {"ContentMD5": content_md5(_OTHER)}, (400,)),
             partial(refuses, {"IfNoneMatch": "*"}, (412,)),
             partial(refuses, {"IfMatch": f'"{"0" * 32}"'}, (412,)),
             partial(_refuses_second_copy, client, bucket, key) if copies else lambda: False,
         ]
-        checks_md5, keeps_what_is_there, keeps_another, refuses_copy = run_concurrently(looks)
+        checks_md5, keeps_what_is_there, keeps_another, refuses_copy = run_concurrently(probes)
         return Capabilities(
             etag_is_md5=has_md5(_CONTENT, etag),
             checks_md5=checks_md5,
@@ -120,9 +120,9 @@ def probe(client: S3Client, bucket: str, name: str, *, copies: bool = False) -> 
 
 def _refuses(client: S3Client, bucket: str, key: str, condition: dict[str, str], expected: tuple[int, ...]) -> bool:
     """Whether the server refuses the same content under this condition as it should. Content-MD5: object lock demands it."""
-    asked = {"ContentMD5": content_md5(_CONTENT), **condition}
+    parameters = {"ContentMD5": content_md5(_CONTENT), **condition}
     try:
-        client.put_object(Bucket=bucket, Key=key, Body=_CONTENT, **asked)  # type: ignore[arg-type]
+        client.put_object(Bucket=bucket, Key=key, Body=_CONTENT, **parameters)  # type: ignore[arg-type]
     except Exception as error:
         if status_of(error) in expected:
             return True

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 Retry = Callable[[Callable[[], Any]], Any]
 DOOR = f"{LOCK_PREFIX}held"
 _LARGEST_MARK = 4_096
-_LOOKS = 40
-LOOK_EVERY_SECONDS = 0.25
+_POLLS = 40
+POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class BucketLock:
         if other is not None:
             return other
         try:
-            other = self._pass_door() or self._write_and_look()
+            other = self._pass_door() or self._write_and_wait()
         except AccessDenied as error:
             self.release()
             raise _not_lockable(self.where, error.what) from error
@@ -114,12 +114,12 @@ class BucketLock:
                 raise  # otherwise: a server that does not know the condition
         return None
 
-    def _write_and_look(self) -> LockMark | None:
+    def _write_and_wait(self) -> LockMark | None:
         self._retry(lambda: self._put(self._own))
         other: LockMark | None = None
-        for look in range(_LOOKS):
-            if look:
-                self._pause(LOOK_EVERY_SECONDS)
+        for poll in range(_POLLS):
+            if poll:
+                self._pause(POLL_SECONDS)
             found = marks_in(self._client, self.bucket, self._retry)
             if not any(one.key == self._own for one in found):
                 raise _not_lockable(self.where, f"The listing does not show {self._own}, which was written just now.")

@@ -17,7 +17,7 @@ from migrator.stores.lane_selection import looking_lane
 from migrator.stores.s3.errors.mapping import translate, translated
 from migrator.stores.s3.parsing.etags import content_md5
 from migrator.stores.s3.source import S3Source
-from migrator.stores.s3.transfer.single import ObjectAddress
+from migrator.stores.s3.transfer.object_requests import ObjectAddress
 from migrator.stores.unrecognized import PROBE_PREFIX
 from migrator.transfer.file_copier import Settled
 
@@ -84,8 +84,10 @@ class S3Remover:
         """Return 0: S3 has no folders."""
         return 0
 
-    def _call(self, place: ObjectAddress, operation: str, asked: dict[str, Any]) -> None:
-        self._retried(str(place), lambda: getattr(self._client, operation)(Bucket=place.bucket, Key=place.key, **asked))
+    def _call(self, place: ObjectAddress, operation: str, parameters: dict[str, Any]) -> None:
+        self._retried(
+            str(place), lambda: getattr(self._client, operation)(Bucket=place.bucket, Key=place.key, **parameters)
+        )
 
     def _retried(self, where: str, call: Callable[[], Any]) -> Any:
         def attempt() -> Any:
@@ -110,8 +112,8 @@ class S3Remover:
             self.deletes_one_by_one = True  # what is refused as a whole deleted nothing
             yield from self._delete_each(proven)
             return
-        for told in answer.get("Deleted", ()):
-            raw_file = by_key.pop(told.get("Key", ""), None)
+        for deleted in answer.get("Deleted", ()):
+            raw_file = by_key.pop(deleted.get("Key", ""), None)
             if raw_file is not None:
                 yield raw_file, None
         for failed in answer.get("Errors", ()):

@@ -20,16 +20,16 @@ from migrator.core.outcomes import Notice, NoticeKind, Notify, ignore_notice
 from migrator.core.protocols import Promise
 from migrator.core.size_classes import SMALLEST_PART, WHOLE_UP_TO
 from migrator.stores.disk.source import length_for
-from migrator.stores.read_ahead import ReadAhead
+from migrator.stores.s3.boto3_clients import connect
 from migrator.stores.s3.checksums import promise_of
-from migrator.stores.s3.client import connect
 from migrator.stores.s3.http.curl import CurlClient, is_available
 from migrator.stores.s3.listing.buckets import bucket_exists, buckets_with_prefix
 from migrator.stores.s3.listing.pages import PAGE, Lister, refuse_hidden_folder, refuse_hidden_keys
 from migrator.stores.s3.transfer.object_content import BodyReader, Reader, S3Content
+from migrator.stores.s3.transfer.object_requests import ObjectAddress, head
 from migrator.stores.s3.transfer.part_window import PartExecutor
 from migrator.stores.s3.transfer.ranged_get import RangeReader
-from migrator.stores.s3.transfer.single import ObjectAddress, head
+from migrator.stores.scan_read_ahead import ReadAhead
 from migrator.stores.unrecognized import OWN_PREFIXES, key_reason
 from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
@@ -124,9 +124,9 @@ class S3Source:
     def scan(self, shard: Shard, notify: Notify) -> Iterator[Entry]:
         """Yield the shard's raw files; the next page is fetched while this one is consumed."""
         ahead = ReadAhead(lambda: self._scan(shard))
-        return self._told(ahead, notify)
+        return self._notifying(ahead, notify)
 
-    def _told(self, ahead: ReadAhead[Entry | Notice], notify: Notify) -> Iterator[Entry]:
+    def _notifying(self, ahead: ReadAhead[Entry | Notice], notify: Notify) -> Iterator[Entry]:
         """Entries as they come; notices are told in the thread that takes them."""
         for found in ahead:
             if isinstance(found, Entry):

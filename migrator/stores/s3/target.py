@@ -33,7 +33,7 @@ from migrator.stores.s3.part_sizes import LARGEST_OBJECT, SMALLEST_OF_S3, part_s
 from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.transfer.conditional_put import Condition, put
 from migrator.stores.s3.transfer.multipart import MultipartUpload
-from migrator.stores.s3.transfer.single import ObjectAddress, first_part_size, head_or_get
+from migrator.stores.s3.transfer.object_requests import ObjectAddress, first_part_size, head_or_get
 from migrator.stores.s3.transfer.unfinished_uploads import (
     Unfinished,
     give_up,
@@ -242,9 +242,9 @@ class S3Target(S3Source):
         check = EtagCheck(entry.etag, entry.size)
         if check.only_part_size is not None:
             return check.only_part_size
-        told: int | None = self._retry(lambda: first_part_size(self._client, origin))
-        is_possible = told is not None and SMALLEST_OF_S3 <= told <= self._largest_copy
-        return told if is_possible and has_parts_of(entry.etag, entry.size, told or 0) else None
+        part_size: int | None = self._retry(lambda: first_part_size(self._client, origin))
+        is_possible = part_size is not None and SMALLEST_OF_S3 <= part_size <= self._largest_copy
+        return part_size if is_possible and has_parts_of(entry.etag, entry.size, part_size or 0) else None
 
     def store(self, raw_file: RawFile, content: Content) -> S3Receipt:
         """Write the object on condition that the name is free; in parts if it is large."""
@@ -322,26 +322,26 @@ class S3Target(S3Source):
         Raises:
             StoreError: If the server refuses or fails.
         """
-        asked: dict[str, Any] = {}
+        parameters: dict[str, Any] = {}
         if self._copies_on_condition:
-            asked["IfNoneMatch"] = "*"
+            parameters["IfNoneMatch"] = "*"
         try:
-            return self._copied(place, origin, entry, asked)
+            return self._copied(place, origin, entry, parameters)
         except StoreError as error:
-            if not asked or not is_unsupported(error):
+            if not parameters or not is_unsupported(error):
                 raise
         etag = self._copied(place, origin, entry, {})
         self._copies_on_condition = False
         return etag
 
-    def _copied(self, place: ObjectAddress, origin: ObjectAddress, entry: Entry, asked: dict[str, Any]) -> str:
+    def _copied(self, place: ObjectAddress, origin: ObjectAddress, entry: Entry, parameters: dict[str, Any]) -> str:
         with translated(str(place)):
             answer = self._client.copy_object(
                 Bucket=place.bucket,
                 Key=place.key,
                 CopySource={"Bucket": origin.bucket, "Key": origin.key},
                 CopySourceIfMatch=quoted(entry.etag or ""),
-                **asked,
+                **parameters,
             )
         return clean_etag(answer.get("CopyObjectResult", {}).get("ETag")) or ""
 

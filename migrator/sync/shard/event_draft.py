@@ -6,8 +6,8 @@ import time
 
 from migrator.sync.messages import ProgressEvent
 
-TOLD_AFTER_RESULTS = 500
-TOLD_AFTER_SECONDS = 0.5
+SEND_AFTER_RESULTS = 500
+SEND_AFTER_SECONDS = 0.5
 
 
 class EventDraft:
@@ -22,15 +22,15 @@ class EventDraft:
     @property
     def is_due(self) -> bool:
         """Return True if enough results, or old enough ones, wait to be told."""
-        return self.results >= TOLD_AFTER_RESULTS or (
-            self.results > 0 and time.monotonic() - self._begun_at > TOLD_AFTER_SECONDS
+        return self.results >= SEND_AFTER_RESULTS or (
+            self.results > 0 and time.monotonic() - self._begun_at > SEND_AFTER_SECONDS
         )
 
     @property
     def is_long(self) -> bool:
         """Return True if so many results or names are in it that it must not wait for the next step."""
         names = len(self.event.extra) + len(self.event.problems)
-        return self.results >= TOLD_AFTER_RESULTS or names >= TOLD_AFTER_RESULTS
+        return self.results >= SEND_AFTER_RESULTS or names >= SEND_AFTER_RESULTS
 
     def take(self) -> ProgressEvent:
         """Return the event, with all that happened since this was last called."""

@@ -14,7 +14,7 @@ from migrator.core.entities import RawId, Shard
 from migrator.core.outcomes import Denial, Result, Step
 from migrator.core.protocols import Sink, Source
 from migrator.sync.rules import REFUSE, Rules
-from migrator.sync.shard.tracking import NoTracking, Tracking
+from migrator.sync.shard.outcome_followers import NoTracking, Tracking
 
 
 class Taking(Protocol):

@@ -12,7 +12,7 @@ from migrator.core.entities import Entry, Pair, RawFile
 from migrator.core.outcomes import Notice, NoticeKind, Outcome, Problem, Result, Step
 from migrator.sync.messages import Assignment, ProgressEvent
 from migrator.sync.shard.deciding import Extra, decide
-from migrator.sync.shard.event_draft import TOLD_AFTER_RESULTS, EventDraft
+from migrator.sync.shard.event_draft import SEND_AFTER_RESULTS, EventDraft
 from migrator.sync.shard.listing import list_both, list_changed_folders, list_given
 from migrator.sync.shard.pass_settings import Pass
 
@@ -75,7 +75,7 @@ class ShardPass:
 
     def _count_at_once(self, result: Result) -> None:
         self.count(result)
-        if self._draft.results >= TOLD_AFTER_RESULTS:
+        if self._draft.results >= SEND_AFTER_RESULTS:
             self._relieve()
 
     def count(self, result: Result) -> None:
@@ -85,7 +85,7 @@ class ShardPass:
         draft.event.tally.outcomes[outcome].add(entry.size)
         draft.event.shape.add(entry.size, entry.modified_ns, moved=outcome in _MOVED)
         if outcome not in _UNREMARKABLE or result.reason:
-            self._tell_problem(result)
+            self._note_problem(result)
         if outcome is Outcome.COPIED and self._pass.tells_copied:
             draft.event.copied.append(entry)
         self._tracker.ended(result)
@@ -96,18 +96,18 @@ class ShardPass:
         self._draft.results += 1
 
     @property
-    def is_time_to_tell(self) -> bool:
+    def is_due(self) -> bool:
         """Return True if enough results, or old enough ones, wait to be told."""
         return self._draft.is_due
 
-    def tell(self) -> ProgressEvent:
+    def take_event(self) -> ProgressEvent:
         """What has happened since this was last called."""
         return self._draft.take()
 
     def finish(self) -> ProgressEvent:
         """The last event: all steps were given out and all answers counted."""
         self._tracker.finish(self._draft.event)
-        return self.tell()
+        return self.take_event()
 
     def _is_skipped(self) -> bool:
         """Whether an earlier run leaves nothing to do here; else nothing is told of the attempt."""
@@ -137,7 +137,7 @@ class ShardPass:
     def _relieve(self) -> None:
         """Pass on what has piled up: a scan may go far before it comes to the next step."""
         if self._overflow and self._draft.is_long:
-            self._overflow(self.tell())
+            self._overflow(self.take_event())
 
     def _notify(self, notice: Notice) -> None:
         if notice.kind is NoticeKind.UNREADABLE_FOLDER:
@@ -145,7 +145,7 @@ class ShardPass:
         self._draft.event.note(notice)
         self._relieve()
 
-    def _tell_problem(self, result: Result) -> None:
+    def _note_problem(self, result: Result) -> None:
         raw_file = RawFile(self.organization, result.entry.raw_id)
         self._draft.event.problems.append(
             Problem(

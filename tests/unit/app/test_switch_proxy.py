@@ -9,7 +9,7 @@ import pytest
 from migrator.app.switch_proxy import ProxyRequest, lines_and_endpoint, nginx_file
 from migrator.core.errors import SettingsError
 from migrator.core.naming import SingleBucket
-from migrator.doctor.nginx import DataFolder, nginx_lines, reading_through
+from migrator.doctor.nginx_lines import DataFolder, nginx_lines, reading_through
 
 SERVER = "http://s3.example:8333"
 CURE = nginx_lines(SERVER)

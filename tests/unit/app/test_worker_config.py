@@ -11,7 +11,7 @@ from migrator.app.worker_config import WorkerConfig, work_by_recipe
 from migrator.config.settings import DiskLocation
 from migrator.core.cancellation import StopFlag
 from migrator.core.errors import CannotStart
-from migrator.engines.threads import UnitQueue
+from migrator.engines.single_thread import UnitQueue
 from migrator.sync.channel import Acknowledgements, Line
 from migrator.sync.messages import Event, Survey, UnitEnded
 from migrator.transfer.throttle import Throttle

@@ -45,7 +45,7 @@ class Watched:
         self.stopping = StopFlag()
         self.told: list[ProgressEvent] = []
 
-    def tell(self, told: ProgressEvent) -> None:
+    def send(self, told: ProgressEvent) -> None:
         self.told.append(told)
 
 
@@ -63,7 +63,7 @@ def audit_of(
         sample=None,
         ages=ANY_AGE,
         stopping=watched.stopping,
-        tell=watched.tell,
+        send=watched.send,
     )
 
 

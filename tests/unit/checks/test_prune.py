@@ -32,7 +32,7 @@ from migrator.core.entities import Digests, Entry, RawFile, RawId, Shard
 from migrator.core.errors import Interrupted, MustStop, StoreError
 from migrator.core.outcomes import Notify
 from migrator.core.protocols import Source
-from migrator.engines.threads import UnitQueue
+from migrator.engines.single_thread import UnitQueue
 from migrator.stores.disk import source as disk
 from migrator.stores.disk.source import DiskSource
 from migrator.sync.manifest import ROWS, SUMS
@@ -116,7 +116,7 @@ class Here:
             manifest=self._manifest,
             samples=True,
             halt=self._halt,
-            tell=lambda event: self._events.put(pickle.dumps(event)),
+            send=lambda event: self._events.put(pickle.dumps(event)),
         )
         thread = threading.Thread(target=worker.run, args=(self._units,))
         thread.start()

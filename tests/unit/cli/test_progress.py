@@ -136,7 +136,7 @@ def test_the_first_line_comes_after_a_second(capsys: pytest.CaptureFixture[str])
     lines.tick()
     assert capsys.readouterr().err == ""
     clock.now += FIRST_LINE_SECONDS
-    lines.told(told(3))
+    lines.on_event(told(3))
     lines.tick()
     lines.tick()
     assert capsys.readouterr().err == "after 1.0 s: 3 files, 3.0 kB · 3 files/s, 3.0 kB/s · acme\n"
@@ -146,7 +146,7 @@ def test_events_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     events = Events(cast("SourceCounter", Ahead(Count(10, 10_000))), clock)
     clock.now += 2
-    events.told(told(4))
+    events.on_event(told(4))
     events.tick()
     event = json.loads(capsys.readouterr().err)
     assert event.pop("time")
@@ -180,7 +180,7 @@ FAILED = Problem(
 def logged(tmp_path: Path, form: str, *problems: Problem) -> list[str]:
     path = tmp_path / "log"
     with log_to({"verbose": False, "log_file": path, "log_format": form}):
-        Log().told(ProgressEvent(organization="acme", problems=list(problems)))
+        Log().on_event(ProgressEvent(organization="acme", problems=list(problems)))
     return path.read_text().splitlines()
 
 

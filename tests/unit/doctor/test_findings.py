@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from migrator.config.checks import look_at_settings
+from migrator.config.checks import check_settings
 from migrator.config.env_file import Setting
 from migrator.core.entities import RawFile, RawId
 from migrator.core.errors import MustStop, Unavailable
@@ -30,7 +30,7 @@ from migrator.doctor.bytes_calls import (
 from migrator.doctor.bytes_user import NO_USER, BytesUser
 from migrator.doctor.disk_checks import DiskSeen, Need, disk_findings
 from migrator.doctor.ledger_checks import ledgers_finding, run_finding
-from migrator.doctor.nginx import nginx_lines
+from migrator.doctor.nginx_lines import nginx_lines
 from migrator.doctor.rights import Right, rights_finding
 from migrator.doctor.sampling import need_of, sample_of
 from migrator.doctor.server import (
@@ -43,7 +43,7 @@ from migrator.doctor.server import (
     version_finding,
 )
 from migrator.doctor.source import SourceSample, listing_errors, source_findings
-from migrator.stores.disk.preflight import look_at_disk
+from migrator.stores.disk.preflight import inspect_disk
 from tests.fakes import FailingStore, Schedule
 from tests.memory_store import MemoryStore
 
@@ -139,25 +139,25 @@ def test_disk(name: str, change: dict[str, object], status: FindingStatus) -> No
 
 
 def test_a_folder_as_it_is(tmp_path: Path) -> None:
-    seen = look_at_disk(tmp_path, folder_mode=0o740, file_mode=0o640)
+    seen = inspect_disk(tmp_path, folder_mode=0o740, file_mode=0o640)
     assert (seen.exists, seen.trouble, seen.read_only) == (True, "", False)
     assert seen.free_bytes > 0
     assert seen.longest_name >= 143
     current = os.umask(0o027)
     try:
-        assert look_at_disk(tmp_path / "new", folder_mode=0o740, file_mode=0o640).umask == 0o027
+        assert inspect_disk(tmp_path / "new", folder_mode=0o740, file_mode=0o640).umask == 0o027
     finally:
         os.umask(current)
-    assert "does not exist" in look_at_disk(tmp_path / "no" / "such", folder_mode=0o740, file_mode=0o640).trouble
+    assert "does not exist" in inspect_disk(tmp_path / "no" / "such", folder_mode=0o740, file_mode=0o640).trouble
     (tmp_path / "file").write_text("")
-    assert "no folder" in look_at_disk(tmp_path / "file", folder_mode=0o740, file_mode=0o640).trouble
+    assert "no folder" in inspect_disk(tmp_path / "file", folder_mode=0o740, file_mode=0o640).trouble
 
 
 def test_file_systems_by_their_mounts(tmp_path: Path) -> None:
     for kind, network, ignores in (("ext4", False, False), ("nfs4", True, False), ("vfat", False, True)):
         mounts = tmp_path / kind
         mounts.write_text(f"1 0 0:1 / / rw - {kind} none rw\n")
-        seen = look_at_disk(tmp_path, folder_mode=0o740, file_mode=0o640, mountinfo=mounts)
+        seen = inspect_disk(tmp_path, folder_mode=0o740, file_mode=0o640, mountinfo=mounts)
         assert (seen.is_network, seen.ignores_case) == (network, ignores)
 
 
@@ -266,7 +266,7 @@ SOURCES = [
 
 @pytest.mark.parametrize(("name", "change", "problems", "status"), SOURCES)
 def test_source(name: str, change: dict[str, object], problems: tuple[Problem, ...], status: FindingStatus) -> None:
-    sample = SourceSample(counts={"a": Count(1, 10)}, looked_at=1)
+    sample = SourceSample(counts={"a": Count(1, 10)}, inspected=1)
     for field, value in change.items():
         setattr(sample, field, value)
     assert_told(named(source_findings(problems, sample, is_disk=True, now=1000.0), name), status)
@@ -293,7 +293,7 @@ def test_a_sample_ends_when_its_time_is_up() -> None:
         store.save(RawFile(organization, RawId("00000000-0000-4000-8000-000000000000")), b"12")
     ticks = iter(range(100))
     sample = sample_of(store, ("a", "b", "c"), seconds=0.5, clock=lambda: float(next(ticks)))
-    assert sample.looked_at == 1
+    assert sample.inspected == 1
     assert not sample.exact
     assert {count.bytes for count in sample.counts.values()} == {2}
 
@@ -329,15 +329,15 @@ SETTINGS = [
 
 @pytest.mark.parametrize(("name", "environ", "status", "says"), SETTINGS)
 def test_setting_names(name: str, environ: dict[str, str], status: FindingStatus, says: str) -> None:
-    found = named(look_at_settings(environ, (), ()), name)
+    found = named(check_settings(environ, (), ()), name)
     assert_told(found, status)
     assert says in found.cure
 
 
 def test_profiles() -> None:
-    assert_told(named(look_at_settings({}, (), ()), finding_names.PROFILE_ONLY), PASS)
+    assert_told(named(check_settings({}, (), ()), finding_names.PROFILE_ONLY), PASS)
     used = [Setting("AWS_PROFILE", "mine", "environment")]
-    assert_told(named(look_at_settings({}, (), used), finding_names.PROFILE_ONLY), WARNING)
+    assert_told(named(check_settings({}, (), used), finding_names.PROFILE_ONLY), WARNING)
 
 
 def test_secrets_that_others_may_read(tmp_path: Path) -> None:
@@ -346,11 +346,11 @@ def test_secrets_that_others_may_read(tmp_path: Path) -> None:
     read = [(path, [Setting("AWS_SECRET_ACCESS_KEY", "hunter2", "line 1")])]
     for mode, status in ((0o640, PASS), (0o644, WARNING)):
         path.chmod(mode)
-        found = named(look_at_settings({}, read, ()), finding_names.SECRETS_READABLE)
+        found = named(check_settings({}, read, ()), finding_names.SECRETS_READABLE)
         assert_told(found, status)
         assert "hunter2" not in str(found)
     plain = [(path, [Setting("S3_BUCKET", "x", "line 1")])]
-    assert_told(named(look_at_settings({}, plain, ()), finding_names.SECRETS_READABLE), PASS)
+    assert_told(named(check_settings({}, plain, ()), finding_names.SECRETS_READABLE), PASS)
 
 
 NGINX = [

@@ -19,7 +19,7 @@ from migrator.core.cancellation import StopFlag
 from migrator.core.errors import MustStop, Unavailable
 from migrator.core.outcomes import Problem
 from migrator.engines.processes import Processes
-from migrator.engines.threads import UnitQueue
+from migrator.engines.single_thread import UnitQueue
 from migrator.sync.channel import Line
 from migrator.sync.messages import Event, ProgressEvent, Survey, UnitEnded
 from tests import command, oracle
@@ -33,8 +33,8 @@ def echo(units: UnitQueue, line: Line) -> None:
     """Tells each unit's name and process, and that it ended."""
     while (unit := units.take(wait=True)) is not None:
         assert isinstance(unit, Survey)
-        line.tell(_told(unit.organization))
-        line.tell(UnitEnded())
+        line.send(_told(unit.organization))
+        line.send(UnitEnded())
 
 
 def _told(organization: str) -> ProgressEvent:
@@ -43,7 +43,7 @@ def _told(organization: str) -> ProgressEvent:
 
 def block(units: UnitQueue, line: Line) -> None:
     """Tells who it is and then waits for ever."""
-    line.tell(_told("here"))
+    line.send(_told("here"))
     signal.pause()
 
 
@@ -137,9 +137,9 @@ def test_the_stop_flag_is_seen_in_both_directions() -> None:
     flag = StopFlag()
 
     def waits(units: UnitQueue, line: Line) -> None:
-        line.tell(_told("waiting"))
+        line.send(_told("waiting"))
         assert flag.wait(30)
-        line.tell(UnitEnded())
+        line.send(UnitEnded())
         echo(units, line)
 
     with Processes(waits, workers=2, stopping=flag) as engine:
@@ -173,7 +173,7 @@ def test_errors_cross_whole() -> None:
 
     def fails(units: UnitQueue, line: Line) -> None:
         while units.take(wait=True) is not None:
-            line.tell(UnitEnded(error))
+            line.send(UnitEnded(error))
 
     with Processes(fails, workers=1, stopping=StopFlag()) as engine:
         engine.submit(Survey("org"))

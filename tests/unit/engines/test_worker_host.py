@@ -11,7 +11,7 @@ import pytest
 from migrator.core.cancellation import Flag
 from migrator.core.entities import RawFile, UnfinishedUpload
 from migrator.core.errors import CannotStart, Interrupted
-from migrator.engines.threads import UnitQueue
+from migrator.engines.single_thread import UnitQueue
 from migrator.engines.worker_host import (
     Abandoned,
     Acknowledge,
@@ -38,9 +38,9 @@ def echo(stopping: Flag, units: UnitQueue, line: Line) -> None:
             try:
                 line.began(UPLOAD)
             except Interrupted:
-                line.tell(ProgressEvent(organization="interrupted", unit=unit.number))
-        line.tell(ProgressEvent(organization=unit.organization, unit=unit.number))
-        line.tell(UnitEnded(unit=unit.number))
+                line.send(ProgressEvent(organization="interrupted", unit=unit.number))
+        line.send(ProgressEvent(organization=unit.organization, unit=unit.number))
+        line.send(UnitEnded(unit=unit.number))
 
 
 class Coordinator:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from migrator.app.stored_audit import kept_for_report
+from migrator.app.audit_record import kept_for_report
 from migrator.app.stored_report import run_of_audit
 from migrator.cli.main import cli
 from migrator.core.errors import SettingsError

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from migrator.app.first_checks import prepare_to_migrate
 from migrator.app.migrating import migrate
 from migrator.app.options import EngineName, Options, Stopping
-from migrator.app.planning import prepare_to_migrate
 from migrator.app.run_state import ProofRecord
 from migrator.config.settings import DiskLocation, Locations
 from migrator.core.errors import MigratorError, MustStop

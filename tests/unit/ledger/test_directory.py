@@ -243,7 +243,7 @@ def test_a_lock_held_by_another_process_is_busy_until_that_dies(folder: StateFol
 
 
 @contextmanager
-def looked_at(ledger: Path) -> Iterator[int]:
+def inspected(ledger: Path) -> Iterator[int]:
     """The lock as `is_running` holds it for an instant."""
     descriptor = os.open(directory.lock_path(ledger), os.O_RDWR | os.O_CREAT)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -255,7 +255,7 @@ def looked_at(ledger: Path) -> Iterator[int]:
 
 def test_who_looks_is_no_run_to_another_who_looks(folder: StateFolder) -> None:
     ledger = folder.ledger_path("a", "b")
-    with looked_at(ledger):
+    with inspected(ledger):
         assert not is_running(ledger)
 
 
@@ -263,10 +263,10 @@ def test_a_run_waits_for_who_only_looks_and_not_for_ever(folder: StateFolder, mo
     ledger = folder.ledger_path("a", "b")
     pauses: list[float] = []
     monkeypatch.setattr(directory.time, "sleep", pauses.append)
-    with looked_at(ledger), pytest.raises(LedgerBusy), lock(ledger):
+    with inspected(ledger), pytest.raises(LedgerBusy), lock(ledger):
         pass
     assert pauses == [0.02] * 5
-    with looked_at(ledger) as descriptor:
+    with inspected(ledger) as descriptor:
         monkeypatch.setattr(directory.time, "sleep", lambda seconds: fcntl.flock(descriptor, fcntl.LOCK_UN))
         with lock(ledger):
             assert is_running(ledger)

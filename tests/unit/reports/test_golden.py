@@ -60,7 +60,7 @@ def _pruned() -> PruneReport:
     pruned = Pruned(
         organizations={"acme": PruneTally(Count(12, 9_000), Count(10, 8_000), Count(10, 8_000), Count(2, 1_000))}
     )
-    pruned.tell(
+    pruned.note(
         Problem(
             "kept",
             "acme",

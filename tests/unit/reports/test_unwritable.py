@@ -12,7 +12,7 @@ import pytest
 
 from migrator.cli.logs import log_to
 from migrator.cli.main import main
-from migrator.cli.reporting import Reporting
+from migrator.cli.run_outputs import Reporting
 from migrator.core.errors import MustStop
 from migrator.core.outcomes import Outcome, Problem
 from migrator.reports.file_list import FileList
@@ -107,7 +107,7 @@ def test_a_file_list_that_cannot_be_written_is_told_with_its_cure(tmp_path: Path
     for one in lists._lists:
         os.dup2(os.open("/dev/full", os.O_WRONLY), one._file.fileno())
     problem = Problem(kind=Outcome.FAILED.value, organization="acme", where="x" * 100_000, reason="y")
-    lists.told(ProgressEvent(organization="acme", problems=(problem,)))
+    lists.on_event(ProgressEvent(organization="acme", problems=(problem,)))
     with pytest.raises(MustStop) as caught:
         lists.finish()
     assert "No space left" in caught.value.what

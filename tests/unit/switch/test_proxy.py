@@ -12,7 +12,7 @@ import pytest
 
 from migrator.core.errors import CannotStart, MustStop, SettingsError
 from migrator.core.naming import SingleBucket
-from migrator.doctor.nginx import DataFolder, nginx_lines, reading_through, without_reading_through
+from migrator.doctor.nginx_lines import DataFolder, nginx_lines, reading_through, without_reading_through
 from migrator.ledger.directory import StateFolder
 from migrator.switch.journal import SwitchEnd, SwitchJournal
 from migrator.switch.proxy import Proxy

@@ -25,11 +25,11 @@ class Looked:
     def __init__(self, root: Path, settle: float = 0) -> None:
         self.root = root
         self.clock = Clock()
-        self.lookout = ChangeDetector(DiskSource(root), settle_ns=int(settle * SECOND_NS), clock_ns=self.clock.ns)
-        self.lookout.remember(ORGANIZATIONS)
+        self.detector = ChangeDetector(DiskSource(root), settle_ns=int(settle * SECOND_NS), clock_ns=self.clock.ns)
+        self.detector.remember(ORGANIZATIONS)
 
     def found(self) -> set[str]:
-        return {entry.raw_id for entries in self.lookout.look().entries.values() for entry in entries}
+        return {entry.raw_id for entries in self.detector.changes().entries.values() for entry in entries}
 
     def add(self, organization: str = "alpha", content: bytes = b"new") -> str:
         return corpus.add_raw_file(self.root, organization, content).name
@@ -64,7 +64,7 @@ def test_only_a_raw_file_is_found(looked: Looked) -> None:
 def test_a_clock_that_went_back_hides_nothing(looked: Looked) -> None:
     """All raw files of the folder are met again then: whoever brings them sees that they are there."""
     raw_id = looked.add()
-    seen, shard = looked.lookout._seen["alpha"], Shard("alpha", raw_id[:3])
+    seen, shard = looked.detector._seen["alpha"], Shard("alpha", raw_id[:3])
     [folder] = DiskSource(looked.root).folders(shard)
     seen.put(folder.prefix, folder.fingerprint._replace(changed_ns=folder.fingerprint.changed_ns + 3_600 * SECOND_NS))
     assert raw_id in looked.found()
@@ -75,17 +75,17 @@ def test_a_young_raw_file_is_found_again_only_if_it_grew(tmp_path: Path) -> None
     looked = Looked(tmp_path, settle=30)
     raw_id = looked.add(content=b"the beginning")
     [entry] = [
-        entry for entries in looked.lookout.look().entries.values() for entry in entries if entry.raw_id == raw_id
+        entry for entries in looked.detector.changes().entries.values() for entry in entries if entry.raw_id == raw_id
     ]
     looked.clock.seconds = entry.changed_ns / SECOND_NS + 1
     copy = Provisional("alpha", entry.raw_id, entry.size, entry.changed_ns, "mark")
-    looked.lookout.told(ProgressEvent(organization="alpha", provisional=[copy]))
+    looked.detector.on_event(ProgressEvent(organization="alpha", provisional=[copy]))
     assert looked.found() == set()
     with open(tmp_path / "alpha" / raw_id[:3] / raw_id, "ab") as file:
         file.write(b" and the rest")
-    found = looked.lookout.look()
+    found = looked.detector.changes()
     assert {entry.raw_id for entry in found.entries["alpha"]} == {raw_id}
-    [assignment] = found.assignments(looked.lookout.young)
+    [assignment] = found.assignments(looked.detector.young)
     assert assignment.provisional == {entry.raw_id: copy}, "so that our own copy may be replaced"
 
 
@@ -97,26 +97,26 @@ def test_young_raw_files_are_forgotten_when_they_are_old_or_gone(tmp_path: Path)
     for name in names:
         status = os.stat(tmp_path / "alpha" / name[:3] / name)
         copies.append(Provisional("alpha", RawId(name), status.st_size, status.st_ctime_ns, "mark"))
-    looked.lookout.told(ProgressEvent(organization="alpha", provisional=copies))
+    looked.detector.on_event(ProgressEvent(organization="alpha", provisional=copies))
     (tmp_path / "alpha" / names[0][:3] / names[0]).unlink()
     looked.clock.seconds = max(copy.changed_ns for copy in copies) / SECOND_NS + 29
     looked.found()
-    assert set(looked.lookout.young["alpha"]) == set(names[1:])
-    looked.lookout.told(ProgressEvent(organization="alpha", settled=[("alpha", RawId(names[1]))]))
+    assert set(looked.detector.young["alpha"]) == set(names[1:])
+    looked.detector.on_event(ProgressEvent(organization="alpha", settled=[("alpha", RawId(names[1]))]))
     looked.clock.advance(2)
     looked.found()
-    assert looked.lookout.young["alpha"] == {}
+    assert looked.detector.young["alpha"] == {}
 
 
 def test_glances_that_cost_little_come_round(looked: Looked) -> None:
     looked.found()
-    assert not any(looked.lookout.glance(0) for _ in range(100))
+    assert not any(looked.detector.glance(0) for _ in range(100))
     raw_id = looked.add("b1")
-    glances = next(count for count in range(1, 100) if looked.lookout.glance(0))
+    glances = next(count for count in range(1, 100) if looked.detector.glance(0))
     assert glances <= len(ORGANIZATIONS) * 16 + 2, "each of 16 parts of an organization has its turn"
     assert looked.found() == {raw_id}
     looked.add()
-    assert looked.lookout.glance(60), "with time enough, one glance sees it"
+    assert looked.detector.glance(60), "with time enough, one glance sees it"
 
 
 def test_many_raw_files_are_several_units() -> None:
@@ -132,9 +132,9 @@ def test_the_lag_is_of_what_came_while_watching() -> None:
     old, new = Entry(RawId("a"), 5, None, 0, 50 * SECOND_NS), Entry(RawId("b"), 7, None, 0, 101 * SECOND_NS)
     lag.found(Changes({"alpha": [old, new]}), 103 * SECOND_NS)
     assert (lag.files, lag.seconds, lag.largest_seconds) == (2, 53, 0)
-    lag.told(ProgressEvent(organization="alpha", copied=[old]))
+    lag.on_event(ProgressEvent(organization="alpha", copied=[old]))
     assert (lag.files, lag.largest_seconds) == (1, 0)
-    lag.told(ProgressEvent(organization="alpha", copied=[new]))
+    lag.on_event(ProgressEvent(organization="alpha", copied=[new]))
     assert (lag.files, lag.seconds) == (0, 0)
     assert lag.largest_seconds > 0
     assert lag.copied == Count(2, 12)

@@ -71,9 +71,9 @@ class Watching:
         self.seen: list[ProgressEvent] = []
         self.ticks = 0
 
-    def told(self, told: ProgressEvent) -> None:
-        assert told in self.memory.told, "written down before it is shown"
-        self.seen.append(told)
+    def on_event(self, event: ProgressEvent) -> None:
+        assert event in self.memory.told, "written down before it is shown"
+        self.seen.append(event)
 
     def tick(self) -> None:
         self.ticks += 1

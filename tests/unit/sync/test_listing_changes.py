@@ -26,7 +26,7 @@ def test_exactly_what_came_is_new(shard_length: int) -> None:
         store.save(raw_file, b"x")
     detector = ListingDetector(store)
     detector.remember(["alpha", "b1"])
-    nothing = detector.look()
+    nothing = detector.changes()
     assert nothing is not None
     assert nothing.files == 0
     came = [*some_files(20), *some_files(1, "b1"), RawFile("alpha", RawId("00000000-0000-4000-8000-000000000000"))]
@@ -34,7 +34,7 @@ def test_exactly_what_came_is_new(shard_length: int) -> None:
         store.save(raw_file, b"y")
     for raw_file in before[:50]:
         store.delete(raw_file)
-    found = detector.look()
+    found = detector.changes()
     assert found is not None
     assert {RawFile(name, one.raw_id) for name, entries in found.entries.items() for one in entries} == set(came)
 
@@ -44,6 +44,6 @@ def test_more_names_than_can_be_taken_down_are_not_known() -> None:
     for raw_file in some_files(11):
         store.save(raw_file, b"x")
     detector = ListingDetector(store, most=10)
-    assert detector.look() is None, "nothing was taken down yet"
+    assert detector.changes() is None, "nothing was taken down yet"
     detector.remember(["alpha"])
-    assert detector.look() is None
+    assert detector.changes() is None

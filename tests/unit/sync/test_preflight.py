@@ -7,7 +7,7 @@ import pytest
 from migrator.core.entities import RawFile
 from migrator.core.errors import AccessDenied, CannotStart, SettingsError
 from migrator.core.outcomes import Finding, FindingStatus, Notice, NoticeKind
-from migrator.sync.preflight import look_at_bucket_names, look_at_source, names_cure, refuse_errors
+from migrator.sync.preflight import check_bucket_names, names_cure, overview_of_source, refuse_errors
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule, TellingStore
 from tests.memory_store import MemoryStore
@@ -25,14 +25,14 @@ def store_with(*organizations: str) -> MemoryStore:
 def test_all_organizations_are_found_and_what_lies_beside_them() -> None:
     store = store_with("b", "a", "a-b")
     store.add_beside("README.txt", 7)
-    look = look_at_source(store, "here", (), allow_empty=False)
+    look = overview_of_source(store, "here", (), allow_empty=False)
     assert look.organizations == ("a", "a-b", "b")
     assert [problem.where for problem in look.problems] == ["memory:README.txt"]
     assert look.stray_bytes == 7
 
 
 def test_chosen_organizations_are_taken_once_and_in_order() -> None:
-    look = look_at_source(store_with("a", "b", "c"), "here", ("c", "a", "c"), allow_empty=False)
+    look = overview_of_source(store_with("a", "b", "c"), "here", ("c", "a", "c"), allow_empty=False)
     assert (look.organizations, look.problems) == (("a", "c"), ())
 
 
@@ -48,23 +48,23 @@ def test_chosen_organizations_are_taken_once_and_in_order() -> None:
 def test_an_organization_that_is_not_there(chosen: str, cure: str) -> None:
     for allow_empty in (False, True):
         with pytest.raises(SettingsError) as caught:
-            look_at_source(store_with("alpha", "beta"), "here", (chosen,), allow_empty=allow_empty)
+            overview_of_source(store_with("alpha", "beta"), "here", (chosen,), allow_empty=allow_empty)
         assert (caught.value.name, caught.value.cure) == ("organization-unknown", cure)
         assert "here" in caught.value.what
 
 
 def test_an_unknown_organization_of_an_empty_place_or_one_that_cannot_be_listed() -> None:
     with pytest.raises(SettingsError, match="no organizations at all"):
-        look_at_source(MemoryStore(), "here", ("alpha",), allow_empty=False)
+        overview_of_source(MemoryStore(), "here", ("alpha",), allow_empty=False)
     denied = FailingStore(MemoryStore(), Schedule(always={"organizations": AccessDenied("access-denied", "No.")}))
     with pytest.raises(SettingsError, match="Check the spelling"):
-        look_at_source(denied, "here", ("alpha",), allow_empty=False)
+        overview_of_source(denied, "here", ("alpha",), allow_empty=False)
 
 
 def test_many_organizations_are_not_all_listed() -> None:
     names = [f"org-{number:02}" for number in range(30)]
     with pytest.raises(SettingsError) as caught:
-        look_at_source(store_with(*names), "here", ("zzz",), allow_empty=False)
+        overview_of_source(store_with(*names), "here", ("zzz",), allow_empty=False)
     assert caught.value.cure.endswith("org-09, ….")
 
 
@@ -75,9 +75,9 @@ def test_an_empty_source_is_an_error_unless_that_is_fine() -> None:
     no_raw_file.add_stray("org", "README")
     for store in (MemoryStore(), no_raw_file):
         with pytest.raises(CannotStart) as caught:
-            look_at_source(store, "here", (), allow_empty=False)
+            overview_of_source(store, "here", (), allow_empty=False)
         assert caught.value.name == "source-empty"
-        look_at_source(store, "here", (), allow_empty=True)
+        overview_of_source(store, "here", (), allow_empty=True)
 
 
 def test_the_folder_of_an_organization_is_no_data_folder() -> None:
@@ -85,25 +85,25 @@ def test_the_folder_of_an_organization_is_no_data_folder() -> None:
     for index in ("0a1", "fff"):
         store.prepare(index)
     with pytest.raises(CannotStart) as caught:
-        look_at_source(store, "here", (), allow_empty=False)
+        overview_of_source(store, "here", (), allow_empty=False)
     assert caught.value.name == "one-level-too-deep"
 
 
 def test_organizations_that_are_named_like_index_folders_are_fine() -> None:
-    assert look_at_source(store_with("abc", "123"), "here", (), allow_empty=False).organizations == ("123", "abc")
+    assert overview_of_source(store_with("abc", "123"), "here", (), allow_empty=False).organizations == ("123", "abc")
 
 
 def test_a_folder_that_cannot_be_read_is_no_emptiness() -> None:
     store = MemoryStore()
     store.prepare("org")
     telling = TellingStore(store, Notice(NoticeKind.UNREADABLE_FOLDER, "here/org/abc", "no right", "org"))
-    assert look_at_source(telling, "here", (), allow_empty=False).organizations == ("org",)
+    assert overview_of_source(telling, "here", (), allow_empty=False).organizations == ("org",)
 
 
 def test_a_listing_that_fails_comes_out() -> None:
     denied = FailingStore(store_with("a"), Schedule(always={"organizations": AccessDenied("access-denied", "No.")}))
     with pytest.raises(AccessDenied):
-        look_at_source(denied, "here", (), allow_empty=True)
+        overview_of_source(denied, "here", (), allow_empty=True)
 
 
 # --- bucket names and findings ---------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def test_a_listing_that_fails_comes_out() -> None:
     ],
 )
 def test_bucket_names(buckets: list[tuple[str, str]], status: str, refused: set[str]) -> None:
-    finding, found = look_at_bucket_names(buckets)
+    finding, found = check_bucket_names(buckets)
     assert (finding.name, finding.status.value, found) == ("bucket-names", status, refused)
     for organization in refused:
         assert organization in finding.seen
@@ -128,7 +128,7 @@ def test_bucket_names(buckets: list[tuple[str, str]], status: str, refused: set[
 
 
 def test_many_invalid_bucket_names_are_not_all_listed() -> None:
-    finding, found = look_at_bucket_names([(f"o{number}", f"B{number}") for number in range(25)])
+    finding, found = check_bucket_names([(f"o{number}", f"B{number}") for number in range(25)])
     assert len(found) == 25
     assert "25 of 25" in finding.seen
     assert finding.seen.endswith("; and 15 more.")
@@ -165,7 +165,7 @@ def test_only_errors_that_were_not_forced_refuse() -> None:
 def test_a_server_that_has_the_bucket_decides_where_boto3_sends_the_name(
     buckets: list[tuple[str, str]], accepted: set[str], status: str, refused: set[str], words: str
 ) -> None:
-    finding, found = look_at_bucket_names(buckets, accepted)
+    finding, found = check_bucket_names(buckets, accepted)
     assert (finding.status.value, found) == (status, refused)
     assert words in finding.seen
 

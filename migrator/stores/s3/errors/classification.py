@@ -45,7 +45,7 @@ _OF_NO_OBJECT = {"ListBuckets", "ListObjectsV2", "ListObjects", "ListMultipartUp
 
 def fault_of(error: boto.ClientError, where: str) -> StoreError:
     """The error in this program's words. Never raises."""
-    found = next(fault for look in _LOOKS if (fault := look(error, where)) is not None)
+    found = next(fault for classify in _CLASSIFIERS if (fault := classify(error, where)) is not None)
     said = said_by(error)
     if said and not isinstance(found, (Vanished, AlreadyThere)):
         found.what = f"{found.what} The server's words: '{said}'."
@@ -231,8 +231,8 @@ def _refused(error: boto.ClientError, where: str) -> StoreError:
     return StoreError("server-refused", f"The server refused {where} ({answer_of(error)}).")
 
 
-Look = Callable[[boto.ClientError, str], StoreError | None]
-_LOOKS: tuple[Look, ...] = (
+Classifier = Callable[[boto.ClientError, str], StoreError | None]
+_CLASSIFIERS: tuple[Classifier, ...] = (
     _missing,
     _taken,
     _archived,

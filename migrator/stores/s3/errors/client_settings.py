@@ -224,5 +224,5 @@ def _file_missing(error: OSError) -> SettingsError | None:
 
 def _words(error: Exception) -> str:
     """Return botocore's own words as a sentence; what a helper wrote may be among them, so keys are masked."""
-    told = presentable(str(error))
-    return told if told.endswith((".", "…")) else f"{told}."
+    text = presentable(str(error))
+    return text if text.endswith((".", "…")) else f"{text}."

@@ -14,7 +14,7 @@ from botocore import exceptions as boto
 SAID_AT_MOST = 300
 """Characters of a server's message that are shown."""
 BODY_SIZE, HOST_SENT = "BytesMigratorBodySize", "BytesMigratorHost"
-"""Where `client` notes in an answer's metadata how many bytes the request's body had, and for which Host it was signed."""
+"""Where `boto3_clients` notes in an answer's metadata how many bytes the request's body had, and for which Host it was signed."""
 
 _REQUEST_ID = re.compile(r"[\w=+/.:-]{1,128}", re.ASCII)
 _MASKED = "…"
@@ -85,8 +85,8 @@ def raw_message_of(error: BaseException) -> str:
 
 def said_by(error: BaseException) -> str:
     """The server's message, fit to be shown; "" where it says no more than the status."""
-    told = presentable(raw_message_of(error))
-    return "" if not told or told.casefold() in _reasons(status_of(error)) or told == code_of(error) else told
+    text = presentable(raw_message_of(error))
+    return "" if not text or text.casefold() in _reasons(status_of(error)) or text == code_of(error) else text
 
 
 def field_of(error: BaseException, name: str) -> str:
@@ -109,7 +109,7 @@ def presentable(text: str, secrets: tuple[str, ...] = ()) -> str:
 
 
 def metadata_of(error: BaseException | None) -> Mapping[str, Any]:
-    """What botocore keeps of the answer, and what `client` noted beside; empty where there was no answer."""
+    """What botocore keeps of the answer, and what `boto3_clients` noted beside; empty where there was no answer."""
     if isinstance(error, boto.ClientError):
         known: Mapping[str, Any] = error.response.get("ResponseMetadata", {})
         return known

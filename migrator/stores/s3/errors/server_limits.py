@@ -67,8 +67,8 @@ def _body_too_large(error: boto.ClientError, where: str) -> StoreError:
 
 def _limit_of(error: boto.ClientError) -> str:
     """The limit by the name of the software that answered, where its headers or its page tell that."""
-    told = f"{header_of(error, 'server')} {header_of(error, 'via')} {raw_message_of(error)[:500]}".lower()
-    named = next((limit for name, limit in _LIMITS_OF.items() if name in told), "")
+    text = f"{header_of(error, 'server')} {header_of(error, 'via')} {raw_message_of(error)[:500]}".lower()
+    named = next((limit for name, limit in _LIMITS_OF.items() if name in text), "")
     if not named:
         return _UNKNOWN_LIMIT
     return f"The answer is of {named}"

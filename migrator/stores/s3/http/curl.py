@@ -19,7 +19,7 @@ from botocore.utils import get_environ_proxies
 
 from migrator.config.settings import DEFAULT_PORTS
 from migrator.core.read_through import HEADER, STATUS_FOR_IT, is_from_disk
-from migrator.stores.s3.client import NEVER_SENT, Connection
+from migrator.stores.s3.boto3_clients import NEVER_SENT, Connection
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.http.signing import UNSIGNED, Keys, Signer
 from migrator.stores.s3.http.stall import CRAWL_BYTES, CRAWL_SECONDS

@@ -45,16 +45,16 @@ def create_bucket(client: S3Client, bucket: str, region: str | None) -> None:
 
     `region` is sent as location only where it was set and the server is AWS.
     """
-    asked: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     if region and region != "us-east-1" and client.meta.endpoint_url.endswith(".amazonaws.com"):
-        asked["CreateBucketConfiguration"] = {"LocationConstraint": region}
+        parameters["CreateBucketConfiguration"] = {"LocationConstraint": region}
     try:
-        client.create_bucket(Bucket=bucket, **asked)
+        client.create_bucket(Bucket=bucket, **parameters)
     except Exception as error:
         code = code_of(error)
         if code in _ALREADY_OURS and bucket_exists(client, bucket):
             return
-        if code in _NO_LOCATION_HERE and asked:
+        if code in _NO_LOCATION_HERE and parameters:
             create_bucket(client, bucket, None)
             return
         fault = translate(error, f"s3://{bucket}")

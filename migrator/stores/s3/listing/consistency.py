@@ -110,11 +110,11 @@ def _short(key: str) -> str:
     return repr(key if len(key) <= _SHOWN else f"{key[:_SHOWN]}…")
 
 
-def broken(where: str, told: str) -> StoreError:
+def broken(where: str, contradiction: str) -> StoreError:
     """Return the error for a listing that contradicts itself."""
     return StoreError(
         "listing-broken",
-        f"The listing of {where} contradicts itself: {told}.",
+        f"The listing of {where} contradicts itself: {contradiction}.",
         why="It was asked for twice. Raw files that are there may be missing from it.",
         cure="Nothing was decided from it. Check the server and its proxy, then rerun.",
     )

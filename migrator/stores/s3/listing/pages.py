@@ -58,14 +58,14 @@ class Lister:
 
         A server that does not know the delimiter lists all keys: then their first parts are taken here.
         """
-        told: set[str] = set()
+        yielded: set[str] = set()
         for page in self._pages(Question(bucket=bucket, prefix=prefix, delimiter="/", most=PAGE)):
             found = [(f"{one.removesuffix('/')}/", None) for one in page.folders]
             for name, size in (*found, *(_first_part(one, prefix) for one in page.objects)):
-                if size is not None or name not in told:
+                if size is not None or name not in yielded:
                     yield name, size
                 if size is None:
-                    told.add(name)
+                    yielded.add(name)
 
     def has(self, bucket: str, key: str) -> ListedObject | None:
         """Return what a fresh listing says of one key, None where it does not have it. Raises StoreError."""
@@ -113,8 +113,8 @@ class Lister:
             behind = replace(question, after=trail.last)
             rest = self._consistent(behind, Trail(behind), Onward())
             if _names_any(trail.new_in(rest)):
-                told = "IsTruncated says that this is all, and there is more behind the last key, where its token cannot lead"
-                raise broken(str(question), told) from error
+                broken_by = "IsTruncated says that this is all, and there is more behind the last key, where its token cannot lead"
+                raise broken(str(question), broken_by) from error
             return None
 
     def _consistent(self, question: Question, trail: Trail, onward: Onward) -> ListingPage:
@@ -124,15 +124,15 @@ class Lister:
             StoreError: If it still does.
         """  # noqa: DOC501 made by broken
         page = self._over_wire(question, onward)
-        told = trail.contradiction(page, onward) if page is not None else ""
-        if page is None or told:
-            is_second, page = bool(told), self._by_boto3(question, onward)
-            told = trail.contradiction(page, onward)
-            if told and not is_second:
+        broken_by = trail.contradiction(page, onward) if page is not None else ""
+        if page is None or broken_by:
+            is_second, page = bool(broken_by), self._by_boto3(question, onward)
+            broken_by = trail.contradiction(page, onward)
+            if broken_by and not is_second:
                 page = self._by_boto3(question, onward)
-                told = trail.contradiction(page, onward)
-        if told:
-            raise broken(str(question), told)
+                broken_by = trail.contradiction(page, onward)
+        if broken_by:
+            raise broken(str(question), broken_by)
         return page
 
     def _over_wire(self, question: Question, onward: Onward) -> ListingPage | None:
@@ -150,16 +150,16 @@ class Lister:
         return read_page(answer.body, question.bucket) if answer is not None and answer.status < 300 else None
 
     def _by_boto3(self, question: Question, onward: Onward) -> ListingPage:
-        page: ListingPage = self._retry(lambda: self._asked(question, onward))
+        page: ListingPage = self._retry(lambda: self._fetched(question, onward))
         return page
 
     def _is_by_v1(self, onward: Onward) -> bool:
         """A listing goes on as its last page says; whatever was found out of the server meanwhile holds for the next one."""
         return onward.is_marker if onward.token else self.by_v1
 
-    def _asked(self, question: Question, onward: Onward) -> ListingPage:
+    def _fetched(self, question: Question, onward: Onward) -> ListingPage:
         if self._is_by_v1(onward):
-            return self._asked_by_v1(question, onward)
+            return self._fetched_by_v1(question, onward)
         more: dict[str, Any] = {"StartAfter": question.after} if question.after else {}
         more = {"ContinuationToken": onward.token} if onward.token else more
         try:
@@ -182,13 +182,13 @@ class Lister:
             StoreError: If that is refused too; it is the second version's refusal, which counts.
         """
         try:
-            return self._asked_by_v1(question, Onward())
+            return self._fetched_by_v1(question, Onward())
         except Unavailable:
             raise
         except StoreError:
             raise refusal from refusal.__cause__
 
-    def _asked_by_v1(self, question: Question, onward: Onward) -> ListingPage:
+    def _fetched_by_v1(self, question: Question, onward: Onward) -> ListingPage:
         marker = onward.token or question.after
         more: dict[str, Any] = {"Marker": marker} if marker else {}
         try:
@@ -230,8 +230,8 @@ def refuse_hidden_keys(lister: Lister, bucket: str, prefix: str, digits: str) ->
     if found is None or not found.key.startswith(begin):
         return
     if next(lister.objects(bucket, begin), None) is None:
-        told = f"the listing of {prefix!r} has {found.key!r}, and the listing of {begin!r} is empty"
-        raise broken(f"s3://{bucket}/{begin}", told)
+        contradiction = f"the listing of {prefix!r} has {found.key!r}, and the listing of {begin!r} is empty"
+        raise broken(f"s3://{bucket}/{begin}", contradiction)
 
 
 def _names_any(page: ListingPage) -> bool:
@@ -244,8 +244,8 @@ def _first_part(one: ListedObject, prefix: str) -> tuple[str, int | None]:
 
 
 def _common(question: Question) -> dict[str, Any]:
-    asked: dict[str, Any] = {"Bucket": question.bucket, "Prefix": question.prefix, "MaxKeys": question.most}
-    return asked | ({"Delimiter": question.delimiter} if question.delimiter else {})
+    parameters: dict[str, Any] = {"Bucket": question.bucket, "Prefix": question.prefix, "MaxKeys": question.most}
+    return parameters | ({"Delimiter": question.delimiter} if question.delimiter else {})
 
 
 def _no_listing(question: Question) -> Unavailable:

@@ -64,8 +64,8 @@ def read_page(body: bytes, bucket: str) -> ListingPage | None:
     name, truncated = _NAME.search(body), _TRUNCATED.search(body)
     if name is None or _plain(name.group(1)) != bucket or truncated is None:
         return None
-    objects, told = _objects(body), _TOKEN.search(body)
-    token = _text(told.group(1)) if told is not None else ""
+    objects, next_token = _objects(body), _TOKEN.search(body)
+    token = _text(next_token.group(1)) if next_token is not None else ""
     if objects is None or token is None:
         return None
     decode = _decoded if _ENCODED in body else _plain

@@ -41,8 +41,8 @@ def mend_answer(
 
 
 def _readable(time: re.Match[bytes]) -> bytes:
-    name, told = time.groups()
-    if _PLAIN_TIME.fullmatch(told) and not told.startswith(b"0"):
+    name, moment_text = time.groups()
+    if _PLAIN_TIME.fullmatch(moment_text) and not moment_text.startswith(b"0"):
         return time.group()
-    moment = moment_of(told.decode("ascii", "replace")).strftime("%Y-%m-%dT%H:%M:%SZ")
+    moment = moment_of(moment_text.decode("ascii", "replace")).strftime("%Y-%m-%dT%H:%M:%SZ")
     return b"<%s>%s</%s>" % (name, moment.encode(), name)

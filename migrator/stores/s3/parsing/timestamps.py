@@ -6,7 +6,7 @@ import email.utils
 import re
 from datetime import datetime, timezone
 
-NOT_TOLD = datetime(1970, 1, 1, tzinfo=timezone.utc)
+UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=timezone.utc)
 """Stands for a time that the server does not tell, or that cannot be read."""
 
 _NUMBER = re.compile(r"[0-9]{1,13}(\.[0-9]+)?")
@@ -15,26 +15,26 @@ _LAST = 9_223_372_036.0
 """Seconds since 1970 up to which a time fits into 64 bits of nanoseconds, as the ledger keeps it."""
 
 
-def moment_of(told: object) -> datetime:
-    """Return the time that a server told in any form; `NOT_TOLD` for one before 1970, after 2262, or unreadable. Never raises."""
-    if isinstance(told, datetime):
-        return _bounded(told)
-    text = str(told).strip() if told is not None else ""
+def moment_of(value: object) -> datetime:
+    """Return the time that a server told in any form; `UNKNOWN_TIME` for one before 1970, after 2262, or unreadable. Never raises."""
+    if isinstance(value, datetime):
+        return _bounded(value)
+    text = str(value).strip() if value is not None else ""
     if _NUMBER.fullmatch(text):
         seconds = float(text)
         seconds = seconds / 1000 if seconds >= _MILLISECONDS_FROM else seconds
-        return datetime.fromtimestamp(seconds, timezone.utc) if seconds <= _LAST else NOT_TOLD
+        return datetime.fromtimestamp(seconds, timezone.utc) if seconds <= _LAST else UNKNOWN_TIME
     for read in (_iso, email.utils.parsedate_to_datetime):
         try:
             return _bounded(read(text))
         except (ValueError, TypeError, IndexError, OverflowError):
             continue
-    return NOT_TOLD
+    return UNKNOWN_TIME
 
 
-def nanoseconds_of(told: object) -> int:
+def nanoseconds_of(value: object) -> int:
     """Return a time in ns since 1970; 0 for one that is not told."""
-    return int(moment_of(told).timestamp() * 1e9)
+    return int(moment_of(value).timestamp() * 1e9)
 
 
 def _iso(text: str) -> datetime:
@@ -46,4 +46,4 @@ def _iso(text: str) -> datetime:
 
 def _bounded(moment: datetime) -> datetime:
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
-    return aware.astimezone(timezone.utc) if 0 <= (aware - NOT_TOLD).total_seconds() <= _LAST else NOT_TOLD
+    return aware.astimezone(timezone.utc) if 0 <= (aware - UNKNOWN_TIME).total_seconds() <= _LAST else UNKNOWN_TIME

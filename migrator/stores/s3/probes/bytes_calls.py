@@ -15,7 +15,7 @@ from migrator.stores.unrecognized import PROBE_PREFIX
 
 _CONTENT = b"bytes-migrator looks whether Bytes can save and read here\n"
 _CONTENT_MD5 = content_md5(_CONTENT)
-_LOOKS_EVERY = 0.25
+_POLL_SECONDS = 0.25
 
 
 def replay(
@@ -105,7 +105,7 @@ class _Calls:
             answer = self._ask("head_bucket")
             if answer.status != 404 or time.monotonic() > deadline:
                 return answer
-            time.sleep(_LOOKS_EVERY)
+            time.sleep(_POLL_SECONDS)
 
     def _get(self) -> ProbeResponse:
         """The object, read to its end: another content is no success."""

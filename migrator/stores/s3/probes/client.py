@@ -13,7 +13,7 @@ from botocore.handlers import disable_signing
 from migrator.config.settings import S3Access
 from migrator.core.errors import AccessDenied, NotTheSame, StoreError, Unavailable
 from migrator.doctor.bytes_calls import UNREADABLE_ANSWER
-from migrator.stores.s3.client import connect
+from migrator.stores.s3.boto3_clients import connect
 from migrator.stores.s3.errors.mapping import code_of, status_of, translate
 from migrator.stores.s3.listing.pages import REFUSED_V2
 
@@ -141,9 +141,9 @@ def _answer_to(call: Callable[[], Any], where: str) -> ProbeResponse:
         data = call()
     except Exception as error:
         return _failed(error, where, time.monotonic() - began)
-    told = data["ResponseMetadata"]
+    metadata = data["ResponseMetadata"]
     return ProbeResponse(
-        status=told["HTTPStatusCode"], data=data, headers=told["HTTPHeaders"], seconds=time.monotonic() - began
+        status=metadata["HTTPStatusCode"], data=data, headers=metadata["HTTPHeaders"], seconds=time.monotonic() - began
     )
 
 
@@ -154,7 +154,7 @@ def _unless_temporary(answer: ProbeResponse) -> ProbeResponse:
 
 
 def _failed(error: Exception, where: str, seconds: float) -> ProbeResponse:
-    told = (getattr(error, "response", None) or {}).get("ResponseMetadata", {})
+    metadata = (getattr(error, "response", None) or {}).get("ResponseMetadata", {})
     if isinstance(
         error, TypeError
     ):  # botocore follows redirects to other regions, and trips over calls that name no bucket
@@ -176,7 +176,7 @@ def _failed(error: Exception, where: str, seconds: float) -> ProbeResponse:
     return ProbeResponse(
         status=status_of(error),
         code=code_of(error) or fault.name,
-        headers=told.get("HTTPHeaders", {}),
+        headers=metadata.get("HTTPHeaders", {}),
         seconds=seconds,
         error=fault,
     )

@@ -20,7 +20,7 @@ _NO_UPLOAD = "0" * 32
 _KEY = f"{PROBE_PREFIX}none"
 
 
-class ServerLook:
+class ServerInspection:
     """Asks one server by `asker`. Every question is asked once."""
 
     def __init__(self, asker: ProbeClient, endpoint: str) -> None:
@@ -89,8 +89,8 @@ class ServerLook:
             self._versioning = answer.data.get("Status", "")
         answer = self._asker.ask("get_object_lock_configuration", where, Bucket=bucket)
         if answer.is_fine or answer.status == 404:
-            told = answer.data.get("ObjectLockConfiguration", {})
-            self._locked = told.get("ObjectLockEnabled") == "Enabled"
+            configuration = answer.data.get("ObjectLockConfiguration", {})
+            self._locked = configuration.get("ObjectLockEnabled") == "Enabled"
         answer = self._asker.ask("get_bucket_encryption", where, Bucket=bucket)
         if answer.is_fine or answer.status == 404:
             rules = answer.data.get("ServerSideEncryptionConfiguration", {}).get("Rules", [])
@@ -163,9 +163,9 @@ def _skew(answers: Iterable[ProbeResponse]) -> float | None:
     """Seconds that the server's clock is ahead, by the first date that it told; its dates have whole seconds."""
     for answer in answers:
         try:
-            told = email.utils.parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+            server_time = email.utils.parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
         except ValueError:
             continue
-        ahead = told - answer.at
+        ahead = server_time - answer.at
         return 0.0 if abs(ahead) < 1.5 + answer.seconds else ahead
     return None

@@ -17,7 +17,7 @@ _NAMES = ("a/é +%", "a-b/x")
 """In byte order "-" comes before "/", in the order of a folder tree it comes after."""
 
 
-def look_at_habits(asker: ProbeClient, bucket: str, name: str) -> Quirks:
+def probe_habits(asker: ProbeClient, bucket: str, name: str) -> Quirks:
     """14 requests; whatever cannot be seen is None."""
     return _QuirkProbe(asker, bucket, f"{PROBE_PREFIX}{name}/").run()
 
@@ -35,7 +35,7 @@ class _QuirkProbe:
         if not self._ask("put_object", keys[0], Body=_CONTENT, ChecksumSHA256=right).is_fine:
             return Quirks()
         try:
-            told = self._ask("head_object", keys[0], ChecksumMode="ENABLED")
+            head = self._ask("head_object", keys[0], ChecksumMode="ENABLED")
             refused = self._ask("put_object", keys[1], Body=_CONTENT, ChecksumSHA256=wrong)
             if not refused.is_fine:
                 self._ask("put_object", keys[1], Body=_CONTENT, ContentMD5=_MD5)
@@ -48,7 +48,7 @@ class _QuirkProbe:
             lists_in_byte_order=in_order,
             has_part_minimum=has_minimum,
             checks_checksums=not refused.is_fine if refused.status else None,
-            returns_checksums="ChecksumSHA256" in told.data if told.is_fine else None,
+            returns_checksums="ChecksumSHA256" in head.data if head.is_fine else None,
         )
 
     def _lists_in_order(self, keys: list[str]) -> bool | None:

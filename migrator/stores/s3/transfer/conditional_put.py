@@ -21,7 +21,7 @@ from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.http.stall import Watchdog, read_steadily
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
-from migrator.stores.s3.transfer.single import ObjectAddress, head, head_or_get
+from migrator.stores.s3.transfer.object_requests import ObjectAddress, head, head_or_get
 from migrator.transfer.retry import ROUNDS
 from migrator.transfer.throttle import Throttle
 
@@ -36,7 +36,7 @@ _CHUNK = 1 << 20
 class Wait(Protocol):
     """Looks again until there is something: `RetryPolicy.until`."""
 
-    def __call__(self, look: Callable[[], T | None]) -> T | None:
+    def __call__(self, inspect: Callable[[], T | None]) -> T | None:
         """Look until there is something; return None if there is nothing after the patience."""
         ...
 
@@ -130,10 +130,10 @@ def _put_once(
     except Exception as error:
         fault = translate(error, str(place))
         if isinstance(fault, AlreadyThere):
-            look = partial(
+            inspect = partial(
                 head_or_get, client, place, raw_id
             )  # a repeated request meets the object that its first try made
-            found = wait(look) if condition.own_etag is None else look()
+            found = wait(inspect) if condition.own_etag is None else inspect()
             if found is not None and _is_ours(found, data, md5):
                 return found.etag
         if isinstance(fault, Vanished) and condition.own_etag is not None:

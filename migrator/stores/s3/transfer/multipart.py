@@ -22,8 +22,8 @@ from migrator.core.protocols import Content, Moved, ignore_moved
 from migrator.stores.s3.errors.mapping import code_of, is_unsupported
 from migrator.stores.s3.part_sizes import LARGEST_PART, part_size_for
 from migrator.stores.s3.transfer.conditional_put import Condition
+from migrator.stores.s3.transfer.object_requests import ObjectAddress
 from migrator.stores.s3.transfer.part_sender import PartSender, SentPart
-from migrator.stores.s3.transfer.single import ObjectAddress
 from migrator.stores.s3.transfer.unfinished_uploads import ListedPart, list_parts, lost_uploads
 from migrator.stores.s3.transfer.upload_completion import UploadCompletion
 from migrator.stores.s3.transfer.upload_requests import COPY_UNPROVEN, LOST, UPLOAD_LOST, UploadContext, UploadRequests
@@ -168,11 +168,11 @@ class MultipartUpload:
             *self._raw_file, self._place.bucket, self._place.key, "", part_size, source_version, time.time()
         )
         self._write_down(intent)
-        asked = 0
+        requests = 0
 
         def ask() -> dict[str, Any]:
-            nonlocal asked
-            asked += 1
+            nonlocal requests
+            requests += 1
             return self._requests.call("create_multipart_upload", {})
 
         answer = self._retry(ask)
@@ -180,7 +180,7 @@ class MultipartUpload:
         if not upload_id:
             raise Unavailable("broken-answer", f"The server began an upload of {self._place} and did not say which.")
         upload = intent._replace(upload_id=str(upload_id))
-        if asked > 1 or answer.get("ResponseMetadata", {}).get("RetryAttempts"):
+        if requests > 1 or answer.get("ResponseMetadata", {}).get("RetryAttempts"):
             self._give_up_lost(intent, but=upload.upload_id)  # an answer that got lost was perhaps another upload's
         self._write_down(upload)
         return upload

@@ -15,7 +15,7 @@ from migrator.core.errors import (
 )
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.http.stall import Watchdog, read_steadily
-from migrator.stores.s3.transfer.single import Got, ObjectAddress, changed, get_object
+from migrator.stores.s3.transfer.object_requests import Got, ObjectAddress, changed, get_object
 from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
 

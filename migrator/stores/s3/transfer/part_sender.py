@@ -28,8 +28,8 @@ from migrator.stores.s3.errors.mapping import code_of
 from migrator.stores.s3.http.stall import SendingWatch
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.part_sizes import parts_in_flight
+from migrator.stores.s3.transfer.object_requests import ObjectAddress
 from migrator.stores.s3.transfer.part_window import PARTS_IN_MEMORY, PartWindow
-from migrator.stores.s3.transfer.single import ObjectAddress
 from migrator.stores.s3.transfer.unfinished_uploads import ListedPart
 from migrator.stores.s3.transfer.upload_requests import (
     COPY_UNPROVEN,
@@ -177,14 +177,14 @@ class PartSender:
         """
         etag = kept.etag if kept is not None and kept.size == piece.size else ""
         if not etag:
-            asked = {
+            parameters = {
                 "UploadId": self._requests.upload_id,
                 "PartNumber": piece.number,
                 "CopySource": {"Bucket": origin.bucket, "Key": origin.key},
                 "CopySourceIfMatch": quoted(entry.etag or ""),
                 "CopySourceRange": f"bytes={piece.begin}-{piece.begin + piece.size - 1}",
             }
-            answer = self._retry(lambda: self._requests.call("upload_part_copy", asked))
+            answer = self._retry(lambda: self._requests.call("upload_part_copy", parameters))
             etag = clean_etag(answer.get("CopyPartResult", {}).get("ETag")) or ""
         if not is_plain_md5(etag):
             raise StoreError(COPY_UNPROVEN, f"The server copies parts of {origin} without telling their MD5.")
@@ -222,7 +222,7 @@ class PartSender:
         return clean_etag(answer.header("etag")) if answer is not None and 200 <= answer.status < 300 else None
 
     def _by_boto3(self, number: int, body: _Body, md5: bytes) -> str | None:
-        asked = {
+        parameters = {
             "UploadId": self._requests.upload_id,
             "PartNumber": number,
             "Body": body.data,
@@ -230,13 +230,13 @@ class PartSender:
         }
         try:
             failures = count(1)
-            return clean_etag(self._retry(lambda: self._uploaded(asked, body, failures)).get("ETag"))
+            return clean_etag(self._retry(lambda: self._uploaded(parameters, body, failures)).get("ETag"))
         except StoreError as error:
             if number > 1 and code_of(error.__cause__ or error) in TOO_MANY_PARTS:
                 raise self._requests.limited(number - 1) from error
             raise
 
-    def _uploaded(self, asked: Mapping[str, Any], body: _Body, failures: Iterator[int]) -> dict[str, Any]:
+    def _uploaded(self, parameters: Mapping[str, Any], body: _Body, failures: Iterator[int]) -> dict[str, Any]:
         """Send a part, from its beginning. A server that lost the upload may fail each time: then the list of parts tells.
 
         Raises:
@@ -245,7 +245,7 @@ class PartSender:
         """
         body.rewind()
         try:
-            return self._requests.call("upload_part", asked)
+            return self._requests.call("upload_part", parameters)
         except Unavailable as error:
             if next(failures) % LEAST_ATTEMPTS == 0 and self._requests.is_lost():
                 raise NotTheSame(UPLOAD_LOST, f"The upload of {self._place} is not there any more.") from error

@@ -15,8 +15,8 @@ from migrator.stores.s3.http.curl import CurlClient
 from migrator.stores.s3.http.stall import Watchdog, read_steadily
 from migrator.stores.s3.parsing.etags import clean_etag
 from migrator.stores.s3.part_sizes import parts_in_flight
+from migrator.stores.s3.transfer.object_requests import RANGE_START, ObjectAddress, get_object, is_opaque
 from migrator.stores.s3.transfer.part_window import BYTES_READ_AHEAD, PartExecutor, PartWindow
-from migrator.stores.s3.transfer.single import RANGE_START, ObjectAddress, get_object, is_opaque
 from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
 

@@ -21,7 +21,7 @@ from migrator.stores.s3.http.curl import CurlClient, HttpResponse
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.target import S3Receipt, S3Target
-from migrator.stores.s3.transfer.single import ObjectAddress
+from migrator.stores.s3.transfer.object_requests import ObjectAddress
 from migrator.stores.s3.transfer.small_objects import Arrived, Ended, ObjectRequest, etag_of
 
 _COPIED = re.compile(rb"<CopyObjectResult[\s>].*?<ETag>([^<]*)</ETag>", re.DOTALL)
@@ -114,10 +114,10 @@ class BucketToBucket:
             return get(self._from, self._source.place(raw_file), step.source, partial(self._got, raw_file, step))
         if self._target.abilities.conditional_copy:
             return self._copy(raw_file, step, {"if-none-match": "*"})
-        looked = partial(self._looked, raw_file, step)
-        return ObjectRequest(self._to, "HEAD", self._target.place(raw_file), {}, looked, expects=(404,))
+        on_head = partial(self._on_head, raw_file, step)
+        return ObjectRequest(self._to, "HEAD", self._target.place(raw_file), {}, on_head, expects=(404,))
 
-    def _looked(self, raw_file: RawFile, step: Step, answer: HttpResponse) -> Ended:
+    def _on_head(self, raw_file: RawFile, step: Step, answer: HttpResponse) -> Ended:
         """Copy to a name that is free; the careful lane finds out what holds one that is not."""
         return self._copy(raw_file, step, {}) if answer.status == 404 else step
 
@@ -136,12 +136,12 @@ class BucketToBucket:
         Raises:
             Unavailable: If its body is an error.
         """
-        told = _COPIED.search(answer.body)
+        copied = _COPIED.search(answer.body)
         if _ERROR.search(answer.body):
             raise Unavailable(
                 "broken-answer", f"The copy to {self._target.place(raw_file)} was answered with an error."
             )
-        etag = clean_etag(html.unescape(told.group(1).decode("utf-8", "replace"))) if told else None
+        etag = clean_etag(html.unescape(copied.group(1).decode("utf-8", "replace"))) if copied else None
         if etag is not None and share_digest(etag, step.source.etag):
             return Arrived(step.source, S3Receipt(etag))
         entry = Entry(step.source.raw_id, step.source.size)

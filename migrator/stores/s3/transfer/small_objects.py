@@ -25,7 +25,7 @@ from migrator.stores.s3.http.curl import NO_HEADERS_OF_CURL, CurlClient, HttpRes
 from migrator.stores.s3.http.curl_loop import CurlLoop
 from migrator.stores.s3.http.signing import Signer
 from migrator.stores.s3.parsing.etags import clean_etag
-from migrator.stores.s3.transfer.single import ObjectAddress
+from migrator.stores.s3.transfer.object_requests import ObjectAddress
 from migrator.transfer.adaptive_concurrency import AdaptiveConcurrency
 from migrator.transfer.file_copier import Settled, Stored
 

@@ -130,9 +130,9 @@ class LookAtTarget:
 
     def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
         """Return a HEAD at the target."""
-        return ObjectRequest(self._wire, "HEAD", self._end.place(raw_file), {}, partial(self._looked, raw_file, step))
+        return ObjectRequest(self._wire, "HEAD", self._end.place(raw_file), {}, partial(self._on_head, raw_file, step))
 
-    def _looked(self, raw_file: RawFile, step: Step, answer: HttpResponse) -> Ended:
+    def _on_head(self, raw_file: RawFile, step: Step, answer: HttpResponse) -> Ended:
         proof = self._prover.at_once(raw_file, step.source, step.target) if step.target is not None else None
         return result_of(step.source, proof) if proof is not None else step
 

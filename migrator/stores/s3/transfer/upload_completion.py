@@ -18,9 +18,9 @@ from migrator.core.errors import (
 from migrator.stores.s3.errors.mapping import code_of, is_unsupported, tries_before
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.transfer.conditional_put import Condition
+from migrator.stores.s3.transfer.object_requests import head, head_or_get
 from migrator.stores.s3.transfer.part_sender import SentPart
 from migrator.stores.s3.transfer.ranged_get import RangeReader
-from migrator.stores.s3.transfer.single import head, head_or_get
 from migrator.stores.s3.transfer.upload_requests import TOO_MANY_PARTS, UPLOAD_LOST, UploadRequests
 
 _SECONDS_IF_LOST = 10.0
@@ -66,7 +66,7 @@ class UploadCompletion:
             Unavailable: If the server does not answer.
         """
         parts = [{"PartNumber": part.number, "ETag": quoted(part.etag)} for part in sent]
-        asked = {
+        parameters = {
             "UploadId": self._requests.upload_id,
             "MultipartUpload": {"Parts": parts},
             **condition.headers(self._abilities),
@@ -75,7 +75,7 @@ class UploadCompletion:
         # An upload takes minutes, and servers that honour a condition on a PUT ignore it here (moto), or may under load.
         condition.check(self._requests.found(), self._place)
         try:
-            answered = self._retry(lambda: self._completed(asked, condition))
+            answered = self._retry(lambda: self._completed(parameters, condition))
         except Unavailable:
             if not self._requests.is_lost():
                 raise  # the upload is still there, and the next try goes on with it
@@ -100,8 +100,8 @@ class UploadCompletion:
             NotTheSame: If the upload is surely lost.
             StoreError: If nothing is seen: nothing is aborted or sent again then, for the server may still be at it.
         """
-        look = partial(head_or_get, self._client, self._place, self._raw_id)
-        found = self._means.patience.until(look, at_most=_SECONDS_IF_LOST if self._is_lost_surely else None)
+        inspect = partial(head_or_get, self._client, self._place, self._raw_id)
+        found = self._means.patience.until(inspect, at_most=_SECONDS_IF_LOST if self._is_lost_surely else None)
         if found is not None:
             self.may_be_completing = False
             return found
@@ -134,7 +134,7 @@ class UploadCompletion:
                 check.update(*read)
         return check.fingerprint
 
-    def _completed(self, asked: dict[str, Any], condition: Condition) -> str | None:
+    def _completed(self, parameters: dict[str, Any], condition: Condition) -> str | None:
         """Complete; return the ETag, None where the object has to tell: the answer got lost, or the name was taken.
 
         Raises:
@@ -144,7 +144,7 @@ class UploadCompletion:
         self._tries += 1
         self.may_be_completing = True
         try:
-            return clean_etag(self._requests.call("complete_multipart_upload", asked).get("ETag"))
+            return clean_etag(self._requests.call("complete_multipart_upload", parameters).get("ETag"))
         except Unavailable:
             raise
         except AlreadyThere as error:
@@ -153,18 +153,18 @@ class UploadCompletion:
             self.may_be_completing = not self.is_left
             return None
         except StoreError as error:
-            conditional = [name for name in ("IfNoneMatch", "IfMatch") if name in asked]
+            conditional = [name for name in ("IfNoneMatch", "IfMatch") if name in parameters]
             if conditional and is_unsupported(error):
                 for name in conditional:
-                    del asked[name]
+                    del parameters[name]
                 condition.check(self._requests.found(), self._place)
-                return self._completed(asked, condition)
+                return self._completed(parameters, condition)
             if isinstance(error, Vanished) or code_of(error.__cause__ or error) == "NoSuchUpload":
                 self._is_lost_surely = self._is_first_try(error)
                 return None
             if self._is_first_try(error):
                 self.may_be_completing = False
-                sent = len(asked["MultipartUpload"]["Parts"])
+                sent = len(parameters["MultipartUpload"]["Parts"])
                 if sent > 1 and code_of(error.__cause__ or error) in TOO_MANY_PARTS:
                     raise self._requests.limited(_USUAL_LIMIT if sent > _USUAL_LIMIT else sent // 2) from error
                 raise

@@ -15,8 +15,8 @@ from migrator.core.protocols import UploadJournal
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.http.curl import CurlClient
+from migrator.stores.s3.transfer.object_requests import ObjectAddress, head
 from migrator.stores.s3.transfer.part_window import PartExecutor
-from migrator.stores.s3.transfer.single import ObjectAddress, head
 from migrator.stores.s3.transfer.unfinished_uploads import list_parts
 from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
@@ -62,11 +62,11 @@ class UploadRequests:
         self.raw_id = raw_id
         self.upload_id = ""
 
-    def call(self, operation: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+    def call(self, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Make a request about this name by boto3, once. Raises StoreError."""  # noqa: DOC501 made by translate
         try:
             call = getattr(self.client, operation)
-            answer: dict[str, Any] = call(Bucket=self.place.bucket, Key=self.place.key, **asked)
+            answer: dict[str, Any] = call(Bucket=self.place.bucket, Key=self.place.key, **parameters)
         except Exception as error:
             raise translate(error, str(self.place)) from error
         return answer

@@ -16,7 +16,7 @@ from migrator.core.outcomes import Notice, NoticeKind, Outcome, Step
 from migrator.sync.coordinator import Totals
 from migrator.sync.dry_run import Rehearse
 from migrator.sync.rules import BY_CONTENT, BY_SIZE, PROOF, Rules
-from migrator.sync.shard.event_draft import TOLD_AFTER_RESULTS
+from migrator.sync.shard.event_draft import SEND_AFTER_RESULTS
 from tests.backends import raw_id
 from tests.fakes import Clock, FailingStore, Schedule, TellingStore, quick_patience
 from tests.memory_store import MemoryStore
@@ -114,13 +114,13 @@ class NoSink(Rehearse):
 
 def test_a_long_dry_run_tells_on_its_way_how_far_it_is() -> None:
     here = MemoryStore()
-    for number in range(2 * TOLD_AFTER_RESULTS + 1):
+    for number in range(2 * SEND_AFTER_RESULTS + 1):
         here.save(RawFile("org", raw_id(f"{number:04}")), b"")
     memory = Remembered()
     totals = run_pass(here, MemoryStore(), sink=NoSink(), rehearse=Rehearse(here).result, rules=BY_SIZE, memory=memory)
-    assert counts(totals) == {"missing": 2 * TOLD_AFTER_RESULTS + 1}
+    assert counts(totals) == {"missing": 2 * SEND_AFTER_RESULTS + 1}
     told = [event.tally[Outcome.MISSING].files for event in memory.told if event.tally[Outcome.MISSING].files]
-    assert told == [TOLD_AFTER_RESULTS, TOLD_AFTER_RESULTS, 1]
+    assert told == [SEND_AFTER_RESULTS, SEND_AFTER_RESULTS, 1]
 
 
 def test_an_organization_without_a_name_is_refused_and_the_others_move() -> None:
@@ -161,16 +161,16 @@ def test_strays_of_both_ends_are_counted_and_left() -> None:
 def test_strays_are_told_while_they_are_met_however_many_they_are(names: str, end: str) -> None:
     """Beside the index folders and in one; where nothing else is to be told, they would gather in memory."""
     here, there, memory = store_with(A), store_with(A), Remembered()
-    for number in range(3 * TOLD_AFTER_RESULTS):
+    for number in range(3 * SEND_AFTER_RESULTS):
         (here if end == "source" else there).add_stray("org", f"{names}-{number}", 1)
     totals = run_pass(here, there, memory=memory)
-    assert totals.overall().stray.files == totals.problems_total == 3 * TOLD_AFTER_RESULTS
-    assert max(len(told.problems) for told in memory.told) <= TOLD_AFTER_RESULTS
+    assert totals.overall().stray.files == totals.problems_total == 3 * SEND_AFTER_RESULTS
+    assert max(len(told.problems) for told in memory.told) <= SEND_AFTER_RESULTS
 
 
 def test_a_shard_that_was_proven_and_changed_is_counted_once_whatever_lies_in_it() -> None:
     here, there, memory = store_with(A, B), store_with(A, B), Remembered()
-    for number in range(2 * TOLD_AFTER_RESULTS):
+    for number in range(2 * SEND_AFTER_RESULTS):
         there.add_stray("org", f"abc-{number}", 1)
 
     def verify() -> Totals:
@@ -178,12 +178,12 @@ def test_a_shard_that_was_proven_and_changed_is_counted_once_whatever_lies_in_it
         proofs = Proofs(key="key", rests_ns=0)
         return run_pass(here, there, memory=memory, sink=prove, rules=PROOF, proofs=proofs)
 
-    assert counts(verify()) == {"proven": 2, "stray": 2 * TOLD_AFTER_RESULTS}
+    assert counts(verify()) == {"proven": 2, "stray": 2 * SEND_AFTER_RESULTS}
     assert memory.shards
     here.save(RawFile("org", C), b"new")
     found = verify()
-    assert counts(found) == {"proven": 2, "missing": 1, "stray": 2 * TOLD_AFTER_RESULTS}
-    assert found.problems_total == 2 * TOLD_AFTER_RESULTS + 1
+    assert counts(found) == {"proven": 2, "missing": 1, "stray": 2 * SEND_AFTER_RESULTS}
+    assert found.problems_total == 2 * SEND_AFTER_RESULTS + 1
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3])

@@ -12,8 +12,7 @@ import pytest
 
 from migrator.config.settings import S3Access, Secret
 from migrator.core.errors import SettingsError
-from migrator.stores.s3 import client
-from migrator.stores.s3.client import connect
+from migrator.stores.s3.boto3_clients import connect
 from tests.scripted import Scripted, always, page, scripted
 from tests.servers import SECRET_MARK
 
@@ -114,9 +113,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
-    client._session.cache_clear()
+    boto3_clients._session.cache_clear()
     yield arrange
-    client._session.cache_clear()
+    boto3_clients._session.cache_clear()
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -10,7 +10,7 @@ import pytest
 
 from migrator.config.settings import S3Access, Secret
 from migrator.core.errors import SettingsError
-from migrator.stores.s3.client import Connection, connect
+from migrator.stores.s3.boto3_clients import Connection, connect
 from migrator.stores.s3.http.curl import CurlClient, HttpResponse, encoded_query
 from tests.scripted import Asked, Reply, always, error, page, scripted
 

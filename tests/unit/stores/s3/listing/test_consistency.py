@@ -12,7 +12,7 @@ from migrator.core.entities import Shard
 from migrator.core.errors import StoreError
 from migrator.core.naming import BucketPerOrganization
 from migrator.core.outcomes import Notice
-from migrator.stores.s3.client import connect
+from migrator.stores.s3.boto3_clients import connect
 from migrator.stores.s3.http.curl import CurlClient, is_available
 from migrator.stores.s3.listing.pages import Lister
 from migrator.stores.s3.source import S3Source

@@ -18,7 +18,7 @@ from migrator.core.errors import (
     StoreError,
     Unavailable,
 )
-from migrator.stores.s3.client import connect
+from migrator.stores.s3.boto3_clients import connect
 from migrator.stores.s3.http.curl import CurlClient, is_available
 from migrator.stores.s3.listing.pages import Lister
 from migrator.stores.s3.listing.xml import ListedObject

@@ -13,7 +13,7 @@ from botocore.config import Config
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.stores.s3.client import connect
+from migrator.stores.s3.boto3_clients import connect
 from migrator.stores.s3.http.curl import CurlClient
 from migrator.stores.s3.listing.xml import ListedObject, ListingPage, read_page
 from migrator.stores.s3.parsing.etags import clean_etag

@@ -14,9 +14,9 @@ from migrator.core.entities import Entry
 from migrator.core.size_classes import SMALLEST_PART
 from migrator.stores.s3.part_sizes import parts_in_flight
 from migrator.stores.s3.transfer.object_content import S3Content
+from migrator.stores.s3.transfer.object_requests import ObjectAddress
 from migrator.stores.s3.transfer.part_window import PARTS_IN_MEMORY, PartExecutor
 from migrator.stores.s3.transfer.ranged_get import RangeReader
-from migrator.stores.s3.transfer.single import ObjectAddress
 from migrator.transfer.throttle import Throttle
 from tests.backends import raw_id
 from tests.fakes import quick_patience

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 
-from migrator.app.bytes_calls import Look, keep_for_a_run, known_finding, newest_looks
+from migrator.app.bytes_call_results import KeptReplay, keep_for_a_run, known_finding, newest_replays
 from migrator.app.options import Options
 from migrator.app.store_factory import as_refusal
 from migrator.checks.audit.audit import Audited
@@ -39,16 +39,16 @@ def what_bytes_can_do(
     if not files:
         return None, ()
     buckets = tuple(files)
-    known = _tried(settings, target, buckets, options) if probe else newest_looks(options.state, target, buckets)
-    known = {bucket: look for bucket, look in known.items() if look.replay.failed is not None or look.is_fresh}
-    works = [bucket for bucket, look in known.items() if look.replay.failed is None]
+    known = _tried(settings, target, buckets, options) if probe else newest_replays(options.state, target, buckets)
+    known = {bucket: kept for bucket, kept in known.items() if kept.replay.failed is not None or kept.is_fresh}
+    works = [bucket for bucket, kept in known.items() if kept.replay.failed is None]
     fails = [bucket for bucket in known if bucket not in works]
     calls = BytesCalls(
         buckets=len(buckets),
         works=len(works),
         fails=len(fails),
         files_failing=sum(files[bucket] for bucket in fails),
-        found_out=min((look.at for look in known.values()), default=None),
+        found_out=min((kept.at for kept in known.values()), default=None),
         by_probe=probe,
     )
     found = known_finding(known, target)
@@ -57,7 +57,9 @@ def what_bytes_can_do(
     return calls, () if calls.state == "works" else (untried_finding(),)
 
 
-def _tried(settings: AuditSettings, target: S3Location, buckets: Sequence[str], options: Options) -> dict[str, Look]:
+def _tried(
+    settings: AuditSettings, target: S3Location, buckets: Sequence[str], options: Options
+) -> dict[str, KeptReplay]:
     """Try Bytes' calls now, and keep what came of it where a migration between these locations would look for it."""
     name = uuid.uuid4().hex[:12]
     with as_refusal(), ExitStack() as stack:
@@ -72,4 +74,4 @@ def _tried(settings: AuditSettings, target: S3Location, buckets: Sequence[str], 
         with suppress(MigratorError):  # the audit's answer does not depend on it
             keep_for_a_run(ends, options, target, replays, None)
     now = time.time()
-    return {one.bucket: Look(one, now) for one in replays}
+    return {one.bucket: KeptReplay(one, now) for one in replays}

@@ -12,7 +12,7 @@ from migrator.core.outcomes import Action, Outcome, Step
 from migrator.core.protocols import Moved, Receipt, Source, ignore_moved
 from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.transfer.file_copier import FileCopier
-from migrator.transfer.measured_source import MeasuredSource, Meter
+from migrator.transfer.large_file_progress import MeasuredSource, Meter
 from tests.backends import raw_id
 from tests.fakes import quick_patience
 from tests.memory_store import MemoryStore

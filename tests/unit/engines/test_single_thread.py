@@ -10,7 +10,7 @@ import pytest
 from migrator.core.cancellation import StopFlag
 from migrator.core.entities import UnfinishedUpload
 from migrator.core.errors import Interrupted, MustStop
-from migrator.engines.threads import Threads, UnitQueue
+from migrator.engines.single_thread import Threads, UnitQueue
 from migrator.sync.channel import Line
 from migrator.sync.coordinator import Coordinator, Totals
 from migrator.sync.messages import Event, Survey, UnitEnded, UploadBegan, UploadEnded
@@ -64,7 +64,7 @@ def test_a_worker_that_breaks_ends_the_run_in_words(error: BaseException) -> Non
 def test_what_a_worker_told_last_is_taken_before_its_end_is() -> None:
     def tells(units: UnitQueue, line: Line) -> None:
         for number in range(3):
-            line.tell(UnitEnded(unit=number))
+            line.send(UnitEnded(unit=number))
 
     with Threads(tells, stopping=StopFlag()) as engine:
         events, _ = until_it_stops(engine)
@@ -81,7 +81,7 @@ def test_a_ledger_that_breaks_keeps_no_upload_waiting() -> None:
                 line.began(UPLOAD)
             except Interrupted:
                 ends.append("interrupted")
-            line.tell(UnitEnded())
+            line.send(UnitEnded())
 
     def run() -> None:
         try:

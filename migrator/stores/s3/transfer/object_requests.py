@@ -56,11 +56,11 @@ def get_object(client: S3Client, place: ObjectAddress, entry: Entry, byte_range:
         SourceChanged: If it is another object by now.
         StoreError: If the server refuses, fails, or unpacks the content.
     """  # noqa: DOC501 made by changed
-    asked: dict[str, Any] = {"Range": byte_range} if byte_range else {}
+    parameters: dict[str, Any] = {"Range": byte_range} if byte_range else {}
     if entry.etag is not None:
-        asked["IfMatch"] = quoted(entry.etag)
+        parameters["IfMatch"] = quoted(entry.etag)
     try:
-        answer = client.get_object(Bucket=place.bucket, Key=place.key, **asked)
+        answer = client.get_object(Bucket=place.bucket, Key=place.key, **parameters)
     except Exception as error:
         fault = translate(error, str(place))
         if isinstance(fault, AlreadyThere):

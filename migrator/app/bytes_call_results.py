@@ -33,8 +33,8 @@ from migrator.doctor.bytes_calls import (
 from migrator.doctor.denied_buckets import denials_by, denied_findings, refusal_of
 from migrator.ledger.directory import StateFolder
 from migrator.ledger.ledger import Ledger, ledger_read, ledgers_read
+from migrator.stores.s3.boto3_clients import signer_of
 from migrator.stores.s3.capabilities import Capabilities
-from migrator.stores.s3.client import signer_of
 from migrator.stores.s3.probes.bytes_calls import replay
 from migrator.stores.s3.probes.client import ProbeClient
 
@@ -43,7 +43,7 @@ DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class KeptReplay:
     """What came of Bytes' calls on one bucket, and when that was found out (seconds since the epoch)."""
 
     replay: Replay
@@ -78,19 +78,19 @@ def try_bytes_calls(
         *prepared.buckets_there,
         *prepared.buckets_to_create,
     )  # those that are there can be tried without making anything
-    known = looks_in(ledger, location, buckets)
+    known = replays_in(ledger, location, buckets)
     if finding_names.BYTES_CALLS in options.forced:
         return forced_findings(known, location, buckets), {}
     untried = [bucket for bucket in buckets if not _works(known.get(bucket))]
     replays = _replays(location, options, untried, frozenset(prepared.buckets_there), run_id, stopping)
-    keep_looks(ledger, location, replays)
+    keep_replays(ledger, location, replays)
     refused = {one.bucket: refusal_of(one) for one in replays if one.is_for_rights}
     are_all_refused = len(refused) == len(replays) and len(untried) == len(buckets)
     if not refused or not prepared.parted or are_all_refused:
         return ((finding_of(replays, location),) if replays else ()), {}
     others = [one for one in replays if not one.is_for_rights]
     found = (finding_of(others, location),) if others else ()
-    pairs = [(one, location.naming.bucket_of(one)) for one in prepared.look.organizations]
+    pairs = [(one, location.naming.bucket_of(one)) for one in prepared.overview.organizations]
     return (*denied_findings(refused), *found), denials_by(refused, pairs)
 
 
@@ -127,23 +127,25 @@ def finding_of(replays: Sequence[Replay], location: S3Location) -> Finding:
     return calls_finding(replays, endpoint=None if is_aws(endpoint) else endpoint)
 
 
-def forced_findings(known: Mapping[str, Look], location: S3Location, buckets: Sequence[str]) -> tuple[Finding, ...]:
+def forced_findings(
+    known: Mapping[str, KeptReplay], location: S3Location, buckets: Sequence[str]
+) -> tuple[Finding, ...]:
     """What is known of Bytes' calls where they are not to be tried; nothing where there is no bucket at all."""
     if not buckets:
         return ()
     return (known_finding(known, location) or works_finding(known, buckets) or left_out_finding(),)
 
 
-def known_finding(known: Mapping[str, Look], location: S3Location) -> Finding | None:
+def known_finding(known: Mapping[str, KeptReplay], location: S3Location) -> Finding | None:
     """The error that earlier looks found out; None where none of them failed."""
-    failed = [look for look in known.values() if look.replay.failed is not None]
+    failed = [kept for kept in known.values() if kept.replay.failed is not None]
     if not failed:
         return None
-    found = finding_of([look.replay for look in failed], location)
-    return kept_finding(found, min(look.at for look in failed))
+    found = finding_of([kept.replay for kept in failed], location)
+    return kept_finding(found, min(kept.at for kept in failed))
 
 
-def works_finding(known: Mapping[str, Look], buckets: Sequence[str]) -> Finding | None:
+def works_finding(known: Mapping[str, KeptReplay], buckets: Sequence[str]) -> Finding | None:
     """That Bytes' calls worked on all of these buckets within the last day, and since when; None where that is not known."""
     if not buckets or not all(_works(known.get(bucket)) for bucket in buckets):
         return None
@@ -158,38 +160,38 @@ def refusals_known(
     if not isinstance(location, S3Location):
         return ()
     with ledger_read(options.state, locations.source.identity, locations.target.identity) as ledger:
-        known = looks_in(ledger, location, buckets, max_age=DAY) if ledger is not None else {}
+        known = replays_in(ledger, location, buckets, max_age=DAY) if ledger is not None else {}
     found = known_finding(known, location)
     return (found,) if found is not None else ()
 
 
-def looks_in(
+def replays_in(
     ledger: Ledger, location: S3Location, buckets: Sequence[str], max_age: float = float("inf")
-) -> dict[str, Look]:
+) -> dict[str, KeptReplay]:
     """What this ledger has of looks at these buckets that are no older than `max_age` seconds."""
     found = {}
     now = time.time()
     for bucket in buckets:
-        kept = ledger.look(calls_key(location, bucket))
-        look = _look_of(bucket, *kept) if kept is not None and 0 <= now - kept[0] <= max_age else None
-        if look is not None:
-            found[bucket] = look
+        row = ledger.observation(calls_key(location, bucket))
+        kept = _kept_replay(bucket, *row) if row is not None and 0 <= now - row[0] <= max_age else None
+        if kept is not None:
+            found[bucket] = kept
     return found
 
 
-def newest_looks(state: StateFolder, location: S3Location, buckets: Sequence[str]) -> dict[str, Look]:
+def newest_replays(state: StateFolder, location: S3Location, buckets: Sequence[str]) -> dict[str, KeptReplay]:
     """The newest look at each of these buckets in any ledger of the state folder. Writes nothing."""
-    newest: dict[str, Look] = {}
+    newest: dict[str, KeptReplay] = {}
     for ledger in ledgers_read(state.ledgers()):
-        for bucket, look in looks_in(ledger, location, buckets).items():
-            if bucket not in newest or newest[bucket].at < look.at:
-                newest[bucket] = look
+        for bucket, kept in replays_in(ledger, location, buckets).items():
+            if bucket not in newest or newest[bucket].at < kept.at:
+                newest[bucket] = kept
     return newest
 
 
-def names_taken(known: Mapping[str, Look]) -> frozenset[str]:
+def names_taken(known: Mapping[str, KeptReplay]) -> frozenset[str]:
     """Buckets that the server made, or has, by what earlier looks saw."""
-    return frozenset(bucket for bucket, look in known.items() if is_name_taken(look.replay))
+    return frozenset(bucket for bucket, kept in known.items() if is_name_taken(kept.replay))
 
 
 def is_name_taken(replay: Replay) -> bool:
@@ -198,7 +200,7 @@ def is_name_taken(replay: Replay) -> bool:
     return failed is None or failed.name != CREATE or failed.code in ALREADY_THERE
 
 
-def keep_looks(ledger: Ledger, location: S3Location, replays: Sequence[Replay]) -> None:
+def keep_replays(ledger: Ledger, location: S3Location, replays: Sequence[Replay]) -> None:
     """Write down what came of Bytes' calls just now."""
     now = time.time()
     for one in replays:
@@ -215,7 +217,7 @@ def keep_for_a_run(
     """Keep what was seen for the run that follows; a run that is under way keeps its own."""
     try:
         with held_ledger(locations, options) as ledger:
-            keep_looks(ledger, location, replays)
+            keep_replays(ledger, location, replays)
             if abilities is not None and replays:
                 place = f"{endpoint_identity(location.access.endpoint_url)} {replays[0].bucket}"
                 ledger.save_abilities(place, abilities.as_dict(), time.time())
@@ -223,8 +225,8 @@ def keep_for_a_run(
         return
 
 
-def _works(look: Look | None) -> bool:
-    return look is not None and look.replay.failed is None and look.is_fresh
+def _works(kept: KeptReplay | None) -> bool:
+    return kept is not None and kept.replay.failed is None and kept.is_fresh
 
 
 def _body_of(replay: Replay) -> dict[str, object]:
@@ -234,18 +236,22 @@ def _body_of(replay: Replay) -> dict[str, object]:
     return {"works": False, "calls": calls, "denied": replay.is_denied}
 
 
-def _look_of(bucket: str, at: float, body: Mapping[str, object]) -> Look | None:
+def _kept_replay(bucket: str, at: float, body: Mapping[str, object]) -> KeptReplay | None:
     """The inverse of `_body_of`; None for what another version kept."""
     match body:
         case {"works": True}:
-            return Look(Replay(bucket=bucket, calls=()), at)
+            return KeptReplay(Replay(bucket=bucket, calls=()), at)
         case {"works": False, "calls": [*kept]}:
             calls = tuple(
                 BytesCall(*one)
                 for one in kept
                 if isinstance(one, list) and [type(part) for part in one] == [str, int, str, str] and one[2]
             )
-            return Look(Replay(bucket=bucket, calls=calls, is_denied=body.get("denied") is True), at) if calls else None
+            return (
+                KeptReplay(Replay(bucket=bucket, calls=calls, is_denied=body.get("denied") is True), at)
+                if calls
+                else None
+            )
     return None
 
 

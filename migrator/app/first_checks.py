@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from migrator.app.bytes_calls import names_taken, newest_looks
+from migrator.app.bytes_call_results import names_taken, newest_replays
 from migrator.app.doctor import first_findings
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.ownership import bytes_user, owner_for
@@ -34,10 +34,10 @@ from migrator.stores.s3.http.curl import is_available
 from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.target import S3Target, are_alike
 from migrator.sync.coordinator import Totals
-from migrator.sync.preflight import as_forced, look_at_bucket_names, look_at_source, refuse_errors
+from migrator.sync.preflight import as_forced, check_bucket_names, overview_of_source, refuse_errors
 
 
-def first_look(
+def prepare_ends(
     locations: Locations, options: Options, source: Source, target: Source, *, to_write: bool = True
 ) -> Prepared:
     """Look at both ends without writing.
@@ -50,7 +50,7 @@ def first_look(
         AccessDenied: If every bucket of the target refuses.
     """  # noqa: DOC501 made by next()
     with as_refusal():
-        look = look_at_source(
+        overview = overview_of_source(
             source,
             str(locations.source),
             options.organizations,
@@ -63,8 +63,8 @@ def first_look(
         denied: dict[str, Denial] = {}
         there: tuple[str, ...] = ()
         if isinstance(target, S3Source):
-            names = [(organization, target.bucket_of(organization)) for organization in look.organizations]
-            finding, refused = look_at_bucket_names(names, _taken_in_spite_of_rules(target, locations, options, names))
+            names = [(organization, target.bucket_of(organization)) for organization in overview.organizations]
+            finding, refused = check_bucket_names(names, _taken_in_spite_of_rules(target, locations, options, names))
             findings += (finding,)
             wanted = list(dict.fromkeys(bucket for organization, bucket in names if organization not in refused))
             exists = run_concurrently([partial(_exists_or_denied, target, bucket) for bucket in wanted])
@@ -83,7 +83,7 @@ def first_look(
         findings += region_findings(given, locations) + listing_findings(locations)
         seen = Prepared(
             locations=locations,
-            look=look,
+            overview=overview,
             findings=findings,
             refused=refused,
             buckets_to_create=to_create,
@@ -116,7 +116,7 @@ def _taken_in_spite_of_rules(
             return False  # servers refuse such a name in many ways; what else is wrong shows at the next bucket
 
     exists = run_concurrently([partial(is_there, bucket) for bucket in sent])
-    taken = names_taken(newest_looks(options.state, locations.target, sent))
+    taken = names_taken(newest_replays(options.state, locations.target, sent))
     return taken | {bucket for bucket, is_so in zip(sent, exists, strict=True) if is_so}
 
 
@@ -146,14 +146,14 @@ def listing_findings(locations: Locations) -> tuple[Finding, ...]:
 def region_findings(given: Locations, now: Locations) -> tuple[Finding, ...]:
     """Each end whose server named another region than the settings do."""
     ends = ((given.source, now.source), (given.target, now.target))
-    told = [
+    named = [
         (after, before.access.region)
         for before, after in ends
         if isinstance(before, S3Location)
         and isinstance(after, S3Location)
         and after.access.region != before.access.region
     ]
-    return tuple(region_finding(str(location), location.access.region or "", region) for location, region in told)
+    return tuple(region_finding(str(location), location.access.region or "", region) for location, region in named)
 
 
 def prepare_to_migrate(locations: Locations, options: Options, stopping: Stopping) -> Prepared:
@@ -165,7 +165,7 @@ def prepare_to_migrate(locations: Locations, options: Options, stopping: Stoppin
     """
     refuse_idle_limits((locations.source, locations.target), options)
     with reading_both(locations, options, stopping.event) as (source, target, patience, _):
-        prepared = first_look(locations, options, source, target)
+        prepared = prepare_ends(locations, options, source, target)
         with as_refusal():
             refuse_held(ground_of(prepared, source, target, patience))
     refuse_errors(prepared.findings, options.forced)
@@ -332,7 +332,7 @@ def with_learned(
 def keep_learned(prepared: Prepared, ledger: Ledger, abilities: Capabilities, learned: Mapping[str, int]) -> None:
     """Keep what workers `learned`, so that the next run does right at once."""
     location = prepared.locations.target
-    movable = [name for name in prepared.look.organizations if name not in prepared.refused]
+    movable = [name for name in prepared.overview.organizations if name not in prepared.refused]
     if learned and isinstance(location, S3Location) and movable:
         known = abilities.with_learned(learned)
         ledger.save_abilities(_place_of(location, movable[0]), known.as_dict(), time.time())

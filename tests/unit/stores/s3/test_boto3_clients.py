@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-import migrator.stores.s3.client as client_module
+import migrator.stores.s3.boto3_clients as client_module
 from migrator.config.settings import S3Access, Secret
-from migrator.stores.s3.client import SENT_AT_ONCE, connect, make_ahead
+from migrator.stores.s3.boto3_clients import SENT_AT_ONCE, connect, make_ahead
 
 ACCESS = S3Access(
     endpoint_url="http://127.0.0.1:9", region="us-east-1", access_key_id="key", secret_access_key=Secret("secret")

@@ -61,7 +61,7 @@ def take_back(journal: SwitchJournal, locations: Locations, options: Options) ->
     try:
         if story.began(SwitchStep.STOP):
             journal.note("the process that switched died")
-        roll_back(journal, _say, lambda told: bring_back(locations, options, told, _say))
+        roll_back(journal, _say, lambda story: bring_back(locations, options, story, _say))
     except MigratorError as error:
         _say(f"error: {shown(str(error))} [{error.name}]")
         journal.note(error.what)

@@ -107,7 +107,7 @@ class Reporting:
             self._call(self._given["on_finish"], exit_status)
 
     def _call(self, command: str, exit_status: int) -> None:
-        told = {
+        facts = {
             "BYTES_MIGRATOR_COMMAND": self._command,
             "BYTES_MIGRATOR_STATUS": str(exit_status),
             "BYTES_MIGRATOR_RUN_ID": self._run_id,
@@ -116,7 +116,7 @@ class Reporting:
         try:
             ended = subprocess.run(
                 ["/bin/sh", "-c", command],
-                env={**os.environ, **told},
+                env={**os.environ, **facts},
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # stdout is for the answer
                 timeout=ON_FINISH_SECONDS,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.core.errors import Unavailable
-from migrator.stores.read_ahead import ReadAhead
+from migrator.stores.scan_read_ahead import ReadAhead
 
 CHUNK = 1_000
 AHEAD = 4

@@ -27,7 +27,7 @@ from migrator.sync.messages import ProgressEvent
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-TOLD_AFTER = 500
+SEND_AFTER = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,16 +46,16 @@ class Correction:
 
 @dataclass(slots=True, kw_only=True)
 class Access:
-    """What was found. `lists`: folders with an access list; `looked_at` raw files; `is_whole` False where the look was broken off."""
+    """What was found. `lists`: folders with an access list; `inspected` raw files; `is_whole` False where the look was broken off."""
 
     tally: Tally = field(default_factory=Tally)
     first: list[str] = field(default_factory=list)
     lists: list[str] = field(default_factory=list)
-    looked_at: int = 0
+    inspected: int = 0
     is_whole: bool = True
 
 
-class AccessLook:
+class AccessScan:
     """One walk over a data folder. `organizations` empty: all that are there. `stop` breaks it off."""
 
     def __init__(
@@ -85,10 +85,10 @@ class AccessLook:
         except OSError:
             return  # a look at the target has told it
         try:
-            told = ProgressEvent(organization="")
-            is_open = self._folder(fd, str(self._root), told)
-            if told.problems or told.tally.owner_corrected.files:
-                yield self._counted(told)
+            event = ProgressEvent(organization="")
+            is_open = self._folder(fd, str(self._root), event)
+            if event.problems or event.tally.owner_corrected.files:
+                yield self._counted(event)
             for name in self._organizations or self._named(fd, is_organization):
                 yield from self._organization(fd, name, is_open=is_open)
             if self._changed:
@@ -103,34 +103,34 @@ class AccessLook:
             os.close(fd)
 
     def _organization(self, root: int, name: str, *, is_open: bool) -> Iterator[ProgressEvent]:
-        told = ProgressEvent(organization=name)
-        fd = self._opened(root, name, f"{self._root}/{name}", told)
+        event = ProgressEvent(organization=name)
+        fd = self._opened(root, name, f"{self._root}/{name}", event)
         if fd is None:
-            if told.problems:
-                yield self._counted(told)
+            if event.problems:
+                yield self._counted(event)
             return
         try:
-            is_open = self._folder(fd, f"{self._root}/{name}", told) and is_open
+            is_open = self._folder(fd, f"{self._root}/{name}", event) and is_open
             for index in self._named(fd, is_index):
-                self._index(fd, name, index, told, is_open=is_open)
-                if len(told.problems) >= TOLD_AFTER:
-                    yield self._counted(told)
-                    told = ProgressEvent(organization=name)
+                self._index(fd, name, index, event, is_open=is_open)
+                if len(event.problems) >= SEND_AFTER:
+                    yield self._counted(event)
+                    event = ProgressEvent(organization=name)
                 if self._stop():
                     self.found.is_whole = False
                     break
         finally:
             os.close(fd)
-        if told.problems or told.tally.owner_corrected.files:
-            yield self._counted(told)
+        if event.problems or event.tally.owner_corrected.files:
+            yield self._counted(event)
 
-    def _index(self, parent: int, organization: str, index: str, told: ProgressEvent, *, is_open: bool) -> None:
+    def _index(self, parent: int, organization: str, index: str, event: ProgressEvent, *, is_open: bool) -> None:
         where = f"{self._root}/{organization}/{index}"
-        fd = self._opened(parent, index, where, told)
+        fd = self._opened(parent, index, where, event)
         if fd is None:
             return
         try:
-            is_open = self._folder(fd, where, told) and is_open
+            is_open = self._folder(fd, where, event) and is_open
             user, count = self._user, 0
             for name in os.listdir(fd):
                 if not is_raw_id(name) or name[:INDEX_LENGTH] != index:
@@ -142,13 +142,13 @@ class AccessLook:
                     continue  # gone by now, or the scan tells that the folder cannot be read
                 if (is_open and user.may(status, READ)) or not stat.S_ISREG(status.st_mode):
                     continue
-                self._raw_file(fd, RawFile(organization, name), status, told, is_open=is_open)  # type: ignore[arg-type]
-            self.found.looked_at += count
+                self._raw_file(fd, RawFile(organization, name), status, event, is_open=is_open)  # type: ignore[arg-type]
+            self.found.inspected += count
         finally:
             os.close(fd)
 
     def _raw_file(
-        self, folder: int, raw_file: RawFile, status: os.stat_result, told: ProgressEvent, *, is_open: bool
+        self, folder: int, raw_file: RawFile, status: os.stat_result, event: ProgressEvent, *, is_open: bool
     ) -> None:
         organization, raw_id = raw_file
         where = f"{self._root}/{organization}/{raw_id[:INDEX_LENGTH]}/{raw_id}"
@@ -156,13 +156,13 @@ class AccessLook:
         if not self._user.may(status, READ):
             reason = self._corrected(folder, raw_id, status)
             if not reason:
-                told.tally.owner_corrected.add(status.st_size)
+                event.tally.owner_corrected.add(status.st_size)
         if not reason and not is_open:
             reason = "a folder above it does not let Bytes' user in"
         if reason:
-            told.tally.closed.add(status.st_size)
+            event.tally.closed.add(status.st_size)
             problem = Problem(NoticeKind.CLOSED.value, organization, where, reason, raw_id, status.st_size, where)
-            told.problems.append(problem)
+            event.problems.append(problem)
 
     def _corrected(self, folder: int, name: str, seen: os.stat_result) -> str:
         """Set a raw file right; why it stays closed, or an empty text."""
@@ -186,7 +186,7 @@ class AccessLook:
         finally:
             os.close(fd)
 
-    def _folder(self, fd: int, where: str, told: ProgressEvent) -> bool:
+    def _folder(self, fd: int, where: str, event: ProgressEvent) -> bool:
         """Look at an opened folder, and set it right; whether Bytes' user can pass it."""
         status = os.fstat(fd)
         if has_access_list(fd):
@@ -200,26 +200,26 @@ class AccessLook:
         elif correction is not None and (can_own(status.st_mode, SAVE) or can_own(correction.folder_mode, SAVE)):
             why = ""
         if not why:
-            told.tally.owner_corrected.add(0)
+            event.tally.owner_corrected.add(0)
             return True
-        self._closed_folder(where, f"folder: {why}", told)
+        self._closed_folder(where, f"folder: {why}", event)
         return self._user.may(os.fstat(fd), PASS)
 
-    def _opened(self, parent: int, name: str, where: str, told: ProgressEvent) -> int | None:
+    def _opened(self, parent: int, name: str, where: str, event: ProgressEvent) -> int | None:
         try:
             return os.open(name, FOLDER_FLAGS, dir_fd=parent)
         except PermissionError:
             with suppress(OSError):
                 status = os.stat(name, dir_fd=parent, follow_symlinks=False)
                 if not self._user.may(status, SAVE):
-                    self._closed_folder(where, f"folder: {_mode(status)} keeps {self._user} out", told)
+                    self._closed_folder(where, f"folder: {_mode(status)} keeps {self._user} out", event)
         except OSError:
             return None  # not there, or a link or file in a folder's place: Bytes' files are not in it
         return None
 
-    def _closed_folder(self, where: str, reason: str, told: ProgressEvent) -> None:
-        told.tally.closed.add(0)
-        told.problems.append(Problem(NoticeKind.CLOSED.value, told.organization, where, reason, target=where))
+    def _closed_folder(self, where: str, reason: str, event: ProgressEvent) -> None:
+        event.tally.closed.add(0)
+        event.problems.append(Problem(NoticeKind.CLOSED.value, event.organization, where, reason, target=where))
 
     def _set_right(self, fd: int, status: os.stat_result, wanted: int, owner: tuple[int, int], mode: int) -> str:
         """Give what is opened to Bytes' user, with `mode` where its own keeps even the owner out; why that did not help."""
@@ -243,10 +243,10 @@ class AccessLook:
         except OSError:
             return []  # the scan tells that the folder cannot be read
 
-    def _counted(self, told: ProgressEvent) -> ProgressEvent:
-        self.found.tally.merge(told.tally)
-        self.found.first += [problem.where for problem in told.problems[: 10 - len(self.found.first)]]
-        return told
+    def _counted(self, event: ProgressEvent) -> ProgressEvent:
+        self.found.tally.merge(event.tally)
+        self.found.first += [problem.where for problem in event.problems[: 10 - len(self.found.first)]]
+        return event
 
 
 class AccessCheck:

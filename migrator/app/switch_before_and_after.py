@@ -23,10 +23,10 @@ _CHUNK = 1024 * 1024
 
 @dataclass(slots=True, kw_only=True)
 class Baseline:
-    """What Bytes gave before the switch: SHA-256 by raw file. `asked` is how many it was asked for."""
+    """What Bytes gave before the switch: SHA-256 by raw file. `size` is how many it was asked for."""
 
     digests: dict[RawFile, str] = field(default_factory=dict)
-    asked: int = 0
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def baseline_of(api: BytesApi, sample: Sequence[RawFile], source: str) -> Baseli
     Raises:
         CannotStart: If it gives none of it: it reads elsewhere.
     """
-    found = Baseline(asked=len(sample))
+    found = Baseline(size=len(sample))
     for raw_file in sample:
         served = api.content_of(raw_file.raw_id)
         if served.status == 200:
