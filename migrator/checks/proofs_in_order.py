@@ -1,4 +1,4 @@
-"""Proofs of many raw files at once, given in the order in which they were asked for: by the fast lane, or by threads."""
+"""Proofs of many raw files at once, given in the order in which they were wanted: at once, by the fast lane, or by threads."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ _WAIT = 0.05
 
 
 class ProofsInOrder(Generic[T, F]):
-    """Used by one thread. `lane` proves what goes right, if there is one; all else `slowly` proves, in a thread of `pool`.
+    """Used by one thread. `at_once` proves in that thread what takes no request, `lane`, if there is one, what goes right.
+
+    All else `slowly` proves, in a thread of `pool`. `at_once` answers None for all that is not surely fine.
 
     `ends_of` names a raw file and its entries at both ends, None where there is nothing to prove. `taken` makes of a proof of the lane
-    what `slowly` would answer, or None where that has to look. Whatever the two raise, the future of that raw file raises.
+    what `slowly` would answer, or None where that has to look. Whatever the three raise, the future of that raw file raises.
     """
 
     def __init__(
@@ -36,12 +38,14 @@ class ProofsInOrder(Generic[T, F]):
         pool: ThreadPoolExecutor,
         *,
         ends_of: Callable[[T], tuple[RawFile, Entry, Entry] | None],
+        at_once: Callable[[T], F | None],
         taken: Callable[[T, Result], F | None],
         slowly: Callable[[T], F],
     ) -> None:
         self._lane = lane
         self._pool = pool
         self._ends_of = ends_of
+        self._at_once = at_once
         self._taken = taken
         self._slowly = slowly
 
@@ -62,6 +66,8 @@ class ProofsInOrder(Generic[T, F]):
         if found is None:
             return None
         future: Future[F] = Future()
+        if self._is_proven_at_once(one, future):
+            return future
         raw_file, source, target = found
         step = Step(Action.COMPARE, source, target)
         if self._lane is None or not self._lane.takes(step):
@@ -71,6 +77,16 @@ class ProofsInOrder(Generic[T, F]):
             self._collect(self._lane)
         self._lane.submit((one, future), raw_file.organization, step)
         return future
+
+    def _is_proven_at_once(self, one: T, future: Future[F]) -> bool:
+        try:
+            found = self._at_once(one)
+        except Exception as error:
+            future.set_exception(error)
+            return True
+        if found is not None:
+            future.set_result(found)
+        return found is not None
 
     def _is_first_there(self, ahead: deque[tuple[T, Future[F] | None]]) -> bool:
         """Whether the next one need not be waited for; without a lane, threads are kept busy first."""

@@ -66,6 +66,7 @@ class RecordProver:
             self._lane,
             self._pool,
             ends_of=lambda one: (RawFile(one[0].organization, one[0].raw_id), one[1], one[1]),
+            at_once=lambda one: None,  # one process reads, so threads wait for the medium side by side
             taken=lambda one, result: RecordProof(ContentVerdict.PROVEN),
             slowly=lambda one: self._prove(*one),
         )

@@ -53,7 +53,12 @@ class BatchDeletion:
         self._remover = remover
         self._folders = Folders(ends)
         self._proofs: ProofsInOrder[Row, tuple[RawFile, Entry]] = ProofsInOrder(
-            ends.lane_again, pool, ends_of=_ends_now, taken=self._proven_by_lane, slowly=self._proven
+            ends.lane_again,
+            pool,
+            ends_of=_ends_now,
+            at_once=self._proven_at_once,
+            taken=self._proven_by_lane,
+            slowly=self._proven,
         )
 
     def delete(self, batch: Sequence[Row], counts: Pruned) -> None:
@@ -71,6 +76,12 @@ class BatchDeletion:
         self._remove([proof.result() for _, proof in self._proofs.run(batch) if proof is not None], counts)
         counts.folders_removed += self._remover.remove_empty_folders()
 
+    def _proven_at_once(self, row: Row) -> tuple[RawFile, Entry] | None:
+        raw_file, digests = row
+        with surprising():
+            found = proof_at_once(self._ends, raw_file, digests.size, AGAIN)
+        return self._as_before(raw_file, digests, *found) if found is not None else None
+
     def _proven(self, row: Row) -> tuple[RawFile, Entry]:
         """Prove again, at this moment, that the raw file is at both ends; return it with its state.
 
@@ -80,12 +91,10 @@ class BatchDeletion:
         raw_file, digests = row
         where = self._ends.source.describe(raw_file)
         with surprising():
-            found: tuple[Digests, Entry] | str | None = proof_at_once(self._ends, raw_file, digests.size, AGAIN)
-            if found is None:
-                source, target = self._ends.source.stat(raw_file), self._ends.target.stat(raw_file)
-                if source is None or target is None:
-                    raise surprise(f"{where} is not at the {'source' if source is None else 'target'} any more.")
-                found = proof_of(self._ends, raw_file, source, target, AGAIN)
+            source, target = self._ends.source.stat(raw_file), self._ends.target.stat(raw_file)
+            if source is None or target is None:
+                raise surprise(f"{where} is not at the {'source' if source is None else 'target'} any more.")
+            found = proof_of(self._ends, raw_file, source, target, AGAIN)
         if isinstance(found, str):
             raise surprise(f"{where}: {found}.")
         return self._as_before(raw_file, digests, *found)

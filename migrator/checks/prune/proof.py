@@ -76,6 +76,7 @@ class PruneProof:
             ends.lane,
             pool,
             ends_of=self._ends_of,
+            at_once=self._proven_at_once,
             taken=lambda one, result: result.digests,
             slowly=self._prove,
         )
@@ -144,6 +145,14 @@ class PruneProof:
             return ()
         return self._ends.target.scan(shard, ignore_notice)
 
+    def _proven_at_once(self, one: tuple[ShardProof, Pair | None]) -> Digests | None:
+        proven, pair = one
+        if pair is None or pair.source is None or pair.target is None or pair.source.size != pair.target.size:
+            return None
+        raw_file = RawFile(proven.shard.organization, pair.raw_id)
+        found = proof_at_once(self._ends, raw_file, pair.source.size, BOTH_HASHES)
+        return found[0] if found is not None else None
+
     def _prove(self, one: tuple[ShardProof, Pair | None]) -> Digests | str:
         """Return the digests of what is at both ends, or why it is not proven to be equal.
 
@@ -195,9 +204,6 @@ def proof_of(
     """Read both ends in full, now: the digests and the source as it was read, or why they are no proof. Raises StoreError."""
     if source.size != target.size:
         return "the target holds another size under this name"
-    at_once = proof_at_once(ends, raw_file, source.size, hashes)
-    if at_once is not None:
-        return at_once
     proof = prove_content(raw_file, ends.source, source, ends.target, target, hashes=hashes)
     if not proof.is_proven or proof.digests is None or proof.entry is None:
         return proof.reason or "the contents could not be proven to be equal"

@@ -61,30 +61,39 @@ def _ends(size: int) -> tuple[RawFile, Entry, Entry] | None:
 
 
 @pytest.mark.parametrize("room", [1, 7, 512])
-def test_proofs_of_lane_and_threads_come_in_order(room: int) -> None:
+def test_proofs_at_once_of_lane_and_of_threads_come_in_order(room: int) -> None:
     lane = BackwardsLane(room)
     with ThreadPoolExecutor(4) as pool:
         proofs = ProofsInOrder(
             lane,
             pool,
             ends_of=_ends,
+            at_once=lambda size: f"at once {size}" if size % 3 == 0 else None,
             taken=lambda size, result: f"fast {size}" if size % 4 == 0 else None,
             slowly=lambda size: f"slow {size}",
         )
         found = [(size, future.result() if future is not None else None) for size, future in proofs.run(range(FILES))]
-    assert found == [
-        (size, None if size % 10 == 0 else f"fast {size}" if size % 4 == 0 else f"slow {size}") for size in range(FILES)
-    ]
-    assert lane.declined == FILES // 2
+    ways = {size: "at once" if size % 3 == 0 else "fast" if size % 4 == 0 else "slow" for size in range(FILES)}
+    assert found == [(size, f"{ways[size]} {size}" if size % 10 else None) for size in range(FILES)]
+    assert lane.declined == sum(1 for size in range(FILES) if size % 2 and size % 3), "nothing that was proven at once"
 
 
-def test_what_a_proof_raises_comes_with_its_raw_file() -> None:
+@pytest.mark.parametrize("raising", ["at_once", "taken", "slowly"])
+def test_what_a_proof_raises_comes_with_its_raw_file(raising: str) -> None:
     def stops(size: int, result: Result | None = None) -> str:
         raise MustStop("surprise", f"at {size}")
 
+    def proves_nothing(size: int, result: Result | None = None) -> None:
+        return None
+
     with ThreadPoolExecutor(1) as pool:
         proofs: ProofsInOrder[int, str] = ProofsInOrder(
-            BackwardsLane(4), pool, ends_of=_ends, taken=stops, slowly=stops
+            BackwardsLane(4),
+            pool,
+            ends_of=_ends,
+            at_once=stops if raising == "at_once" else proves_nothing,
+            taken=stops if raising == "taken" else proves_nothing,
+            slowly=stops,
         )
         for size, future in proofs.run([1, 2]):
             assert future is not None
