@@ -23,7 +23,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """`cut` sends only so many bytes of the body and then breaks off."""
+    """`cut` sends only so many bytes of the body and then breaks off; status 0 breaks off without any answer."""
 
     status: int = 200
     body: bytes = b""
@@ -65,6 +65,9 @@ def scripted(script: Script) -> Iterator[Scripted]:
             request = Asked(self.command, self.path, dict(self.headers), self.rfile.read(length))
             asked.append(request)
             reply = script(request, len(asked) - 1)
+            if not reply.status:
+                self.close_connection = True
+                return
             self.send_response_only(reply.status)
             self.send_header("Content-Length", reply.headers.get("Content-Length", str(len(reply.body))))
             for name, value in reply.headers.items():

@@ -134,19 +134,32 @@ def _refuses(client: S3Client, bucket: str, key: str, condition: dict[str, str],
 
 
 def _refuses_second_copy(client: S3Client, bucket: str, key: str) -> bool:
-    """Whether the server copies, and refuses to copy to a name that is taken. Ceph and MinIO's gateway refuse only a PUT so."""
+    """Whether the server copies, and refuses to copy to a name that is taken. Ceph and MinIO's gateway refuse only a PUT so.
+
+    Any answer but 412 is a no, for it is kept for a day and costs one HEAD a file; what was not answered says nothing.
+
+    Raises:
+        StoreError: If no answer came.
+    """
     copy, source = f"{key}-copy", {"Bucket": bucket, "Key": key}
     try:
         client.copy_object(Bucket=bucket, Key=copy, CopySource=source)  # type: ignore[arg-type]
-    except Exception:  # it is asked again when something is to be copied, and explained then
+    except Exception as error:  # a refusal comes again when something is to be copied, and is explained then
+        _raise_unanswered(error, bucket, copy)
         return False
     try:
         client.copy_object(Bucket=bucket, Key=copy, CopySource=source, IfNoneMatch="*")  # type: ignore[arg-type]
     except Exception as error:
+        _raise_unanswered(error, bucket, copy)
         return status_of(error) == 412
     finally:
         _remove(client, bucket, copy)
     return False
+
+
+def _raise_unanswered(error: Exception, bucket: str, key: str) -> None:
+    if not status_of(error):
+        raise translate(error, f"s3://{bucket}/{key}") from error
 
 
 def _remove(client: S3Client, bucket: str, key: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from migrator.config.settings import S3Access, Secret
 from migrator.core.errors import SettingsError
+from migrator.stores.s3 import boto3_clients
 from migrator.stores.s3.boto3_clients import connect
 from tests.scripted import Scripted, always, page, scripted
 from tests.servers import SECRET_MARK
