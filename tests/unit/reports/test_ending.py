@@ -132,7 +132,7 @@ def watched(report: Report, ended_by: str, **more: object) -> Watched:
         "ended_by": ended_by,
         "seconds": 1.0,
         "passes": 1,
-        "looks": 1,
+        "rounds": 1,
         "copied": Count(),
         "lag_files": 0,
         "lag_seconds": 0.0,
