@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 FIRST_SEED = 26
@@ -43,17 +43,41 @@ class Counts:
         if path is not None and path.exists():
             self.goes = [Go(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
-    def add(self, go: Go) -> None:
-        """Keep it at once: a later trial may be killed."""
+    def add(self, part: Go) -> Go:
+        """Keep a go, or a part of one, at once: the rest may be killed. Returns the go so far.
+
+        Parts of one go have the same goal, seed and commit; the last part's `said` stays.
+        """
+        known = [number for number, one in enumerate(self.goes) if _is_same_go(one, part)]
+        go = part
+        if known:
+            before = self.goes.pop(known[0])
+            go = replace(part, tried=before.tried + part.tried, wrong=before.wrong + part.wrong)
         self.goes.append(go)
         if self._path is not None:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(go), ensure_ascii=False) + "\n")
+            text = "".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in self.goes)
+            fresh = self._path.with_name(f"{self._path.name}.new")
+            fresh.write_text(text, encoding="utf-8")
+            fresh.replace(self._path)
+        return go
+
+    def tried(self, goal: str) -> int:
+        """How many were tried for this goal since the last go with a fault."""
+        return sum(go.tried for go in _since_last_fault([go for go in self.goes if go.goal == goal]))
 
     def next_seed(self, goals: Iterable[str]) -> int:
         """A seed that none of these goals has been tried with."""
         wanted = set(goals)
         return max((go.seed for go in self.goes if go.goal in wanted), default=FIRST_SEED - 1) + 1
+
+
+def _is_same_go(one: Go, other: Go) -> bool:
+    return (one.goal, one.seed, one.commit) == (other.goal, other.seed, other.commit)
+
+
+def _since_last_fault(goes: list[Go]) -> list[Go]:
+    faulty = [number for number, go in enumerate(goes) if go.wrong]
+    return goes[faulty[-1] + 1 :] if faulty else goes
 
 
 def table(goals: Mapping[str, Goal], goes: Iterable[Go]) -> str:
@@ -78,7 +102,7 @@ def _reached(goal: Goal, goes: list[Go]) -> tuple[str, str]:
     faulty = [number for number, go in enumerate(goes) if go.wrong]
     if faulty and faulty[-1] == len(goes) - 1:
         return f"{last.wrong} wrong of {last.tried:,} {goal.unit}, {last.date}{_more(last)}", "**no**"
-    since = goes[faulty[-1] + 1 :] if faulty else goes
+    since = _since_last_fault(goes)
     tried = sum(go.tried for go in since)
     said = f"0 wrong of {tried:,} {goal.unit}, {_when(since)}{_more(last)}"
     if faulty:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import os
+import math
 import random
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 from xml.etree import ElementTree
 
 from tests import command, corpus, oracle
@@ -27,14 +29,14 @@ from tests.fuzz.targets import TARGETS
 from tests.soak import images
 from tests.soak.counts import Counts, Go, Goal, insert, table
 from tests.soak.hostile import keys_gone_wrong, ledgers_believed, stored_while_links_come_and_go
-from tests.soak.kills import Plan, soak
+from tests.soak.kills import Plan, rounds, soak
 from tests.soak.looks import Watch
 from tests.soak.machine import walked
 from tests.soak.places import AtDisk, AtS3, Expected, held
 from tests.soak.points import WAYS, Six, can_trace, killed_at, points_of
 from tests.soak.powercut import WAYS as POWER_WAYS
 from tests.soak.powercut import Figures as PowerFigures
-from tests.soak.powercut import cut
+from tests.soak.powercut import rounds_of
 from tests.soak.stage import Stage, hidden, say, stage
 
 GIB = 1 << 30
@@ -119,14 +121,30 @@ QUICK = Sizes(5, 200, 3, 6, 40, 64 * MIB, 1 * GIB, keys=300, rounds=100, ledgers
 
 @dataclass(frozen=True)
 class Trial:
-    """`folder` is empty and its own; of all that is random, `seed` decides."""
+    """`folder` is empty and its own; of all that is random, `seed` decides. Only `goals` are to be measured.
+
+    After `until`, in seconds of `time.monotonic`, nothing more is to be begun. `counts` are those of earlier goes.
+    """
 
     folder: Path
     sizes: Sizes
     seed: int
+    goals: frozenset[str]
+    counts: Counts
+    until: float = math.inf
+
+    def is_over(self) -> bool:
+        return time.monotonic() > self.until
+
+    def wants(self, goal: str) -> bool:
+        """Whether this goal is to be measured, and there is time."""
+        return goal in self.goals and not self.is_over()
 
 
 Measure = Callable[[Trial], Iterator[Go]]
+"""Gives a go of each goal, whole or in parts, each as soon as it is known."""
+
+_Part = TypeVar("_Part")
 
 
 def _gauge(goal: str, *, is_met: bool, said: str) -> Go:
@@ -143,9 +161,13 @@ def _counted(goal: str, tried: int, wrong: list[str], said: str = "") -> Go:
 
 def kills(trial: Trial) -> Iterator[Go]:
     """SIGKILL at random, in one run of trials."""
+    killed, wrong = 0, list[str]()
     with stage("weed", at=trial.folder) as here:
-        figures = soak(here, Plan(kills=trial.sizes.kills, seed=trial.seed))
-    yield _counted("kills", figures.total_kills, figures.wrong)
+        for figures in rounds(here, Plan(kills=trial.sizes.kills, seed=trial.seed)):
+            yield _counted("kills", figures.total_kills - killed, [line for line in figures.wrong if line not in wrong])
+            killed, wrong = figures.total_kills, figures.wrong
+            if trial.is_over():
+                break
 
 
 def resumed(trial: Trial) -> Iterator[Go]:
@@ -213,21 +235,30 @@ def _sparse(root: Path, count: int, size: int) -> None:
 
 
 def points(trial: Trial) -> Iterator[Go]:
-    """R2: as many points as `sizes` says on each server, evenly, or all; another seed begins with others."""
+    """R2: the points of each server in an order of their own, beginning after those that earlier goes have tried."""
     if not can_trace():
         say("points: not measured: strace is not installed or may not trace here")
         return
     for kind in POINT_SERVERS:
-        met, tried, wrong = 0, 0, list[str]()
+        if not trial.wants(f"R2 {kind}"):
+            continue
         with stage(kind, at=trial.folder) as here:
-            six = Six(here)
-            for way in WAYS:
-                every = points_of(six, way, trial.folder)
-                step = max(1, len(every) // trial.sizes.points)
-                for point in every[random.Random(trial.seed).randrange(step) :: step]:
-                    is_met, wrongs = killed_at(six, point)
-                    met, tried, wrong = met + is_met, tried + 1, wrong + wrongs
-        yield _counted(f"R2 {kind}", met, wrong, f"{tried - met} were not met" if tried > met else "")
+            six, missed = Six(here), 0
+            every = [point for way in WAYS for point in points_of(six, way, trial.folder)]
+            for point in next_of(every, trial.counts.tried(f"R2 {kind}"))[: trial.sizes.points]:
+                if trial.is_over():
+                    break
+                is_met, wrong = killed_at(six, point)
+                missed += not is_met
+                said = f"a run has about {len(every)}" + (f"; {missed} were not met" if missed else "")
+                yield _counted(f"R2 {kind}", int(is_met), wrong, said)
+
+
+def next_of(every: Sequence[_Part], tried: int) -> list[_Part]:
+    """All of them, mixed the same way each time; first those that come after the `tried` first ones."""
+    mixed = random.Random(len(every)).sample(every, len(every))
+    begin = tried % max(1, len(mixed))
+    return mixed[begin:] + mixed[:begin]
 
 
 def power(trial: Trial) -> Iterator[Go]:
@@ -236,18 +267,28 @@ def power(trial: Trial) -> Iterator[Go]:
         say(f"power: not measured: {why}")
         return
     for kind in images.kinds():
-        figures = PowerFigures(trial.seed)
-        for way in POWER_WAYS:
-            cut(trial.folder, way, kind, trial.sizes.instants, figures)
-        said = f"{figures.called_done:,} raw files were called done"
-        yield _counted(
-            f"R4 {kind}", sum(figures.instants.values()), [*figures.lost, *figures.torn, *figures.others], said
-        )
+        if not trial.wants(f"R4 {kind}"):
+            continue
+        figures, tried, wrong = PowerFigures(trial.seed), 0, 0
+        for way in next_of(POWER_WAYS, trial.seed):
+            if trial.is_over():
+                break
+            for _ in rounds_of(trial.folder, way, kind, trial.sizes.instants, figures):
+                count = sum(figures.instants.values())
+                said = f"{figures.called_done:,} raw files were called done"
+                yield Go(f"R4 {kind}", count - tried, figures.wrong - wrong, said)
+                tried, wrong = count, figures.wrong
+                if trial.is_over():
+                    break
+        for line in (*figures.lost, *figures.torn, *figures.others):
+            say(line)
 
 
 def flips(trial: Trial) -> Iterator[Go]:
     """R5: every raw file damaged once on its way, both ways."""
     for kind in FLIP_SERVERS:
+        if not trial.wants(f"R5 {kind}"):
+            continue
         with stage(kind, at=trial.folder) as here:
             source, back = here.folder / "data", here.folder / "back"
             corpus.make_store(source, {"alpha": trial.sizes.flips}, seed=trial.seed, sizes=2000)
@@ -342,6 +383,8 @@ def machine(trial: Trial) -> Iterator[Go]:
 def fuzz(trial: Trial) -> Iterator[Go]:
     """Each parser of what others wrote, from the corpora that are kept."""
     for name in TARGETS:
+        if not trial.wants(f"fuzz {name}"):
+            continue
         before = _seconds_of_children()
         done = subprocess.run(
             ["scripts/fuzz", name, str(60 * trial.sizes.fuzz_minutes)],
@@ -401,12 +444,26 @@ HELD_BY_TESTS: dict[str, tuple[str, ...]] = {
 }
 """Goals that tests hold, the slow ones too: their cases are counted."""
 
+COUNTED_ELSEWHERE = r"test_every_point_of_both_ways|test_every_point\[|test_on_other_media_and_other_ways"
+"""Long tests of what other goals count; those of a switch are `scripts/soak`'s."""
+
+TESTS_OF_A_PART = 40
+"""So many in one run of pytest, whose start takes seconds; they are counted when it ends."""
+
 
 def by_tests(trial: Trial) -> Iterator[Go]:
     """R1, R6, R8, R13 to R15."""
     for goal, nodes in HELD_BY_TESTS.items():
-        cases = _tests_of(trial.folder, *nodes)
-        yield _counted(goal, len(cases), [f"failed: {case.name}" for case in cases if case.has_failed])
+        if not trial.wants(goal):
+            continue
+        every = [node for node in _collected(*nodes) if not re.search(COUNTED_ELSEWHERE, node)]
+        left = next_of(every, trial.counts.tried(goal))
+        while left and not trial.is_over():
+            some, left = left[:TESTS_OF_A_PART], left[TESTS_OF_A_PART:]
+            cases = _tests_of(trial.folder, *sorted(some))
+            yield _counted(
+                goal, len(cases), [f"failed: {case.name}" for case in cases if case.has_failed], f"of {len(every)}"
+            )
 
 
 @dataclass(frozen=True)
@@ -415,10 +472,17 @@ class _Case:
     has_failed: bool
 
 
+def _collected(*nodes: str) -> list[str]:
+    """The tests that there are, each by its node."""
+    words = ("-q", "--collect-only", "-p", "no:cacheprovider")
+    done = subprocess.run([sys.executable, "-m", "pytest", *words, *nodes], capture_output=True, text=True, check=False)
+    return [line for line in done.stdout.splitlines() if "::" in line]
+
+
 def _tests_of(folder: Path, *nodes: str) -> list[_Case]:
     """Run these tests, the slow ones too; what came of each that was not skipped."""
     told = folder / "tests.xml"
-    words = ("-q", "-n", str(os.cpu_count()), "--dist", "worksteal", "-p", "no:cacheprovider", "--timeout", "1800")
+    words = ("-q", "-n", "auto", "--dist", "worksteal", "-p", "no:cacheprovider", "--timeout", "1800")
     told_as = ("-o", "junit_family=xunit2", f"--junitxml={told}")
     subprocess.run([sys.executable, "-m", "pytest", *words, *told_as, *nodes], check=False, stdout=sys.stderr)
     return [
@@ -454,27 +518,37 @@ def main(words: list[str] | None = None) -> int:
     for name in COUNTS_OF_OPTIONS:
         if getattr(options, name) is not None:
             sizes = replace(sizes, **{name: getattr(options, name)})
-    counts = Counts(None if options.quick else KEPT)
-    has_failed = False
-    for name in [] if options.page_only else options.only:
-        measure, goals = MEASURES[name]
+    counts, commit = Counts(None if options.quick else KEPT), _commit()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # servers and mounts are cleared away
+    faults = 0
+    for name, goals in {} if options.page_only else _chosen(options.only):
         folder = Path(tempfile.mkdtemp(prefix=f"bytes-migrator-{name}-", dir=options.folder))
         seed = counts.next_seed(goals)
         say(f"{name}: seed {seed}")
+        until = time.monotonic() + 60 * options.minutes
         try:
-            for go in measure(Trial(folder, sizes, seed)):
-                counts.add(replace(go, seed=seed, date=datetime.date.today().isoformat(), commit=_commit()))
-                say(f"{name}: {GOALS[go.goal].title}: {go.wrong} wrong of {go.tried:,} {go.said}")
-                has_failed |= go.wrong > 0
+            for go in MEASURES[name][0](Trial(folder, sizes, seed, frozenset(goals), counts, until)):
+                so_far = counts.add(replace(go, seed=seed, date=datetime.date.today().isoformat(), commit=commit))
+                say(f"{so_far.wrong} wrong of {so_far.tried:,}: {GOALS[go.goal].title} {go.said}")
+                faults += go.wrong
         finally:
             subprocess.run(["umount", "-q", *folder.glob("mounted*")], check=False, capture_output=True)
             shutil.rmtree(folder, ignore_errors=True)
-    document = table(GOALS, counts.goes)
+            if not options.quick:
+                document = insert(PAGE.read_text(encoding="utf-8"), table(GOALS, counts.goes))
+                PAGE.write_text(document, encoding="utf-8")
     if options.quick:
-        sys.stdout.write(document)
-    else:
-        PAGE.write_text(insert(PAGE.read_text(encoding="utf-8"), document), encoding="utf-8")
-    return 1 if has_failed else 0
+        sys.stdout.write(table(GOALS, counts.goes))
+    return 1 if faults else 0
+
+
+def _chosen(names: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """Trials with the goals that each is to measure: all of a trial that is named, or those that are named themselves."""
+    chosen = [
+        (trial, goals if trial in names else tuple(goal for goal in goals if goal in names))
+        for trial, (_, goals) in MEASURES.items()
+    ]
+    return [(trial, goals) for trial, goals in chosen if goals]
 
 
 def _commit() -> str:
@@ -486,7 +560,7 @@ COUNTS_OF_OPTIONS = {
     "kills": "random kills (200)",
     "soak_files": "small files of the day's form, each way (20,000)",
     "instants": "power cuts of each way and file system (20)",
-    "points": "about so many crash points of each way and server (all)",
+    "points": "at most so many crash points of each server (all)",
     "ledgers": "damaged ledgers (100)",
     "fuzz_minutes": "minutes by the clock for each fuzzed parser (30); minutes of CPU are counted",
     "machines": "walks of each state machine, of up to 500 steps (20)",
@@ -495,7 +569,16 @@ COUNTS_OF_OPTIONS = {
 
 def _options(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/reliability", description=__doc__)
-    parser.add_argument("--only", type=lambda given: given.split(","), default=list(MEASURES), help=",".join(MEASURES))
+    parser.add_argument(
+        "--only",
+        type=lambda given: given.split(","),
+        default=list(MEASURES),
+        metavar="NAME,…",
+        help=f"trials: {' '.join(MEASURES)}; or goals: {', '.join(GOALS)}",
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, metavar="N", help="after so many, each trial begins nothing more"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="small, in some minutes, and not counted: to see that it works"
     )
@@ -506,7 +589,7 @@ def _options(words: list[str] | None) -> argparse.Namespace:
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N", help=what)
     parser.add_argument("--folder", type=Path, help="where data and servers lie while it runs (the system's)")
     options = parser.parse_args(words)
-    if unknown := set(options.only) - MEASURES.keys():
+    if unknown := set(options.only) - MEASURES.keys() - GOALS.keys():
         parser.error(f"not one of {', '.join(MEASURES)}: {', '.join(unknown)}")
     return options
 

@@ -8,7 +8,7 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tests import command, corpus, oracle
@@ -158,7 +158,13 @@ class Figures:
 
 def soak(stage: Stage, plan: Plan) -> Figures:
     """Kill until there were `plan.kills`; every migration that was begun is brought to its end and looked at."""
-    return _Soak(stage, plan).run()
+    *_, figures = rounds(stage, plan)
+    return figures
+
+
+def rounds(stage: Stage, plan: Plan) -> Iterator[Figures]:
+    """As `soak`; gives the figures so far after each round forth and back."""
+    yield from _Soak(stage, plan).run()
 
 
 class _Soak:
@@ -169,7 +175,7 @@ class _Soak:
         self._client = stage.behind.client()
         self._figures = Figures(plan.seed)
 
-    def run(self) -> Figures:
+    def run(self) -> Iterator[Figures]:
         began = time.monotonic()
         number = 0
         self._stage.proxy.rules = storm(self._plan.faults, self._plan.seed)
@@ -177,9 +183,9 @@ class _Soak:
             self._there_and_back(number)
             number += 1
             say(f"{self._figures.total_kills} of {self._plan.kills} kills, {self._figures.legs.total()} migrations")
-        self._figures.faults = self._stage.proxy.seen.faults.total()
-        self._figures.seconds = time.monotonic() - began
-        return self._figures
+            self._figures.faults = self._stage.proxy.seen.faults.total()
+            self._figures.seconds = time.monotonic() - began
+            yield self._figures
 
     def _there_and_back(self, number: int) -> None:
         home = self._stage.folder / f"round-{number}"

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tests import command, corpus, oracle
 from tests.faults.proxy import Exchange, Rule
+from tests.soak import traced
 from tests.soak.places import AtDisk, AtS3, Expected, held
 from tests.soak.stage import Stage
 
@@ -109,9 +110,10 @@ class Once:
     env: dict[str, str | None]
     end: AtS3 | AtDisk
 
-    def started(self, *before: str) -> command.Process:
+    def started(self, *traced_with: str) -> command.Process:
+        """Start it, with `strace` attached if there are options for that."""
         words = ("migrate", "--yes", "--json", *self.words)
-        return command.Process(words, [*before, *command.program(), *words], self.env, None, ())
+        return traced.started(words, self.env, *traced_with) if traced_with else command.start(*words, env=self.env)
 
     def converged(self) -> list[str]:
         """The same command again, undisturbed; what is wrong afterwards, in sentences."""
@@ -129,7 +131,7 @@ def counted(six: Six, way: str, folder: Path) -> dict[str, int]:
     log = folder / f"calls-{way}"
     with six.anew(way) as once:
         asked = six.stage.proxy.seen.requests.total()
-        with once.started("strace", "-f", "-qq", "-e", f"trace={','.join(SYSCALLS[way])}", "-o", str(log)) as process:
+        with once.started("-e", f"trace={','.join(SYSCALLS[way])}", "-o", str(log)) as process:
             process.finish(RUN_SECONDS).expect(0)
         requests = six.stage.proxy.seen.requests.total() - asked
     calls = Counter(re.findall(r"^(\d+) +(\w+)\(", log.read_text(errors="replace"), re.MULTILINE))
@@ -153,8 +155,7 @@ def killed_at(six: Six, point: Point) -> tuple[bool, list[str]]:
             is_met = _killed_at_request(once, point)
         else:
             what = f"inject={point.kind}:signal=KILL:when={point.number}"
-            before = ("strace", "-f", "-qq", "-e", f"trace={point.kind}", "-e", what, "-o", "/dev/null")
-            with once.started(*before) as process:
+            with once.started("-e", f"trace={point.kind}", "-e", what, "-o", "/dev/null") as process:
                 status = process.finish(RUN_SECONDS).status
             is_met = status in (*_KILLED, 128 + signal.SIGKILL)
             if not is_met and status != 0:

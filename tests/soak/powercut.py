@@ -79,8 +79,12 @@ class Figures:
     seconds: float = 0.0
 
     @property
+    def wrong(self) -> int:
+        return len(self.lost) + len(self.torn) + len(self.others)
+
+    @property
     def faultless(self) -> bool:
-        return not (self.lost or self.torn or self.others)
+        return not self.wrong
 
     def lines(self) -> list[tuple[str, str]]:
         ways = ", ".join(f"{count} {way}" for way, count in self.instants.items())
@@ -110,6 +114,21 @@ def cut(
 
     `counts` are raw files by organization.
     """
+    for _ in rounds_of(folder, way, kind, instants, figures, control=control, counts=counts):
+        pass
+
+
+def rounds_of(
+    folder: Path,
+    way: str,
+    kind: str,
+    instants: int,
+    figures: Figures,
+    *,
+    control: bool = False,
+    counts: Mapping[str, int] = COUNTS,
+) -> Iterator[None]:
+    """As `cut`; pauses after each migration, when `figures` are what was found so far."""
     generator = random.Random(f"{figures.seed} {way} {kind}")
     name, left = f"{way} {kind}", instants
     with holder(folder) as held:
@@ -120,6 +139,7 @@ def cut(
                 left -= _Round(folder, held, way, kind, generator, figures, control=control, counts=counts).run(left)
             figures.instants[name] = instants - max(0, left)
             say(f"{name}: {figures.instants[name]} of {instants} instants")
+            yield
 
 
 class _Round:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.soak.counts import BEGIN, END, FIRST_SEED, Counts, Go, Goal, insert, table
-from tests.soak.goals import GOALS, KEPT, MEASURES, PAGE
+from tests.soak.goals import GOALS, KEPT, MEASURES, PAGE, next_of
 
 GOAL = {"kills": Goal("random kills", "0 lost", "kills", 1000)}
 CLEAN = Go("kills", 400, 0, seed=26, date="2026-11-01")
@@ -54,6 +54,36 @@ def test_what_is_kept_reads_back_and_each_go_has_another_seed(tmp_path: Path) ->
     assert again.goes == [CLEAN, FAULTY]
     assert again.next_seed(["kills"]) == 28
     assert again.next_seed(["another"]) == FIRST_SEED
+
+
+def test_parts_of_a_go_are_kept_as_they_come_and_make_one_line(tmp_path: Path) -> None:
+    kept = tmp_path / "counts.ndjson"
+    counts = Counts(kept)
+    for tried, wrong, said in ((3, 0, "of 9"), (2, 1, "of 8"), (4, 0, "of 7")):
+        go = counts.add(replace(CLEAN, tried=tried, wrong=wrong, said=said))
+        assert Counts(kept).goes == [go]  # what is killed now has lost nothing
+    assert go == replace(CLEAN, tried=9, wrong=1, said="of 7")
+    counts.add(replace(CLEAN, seed=27))
+    counts.add(replace(CLEAN, commit="another"))
+    assert [one.tried for one in Counts(kept).goes] == [9, 400, 400]
+
+
+def test_a_later_go_knows_how_many_were_tried_since_the_last_fault() -> None:
+    counts = Counts(None)
+    assert counts.tried("kills") == 0
+    for seed, go in enumerate((CLEAN, FAULTY, CLEAN, replace(CLEAN, tried=7), replace(CLEAN, goal="another"))):
+        counts.add(replace(go, seed=seed))
+    assert counts.tried("kills") == 407
+
+
+def test_goes_of_points_continue_after_what_was_tried_and_come_round() -> None:
+    every = list(range(10))
+    first, second = next_of(every, 0), next_of(every, 7)
+    assert first != every
+    assert sorted(first[:7] + second[:3]) == every
+    assert second[3:] == first[:7]
+    assert next_of(every, 20) == first
+    assert next_of([], 3) == []
 
 
 def test_the_page_is_what_was_counted() -> None:
