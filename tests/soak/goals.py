@@ -411,15 +411,13 @@ def _seconds_of_children() -> float:
 
 def servers(trial: Trial) -> Iterator[Go]:
     """R12: the whole job on each server by each scheme, for either naming. What is not installed is left out."""
-    tried: dict[str, int] = {}
-    wrong: dict[str, int] = {}
-    for case in _tests_of(trial.folder, "tests/e2e/test_five_servers.py"):
-        scheme, kind, _ = case.name.partition("[")[2].rstrip("]").split("-", 2)
-        goal = f"R12 {kind} {scheme}"
-        tried[goal] = tried.get(goal, 0) + 1
-        wrong[goal] = wrong.get(goal, 0) + case.has_failed
-    for goal, count in tried.items():
-        yield Go(goal, count, wrong[goal])
+    every: dict[str, list[str]] = {}
+    for node in _collected("tests/e2e/test_five_servers.py"):
+        scheme, kind, _ = node.partition("[")[2].split("-", 2)
+        every.setdefault(f"R12 {kind} {scheme}", []).append(node)
+    for goal, nodes in every.items():
+        if trial.wants(goal) and (cases := _tests_of(trial.folder, *nodes)):
+            yield _by_cases(goal, cases)
 
 
 HELD_BY_TESTS: dict[str, tuple[str, ...]] = {
@@ -461,9 +459,7 @@ def by_tests(trial: Trial) -> Iterator[Go]:
         while left and not trial.is_over():
             some, left = left[:TESTS_OF_A_PART], left[TESTS_OF_A_PART:]
             cases = _tests_of(trial.folder, *sorted(some))
-            yield _counted(
-                goal, len(cases), [f"failed: {case.name}" for case in cases if case.has_failed], f"of {len(every)}"
-            )
+            yield _by_cases(goal, cases, f"there are {len(every)}")
 
 
 @dataclass(frozen=True)
@@ -472,9 +468,13 @@ class _Case:
     has_failed: bool
 
 
+def _by_cases(goal: str, cases: list[_Case], said: str = "") -> Go:
+    return _counted(goal, len(cases), [f"failed: {case.name}" for case in cases if case.has_failed], said)
+
+
 def _collected(*nodes: str) -> list[str]:
     """The tests that there are, each by its node."""
-    words = ("-q", "--collect-only", "-p", "no:cacheprovider")
+    words = ("--collect-only", "-p", "no:cacheprovider")
     done = subprocess.run([sys.executable, "-m", "pytest", *words, *nodes], capture_output=True, text=True, check=False)
     return [line for line in done.stdout.splitlines() if "::" in line]
 
