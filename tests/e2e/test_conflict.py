@@ -172,6 +172,24 @@ def test_an_unreadable_folder_is_a_problem_and_never_an_empty_one(
     oracle.assert_same_contents(oracle.disk_state(data), oracle.s3_state(weed.client(), naming))
 
 
+@pytest.mark.row(16)
+def test_a_folder_that_may_not_be_opened_is_named_with_its_whole_path(
+    data: Path, tmp_path: Path, without_root: str
+) -> None:
+    """An organization that is asked for by name; and a data folder that is made for Bytes' user, by root without its capabilities."""
+    organization = corpus.add_raw_file(data, "alpha", b"behind a closed door", RAW_ID).parent.parent
+    words = ("--from", str(data), "--to", str(tmp_path / "new"), "--owner", "1000:1000")
+    os.chown(organization, 1000, 1000)
+    organization.chmod(0)
+    done = command.run("plan", *words, "--organization", "alpha", entry=without_root).expect(3)
+    assert f"{organization} cannot be used" in " ".join(done.stderr.split())
+    organization.chmod(0o755)
+    done = command.run("migrate", "--yes", *words, entry=without_root).expect(3)
+    assert f"The data folder {tmp_path}/new cannot be opened (Permission denied). [target-folder]" in " ".join(
+        done.stderr.split()
+    )
+
+
 # --- a source that is written to ---------------------------------------------------------------------------------------
 
 

@@ -60,9 +60,16 @@ def try_out(root: Path, owner: tuple[int, int] | None = None) -> tuple[Finding, 
     durable before it counts as present. The caller holds the lock.
 
     Raises:
-        CannotStart: If an empty file cannot be made, given away, renamed or synced.
+        CannotStart: If the folder cannot be opened, or an empty file in it cannot be made, given away, renamed or synced.
     """
-    fd = os.open(root, FOLDER_FLAGS & ~os.O_NOFOLLOW)
+    try:
+        fd = os.open(root, FOLDER_FLAGS & ~os.O_NOFOLLOW)
+    except OSError as error:
+        raise CannotStart(
+            "target-folder",
+            f"The data folder {root} cannot be opened ({os.strerror(error.errno or 0)}).",
+            cure="Run this as root, or as Bytes' user.",
+        ) from error
     try:
         _publish_nothing(fd, root, owner if os.geteuid() == 0 else None)
         is_synced = sync_filesystem(fd)
@@ -70,8 +77,8 @@ def try_out(root: Path, owner: tuple[int, int] | None = None) -> tuple[Finding, 
         raise CannotStart(
             "target-cannot-publish",
             f"Nothing can be published in {root} ({os.strerror(error.errno or 0)}).",
-            why="It offers neither a rename that replaces nothing nor hard links, or cannot be synced.",
-            cure="Check whether that file system is read-only, full or broken, or choose another.",
+            why="It has neither a rename without replacing nor hard links, or cannot be synced.",
+            cure="Check whether it is read-only, full or broken, or choose another.",
         ) from error
     finally:
         os.close(fd)
@@ -81,7 +88,7 @@ def try_out(root: Path, owner: tuple[int, int] | None = None) -> tuple[Finding, 
         warned(
             "durability-unconfirmed",
             f"Durability is not confirmed by the file system of {root}: it does not offer syncfs.",
-            "Nobody says whether what is copied has reached the medium.",
+            "Copies may not have reached the medium.",
             "Run `sync` on the machine that has the disk before you give up the source.",
         ),
     )
@@ -126,6 +133,6 @@ def _try_owner(fd: int, root: Path, owner: tuple[int, int] | None) -> None:
     raise CannotStart(
         "owner-not-kept",
         f"Files in {root} cannot be given to user id {owner[0]} ({said or 'the file system keeps another owner'}).",
-        why=("Bytes could not read them. A share with root_squash, or a file system without owners, answers so."),
-        cure=("Run this as that user, or mount the file system for it. To copy all the same: --force service-user."),
+        why=("Bytes could not read them. Causes: root_squash, or a file system without owners."),
+        cure=("Run this as that user, or mount the file system for it. To copy anyway: --force service-user."),
     )

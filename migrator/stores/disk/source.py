@@ -284,7 +284,7 @@ class DiskSource:
         with self._opened(raw_file.organization) as organization:
             if organization is None:
                 return None
-            with self._opened_below(organization, raw_file.raw_id[:INDEX_LENGTH]) as folder:
+            with self._opened_below(organization, raw_file.raw_id[:INDEX_LENGTH], raw_file.organization) as folder:
                 if folder is None:
                     return None
                 try:
@@ -298,14 +298,10 @@ class DiskSource:
     def is_listed(self, raw_file: RawFile) -> bool:
         """Return True if a listing of the index folder has the name, read anew."""
         with self._opened(raw_file.organization) as organization:
-            return organization is not None and self._is_named(
-                organization, raw_file.raw_id[:INDEX_LENGTH], raw_file.raw_id
-            )
-
-    def _is_named(self, organization: int, index: str, name: str) -> bool:
-        """Whether a fresh listing of an index folder names a file; of a folder that is listed and cannot be found, nobody knows."""
-        with self._opened_below(organization, index) as folder:
-            return folder is not None and name in self._names_in(folder)
+            if organization is None:
+                return False
+            with self._opened_below(organization, raw_file.raw_id[:INDEX_LENGTH], raw_file.organization) as folder:
+                return folder is not None and raw_file.raw_id in self._names_in(folder)
 
     def _names_in(self, folder: int) -> list[str]:
         """Return the names in an opened folder at this moment.
@@ -488,14 +484,15 @@ class DiskSource:
             return fd is not None and organization in self._names_in(fd)
 
     @contextmanager
-    def _opened_below(self, parent: int, name: str) -> Iterator[int | None]:
+    def _opened_below(self, parent: int, name: str, organization: str = "") -> Iterator[int | None]:
+        # A folder of the data folder, or of an organization in it; None where there is none. An error has its whole path.
         try:
             fd = os.open(name, FOLDER_FLAGS, dir_fd=parent)
         except OSError as error:
             if error.errno in _GONE:
                 yield None
                 return
-            raise translate(error, name) from error
+            raise translate(error, str(self._root.joinpath(organization, name))) from error
         try:
             yield fd
         finally:
@@ -520,7 +517,7 @@ def translate(error: OSError, where: str) -> StoreError:
     number = error.errno or 0
     said = os.strerror(number) if number else str(error)
     if number in _GONE:
-        return Vanished("vanished", f"{where} is not there any more ({said}).")
+        return Vanished("vanished", f"{where} is gone ({said}).")
     if number in _FULL:
         return StoreFull("target-full", f"Nothing more can be written to {where} ({said}).")
     if number in (errno.EMFILE, errno.ENFILE, errno.EINTR, errno.EAGAIN):
@@ -528,5 +525,5 @@ def translate(error: OSError, where: str) -> StoreError:
     return Unreadable(
         "unreadable",
         f"{where} cannot be used ({said}).",
-        cure="Give this user the right to it, or run this as Bytes' user.",
+        cure="Give this user the right, or run this as Bytes' user.",
     )
