@@ -43,8 +43,20 @@ def _section(name: str, rows: Any) -> str:
             before = says
         places.append(says)
     often = [_group(does, places) for does, places in groups.items() if len(places) > 1]
-    once = [f"- {_places(places)[0]} **{does}**\n" for does, places in groups.items() if len(places) == 1]
-    return f"\n## {title}\n\n{''.join(once)}{''.join(often)}"
+    once: dict[str, dict[str, list[str]]] = {}
+    for does, places in groups.items():
+        if len(places) == 1:
+            [(where, texts)] = places.items()
+            once.setdefault(where, {}).setdefault(_differences(texts), []).append(does)
+    lines = [
+        f"- {where}: {_joined([f'{differs} **{_joined(does)}**' for differs, does in each.items()])}\n"
+        for where, each in once.items()
+    ]
+    return f"\n## {title}\n\n{''.join(lines)}{''.join(often)}"
+
+
+def _joined(sentences: Sequence[str]) -> str:
+    return " ".join(sentences)
 
 
 def _group(does: str, places: Mapping[str, Sequence[str]]) -> str:

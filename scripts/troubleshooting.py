@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
@@ -39,6 +40,11 @@ KINDS = {
 }
 _NOTHING = re.compile(r"(‹[^›]*›[ .:]*)*")
 """Text of which nothing is known beforehand."""
+_NOTHING_IN = re.compile(r"‹[^›]*›")
+_DETAIL = re.compile(r" \(‹[^›]*›\)")
+"""A detail in brackets, such as a code, that is another each time."""
+LONG = 15
+"""Words from which a text is said once on the page."""
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 HEAD = """# Troubleshooting
 
@@ -49,7 +55,9 @@ GROUPS = (
     ("A finding of doctor, plan or migrate", ("Finding", "")),
     ("Nothing was done: options and settings", ("SettingsError",)),
     ("The run did not start: locations, rights, locks", ("CannotStart", "LedgerBusy", "MigratorError")),
-    ("The run stopped", ("MustStop", "StoreFull", "Unavailable", "Interrupted", "BucketFull")),
+    ("The server did not answer as it should", ("Unavailable",)),
+    ("The run stopped", ("MustStop", "StoreFull", "Interrupted", "BucketFull")),
+    ("The server refused", ("AccessDenied",)),
     ("A raw file, folder or bucket failed", tuple(KINDS)),
 )
 """What an operator sees, and the kinds of error behind it; the first group with a kind of the entry takes it."""
@@ -154,13 +162,16 @@ def page(folder: Path) -> str:
         for title, names in grouped.items()
         if names
     )
-    parts = (
-        f"\n## {title}\n\n{common_kind(title)} Exceptions say so.\n"
-        + "".join(_entry(name, entries[name], common_kind(title)) for name in names)
-        for title, names in grouped.items()
-        if names
-    )
+    seen: dict[str, str] = {}
+    parts = (_group(title, {name: entries[name] for name in names}, seen) for title, names in grouped.items() if names)
     return HEAD + index + "".join(parts)
+
+
+def _group(title: str, entries: Mapping[str, list[Told]], seen: dict[str, str]) -> str:
+    """A heading, what most of its entries mean for the run, and the entries; the others say what they mean."""
+    [(common, _)] = Counter(kind for told in entries.values() for kind in _kinds(told)).most_common(1)
+    holds = "" if common == KINDS["Finding"] else f"\n{common} Exceptions say so.\n"
+    return f"\n## {title}\n{holds}" + "".join(_entry(name, told, common, seen) for name, told in entries.items())
 
 
 def data(folder: Path) -> str:
@@ -176,33 +187,35 @@ def _kinds(entries: list[Told]) -> list[str]:
     return list(dict.fromkeys(KINDS[told.kind] for told in entries if told.kind in KINDS))
 
 
-def common_kind(title: str) -> str:
-    """What holds for a group unless an entry says otherwise: the sentence of its first kind."""
-    return KINDS[dict(GROUPS)[title][0]]
-
-
-def _entry(name: str, entries: list[Told], common: str) -> str:
+def _entry(name: str, entries: list[Told], common: str, seen: dict[str, str]) -> str:
+    """One name. `seen` has the longer texts of the entries before, and where they stand: they are not said twice."""
     kinds = [kind for kind in _kinds(entries) if kind != common]
     lines = [f"\n### {name}\n", *(f"{kind}\n" for kind in kinds)]
     before = ("", "")
     for (why, cure), alike in groupby(sorted(set(entries), key=lambda told: told[3:]), key=lambda told: told[3:]):
-        whats = sorted({told.what for told in alike})
-        known = [what for what in whats if not _NOTHING.fullmatch(what.strip())] or whats[:1]
-        seen = [f"> {_escaped(what)}" for what in known]
-        cause = "" if why == before[0] else _paragraph("", why)
+        whats = {_NOTHING_IN.sub("‹…›", told.what): told.what for told in sorted(alike, reverse=True)}
+        known = [what for what in sorted(whats.values()) if not _NOTHING.fullmatch(what.strip())]
+        quoted = [f"> {_escaped(what)}" for what in known or sorted(whats.values())[:1]]
+        cause = "" if why == before[0] else _paragraph("", why, name, seen)
         lines.append(
-            "\n\n".join(filter(None, [*seen, cause, "" if cure == before[1] else _paragraph("**Do:** ", cure)])) + "\n"
+            "\n\n".join(
+                filter(None, [*quoted, cause, "" if cure == before[1] else _paragraph("**Do:** ", cure, name, seen)])
+            )
+            + "\n"
         )
         before = (why, cure)
     return "\n".join(lines)
 
 
-def _paragraph(label: str, text: str) -> str:
-    return "" if _NOTHING.fullmatch(text.strip()) else f"{label}{_escaped(text)}"
+def _paragraph(label: str, text: str, name: str, seen: dict[str, str]) -> str:
+    if _NOTHING.fullmatch(text.strip()):
+        return ""
+    first = seen.setdefault(text, name) if len(text.split()) >= LONG else name
+    return f"{label}{_escaped(text)}" if first == name else f"{label}as for [{first}](#{first})."
 
 
 def _escaped(text: str) -> str:
-    text = " ".join(text.split()) or "‹…›"
+    text = _DETAIL.sub("", " ".join(text.split())) or "‹…›"
     return re.sub(r"([*_<>\[\]|])", r"\\\1", text)
 
 

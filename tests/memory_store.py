@@ -215,7 +215,7 @@ class MemoryStore:
         where = self.describe(raw_file)
         kept = self._find(raw_file)
         if kept is None:
-            raise Vanished("vanished", f"{where} is not there any more.")
+            raise Vanished("vanished", f"{where} is gone.")
         if raw_file in self.unreadable:
             raise Unreadable("unreadable", f"{where} may not be read.")
         yield MemoryContent(kept, lambda: self._find(raw_file), where, self._resume_unit)
@@ -264,7 +264,7 @@ class MemoryStore:
         """Raise unless there is nothing under this name, or our own copy that still has this mark."""
         found = self.stat(raw_file)
         if (found.version if found is not None else None) != own_version:
-            raise AlreadyThere("already-there", f"{self.describe(raw_file)} exists by now, or is not what it was.")
+            raise AlreadyThere("already-there", f"{self.describe(raw_file)} appeared or changed meanwhile.")
 
     # --- keeping -----------------------------------------------------------------------------------------------------
 

@@ -196,8 +196,8 @@ def _not_empty(rows: Iterator[Recorded], where: str, options: Options, *, is_par
     raise CannotStart(
         "database-empty",
         f"The database {where} has no raw file at all.",
-        why="A fresh or restored database looks just like this, and every file would be called orphaned.",
-        cure="Check BYTES_DB_URI or --database; if it is truly empty and that is fine, add --allow-empty.",
+        why="A fresh or restored database looks like this: every file would be orphaned.",
+        cure="Check BYTES_DB_URI or --database. If it is meant to be empty, add --allow-empty.",
     )
 
 
@@ -290,24 +290,24 @@ def _findings(audited: Audited, settings: AuditSettings, *, contents: bool) -> I
         yield warned(
             "location-empty",
             f"There is no raw file at all at {target}.",
-            "Before a migration that is so; a volume that is not mounted and a wrong setting look just like it.",
-            "Check the location before anything is concluded from this.",
+            "That is normal before a migration; an unmounted volume or a wrong setting looks the same.",
+            "Check the location first.",
         )
     if tally.missing.files:
         yield _missing_finding(audited)
     if settings.source is None and tally.missing.files:
         yield warned(
             "no-other-location",
-            "What is missing was looked for nowhere else.",
+            "What is missing was not looked for elsewhere.",
             "These settings name no other location.",
-            "Name where raw files may be besides with --from: disk, s3, an env file, a path, or s3://bucket/{organization}.",
+            "Name another place with --from: disk, s3, an env file, a path, or s3://bucket/{organization}.",
         )
     if audited.unlistable:
         shown = "; ".join(f"{name!r}: {rule}" for name, rule in list(audited.unlistable.items())[:10])
         yield warned(
             "names",
             f"{len(audited.unlistable)} of {len(audited.organizations)} organizations can have no place at {target}: {shown}.",
-            "Bytes computes these names itself, and would answer HTTP 500 for these organizations.",
+            "Bytes computes these names itself, and would answer HTTP 500.",
             names_cure([(one, target.naming.bucket_of(one)) for one in audited.unlistable])
             if isinstance(target, S3Location)
             else "Look at these rows of boefje_meta: OpenKAT gives no such code.",
@@ -321,8 +321,8 @@ def _findings(audited: Audited, settings: AuditSettings, *, contents: bool) -> I
         yield warned(
             "folders-unreadable",
             f"{audited.unreadable_folders} folders could not be read: raw files in them are counted as not there.",
-            "Bytes, which runs as another user, may well read them.",
-            "Run this as the user that Bytes runs as, or as root.",
+            "Bytes runs as another user, and may read them.",
+            "Run this as Bytes' user or as root.",
         )
     if contents:
         yield from _content_findings(audited, settings)
@@ -345,9 +345,9 @@ def _missing_finding(audited: Audited) -> Finding:
     return warned(
         "missing",
         f"{files(audited.overall().missing.files)} of the database were found nowhere: lost, or never saved.{when}",
-        "Bytes writes the row before it saves the file, and keeps the row when saving fails: a full disk, or S3 that refused it.",
-        "Bytes' log of these times tells more: HTTP 500 for POST /bytes/raw is a failed save (journalctl -u kat-bytes, or docker compose "
-        "logs bytes). A backup from after these times tells whether there was a file. If it is lost for good, run the boefje again.",
+        "Bytes writes the row before the file, and keeps it when saving fails: a full disk, or S3 that refused it.",
+        "HTTP 500 for POST /bytes/raw in Bytes' log of these times is a failed save (journalctl -u kat-bytes, "
+        "or docker compose logs bytes). A later backup shows whether there was a file. If it is lost, run the boefje again.",
     )
 
 
@@ -370,7 +370,7 @@ def _content_findings(audited: Audited, settings: AuditSettings) -> Iterator[Fin
         yield warned(
             "unhashed",
             f"{tally.unhashed.files:,} raw files have no recorded digest, so nothing is known of their contents.",
-            "Their rows have no secure_hash of Bytes', or no ended_at.",
+            "Their rows lack secure_hash or ended_at.",
         )
     only_altered = tally.altered.files and not settings.says_encryption
     if tally.proven.files or (tally.altered.files + tally.undecodable.files < 2 and not only_altered):
@@ -379,13 +379,13 @@ def _content_findings(audited: Audited, settings: AuditSettings) -> Iterator[Fin
         yield warned(
             "nothing-matches",
             f"Not one of {tally.altered.files:,} contents is what Bytes recorded.",
-            "That points at a setting rather than at damage: contents may be encrypted that were read as they are.",
+            "A setting is probably wrong: contents may be encrypted.",
             "Give BYTES_ENCRYPTION_MIDDLEWARE, BYTES_PRIVATE_KEY_B64 and BYTES_PUBLIC_KEY_B64 as the running Bytes has them.",
         )
     else:
         yield warned(
             "nacl-keys-wrong",
             f"Not one of {tally.undecodable.files:,} contents could be decoded.",
-            "That points at the keys rather than at damage.",
+            "The keys are probably wrong.",
             "Check that BYTES_PRIVATE_KEY_B64 and BYTES_PUBLIC_KEY_B64 are what the running Bytes has.",
         )

@@ -52,9 +52,10 @@ def unknown_settings() -> SettingsError:
     """Return the error for settings that do not say where Bytes reads."""
     return SettingsError(
         "bytes-settings-unknown",
-        "It is not known where Bytes reads raw files: none of its settings is given.",
-        why="If Bytes still reads the source, it loses every raw file that is deleted there.",
-        cure=f"Give the env file that the running Bytes has now, by --env-file FILE. It holds S3_BUCKET, S3_BUCKET_PREFIX or {DATA_DIR}."
+        "Where Bytes reads raw files is unknown: none of its settings is given.",
+        why="If it still reads the source, it would lose what is deleted there.",
+        cure=f"Give the running Bytes' env file with --env-file FILE. It holds S3_BUCKET, S3_BUCKET_PREFIX or "
+        f"{DATA_DIR}."
         " On Debian it is /etc/kat/bytes.conf. Nothing was deleted.",
     )
 

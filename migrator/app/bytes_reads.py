@@ -87,8 +87,8 @@ def may_read(source: Location, read: Location, why: str) -> CannotStart:
         "bytes-may-read-the-source",
         f"Bytes may read {source}: its settings say {read}.",
         why=why,
-        cure="Make sure that it does not: open an old raw file in OpenKAT while the source is renamed or taken away, for example."
-        f" Then add --force {MAY_READ}. Nothing was deleted.",
+        cure="Make sure that it does not: for example, rename the source and open an old raw file in OpenKAT. "
+        f"Then add --force {MAY_READ}. Nothing was deleted.",
     )
 
 
@@ -96,7 +96,7 @@ def _forced(why: str) -> Finding:
     return warned(
         "bytes-may-read-the-source",
         f"Forced: it is not sure that Bytes does not read the source. {why}",
-        "Every raw file that Bytes still reads there is lost to it when it is deleted.",
+        "Bytes loses every raw file that it still reads there.",
         "Ask the running Bytes, too: --api URL.",
     )
 
@@ -230,8 +230,8 @@ class AsksBytes:
             raise CannotStart(
                 "bytes-does-not-answer",
                 f"{reason} It was asked before anything is deleted.",
-                why="Bytes cannot read its raw files as it is now, or it has no row for this one.",
-                cure="See Bytes' log, and what `bytes-migrator audit` finds. Nothing was deleted.",
+                why="Bytes cannot read now, or has no row for this one.",
+                cure="See Bytes' log and `bytes-migrator audit`. Nothing was deleted.",
             )
 
     def after(self, raw_files: Sequence[RawFile]) -> None:
@@ -244,11 +244,11 @@ class AsksBytes:
         if reason:
             raise MustStop(
                 "bytes-misses-deleted-files",
-                f"{reason} It was asked after the first raw files were deleted, and answered before.",
-                why="Bytes reads at the source what was deleted there, or it failed in this moment.",
+                f"{reason} It answered before the first raw files were deleted.",
+                why="Bytes still reads at the source, or failed at this moment.",
                 cure=(
-                    "Do not delete more. The manifest names what went. `bytes-migrator migrate` with --from "
-                    "and --to exchanged brings it back."
+                    "Do not delete more. The manifest lists what is gone; `bytes-migrator migrate` with --from "
+                    "and --to swapped brings it back."
                 ),
             )
 

@@ -151,7 +151,7 @@ def _check_folder(beacon: Path) -> None:
         raise CannotStart(
             "target-not-writable",
             f"It may not write to the folder {beacon.parent}.",
-            cure="Run the worker as the user that Bytes runs as.",
+            cure="Run the worker as Bytes' user.",
         )
 
 
@@ -219,7 +219,7 @@ def _beacon(folder: Path, run_id: str) -> Iterator[Path]:
         raise CannotStart(
             "target-folder",
             f"The folder {folder} cannot be written ({os.strerror(error.errno or 0)}).",
-            cure="Run this as the user that Bytes runs as.",
+            cure="Run this as Bytes' user.",
         ) from error
     try:
         yield path
@@ -239,10 +239,9 @@ def refuse_two_identities(recipe: WorkerConfig) -> None:
         raise SettingsError(
             "two-identities",
             "The two ends have different keys, and --engine dask does not let keys travel.",
-            why="Each worker signs with the AWS_* settings of its own environment, which hold one pair.",
+            why="Each worker's environment holds one pair of AWS_* keys.",
             cure=(
-                "Put both into profiles of the workers, named by AWS_PROFILE in the env files, or use "
-                "--engine processes."
+                "Put both into the workers' profiles, named by AWS_PROFILE in the env files, or use --engine processes."
             ),
         )
 
@@ -271,6 +270,6 @@ def key_findings(recipe: WorkerConfig, options: Options) -> tuple[Finding, ...]:
         warned(
             "keys-stay-here",
             "The keys of the env file are used by this process alone.",
-            "Keys never travel: each Dask worker signs with the AWS_* settings of its own environment.",
+            "Each Dask worker signs with the AWS_* settings of its own environment.",
         ),
     )

@@ -136,7 +136,7 @@ def listing_findings(locations: Locations) -> tuple[Finding, ...]:
         warned(
             "lists-by-v1",
             f"The server of {end} refuses ListObjectsV2, or does not know it; it is listed by ListObjects.",
-            "Nothing is lost by it: both list the same. Bytes lists nothing.",
+            "Both list the same. Bytes lists nothing.",
         )
         for end in ends
         if end.access.lists_by_v1
@@ -196,7 +196,7 @@ def age_findings(source: Location, ages: Ages) -> tuple[Finding, ...]:
         warned(
             "age-filter",
             f"Only raw files of {ages.in_words()} are looked at, by {time_of}.",
-            "All others are not counted, nor what is only at the target; no folder counts as finished."
+            "Neither others nor what is only at the target is counted; no folder counts as finished."
             + (moved if on_s3 else ""),
         ),
     )
@@ -233,14 +233,14 @@ def refuse_idle_limits(ends: Iterable[Location], options: Options, *, writes: bo
         raise SettingsError(
             "option-without-end",
             "--bandwidth applies to no end.",
-            why="It limits what is read from S3, and nothing here is on S3.",
+            why="It limits what is read from S3; nothing here is on S3.",
             cure="Leave it out.",
         )
     if options.limits.requests is not None:
         raise SettingsError(
             "option-without-end",
             "--max-requests applies to no end.",
-            why="It limits requests to S3, and nothing here is on S3.",
+            why="It limits requests to S3; nothing here is on S3.",
             cure=f"Leave it out{', or limit the bytes with --bandwidth' if writes else ''}.",
         )
 
@@ -268,7 +268,7 @@ def lane_findings(locations: Locations) -> tuple[Finding, ...]:
         warned(
             "libcurl-missing",
             "pycurl, Python's libcurl, cannot be imported: every raw file goes by the slower, careful lane.",
-            "Small files cost ten times the CPU without it; nothing else is different.",
+            "Small files cost ten times the CPU.",
             f"Install it: {sys.executable} -m pip install pycurl",
         ),
     )

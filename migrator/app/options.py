@@ -98,8 +98,8 @@ def engine_and_scheduler(engine: str | None, scheduler: str | None) -> tuple[Eng
         raise SettingsError(
             "scheduler-not-encrypted",
             f"--scheduler {scheduler} would be reached over a network without TLS.",
-            why="Whoever can reach it could read along, and have the workers do anything.",
-            cure="Start scheduler and workers with tls:// and certificates; tcp:// is for 127.0.0.1 alone.",
+            why="Others could read along, and have the workers do anything.",
+            cure="Use tls:// and certificates; tcp:// is for 127.0.0.1 alone.",
         )
     return EngineName.DASK, scheduler
 

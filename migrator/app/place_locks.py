@@ -169,7 +169,7 @@ def break_lock(ground: Ground, run: str) -> None:
         raise CannotStart(
             "mark-not-found",
             f"There is no mark of the run {run} at either end.",
-            why="It was removed, or it is of other locations or organizations.",
+            why="It was removed, or is of other locations or organizations.",
             cure=f"Leave {BREAK_LOCK} out. Nothing was deleted.",
         )
 
@@ -231,8 +231,8 @@ def _check(ground: Ground, places: dict[str, FolderMark | BucketLock], organizat
             raise MustStop(
                 "mark-lost",
                 f"The mark of this run at {place.where} is gone.",
-                why=f"Somebody removed it, by {BREAK_LOCK} or by hand; another run of prune may be deleting the other copy.",
-                cure="See which runs go on, and run the same command again when there is none.",
+                why=f"Somebody removed it, by {BREAK_LOCK} or by hand; another prune may be deleting the other copy.",
+                cure="Rerun when no other run is in progress.",
             )
 
 
@@ -269,6 +269,6 @@ def _unlockable(error: OSError) -> CannotStart:
     return CannotStart(
         "folder-not-lockable",
         f"No mark can be kept in {error.filename or 'the data folder'} ({error.strerror}).",
-        why="A second run of prune, on another machine, could delete the other copy.",
+        why="A second prune, on another machine, could delete the other copy.",
         cure="Run prune as a user who may write there. Nothing was deleted.",
     )

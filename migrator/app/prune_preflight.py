@@ -73,7 +73,7 @@ def refuse_running(ground: Ground, options: Options) -> None:
                 "ledger-busy",
                 f"Another run uses {' and '.join(sorted(found))}.",
                 why=f"The lock of its ledger {path} is held.",
-                cure="Wait until it has ended, or look with `bytes-migrator status` what it does.",
+                cure="Wait for it, or see `bytes-migrator status`.",
             )
 
 
@@ -129,14 +129,14 @@ def _kept_versions(source: Source, organizations: tuple[str, ...], options: Opti
         yield warned(
             "bucket-versioned",
             f"Versions are kept in {', '.join(versioned[:10])}.",
-            "Deleting hides raw files there and frees no space: their versions stay.",
-            "A lifecycle rule for noncurrent versions frees it.",
+            "Deleting frees no space there: the versions stay.",
+            "Add a lifecycle rule for noncurrent versions.",
         )
     if locked:
         yield warned(
             "bucket-locked",
             f"{', '.join(locked[:10])} is under object lock.",
-            "Versions that are retained or held cannot be removed before their time.",
+            "Retained or held versions cannot be removed.",
             "Wait until their retention ends.",
         )
 

@@ -47,7 +47,7 @@ def is_confirmed(wish: PruneWish, pruned: Pruned, number: int) -> bool:
         raise CannotStart(
             "too-many-to-delete",
             f"{number:,} files would be deleted, more than --max-delete {wish.max_delete:,} allows.",
-            why="The guard is there for a wrong location or a filter that was forgotten.",
+            why="The location may be wrong, or a filter forgotten.",
             cure=f"Take fewer by --organization or --older-than, or allow it with --max-delete {number}. Nothing was deleted.",
         )
     confirmed = wish.confirmed
@@ -59,8 +59,8 @@ def is_confirmed(wish: PruneWish, pruned: Pruned, number: int) -> bool:
         raise CannotStart(
             "confirm-differs",
             f"{confirmed:,} files were confirmed, and {number:,} would be deleted.",
-            why="Something changed since, or the number is wrong.",
-            cure=f"Look once more without --confirm; then --confirm {number}. Nothing was deleted.",
+            why="Something changed, or the number is wrong.",
+            cure=f"Rerun without --confirm; then --confirm {number}. Nothing was deleted.",
         )
     return True
 

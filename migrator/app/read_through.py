@@ -116,7 +116,7 @@ def inspect_both(
             "read-through-direction",
             f"There is no read-through from {source} to {target}.",
             why=ONLY_WAY,
-            cure="Leave it out: copy while Bytes runs, stop it, copy the rest, and switch.",
+            cure="Leave it out.",
         )
     endpoint = target.access.endpoint_url
     if endpoint is None or is_aws(endpoint):

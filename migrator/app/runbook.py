@@ -87,9 +87,9 @@ def guessed_deployment(environ: Mapping[str, str], folder: str, debian_files: tu
         return "compose"
     raise SettingsError(
         "deployment-unknown",
-        "How Bytes is deployed cannot be guessed here.",
-        why="There are no files of the Debian packages, no compose file in this folder, and no Kubernetes around.",
-        cure="Say it: --deployment debian, compose or kubernetes.",
+        "How Bytes is deployed is not clear here.",
+        why="There is no Debian package, no Compose file in this folder, and no Kubernetes.",
+        cure="Add --deployment debian, compose or kubernetes.",
     )
 
 

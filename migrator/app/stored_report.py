@@ -81,8 +81,8 @@ def _unknown(run_id: str | None, known: list[RunRow]) -> SettingsError:
         return SettingsError(
             "run-unknown",
             "No run has been recorded here yet." if run_id is None else f"There is no run {shown(run_id)} here.",
-            why="The state folder has no ledger with a run in it.",
-            cure="Name the folder of the user who migrated with --state-dir.",
+            why="The state folder has no ledger with a run.",
+            cure="Name the state folder of the user who migrated with --state-dir.",
         )
     return SettingsError(
         "run-unknown",

@@ -71,8 +71,8 @@ def baseline_of(api: BytesApi, sample: Sequence[RawFile], source: str) -> Baseli
         raise CannotStart(
             "switch-bytes-reads-elsewhere",
             f"The running Bytes at {api.url} gives none of {len(sample)} raw files that are at {source}.",
-            why="It reads from another place than its settings say, has another database, or cannot read at all.",
-            cure="Look at Bytes' log, and compare its settings with where the raw files are. Bytes was not touched.",
+            why="It reads elsewhere than its settings say, has another database, or cannot read.",
+            cure="See Bytes' log, and compare its settings with where the raw files are. Bytes was not touched.",
         )
     return found
 
@@ -137,6 +137,6 @@ def not_given(api: BytesApi, raw_file: RawFile, status: int) -> MustStop:
     return MustStop(
         "switch-proof",
         f"With its new settings, Bytes gave {said} for the raw file {raw_file.raw_id} of {raw_file.organization}.",
-        why=f"{api.url} was asked for it as OpenKAT asks, after everything was copied and verified.",
-        cure="Bytes' log says why it cannot read there; `bytes-migrator doctor --probe` tries its calls.",
+        why=f"{api.url} was asked as OpenKAT asks, after all was copied and verified.",
+        cure="See Bytes' log; `bytes-migrator doctor --probe` tries its calls.",
     )

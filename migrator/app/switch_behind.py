@@ -60,10 +60,10 @@ class Behind:
         except MigratorError as error:
             raise MustStop(
                 "switch-reads-through",
-                f"Bytes is at {self.plan.target}, and nginx reads through. Not all is copied, verified and ended: {error.what}",
+                f"Bytes is at {self.plan.target}, and nginx reads through. The switch is not finished: {error.what}",
                 why=error.why,
-                cure="Run the same command again: it goes on from here. To go back instead: bytes-migrator switch --back."
-                " Until then, leave the data folder and nginx' file as they are.",
+                cure="Rerun to resume. To go back instead: bytes-migrator switch --back. Until then, leave the "
+                "data folder and nginx' file as they are.",
             ) from error
         self.proxy.tidy()
         self.log.journal.end(SwitchEnd.SWITCHED)
@@ -92,9 +92,7 @@ class Behind:
         self.log.refuse_stopping()
         refuse_lacking(found.lacking, self.plan.target, _OUTCOME)
         if found.unsure:
-            raise MustStop(
-                "switch-not-whole", found.unsure, cure="See to what it names, and run the same command again."
-            )
+            raise MustStop("switch-not-whole", found.unsure, cure="Fix what it names, then rerun.")
         request = VerifyRequest(level=Level.ETAG, shows_progress=False)
         proven = verify_both(self.locations, self.options, request, self.watch, self.log.stopping)
         self.log.refuse_stopping()
@@ -102,8 +100,8 @@ class Behind:
             raise MustStop(
                 "switch-unproven",
                 f"Not every raw file is proven to be at {self.plan.target}.",
-                why="Read-through would hide what is not there.",
-                cure="`bytes-migrator verify` with the same locations lists every raw file that differs.",
+                why="Read-through would hide what is missing.",
+                cure="`bytes-migrator verify` with the same locations lists what differs.",
             )
 
     def _end(self) -> list[RawFile]:
@@ -146,7 +144,7 @@ def wait_until_it_reads(target: Location, proxy: Proxy, *, through: bool) -> Non
                 "read-through-not-loaded",
                 f"nginx was reloaded, and its answers at {proxy.endpoint_url} do not show that it reads {proxy.file}.",
                 why=f"It answers {'without' if through else 'still with'} the header of read-through.",
-                cure="See nginx' error log, that it includes that file, and that nothing else listens there.",
+                cure="Check nginx' error log, that nginx includes that file, and that nothing else listens there.",
             )
         if not alike:
             time.sleep(_POLL_SECONDS)

@@ -81,7 +81,7 @@ def refuse_another_content(locations: Locations, options: Options, watch: Watch,
         raise MustStop(
             "read-through-conflict",
             f"{unequal} raw files at {locations.target} are not proven to be the same as in the data folder.",
-            why="nginx asks S3 first, so Bytes would be given what lies there.",
+            why="nginx asks S3 first, so Bytes would get that one.",
             cure="`bytes-migrator verify` with the same locations lists them. Bytes was not stopped.",
         )
 
@@ -101,7 +101,7 @@ def refuse_unequal(
                 raise MustStop(
                     "switch-unequal",
                     f"{source.describe(raw_file)} is not the same at both ends: {reason}.",
-                    cure="Run `bytes-migrator verify --level content`: it lists every raw file that differs.",
+                    cure="`bytes-migrator verify --level content` lists what differs.",
                 )
             refuse()
 
@@ -117,5 +117,5 @@ def refuse_lacking(lacking: Sequence[str], target: str, outcome: str) -> None:
             "switch-not-whole",
             f"Not every raw file could be copied to {target}, so {outcome}: {named(lacking)}",
             why="`bytes-migrator report` lists them with their reasons.",
-            cure="See to what it lists, and run the same command again.",
+            cure="Fix what it lists, then rerun.",
         )

@@ -50,11 +50,11 @@ def _deployment(given: Installation, environ: Mapping[str, str]) -> tuple[Deploy
     if len(kinds) != 1:
         raise SettingsError(
             "deployment-unknown",
-            "How Bytes is deployed cannot be guessed here."
+            "How Bytes is deployed is not clear here."
             if not kinds
             else f"Bytes could be deployed as {' or as '.join(kinds)}.",
-            why="A switch stops and starts Bytes, so it has to be unmistakable.",
-            cure="Say it: --deployment debian, compose or kubernetes; or --stop COMMAND --start COMMAND --settings FILE.",
+            why="A switch stops and starts Bytes, and must not guess.",
+            cure="Add --deployment debian, compose or kubernetes; or --stop COMMAND --start COMMAND --settings FILE.",
         )
     kind = kinds[0]
     service = given.service or SERVICES[kind]
@@ -94,7 +94,7 @@ def _store(given: Installation, deployment: Deployment, options: Options) -> Set
         if given.settings.partition("/")[0].lower() not in ("secret", "configmap") or "/" not in given.settings:
             raise SettingsError(
                 "switch-settings-object",
-                "--settings does not name what Bytes has its environment from.",
+                "--settings does not name Bytes' environment.",
                 why="In Kubernetes, that is a Secret or a ConfigMap.",
                 cure="Write --settings secret/NAME or --settings configmap/NAME.",
             )

@@ -110,7 +110,7 @@ def plan_switch(
         raise CannotStart(
             "read-through-conflict",
             f"{conflicts} raw files at {locations.target} are others than in the data folder, which have the same names.",
-            why="nginx asks S3 first, so Bytes would be given what lies there.",
+            why="nginx asks S3 first, so Bytes would get that one.",
             cure="`bytes-migrator plan` with the same locations lists them. Bytes was not touched.",
         )
     locations = replace(prepared.locations, source=locations.source, target=locations.target)

@@ -175,8 +175,8 @@ def lines_and_endpoint(file: Path, old: bytes | None, request: ProxyRequest, end
         raise SettingsError(
             "read-through-file",
             f"{file} is not nginx' file before the S3 server: it has no lines of bytes-migrator.",
-            why="Only lines that `bytes-migrator runbook` and `doctor` print are added to.",
-            cure="Name that file by --nginx-file; or a file that does not exist yet, in a folder that nginx reads.",
+            why="Only lines that `bytes-migrator runbook` and `doctor` print are changed.",
+            cure="Name it with --nginx-file, or a new file in a folder that nginx reads.",
         )
     if endpoint_identity(found.server) == endpoint_identity(_without_path(endpoint)):
         return lines, proxy_url(endpoint, listen=request.listen or found.listen)
@@ -207,7 +207,8 @@ def _other_server(file: Path, what: str) -> SettingsError:
         "read-through-other-server",
         what,
         why=f"With {file}, nginx would not read through before the server that Bytes is switched to.",
-        cure="Name the S3 server's own address, or nginx' address, as AWS_ENDPOINT_URL of the target; and nginx' file by --nginx-file.",
+        cure="Set the target's AWS_ENDPOINT_URL to the S3 server's or nginx' address, and name nginx' file with "
+        "--nginx-file.",
     )
 
 
@@ -222,14 +223,14 @@ def _refuse_unusable(request: ProxyRequest, proxy: Proxy) -> None:
             "read-through-no-nginx",
             "There is no nginx on this machine, or it is not in PATH.",
             why="Read-through is nginx', before the S3 server.",
-            cure="Give --nginx-test and --nginx-reload where it runs elsewhere; or switch without --read-through.",
+            cure="If it runs elsewhere, give --nginx-test and --nginx-reload; or switch without --read-through.",
         )
     folder = proxy.file.resolve().parent
     if not os.access(folder, os.W_OK | os.X_OK):
         raise CannotStart(
             "read-through-file",
             f"nginx' file {proxy.file} cannot be replaced: this runs as user id {os.geteuid()}, which may not write to {folder}.",
-            cure="Run the same command as root, or name another file by --nginx-file.",
+            cure="Rerun as root, or name another file by --nginx-file.",
         )
     proxy.refuse_refused()
 

@@ -117,8 +117,8 @@ class ReadThroughSwitching(SwitchRun):
             raise MustStop(
                 "read-through-organization",
                 f"Bytes saved the first raw file of {', '.join(sorted(new))} after nginx' lines were made.",
-                why="They name the organizations that there were.",
-                cure="Run the same command again.",
+                why="They name the earlier organizations.",
+                cure="Rerun the same command.",
             )
         found = self._news.changes()
         newest = [RawFile(name, entry.raw_id) for name, entries in found.entries.items() for entry in entries]
@@ -150,9 +150,9 @@ class ReadThroughSwitching(SwitchRun):
         raise MustStop(
             "read-through-unreadable",
             f"Through nginx, the raw file {raw_file.raw_id} of {raw_file.organization} is not readable ({reason}).",
-            why="nginx cannot read it in the data folder, or looks for it at another path.",
-            cure="Look at nginx' error log. As root, `bytes-migrator doctor --read-through` prints the commands that let it read; in a"
-            " container, mount the data folder at the same path, read-only.",
+            why="nginx cannot read it in the data folder, or looks elsewhere.",
+            cure="See nginx' error log. As root, `bytes-migrator doctor --read-through` prints the commands "
+            "that let it read; in a container, mount the data folder at the same path, read-only.",
         )
 
     def _unreadable(self, raw_files: Sequence[RawFile]) -> dict[RawFile, str]:

@@ -88,8 +88,8 @@ def go_back(open_switch: OpenSwitch, locations: Locations) -> Story:
         raise MustStop(
             "switch-stays",
             f"What Bytes saved at {plan.target} could not be brought to {plan.source}: {found.unsure or named(found.lacking)}",
-            why="Bytes was not stopped: it works at the new place, and nginx reads through.",
-            cure="See to what it names, and run the same command again.",
+            why="Bytes works at the new place, and nginx reads through.",
+            cure="Fix what it names, then rerun.",
         )
 
     def bring(story: Story) -> None:

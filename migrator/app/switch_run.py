@@ -89,7 +89,7 @@ class StepLog:
             raise MustStop(
                 "switch-interrupted",
                 f"The switch was interrupted ({self.stopping.signal}).",
-                cure="Run the same command again: what is copied stays copied.",
+                cure="Rerun: what is copied stays copied.",
             )
 
 
@@ -168,7 +168,7 @@ class SwitchRun:
         parts = self._planned.parts
         if self._guard is None or not self._guard.is_alive():
             raise MustStop(
-                "switch-guard-gone", "The guard ended before Bytes was stopped.", cure="Run the same command again."
+                "switch-guard-gone", "The guard ended before Bytes was stopped.", cure="Rerun the same command."
             )
         if parts.store.read() != self._planned.old:
             raise edited_meanwhile(parts.store.where)

@@ -84,7 +84,7 @@ def _given_by_file(path: Path, present: Mapping[str, Setting]) -> dict[str, str]
             "switch-unknown-lines",
             f"{path} also sets {', '.join(dict.fromkeys(unknown))}, which a switch does not change.",
             why="A switch changes only where raw files are: S3_BUCKET, S3_BUCKET_PREFIX, BUCKET_PER_ORG, BYTES_DATA_DIR and AWS_…",
-            cure="Take these lines out of the file, or put them into Bytes' settings yourself first.",
+            cure="Remove these lines, or put them into Bytes' settings yourself first.",
         )
     return {name: one.value for name, one in layer_of(settings).items() if name in places or name.startswith("AWS_")}
 
@@ -128,13 +128,13 @@ def refuse_other_place(
             "switch-settings-elsewhere",
             f"With the changed lines, Bytes would look at {found}, and not at {location}.",
             why=f"Other lines of {store.where} name the place too.",
-            cure="Name the target by an env file that has all the lines for it.",
+            cure="Name the target by an env file with all its lines.",
         )
     raise SettingsError(
         "switch-settings-elsewhere",
         f"{store.where} says that Bytes looks at {found}; the switch is from {location}.",
-        why="Bytes would be switched away from another place than the one that is copied.",
-        cure="Leave --from out, or name the settings that Bytes is started with by --settings.",
+        why="Another place would be copied than Bytes reads.",
+        cure="Leave --from out, or name the settings that Bytes starts with by --settings.",
     )
 
 
@@ -155,8 +155,8 @@ def refuse_other_bytes(store: SettingsStore, settings: Sequence[Setting], deploy
         raise CannotStart(
             "switch-settings-not-running",
             f"The running Bytes has another value of {', '.join(differs)} than {store.where}.",
-            why="It was not restarted since the file was edited, or it has its settings from elsewhere.",
-            cure="Restart Bytes and see that it works, or name its settings by --settings; then run the same command again.",
+            why="It was not restarted after an edit, or has its settings from elsewhere.",
+            cure="Restart Bytes, or name its settings by --settings; then rerun.",
         )
 
 

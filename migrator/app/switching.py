@@ -113,7 +113,7 @@ class Switching(SwitchRun):
             raise MustStop(
                 "switch-downtime",
                 f"Bytes was stopped for longer than {longest:.0f} s, and the last pass was not over.",
-                cure="Copy until a pass is short (`migrate`), then try again; or allow more by --max-downtime.",
+                cure="Run `migrate` until a pass is short, then rerun; or allow more with --max-downtime.",
             )
 
     def _copy_late_ones(self) -> None:
@@ -138,15 +138,15 @@ class Switching(SwitchRun):
             raise MustStop(
                 "switch-still-writes",
                 "Raw files still came in after Bytes was stopped.",
-                why="Another Bytes, or something else, saves to the same place.",
-                cure="Find what writes there and stop it too, then run the same command again.",
+                why="Another Bytes, or something else, saves there.",
+                cure="Find and stop what writes there, then rerun.",
             )
         if watched.exit_status != 0 or self._stopped_at is None:
             what = next((one.reason for one in watched.unproven), "the last pass did not account for every raw file")
             raise MustStop(
                 "switch-not-whole-at-the-end",
                 f"The last pass, with Bytes stopped, did not end well: {what}.",
-                cure="See `bytes-migrator status` for the raw files and their reasons, and run the same command again.",
+                cure="See `bytes-migrator status` for the raw files and their reasons, then rerun.",
             )
 
 

@@ -142,7 +142,7 @@ def what_it_proves(level: Level, locations: Locations) -> str:
     """The level's promise for these two ends, in words."""
     if level is Level.SIZE:
         return "both ends list the same sizes. It says nothing of contents."
-    both_read = "both ends were read in full, and are the same byte for byte."
+    both_read = "both ends were read in full, and what is proven is the same byte for byte."
     if level is Level.CONTENT:
         return both_read
     on_s3 = [isinstance(location, S3Location) for location in (locations.source, locations.target)]
@@ -284,7 +284,7 @@ def _sample_findings(sample: VerifySample | None) -> tuple[Finding, ...]:
         warned(
             "sample",
             f"Only a sample was looked at: {sample.size:,} of {sample.drawn_from:,} raw files, with the seed {sample.seed}.",
-            "A single damaged raw file may be outside of it. What is only at the target (extra) was not counted.",
+            "A single damaged raw file may be outside it. Extra raw files at the target were not counted.",
         ),
     )
 
@@ -318,6 +318,6 @@ def _refuse_manifest_inside(folder: Path, locations: tuple[Location, ...]) -> No
             raise SettingsError(
                 "manifest-inside-data",
                 f"The manifest's folder {folder} lies in the data folder {location.root}.",
-                why="Nothing is written there, and its files would be strays.",
+                why="Its files would be strays there.",
                 cure="Name a folder elsewhere with --manifest.",
             )

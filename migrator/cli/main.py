@@ -187,5 +187,5 @@ def _unexpected(error: Exception) -> MigratorError:
     return MigratorError(
         "unexpected",
         f"Something unexpected happened: {type(error).__name__}: {error}.",
-        cure="Run the same command again with --log-file FILE; if it stays, report it with that file.",
+        cure="Rerun with --log-file FILE; if it stays, report it with that file.",
     )

@@ -269,7 +269,7 @@ def end_of(given: dict[str, Any]) -> Locations:
     if (given["from_"] is None) == (given["to"] is None):
         raise SettingsError(
             "one-end",
-            "One end is compared with a manifest, and it takes exactly one of --from and --to.",
+            "--against compares one end: give exactly one of --from and --to.",
             cure="Type --to s3 or --from disk, for instance.",
         )
     word = given["from_"] if given["to"] is None else given["to"]

@@ -67,7 +67,7 @@ def _show_audit(audit: KeptAudit, form: str) -> None:
         raise SettingsError(
             "report-form",
             f"Of an audit only console and json are kept, not {form}.",
-            cure="Run the audit again with --report DIR: it writes a page and a table.",
+            cure="Rerun the audit with --report DIR for a page and a table.",
         )
 
 

@@ -141,6 +141,6 @@ def _refuse_ends(given: dict[str, Any]) -> None:
     if any(given[name] for name in _ENDS) or given["bucket_per_org"] is not None:
         raise SettingsError(
             "switch-back-ends",
-            "--back goes back between the ends of the last switch, and takes no location.",
-            cure="Leave the locations out; or leave --back out, and name both ends.",
+            "--back goes back from the last switch, and takes no location.",
+            cure="Leave out the locations; or leave out --back, and name both ends.",
         )

@@ -136,13 +136,13 @@ def _against_level(given: dict[str, Any]) -> Level:
         raise SettingsError(
             "against-and-manifest",
             "--against reads a manifest and --manifest writes one.",
-            cure="Give one of them; to write a manifest, both ends are read.",
+            cure="Give one of them.",
         )
     if given["newer_than"] is not None or given["older_than"] is not None:
         raise SettingsError(
             "against-and-ages",
-            "A manifest does not tell when raw files were modified, so --newer-than and --older-than mean nothing with --against.",
-            cure="Leave them out; --sample takes a part.",
+            "A manifest has no times of modification, so --newer-than and --older-than do not work with --against.",
+            cure="Leave them out, or use --sample.",
         )
     if given["level"] not in (None, Level.CONTENT.value):
         raise SettingsError(

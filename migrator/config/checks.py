@@ -88,7 +88,7 @@ def _names(settings: Sequence[Setting]) -> Finding:
     return warned(
         names.SETTING_NAMES,
         f"Unknown settings, ignored: {some_of([f'{one.name} ({one.origin}): {meant} is what is read' for one, meant in found])}.",
-        "Neither Bytes nor boto3 knows these names, so their values have no effect.",
+        "Neither Bytes nor boto3 knows these names.",
         f"Rename: {some_of([f'{one.name} to {meant}' for one, meant in found])}",
     )
 
@@ -123,7 +123,7 @@ def refuse_mistyped_place(path: Path, environment: Environment, settings: Sequen
             raise SettingsError(
                 "env-file-name-mistyped",
                 f"{path} sets {setting.name} ({setting.origin}), which neither Bytes nor boto3 reads.",
-                why=f"{meant} is probably meant; without it, Bytes stores in another place than this file seems to say.",
+                why=f"{meant} is probably meant; without it, Bytes stores elsewhere than this file seems to say.",
                 cure=f"Rename {setting.name} to {meant}, or remove it from the file.",
             )
     if uses_s3(environment) or DATA_DIR in given:
@@ -170,9 +170,7 @@ def profile_finding(method: str) -> Finding | None:
     )
 
 
-_WHY_NOT_PROFILES = (
-    "They are looked for in the home folder of whoever runs the program: Bytes' service user may have none."
-)
+_WHY_NOT_PROFILES = "They are in this user's home folder; Bytes' service user may have none."
 _CURE_OF_PROFILES = (
     "Give Bytes AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_DEFAULT_REGION,"
     " or put the files where Bytes' user finds them."

@@ -43,7 +43,7 @@ def checked_endpoint(setting: Setting) -> str:
             raise SettingsError(
                 "endpoint-with-login",
                 f"{setting.name} ({setting.origin}) holds a login before the host name.",
-                why="It would show in reports and logs, and S3 servers do not use it.",
+                why="It would show in reports and logs; S3 servers ignore it.",
                 cure=f"Take it out of the URL; keys go into {ACCESS_KEY_ID} and {SECRET_ACCESS_KEY}.",
             )
         if _QUOTED.fullmatch(url):
@@ -82,8 +82,8 @@ def _refuse_host(setting: Setting, host: str) -> None:
     raise SettingsError(
         "endpoint-host",
         f"{setting.name}={setting.shown} ({setting.origin}): boto3 does not take the host name {host}.",
-        why=f"{seen}; a host name has letters a-z, digits, '-' and '.' only. Bytes fails with this endpoint too.",
-        cure="Give the server's address, or another name: for a Compose service, a network alias without '_'.",
+        why=f"{seen}; host names have a-z, digits, '-' and '.' only. Bytes fails with it too.",
+        cure="Give its address, or another name: for a Compose service, a network alias without '_'.",
     )
 
 
@@ -106,8 +106,8 @@ def checked_region(setting: Setting) -> str:
     raise SettingsError(
         "region-invalid",
         f"{setting.name}={setting.shown} ({setting.origin}) is no region that boto3 takes.",
-        why=("A region has letters, digits and inner '-' only, and not digits alone. Bytes fails with it too."),
-        cure=f"Write for example {setting.name}=us-east-1, and configure a self-made server for a name of this form.",
+        why=("A region has letters, digits and inner '-', not digits alone. Bytes fails with it too."),
+        cure=f"Write {setting.name}=us-east-1, and configure a self-made server for a name of this form.",
     )
 
 
@@ -152,7 +152,7 @@ def refuse_bucket_in_endpoint(naming: Naming, setting: Setting) -> None:
     raise SettingsError(
         "endpoint-with-bucket",
         f"{setting.name}={setting.shown} ({setting.origin}) names a bucket in its {'host' if is_host else 'path'}.",
-        why=f"boto3 adds the bucket of {naming} once more, so raw files would lie under other names than meant.",
+        why=f"boto3 adds the bucket of {naming} again, so raw files would get other names.",
         cure=f"Write the server alone: {parts.scheme}://{_host_alone(host) if is_host else parts.netloc}",
     )
 

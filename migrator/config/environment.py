@@ -142,7 +142,7 @@ def bucket_per_organization(environment: Environment) -> bool:
     raise SettingsError(
         "bucket-per-org-invalid",
         f"BUCKET_PER_ORG={setting.value} ({setting.origin}) is neither true nor false.",
-        why="Bytes itself would not start with it; an empty value is an error there too.",
+        why="Bytes would not start with it, nor with an empty value.",
         cure=f"Write {BUCKET_PER_ORG}=false for one bucket, {BUCKET_PER_ORG}=true for a bucket for each organization.",
     )
 
@@ -183,7 +183,7 @@ def _refuse_url(setting: Setting) -> None:
     raise SettingsError(
         "bucket-name-url",
         f"{setting.name} ({setting.origin}) is no bucket's name: it has '/', ':', '?' or '@' in it.",
-        why="Bytes takes the value as it is. It is not shown here, since it may hold a login.",
+        why="Bytes takes it as it is. It is not shown, since it may hold a login.",
         cure=f"Give {setting.name} the name alone; the server is AWS_ENDPOINT_URL, keys are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     )
 
@@ -217,7 +217,7 @@ def naming_findings(environment: Environment) -> tuple[Finding, ...]:
             warned(
                 "default-bucket-name",
                 f"{name} is not set, so {what} {BYTES_DEFAULTS[name]}, Bytes' default.",
-                "It has upper-case letters: AWS, SeaweedFS and MinIO refuse such a bucket name.",
+                "AWS, SeaweedFS and MinIO refuse its upper-case letters.",
                 f"Set {name} to a lower-case name, for example {name}={wanted}",
             )
         )
@@ -240,8 +240,8 @@ def permission(environment: Environment, name: str) -> int:
     raise SettingsError(
         "permission-invalid",
         f"{name}={setting.value} ({setting.origin}) is no permission.",
-        why="Bytes reads it as an octal number; it lies between 0 and 777.",
-        cure=f"Write for example {name}={BYTES_DEFAULTS[name]}",
+        why="Bytes reads an octal number between 0 and 777.",
+        cure=f"Write {name}={BYTES_DEFAULTS[name]}",
     )
 
 
@@ -259,7 +259,7 @@ def data_dir(environment: Environment) -> Path:
         raise SettingsError(
             "data-dir-characters",
             f"{DATA_DIR} ({setting.origin}) holds a line feed or another control character.",
-            why="Bytes takes it as part of the folder's name. `echo` adds a line feed.",
+            why="Bytes takes it as part of the name. `echo` adds a line feed.",
             cure=f"Set {DATA_DIR} anew without it.",
         )
     if setting.value.startswith("/"):
@@ -267,8 +267,8 @@ def data_dir(environment: Environment) -> Path:
     raise SettingsError(
         "data-dir-relative",
         f"{DATA_DIR}={setting.value} ({setting.origin}) is not an absolute path.",
-        why="Bytes takes it from the folder in which it was started, and does not expand '~'.",
-        cure="Give the folder's full path, by --data-dir or in place of the word disk.",
+        why="Bytes resolves it where it was started, and does not expand '~'.",
+        cure="Give the full path, with --data-dir or in place of the word disk.",
     )
 
 
@@ -330,7 +330,7 @@ def _debian_finding(paths: Sequence[Path], package: Layer, process: Layer) -> Fi
     return warned(
         "debian-settings",
         f"{', '.join(replaced)} of the environment replaces what {shown} says.",
-        "Bytes' service reads these files, and does not see the environment of this command.",
+        "Bytes' service reads these files, not this command's environment.",
         f"To use Bytes' own settings: unset {' '.join(replaced)}",
     )
 
@@ -347,5 +347,5 @@ def _debian_layer(path: Path) -> dict[str, Setting] | None:
             "debian-settings-unreadable",
             f"Bytes' settings in {path} cannot be read.",
             why=error.why,
-            cure=("Run this as root or as kat; or name both locations by a path or an env file, not by disk and s3."),
+            cure=("Run this as root or as kat; or name both locations by path or env file."),
         ) from error

@@ -106,7 +106,7 @@ def requests_of(text: str) -> float:
         raise SettingsError(
             "max-requests",
             f"--max-requests {text!r} is no number of requests a second.",
-            cure="Write it like this: --max-requests 500/s.",
+            cure="Write --max-requests 500/s.",
         )
     return float(match.group(1))
 
@@ -155,7 +155,7 @@ def _bad_bandwidth(text: str, why: str) -> SettingsError:
         "bandwidth",
         f"--bandwidth {text!r} is invalid.",
         why=why,
-        cure='Write it like this: --bandwidth 20MB/s, or with a timetable --bandwidth "08:00-18:00 5MB/s, 50MB/s". '
+        cure='Write --bandwidth 20MB/s, or with a timetable --bandwidth "08:00-18:00 5MB/s, 50MB/s". '
         "Units are kB, MB, GB, MiB and kbit, Mbit, Gbit a second; `unlimited` is no limit.",
     )
 

@@ -182,8 +182,8 @@ def _both_words(from_: str | None, to: str | None) -> tuple[str, str]:
         raise SettingsError(
             "locations-missing",
             "Neither --from nor --to is given.",
-            why="Raw files move from one location to another.",
-            cure="Type --to s3 to go from disk to S3, --to disk to go back.",
+            why="A migration needs two locations.",
+            cure="Add --to s3 to go from disk to S3, --to disk to go back.",
         )
     given, missing = (to or "", "--from") if from_ is None else (from_, "--to")
     other = _OTHER_WORD.get(given)
@@ -191,7 +191,7 @@ def _both_words(from_: str | None, to: str | None) -> tuple[str, str]:
         raise SettingsError(
             "locations-missing",
             f"{missing} is not given.",
-            why="Only the words disk and s3 have an opposite that can be meant.",
+            why="Only disk and s3 imply the other end.",
             cure=f"Add {missing} with disk, s3, an env file, a path, or s3://bucket/{{organization}}.",
         )
     return (other, given) if missing == "--from" else (given, other)
@@ -254,7 +254,7 @@ def _s3_word_end(environment: Environment) -> End:
     if naming is None:
         raise SettingsError(
             "s3-not-set",
-            "The word s3 means what Bytes' settings say, and they name no bucket.",
+            "s3 is where Bytes' settings point, and they name no bucket.",
             why=f"Neither {BUCKET} nor {BUCKET_PREFIX} is set, so Bytes itself would use its disk.",
             cure=f"Set {BUCKET}=<bucket> and {BUCKET_PER_ORG}=false for one bucket, or {BUCKET_PREFIX}=<prefix> and {BUCKET_PER_ORG}=true"
             f" for a bucket for each organization. Put them, {ENDPOINT_URL} and the keys into Bytes' env file: --env-file FILE.",
@@ -316,10 +316,10 @@ def _template(word: str) -> Naming:
         raise SettingsError(
             "location-with-login",
             "A location holds a login or a signature, which is not shown here.",
-            why="A location shows in reports, logs and the list of processes.",
+            why="Locations show in reports, logs and the process list.",
             cure=(
-                "Write s3://bucket/{organization}, and the keys as AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY in an env file. Replace a key that was typed: the shell keeps it."
+                "Write s3://bucket/{organization}, and put AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY into an "
+                "env file. Replace the typed key: the shell keeps it."
             ),
         )
     if match := _SINGLE_TEMPLATE.fullmatch(word):
@@ -330,13 +330,14 @@ def _template(word: str) -> Naming:
         raise SettingsError(
             "location-is-url",
             f"{word} is the address of a server, not a location.",
-            why="A location names buckets; the server's address is a setting.",
-            cure="Give the address as --endpoint-url (AWS_ENDPOINT_URL), and the location as s3 or s3://bucket/{organization}.",
+            why="A location names buckets; the address is a setting.",
+            cure="Give the address with --endpoint-url (AWS_ENDPOINT_URL), and s3 or s3://bucket/{organization} "
+            "as location.",
         )
     raise SettingsError(
         "location-template",
         f"{word} does not say where an organization's raw files are.",
-        why="One bucket for all and a bucket for each organization look alike without {organization}.",
+        why="Without {organization}, one bucket for all and one for each look alike.",
         cure="Write s3://bucket/{organization} for one bucket, s3://prefix-{organization} for a bucket for each, in quotes.",
     )
 
@@ -354,7 +355,7 @@ def _folder(word: str) -> Path:
         raise SettingsError(
             "location-unknown",
             f"Unknown location {word!r}{'.' if is_folder else near_word(word)}",
-            why="A folder of that name is here, and a path has a slash in it."
+            why="A folder has that name, but a path needs a slash."
             if is_folder
             else "It is neither disk nor s3, and there is no file of that name. A path has a slash in it.",
             cure=f"Type {here}."

@@ -112,7 +112,7 @@ def _endpoint(environment: Environment) -> Setting | None:
         raise SettingsError(
             "endpoint-emptied",
             f"{emptied.name} is set to nothing ({emptied.origin}), but {outer.name} is set ({outer.origin}).",
-            why="It cannot be told whether AWS itself is meant or the other endpoint.",
+            why="Either AWS or the other endpoint may be meant.",
             cure=f"Remove {outer.name} there, or write the URL, for AWS https://s3.<region>.amazonaws.com",
         )
     return outer
@@ -124,7 +124,7 @@ def _region(environment: Environment) -> Setting | None:
         raise SettingsError(
             "aws-region-empty",
             f"{REGION} is set to nothing ({setting.origin}).",
-            why="boto3 takes the empty value for a region's name and fails, here as in Bytes.",
+            why="boto3 fails on the empty name, here and in Bytes.",
             cure=f"Unset {REGION} or give it a value, for example {REGION}=eu-west-1",
         )
     if setting:
@@ -170,7 +170,7 @@ def _keys_of(layer: Layer) -> dict[str, Setting]:
         raise SettingsError(
             "aws-keys-half-set",
             f"{there.name} is set ({there.origin}), {missing} is not.",
-            why="Both belong together and are taken from the same place.",
+            why="They belong together, in one place.",
             cure=f"Set {missing} where {there.name} is set, or remove {there.name} to use a profile or role.",
         )
     token = _first(layer, SESSION_TOKENS)
@@ -200,8 +200,8 @@ def _findings(environment: Environment) -> Iterator[Finding]:
         yield warned(
             "aws-setting-not-applied",
             f"Set in an env file, but without effect here: {names}.",
-            "This program cannot hand these settings to boto3 from a file; a session token counts only beside its keys.",
-            "If it is needed, export it in the environment.",
+            "boto3 takes these settings only from the environment, and a session token only beside its keys.",
+            "Export it, if it is needed.",
         )
     ignored = environment.get(IGNORED_REGION)
     if ignored and ignored.value and environment.get(REGION) is None:

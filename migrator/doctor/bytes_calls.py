@@ -115,8 +115,8 @@ def _unreadable(broken: Sequence[Replay], failures: str) -> Finding:
     return warned(
         BYTES_ANSWERS,
         f"Bytes would answer HTTP 500 to {_what_fails(broken)}: {failures}",
-        f"The server carries these calls out, and answers in a form that boto3 does not read: {words}",
-        "Have the server, or its proxy, send headers as S3 does, Last-Modified above all; or choose another server.",
+        f"The server does what is asked, but boto3 cannot read its answers: {words}",
+        "Have the server or its proxy send headers as S3 does, Last-Modified above all, or choose another server.",
     )
 
 
@@ -172,7 +172,7 @@ def untried_finding() -> Finding:
         "Bytes' own calls were not tried on these buckets.",
         "SeaweedFS, MinIO, rclone and AWS outside us-east-1 refuse one of them, and Bytes then answers HTTP 500 to everything."
         " Trying them writes a small object and makes buckets that are missing.",
-        "bytes-migrator doctor --probe tries them; migrate does too, last of all before it begins.",
+        "bytes-migrator doctor --probe tries them, and migrate does before it begins.",
     )
 
 

@@ -31,7 +31,7 @@ def refusals_in(rights: Mapping[str, Sequence[Right]]) -> dict[str, StoreError]:
             refusing[bucket] = AccessDenied(
                 "access-denied",
                 f"These credentials may not {', '.join(missing)} on s3://{bucket}.",
-                cure="Allow it; `bytes-migrator iam-policy --for migrate` prints all that is needed.",
+                cure="Allow it; `bytes-migrator iam-policy --for migrate` prints all rights.",
             )
     return refusing
 
@@ -57,7 +57,7 @@ def denied_findings(refusing: Mapping[str, StoreError]) -> tuple[Finding, ...]:
         warned(
             "bucket-denied",
             f"{len(refusing)} of the target's buckets refuse these credentials: {shown}{more}.".replace("..", "."),
-            "The raw files of their organizations count as failed; the others are copied.",
-            "Give the right on these buckets (bytes-migrator iam-policy prints it), then run the same command again.",
+            "Their organizations' raw files count as failed; the others are copied.",
+            "Give the right on these buckets (bytes-migrator iam-policy prints it), then rerun.",
         ),
     )

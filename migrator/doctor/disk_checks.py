@@ -59,8 +59,8 @@ def disk_findings(seen: DiskSeen, need: Need | None) -> Iterator[Finding]:
         yield failed(
             finding_names.TARGET_FOLDER,
             seen.trouble,
-            "A disk that is not mounted looks like this; only the data folder itself is made.",
-            "Mount the disk, make the folder above it, or name another place with --to.",
+            "An unmounted disk looks like this; only the data folder itself is made.",
+            "Mount the disk, make the folder above, or name another place with --to.",
         )
         return
     state = "exists" if seen.exists else "will be made"
@@ -98,8 +98,8 @@ def _room(seen: DiskSeen, need: Need) -> Iterator[Finding]:
         yield failed(
             finding_names.DISK_SPACE,
             f"{seen.path} has too little room: {needs}",
-            "The run would stop halfway with a full disk, and Bytes could not save there either.",
-            "Make room or name a larger disk with --to; or move some organizations only: --organization NAME.",
+            "The run would stop halfway, and Bytes could not save there either.",
+            "Make room, name a larger disk with --to, or move some organizations only: --organization NAME.",
         )
     else:
         yield passed(finding_names.DISK_SPACE, f"There is room: {needs}")
@@ -149,7 +149,7 @@ def _service_user(seen: DiskSeen) -> Finding:
     return failed(
         finding_names.SERVICE_USER,
         f"The modes for {' and '.join(closed)} ({seen.folder_mode:o}, {seen.file_mode:o}) do not let their own owner in.",
-        "Bytes could not read what is written, or not save beside it.",
+        "Bytes could not read or save there.",
         "Set BYTES_FOLDER_PERMISSION=740 and BYTES_FILE_PERMISSION=640",
     )
 
@@ -172,9 +172,9 @@ def access_findings(
         yield failed(
             finding_names.CLOSED,
             f"Bytes cannot use {closed:,} raw files and folders at {path}: {some_of(first)}.",
-            f"Their owner or mode, or a folder above them, keeps {who} out.",
-            f"As root, `bytes-migrator migrate` with --owner {user.uid if user.uid is not None else '1000:1000'} sets them right. "
-            "If Bytes runs as another user, name that one with --owner.",
+            f"Their owner or mode, or that of a folder above, keeps {who} out.",
+            f"As root, `bytes-migrator migrate` with --owner "
+            f"{user.uid if user.uid is not None else '1000:1000'} corrects them; if Bytes runs as another user, name it with --owner.",
         )
     else:
         yield passed(finding_names.CLOSED, f"Owners and modes at {path} let {user} in.")
@@ -211,7 +211,7 @@ def _umask(seen: DiskSeen) -> Finding:
         return failed(
             finding_names.UMASK,
             f"The umask is {seen.umask:03o}: it takes the owner's own rights.",
-            "Folders would be made that nobody can use.",
+            "Nobody could use the new folders.",
             "umask 022, then run this again.",
         )
     return passed(finding_names.UMASK, f"The umask {seen.umask:03o} leaves the owner's rights.")
@@ -222,14 +222,14 @@ def _file_system(seen: DiskSeen) -> Finding:
         return warned(
             finding_names.FILE_SYSTEM,
             f"{seen.path} is on a network file system ({seen.file_system}).",
-            "Its server decides what survives a power cut, and each file costs round trips.",
+            "Its server decides what survives a power cut; each file costs round trips.",
             "Use a local disk if you can.",
         )
     if seen.ignores_case:
         return warned(
             finding_names.FILE_SYSTEM,
             f"{seen.path} is on a file system that ignores case ({seen.file_system}).",
-            "Raw ids are lower-case and cannot collide, but owners and modes are often missing there too.",
+            "Raw ids cannot collide, but owners and modes are often missing there too.",
             "Use ext4 or xfs.",
         )
     return passed(finding_names.FILE_SYSTEM, f"The file system is {seen.file_system or 'local'}.")

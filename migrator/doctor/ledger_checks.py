@@ -22,7 +22,7 @@ def run_finding(run: str, *, is_running: bool) -> Finding:
         return warned(
             finding_names.UNFINISHED_RUN,
             f"The run {run} was broken off.",
-            "What it copied is at the target, and what it began is known.",
+            "What it copied is at the target.",
             "Rerun migrate to resume.",
         )
     return passed(finding_names.UNFINISHED_RUN, "No run is unfinished.")
@@ -35,6 +35,6 @@ def ledgers_finding(others: Sequence[str]) -> Finding:
     return warned(
         finding_names.OTHER_LEDGERS,
         f"There were migrations between one of these locations and another: {some_of(others)}.",
-        "Two sources into one target mix their raw files; another target than last time splits them.",
-        "bytes-migrator status shows them. Go on if that is what you want.",
+        "Two sources in one target are mixed; another target than last time splits raw files.",
+        "bytes-migrator status shows them. Continue if you want that.",
     )

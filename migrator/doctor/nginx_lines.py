@@ -135,8 +135,8 @@ def reading_through(lines: Sequence[str], reads: DataFolder, *, path: str = "") 
             raise SettingsError(
                 "read-through-lines",
                 f"nginx' file has the line {anchor!r} {len(at)} times, and read-through belongs beside the only one.",
-                why="The file is not the one that `bytes-migrator runbook` and `doctor` print, or it was edited there.",
-                cure="Name another file by --nginx-file, which is made then; or put the printed lines in place of these.",
+                why="It is not as `bytes-migrator runbook` and `doctor` print it.",
+                cure="Name a new file with --nginx-file, or put the printed lines in place of these.",
             )
         indent = result[at[0]][: len(result[at[0]]) - len(anchor)]
         head = _mark(reads.root) if anchor == CREATES_A_BUCKET else [f"# {MARK}"]
@@ -251,8 +251,8 @@ def _refuse_path(root: Path) -> None:
         raise SettingsError(
             "read-through-path",
             f"nginx cannot be given the data folder {str(root)!r} in its file.",
-            why="It must begin with a slash, and have no $, quote, backslash or control character.",
-            cure="Mount or link the data folder at a plain path, and name that one with --from.",
+            why="It must begin with a slash, without $, quote, backslash or control character.",
+            cure="Mount or link it at a plain path, and name that with --from.",
         )
 
 

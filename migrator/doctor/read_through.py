@@ -52,20 +52,20 @@ def server_finding(seen: Sequence[MissingKey], absent: Sequence[str]) -> Finding
             READ_THROUGH,
             f"These buckets do not exist yet: {some_of(absent)}.",
             "nginx reads through for buckets that exist when its file is written.",
-            "Make them, or run migrate until it copies; then ask again.",
+            "Make them, or run migrate until it copies, then rerun.",
         )
     if open_to_all:
         return failed(
             READ_THROUGH,
-            f"The server tells everybody, without a signature, that a raw file is missing in {some_of(open_to_all)}.",
-            "Everybody could then read raw files of the data folder.",
-            "Close the bucket to requests without a signature. Until then, switch without read-through.",
+            f"Without a signature, the server tells that a raw file is missing in {some_of(open_to_all)}.",
+            "Everybody could then read the data folder's raw files.",
+            "Close the bucket to unsigned requests, or switch without read-through.",
         )
     if denied:
         return failed(
             READ_THROUGH,
             f"For a raw file that is missing, Bytes' credentials get 403 and not 404 in {some_of(denied)}.",
-            "S3 answers 403 to who may not list the bucket; nginx cannot tell that from a refusal.",
+            "Without the right to list, S3 answers 403, which nginx cannot tell from a refusal.",
             "Allow s3:ListBucket on these buckets to Bytes' key; `bytes-migrator iam-policy --for bytes` prints its other rights.",
         )
     if others or not seen:
@@ -74,7 +74,7 @@ def server_finding(seen: Sequence[MissingKey], absent: Sequence[str]) -> Finding
             READ_THROUGH,
             f"For a raw file that is missing, the server does not answer 404 ({answers}).",
             "nginx serves from the data folder what S3 answers with 404, and nothing else.",
-            "See to what `bytes-migrator doctor` says of this server first.",
+            "Fix what `bytes-migrator doctor` reports of this server first.",
         )
     return passed(
         READ_THROUGH,
@@ -87,8 +87,8 @@ def aws_finding() -> Finding:
     return failed(
         READ_THROUGH,
         "There is no read-through before AWS S3 itself.",
-        "AWS takes the Host of a proxy, over which Bytes signs, for a bucket's name.",
-        "Switch without read-through: copy while Bytes runs, stop it, copy the rest, and switch.",
+        "Bytes signs the proxy's Host, which AWS takes for a bucket's name.",
+        "Switch without read-through.",
     )
 
 
@@ -109,7 +109,8 @@ def folder_finding(rights: FolderRights) -> Finding:
             READ_THROUGH,
             f"nginx' user is not known on this machine, so whether it can read {rights.root} was not looked at.",
             "What it cannot read stays unreadable until it is copied.",
-            f"Name it with --nginx-user. Where nginx runs in a container, mount the data folder there, at {rights.root}, read-only.",
+            f"Name it with --nginx-user. If nginx runs in a container, mount the data folder there, at "
+            f"{rights.root}, read-only.",
         )
     if rights.above or rights.closed_files:
         seen = (
@@ -153,7 +154,7 @@ def is_on_finding(seen_at: Sequence[str], files: Sequence[str]) -> Finding | Non
     return failed(
         READ_THROUGH,
         f"Read-through is on: {' and '.join(signs)}.",
-        "nginx would serve raw files that S3 lost from the data folder, until that is pruned.",
-        "Put nginx' lines without read-through in place of these (`bytes-migrator runbook` prints them), reload nginx, look whether"
-        " Bytes can read everything, then run this again.",
+        "nginx would hide that S3 lost raw files, until the data folder is pruned.",
+        "Put nginx' lines without read-through in place of these (`bytes-migrator runbook` prints them), reload "
+        "nginx, check that Bytes can read everything, then rerun.",
     )

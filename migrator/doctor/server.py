@@ -93,8 +93,8 @@ def _latency(seen: ServerSeen) -> Iterator[Finding]:
         yield warned(
             finding_names.LATENCY,
             text,
-            "Many requests are in flight, so it is slower, not wrong.",
-            "Run this nearer to the server, if it can be.",
+            "It is slower, not wrong.",
+            "Run this nearer to the server if possible.",
         )
 
 
@@ -105,8 +105,8 @@ def _versioning(seen: ServerSeen) -> Iterator[Finding]:
         yield warned(
             finding_names.VERSIONING,
             "The bucket keeps versions.",
-            "Removed probes and replaced provisional copies stay as old versions, and cost space.",
-            "If that is not wanted, add a lifecycle rule that expires noncurrent versions.",
+            "Removed probes and replaced provisional copies stay as old versions.",
+            "To avoid that, add a lifecycle rule that expires noncurrent versions.",
         )
     else:
         yield passed(finding_names.VERSIONING, "The bucket keeps no versions.")
@@ -120,7 +120,7 @@ def _lock(seen: ServerSeen) -> Iterator[Finding]:
             finding_names.OBJECT_LOCK,
             "The bucket has object lock.",
             "With a default retention, a provisional copy cannot be replaced.",
-            "Migrate after Bytes was stopped, so that no copy is provisional; or use a bucket without object lock.",
+            "Migrate after Bytes was stopped, or use a bucket without object lock.",
         )
     else:
         yield passed(finding_names.OBJECT_LOCK, "The bucket has no object lock.")
@@ -133,7 +133,7 @@ def _encryption(seen: ServerSeen) -> Iterator[Finding]:
         yield warned(
             finding_names.ENCRYPTION,
             f"The bucket encrypts with {seen.encryption} by default.",
-            "Contents are then proven by reading them back; Bytes' key needs the KMS key too.",
+            "Contents are then proven by reading them back; Bytes' key needs the KMS key.",
             "Allow kms:GenerateDataKey and kms:Decrypt on the key, or set the default to SSE-S3 (AES256).",
         )
     else:
@@ -149,7 +149,7 @@ def habit_findings(habits: Quirks) -> Iterator[Finding]:
             yield warned(
                 finding_names.LISTING,
                 "Listings with '/' in keys come in the order of a folder tree, not of bytes.",
-                "Listings over several organizations cannot be merged; each organization is listed by itself instead, as always.",
+                "Each organization is listed by itself, as always.",
             )
     if habits.has_part_minimum is not None:
         if habits.has_part_minimum:
@@ -160,7 +160,7 @@ def habit_findings(habits: Quirks) -> Iterator[Finding]:
             yield warned(
                 finding_names.MULTIPART,
                 "Parts below 5 MiB are taken, which S3 refuses.",
-                "Nothing is lost by it: parts of this program are larger.",
+                "This program's parts are larger.",
             )
 
 
@@ -203,7 +203,7 @@ def foreign_finding(where: Sequence[str], inspected: int) -> Finding:
         finding_names.FOREIGN_OBJECTS,
         f"{len(where):,} of {inspected:,} objects that were looked at are no raw files of Bytes: {some_of(where)}.",
         "Somebody else writes there, or an earlier copy used other names. They are left alone.",
-        "Look whose they are. For raw files of Bytes, a bucket of their own is safest.",
+        "Find out whose they are. A bucket for Bytes alone is safest.",
     )
 
 
@@ -239,6 +239,6 @@ def version_finding(version: str) -> Finding:
     return warned(
         finding_names.BYTES_VERSION,
         f"Bytes {version} is {age} than what this program was compared with, 1.18 to 1.20.",
-        "Where it looks for raw files, and which calls it makes, may be different there.",
-        "Try it with one organization, or a test installation, first; docs/bytes-versions.md says what to check.",
+        "It may look for raw files elsewhere, or make other calls.",
+        "Try it with one organization or a test installation first; docs/bytes-versions.md says what to check.",
     )

@@ -49,8 +49,8 @@ def source_findings(
         yield warned(
             finding_names.UNREADABLE_FOLDERS,
             f"Folders that cannot be read: {len(unreadable)} ({some_of(unreadable)}).",
-            "Raw files in them would be left behind.",
-            "Run this as root or as the user that Bytes runs as.",
+            "Their raw files would be left behind.",
+            "Run this as root or as Bytes' user.",
         )
     else:
         yield passed(finding_names.UNREADABLE_FOLDERS, "All folders that were looked at can be read.")
@@ -68,7 +68,7 @@ def source_findings(
         yield warned(
             finding_names.SOURCE_IN_USE,
             f"The newest raw file is {max(0, age):.0f} s old: if Bytes has not just been stopped, it still writes.",
-            "That is fine while you copy ahead. Files that come in later need one more run.",
+            "That is fine for now; later files need one more run.",
             "Stop Bytes before the last run.",
         )
     else:
@@ -111,7 +111,7 @@ def _beside(problems: Sequence[Problem]) -> Iterator[Finding]:
         yield warned(
             finding_names.ORGANIZATION_NAMES,
             f"There are folders with names that no organization can have ({len(odd)}): {some_of(odd)}.",
-            "Bytes never reads below them: organizations are lower-case slugs of at most 32 characters.",
+            "Bytes never reads there: organizations are lower-case slugs of at most 32 characters.",
             "If raw files lie in them, rename the folder to the organization's code.",
         )
     else:

@@ -54,8 +54,9 @@ class ForkedWorkers(Generic[Unit, Event]):
             raise CannotStart(
                 "no-shared-memory",
                 f"Processes cannot share memory at /dev/shm: {os.strerror(error.errno or 0)}.",
-                why="It is missing or not writable, as in a chroot or in a container without one.",
-                cure="Mount it: mount -t tmpfs -o mode=1777 tmpfs /dev/shm. Or, but for prune, add --engine local, which is slower.",
+                why="It is missing or not writable, as in some containers.",
+                cure="Mount it: mount -t tmpfs -o mode=1777 tmpfs /dev/shm. Or add --engine local, which is "
+                "slower (not for prune).",
             ) from error
         self._parent = os.getpid()
         self._pipes = [self._context.Pipe(duplex=False) for _ in range(workers)]
@@ -151,6 +152,6 @@ def _worker_died(exitcode: int) -> MustStop:
     return MustStop(
         "worker-died",
         f"A worker process {how}.",
-        why="Somebody killed it, or the machine ran out of memory.",
-        cure="Rerun the same command to resume. With little memory, add --jobs 4.",
+        why="It was killed, or the machine ran out of memory.",
+        cure="Rerun to resume. With little memory, add --jobs 4.",
     )

@@ -50,8 +50,8 @@ class WorkerRegistry:
             warned(
                 "worker-left-out",
                 f"The worker {name} was left out. {reason}",
-                "What it could not have done, the others did.",
-                "Put it right there, or take the worker out of the cluster.",
+                "The others did its part.",
+                "Fix it there, or remove the worker.",
             )
             for name, reason in self._left_out.items()
         )

@@ -297,7 +297,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> tuple[str, str]:
             "ledger-newer",
             f"The ledger {path} was written by a newer bytes-migrator.",
             why=f"Its version is {version}; this program knows {VERSION}.",
-            cure="Use the newer bytes-migrator, or start a ledger elsewhere with --state-dir: nothing but time is lost.",
+            cure="Use the newer bytes-migrator, or another folder with --state-dir: only time is lost.",
         )
     if version != VERSION or not is_ours:
         raise DamagedError("Its tables are not those of this version.")
@@ -340,7 +340,7 @@ def trouble(
         name,
         f"The ledger {path} cannot be {'read' if name == 'ledger-unreadable' else 'written'}.",
         why=why,
-        cure=f"Give it {needs}, {ELSEWHERE}; then run the same command again.",
+        cure=f"Give it {needs}, {ELSEWHERE}; then rerun.",
     )
 
 
@@ -350,8 +350,8 @@ def _refuse_other_locations(path: Path, found: tuple[str, str], wanted: tuple[st
     raise CannotStart(
         "ledger-of-other-locations",
         f"The ledger {path} belongs to {found[0]} → {found[1]}, not to {wanted[0]} → {wanted[1]}.",
-        why="What it calls finished was never looked at here.",
-        cure="Move the file away, or name another folder with --state-dir: nothing but time is lost.",
+        why="It knows nothing of these locations.",
+        cure="Move it away, or name another folder with --state-dir: only time is lost.",
     )
 
 
@@ -359,6 +359,6 @@ def _rebuilt(path: Path, aside: Path, reason: str) -> Finding:
     return warned(
         "ledger-rebuilt",
         f"The ledger {path} was damaged and a new one was made. {reason}",
-        "Nothing but time is lost: both ends are compared again in full.",
+        "Both ends are compared in full again.",
         f"Look at the disk's health; {aside} may be deleted.",
     )

@@ -113,7 +113,7 @@ class StateFolder:
             raise CannotStart(
                 "state-folder-on-network",
                 f"The state folder {self.path} lies on a network file system ({file_system}).",
-                why="The ledger could be damaged there, and its lock might not keep two runs apart.",
+                why="Ledger and lock are not safe there.",
                 cure="Name a folder on a local disk with --state-dir.",
             )
 
@@ -123,7 +123,7 @@ class StateFolder:
             raise CannotStart(
                 "state-folder-not-ours",
                 f"The state folder {self.path} belongs to user id {status.st_uid} and others may write to it.",
-                why="Anybody of them could change what this tool believes to have migrated.",
+                why="They could change what this tool takes for migrated.",
                 cure=f"Name a folder of your own, such as --state-dir {self.path / 'bytes-migrator'}.",
             )
 
@@ -215,7 +215,7 @@ def _acquire(descriptor: int, path: Path) -> None:
         "ledger-busy",
         "Another run holds the ledger of these two locations.",
         why=f"The lock on {path} is held.",
-        cure="Wait until it has ended, or look with `bytes-migrator status` what it does.",
+        cure="Wait for it, or see `bytes-migrator status`.",
     )
 
 

@@ -336,7 +336,7 @@ class Ledger:
                     "ledger-damaged",
                     f"The ledger {self.path} was damaged while it was in use.",
                     why=str(error),
-                    cure="Run the same command again: it makes a new one from what lies at both ends.",
+                    cure="Rerun: a new one is made from both ends.",
                 ) from error
             if isinstance(error, sqlite3.OperationalError):
                 raise trouble(MustStop, "ledger-unwritable", self.path, error) from error

@@ -62,7 +62,7 @@ class FileList:
             raise MustStop(
                 "report-unwritable",
                 f"The report's file list could not be written ({self._error.strerror}), so there is no report.",
-                cure="Make room or give the right, then: bytes-migrator report RUN",
+                cure="Make room or give the right, then run: bytes-migrator report RUN",
             )
         self._stack.close()
         return tuple(Evidence(name=each.name, sha256=each.digest.hexdigest(), lines=each.lines) for each in self._lists)

@@ -53,7 +53,7 @@ class ReportFolder:
             raise MustStop(
                 "report-unwritable",
                 f"The report in {self.path} cannot be written ({error.strerror}).",
-                cure="Make room or give the right, then: bytes-migrator report RUN",
+                cure="Make room or give the right, then run: bytes-migrator report RUN",
             ) from error
         except BaseException:
             _remove(partial)

@@ -95,7 +95,7 @@ class Debian:
             raise CannotStart(
                 "switch-rights",
                 f"Only root may stop {self.service}, and this runs as user id {os.geteuid()}.",
-                cure="Run the same command as root.",
+                cure="Rerun as root.",
             )
 
     def stop(self) -> None:

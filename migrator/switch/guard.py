@@ -48,9 +48,9 @@ class Guard:
             self.stop()
             raise CannotStart(
                 "switch-guard",
-                "The guard, which would bring Bytes back if this program died, does not start.",
+                "The guard, which brings Bytes back if this program dies, does not start.",
                 why=f"It ended with status {self._process.returncode}, or took over {_START_SECONDS:.0f} s.",
-                cure="Bytes was not touched. Run the same command again; if it stays, report it.",
+                cure="Bytes was not touched. Rerun; if it stays, report it.",
             )
 
     def _is_ready(self) -> bool:

@@ -160,7 +160,7 @@ class SwitchJournal:
                     "switch-busy",
                     "Another switch is under way, or is being rolled back.",
                     why=f"The lock on {self._state.path / LOCK} is held.",
-                    cure="Wait until it has ended; `bytes-migrator status` shows its steps.",
+                    cure="Wait for it; `bytes-migrator status` shows its steps.",
                 ) from error
             yield
         finally:
@@ -264,7 +264,7 @@ class SwitchJournal:
         return MustStop(
             "switch-journal-unwritable",
             f"The journal {self.path} cannot be written: {error.strerror}.",
-            why="Without it, nobody could take a switch back after a crash.",
+            why="Without it, no switch can be taken back after a crash.",
             cure="Make room there, or name another folder by --state-dir.",
         )
 

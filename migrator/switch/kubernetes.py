@@ -59,7 +59,7 @@ class Kubernetes:
                 "switch-rights",
                 f"These credentials may not scale deployment/{self.service}.",
                 why="kubectl auth can-i patch deployments/scale says no.",
-                cure="Run this with the rights of whoever administers the namespace.",
+                cure="Run this with the namespace administrator's rights.",
             )
 
     def stop(self) -> None:

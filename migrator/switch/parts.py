@@ -54,13 +54,13 @@ class Parts:
                 raise MustStop(
                     "switch-still-runs",
                     "Bytes still runs after it was stopped.",
-                    why=f"{self.deployment.stop_command} ended well, and"
+                    why=f"{self.deployment.stop_command} succeeded, and"
                     + (
                         f" {self.api} still answers."
                         if self.api and self.is_healthy()
                         else " the service is still there."
                     ),
-                    cure="Find that process. A second Bytes behind the same URL has to be stopped too.",
+                    cure="Find and stop that process; it may be a second Bytes behind the same URL.",
                 )
             time.sleep(_POLL_SECONDS)
 
@@ -79,7 +79,7 @@ class Parts:
                     why=f"{self.api}/health gave no answer of a healthy Bytes."
                     if self.api
                     else "The service does not run.",
-                    cure="Bytes' log says why: journalctl -u kat-bytes, docker compose logs bytes, or kubectl logs.",
+                    cure="See Bytes' log: journalctl -u kat-bytes, docker compose logs bytes, or kubectl logs.",
                 )
             time.sleep(_POLL_SECONDS)
         if not self.api and self.is_healthy() is not None:
@@ -96,7 +96,7 @@ class Parts:
             raise MustStop(
                 "switch-unhealthy",
                 "Bytes was started, and ended again at once.",
-                cure="Bytes' log says why: journalctl -u kat-bytes, docker compose logs bytes, or kubectl logs.",
+                cure="See Bytes' log: journalctl -u kat-bytes, docker compose logs bytes, or kubectl logs.",
             )
 
 

@@ -75,7 +75,7 @@ class Proxy:
                 "read-through-nginx-refuses",
                 f"nginx refuses its configuration: {self.test}",
                 why=ran.error,
-                cure="Mend what it names, or give the command that tests it by --nginx-test. Bytes was not stopped.",
+                cure="Fix what it names, or give the test command by --nginx-test. Bytes was not stopped.",
             )
 
     def install(self, old: bytes | None, on: bytes) -> None:
@@ -93,8 +93,8 @@ class Proxy:
                 raise CannotStart(
                     "read-through-file",
                     f"{self.file} was edited after the plan was shown.",
-                    why="Its content is not what the plan's lines were made for. It was not touched.",
-                    cure="Look at the change, then run the same command again: it plans anew.",
+                    why="The plan no longer fits it. It was not touched.",
+                    cure="Look at the change, then rerun: it plans anew.",
                 )
             self._replace(on)
         except OSError as error:
@@ -125,8 +125,8 @@ class Proxy:
             raise MustStop(
                 "switch-read-through-left-on",
                 f"nginx may still read through; {self.file} is to be as it was before: {reason}",
-                why="Bytes has its old settings, and does not use nginx.",
-                cure=f"Run `bytes-migrator switch` again; or put the file back by hand (the one from before: {self._shown_backup()}),"
+                why="Bytes has its old settings, without nginx.",
+                cure=f"Run `bytes-migrator switch` again; or put the old file back by hand ({self._shown_backup()}),"
                 f" then: {self.test} && {self.reload}",
             ) from error
 
@@ -202,7 +202,7 @@ class Proxy:
                 "read-through-not-loaded",
                 f"nginx did not reload its configuration: {self.reload}",
                 why=ran.error,
-                cure="See that nginx runs, or give the command that reloads it by --nginx-reload.",
+                cure="Check that nginx runs, or give the reload command by --nginx-reload.",
             )
 
 
@@ -228,7 +228,7 @@ def read_file(path: Path) -> bytes | None:
         raise CannotStart(
             "read-through-file",
             f"nginx' file {path} cannot be read: {error.strerror}.",
-            cure="Name nginx' file by --nginx-file, and run this as a user who may read and replace it.",
+            cure="Name it with --nginx-file, and run this as a user who may read and replace it.",
         ) from error
 
 
@@ -236,6 +236,6 @@ def _unwritable(path: Path, error: OSError) -> CannotStart:
     return CannotStart(
         "read-through-file",
         f"nginx' file {path} cannot be replaced: {error.strerror} ({error.filename or path.parent}).",
-        why="A new file is written beside it and takes its name. Bytes was not stopped.",
+        why="A new file beside it takes its name. Bytes was not stopped.",
         cure="Make room, run this as root, or name another file by --nginx-file.",
     )

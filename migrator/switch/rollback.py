@@ -96,5 +96,6 @@ def _not_rolled_back(story: Story, parts: Parts, error: MigratorError) -> MustSt
         f"Bytes is not back as it was: {error.what}",
         why=error.why,
         cure=f"See that {parts.store.where} has its old settings (the backup is {parts.store.backup_name(story.plan.run)}), and start"
-        f" Bytes: {parts.deployment.start_command}. Then run `bytes-migrator switch` again: it looks, and ends what is unfinished.",
+        f" Bytes: {parts.deployment.start_command}. Then run `bytes-migrator switch` again: it ends what is "
+        f"unfinished.",
     )

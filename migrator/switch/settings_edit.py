@@ -115,7 +115,7 @@ def _line(name: str, value: str) -> str:
         "switch-value",
         f"The value of {name} cannot be written into an env file.",
         why=(
-            "systemd and Docker Compose read control characters, and quotes beside '$', '`' or a "
+            "systemd and Docker Compose read its control characters, or its quotes beside '$', '`' or a "
             "backslash, differently."
         ),
         cure=f"Choose another value for {name}.",

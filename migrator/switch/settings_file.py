@@ -79,8 +79,8 @@ class SettingsFile:
             raise CannotStart(
                 "switch-settings-unwritable",
                 f"{self.path} cannot be replaced: {error.strerror} ({error.filename or real.parent}).",
-                why="A new file is written beside it and takes its name; Bytes was not touched.",
-                cure="Make room, or run this as the user who owns that folder (root for /etc/kat).",
+                why="A new file beside it takes its name. Bytes was not touched.",
+                cure="Make room, or run this as that folder's owner (root for /etc/kat).",
             ) from error
 
     def backup(self, run: str) -> bytes | None:
@@ -145,7 +145,7 @@ class SettingsFile:
             "switch-settings-unreadable",
             f"Bytes' settings in {self.path} cannot be read.",
             why=why,
-            cure="Name the file that Bytes is started with by --settings, and run this as a user who may read it.",
+            cure="Name the file that Bytes starts with by --settings, and run this as a user who may read it.",
         )
 
     def _trouble(self, error: OSError) -> MustStop:
@@ -153,8 +153,6 @@ class SettingsFile:
         return MustStop(
             "switch-settings-failed",
             f"{self.path} could not be replaced: {error.strerror}.",
-            why="It is mounted as a single file, and such a mount cannot get another file." if is_mount else "",
-            cure="Run this where the file itself lies, on the host."
-            if is_mount
-            else "Check the disk and the rights there.",
+            why="It is mounted as a single file, which cannot be replaced." if is_mount else "",
+            cure="Run this on the host, where the file lies." if is_mount else "Check the disk and the rights there.",
         )

@@ -69,7 +69,7 @@ class SettingsObject:
                 "switch-rights",
                 f"These credentials may not update {self.where}.",
                 why=f"kubectl auth can-i update {kind} says no.",
-                cure="Run this with the rights of whoever administers the namespace.",
+                cure="Run this with the namespace administrator's rights.",
             )
         path = self._backup(run)
         try:
@@ -151,7 +151,7 @@ class SettingsObject:
             raise CannotStart(
                 "switch-settings-unreadable",
                 f"{self.where} has a value that is not text.",
-                cure="Name the Secret or ConfigMap that Bytes has its environment from.",
+                cure="Name the Secret or ConfigMap of Bytes' environment.",
             ) from error
 
     def _kubectl(self, *words: str, given: str = "") -> Ran:

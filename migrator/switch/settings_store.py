@@ -100,7 +100,7 @@ def backup_at(path: Path) -> bytes | None:
         raise MustStop(
             "switch-settings-failed",
             f"The backup {path} cannot be read: {error.strerror}.",
-            cure="Make it readable, and run the same command again.",
+            cure="Make it readable, then rerun.",
         ) from error
 
 
@@ -109,6 +109,6 @@ def edited_meanwhile(where: str) -> MustStop:
     return MustStop(
         "switch-settings-edited",
         f"{where} was edited after the plan was shown.",
-        why="Its content is not what the plan's lines were made for. It was not touched.",
-        cure="Look at the change, then run the same command again: it plans anew.",
+        why="The plan no longer fits it. It was not touched.",
+        cure="Look at the change, then rerun: it plans anew.",
     )

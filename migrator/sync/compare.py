@@ -65,8 +65,8 @@ def ascending(scan: Iterable[Named], role: str) -> Iterator[Named]:
             raise MustStop(
                 "listing-out-of-order",
                 f"The {role}'s listing is out of order: {entry.raw_id} came after {last}.",
-                why="Comparing such a listing would call files missing that are there.",
-                cure="Nothing was decided from it. Run again; if it stays, the server's listing is broken.",
+                why="Comparing it would call existing files missing.",
+                cure="Nothing was decided from it. Rerun; if it stays, the server's listing is broken.",
             )
         last = entry.raw_id
         yield entry

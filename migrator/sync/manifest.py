@@ -233,7 +233,7 @@ class Manifest:
                     if isinstance(kept, str) or kept.raw_file.organization != organization:
                         raise MustStop(
                             "manifest-changed",
-                            f"The manifest {block.path} is not any more what it was when this began.",
+                            f"The manifest {block.path} has changed since this began.",
                         )
                     if kept.raw_file.raw_id >= start:
                         yield kept
@@ -290,8 +290,8 @@ def _unsound(path: Path, number: int, why: str) -> SettingsError:
     return SettingsError(
         "manifest-unsound",
         f"{where} cannot be used: {why}.",
-        why="A manifest that is not surely whole proves nothing.",
-        cure="Give a manifest as `verify --level content --manifest` or sha256sum writes it.",
+        why="A damaged manifest proves nothing.",
+        cure="Give one as `verify --level content --manifest` or sha256sum writes it.",
     )
 
 

@@ -220,7 +220,7 @@ def _too_deep(where: str) -> CannotStart:
     return CannotStart(
         "one-level-too-deep",
         f"{where} looks like the folder of one organization, not like a data folder.",
-        why="Index folders (three hex characters) lie where organizations belong.",
+        why="Index folders (three hex characters) lie in it.",
         cure="Give the folder above it.",
     )
 
@@ -238,6 +238,6 @@ def _empty(where: str) -> CannotStart:
     return CannotStart(
         "source-empty",
         f"There is no raw file at {where}.",
-        why="The volume may not be mounted there, or the setting names another place.",
+        why="The volume may not be mounted, or the setting may be wrong.",
         cure="Check the location. If it is meant to be empty, add --allow-empty.",
     )

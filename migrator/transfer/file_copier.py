@@ -71,9 +71,9 @@ def refuse_listed(store: Source, raw_file: RawFile) -> None:
     if store.is_listed(raw_file):
         raise StoreError(
             "listed-and-gone",
-            f"{store.describe(raw_file)} is listed, and it is not found when it is read.",
-            why="The store's index and what it stores do not agree.",
-            cure="Have the store checked (the file system, or the server's index of that bucket), then run the same command again.",
+            f"{store.describe(raw_file)} is listed, but not found when read.",
+            why="The store's index and contents disagree.",
+            cure="Have the file system, or the server's index of that bucket, checked, then rerun.",
         )
 
 
@@ -229,7 +229,7 @@ class FileCopier:
                     raise
                 fresh = self._source.stat(raw_file)
                 if fresh is None:
-                    raise Vanished("vanished", f"{self._source.describe(raw_file)} is not there any more.") from None
+                    raise Vanished("vanished", f"{self._source.describe(raw_file)} is gone.") from None
                 step = step._replace(source=fresh)
         return run(partial(self._carry_once, ticket, raw_file, step))
 

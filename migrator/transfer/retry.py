@@ -188,7 +188,7 @@ class RetryPolicy:
                 error.name,
                 error.what,
                 why=error.why or "Nothing more fits there.",
-                cure=error.cure or "Make room, then run the same command again.",
+                cure=error.cure or "Make room, then rerun.",
             ) from error
         if not isinstance(error, (AccessDenied, BucketMissing, TargetBroken)):
             return

@@ -129,7 +129,7 @@ def _peers(bench: Bench) -> Iterable[Tool]:
 
 
 def _about(corpus: Corpus) -> str:
-    return f"{corpus.files:,} files, {corpus.bytes / 1e6:,.0f} MB, in the page cache; the server shares the cores."
+    return f"{corpus.files:,} files, {corpus.bytes / 1e6:,.0f} MB. The server shares the cores."
 
 
 def _copy(bench: Bench, tool: Tool, server: Server, other: Server, corpus: Corpus) -> Attempt:

@@ -1,10 +1,10 @@
-"""The measured as Markdown: goals and what was reached, then a table for each work."""
+"""The measured as Markdown: goals and what was reached, then the figures of each tool."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tests.bench.goals import PEERS, Verdict, verdicts
@@ -27,29 +27,23 @@ SHORT: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("large-down", OURS, {}),
 )
 """Sections, whose row is ours, and which rows are the peers', where that is not all of them."""
-COLUMNS = (
-    "",
-    "files/s (least to most)",
-    "MB/s",
-    "CPU µs a file",
-    "peak MB",
-    "requests a file",
-    "rate of ours to it",
-    "CPU a file of ours to it",
-)
+COLUMNS = ("tool", "files/s (least to most)", "CPU µs a file", "peak MB", "ours: rate", "ours: CPU")
 
 
 def document(sections: Sequence[Section], *, versions: Sequence[str], rounds: int, seconds: float) -> str:
     parts = [
-        f"Measured by `scripts/bench` in {seconds / 60:.0f} minutes: {rounds} rounds, in turns, order rotated. Each figure is a whole "
-        "command's, from start to exit, with the CPU of all its processes; medians, ratios within the same round.",
+        f"Measured in {seconds / 60:.0f} minutes, in {rounds} rounds: medians, with the CPU of all processes; ratios within a round.",
         f"Machine: {machine()}. " + "; ".join(versions) + ".",
         "## In short",
         "Files a second, each tool at its best setting; MB/s for a large file.",
         _markdown(("work", OURS, *PEERS, "rate of ours to the fastest"), list(_in_short(sections))),
         "## Goals",
-        _markdown(("work", "measure", "goal", "reached", ""), [_goal(verdict) for verdict in verdicts(sections)]),
-        *(part for section in sections for part in _section(section)),
+        "Missed goals are bold.",
+        _markdown(("work", "measure", "goal", "reached"), list(_goals(verdicts(sections)))),
+        "## Measured",
+        f"Files are in the page cache. Large files: MB/s. The last columns compare ours with that tool. {_of_aws(sections)}",
+        _markdown(COLUMNS, [row for section in sections for row in _rows_of(section)]),
+        *(fault for section in sections for fault in _faults_of(section)),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -64,7 +58,7 @@ def _in_short(sections: Sequence[Section]) -> Iterator[tuple[str, ...]]:
         rows = [section.row(labels[peer]) if peer in labels else None for peer in PEERS]
         if not labels:
             rows = [section.best(peer) for peer in PEERS]
-        measure = (lambda sample: sample.megabytes_a_second) if name.startswith("large") else _rate
+        measure = _measure_of(section)
         there = [row for row in rows if row is not None]
         fastest = max(there, key=lambda row: row.median(_rate), default=None)
         told = [_short(row.median(measure)) if row is not None else "" for row in (ours, *rows)]
@@ -89,35 +83,62 @@ def machine() -> str:
     return f"{cores}, {memory / 2**20:.0f} GiB, {system}, Python {platform.python_version()}"
 
 
-def _section(section: Section) -> list[str]:
+def _rows_of(section: Section) -> Iterator[tuple[str, ...]]:
+    """What was done, and a row for each tool."""
     ours = section.rows[0]
-    faults = [
-        f"{row.label} failed {len(row.faults)} times: {row.faults[0][:200]}" for row in section.rows if row.faults
+    yield f"**{section.title}**: {section.note}", *[""] * (len(COLUMNS) - 1)
+    yield from (_row(section, row, ours) for row in section.rows if row.good and _is_shown(section, row))
+
+
+def _of_aws(sections: Sequence[Section]) -> str:
+    """How many times as fast as aws ours is, in one sentence: it is far behind with small files."""
+    ratios: dict[bool, list[float]] = {True: [], False: []}
+    for section in sections:
+        row = section.row("aws")
+        ratio = section.rows[0].ratio_to(row, _rate) if row is not None and row.good else None
+        if ratio is not None:
+            ratios[section.name.startswith("large")].append(ratio)
+    said = [
+        f"{min(found):.2f} to {max(found):.2f} of aws' with {'large' if is_large else 'small'} files"
+        for is_large, found in ratios.items()
+        if found
     ]
-    rows = [_row(row, ours) for row in section.rows if row.good and _is_shown(section, row)]
-    return [f"## {section.title}", section.note, _markdown(COLUMNS, rows), *faults]
+    return f"Its rate is {', '.join(said)}." if said else ""
+
+
+def _faults_of(section: Section) -> list[str]:
+    return [
+        f"{section.title}: {row.label} failed {len(row.faults)} times: {row.faults[0][:200]}"
+        for row in section.rows
+        if row.faults
+    ]
 
 
 def _is_shown(section: Section, row: Row) -> bool:
-    """Whether a row is ours, a loop or a peer's best setting; rows that are no setting of one work are all shown."""
+    """Whether a row is ours, a loop or a peer's best setting; rows that are no setting of one work are all shown. aws has a sentence."""
     settings = [other for other in section.rows if other.name == row.name and "--" in other.label]
+    if row.name == "aws":
+        return False
     return row.name not in PEERS or len(settings) < 2 or "check" in row.label or row is section.best(row.name)
 
 
-def _row(row: Row, ours: Row) -> tuple[str, ...]:
-    least, most = row.spread(_rate)
-    requests = row.good[0].requests_a_file
+def _row(section: Section, row: Row, ours: Row) -> tuple[str, ...]:
+    measure = _measure_of(section)
+    least, most = row.spread(measure)
     is_other = row.name != OURS
     return (
         row.label,
-        f"{_short(row.median(_rate))} ({_short(least)} to {_short(most)})",
-        f"{row.median(lambda sample: sample.megabytes_a_second):,.0f}",
+        f"{_short(row.median(measure))} ({_short(least)} to {_short(most)})",
         f"{row.median(lambda sample: sample.cpu_us_a_file):,.0f}",
         f"{row.median(lambda sample: sample.used.peak) / 1e6:,.0f}",
-        "" if requests is None else f"{requests:.3f}",
         _times(ours.ratio_to(row, _rate)) if is_other and ours.good else "",
         _times(ours.ratio_to(row, lambda sample: sample.cpu_us_a_file)) if is_other and ours.good else "",
     )
+
+
+def _measure_of(section: Section) -> Callable[[Sample], float]:
+    """Files a second, but of large files megabytes."""
+    return (lambda sample: sample.megabytes_a_second) if section.name.startswith("large") else _rate
 
 
 def _rate(sample: Sample) -> float:
@@ -132,8 +153,13 @@ def _times(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.2f}"
 
 
-def _goal(verdict: Verdict) -> tuple[str, ...]:
-    return verdict.work, verdict.measure, verdict.goal, verdict.reached, "yes" if verdict.is_met else "**no**"
+def _goals(found: Sequence[Verdict]) -> Iterator[tuple[str, ...]]:
+    """A row for each goal; the work is named once."""
+    before = ""
+    for verdict in found:
+        reached = verdict.reached if verdict.is_met else f"**{verdict.reached}**"
+        yield "" if verdict.work == before else verdict.work, verdict.measure, verdict.goal, reached
+        before = verdict.work
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

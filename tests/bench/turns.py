@@ -43,10 +43,6 @@ class Sample:
     def cpu_us_a_file(self) -> float:
         return self.used.cpu / self.files * 1e6
 
-    @property
-    def requests_a_file(self) -> float | None:
-        return None if self.requests is None else self.requests / self.files
-
 
 @dataclass
 class Row:

@@ -296,7 +296,7 @@ class Bench:
 
     def _about(self, files: int) -> str:
         size = self.corpora.small(files).bytes
-        return f"{files:,} files, {size / 1e6:,.0f} MB, in the page cache; aws gets fewer, for it is slow."
+        return f"{files:,} files, {size / 1e6:,.0f} MB."
 
 
 def _has_copied(tool: Tool, files: int, used: Used) -> str:

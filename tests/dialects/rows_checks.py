@@ -54,7 +54,7 @@ _COPIES = (
         name="copy-error-in-200",
         met="AWS S3",
         says="200 to CopyObject with an error document as body, once for each raw file.",
-        does="Takes it for the error that it is, and tries again.",
+        does="Tries again.",
         changes=(Change("CopyObject", _in_200("InternalError"), _raw, 1, each_key=True),),
         ways=("across",),
     ),
@@ -80,7 +80,7 @@ _COPIES = (
         name="copy-condition-ignored",
         met="Ceph's gateway, MinIO's gateway: If-None-Match works with PutObject, and not with CopyObject",
         says="CopyObject ignores If-None-Match.",
-        does="Looks by HEAD whether the name is free, and copies then.",
+        does="Looks by HEAD whether the name is free, then copies.",
         changes=(
             Change(
                 "CopyObject",
@@ -152,7 +152,7 @@ _VERIFICATIONS = (
     _proves(
         "damaged-once",
         "GetObject answers another content once for each raw file.",
-        "Reads again; what one answer damaged is no conflict.",
+        "Reads again.",
         turns("GetObject", _flipped, when=_raw, times=1, each_key=True),
     ),
     _proves(
@@ -172,7 +172,7 @@ _VERIFICATIONS = (
     _proves(
         "denied",
         "403 AccessDenied to GetObject at the target.",
-        "Counts them as failed, and says what right is missing.",
+        "They fail, with the missing right.",
         answers("GetObject", 403, "AccessDenied", when=lambda request: _raw(request) and request.bucket == "new"),
         outcomes={"failed": ALL},
         status=1,

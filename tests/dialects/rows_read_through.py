@@ -9,7 +9,7 @@ from migrator.core.read_through import FROM_DISK, HEADER
 from tests.dialects.rows import ALL, Answer, Change, Request, Row, Serve, answers, turns
 
 MET = "nginx with the lines of `runbook --read-through`"
-SAYS = "An object that is listed and gone is answered from the data folder, with `X-Bytes-Migrator: from-disk`."
+SAYS = "A lost object is answered from the data folder, with `X-Bytes-Migrator: from-disk`."
 
 
 def from_disk(request: Request, serve: Serve) -> Answer:
@@ -41,7 +41,7 @@ ROWS = (
         name="from-disk-as-source",
         met=MET,
         says=SAYS,
-        does="Is not there: the raw file fails as `listed-and-gone`; nothing is copied from the answer.",
+        does="The raw file fails as `listed-and-gone`.",
         changes=(*READS, answers("CopyObject UploadPartCopy", 501, "NotImplemented")),
         ways=("down", "across"),
         parts=True,
@@ -70,7 +70,7 @@ ROWS = (
         name="from-disk-after-412",
         met=MET,
         says="PUT is answered with 412 and the object is gone by then; HEAD and GET are answered from the data folder.",
-        does="Is not there: the raw file fails, and never counts as present.",
+        does="The raw file fails.",
         changes=(*READS, turns("ListObjectsV2", emptied)),
         parts=True,
         there=(0, 1, 2, 3),
@@ -82,7 +82,7 @@ ROWS = (
         name="from-disk-compared",
         met=MET,
         says=f"{SAYS} The listing has no ETag.",
-        does="Is not there: contents that cannot be compared by digests are not present.",
+        does="It does not count as present.",
         changes=(
             *READS,
             turns("ListObjectsV2", without_etags),

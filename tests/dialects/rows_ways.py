@@ -102,7 +102,7 @@ ROWS = (
         name="default-port",
         met="an endpoint that names the default port of its scheme (`http://host:80`)",
         says="Clients send `Host` without the port, and servers check the signature over what was sent.",
-        does="Signs the host as it is sent, in both lanes: no request costs a 403 first.",
+        does="Signs the host as it is sent.",
         ways=("up", "down"),
         parts=True,
         environment={"AWS_ENDPOINT_URL": "http://s3.test:80", "HTTP_PROXY": "{url}", "http_proxy": "{url}"},
@@ -112,7 +112,7 @@ ROWS = (
         name="unsigned-denied",
         met="a bucket policy against `x-amz-content-sha256: UNSIGNED-PAYLOAD`, as AWS recommends",
         says="403 AccessDenied for content that is not signed.",
-        does="Signs the content from then on, in both lanes, and reports it once.",
+        does="Signs the content from then on, and reports it once.",
         changes=(answers("*", 403, "AccessDenied", when=is_unsigned),),
         ways=("up", "down"),
         parts=True,
@@ -146,8 +146,8 @@ ROWS = (
     Row(
         name="region-told",
         met="Garage, MinIO with MINIO_REGION, and other servers with a region of their own",
-        says="400 AuthorizationHeaderMalformed with the right region for requests that are signed for another one.",
-        does="Takes over the region, names it as the setting that Bytes needs, and prints it with the settings.",
+        says="400 AuthorizationHeaderMalformed with the right region for requests signed for another.",
+        does="Takes over the region, and prints it as a setting that Bytes needs.",
         changes=(
             answers(
                 "*", 400, "AuthorizationHeaderMalformed", more="<Region>garage</Region>", when=is_not_for("garage")
@@ -160,8 +160,8 @@ ROWS = (
     Row(
         name="region-told-doctor",
         met="Garage, MinIO with MINIO_REGION, and other servers with a region of their own",
-        says="400 AuthorizationHeaderMalformed with the right region for requests that are signed for another one.",
-        does="`doctor` agrees with `migrate`: it names the region, and tries Bytes' calls with it.",
+        says="400 AuthorizationHeaderMalformed with the right region for requests signed for another.",
+        does="`doctor` names it, and tries Bytes' calls with it.",
         changes=(
             answers(
                 "*", 400, "AuthorizationHeaderMalformed", more="<Region>garage</Region>", when=is_not_for("garage")
@@ -178,7 +178,7 @@ ROWS = (
     Row(
         name="region-told-verify",
         met="Garage, MinIO with MINIO_REGION, and other servers with a region of their own",
-        says="400 AuthorizationHeaderMalformed with the right region for requests that are signed for another one.",
+        says="400 AuthorizationHeaderMalformed with the right region for requests signed for another.",
         does="`verify` reads with the region that the server names.",
         changes=(
             answers(
@@ -195,7 +195,7 @@ ROWS = (
         name="region-told-in-words",
         met="servers and proxies that name the region in the message alone",
         says="400 AuthorizationHeaderMalformed: the region 'us-east-1' is wrong; expecting 'eu-west-1'.",
-        does="Takes over the region, and names it as the setting that Bytes needs.",
+        does="Takes over the region, and names it as a setting that Bytes needs.",
         changes=(
             answers(
                 "*",
@@ -238,7 +238,7 @@ ROWS = (
         name="redirect-temporary",
         met="load balancers and buckets that move",
         says="307 TemporaryRedirect without a region.",
-        does="Stops before anything is moved, and names region and endpoint as what to check.",
+        does="Stops before anything is moved, and names region and endpoint.",
         changes=(answers("*", 307, "TemporaryRedirect"),),
         lanes=("bulk",),
         outcomes={},
@@ -250,7 +250,7 @@ ROWS = (
         name="virtual-hosted-only",
         met="Alibaba OSS, Tencent COS, Volcengine TOS",
         says="403 SecondLevelDomainForbidden for path-style requests.",
-        does="Goes on with the bucket in the host name. Bytes cannot: `bytes-calls` says which setting it needs.",
+        does="Puts the bucket into the host name; `bytes-calls` says which setting Bytes needs.",
         changes=(answers("*", 403, "SecondLevelDomainForbidden", when=is_path_style),),
         ways=("up", "down", "across"),
         environment={"AWS_ENDPOINT_URL": "http://s3.test", "HTTP_PROXY": "{url}", "http_proxy": "{url}"},
@@ -260,7 +260,7 @@ ROWS = (
         name="virtual-hosted-only-bytes",
         met="Alibaba OSS, Tencent COS, Volcengine TOS",
         says="403 SecondLevelDomainForbidden for path-style requests, Bytes' own included.",
-        does="Stops before anything is moved, with `bytes-calls` and the setting that cures it.",
+        does="Stops before anything is moved, with the setting that cures it.",
         changes=(answers("*", 403, "SecondLevelDomainForbidden", when=is_path_style),),
         lanes=("bulk",),
         environment={"AWS_ENDPOINT_URL": "http://s3.test", "HTTP_PROXY": "{url}", "http_proxy": "{url}"},
@@ -353,7 +353,7 @@ ROWS = (
         name="copy-condition-not-implemented",
         met="servers with conditional writes, and without conditional copies",
         says="501 NotImplemented to CopyObject with If-None-Match.",
-        does="Looks whether the name is free, and copies without the condition.",
+        does="Looks whether the name is free, then copies.",
         changes=(
             answers("CopyObject", 501, "NotImplemented", when=lambda request: "if-none-match" in request.headers),
         ),
@@ -431,7 +431,7 @@ ROWS = (
         name="complete-never-seen",
         met="a server that takes longer to complete than `--patience`",
         says="The answer to CompleteMultipartUpload is lost, and the object does not show.",
-        does="The file fails by that name; nothing is aborted or sent again. The next run finds what is complete by then.",
+        does="The file fails; nothing is aborted or sent again. The next run finds it.",
         changes=(
             late("CompleteMultipartUpload", 404, 10_000, "HeadObject GetObject"),
             Change("CompleteMultipartUpload", lost, real, times=1),
@@ -448,7 +448,7 @@ ROWS = (
         name="complete-condition-not-implemented",
         met="servers that honour If-None-Match for PutObject alone",
         says="501 NotImplemented to CompleteMultipartUpload with If-None-Match.",
-        does="Looks once more whether the name is free, and completes without the condition.",
+        does="Looks whether the name is free, then completes.",
         changes=(
             answers(
                 "CompleteMultipartUpload",
@@ -464,7 +464,7 @@ ROWS = (
         name="put-answer-lost",
         met="connections that break",
         says="The answers to PutObject are lost once for each object, and HEAD is 404 for a while.",
-        does="Sends again, is told that the name is taken, and looks until the object is seen: its own.",
+        does="Sends again, and recognizes its own object.",
         changes=(
             late("PutObject", 404, 4),
             Change("PutObject", lost, is_raw_file, times=1, each_key=True),
@@ -507,7 +507,7 @@ ROWS = (
         name="parts-not-listed",
         met="gateways that do not list parts",
         says="501 NotImplemented to ListParts and ListMultipartUploads.",
-        does="Uploads all the same; after an interruption the parts are sent again.",
+        does="Uploads; after an interruption all parts are sent again.",
         changes=(answers("ListParts ListMultipartUploads", 501, "NotImplemented"),),
         parts=True,
     ),

@@ -81,21 +81,22 @@ def _since_last_fault(goes: list[Go]) -> list[Go]:
 
 
 def table(goals: Mapping[str, Goal], goes: Iterable[Go]) -> str:
-    """The page's table, one row for each goal."""
+    """The page's table, one row for each goal that was measured, and the names of the others."""
     by_goal: dict[str, list[Go]] = {name: [] for name in goals}
     for go in goes:
         by_goal[go.goal].append(go)
     rows = [
         f"| {goal.title} | {goal.wanted} | {' | '.join(_reached(goal, by_goal[name]))} |"
         for name, goal in goals.items()
+        if by_goal[name]
     ]
-    return "\n".join(["| goal | wanted | measured | met |", "|---|---|---|---|", *rows, ""])
+    others = "; ".join(goal.title for name, goal in goals.items() if not by_goal[name])
+    lines = ["| goal | wanted | measured | met |", "|---|---|---|---|", *rows, ""]
+    return "\n".join([*lines, f"Not measured yet: {others}.", ""] if others else lines)
 
 
 def _reached(goal: Goal, goes: list[Go]) -> tuple[str, str]:
     """What the goes come to, and whether the goal is met. After a go with a fault, counting begins anew with the next one."""
-    if not goes:
-        return "not yet", "–"
     last = goes[-1]
     if not goal.unit:
         return f"{last.said}, {last.date}", "**no**" if last.wrong else "yes"

@@ -161,7 +161,7 @@ def _copy_from(source: DiskSource, data_dir: Path, root: Path) -> DemoStore:
         raise SettingsError(
             "source-empty",
             f"There is no raw file at {data_dir} that could be copied.",
-            why="A demo of nothing shows nothing.",
+            why="The demo needs some raw files.",
             cure="Give the folder that BYTES_DATA_DIR names, or leave out --data-dir: then a sample is made up.",
         )
     there = sum(1 for _ in root.iterdir())

@@ -224,8 +224,8 @@ def _folder(given: Path | None) -> Iterator[Path]:
         raise SettingsError(
             "demo-folder-not-empty",
             f"The folder {given} is not empty.",
-            why="The demo removes what it made there, and must not take anything else for it.",
-            cure="Name an empty folder or a new one with --dir, or leave it out.",
+            why="The demo removes what it made there, and nothing else.",
+            cure="Name an empty or new folder with --dir, or leave it out.",
         )
     try:
         yield given.absolute()
@@ -246,7 +246,7 @@ def _refuse_own_folder(wish: DemoRequest) -> None:
         raise SettingsError(
             "demo-folder-in-data",
             f"The folder {wish.folder} lies in the data folder {wish.data_dir}.",
-            why="The demo writes nothing into a data folder of yours.",
+            why="The demo writes nothing into your data folder.",
             cure="Name another with --dir, or leave it out.",
         )
 

@@ -321,10 +321,10 @@ class Audit:
                 "nacl-keys-wrong",
                 f"Not one of the first {ALL_ALIKE} contents could be decoded: {proof.reason}.",
                 why=(
-                    "These raw files were saved with other keys than BYTES_PRIVATE_KEY_B64 and "
+                    "They were saved with other keys than BYTES_PRIVATE_KEY_B64 and "
                     "BYTES_PUBLIC_KEY_B64, or without encryption."
                 ),
-                cure="Give the settings with which Bytes saved them: BYTES_ENCRYPTION_MIDDLEWARE and both keys.",
+                cure="Give BYTES_ENCRYPTION_MIDDLEWARE and both keys as they were then.",
             )
         raise MustStop(
             "contents-unreadable",
@@ -458,7 +458,7 @@ def _by_organization(
             raise MustStop(
                 "rows-out-of-order",
                 f"The database's rows are out of order: {organization!r} came after {last!r}.",
-                why="Merging such rows with a listing would call files missing that are there.",
+                why="Comparing them would call existing files missing.",
                 cure="Nothing was decided from it. Report it with the version of PostgreSQL.",
             )
         last = organization

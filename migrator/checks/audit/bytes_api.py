@@ -238,5 +238,5 @@ def _no_url(why: str) -> SettingsError:
         "api-invalid",
         "--api does not name a running Bytes.",
         why=why,
-        cure="Write for example --api http://localhost:8002",
+        cure="Write --api http://localhost:8002",
     )

@@ -165,8 +165,8 @@ class Database:
             raise MustStop(
                 "database-lost",
                 f"Reading the database {self._dsn} broke off ({_said(error, self._dsn)}).",
-                why="An audit of half the rows would call the other half orphaned.",
-                cure="Look at the database server, then run the same command again.",
+                why="An audit of half the rows would be wrong.",
+                cure="Look at the database server, then rerun.",
             ) from error
 
 
@@ -208,10 +208,9 @@ def _connected(dsn: Dsn) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         raise CannotStart(
             "database-unreachable",
             f"The database {dsn} cannot be used: {_said(error, dsn)}.",
-            why="The audit asks Bytes' own database which raw files there must be.",
+            why="The audit asks Bytes' database which raw files must exist.",
             cure=(
-                "Check host, port, name, user and password in BYTES_DB_URI; or export its rows and give "
-                "--database rows.csv."
+                "Check host, port, name, user and password in BYTES_DB_URI, or give --database rows.csv with an export."
             ),
         ) from None
     try:
@@ -242,7 +241,7 @@ def _check_tables(connection: psycopg.Connection[tuple[Any, ...]], dsn: Dsn) -> 
         raise CannotStart(
             "database-not-bytes",
             f"The database {dsn} is not Bytes' as this program knows it: the table {table} {what}.",
-            why="It may be another service's, an empty one, or of another version of Bytes.",
+            why="It may be another service's, empty, or of another version.",
             cure="Check the database's name in BYTES_DB_URI; this program knows the tables of Bytes 1.18 to 1.20.",
         )
 

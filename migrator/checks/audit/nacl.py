@@ -76,7 +76,7 @@ def _nacl_missing() -> MigratorError:
     return CannotStart(
         "nacl-missing",
         "Opening NaCl boxes needs PyNaCl, which is not installed.",
-        why="BYTES_ENCRYPTION_MIDDLEWARE is NACL_SEALBOX, so the recorded digests are of what is in the boxes.",
+        why="BYTES_ENCRYPTION_MIDDLEWARE is NACL_SEALBOX: the recorded digests are of decoded contents.",
         cure=f"Install it: {sys.executable} -m pip install 'bytes-migrator[nacl]'",
     )
 

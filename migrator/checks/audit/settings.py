@@ -55,7 +55,7 @@ class AuditSettings:
         raise SettingsError(
             "database-missing",
             f"There is no database to ask: neither --database nor {DB_URI} is given.",
-            why="Only Bytes' database knows which raw files there must be.",
+            why="Only Bytes' database knows which raw files must exist.",
             cure=f"Give Bytes' settings by --env-file FILE, set {DB_URI}, or give --database rows.csv with an export.",
         )
 
@@ -86,7 +86,7 @@ class AuditSettings:
             raise SettingsError(
                 "nacl-keys-missing",
                 f"{missing} not set, and {MIDDLEWARE} is {SEALBOX}.",
-                why="The recorded digests are of the plain contents, and only these keys open the boxes.",
+                why="The recorded digests are of the decoded contents.",
                 cure="Give Bytes' own settings by --env-file FILE.",
             )
         return BoxKeys(

@@ -96,6 +96,6 @@ def _unwritable(path: Path, said: str) -> MustStop:
     return MustStop(
         "manifest-unwritable",
         f"The manifest {path} cannot be written ({said}).",
-        why="Nothing is deleted without a list of what goes.",
+        why="Nothing is deleted without that list.",
         cure="Make room in the state folder, or name another with --state-dir. Nothing was deleted.",
     )

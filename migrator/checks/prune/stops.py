@@ -29,7 +29,7 @@ def surprise(what: str) -> MustStop:
     return MustStop(
         "prune-surprise",
         what,
-        why="Something changed between the proof and the deletion, or deleting failed.",
+        why="Something changed after the proof, or deleting failed.",
         cure="Look at it. Then run the same command again, without --confirm first: what is deleted is in the manifest.",
     )
 
@@ -46,4 +46,4 @@ def same_place(why: str) -> MustStop:
 
 def changed(where: str) -> SourceChanged:
     """For removers: the source is not what was read."""
-    return SourceChanged("source-changed", f"{where} is not any more what was read; it is kept.")
+    return SourceChanged("source-changed", f"{where} changed since it was read; it is kept.")

@@ -76,7 +76,7 @@ def _security_for(address: str) -> Security:
             raise SettingsError(
                 "certificates-missing",
                 f"{address} takes a certificate, and {setting} {state}.",
-                why="Both sides of a connection by TLS have to show one of the cluster's own CA.",
+                why="Both sides of a TLS connection show one of the cluster's own CA.",
                 cure=f"Set {_CA}, {_CERTIFICATE} and {_KEY} to the files, or write them into Dask's configuration.",
             )
     return found

@@ -369,8 +369,8 @@ def _shard_kills(order: Order) -> MustStop:
     return MustStop(
         "shard-kills-workers",
         f"Several workers were lost one after another at the shard {order.prefix or '(all)'} of {order.organization}.",
-        why="They may run out of memory, or be killed by who watches over them.",
-        cure="Look at the workers' own logs; then rerun the same command to resume.",
+        why="They may run out of memory, or be killed by a supervisor.",
+        cure="See the workers' logs, then rerun.",
     )
 
 

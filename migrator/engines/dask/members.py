@@ -84,7 +84,7 @@ class Members:
             raise CannotStart(
                 "mixed-versions",
                 f"{who.capitalize()} has other versions than this program: {versions_in_words(answer)}; here: {versions_in_words(ours)}.",
-                why="What they say to each other could be misunderstood.",
+                why="They may not understand each other.",
                 cure="Install the same version everywhere, or use the same container image.",
             )
 
@@ -114,7 +114,7 @@ class Members:
                 raise CannotStart(
                     "not-encrypted",
                     f"{address} in this cluster is reached over a network without TLS.",
-                    why="Whoever can reach it could read along, and have the workers do anything.",
+                    why="Others could read along, and have the workers do anything.",
                     cure="Start scheduler and workers with tls:// and certificates, or with --host 127.0.0.1 on one machine.",
                 )
         workers = known["workers"]

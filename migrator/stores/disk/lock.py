@@ -76,17 +76,15 @@ def _lock(fd: int, hold: Hold) -> None:
         raise LedgerBusy(
             "place-busy",
             f"Another run uses {hold.root}.",
-            why="The folder is locked, until the process that locked it ends."
-            if hold.alone
-            else "It writes or deletes there.",
-            cure="Wait until it has ended: `bytes-migrator status` shows it to the user who started it.",
+            why="The folder is locked until that process ends." if hold.alone else "It writes or deletes there.",
+            cure="Wait for it: `bytes-migrator status` shows it to the user who started it.",
         ) from error
     except OSError as error:
         if hold.must:
             raise CannotStart(
                 "folder-not-lockable",
                 f"{hold.root} cannot be locked ({error.strerror}).",
-                why="A second run of prune could delete the other copy.",
+                why="A second prune could delete the other copy.",
                 cure="Run prune on the machine that has the disk. Nothing was deleted.",
             ) from error
         # a file system without locks; the ledger's own lock still keeps runs of these two locations apart

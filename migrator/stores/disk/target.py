@@ -226,7 +226,7 @@ class DiskTarget(DiskSource):
                         os.unlink(receipt.temporary, dir_fd=folder)
                     raise
         except FileExistsError:
-            return AlreadyThere("already-there", f"{where} exists by now.")
+            return AlreadyThere("already-there", f"{where} appeared meanwhile.")
         except OSError as error:
             return self._blocked(error, where)
         except StoreError as error:  # it stays: whoever goes on with it, or the next run, has to find it

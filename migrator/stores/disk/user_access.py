@@ -97,7 +97,7 @@ class AccessScan:
             raise CannotStart(
                 "access-look-failed",
                 f"Owners and modes below {self._root} cannot be read or set ({os.strerror(error.errno or 0)}).",
-                cure="Look at that disk: dmesg, mount. To leave this look out: --force closed-to-bytes.",
+                cure="Look at that disk: dmesg, mount. To skip this check: --force closed-to-bytes.",
             ) from error
         finally:
             os.close(fd)

@@ -108,7 +108,7 @@ class Adapting:
     # --- what was learned ---------------------------------------------------------------------------------------------
 
     def _conclude(self, tried: dict[str, Any], operation: str, status: int, code: str) -> None:
-        """Keep what worked: it did if the refusal that made us try is not there any more."""
+        """Keep what worked: it did if the refusal that made us try is gone."""
         with self._lock:
             if "signed" in tried and "signing_known" not in tried:
                 tried["signing_known"] = True

@@ -55,7 +55,7 @@ def promise_of(client: S3Client, place: ObjectAddress) -> Promise:
     """
     answer = _head(client, place, ChecksumMode="ENABLED")
     if answer is None:
-        raise Vanished("vanished", f"{place} is not there any more.")
+        raise Vanished("vanished", f"{place} is gone.")
     etag = clean_etag(answer.get("ETag")) or ""
     part_size = _first_part(client, place) if _OF_PARTS.fullmatch(etag) else None
     kind, check = _stored_check(answer, part_size)

@@ -196,6 +196,6 @@ def _not_lockable(where: str, what: str) -> CannotStart:
     return CannotStart(
         "place-not-lockable",
         f"No mark can be kept in {where}: {what}",
-        why="Without it, a second run of prune could delete the other copy.",
+        why="Without it, a second prune could delete the other copy.",
         cure="Allow what `bytes-migrator iam-policy --for prune` prints with the same --from and --to. Nothing was deleted.",
     )

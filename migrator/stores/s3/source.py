@@ -264,7 +264,7 @@ class S3Source:
                 raise
             raise CannotStart(
                 "list-buckets-denied",
-                "These credentials may not list buckets, so the organizations cannot be found out.",
+                "These credentials may not list buckets, so the organizations are not known.",
                 cure="Name them: --organization NAME for each, or allow s3:ListAllMyBuckets.",
             ) from error
         found, refused = 0, None

@@ -281,7 +281,7 @@ class S3Target(S3Source):
             raise StoreError(
                 "too-large",
                 f"{raw_file.raw_id} has {size:,} bytes, and S3 takes objects of at most 5 TiB.",
-                cure="Look what it is: a sparse file can say that it is larger than any disk.",
+                cure="Check it: a sparse file can claim any size.",
             )
         if size > WHOLE_UP_TO:
             upload = MultipartUpload(self._means(), place, raw_file)

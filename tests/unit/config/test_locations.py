@@ -151,7 +151,7 @@ def test_words_that_are_no_location(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert f"./{word}" in refused("location-unknown", "/a", word).cure
     (tmp_path / "Acme Corp").mkdir()
     there = refused("location-unknown", "/a", "Acme Corp")
-    assert (there.why.split(",")[0], there.cure) == ("A folder of that name is here", "Type './Acme Corp'.")
+    assert (there.why.split(",")[0], there.cure) == ("A folder has that name", "Type './Acme Corp'.")
     for name in ("gone.env", "gone.conf", "gone.defaults"):
         assert name in refused("env-file-missing", f"./{name}", "/a").what
         assert name in refused("env-file-missing", "/a", name).what, "the name of a file, with or without a slash"

@@ -123,7 +123,7 @@ def test_bucket_per_org_is_true_when_unset() -> None:
 
 @pytest.mark.parametrize("word", ["", " true", "maybe", "2", "truee"])
 def test_what_bytes_would_not_start_with(word: str) -> None:
-    with pytest.raises(SettingsError, match="Bytes itself would not start") as caught:
+    with pytest.raises(SettingsError, match="Bytes would not start") as caught:
         bytes_environment.bucket_per_organization(env({"BUCKET_PER_ORG": word}))
     assert caught.value.name == "bucket-per-org-invalid"
     assert "environment" in caught.value.what

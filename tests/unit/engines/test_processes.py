@@ -111,7 +111,7 @@ def test_a_worker_that_is_killed_ends_the_run_in_words() -> None:
             events_until(engine, lambda events: False)
     assert stopped.value.name == "worker-died"
     assert "was killed by SIGKILL" in stopped.value.what
-    assert "rerun the same command" in stopped.value.cure.lower()
+    assert "rerun to resume" in stopped.value.cure.lower()
     wait_for_end(*pids(events))
 
 

@@ -136,7 +136,7 @@ def test_a_damaged_ledger_is_moved_aside_and_made_anew(
         before, _, why = finding.seen.partition(" a new one was made. ")
         assert before == f"The ledger {filled} was damaged and"
         assert re.fullmatch(reason, why)
-        assert finding.why == "Nothing but time is lost: both ends are compared again in full."
+        assert finding.why == "Both ends are compared in full again."
         assert finding.cure == f"Look at the disk's health; {filled}.corrupt-20260101T000000Z may be deleted.", (
             "also where nothing but a side file is there"
         )
@@ -271,7 +271,7 @@ def test_damage_while_it_is_in_use_stops_the_run_and_the_next_one_goes_on(filled
         "ledger-damaged",
         f"The ledger {filled} was damaged while it was in use.",
         "database disk image is malformed",
-        "Run the same command again: it makes a new one from what lies at both ends.",
+        "Rerun: a new one is made from both ends.",
     )
     assert [each.name for each in filled.parent.iterdir()] == [f"{filled.name}.corrupt-20260101T000000Z"]
     with opened(filled) as made:

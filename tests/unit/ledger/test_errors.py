@@ -94,13 +94,13 @@ def test_trouble_with_the_file_is_told_word_for_word(error: sqlite3.Error | OSEr
         "ledger-unreadable",
         "The ledger /state/x.sqlite3 cannot be read.",
         why,
-        f"Give it rights, and room for a copy in TMPDIR, {elsewhere}; then run the same command again.",
+        f"Give it rights, and room for a copy in TMPDIR, {elsewhere}; then rerun.",
     )
     assert told(written) == (
         "ledger-unwritable",
         "The ledger /state/x.sqlite3 cannot be written.",
         why,
-        f"Give it space and rights on that disk, {elsewhere}; then run the same command again.",
+        f"Give it space and rights on that disk, {elsewhere}; then rerun.",
     )
 
 

@@ -162,8 +162,8 @@ def test_a_ledger_of_other_locations_is_refused_with_both_and_left_as_it_is(
         assert told(caught.value) == (
             "ledger-of-other-locations",
             f"The ledger {filled} belongs to {SOURCE} → {TARGET}, not to {identities[0]} → {identities[1]}.",
-            "What it calls finished was never looked at here.",
-            "Move the file away, or name another folder with --state-dir: nothing but time is lost.",
+            "It knows nothing of these locations.",
+            "Move it away, or name another folder with --state-dir: only time is lost.",
         )
     assert filled.read_bytes() == before
     assert [each.name for each in filled.parent.iterdir()] == [filled.name]
@@ -181,6 +181,6 @@ def test_a_newer_ledger_is_refused_and_left_as_it_is(filled: Path) -> None:
             "ledger-newer",
             f"The ledger {filled} was written by a newer bytes-migrator.",
             "Its version is 2; this program knows 1.",
-            "Use the newer bytes-migrator, or start a ledger elsewhere with --state-dir: nothing but time is lost.",
+            "Use the newer bytes-migrator, or another folder with --state-dir: only time is lost.",
         )
     assert filled.read_bytes() == before

@@ -160,8 +160,7 @@ def test_a_reader_tries_five_times(filled: Path, monkeypatch: pytest.MonkeyPatch
         "ledger-unreadable",
         f"The ledger {filled} cannot be read.",
         "No space left on device.",
-        "Give it rights, and room for a copy in TMPDIR, or keep the state elsewhere with --state-dir;"
-        " then run the same command again.",
+        "Give it rights, and room for a copy in TMPDIR, or keep the state elsewhere with --state-dir; then rerun.",
     )
 
 

@@ -48,7 +48,7 @@ class Trace(NamedTuple):
 
 
 def listed() -> list[Call]:
-    """The list's calls, resolved by import: a name that is not there any more is an error."""
+    """The list's calls, resolved by import: a name that is gone is an error."""
     text = PAGE.read_text().split("## The way of a small raw file", 1)[1]
     block = re.search(r"```\n(.*?)```", text, re.DOTALL)
     assert block is not None

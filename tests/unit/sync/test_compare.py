@@ -94,5 +94,5 @@ def test_a_listing_out_of_order_is_told_with_why_and_cure() -> None:
     with pytest.raises(MustStop) as caught:
         list(ascending([Entry(RawId("b"), 1), Entry(RawId("a"), 1)], "source"))
     assert caught.value.what == "The source's listing is out of order: a came after b."
-    assert caught.value.why == "Comparing such a listing would call files missing that are there."
-    assert caught.value.cure == "Nothing was decided from it. Run again; if it stays, the server's listing is broken."
+    assert caught.value.why == "Comparing it would call existing files missing."
+    assert caught.value.cure == "Nothing was decided from it. Rerun; if it stays, the server's listing is broken."

@@ -40,7 +40,7 @@ DAMAGED = NotTheSame("damaged-on-the-way", "Other bytes arrived.")
 CHANGED = SourceChanged("source-changed", "It changed.")
 GONE = Vanished("vanished", "It is gone.")
 UNREADABLE = Unreadable("unreadable", "It may not be read.")
-TAKEN = AlreadyThere("already-there", "It exists by now.")
+TAKEN = AlreadyThere("already-there", "It appeared meanwhile.")
 
 
 def source_with(*raw_files: RawFile, data: bytes = b"content") -> MemoryStore:

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 ONE, TWO = RawFile("org", raw_id("0001")), RawFile("org", raw_id("0002"))
 TICKET = "ticket"
-TAKEN = AlreadyThere("already-there", "It exists by now.")
+TAKEN = AlreadyThere("already-there", "It appeared meanwhile.")
 CHANGED = SourceChanged("source-changed", "It changed.")
 
 
@@ -259,7 +259,7 @@ def test_what_the_source_does_not_have_any_more_has_vanished_with_its_reason() -
     here = store_of(b"content")
     step = Step(Action.COPY, entry_of(here), None)
     here.delete(ONE)
-    reason = f"{here.describe(ONE)} is not there any more."
+    reason = f"{here.describe(ONE)} is gone."
     expected = SinkAnswer(TICKET, Result(step.source, Outcome.VANISHED, reason, code="vanished"))
     assert carried_by(here, store_of(None), step) == expected
     after_a_change = FailingStore(here, Schedule({("open", 1): CHANGED}))

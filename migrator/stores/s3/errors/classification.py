@@ -69,15 +69,15 @@ def _of_no_server(error: boto.ClientError, code: str, where: str) -> StoreError:
         return Unavailable("broken-off", f"The answer about {where} ended early.")
     return StoreError(
         "not-s3",
-        f"What answers for {where} is no S3 server: it does not know the request at all ({answer_of(error)}).",
-        why="Another service answers there, or a proxy that does not pass S3's requests on.",
-        cure="Check AWS_ENDPOINT_URL, its port above all: 8333 for SeaweedFS, 9000 for MinIO.",
+        f"What answers for {where} is no S3 server: it does not know the request ({answer_of(error)}).",
+        why="Another service, or a proxy, answers there.",
+        cure="Check AWS_ENDPOINT_URL and its port: 8333 for SeaweedFS, 9000 for MinIO.",
     )
 
 
 def _taken(error: boto.ClientError, where: str) -> StoreError | None:
     if status_of(error) == 412 or code_of(error) == "PreconditionFailed":
-        return AlreadyThere("already-there", f"{where} exists by now, or is not what it was.")
+        return AlreadyThere("already-there", f"{where} appeared or changed meanwhile.")
     return None
 
 
@@ -86,9 +86,9 @@ def _archived(error: boto.ClientError, where: str) -> StoreError | None:
         return None
     return Archived(
         "archived",
-        f"{where} is in an archive and cannot be read before it was restored ({answer_of(error)}).",
-        why="Its storage class keeps objects offline. A rule of the bucket may have moved it there.",
-        cure="Restore it (aws s3api restore-object, or the provider's console), then rerun.",
+        f"{where} is archived: it must be restored first ({answer_of(error)}).",
+        why="Its storage class is offline; a lifecycle rule may have moved it.",
+        cure="Restore it (aws s3api restore-object, or the console), then rerun.",
     )
 
 
@@ -99,7 +99,7 @@ def _full(error: boto.ClientError, where: str) -> StoreError | None:
         return StoreError(
             "too-many-buckets",
             f"The server makes no more buckets for this account: {where} ({answer_of(error)}).",
-            why="Accounts may have only so many buckets, and Bytes needs one for each organization.",
+            why="Accounts are limited, and Bytes needs a bucket for each organization.",
             cure="Have the limit raised, or use one bucket for all: S3_BUCKET=<name> and BUCKET_PER_ORG=false.",
         )
     if code in codes.BUCKET_FULL:
@@ -111,8 +111,8 @@ def _full(error: boto.ClientError, where: str) -> StoreError | None:
         return StoreFull(
             "account-limit",
             f"The account has reached a limit of its plan, at {where} ({answer_of(error)}).",
-            why="The provider refuses further requests until the limit is raised or its period ends.",
-            cure="Raise the limit in the provider's console, or wait, then run the same command again.",
+            why="The provider refuses requests until the limit is raised or its period ends.",
+            cure="Raise the limit in the provider's console, or wait, then rerun.",
         )
     if is_refusal and error.operation_name in codes.WRITES:
         if codes.is_full(words):
@@ -127,7 +127,7 @@ def _no_room(error: boto.ClientError, where: str) -> StoreFull:
         "target-full",
         f"The server has no room for {where} ({answer_of(error)}).",
         why="Its disks or the account's storage limit are full.",
-        cure="Make room or raise the limit, then run the same command again.",
+        cure="Make room or raise the limit, then rerun.",
     )
 
 
@@ -136,7 +136,7 @@ def _bucket_full(error: boto.ClientError, where: str) -> BucketFull:
         "target-full",
         f"The bucket has no room for {where} ({answer_of(error)}).",
         why="A quota of the bucket, or of its owner, is used up.",
-        cure="Raise the quota or make room, then run the same command again.",
+        cure="Raise the quota or make room, then rerun.",
     )
 
 
@@ -158,8 +158,8 @@ def _credentials(error: boto.ClientError, where: str) -> StoreError | None:
         return AccessDenied(
             "account-refused",
             f"The server refuses the whole account, at {where} ({answer_of(error)}).",
-            why="It is suspended, unpaid or not signed up for this service.",
-            cure="Settle it with whoever runs the server, then run the same command again.",
+            why="It is suspended, unpaid or not signed up for S3.",
+            cure="Settle it with the provider, then rerun.",
         )
     return None
 
@@ -188,7 +188,7 @@ def _from_between(error: boto.ClientError, where: str) -> StoreError | None:
         return Unavailable(
             "proxy-refused",
             f"The proxy between this machine and the server refused the request for {where} (HTTP 407).",
-            why="It wants a login, or does not take the one that HTTP_PROXY or HTTPS_PROXY has.",
+            why="It wants a login, or refuses that in HTTP_PROXY or HTTPS_PROXY.",
             cure="Set HTTP_PROXY or HTTPS_PROXY to http://USER:PASSWORD@HOST:PORT, or name the server's host in NO_PROXY.",
         )
     is_page = "html" in header_of(error, "content-type") and code_of(error) in ("", str(status))
@@ -198,8 +198,8 @@ def _from_between(error: boto.ClientError, where: str) -> StoreError | None:
         return AccessDenied(
             "proxy-refused",
             f"Something before the S3 server refused the request for {where}: HTTP {status}, with a web page{named}.",
-            why="S3 servers explain a refusal in XML. A proxy, firewall or login page answered instead.",
-            cure="Allow S3's requests in the proxy or firewall, or go around it with NO_PROXY.",
+            why="S3 servers answer in XML: a proxy, firewall or login page answered.",
+            cure="Allow S3's requests there, or bypass it with NO_PROXY.",
         )
     return None
 

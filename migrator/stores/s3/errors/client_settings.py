@@ -75,14 +75,14 @@ def fault_of_settings(error: Exception) -> SettingsError | None:
         return SettingsError(
             "python-lacks-part",
             f"boto3 lacks something that these settings need: {_words(error)}",
-            cure="Install it beside this program, for example with pip install 'botocore[crt]', or use other credentials.",
+            cure="Install it here, for example pip install 'botocore[crt]', or use other credentials.",
         )
     if isinstance(error, _CONFIGURATION):
         return SettingsError(
             "aws-setting-invalid",
             f"boto3 does not take one of its settings: {_words(error)}",
             why="It comes from the environment (AWS_...) or from a profile in ~/.aws/config.",
-            cure="Correct it there, or remove it. Bytes fails on it too.",
+            cure="Correct or remove it there. Bytes fails on it too.",
         )
     if isinstance(error, _ENDPOINT):
         return SettingsError(
@@ -100,8 +100,8 @@ def fault_of_helper(error: Exception) -> SettingsError:
         return known
     return SettingsError(
         "credential-helper-failed",
-        f"What gives out the credentials did not answer with credentials ({type(error).__name__}).",
-        why="A credential helper (credential_process) wrote no JSON with keys, or a kept sign-in is damaged.",
+        f"The credential provider returned no credentials ({type(error).__name__}).",
+        why="A credential helper (credential_process) wrote no JSON with keys, or a stored sign-in is damaged.",
         cure="Run the helper of the profile in ~/.aws/config by hand, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     )
 
@@ -111,10 +111,10 @@ def credentials_not_given(error: boto.ClientError) -> SettingsError:
     said = said_by(error)
     return SettingsError(
         "credentials-not-given",
-        f"The service that gives out credentials refused ({error.operation_name}: {code_of(error)})."
+        f"The credential service refused ({error.operation_name}: {code_of(error)})."
         + (f" Its words: '{said}'." if said else ""),
-        why="The role, the token or the sign-in that the AWS profile names does not give access.",
-        cure="Check role_arn, the token file or the sign-in of the profile in ~/.aws/config, or set keys.",
+        why="The profile's role, token or sign-in does not give access.",
+        cure="Check role_arn, the token file or the sign-in in ~/.aws/config, or set keys.",
     )
 
 
@@ -123,7 +123,7 @@ def no_credentials() -> SettingsError:
     return SettingsError(
         "no-credentials",
         "There are no credentials for S3.",
-        why="Neither the environment, nor a profile, nor an instance's role gives any.",
+        why="Neither the environment, a profile nor an instance role gives any.",
         cure="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; from a file with --env-file FILE.",
     )
 
@@ -157,7 +157,7 @@ def _no_profile(error: boto.ProfileNotFound) -> SettingsError:
     return SettingsError(
         "profile-missing",
         f"The profile {profile!r} is in no AWS configuration file of this user.",
-        cure="Set AWS_PROFILE (or --profile) to one that `aws configure list-profiles` names, or unset it.",
+        cure="Set AWS_PROFILE (or --profile) to one of `aws configure list-profiles`, or unset it.",
     )
 
 
@@ -166,8 +166,8 @@ def _config_broken(error: boto.ConfigParseError) -> SettingsError:
     return SettingsError(
         "aws-config-broken",
         f"The AWS configuration file {path} cannot be read: it has a line that is not valid.",
-        why="It needs sections in brackets, such as [default] or [profile NAME], with NAME = VALUE below them.",
-        cure="Correct the file. `aws configure list` tells whether it can be read.",
+        why="It needs sections such as [default] or [profile NAME], with NAME = VALUE below.",
+        cure="Correct the file; `aws configure list` tries it.",
     )
 
 
@@ -176,17 +176,17 @@ def _half_credentials(error: boto.PartialCredentialsError) -> SettingsError:
     return SettingsError(
         "credentials-half-set",
         f"The credentials are incomplete: {presentable(missing) or 'one of the keys'} is missing ({presentable(provider)}).",
-        why="Access key and secret key belong together and are taken from the same place.",
-        cure="Set the one that is missing beside the other, or remove both there.",
+        why="Access key and secret key belong together, in one place.",
+        cure="Set the missing one beside the other, or remove both.",
     )
 
 
 def _signed_out(error: Exception) -> SettingsError:
     return SettingsError(
         "not-signed-in",
-        f"The sign-in that the AWS profile needs has expired, or never happened ({type(error).__name__}).",
-        why="The profile needs a sign-in (SSO, or `aws login`), and none is valid here.",
-        cure="Sign in: aws sso login --profile NAME (or aws login), as this same user; or set keys or another AWS_PROFILE.",
+        f"The AWS profile's sign-in has expired, or never happened ({type(error).__name__}).",
+        why="The profile needs SSO or `aws login`.",
+        cure="As this user: aws sso login --profile NAME (or aws login); or set keys or another AWS_PROFILE.",
     )
 
 
@@ -203,7 +203,7 @@ def _not_retrieved(error: Exception) -> SettingsError:
     return SettingsError(
         "credentials-not-retrieved",
         f"The credentials could not be retrieved{f' by {provider!r}' if provider else ''} ({type(error).__name__}).",
-        why="The profile or the environment names a service for credentials, and that failed.",
+        why="The service that the profile or the environment names failed.",
         cure="Check AWS_PROFILE and what its section in ~/.aws/config names, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     )
 

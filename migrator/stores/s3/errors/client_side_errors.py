@@ -62,14 +62,14 @@ def fault_in_reaching(error: Exception, where: str) -> StoreError:
     if isinstance(error, boto.SSLError):
         return _tls(error, where)
     if isinstance(error, _OF_THE_CONTENT):
-        return NotTheSame("damaged-on-the-way", f"What arrived of {where} does not have the checksum that was told.")
+        return NotTheSame("damaged-on-the-way", f"What arrived of {where} does not have the announced checksum.")
     if isinstance(error, _OF_THE_NAME):
         return StoreError("name-refused", f"boto3 refuses the name of {where}: it breaks S3's naming rules.")
     if isinstance(error, ResponseParserError):
         return Unavailable(
             "broken-answer",
             f"The answer about {where} cannot be read: it is no XML of S3.",
-            why="It was cut on its way, or a proxy answered in the server's place.",
+            why="It was cut, or a proxy answered for the server.",
         )
     if isinstance(error, RecursionError) or isinstance(error.__context__, RecursionError):
         return wrong_region("307", where)
@@ -79,7 +79,7 @@ def fault_in_reaching(error: Exception, where: str) -> StoreError:
         return StoreError(
             "boto3-refused",
             f"boto3 could not make the request for {where} ({_kind(error)}).",
-            cure="Run the same command again with --log-file; if it stays, report it with that file.",
+            cure="Rerun with --log-file; if it stays, report it with that file.",
         )
     raise error
 
@@ -98,16 +98,16 @@ def _connection(error: Exception, where: str) -> StoreError:
     if any(isinstance(one, (socket.gaierror, NameResolutionError)) for one in beneath):
         return Unavailable(
             "host-not-found",
-            f"The name of the server {server} is not known to this machine, for {where}.",
-            why="Its host name does not resolve to an address.",
-            cure="Check the host name in AWS_ENDPOINT_URL and this machine's DNS (getent hosts NAME), then run the same command again.",
+            f"The name of the server {server} cannot be resolved, for {where}.",
+            why="This machine's DNS does not know it.",
+            cure="Check the host name in AWS_ENDPOINT_URL and this machine's DNS (getent hosts NAME), then rerun.",
         )
     if any(isinstance(one, ConnectionRefusedError) for one in beneath):
         return Unavailable(
             "connection-refused",
             f"Nothing listens at the server {server}, for {where}: the connection was refused.",
-            why="The server does not run, the port is another one, or a firewall refuses.",
-            cure="Check that the server runs and the port in AWS_ENDPOINT_URL, then run the same command again.",
+            why="The server is down, the port is wrong, or a firewall refuses.",
+            cure="Check the server and the port in AWS_ENDPOINT_URL, then rerun.",
         )
     what = f"The server {server} could not be reached or broke off for {where} ({_kind(error)})."
     return Unavailable("unreachable", " ".join(what.split()))
@@ -133,7 +133,7 @@ def _proxy(error: boto.ProxyConnectionError, beneath: tuple[BaseException, ...],
         "proxy-refused",
         " ".join(what.split()),
         why=why,
-        cure="Check HTTP_PROXY and HTTPS_PROXY, or name the server's host in NO_PROXY, then run the same command again.",
+        cure="Check HTTP_PROXY and HTTPS_PROXY, or name the server's host in NO_PROXY, then rerun.",
     )
 
 
@@ -151,19 +151,20 @@ def _tls(error: boto.SSLError, where: str) -> StoreError:
         return AccessDenied(
             "tls",
             f"The certificate of the server {server} is not trusted, for {where}{f': {known}' if known else ''}.",
-            cure="Give its CA's certificates with --ca-bundle FILE or AWS_CA_BUNDLE, or use the name that it is made for.",
+            cure="Give its CA's certificates with --ca-bundle FILE or AWS_CA_BUNDLE, or use the certificate's name.",
         )
     if any(isinstance(one, ssl.SSLError) and getattr(one, "reason", None) in _NO_TLS for one in _beneath(error)):
         return AccessDenied(
             "tls",
-            f"The server {server} does not speak TLS there, for {where}.",
-            why="It answered the greeting with something else, as a server of plain HTTP does.",
-            cure="Begin the endpoint with http://, or name the port on which it speaks TLS.",
+            f"The server {server} does not speak TLS, for {where}.",
+            why="It answered as a plain HTTP server does.",
+            cure="Begin the endpoint with http://, or name its TLS port.",
         )
     return AccessDenied(
         "tls",
-        f"The certificate of the server {server} is not trusted, or it speaks no TLS there, for {where}.",
-        cure="Give its CA's certificates with --ca-bundle FILE or AWS_CA_BUNDLE; for a server without TLS begin the endpoint with http://.",
+        f"The certificate of the server {server} is not trusted, or it speaks no TLS, for {where}.",
+        cure="Give its CA's certificates with --ca-bundle FILE or AWS_CA_BUNDLE; without TLS, begin the "
+        "endpoint with http://.",
     )
 
 

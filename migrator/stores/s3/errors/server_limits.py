@@ -32,14 +32,14 @@ def limit_fault(error: boto.ClientError, where: str) -> StoreError | None:
     if status == 411 or code == "MissingContentLength":
         return StoreError(
             "length-required",
-            f"The server, or a proxy before it, wants to be told the length of what is sent for {where} ({answer_of(error)}).",
-            why="This program sends one, so a proxy took it out that passes bodies on in chunks.",
-            cure="Let the proxy pass Content-Length on (nginx: proxy_request_buffering on;), or go around it.",
+            f"The server, or a proxy before it, wants a Content-Length for {where} ({answer_of(error)}).",
+            why="This program sends one, so a proxy removed it.",
+            cure="Let the proxy pass Content-Length on (nginx: proxy_request_buffering on;), or bypass it.",
         )
     if status == 414:
         return StoreError(
             "address-too-long",
-            f"A proxy or the server takes no address as long as that of {where} (HTTP 414).",
+            f"A proxy or the server refuses an address as long as that of {where} (HTTP 414).",
             why="It limits the request line (nginx: large_client_header_buffers; Apache: LimitRequestLine).",
             cure="Raise that limit to 8 KB or more: encoded keys are long.",
         )
@@ -47,7 +47,8 @@ def limit_fault(error: boto.ClientError, where: str) -> StoreError | None:
         return StoreError(
             "headers-too-large",
             f"A proxy or the server takes no headers as large as those of a request for {where} (HTTP {status}).",
-            why="It limits headers (nginx: large_client_header_buffers; Apache: LimitRequestFieldSize). A long session token needs 2 KB.",
+            why="It limits headers (nginx: large_client_header_buffers; Apache: LimitRequestFieldSize); a "
+            "session token needs 2 KB.",
             cure="Raise that limit to 16 KB, or use keys without a session token.",
         )
     return None
@@ -61,7 +62,7 @@ def _body_too_large(error: boto.ClientError, where: str) -> StoreError:
         f"A proxy or the server takes no request with {of}, for {where} ({answer_of(error)}).",
         why=f"{_limit_of(error)}.",
         cure=f"Raise it to {most} MiB or more (nginx: client_max_body_size {most}m; 0 is no limit). Then rerun."
-        f" Smaller files go in one request, larger ones in parts of {SMALLEST_PART // MIB} MiB; S3 takes no parts below 5 MiB.",
+        f" Larger files go in parts of {SMALLEST_PART // MIB} MiB; S3 takes no parts below 5 MiB.",
     )
 
 

@@ -29,8 +29,8 @@ def refused_signature(error: boto.ClientError, where: str) -> StoreError:
     return AccessDenied(
         "credentials-refused",
         f"The server refused the credentials for {where}: the signature does not match (SignatureDoesNotMatch).",
-        why="It knows the access key. Either the secret key is another one's, or a proxy changed what was signed:"
-        f" the Host header, its port, or the path.{seen_proxy}",
+        why="The access key is known. The secret key is wrong, or a proxy changed what was signed: the Host "
+        f"header, its port, or the path.{seen_proxy}",
         cure=(
             "Check AWS_SECRET_ACCESS_KEY first. Then let the proxy pass Host on (nginx: "
             "proxy_set_header Host $http_host;), or give the server's own address as AWS_ENDPOINT_URL."
@@ -54,8 +54,8 @@ def wrong_region(code: str, where: str) -> StoreError:
     return StoreError(
         "wrong-region",
         f"The server sends requests for {where} elsewhere ({code}).",
-        why="The bucket is in another region, or the endpoint is another server's.",
-        cure="Set AWS_DEFAULT_REGION (or --region) to the bucket's region and check AWS_ENDPOINT_URL.",
+        why="The bucket is in another region, or the endpoint is wrong.",
+        cure="Set AWS_DEFAULT_REGION (or --region) to the bucket's region, and check AWS_ENDPOINT_URL.",
     )
 
 
@@ -64,9 +64,9 @@ def addressing(code: str, where: str) -> StoreError:
     return StoreError(
         "addressing",
         f"The server takes no path-style requests, as for {where} ({code}).",
-        why="It wants the bucket's name in the host name (virtual-hosted addressing).",
-        cure="Use an endpoint with a host name under which its buckets' names resolve, and for Bytes addressing_style = virtual, in the"
-        " section s3 of the AWS configuration file.",
+        why="It wants the bucket in the host name (virtual-hosted addressing).",
+        cure="Use an endpoint under whose host name bucket names resolve, and for Bytes addressing_style = "
+        "virtual, in the AWS configuration file's section s3.",
     )
 
 

@@ -62,7 +62,7 @@ def create_bucket(client: S3Client, bucket: str, region: str | None) -> None:
             fault = AccessDenied(
                 "bucket-of-another",
                 f"The bucket {bucket} belongs to somebody else.",
-                cure="Bucket names are shared by all users of a server: choose another prefix or bucket name.",
+                cure="All users of a server share its bucket names: choose another prefix or name.",
             )
         raise fault from error
 

@@ -115,6 +115,6 @@ def broken(where: str, contradiction: str) -> StoreError:
     return StoreError(
         "listing-broken",
         f"The listing of {where} contradicts itself: {contradiction}.",
-        why="It was asked for twice. Raw files that are there may be missing from it.",
+        why="It was asked for twice. Raw files may be missing from it.",
         cure="Nothing was decided from it. Check the server and its proxy, then rerun.",
     )

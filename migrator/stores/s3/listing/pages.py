@@ -252,8 +252,8 @@ def _no_listing(question: Question) -> Unavailable:
     return Unavailable(
         "listing-broken",
         f"The answer to listing {question} is no listing of that bucket.",
-        why="A proxy or another service may have answered in the server's place.",
-        cure="Check AWS_ENDPOINT_URL and what stands between this machine and the server.",
+        why="A proxy or another service may have answered.",
+        cure="Check AWS_ENDPOINT_URL and any proxy.",
     )
 
 

@@ -147,8 +147,8 @@ def _not_s3(endpoint: str, content_type: str) -> StoreError:
     return StoreError(
         "not-s3",
         f"What answers at {endpoint} is not S3{kind}.",
-        why="A web console, a login page or a proxy answers on that address.",
-        cure=("Set AWS_ENDPOINT_URL to the server's S3 port; NO_PROXY names hosts to be reached without a proxy."),
+        why="A web console, a login page or a proxy answers there.",
+        cure=("Set AWS_ENDPOINT_URL to the server's S3 port; NO_PROXY bypasses a proxy."),
     )
 
 

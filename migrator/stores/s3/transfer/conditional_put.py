@@ -57,13 +57,13 @@ class Condition:
         """Check that what was found allows the write.
 
         Raises:
-            AlreadyThere: If it does not: the name is taken, or our own copy is not there any more.
+            AlreadyThere: If it does not: the name is taken, or our own copy is gone.
         """
         is_allowed = (
             found is None if self.own_etag is None else found is not None and confirms(found.etag, self.own_etag)
         )
         if not is_allowed:
-            raise AlreadyThere("already-there", f"{place} exists by now, or is not what this tool left there.")
+            raise AlreadyThere("already-there", f"{place} appeared or changed meanwhile.")
 
 
 def put(
@@ -98,7 +98,7 @@ def put(
     raise NotTheSame(
         "damaged-at-target",
         f"{place} was written {ROUNDS} times and came out different each time: what is there now is damaged.",
-        cure="Do not rely on it. Look at the server's disks and memory, and at the network.",
+        cure="Do not rely on it. Check the server's disks and memory, and the network.",
     )
 
 
@@ -146,7 +146,7 @@ def _put_once(
             raise StoreError(
                 "written-not-seen",
                 f"The server says that {place} is written, and shows nothing there.",
-                cure="Run the same command again later: what it shows by then counts as there.",
+                cure="Rerun later: what it shows by then counts.",
             )
         etag = found.etag
     return etag

@@ -55,8 +55,8 @@ class MultipartUpload:
             raise StoreError(
                 "parts-limited",
                 f"The server takes {self._abilities.most_parts} parts of {self._place}, which would be larger than 1 GiB.",
-                why="Some parts are in this machine's memory at once.",
-                cure="Raise the server's limit on the number of parts, or copy this file with a tool that sends it whole.",
+                why="Several parts are in memory at once.",
+                cure="Raise the server's limit on parts, or copy this file with another tool.",
             )
 
         def send_parts(kept: dict[int, ListedPart]) -> list[SentPart]:
@@ -108,7 +108,7 @@ class MultipartUpload:
         except StoreError as error:
             if code_of(error.__cause__ or error) in LOST:
                 self._abort()
-                raise NotTheSame(UPLOAD_LOST, f"The upload of {self._place} is not there any more.") from error
+                raise NotTheSame(UPLOAD_LOST, f"The upload of {self._place} is gone.") from error
             if self._journal is None or isinstance(error, Vanished) or error.name == COPY_UNPROVEN:
                 self._abort()  # nobody will go on with it
             raise

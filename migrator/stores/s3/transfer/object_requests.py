@@ -98,9 +98,9 @@ def _refuse_unpacked(answer: Any, place: ObjectAddress, entry: Entry, etag: str 
         raise changed(place)
     raise NotTheSame(  # tried again, for a proxy that breaks one answer looks the same
         "unpacked-on-the-way",
-        f"{place} is listed with {entry.size:,} bytes and answered with another length, under the same ETag.",
-        why="The server or a proxy changes contents on the way: objects stored with Content-Encoding gzip are unpacked.",
-        cure="Have it give objects as they are stored (for Google Cloud Storage: set Cache-Control no-transform on this object).",
+        f"{place} is listed with {entry.size:,} bytes and answered with another length.",
+        why="The server or a proxy unpacks objects stored with Content-Encoding gzip.",
+        cure="Have it send them as stored (Google Cloud Storage: set Cache-Control no-transform).",
     )
 
 

@@ -248,5 +248,5 @@ class PartSender:
             return self._requests.call("upload_part", parameters)
         except Unavailable as error:
             if next(failures) % LEAST_ATTEMPTS == 0 and self._requests.is_lost():
-                raise NotTheSame(UPLOAD_LOST, f"The upload of {self._place} is not there any more.") from error
+                raise NotTheSame(UPLOAD_LOST, f"The upload of {self._place} is gone.") from error
             raise

@@ -84,7 +84,7 @@ class UploadCompletion:
         if confirms(found.etag, expected) and found.size == size:
             return expected
         if answered is None:  # refused, or the answer got lost: what is there may be anybody's
-            raise AlreadyThere("already-there", f"{self._place} exists by now.")
+            raise AlreadyThere("already-there", f"{self._place} appeared meanwhile.")
         if found.size != size or (self._abilities.etag_is_md5 and not confirms(answered, expected)):
             raise NotTheSame("damaged-at-target", f"{self._place} was completed, and is not what was sent.")
         if not (
@@ -107,12 +107,12 @@ class UploadCompletion:
             return found
         if self._is_lost_surely:
             self.may_be_completing = False
-            raise NotTheSame(UPLOAD_LOST, f"The upload of {self._place} is not there any more.")
+            raise NotTheSame(UPLOAD_LOST, f"The upload of {self._place} is gone.")
         raise StoreError(
             "completed-not-seen",
-            f"The server was told to complete {self._place}, and shows nothing there.",
-            why="It may still be at it: nothing was aborted.",
-            cure="Run the same command again later: what is complete by then counts as there, and what is not goes on.",
+            f"The server was asked to complete {self._place}, and shows nothing there.",
+            why="It may still be working: nothing was aborted.",
+            cure="Rerun later: what is complete by then counts, and the rest resumes.",
         )
 
     def _read_back(self, found: Entry, part_size: int) -> str:

@@ -250,7 +250,7 @@ def test_extra_in_open_folders_is_found_however_the_target_is_listed(open_folder
 
 
 def test_a_target_that_is_gone_is_not_believed_to_be_full() -> None:
-    """The ledger remembers, but the bucket is not there any more."""
+    """The ledger remembers, but the bucket is gone."""
     clock, memory = Clock(), Remembered()
     here = store_with(A, B, C, clock=clock)
     clock.advance(100)

@@ -203,7 +203,7 @@ TRANSPORT: list[tuple[Exception, type[StoreError], str]] = [
 
 @pytest.mark.parametrize(
     ("reason", "words"),
-    [("WRONG_VERSION_NUMBER", "does not speak TLS there"), ("TLSV1_ALERT_INTERNAL_ERROR", "or it speaks no TLS there")],
+    [("WRONG_VERSION_NUMBER", "does not speak TLS"), ("TLSV1_ALERT_INTERNAL_ERROR", "or it speaks no TLS")],
 )
 def test_a_server_of_plain_http_is_told_from_one_with_another_certificate(reason: str, words: str) -> None:
     beneath = ssl.SSLError(1, SECRET_MARK)
