@@ -519,9 +519,12 @@ def main(words: list[str] | None = None) -> int:
         if getattr(options, name) is not None:
             sizes = replace(sizes, **{name: getattr(options, name)})
     counts, commit = Counts(None if options.quick else KEPT), _commit()
+    if options.page_only:
+        write_page(counts)
+        return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # servers and mounts are cleared away
     faults = 0
-    for name, goals in {} if options.page_only else _chosen(options.only):
+    for name, goals in _chosen(options.only):
         folder = Path(tempfile.mkdtemp(prefix=f"bytes-migrator-{name}-", dir=options.folder))
         seed = counts.next_seed(goals)
         say(f"{name}: seed {seed}")
@@ -535,11 +538,14 @@ def main(words: list[str] | None = None) -> int:
             subprocess.run(["umount", "-q", *folder.glob("mounted*")], check=False, capture_output=True)
             shutil.rmtree(folder, ignore_errors=True)
             if not options.quick:
-                document = insert(PAGE.read_text(encoding="utf-8"), table(GOALS, counts.goes))
-                PAGE.write_text(document, encoding="utf-8")
+                write_page(counts)
     if options.quick:
         sys.stdout.write(table(GOALS, counts.goes))
     return 1 if faults else 0
+
+
+def write_page(counts: Counts) -> None:
+    PAGE.write_text(insert(PAGE.read_text(encoding="utf-8"), table(GOALS, counts.goes)), encoding="utf-8")
 
 
 def _chosen(names: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.soak.counts import BEGIN, END, FIRST_SEED, Counts, Go, Goal, insert, table
-from tests.soak.goals import GOALS, KEPT, MEASURES, PAGE, next_of
+from tests.soak.goals import GOALS, KEPT, MEASURES, PAGE, main, next_of
 
 GOAL = {"kills": Goal("random kills", "0 lost", "kills", 1000)}
 CLEAN = Go("kills", 400, 0, seed=26, date="2026-11-01")
@@ -90,6 +91,15 @@ def test_the_page_is_what_was_counted() -> None:
     page = (ROOT / PAGE).read_text(encoding="utf-8")
     assert insert(page, table(GOALS, Counts(ROOT / KEPT).goes)) == page
     assert page.count(BEGIN) == page.count(END) == 1
+
+
+def test_the_page_can_be_written_without_measuring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "docs").mkdir()
+    Counts(tmp_path / KEPT).add(CLEAN)
+    (tmp_path / PAGE).write_text("# Goals\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["--page-only"]) == 0
+    assert "| random SIGKILLs, both ways | " in (tmp_path / PAGE).read_text()
 
 
 def test_each_goal_has_a_trial() -> None:
