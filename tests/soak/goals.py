@@ -250,7 +250,7 @@ def points(trial: Trial) -> Iterator[Go]:
                     break
                 is_met, wrong = killed_at(six, point)
                 missed += not is_met
-                said = f"a run has about {len(every)}" + (f"; {missed} were not met" if missed else "")
+                said = f"a run has about {len(every)}" + (f"; not met: {missed}" if missed else "")
                 yield _counted(f"R2 {kind}", int(is_met), wrong, said)
 
 
