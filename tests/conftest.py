@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests import command, strategies
+from tests import command, order, strategies
 from tests.postgres import Postgres, running
 from tests.servers import KINDS, SESSION, PrivateServer, S3Server, Servers, session_folder, stop_all
 
@@ -61,14 +61,17 @@ ONE_OF_MANY = 10
 _DIMENSIONS = ("server", "naming", "kind", "lane", "each_lane", "deployment", "answers", "direction")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     _leave_combinations_to_slow(items)
     _leave_places_to_slow(items)
     if config.option.few:
         left_out = _beyond_few(items)
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
+    yield
+    if order.workers() > 1:
+        items[:] = order.long_ones_first(items, order.workers())
 
 
 def _beyond_few(items: list[pytest.Item]) -> list[pytest.Item]:

@@ -98,6 +98,10 @@ class Tool(ABC):
         return f"{served}-tree"
 
 
+LARGE_LOOP = "loop (one GET, MD5, written and synced)"
+"""The bare loop beside downloads of a large object."""
+
+
 class Ours(Tool):
     def upload(self, server: Server, folder: Path, bucket: str, state: Path) -> Words:
         return self._migrate(server, f"{folder}/", f"s3://{bucket}/{{organization}}", state)

@@ -167,6 +167,7 @@ class Bench:
         everybody = [tools.ours(self.program), *tools.peers_for_a_large_file(self.peers)]
         up = {tool.label: partial(self._upload, tool, server, corpus) for tool in everybody}
         down = {tool.label: partial(self.download_by, tool, server, "large", corpus) for tool in everybody}
+        down[tools.LARGE_LOOP] = partial(self._large_loop, server, corpus)
         note = f"One file of {corpus.bytes >> 20} MiB. Ours checks the digest of all of it."
         return [
             Section(f"{name}-up", f"Upload of a large file, {where}", note, self.turns.take(up, server.sink)),
@@ -259,6 +260,15 @@ class Bench:
     def _loop(self, name: str, corpus: Corpus) -> Attempt:
         argv = [sys.executable, "-I", "-S", str(Path(__file__).with_name("loops.py")), name, str(corpus.folder)]
         return Attempt(argv, {}, corpus.files, corpus.bytes)
+
+    def _large_loop(self, server: Server, corpus: Corpus) -> Attempt:
+        folder, path = self.fresh("download"), next(path for path in corpus.folder.rglob("*") if path.is_file())
+        bucket = tools.ours(self.program).bucket("large")
+        words = [server.url, bucket, f"{path.parts[-3]}/{path.name}", str(folder)]
+        argv = [sys.executable, "-m", "tests.bench.large_loop", *words]
+        here = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+        after = partial(shutil.rmtree, folder, ignore_errors=True)
+        return Attempt(argv, here, corpus.files, corpus.bytes, lambda used: "", after)
 
     # --- places -----------------------------------------------------------------------------------------------------
 
