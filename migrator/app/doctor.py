@@ -122,8 +122,8 @@ def examine(locations: Locations, options: Options, wish: DoctorRequest, run_id:
             found.findings += listing_errors(there, str(locations.target))
             found.findings += _disk_target(locations.target, options, overview, sample, there)
             access = Ownership(locations.target, options, seconds=_SAMPLE_SECONDS)
-            access.findings()
-            found.findings += access.found_findings(passed=True)
+            access.scan()
+            found.findings += access.findings(passed=True)
             found.buckets = [(one, None, None) for one in overview.organizations]
     found.findings += _writers(locations, options)
     if wish.read_through:

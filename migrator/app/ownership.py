@@ -99,13 +99,13 @@ class Ownership:
         if self._scan is not None:
             yield from self._scan.run()
 
-    def findings(self) -> tuple[Finding, ...]:
+    def scan(self) -> tuple[Finding, ...]:
         """Look at all of it, and give only the findings. Raises CannotStart."""
         for _ in self.events():
             pass
-        return self.found_findings()
+        return self.findings()
 
-    def found_findings(self, *, passed: bool = False) -> tuple[Finding, ...]:
+    def findings(self, *, passed: bool = False) -> tuple[Finding, ...]:
         """What was found, once all events were taken; what `passed` too, if that is asked for."""
         if self._scan is None:
             left_out = not_inspected(finding_names.CLOSED, "Whether Bytes' user can use what lies at the target")

@@ -79,7 +79,7 @@ def refuse_running(ground: Ground, options: Options) -> None:
 
 def _refuse_closed(locations: Locations, options: Options, wish: PruneWish, stopping: Stopping) -> tuple[Finding, ...]:
     """What was found of owners and modes at the target. Raises CannotStart where Bytes' user is known to be kept out of the only copies."""
-    found = Ownership(locations.target, options, stopping=stopping.event).findings()
+    found = Ownership(locations.target, options, stopping=stopping.event).scan()
     user = bytes_user(locations.target, options)
     if wish.may_delete and user is not None and user.uid is not None:
         refuse_errors(found, options.forced)
