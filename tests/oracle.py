@@ -146,9 +146,14 @@ def keys(client: Any, bucket: str) -> list[str]:
 
 def uploads(client: Any, bucket: str) -> list[str]:
     """Keys of multipart uploads that were begun and neither completed nor aborted."""
+    return sorted(upload["Key"] for upload in unfinished_uploads(client, bucket))
+
+
+def unfinished_uploads(client: Any, bucket: str) -> list[Mapping[str, Any]]:
+    """Those uploads as the server lists them: `Key`, `UploadId`, `Initiated`."""
     pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket)
     try:
-        return sorted(upload["Key"] for page in pages for upload in page.get("Uploads", []))
+        return [upload for page in pages for upload in page.get("Uploads", [])]
     except client.exceptions.NoSuchUpload:  # so rclone says that there is none
         return []
 

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import oracle
+from tests.conftest import FreshNames
+from tests.servers import S3Server
+from tests.soak.places import AtS3
 from tests.soak.points import WAYS, Point, Six, can_trace, counted, killed_at, points_of
 from tests.soak.stage import stage
 
@@ -51,6 +55,22 @@ def test_the_narrow_points(point: Point, six: Six) -> None:
     is_met, wrongs = killed_at(six, point)
     assert is_met
     assert wrongs == []
+
+
+def test_an_empty_upload_counts_as_left_unless_the_server_dates_it_years_ago(
+    moto: S3Server, weed: S3Server, fresh_names: FreshNames
+) -> None:
+    """The program tells its own lost uploads from others' by the time at which they began, and moto says 2010 of each."""
+    found = {}
+    for server in (moto, weed):
+        client, bucket = server.client(), fresh_names.bucket
+        client.create_bucket(Bucket=bucket)
+        upload_id = client.create_multipart_upload(Bucket=bucket, Key="alpha/one")["UploadId"]
+        end = AtS3(client, oracle.Single(bucket), bucket)
+        empty = end.uploads()
+        client.upload_part(Bucket=bucket, Key="alpha/one", UploadId=upload_id, PartNumber=1, Body=b"a part")
+        found[server.name] = (empty, end.uploads())
+    assert found == {"moto": ([], ["alpha/one"]), "weed": (["alpha/one"], ["alpha/one"])}
 
 
 @pytest.mark.row(1, 2)
