@@ -8,6 +8,7 @@ Messages, page and `explain` have the same text, so none can lag behind the othe
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 from collections import Counter
@@ -73,7 +74,7 @@ PAGE = ROOT / "docs" / "troubleshooting.md"
 DATA = ROOT / "migrator" / "reports" / "text" / "troubleshooting.json"
 
 
-class Told(NamedTuple):
+class Message(NamedTuple):
     """One place in the code that tells an operator something. Texts with a mark where they differ from case to case."""
 
     name: str
@@ -83,7 +84,12 @@ class Told(NamedTuple):
     cure: str
 
 
-def told_in(folder: Path) -> Iterator[Told]:
+@functools.cache
+def messages_in(folder: Path) -> tuple[Message, ...]:
+    return tuple(_read(folder))
+
+
+def _read(folder: Path) -> Iterator[Message]:
     for path in sorted(folder.rglob("*.py")):
         module = ast.parse(path.read_text())
         constants = {
@@ -95,10 +101,10 @@ def told_in(folder: Path) -> Iterator[Told]:
         }
         for node in ast.walk(module):
             if isinstance(node, ast.Call):
-                yield from _told_by(node, constants)
+                yield from _messages_of(node, constants)
 
 
-def _told_by(call: ast.Call, constants: Mapping[str, str]) -> Iterator[Told]:
+def _messages_of(call: ast.Call, constants: Mapping[str, str]) -> Iterator[Message]:
     words = {keyword.arg: keyword.value for keyword in call.keywords}
     name = words.get("name") or (call.args[0] if call.args else None)
     kind = call.func.id if isinstance(call.func, ast.Name) else ""
@@ -110,14 +116,14 @@ def _told_by(call: ast.Call, constants: Mapping[str, str]) -> Iterator[Told]:
         return
     if kind in MAKERS:
         texts = [*call.args[1:4], *[None] * 3][:3]
-        yield Told(
+        yield Message(
             named, "Finding", *(_text(None if isinstance(text, ast.Starred) else text, constants) for text in texts)
         )
         return
     if kind not in KINDS and not {"cure", "seen"} & set(words):
         return
     what = words.get("what") or words.get("seen") or (call.args[1] if len(call.args) > 1 else None)
-    yield Told(named, kind, *(_text(text, constants) for text in (what, words.get("why"), words.get("cure"))))
+    yield Message(named, kind, *(_text(text, constants) for text in (what, words.get("why"), words.get("cure"))))
 
 
 def _text(node: ast.expr | None, constants: Mapping[str, str]) -> str:
@@ -139,18 +145,18 @@ def _text(node: ast.expr | None, constants: Mapping[str, str]) -> str:
     return "" if node is None else "‹…›"
 
 
-def entries_in(folder: Path) -> dict[str, list[Told]]:
+def entries_in(folder: Path) -> dict[str, list[Message]]:
     """Name → its texts, each once, in the order of names."""
-    names: dict[str, list[Told]] = {}
-    for told in told_in(folder):
-        entries = names.setdefault(told.name, [])
-        if told not in entries:
-            entries.append(told)
+    names: dict[str, list[Message]] = {}
+    for message in messages_in(folder):
+        entries = names.setdefault(message.name, [])
+        if message not in entries:
+            entries.append(message)
     return dict(sorted(names.items()))
 
 
-def group_of(entries: list[Told]) -> str:
-    kinds = {told.kind if told.kind in KINDS else "" for told in entries}
+def group_of(entries: list[Message]) -> str:
+    kinds = {one.kind if one.kind in KINDS else "" for one in entries}
     return next((title for title, of in GROUPS if kinds & set(of)), GROUPS[-1][0])
 
 
@@ -167,33 +173,33 @@ def page(folder: Path) -> str:
     return HEAD + index + "".join(parts)
 
 
-def _group(title: str, entries: Mapping[str, list[Told]], seen: dict[str, str]) -> str:
+def _group(title: str, entries: Mapping[str, list[Message]], seen: dict[str, str]) -> str:
     """A heading, what most of its entries mean for the run, and the entries; the others say what they mean."""
-    [(common, _)] = Counter(kind for told in entries.values() for kind in _kinds(told)).most_common(1)
+    [(common, _)] = Counter(kind for one in entries.values() for kind in _kinds(one)).most_common(1)
     holds = "" if common == KINDS["Finding"] else f"\n{common} Exceptions say so.\n"
-    return f"\n## {title}\n{holds}" + "".join(_entry(name, told, common, seen) for name, told in entries.items())
+    return f"\n## {title}\n{holds}" + "".join(_entry(name, one, common, seen) for name, one in entries.items())
 
 
 def data(folder: Path) -> str:
     """The same as JSON, for `bytes-migrator explain`."""
     document = {
-        name: {"group": group_of(entries), "kinds": _kinds(entries), "texts": sorted({told[2:] for told in entries})}
+        name: {"group": group_of(entries), "kinds": _kinds(entries), "texts": sorted({one[2:] for one in entries})}
         for name, entries in entries_in(folder).items()
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def _kinds(entries: list[Told]) -> list[str]:
-    return list(dict.fromkeys(KINDS[told.kind] for told in entries if told.kind in KINDS))
+def _kinds(entries: list[Message]) -> list[str]:
+    return list(dict.fromkeys(KINDS[one.kind] for one in entries if one.kind in KINDS))
 
 
-def _entry(name: str, entries: list[Told], common: str, seen: dict[str, str]) -> str:
+def _entry(name: str, entries: list[Message], common: str, seen: dict[str, str]) -> str:
     """One name. `seen` has the longer texts of the entries before, and where they stand: they are not said twice."""
     kinds = [kind for kind in _kinds(entries) if kind != common]
     lines = [f"\n### {name}\n", *(f"{kind}\n" for kind in kinds)]
     before = ("", "")
-    for (why, cure), alike in groupby(sorted(set(entries), key=lambda told: told[3:]), key=lambda told: told[3:]):
-        whats = {_NOTHING_IN.sub("‹…›", told.what): told.what for told in sorted(alike, reverse=True)}
+    for (why, cure), alike in groupby(sorted(set(entries), key=lambda one: one[3:]), key=lambda one: one[3:]):
+        whats = {_NOTHING_IN.sub("‹…›", one.what): one.what for one in sorted(alike, reverse=True)}
         known = [what for what in sorted(whats.values()) if not _NOTHING.fullmatch(what.strip())]
         quoted = [f"> {_escaped(what)}" for what in known or sorted(whats.values())[:1]]
         cause = "" if why == before[0] else _paragraph("", why, name, seen)

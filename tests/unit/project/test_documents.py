@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,12 @@ def without_code(document: Path) -> str:
     return _CODE.sub("", _CODE_BLOCK.sub("", document.read_text()))
 
 
-def anchors_of(document: Path) -> Iterator[str]:
+@functools.cache
+def anchors_of(document: Path) -> frozenset[str]:
+    return frozenset(_anchors_in(document))
+
+
+def _anchors_in(document: Path) -> Iterator[str]:
     """As code hosts make them of headings: lower case, without punctuation, spaces as hyphens, numbered when they come again."""
     seen: dict[str, int] = {}
     for heading in re.findall(r"^#{1,6} +(.+?) *$", _CODE_BLOCK.sub("", document.read_text()), re.MULTILINE):
@@ -47,7 +53,7 @@ def test_every_link_leads_to_a_file_of_the_repository_and_to_a_heading_in_it(doc
         assert found.exists(), f"{target} does not exist"
         assert found.is_relative_to(ROOT), f"{target} is outside"
         if anchor:
-            assert anchor in set(anchors_of(found)), f"{target}: no such heading"
+            assert anchor in anchors_of(found), f"{target}: no such heading"
 
 
 @each_document

@@ -31,7 +31,7 @@ def test_every_finding_that_can_be_forced_has_an_entry() -> None:
 
 
 def test_every_name_has_an_entry_with_a_text() -> None:
-    names = {told.name for told in SCRIPT["told_in"](ROOT / "migrator")}
+    names = {message.name for message in SCRIPT["messages_in"](ROOT / "migrator")}
     assert {"bucket-missing", "ledger-busy", "source-empty", "credentials-refused", "bucket-names"} <= names
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
     for name in names:
