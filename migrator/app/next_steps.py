@@ -46,7 +46,7 @@ def _is_same(one: Location | None, other: Location) -> bool:
 
 
 def _lines(target: Location, *, is_all: bool) -> Iterator[str]:
-    stop = "Stop Bytes, run the same command once more with --full for what came in meanwhile, and go on if everything is accounted for."
+    stop = "Stop Bytes, rerun this command with --full for what came in meanwhile, and continue only if it ends with 0."
     give = ("Give Bytes these settings:", *(f"     {line}" for line in settings_lines(target)))
     steps: list[Sequence[str]] = [(stop,)] if is_all else []
     steps += [give, ("Start Bytes and open some raw file in OpenKAT, an old one and a new one.",)]

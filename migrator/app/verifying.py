@@ -148,12 +148,9 @@ def what_it_proves(level: Level, locations: Locations) -> str:
     on_s3 = [isinstance(location, S3Location) for location in (locations.source, locations.target)]
     if not any(on_s3):
         return f"disks keep no digests, so {both_read}"
-    unseen = "Damage that a server did to what it stores, unnoticed by itself, is not seen: --level content reads it."
+    unseen = "Damage on the server's disks is not seen: --level content reads it."
     if on_s3[1]:
-        unseen += (
-            f" Up to {SAMPLED} raw files of each organization (all, where it has no more) were also asked for at the target, by HEAD;"
-            " that the others can be read there is known from its listing only."
-        )
+        unseen += f" HEAD also found up to {SAMPLED} raw files of each organization there; the others are known from its listing only."
     if all(on_s3):
         return f"both servers keep the same digest, or what was read at the source has the digest that the target's server keeps. {unseen}"
     read, keeper = ("source", "target") if on_s3[1] else ("target", "source")

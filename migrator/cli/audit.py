@@ -56,7 +56,7 @@ _SAMPLE = 20
 @option("--api", metavar="URL", help="Ask a running Bytes there for a sample of raw files too.")
 @option("--sample", type=click.IntRange(1, 100_000), help=f"How many raw files --api asks for. Default: {_SAMPLE}.")
 @option("--seed", type=click.IntRange(0), help="Draws the same sample again. Default: another one each time.")
-@option("--jobs", type=click.IntRange(1, 64), help="At most so many contents are read at once. Default: 8.")
+@option("--jobs", type=click.IntRange(1, 64), help="At most this many contents are read at once. Default: 8.")
 @rate_options
 @option(
     "--probe", is_flag=True, help="Also try Bytes' own calls on each bucket with raw files; this writes a small object."
@@ -65,7 +65,7 @@ _SAMPLE = 20
 @reading_options
 @report_option
 def audit(**given: Any) -> int:
-    """Ask Bytes' database which raw files there must be, and look which of them Bytes can read with these settings.
+    """Ask Bytes' database which raw files must exist, and check which of them Bytes can read with these settings.
 
     \b
     Examples:

@@ -6,7 +6,7 @@ import click
 from click.shell_completion import BashComplete, get_completion_class
 
 
-@click.command(short_help="Print what makes a shell complete commands and options.")
+@click.command(short_help="Print the lines for a shell's completion.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, /, shell: str) -> int:

@@ -16,7 +16,7 @@ from migrator.app.demo.tour import DemoRequest, show
 from migrator.cli.options import option
 
 
-@click.command(short_help="Show it all on a sample store, with an S3 server of its own.")
+@click.command(short_help="Show everything on a sample store, with its own S3 server.")
 @option(
     "--files", type=click.IntRange(4, 20_000), default=2_000, show_default=True, help="How many raw files to make up."
 )

@@ -30,12 +30,12 @@ VERSION = option(
     "--bytes-version",
     metavar="VERSION",
     default="",
-    help="The version of Bytes that is installed, such as 1.19: says whether it is one that is known.",
+    help="The version of Bytes that is installed, such as 1.19: says whether it is known.",
 )
 NGINX_USER = option(
     "--nginx-user",
     metavar="USER[:GROUP]",
-    help="Whom nginx runs as (default: as /etc/nginx/nginx.conf says), for --read-through.",
+    help="nginx' user (default: as /etc/nginx/nginx.conf says), for --read-through.",
 )
 
 
@@ -43,7 +43,7 @@ NGINX_USER = option(
 @location_options
 @owner_option
 @option("--organization", "organizations", multiple=True, metavar="NAME", help="Only this one (repeatable).")
-@option("--allow-empty", is_flag=True, help="An empty source is no error.")
+@option("--allow-empty", is_flag=True, help="Accept an empty source.")
 @FORCE
 @VERSION
 @option(
@@ -54,13 +54,13 @@ NGINX_USER = option(
 @option(
     "--read-through",
     is_flag=True,
-    help="Look whether nginx can serve from the data folder what S3 does not have yet, and print its lines.",
+    help="Check whether nginx can serve from the data folder what S3 does not have yet, and print its lines.",
 )
 @NGINX_USER
 @option("--yes", is_flag=True, help="Do not ask before --probe; needed without a terminal.")
 @state_options
 def doctor(**given: Any) -> int:
-    """Look at settings, names, rights, space and servers, and say what would fail, why, and the line that cures it.
+    """Check settings, names, rights, space and servers, and say what would fail, why, and how to fix it.
 
     Writes nothing, unless --probe is given: then a small object, removed again, in each target bucket, and buckets that are missing.
     Exits with 1 if something is an error.

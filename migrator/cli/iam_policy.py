@@ -26,10 +26,14 @@ from migrator.reports.json import as_json
 def iam_policy(**given: Any) -> int:
     """Print an IAM policy, as JSON, that allows what is needed at these locations and nothing else.
 
+    An end that is not given is the disk.
+
     \b
     Examples:
       bytes-migrator iam-policy --for migrate --to s3
       bytes-migrator iam-policy --for bytes --to new.env
     """
+    if (given["from_"] is None) != (given["to"] is None) and "disk" not in (given["from_"], given["to"]):
+        given = {**given, "from_": given["from_"] or "disk", "to": given["to"] or "disk"}
     click.echo(as_json(policy_for(given["purpose"], locations_of(given), given["organizations"])))
     return 0

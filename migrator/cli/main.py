@@ -19,8 +19,8 @@ from migrator.config.env_file import is_secret
 from migrator.core.errors import MigratorError, SettingsError
 from migrator.core.redaction import HIDDEN, without_secrets
 from migrator.ledger.directory import SWITCH_JOURNAL
-from migrator.reports.formatting import shown
 from migrator.reports.json import error_as_json
+from migrator.reports.text.findings import error_lines
 from migrator.reports.text.wrapping import joined
 
 SHORTEST_SECRET = 8
@@ -28,20 +28,20 @@ SHORTEST_SECRET = 8
 COMMANDS = {
     "doctor": "Report blockers and how to fix each, and whether Bytes will work there.",
     "plan": "Say what `migrate` would do, and write nothing.",
-    "migrate": "Copy what is missing at the target; go on after an interruption.",
+    "migrate": "Copy what is missing at the target; rerun to resume.",
     "verify": "Prove that both ends hold the same; write or check a manifest.",
     "watch": "Keep the target up to date while Bytes runs, up to the switch.",
     "switch": "Switch Bytes to the new place, or back: all steps, with the way back built in.",
-    "prune": "Delete raw files at the source that the target proves to have.",
+    "prune": "Delete source files that are proven at the target.",
     "audit": "Compare with Bytes' database: what is readable, elsewhere, missing, altered.",
     "status": "Show the last runs, what is left, and what failed.",
     "report": "Show the report of an earlier run again.",
     "explain": "Explain an error or finding by its name, offline.",
     "uploads": "List or abort unfinished multipart uploads that this tool began.",
     "iam-policy": "Print the least IAM policy for a command here.",
-    "runbook": "Print the whole switch, step by step, filled in for this installation.",
-    "demo": "Show it all on a sample store, with an S3 server of its own.",
-    "completion": "Print what makes a shell complete commands and options.",
+    "runbook": "Print the whole switch, step by step, for this installation.",
+    "demo": "Show everything on a sample store, with its own S3 server.",
+    "completion": "Print the lines for a shell's completion.",
 }
 """Commands with what `--help` says of each: importing all of them for that would take a second. A test holds both alike.
 
@@ -158,11 +158,8 @@ def _print_error(error: MigratorError, arguments: list[str]) -> int:
         fields = {"name": error.name, "what": error.what, "why": error.why, "cure": error.cure}
         click.echo(json_line("error", **fields, exit_status=error.exit_status), err=True)
         return error.exit_status
-    lines = [f"error: {shown(error.what)} [{error.name}]"]
-    lines += [f"  why:  {shown(error.why)}"] if error.why else []
-    lines += [f"  cure: {shown(error.cure)}"] if error.cure else []
     choice = _given(arguments, "color")
-    click.echo(coloured(joined(lines, stderr_columns())), err=True, color=colour_wanted(choice))
+    click.echo(coloured(joined(error_lines(error), stderr_columns())), err=True, color=colour_wanted(choice))
     return error.exit_status
 
 

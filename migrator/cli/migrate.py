@@ -42,7 +42,7 @@ from migrator.reports.text.wrapping import joined
 _BUCKETS_NAMED = 5
 
 
-@command(short_help="Copy what is missing at the target; go on after an interruption.")
+@command(short_help="Copy what is missing at the target; rerun to resume.")
 @location_options
 @owner_option
 @run_options
@@ -60,7 +60,7 @@ _BUCKETS_NAMED = 5
 def migrate(**given: Any) -> int:
     """Copy every raw file that is missing at the target; nothing is ever overwritten or deleted.
 
-    Run it again to go on after an interruption, and to copy what came in meanwhile.
+    Rerun it to resume, and to copy what came in meanwhile.
 
     \b
     Examples:

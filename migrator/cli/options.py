@@ -46,7 +46,7 @@ location_options = _adds(
     option(
         "--from", "from_", metavar="LOCATION", help="Where the raw files are: disk, s3, an env file, /path/, s3://…"
     ),
-    option("--to", "to", metavar="LOCATION", help="Where Bytes shall find them: disk, s3, an env file, /path/, s3://…"),
+    option("--to", "to", metavar="LOCATION", help="Where Bytes will find them: disk, s3, an env file, /path/, s3://…"),
     option(
         "--env-file",
         "env_files",
@@ -67,20 +67,20 @@ location_options = _adds(
     option("--endpoint-url", metavar="URL", help="The S3 server (AWS_ENDPOINT_URL)."),
     option("--region", metavar="NAME", help="The region (AWS_DEFAULT_REGION)."),
     option("--profile", metavar="NAME", help="The profile in the AWS configuration files (AWS_PROFILE)."),
-    option("--ca-bundle", metavar="FILE", help="Certificates of the CA that the server's is from (AWS_CA_BUNDLE)."),
+    option("--ca-bundle", metavar="FILE", help="The CA certificates for the server (AWS_CA_BUNDLE)."),
 )
 """Add the options that name source and target."""
 _ORGANIZATION = option(
     "--organization", "organizations", multiple=True, metavar="NAME", help="Only this one (repeatable)."
 )
-_ALLOW_EMPTY = option("--allow-empty", is_flag=True, help="An empty source is no error.")
+_ALLOW_EMPTY = option("--allow-empty", is_flag=True, help="Accept an empty source.")
 FORCE = option(
     "--force",
     "forced",
     multiple=True,
     type=click.Choice(FINDINGS),
     metavar="NAME",
-    help="Go on in spite of this finding; it stays in every report. A probe for it is left out (repeatable).",
+    help="Continue despite this finding; it stays in every report. Its probe is left out (repeatable).",
 )
 _PATIENCE = option(
     "--patience",
@@ -111,7 +111,7 @@ _TELLING = (
         type=click.Choice(["text", "json"]),
         default="text",
         show_default=True,
-        help="The form of log lines, progress and messages on stderr: words, or a JSON object on each line.",
+        help="The format of log lines, progress and messages on stderr: text, or a JSON object on each line.",
     ),
     option("--log-file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a log there."),
 )
@@ -119,7 +119,7 @@ run_options = _adds(_ORGANIZATION, _ALLOW_EMPTY, FORCE, _PATIENCE, _STATE_DIR, *
 """Add the options that every run has: what it is about, and how it shows itself."""
 reading_options = _adds(
     _ORGANIZATION,
-    option("--allow-empty", is_flag=True, help="A database without any raw file is no error."),
+    option("--allow-empty", is_flag=True, help="Accept a database without raw files."),
     _PATIENCE,
     _STATE_DIR,
     *_TELLING,
@@ -164,7 +164,7 @@ transfer_options = _adds(
     option(
         "--jobs",
         type=click.IntRange(1, 1024),
-        help="At most so many requests at once, over all processes (default: tuned automatically).",
+        help="At most this many requests at once, over all processes (default: tuned automatically).",
     ),
     option("--create-buckets/--no-create-buckets", default=True, help="Make buckets that are missing (the default)."),
     option(
@@ -179,7 +179,7 @@ transfer_options = _adds(
         type=click.FloatRange(0),
         default=30,
         show_default=True,
-        help="Seconds after which a raw file on disk is taken to be complete.",
+        help="Seconds after which a raw file on disk counts as complete.",
     ),
 )
 """Add the options on how raw files are copied."""
@@ -189,10 +189,10 @@ _RATE_OPTIONS = (
     option(
         "--bandwidth",
         metavar="RATE",
-        help='At most so many bytes of content a second, over all processes: 20MB/s, or "08:00-18:00 5MB/s, 50MB/s".',
+        help='At most this many bytes of content a second, over all processes: 20MB/s, or "08:00-18:00 5MB/s, 50MB/s".',
     ),
     option(
-        "--max-requests", metavar="RATE", help="At most so many requests to S3 a second, over all processes: 500/s."
+        "--max-requests", metavar="RATE", help="At most this many requests to S3 a second, over all processes: 500/s."
     ),
 )
 
@@ -203,7 +203,7 @@ limit_options = _adds(
     option(
         "--max-duration",
         metavar="TIME",
-        help="Stop after so long (2h, 90min): in-flight transfers complete, exit status 7; rerun to resume.",
+        help="Stop after this time (2h, 90min): in-flight transfers complete, exit status 7; rerun to resume.",
     ),
 )
 """Add the options that limit bandwidth, requests and duration."""
@@ -228,7 +228,8 @@ owner_option = _adds(
     option(
         "--owner",
         metavar="USER[:GROUP]",
-        help="Whom Bytes runs as, for raw files on disk: kat, or 1000:1000 (default: the data folder's owner, if that is not root).",
+        help="Bytes' user, for raw files on disk: kat, or 1000:1000 (default: the data folder's owner, if that "
+        "is not root).",
     ),
 )
 """Add --owner to a command."""

@@ -38,7 +38,7 @@ from migrator.reports.formatting import files, number, size
 from migrator.reports.text.prune import prune_as_json, prune_as_text
 
 
-@command(short_help="Delete raw files at the source that the target proves to have.")
+@command(short_help="Delete source files that are proven at the target.")
 @location_options
 @owner_option
 @run_options
@@ -52,7 +52,7 @@ from migrator.reports.text.prune import prune_as_json, prune_as_text
     default=100_000,
     show_default=True,
     metavar="N",
-    help="Delete nothing at all if more files than this would go.",
+    help="Delete nothing if more files than this would go.",
 )
 @option(
     "--api",
@@ -62,7 +62,7 @@ from migrator.reports.text.prune import prune_as_json, prune_as_text
 @option(
     "--break-lock",
     metavar="RUN",
-    help="Remove the marks of this run of prune first: it was killed, and holds a bucket or folder since.",
+    help="Remove the marks of this run of prune first: it was killed, and still holds a bucket or folder.",
 )
 @option("--yes", is_flag=True, help="Do not ask: without --confirm, only say what would go.")
 def prune(**given: Any) -> int:

@@ -26,7 +26,7 @@ _NAMED = {
 }
 
 
-@click.command(short_help="Print the whole switch, step by step, filled in for this installation.")
+@click.command(short_help="Print the whole switch, step by step, for this installation.")
 @location_options
 @option("--organization", "organizations", multiple=True, metavar="NAME", help="Only this one (repeatable).")
 @option(

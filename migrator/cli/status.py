@@ -35,10 +35,10 @@ _PART_OF_THE_TIME = 20
     show_default=True,
     help="How many problems of the last run.",
 )
-@option("--watch", is_flag=True, help="Show it again every 2 seconds, as long as a run is under way.")
+@option("--watch", is_flag=True, help="Show it again every 2 seconds, while a run is in progress.")
 @state_options
 def status(state_dir: Path | None, runs: int, problems: int, *, watch: bool, as_json: bool) -> int:
-    """Show the last runs, of a running one too: what is done, what is left, what failed and why.
+    """Show the last runs, and a running one: what is done, what is left, what failed and why.
 
     \b
     Examples:

@@ -62,9 +62,7 @@ from migrator.switch.journal import Story, SwitchJournal
 @engine_options
 @transfer_options
 @limit_options
-@option(
-    "--deployment", type=click.Choice(KINDS), help="How Bytes is installed (default: found, where it is unmistakable)."
-)
+@option("--deployment", type=click.Choice(KINDS), help="How Bytes is installed (default: found, if unmistakable).")
 @option(
     "--service", metavar="NAME", help="Bytes' unit, Compose service or Deployment (default: kat-bytes, bytes, bytes)."
 )
@@ -89,12 +87,12 @@ from migrator.switch.journal import Story, SwitchJournal
     metavar="TIME",
     default="1m",
     show_default=True,
-    help="Wait so long for a raw file that Bytes saves after its start, and ask Bytes for it too; 0 waits for none.",
+    help="Wait this long for a raw file that Bytes saves after its start, and ask Bytes for it too; 0 does not wait.",
 )
 @option(
     "--max-downtime",
     metavar="TIME",
-    help="Take the switch back where the last pass keeps Bytes stopped for longer"
+    help="Take the switch back if the last pass keeps Bytes stopped for longer"
     " (default: 15m, or four times as long as listing both ends took).",
 )
 @option(
@@ -102,7 +100,7 @@ from migrator.switch.journal import Story, SwitchJournal
     metavar="TIME",
     default="2m",
     show_default=True,
-    help="Take the switch back where Bytes is not healthy so long after its start.",
+    help="Take the switch back if Bytes is not healthy this long after its start.",
 )
 @option(
     "--read-through",
@@ -126,7 +124,7 @@ from migrator.switch.journal import Story, SwitchJournal
 @option(
     "--nginx-listen",
     metavar="ADDRESS:PORT",
-    help="Where nginx is to listen, for a new file, and Bytes reaches it (default: 127.0.0.1:8334).",
+    help="Where nginx will listen, for a new file, and Bytes reaches it (default: 127.0.0.1:8334).",
 )
 @NGINX_USER
 @option("--rehearse", is_flag=True, help="Show the whole plan, after all checks that only read, and change nothing.")

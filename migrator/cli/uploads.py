@@ -21,7 +21,7 @@ from migrator.reports.text.uploads import UnfinishedUploads, uploads_as_json, up
 @state_options
 @click.pass_context
 def uploads(context: click.Context, /, **given: Any) -> int | None:
-    """List unfinished multipart uploads at the target that this tool began; `migrate` goes on with them.
+    """List unfinished multipart uploads at the target that this tool began; `migrate` resumes them.
 
     \b
     Examples:
@@ -39,7 +39,7 @@ def uploads(context: click.Context, /, **given: Any) -> int | None:
     return 0
 
 
-@uploads.command(short_help="Abort them: the parts that were sent are given back.")
+@uploads.command(short_help="Abort them, which frees the space of their parts.")
 @location_options
 @state_options
 @option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")

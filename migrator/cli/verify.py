@@ -48,7 +48,7 @@ from migrator.reports.text.verify import Verification, verification_as_json, ver
     "--sample",
     type=click.IntRange(1, 10_000_000),
     metavar="N",
-    help="Only so many raw files, the same share of each organization.",
+    help="Only this many raw files, the same share of each organization.",
 )
 @option(
     "--seed",
@@ -58,7 +58,7 @@ from migrator.reports.text.verify import Verification, verification_as_json, ver
     metavar="N",
     help="Which sample: the same seed takes the same raw files.",
 )
-@option("--fresh", is_flag=True, help="Do not go on from a verification that was broken off: read everything.")
+@option("--fresh", is_flag=True, help="Do not resume an interrupted verification: read everything.")
 @option(
     "--manifest",
     type=click.Path(path_type=Path, file_okay=False),
@@ -69,18 +69,18 @@ from migrator.reports.text.verify import Verification, verification_as_json, ver
     "--against",
     type=click.Path(path_type=Path, exists=True),
     metavar="MANIFEST",
-    help="Hold one end against a manifest: a file of it, or its folder.",
+    help="Compare one end with a manifest: one of its files, or its folder.",
 )
 @option(
     "--jobs",
     type=click.IntRange(1, 1024),
-    help="At most so many requests at once, over all processes (default: tuned automatically).",
+    help="At most this many requests at once, over all processes (default: tuned automatically).",
 )
 @limit_options
 def verify(**given: Any) -> int:
-    """Prove that what is at the target is what is at the source. Writes to neither.
+    """Prove that the target has what the source has. Writes to neither.
 
-    Exits with 0 only if every raw file is proven at the level that was asked for.
+    Exits with 0 only if every raw file is proven at the chosen level.
 
     \b
     Examples:

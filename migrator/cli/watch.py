@@ -48,15 +48,15 @@ from migrator.sync.messages import ProgressEvent
 @run_options
 @transfer_options
 @limit_options
-@option("--until-idle", metavar="TIME", help="End when nothing new came for so long: 60s.")
+@option("--until-idle", metavar="TIME", help="End when nothing new came for this time: 60s.")
 @option(
     "--once-stopped",
     is_flag=True,
-    help="Wait for the word that Bytes is stopped (a line on standard input, or SIGUSR1), then do the last pass and end.",
+    help="Wait until you say that Bytes is stopped (Enter, or SIGUSR1), then do the last pass and end.",
 )
 @option("--yes", is_flag=True, help="Do not ask; needed without a terminal.")
 def watch(**given: Any) -> int:
-    """Copy what is missing, and go on copying what comes in while Bytes runs. Nothing is ever overwritten or deleted.
+    """Copy what is missing, and keep copying what comes in while Bytes runs. Nothing is ever overwritten or deleted.
 
     \b
     Examples:

@@ -105,7 +105,7 @@ def calls_finding(replays: Sequence[Replay], *, endpoint: str | None) -> Finding
         BYTES_CALLS,
         f"Bytes would answer HTTP 500 to {_what_fails(broken)}: {failures}.{beside}",
         _one_after_the_other([why for why, _ in cures]),
-        f"{_one_after_the_other([cure for _, cure in cures])} To go on in spite of it: --force {BYTES_CALLS}.",
+        f"{_one_after_the_other([cure for _, cure in cures])} To continue anyway: --force {BYTES_CALLS}.",
     )
 
 

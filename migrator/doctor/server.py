@@ -207,7 +207,7 @@ def foreign_finding(where: Sequence[str], inspected: int) -> Finding:
     )
 
 
-RAWS_LOST = "Saved reports, the crisis room, and the deduplication of Docker boefjes need it. Single raw files do open"
+RAWS_LOST = "Saved reports, the crisis room and the deduplication of Docker boefjes need it; single raw files open"
 
 
 def raws_finding() -> Finding:

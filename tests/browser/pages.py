@@ -27,7 +27,7 @@ HOSTILE = (
 )
 NEXT_STEPS = (
     "What to do next",
-    "  1. Stop Bytes, run the same command once more with --full for what came in meanwhile, and go on if everything is accounted for.",
+    "  1. Stop Bytes, rerun this command with --full for what came in meanwhile, and continue only if it ends with 0.",
     "  2. Give Bytes these settings:",
     "       S3_BUCKET=openkat-raw-files",
     "       BUCKET_PER_ORG=false",

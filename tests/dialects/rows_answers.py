@@ -356,7 +356,7 @@ _GHOSTS = (
         ways=("up", "across"),
         there=(0, 1, 2),
         command="verify",
-        told=("is known from its listing only",),
+        told=("are known from its listing only",),
         check=_looked_at_once,
         outcomes={},
     ),

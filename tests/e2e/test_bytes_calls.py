@@ -53,7 +53,7 @@ def test_a_server_that_refuses_a_second_create_is_refused_and_no_bucket_is_made(
     assert document["next_steps"] == []
     again = command.run("migrate", "--yes", "--to", "s3", "--force", "bytes-calls", env=env).expect(0)
     assert "copied, and Bytes cannot read it there until" in again.stdout
-    assert again.stdout.splitlines()[-1] == "Do not give Bytes the new settings before."
+    assert again.stdout.splitlines()[-1] == "Do not give Bytes the new settings before that."
 
 
 def test_a_server_that_answers_200_passes_and_keeps_nothing_of_the_probe(

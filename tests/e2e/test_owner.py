@@ -315,7 +315,7 @@ def test_as_root_a_copy_that_nothing_calls_bytes_own_is_made_and_its_last_lines_
 ) -> None:
     done = run("migrate", on_s3, target, *LOCAL).expect(0)
     last = done.stdout.rstrip().splitlines()[-3:]
-    assert "Bytes cannot read or save at the target until this is cured, [service-user]" in last[0]
+    assert "Bytes cannot read or save at the target until this is fixed, [service-user]" in last[0]
     assert "--owner" in last[1]
     assert "Give Bytes these settings" not in done.stdout
     assert run("verify", on_s3, target, "--json").expect(0).json()["totals"]["closed"]["files"] == 0

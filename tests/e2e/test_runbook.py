@@ -101,6 +101,14 @@ def test_a_policy_names_these_buckets_and_no_others(
     assert all(resource.endswith(own) for one in deletes for resource in one)
 
 
+def test_a_policy_for_bytes_needs_no_other_end_than_the_target(tmp_path: Path) -> None:
+    """As the example in its help has it."""
+    (tmp_path / "new.env").write_text("S3_BUCKET=raw\nBUCKET_PER_ORG=false\n")
+    document = command.run("iam-policy", "--for", "bytes", "--to", tmp_path / "new.env", env=KEYS).expect(0).json()
+    resources = {resource for one in document["Statement"] for resource in one["Resource"]}
+    assert resources <= {"*", "arn:aws:s3:::raw", "arn:aws:s3:::raw/*"}
+
+
 def test_a_policy_without_an_end_on_s3_is_an_error(data: Path, tmp_path: Path) -> None:
     words = ("iam-policy", "--for", "migrate", "--from", data, "--to", tmp_path / "other")
     command.run(*words).expect(2)

@@ -74,7 +74,7 @@ def _lines(report: AuditReport) -> Iterator[str]:
     if report.first:
         yield report.first
     if report.interrupted_by:
-        yield f"Stopped by {report.interrupted_by}: this is what had been looked at by then."
+        yield f"Stopped by {report.interrupted_by}: this is what was checked by then."
     yield from measured_sentences(report)
     yield "Nothing was written."
 

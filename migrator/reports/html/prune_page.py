@@ -100,7 +100,7 @@ def _lines(report: PruneReport) -> Iterator[str]:
         yield "They are at the target with the same content. Nothing was deleted."
     elif report.error is not None or report.interrupted_by:
         left = total.deletable.files - total.deleted.files
-        yield f"By then {files(total.deleted.files)} were deleted; {number(left)} that could go are still there."
+        yield f"By then {files(total.deleted.files)} were deleted; {number(left)} that could be deleted are still there."
     if total.kept.files:
         yield f"{files(total.kept.files)} {'would be' if report.dry_run else 'were'} kept, see below."
     if pruned.folders_removed:

@@ -21,7 +21,7 @@ from migrator.reports.text.wrapping import joined
 HEADINGS = {
     Kind.ORPHANED: "orphaned: no row of the database names them, so Bytes never reads them",
     Kind.UNHASHED: "without a recorded digest",
-    Kind.API: "not answered rightly by the running Bytes",
+    Kind.API: "not answered correctly by the running Bytes",
     Kind.UNREADABLE_FOLDER: "folders that cannot be read: what they hold was not seen",
     Kind.ELSEWHERE: "only at the other location: Bytes cannot read them with these settings",
     Kind.CLOSED: "closed: they are there, and their owner or mode keeps Bytes' user out",
@@ -232,8 +232,8 @@ def _calls_sentence(calls: BytesCalls) -> str:
     if calls.state == "fails":
         return f"Bytes' own calls fail on {number(calls.fails)} of {plural(calls.buckets, 'bucket')}: see [bytes-calls] above."
     return (
-        f"Bytes' own calls were not tried on {number(calls.buckets - calls.works)} of {plural(calls.buckets, 'bucket')}, so nobody knows "
-        "whether it can read there: --probe tries them, and --api asks a running Bytes."
+        f"Bytes' own calls were not tried on {number(calls.buckets - calls.works)} of "
+        f"{plural(calls.buckets, 'bucket')}, so whether it can read there is unknown: --probe tries them; --api asks a running Bytes."
     )
 
 
@@ -251,7 +251,7 @@ def audit_lines(report: AuditReport, width: int | None = None) -> Iterator[str]:
         yield ""
     yield answer_in_words(report)
     if report.interrupted_by:
-        yield f"Stopped by {report.interrupted_by}: this is what had been looked at by then."
+        yield f"Stopped by {report.interrupted_by}: this is what was checked by then."
     yield ""
     yield f"asked about  {shown(str(report.target))}"
     if report.source is not None:

@@ -82,7 +82,7 @@ def _lines(report: DoctorReport) -> Iterator[str]:
         f"{counts[FindingStatus.PASS]} passed, in {duration(report.seconds)}."
     )
     if any(one.status is FindingStatus.ERROR and not one.forced for one in report.findings):
-        yield "`migrate` does not start while there is an error. --force NAME makes it start in spite of that one."
+        yield "`migrate` does not start while there is an error. --force NAME starts it anyway."
 
 
 def _names_of_errors(report: DoctorReport) -> str:

@@ -53,15 +53,16 @@ def _keeps_out(report: Report, finding: Finding) -> Iterator[str]:
     if finding.name in (BYTES_CALLS, BYTES_ANSWERS):
         done = _what_was_done(report)
         if finding.status is FindingStatus.ERROR or finding.name == BYTES_ANSWERS:
-            yield f"{done}, and Bytes cannot read it there until this is cured, {by}: {shown(finding.seen)}"
+            yield f"{done}, and Bytes cannot read it there until this is fixed, {by}: {shown(finding.seen)}"
         else:
-            yield f"{done}, and Bytes cannot read it there until its own calls work on these buckets, which nobody tried, {by}."
+            yield f"{done}, and Bytes cannot read it there until its own calls work on these buckets, which was "
+            f"not tried, {by}."
     else:
-        yield f"Bytes cannot read or save at the target until this is cured, {by}: {shown(finding.seen)}"
-    cure = finding.cure.removesuffix(f" To go on in spite of it: --force {finding.name}.")
+        yield f"Bytes cannot read or save at the target until this is fixed, {by}: {shown(finding.seen)}"
+    cure = finding.cure.removesuffix(f" To continue anyway: --force {finding.name}.")
     if cure:
         yield f"  cure: {shown(cure)}"
-    yield "Do not give Bytes the new settings before."
+    yield "Do not give Bytes the new settings before that."
 
 
 def _what_was_done(report: Report) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Finding, FindingStatus
 from migrator.doctor import finding_names as names
 from migrator.reports.formatting import number, plural, shown
@@ -81,7 +82,17 @@ def lines_of(finding: Finding) -> Iterator[str]:
     """One finding: what was seen, why it matters, and how to fix it."""
     forced = " (forced)" if finding.forced else ""
     yield f"{finding.status.value}{forced}: {shown(finding.seen)} [{finding.name}]"
-    if finding.why:
-        yield f"  why:  {shown(finding.why)}"
-    if finding.cure:
-        yield f"  cure: {shown(finding.cure)}"
+    yield from _why_and_cure(finding.why, finding.cure)
+
+
+def error_lines(error: MigratorError) -> Iterator[str]:
+    """What ended a command: what happened, the likely cause, and what to do."""
+    yield f"error: {shown(error.what)} [{error.name}]"
+    yield from _why_and_cure(error.why, error.cure)
+
+
+def _why_and_cure(why: str, cure: str) -> Iterator[str]:
+    if why:
+        yield f"  why:  {shown(why)}"
+    if cure:
+        yield f"  cure: {shown(cure)}"

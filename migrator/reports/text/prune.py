@@ -11,7 +11,7 @@ from migrator.core.outcomes import Finding
 from migrator.reports.formatting import Whole, duration, files, number, placed, plural, shown, size, table
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA, Evidence, status_when_interrupted
-from migrator.reports.text.findings import finding_lines
+from migrator.reports.text.findings import error_lines, finding_lines
 from migrator.reports.text.wrapping import joined
 
 _PROBLEMS_SHOWN = 20
@@ -84,7 +84,7 @@ def prune_lines(report: PruneReport, command: str) -> Iterator[str]:
     """Yield what it prints."""
     pruned = report.pruned
     yield f"from  {shown(report.source)}  (raw files are deleted here)"
-    yield f"to    {shown(report.target)}  (and have to be here)"
+    yield f"to    {shown(report.target)}  (and must be here)"
     yield ""
     rows = [["organization", "files", "deletable", "deleted", "kept"]]
     for organization, tally in sorted(pruned.organizations.items()):
@@ -102,9 +102,7 @@ def prune_lines(report: PruneReport, command: str) -> Iterator[str]:
 def _in_words(report: PruneReport, command: str) -> Iterator[str]:
     total, pruned, took = report.pruned.overall(), report.pruned, duration(report.seconds)
     if report.error is not None:
-        yield f"error: {shown(report.error.what)} [{report.error.name}]"
-        yield f"  why:  {shown(report.error.why)}"
-        yield f"  cure: {shown(report.error.cure)}"
+        yield from error_lines(report.error)
     if report.interrupted_by:
         yield f"Stopped by {report.interrupted_by} after {took}."
     if report.dry_run:
@@ -122,7 +120,7 @@ def _in_words(report: PruneReport, command: str) -> Iterator[str]:
     )
     left = total.deletable.files - total.deleted.files
     if left:
-        yield f"{files(left)} that could go are still there."
+        yield f"{files(left)} that could be deleted are still there."
     if pruned.strays:
         yield f"{plural(pruned.strays, 'stray')} left where they are."
-    yield f"What went, with digests: {shown(report.manifest or '')}"
+    yield f"Deleted, with digests: {shown(report.manifest or '')}"

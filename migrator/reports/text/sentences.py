@@ -35,13 +35,13 @@ KINDS = {
 """What each kind of problem is called, for one and for several; the gravest last."""
 
 WHAT_NEXT = {
-    "failed": "the same command tries it again",
-    "pending": "the same command goes on with it",
-    "conflict": "left alone; find out which one is right, move the wrong one away, run again",
+    "failed": "rerun to try it again",
+    "pending": "rerun to resume it",
+    "conflict": "left alone; find out which one is right, move the wrong one away, rerun",
     "refused": "not copied; needs another bucket name, or one bucket for all",
     "vanished": "nothing to do: it was deleted at the source",
-    "unreadable-folder": "give the right to read it, run again",
-    "closed": "run `migrate` as root with --owner USER (kat, or 1000:1000): it sets owner and mode right",
+    "unreadable-folder": "give the right to read it, rerun",
+    "closed": "run `migrate` as root with --owner USER (kat, or 1000:1000): it corrects owner and mode",
     "stray": "left where it is: Bytes does not read it",
     "left-alone": "nothing to do: no raw file of Bytes lies in it",
     "extra": "left where it is: Bytes may have saved it there",
@@ -54,9 +54,9 @@ def verdict(report: Report, see: str = "see above") -> str:
     tally = report.overall
     took = duration(report.seconds)
     if report.state == "running":
-        return f"The run is under way: {identity(tally)} so far."
+        return f"The run is in progress: {identity(tally)} so far."
     if report.state == "killed":
-        return f"The run was broken off without a word: {identity(tally)} by then. Rerun the same command to resume."
+        return f"The run ended without a word, killed perhaps: {identity(tally)} by then. Rerun the same command to resume."
     if report.stopped is not None:
         return f"The run had to stop after {took}: {shown(report.stopped.what)} By then: {identity(tally)}."
     if report.dry_run:
@@ -86,9 +86,11 @@ def verdict(report: Report, see: str = "see above") -> str:
             f"{number(tally.closed.files)} raw files and folders (in {took})."
         )
     if tally.is_clean:
+        present = tally[Outcome.PRESENT].files
+        there = f" and {number(present)} there already" if present else ""
         return (
             f"Everything is accounted for: {files(discovered.files)} ({size(discovered.bytes)}), "
-            f"{number(tally[Outcome.COPIED].files)} copied and {number(tally[Outcome.PRESENT].files)} there already, in {took}."
+            f"{number(tally[Outcome.COPIED].files)} copied{there}, in {took}."
         )
     return f"Not everything is at the target, {see}: {identity(tally)} (in {took})."
 
@@ -121,7 +123,7 @@ def _unseen(report: Report, unseen: int) -> Iterator[str]:
     checked = (
         f"This run checked {number(samples)} of {plural(among, 'part')} of the target, as a sample." if among else ""
     )
-    yield f"{checked} `migrate --full` lists all of it: take that for the last run.".lstrip()
+    yield f"{checked} `migrate --full` lists all of it: use it for the last run.".lstrip()
 
 
 def problem_line(problem: Problem) -> str:

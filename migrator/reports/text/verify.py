@@ -124,7 +124,7 @@ def verification_lines(report: Verification, width: int | None = None) -> Iterat
     yield from finding_lines(report.findings, report.known)
     yield from _in_one_sentence(report)
     for finding in keeps_bytes_out(report.findings):
-        yield f"This compares both ends. Bytes cannot read at the target until [{finding.name}] is cured: {shown(finding.seen)}"
+        yield f"This compares both ends. Bytes cannot read at the target until [{finding.name}] is fixed: {shown(finding.seen)}"
     yield from map(shown, report.next_steps)
 
 
@@ -180,7 +180,8 @@ def _in_one_sentence(report: Verification) -> Iterator[str]:
     if report.resumed is not None:
         resumed = report.resumed
         yield (
-            f"{files(resumed.files)} of them were proven by a run that was broken off, {duration(resumed.oldest)} ago at most; neither "
+            f"{files(resumed.files)} of them were proven by an interrupted run, {duration(resumed.oldest)} ago "
+            f"at most; neither "
             "end's listing has changed since, and they were not read again. To read everything: --fresh."
         )
     if report.interrupted_by:

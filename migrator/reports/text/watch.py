@@ -101,11 +101,11 @@ def _lines(watched: Watched, width: int | None) -> Iterator[str]:
         yield from _last_pass_lines(watched)
     yield from ending(watched.report)
     if watched.exit_status != watched.report.exit_status:
-        yield "Do not give Bytes the new settings yet: see to what is listed above, then rerun."
+        yield "Do not give Bytes the new settings yet: fix what is listed above, then rerun."
 
 
 def _last_pass_lines(watched: Watched) -> Iterator[str]:
     yield f"What the last pass copied was read at both ends and is equal: {files(watched.proven.files)} ({size(watched.proven.bytes)})."
     if watched.still_writes:
-        yield "warning: raw files still came in after Bytes was said to be stopped. Stop it, then rerun."
+        yield "warning: raw files still came in after you said that Bytes was stopped. Stop it, then rerun."
     yield f"Downtime so far: {duration(watched.downtime_seconds or 0.0)}."

@@ -189,7 +189,7 @@ def test_a_failure_is_one_line_with_all_that_one_asks_for(tmp_path: Path) -> Non
     assert line.partition("WARNING ")[2] == (
         "failed acme/0123abcd-1111-4222-8333-444455556666: /data/acme/012/0123abcd-1111-4222-8333-444455556666 → "
         "s3://raw/acme/0123abcd-1111-4222-8333-444455556666: The server does not allow this. [access-denied] (request 17A1F0E9); "
-        "next: the same command tries it again"
+        "next: rerun to try it again"
     )
 
 
@@ -203,7 +203,7 @@ def test_the_same_as_an_event(tmp_path: Path) -> None:
         "access-denied",
         "17A1F0E9",
     )
-    assert event["next"] == "the same command tries it again"
+    assert event["next"] == "rerun to try it again"
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
 from migrator.checks.audit.audit import Audited, AuditTally, Kind
 from migrator.config.settings import DiskLocation, Setting
+from migrator.core.entities import UnfinishedUpload
+from migrator.core.errors import MustStop
 from migrator.core.outcomes import Finding, FindingStatus, Problem
 from migrator.core.tally import Count
 from migrator.doctor.findings import failed, passed, warned
@@ -16,9 +19,11 @@ from migrator.reports.text.audit import AuditReport, AuditRow
 from migrator.reports.text.doctor import DoctorReport
 from migrator.reports.text.status import PairStatus
 from migrator.reports.text.switch import Switched, SwitchProposal
+from migrator.reports.text.uploads import SeenUpload, UnclaimedUpload, UnfinishedUploads
+from migrator.reports.text.watch import STOPPED, Watched
 from migrator.switch.journal import StepTime, Story, SwitchEnd, SwitchPlan
 from migrator.switch.steps import STEPS
-from tests.unit.reports.samples import tally_of
+from tests.unit.reports.samples import report_of, tally_of
 
 AT = 1_767_323_045.0
 DISK, S3 = "/var/lib/kat-bytes (disk)", "s3://openkat-raw-files/{organization} at https://s3.example.org"
@@ -37,7 +42,7 @@ CALLS = failed(
     "bytes-calls",
     "Bytes would answer HTTP 500 to every save and every read: to 'create again' the server answers 409 BucketAlreadyOwnedByYou.",
     "Bytes creates the bucket anew each time, and this server refuses that for a bucket that is there already.",
-    "Put nginx before the server, with the lines below. To go on in spite of it: --force bytes-calls.",
+    "Put nginx before the server, with the lines below. To continue anyway: --force bytes-calls.",
 )
 
 
@@ -198,3 +203,44 @@ def runbook() -> Runbook:
         form=None,
         version="",
     )
+
+
+def watched() -> Watched:
+    """The last pass after Bytes was stopped, with a raw file that is not proven, and Bytes that still writes."""
+    last = report_of({"acme": tally_of(copied=(2, 2_000), present=(1_398, 9_000_000))}, source=DISK, target=S3)
+    where = "/var/lib/kat-bytes/acme/000/00000001-1111-4222-8333-444455556666"
+    return Watched(
+        report=last,
+        ended_by=STOPPED,
+        seconds=7_325.0,
+        passes=12,
+        rounds=4_100,
+        copied=Count(412, 5_000_000),
+        lag_files=0,
+        lag_seconds=0.0,
+        largest_lag_seconds=2.5,
+        away_seconds=31.0,
+        downtime_seconds=1.2,
+        proven=Count(1, 1_000),
+        unproven=(Problem("unproven", "acme", where, "it changed while it was compared"),),
+        still_writes=True,
+    )
+
+
+def uploads() -> UnfinishedUploads:
+    """One of this tool, one that the server has forgotten, and one of unknown origin; begun two hours ago."""
+    at = time.time() - 7_200.5
+    raw_id = "00000001-1111-4222-8333-444455556666"
+    own = UnfinishedUpload("acme", raw_id, "openkat-raw-files", f"acme/{raw_id}", "id-1", 8 << 20, "1", at)
+    return UnfinishedUploads(
+        (SeenUpload(own, 3, 25_165_824), SeenUpload(own._replace(upload_id="id-2"), None, 0)),
+        (UnclaimedUpload("openkat-raw-files", f"acme/{raw_id}", "id-3", at),),
+    )
+
+
+ERROR = MustStop(
+    "target-full",
+    "Nothing more can be written to /var/lib/kat-bytes/acme/000/00000001-1111-4222-8333-444455556666 (No space left on device).",
+    why="The disk has 0 bytes and 1,024 inodes free.",
+    cure="Make room, then rerun.",
+)

@@ -31,7 +31,7 @@ BROKEN = Finding(
     name="bytes-calls",
     status=FindingStatus.ERROR,
     seen="Bytes would answer HTTP 500.",
-    cure="Put nginx before it. To go on in spite of it: --force bytes-calls.",
+    cure="Put nginx before it. To continue anyway: --force bytes-calls.",
 )
 UNTRIED = replace(BROKEN, status=FindingStatus.WARNING, seen="Bytes' own calls were not tried.")
 NO_ROOM = replace(BROKEN, name="disk-space", seen="There is too little room.", cure="")
@@ -93,7 +93,7 @@ def test_a_forced_finding_that_keeps_bytes_out_ends_the_report(finding: Finding)
     last = text.splitlines()[-3:]
     assert last[0].startswith("Everything is copied, and Bytes cannot read it there until ")
     assert "--force bytes-calls" in last[0]
-    assert last[1:] == ["  cure: Put nginx before it.", "Do not give Bytes the new settings before."]
+    assert last[1:] == ["  cure: Put nginx before it.", "Do not give Bytes the new settings before that."]
     assert report.exit_status == 0
     assert report_as_dict(report)["findings"][0]["forced"] is True  # type: ignore[index]
     page = report_as_html(report)

@@ -16,13 +16,16 @@ from migrator.reports.formatting import columns_of
 from migrator.reports.report import Report
 from migrator.reports.runbook import runbook_as_markdown
 from migrator.reports.text.audit import audit_as_text
-from migrator.reports.text.console import report_as_text
+from migrator.reports.text.console import report_as_text, stored_as_text
 from migrator.reports.text.doctor import doctor_as_text
 from migrator.reports.text.explanation import explanation_lines, explanations, index_lines
+from migrator.reports.text.findings import error_lines
 from migrator.reports.text.prune import PruneReport, prune_as_text
 from migrator.reports.text.status import status_as_text
 from migrator.reports.text.switch import proposal_as_text, switch_status_lines, switched_as_text
+from migrator.reports.text.uploads import UnfinishedUploads, uploads_as_text
 from migrator.reports.text.verify import Verification, verification_as_text
+from migrator.reports.text.watch import watch_as_text
 from migrator.reports.text.wrapping import joined
 from tests.browser.pages import page_of
 from tests.unit.reports import answers
@@ -91,10 +94,20 @@ ANSWERS = {
     "audit": lambda width: audit_as_text(answers.audit(), width),
     "switch-plan": lambda width: proposal_as_text(answers.proposal(), width),
     "switch-done": lambda width: switched_as_text(answers.switched(), width),
+    "watch": lambda width: watch_as_text(answers.watched(), width),
+    "uploads": lambda width: uploads_as_text(answers.uploads(), width),
+    "uploads-none": lambda width: uploads_as_text(UnfinishedUploads(()), width),
+    "error": lambda width: joined(error_lines(answers.ERROR), width),
+    "prune-stopped": lambda width: prune_as_text(
+        replace(_pruned(), error=answers.ERROR), "bytes-migrator prune", width
+    ),
+    "report-stopped": lambda width: stored_as_text(
+        replace(REPORTS["fine"], started=answers.AT, state="stopped", stopped=answers.ERROR), width
+    ),
     "explain": lambda width: joined(explanation_lines(explanations()["clock-skew"]), width),
     "explain-all": lambda width: joined(list(index_lines(explanations()))[:3], width),
 }
-WHOLE = ("bytes-migrator ", "sh ", "A_", "+ ")
+WHOLE = ("bytes-migrator ", "aws ", "sh ", "A_", "+ ")
 """How lines begin that are for pasting: they stay whole."""
 
 
