@@ -27,7 +27,7 @@ KINDS = {
     "Vanished": "One raw file.",
     "Unreadable": "One raw file or folder.",
     "SourceChanged": "One raw file; it is read again.",
-    "NotTheSame": "One raw file; it is tried again, and not counted as copied.",
+    "NotTheSame": "One raw file; it is tried again, and does not count as copied.",
     "AlreadyThere": "One raw file; nothing was overwritten.",
     "AccessDenied": "One raw file; the whole run if nothing succeeds.",
     "Archived": "One raw file; the others continue.",
@@ -59,6 +59,7 @@ GROUPS = (
     ("The server did not answer as it should", ("Unavailable",)),
     ("The run stopped", ("MustStop", "StoreFull", "Interrupted", "BucketFull")),
     ("The server refused", ("AccessDenied",)),
+    ("A raw file arrived as something else", ("NotTheSame",)),
     ("A raw file, folder or bucket failed", tuple(KINDS)),
 )
 """What an operator sees, and the kinds of error behind it; the first group with a kind of the entry takes it."""

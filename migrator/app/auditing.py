@@ -196,7 +196,7 @@ def _not_empty(rows: Iterator[Recorded], where: str, options: Options, *, is_par
     raise CannotStart(
         "database-empty",
         f"The database {where} has no raw file at all.",
-        why="A fresh or restored database looks like this: every file would be orphaned.",
+        why="A fresh or restored database looks like this.",
         cure="Check BYTES_DB_URI or --database. If it is meant to be empty, add --allow-empty.",
     )
 

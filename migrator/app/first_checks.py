@@ -136,7 +136,7 @@ def listing_findings(locations: Locations) -> tuple[Finding, ...]:
         warned(
             "lists-by-v1",
             f"The server of {end} refuses ListObjectsV2, or does not know it; it is listed by ListObjects.",
-            "Both list the same. Bytes lists nothing.",
+            "Both list the same.",
         )
         for end in ends
         if end.access.lists_by_v1
@@ -267,7 +267,7 @@ def lane_findings(locations: Locations) -> tuple[Finding, ...]:
     return (
         warned(
             "libcurl-missing",
-            "pycurl, Python's libcurl, cannot be imported: every raw file goes by the slower, careful lane.",
+            "pycurl, Python's libcurl, cannot be imported: every raw file takes the slower lane.",
             "Small files cost ten times the CPU.",
             f"Install it: {sys.executable} -m pip install pycurl",
         ),

@@ -129,7 +129,7 @@ def _kept_versions(source: Source, organizations: tuple[str, ...], options: Opti
         yield warned(
             "bucket-versioned",
             f"Versions are kept in {', '.join(versioned[:10])}.",
-            "Deleting frees no space there: the versions stay.",
+            "Deleting frees no space: the versions stay.",
             "Add a lifecycle rule for noncurrent versions.",
         )
     if locked:

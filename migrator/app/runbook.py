@@ -88,7 +88,7 @@ def guessed_deployment(environ: Mapping[str, str], folder: str, debian_files: tu
     raise SettingsError(
         "deployment-unknown",
         "How Bytes is deployed is not clear here.",
-        why="There is no Debian package, no Compose file in this folder, and no Kubernetes.",
+        why="Here is no Debian package, Compose file or Kubernetes.",
         cure="Add --deployment debian, compose or kubernetes.",
     )
 

@@ -71,8 +71,8 @@ def baseline_of(api: BytesApi, sample: Sequence[RawFile], source: str) -> Baseli
         raise CannotStart(
             "switch-bytes-reads-elsewhere",
             f"The running Bytes at {api.url} gives none of {len(sample)} raw files that are at {source}.",
-            why="It reads elsewhere than its settings say, has another database, or cannot read.",
-            cure="See Bytes' log, and compare its settings with where the raw files are. Bytes was not touched.",
+            why="It reads elsewhere, has another database, or cannot read.",
+            cure="See Bytes' log, and check its settings. Bytes was not touched.",
         )
     return found
 

@@ -207,7 +207,7 @@ def _other_server(file: Path, what: str) -> SettingsError:
         "read-through-other-server",
         what,
         why=f"With {file}, nginx would not read through before the server that Bytes is switched to.",
-        cure="Set the target's AWS_ENDPOINT_URL to the S3 server's or nginx' address, and name nginx' file with "
+        cure="Set the target's AWS_ENDPOINT_URL to the S3 server's or nginx' address; name nginx' file with "
         "--nginx-file.",
     )
 

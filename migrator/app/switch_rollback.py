@@ -75,5 +75,5 @@ def _left_behind(story: Story, why: str) -> MustStop:
     return MustStop(
         "switch-left-behind",
         f"Bytes is back at {story.plan.source}; what it saved meanwhile at {story.plan.target} could not be brought there: {why}",
-        cure="Once both ends can be reached: bytes-migrator migrate --full, with --from and --to swapped.",
+        cure="Once both ends answer: bytes-migrator migrate --full, with --from and --to swapped.",
     )

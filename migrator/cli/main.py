@@ -184,5 +184,5 @@ def _unexpected(error: Exception) -> MigratorError:
     return MigratorError(
         "unexpected",
         f"Something unexpected happened: {type(error).__name__}: {error}.",
-        cure="Rerun with --log-file FILE; if it stays, report it with that file.",
+        cure="Rerun with --log-file FILE; if it stays, report it.",
     )

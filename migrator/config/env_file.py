@@ -156,7 +156,7 @@ def _bad_line(path: Path, line: int, why: str) -> SettingsError:
         "env-file-line",
         f"{path} line {line} cannot be understood.",
         why=why,
-        cure="Write NAME=value, with matching quotes if needed, or begin the line with '#'.",
+        cure="Write NAME=value, with matching quotes if needed, or '# a comment'.",
     )
 
 

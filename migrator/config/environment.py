@@ -165,7 +165,7 @@ def s3_naming(environment: Environment) -> SingleBucket | BucketPerOrganization 
             f"{setting.name} is set to nothing ({setting.origin}), and it is what names the buckets here.",
             why=f"{BUCKET_PER_ORG} is {environment.or_default(BUCKET_PER_ORG).value}"
             f" ({environment.or_default(BUCKET_PER_ORG).origin}).",
-            cure=f"Give {setting.name} a value, or set {other} if the other way of naming was meant.",
+            cure=f"Give {setting.name} a value, or set {other} if that naming was meant.",
         )
     refuse_unexpanded(setting)
     _refuse_url(setting)
@@ -282,7 +282,7 @@ def refuse_unexpanded(setting: Setting) -> None:
         raise SettingsError(
             "setting-not-expanded",
             f"{setting.name} ({setting.origin}) refers to another variable by '${{'.",
-            why="Env files are read here as they stand; such references are not filled in.",
+            why="Env files are read as they stand.",
             cure=f"Write the value of {setting.name} out, or give it as an option.",
         )
 

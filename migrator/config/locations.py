@@ -338,7 +338,7 @@ def _template(word: str) -> Naming:
         "location-template",
         f"{word} does not say where an organization's raw files are.",
         why="Without {organization}, one bucket for all and one for each look alike.",
-        cure="Write s3://bucket/{organization} for one bucket, s3://prefix-{organization} for a bucket for each, in quotes.",
+        cure="Write 's3://bucket/{organization}' for one bucket, 's3://prefix-{organization}' for one each.",
     )
 
 

@@ -149,7 +149,7 @@ def _unknown(kind: str, word: str, text: str) -> SettingsError:
     return SettingsError(
         "owner-unknown",
         f"--owner {text!r}: this machine has no {kind} {word!r}.",
-        why="Bytes runs as kat with Debian's package, and as user id 1000 in containers.",
+        why="Bytes runs as kat (Debian), or as user id 1000 (containers).",
         cure="Check the spelling, or give numbers: --owner 1000:1000.",
     )
 

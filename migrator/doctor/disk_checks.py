@@ -98,7 +98,7 @@ def _room(seen: DiskSeen, need: Need) -> Iterator[Finding]:
         yield failed(
             finding_names.DISK_SPACE,
             f"{seen.path} has too little room: {needs}",
-            "The run would stop halfway, and Bytes could not save there either.",
+            "The run would stop halfway, and Bytes could not save.",
             "Make room, name a larger disk with --to, or move some organizations only: --organization NAME.",
         )
     else:
@@ -113,7 +113,7 @@ def _room(seen: DiskSeen, need: Need) -> Iterator[Finding]:
             finding_names.DISK_INODES,
             f"{seen.path} has too few inodes: {needs}",
             "Each raw file and each folder takes an inode.",
-            "Use a file system with more inodes (mkfs.ext4 -i 8192, or xfs), or another disk.",
+            "Use one with more inodes (mkfs.ext4 -i 8192, or xfs).",
         )
     else:
         yield passed(finding_names.DISK_INODES, f"There are inodes: {needs}")
@@ -182,7 +182,7 @@ def access_findings(
         yield warned(
             finding_names.ACCESS_LISTS,
             f"Folders at {path} have access lists (ACLs): {some_of(lists)}.",
-            "Only owner and mode are read, so Bytes' user may have more or fewer rights.",
+            "Only owner and mode are read; Bytes' user may have other rights.",
             f"Look with: getfacl {lists[0]}",
         )
     yield from folder_above_findings(path, user, above)

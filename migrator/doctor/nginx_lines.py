@@ -165,7 +165,7 @@ def without_reading_through(lines: Sequence[str]) -> tuple[str, ...]:
             "read-through-lines",
             f"nginx' file has lines of {MARK}, and no line {END!r} after them.",
             why="They were edited, or an earlier version printed them.",
-            cure="Put the lines without read-through in their place (`bytes-migrator runbook` prints them), and reload nginx.",
+            cure="Replace them by the lines that `bytes-migrator runbook` prints, and reload nginx.",
         )
     return tuple(result)
 

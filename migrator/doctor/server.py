@@ -106,7 +106,7 @@ def _versioning(seen: ServerSeen) -> Iterator[Finding]:
             finding_names.VERSIONING,
             "The bucket keeps versions.",
             "Removed probes and replaced provisional copies stay as old versions.",
-            "To avoid that, add a lifecycle rule that expires noncurrent versions.",
+            "A lifecycle rule can expire noncurrent versions.",
         )
     else:
         yield passed(finding_names.VERSIONING, "The bucket keeps no versions.")
@@ -120,7 +120,7 @@ def _lock(seen: ServerSeen) -> Iterator[Finding]:
             finding_names.OBJECT_LOCK,
             "The bucket has object lock.",
             "With a default retention, a provisional copy cannot be replaced.",
-            "Migrate after Bytes was stopped, or use a bucket without object lock.",
+            "Migrate after Bytes was stopped, or use another bucket.",
         )
     else:
         yield passed(finding_names.OBJECT_LOCK, "The bucket has no object lock.")
@@ -240,5 +240,5 @@ def version_finding(version: str) -> Finding:
         finding_names.BYTES_VERSION,
         f"Bytes {version} is {age} than what this program was compared with, 1.18 to 1.20.",
         "It may look for raw files elsewhere, or make other calls.",
-        "Try it with one organization or a test installation first; docs/bytes-versions.md says what to check.",
+        "Try one organization or a test installation first; docs/bytes-versions.md says what to check.",
     )

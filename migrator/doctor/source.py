@@ -112,7 +112,7 @@ def _beside(problems: Sequence[Problem]) -> Iterator[Finding]:
             finding_names.ORGANIZATION_NAMES,
             f"There are folders with names that no organization can have ({len(odd)}): {some_of(odd)}.",
             "Bytes never reads there: organizations are lower-case slugs of at most 32 characters.",
-            "If raw files lie in them, rename the folder to the organization's code.",
+            "If it has raw files, rename it to the organization's code.",
         )
     else:
         yield passed(finding_names.ORGANIZATION_NAMES, "All folders are named as organizations are.")

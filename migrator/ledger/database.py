@@ -297,7 +297,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> tuple[str, str]:
             "ledger-newer",
             f"The ledger {path} was written by a newer bytes-migrator.",
             why=f"Its version is {version}; this program knows {VERSION}.",
-            cure="Use the newer bytes-migrator, or another folder with --state-dir: only time is lost.",
+            cure="Use the newer program, or another folder with --state-dir: only time is lost.",
         )
     if version != VERSION or not is_ours:
         raise DamagedError("Its tables are not those of this version.")

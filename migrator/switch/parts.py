@@ -60,7 +60,7 @@ class Parts:
                         if self.api and self.is_healthy()
                         else " the service is still there."
                     ),
-                    cure="Find and stop that process; it may be a second Bytes behind the same URL.",
+                    cure="Find and stop it: perhaps a second Bytes behind the same URL.",
                 )
             time.sleep(_POLL_SECONDS)
 

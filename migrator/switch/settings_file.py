@@ -153,6 +153,6 @@ class SettingsFile:
         return MustStop(
             "switch-settings-failed",
             f"{self.path} could not be replaced: {error.strerror}.",
-            why="It is mounted as a single file, which cannot be replaced." if is_mount else "",
+            why="A file that is mounted alone cannot be replaced." if is_mount else "",
             cure="Run this on the host, where the file lies." if is_mount else "Check the disk and the rights there.",
         )

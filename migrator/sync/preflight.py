@@ -74,7 +74,7 @@ def check_bucket_names(
     finding = failed(
         "bucket-names",
         f"{len(broken)} of {len(names)} bucket names are invalid: {_shown_names(refused, broken)}.{also}",
-        "Bytes computes these names itself: it would answer HTTP 500 for these organizations.",
+        "Bytes computes these names itself, and would answer HTTP 500.",
         f"{names_cure(refused)} To move the other organizations now and leave these out: --force bucket-names.",
     )
     return finding, frozenset(organization for organization, _ in refused)

@@ -208,7 +208,7 @@ def unexpected(error: BaseException) -> MustStop:
     stop = MustStop(
         "unexpected",
         f"Something unexpected happened: {type(error).__name__}: {error}.",
-        cure="Rerun with --log-file; if it stays, report it with that file.",
+        cure="Rerun with --log-file; if it stays, report it.",
     )
     stop.__cause__ = error
     return stop

@@ -73,7 +73,7 @@ def refuse_listed(store: Source, raw_file: RawFile) -> None:
             "listed-and-gone",
             f"{store.describe(raw_file)} is listed, but not found when read.",
             why="The store's index and contents disagree.",
-            cure="Have the file system, or the server's index of that bucket, checked, then rerun.",
+            cure="Check the file system, or the server's index of that bucket, then rerun.",
         )
 
 

@@ -27,7 +27,7 @@ SHORT: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("large-down", OURS, {}),
 )
 """Sections, whose row is ours, and which rows are the peers', where that is not all of them."""
-COLUMNS = ("tool", "files/s (least to most)", "CPU µs a file", "peak MB", "ours: rate", "ours: CPU")
+COLUMNS = ("tool", "files/s (least–most)", "CPU µs a file", "peak MB", "ours: rate", "ours: CPU")
 
 
 def document(sections: Sequence[Section], *, versions: Sequence[str], rounds: int, seconds: float) -> str:
@@ -37,9 +37,8 @@ def document(sections: Sequence[Section], *, versions: Sequence[str], rounds: in
         "## In short",
         "Files a second, each tool at its best setting; MB/s for a large file.",
         _markdown(("work", OURS, *PEERS, "rate of ours to the fastest"), list(_in_short(sections))),
-        "## Goals",
-        "Missed goals are bold.",
-        _markdown(("work", "measure", "goal", "reached"), list(_goals(verdicts(sections)))),
+        "## Missed goals",
+        *_missed(verdicts(sections)),
         "## Measured",
         f"Files are in the page cache. Large files: MB/s. The last columns compare ours with that tool. {_of_aws(sections)}",
         _markdown(COLUMNS, [row for section in sections for row in _rows_of(section)]),
@@ -128,7 +127,7 @@ def _row(section: Section, row: Row, ours: Row) -> tuple[str, ...]:
     is_other = row.name != OURS
     return (
         row.label,
-        f"{_short(row.median(measure))} ({_short(least)} to {_short(most)})",
+        f"{_short(row.median(measure))} ({_short(least)}–{_short(most)})",
         f"{row.median(lambda sample: sample.cpu_us_a_file):,.0f}",
         f"{row.median(lambda sample: sample.used.peak) / 1e6:,.0f}",
         _times(ours.ratio_to(row, _rate)) if is_other and ours.good else "",
@@ -153,13 +152,17 @@ def _times(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.2f}"
 
 
-def _goals(found: Sequence[Verdict]) -> Iterator[tuple[str, ...]]:
-    """A row for each goal; the work is named once."""
-    before = ""
-    for verdict in found:
-        reached = verdict.reached if verdict.is_met else f"**{verdict.reached}**"
-        yield "" if verdict.work == before else verdict.work, verdict.measure, verdict.goal, reached
+def _missed(found: Sequence[Verdict]) -> Iterator[str]:
+    """How many goals are met, and a row for each other one; the work is named once."""
+    missed = [verdict for verdict in found if not verdict.is_met]
+    yield f"{len(found) - len(missed)} of {len(found)} goals are met."
+    rows, before = list[tuple[str, ...]](), ""
+    for verdict in missed:
+        work = "" if verdict.work == before else verdict.work
+        rows.append((work, verdict.measure, verdict.goal, verdict.reached))
         before = verdict.work
+    if rows:
+        yield _markdown(("work", "measure", "goal", "reached"), rows)
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

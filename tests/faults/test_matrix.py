@@ -1,4 +1,4 @@
-"""Every row of the fault matrix has a test, or a reason for having none, and `docs/reliability.md` says which."""
+"""Every row of the fault matrix in `docs/reliability.md` has a test, or a reason for having none."""
 
 from __future__ import annotations
 
@@ -56,11 +56,5 @@ def test_the_page_has_every_row() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_a_row_has_tests_that_the_page_names_or_a_reason(row: int) -> None:
-    line, tests = described()[row], marked()[row]
-    named = set(re.findall(r"`(test_\w+)`", line))
-    assert named <= tests, "the page names tests that are not marked with this row"
-    if not tests:
-        assert "No test here: " in line, "neither a test nor a reason"
-        return
-    assert named, f"the page names none of {sorted(tests)}"
+def test_a_row_has_tests_or_a_reason(row: int) -> None:
+    assert bool(marked()[row]) != ("No test here: " in described()[row])

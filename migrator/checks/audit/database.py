@@ -284,5 +284,6 @@ def _postgres_missing() -> MigratorError:
     return CannotStart(
         "postgres-missing",
         "Reading PostgreSQL needs psycopg with libpq, which cannot be imported.",
-        cure=f"Install it: {sys.executable} -m pip install 'bytes-migrator[postgres]'; or export the rows and give --database rows.csv.",
+        cure=f"Install it: {sys.executable} -m pip install 'bytes-migrator[postgres]'; or give --database "
+        f"rows.csv with an export.",
     )

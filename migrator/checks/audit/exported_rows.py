@@ -132,6 +132,6 @@ def _refuse_order(path: Path, line: int, *, is_same: bool) -> NoReturn:
     raise CannotStart(
         "rows-not-sorted",
         f"Line {line} of {path} {what}.",
-        why="Rows must ascend by organization, then by id, each compared byte by byte.",
+        why="Rows must ascend by organization, then id, byte by byte.",
         cure=f"Export the rows with psql: {EXPORT}",
     )

@@ -40,7 +40,7 @@ def same_place(why: str) -> MustStop:
         "same-place",
         "Source and target are one place under two names.",
         why=why,
-        cure="Check --from and --to, the endpoints and the mounts. Nothing was deleted in that place.",
+        cure="Check --from and --to, endpoints and mounts. Nothing was deleted there.",
     )
 
 

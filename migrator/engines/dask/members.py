@@ -115,7 +115,7 @@ class Members:
                     "not-encrypted",
                     f"{address} in this cluster is reached over a network without TLS.",
                     why="Others could read along, and have the workers do anything.",
-                    cure="Start scheduler and workers with tls:// and certificates, or with --host 127.0.0.1 on one machine.",
+                    cure="Use tls:// and certificates, or --host 127.0.0.1 on one machine.",
                 )
         workers = known["workers"]
         named = {address: f"{worker['name']} ({address})" for address, worker in workers.items()}

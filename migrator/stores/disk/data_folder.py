@@ -89,7 +89,7 @@ def try_out(root: Path, owner: tuple[int, int] | None = None) -> tuple[Finding, 
             "durability-unconfirmed",
             f"Durability is not confirmed by the file system of {root}: it does not offer syncfs.",
             "Copies may not have reached the medium.",
-            "Run `sync` on the machine that has the disk before you give up the source.",
+            "Run `sync` on the disk's machine before you give up the source.",
         ),
     )
 

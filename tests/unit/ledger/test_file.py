@@ -181,6 +181,6 @@ def test_a_newer_ledger_is_refused_and_left_as_it_is(filled: Path) -> None:
             "ledger-newer",
             f"The ledger {filled} was written by a newer bytes-migrator.",
             "Its version is 2; this program knows 1.",
-            "Use the newer bytes-migrator, or another folder with --state-dir: only time is lost.",
+            "Use the newer program, or another folder with --state-dir: only time is lost.",
         )
     assert filled.read_bytes() == before

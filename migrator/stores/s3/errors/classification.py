@@ -87,7 +87,7 @@ def _archived(error: boto.ClientError, where: str) -> StoreError | None:
     return Archived(
         "archived",
         f"{where} is archived: it must be restored first ({answer_of(error)}).",
-        why="Its storage class is offline; a lifecycle rule may have moved it.",
+        why="A lifecycle rule may have moved it.",
         cure="Restore it (aws s3api restore-object, or the console), then rerun.",
     )
 
@@ -99,7 +99,7 @@ def _full(error: boto.ClientError, where: str) -> StoreError | None:
         return StoreError(
             "too-many-buckets",
             f"The server makes no more buckets for this account: {where} ({answer_of(error)}).",
-            why="Accounts are limited, and Bytes needs a bucket for each organization.",
+            why="Bytes needs a bucket for each organization.",
             cure="Have the limit raised, or use one bucket for all: S3_BUCKET=<name> and BUCKET_PER_ORG=false.",
         )
     if code in codes.BUCKET_FULL:
@@ -111,7 +111,7 @@ def _full(error: boto.ClientError, where: str) -> StoreError | None:
         return StoreFull(
             "account-limit",
             f"The account has reached a limit of its plan, at {where} ({answer_of(error)}).",
-            why="The provider refuses requests until the limit is raised or its period ends.",
+            why="It refuses requests until the limit is raised or its period ends.",
             cure="Raise the limit in the provider's console, or wait, then rerun.",
         )
     if is_refusal and error.operation_name in codes.WRITES:
@@ -189,7 +189,7 @@ def _from_between(error: boto.ClientError, where: str) -> StoreError | None:
             "proxy-refused",
             f"The proxy between this machine and the server refused the request for {where} (HTTP 407).",
             why="It wants a login, or refuses that in HTTP_PROXY or HTTPS_PROXY.",
-            cure="Set HTTP_PROXY or HTTPS_PROXY to http://USER:PASSWORD@HOST:PORT, or name the server's host in NO_PROXY.",
+            cure="Set HTTP_PROXY or HTTPS_PROXY to http://USER:PASSWORD@HOST:PORT, or name the host in NO_PROXY.",
         )
     is_page = "html" in header_of(error, "content-type") and code_of(error) in ("", str(status))
     if status in (400, 401, 403) and is_page:

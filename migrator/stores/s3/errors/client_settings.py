@@ -75,7 +75,7 @@ def fault_of_settings(error: Exception) -> SettingsError | None:
         return SettingsError(
             "python-lacks-part",
             f"boto3 lacks something that these settings need: {_words(error)}",
-            cure="Install it here, for example pip install 'botocore[crt]', or use other credentials.",
+            cure="Install it, for example pip install 'botocore[crt]', or use other credentials.",
         )
     if isinstance(error, _CONFIGURATION):
         return SettingsError(
@@ -102,7 +102,7 @@ def fault_of_helper(error: Exception) -> SettingsError:
         "credential-helper-failed",
         f"The credential provider returned no credentials ({type(error).__name__}).",
         why="A credential helper (credential_process) wrote no JSON with keys, or a stored sign-in is damaged.",
-        cure="Run the helper of the profile in ~/.aws/config by hand, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+        cure="Run the profile's helper by hand, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     )
 
 
@@ -166,7 +166,7 @@ def _config_broken(error: boto.ConfigParseError) -> SettingsError:
     return SettingsError(
         "aws-config-broken",
         f"The AWS configuration file {path} cannot be read: it has a line that is not valid.",
-        why="It needs sections such as [default] or [profile NAME], with NAME = VALUE below.",
+        why="It needs sections such as [profile NAME], with NAME = VALUE below.",
         cure="Correct the file; `aws configure list` tries it.",
     )
 
@@ -177,7 +177,7 @@ def _half_credentials(error: boto.PartialCredentialsError) -> SettingsError:
         "credentials-half-set",
         f"The credentials are incomplete: {presentable(missing) or 'one of the keys'} is missing ({presentable(provider)}).",
         why="Access key and secret key belong together, in one place.",
-        cure="Set the missing one beside the other, or remove both.",
+        cure="Set both in one place, or neither.",
     )
 
 
@@ -198,13 +198,13 @@ def _not_retrieved(error: Exception) -> SettingsError:
             "credential-helper-failed",
             "The credential helper (credential_process of the AWS profile) failed.",
             why="What it wrote is not shown here, since it may hold secrets.",
-            cure="Run its command from ~/.aws/config by hand, as the same user; or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+            cure="Run its command from ~/.aws/config by hand, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
         )
     return SettingsError(
         "credentials-not-retrieved",
         f"The credentials could not be retrieved{f' by {provider!r}' if provider else ''} ({type(error).__name__}).",
         why="The service that the profile or the environment names failed.",
-        cure="Check AWS_PROFILE and what its section in ~/.aws/config names, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+        cure="Check AWS_PROFILE and its section in ~/.aws/config, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     )
 
 

@@ -79,7 +79,7 @@ def fault_in_reaching(error: Exception, where: str) -> StoreError:
         return StoreError(
             "boto3-refused",
             f"boto3 could not make the request for {where} ({_kind(error)}).",
-            cure="Rerun with --log-file; if it stays, report it with that file.",
+            cure="Rerun with --log-file; if it stays, report it.",
         )
     raise error
 
@@ -100,14 +100,14 @@ def _connection(error: Exception, where: str) -> StoreError:
             "host-not-found",
             f"The name of the server {server} cannot be resolved, for {where}.",
             why="This machine's DNS does not know it.",
-            cure="Check the host name in AWS_ENDPOINT_URL and this machine's DNS (getent hosts NAME), then rerun.",
+            cure="Check AWS_ENDPOINT_URL and this machine's DNS (getent hosts NAME), then rerun.",
         )
     if any(isinstance(one, ConnectionRefusedError) for one in beneath):
         return Unavailable(
             "connection-refused",
             f"Nothing listens at the server {server}, for {where}: the connection was refused.",
             why="The server is down, the port is wrong, or a firewall refuses.",
-            cure="Check the server and the port in AWS_ENDPOINT_URL, then rerun.",
+            cure="Check the server and AWS_ENDPOINT_URL's port, then rerun.",
         )
     what = f"The server {server} could not be reached or broke off for {where} ({_kind(error)})."
     return Unavailable("unreachable", " ".join(what.split()))
@@ -133,7 +133,7 @@ def _proxy(error: boto.ProxyConnectionError, beneath: tuple[BaseException, ...],
         "proxy-refused",
         " ".join(what.split()),
         why=why,
-        cure="Check HTTP_PROXY and HTTPS_PROXY, or name the server's host in NO_PROXY, then rerun.",
+        cure="Check HTTP_PROXY and HTTPS_PROXY, or name the host in NO_PROXY, then rerun.",
     )
 
 

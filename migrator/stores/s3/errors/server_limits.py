@@ -41,7 +41,7 @@ def limit_fault(error: boto.ClientError, where: str) -> StoreError | None:
             "address-too-long",
             f"A proxy or the server refuses an address as long as that of {where} (HTTP 414).",
             why="It limits the request line (nginx: large_client_header_buffers; Apache: LimitRequestLine).",
-            cure="Raise that limit to 8 KB or more: encoded keys are long.",
+            cure="Raise that limit to 8 KB or more.",
         )
     if status == 431 or code in ("RequestHeaderSectionTooLarge", "MetadataTooLarge"):
         return StoreError(

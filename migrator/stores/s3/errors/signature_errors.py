@@ -55,7 +55,7 @@ def wrong_region(code: str, where: str) -> StoreError:
         "wrong-region",
         f"The server sends requests for {where} elsewhere ({code}).",
         why="The bucket is in another region, or the endpoint is wrong.",
-        cure="Set AWS_DEFAULT_REGION (or --region) to the bucket's region, and check AWS_ENDPOINT_URL.",
+        cure="Set AWS_DEFAULT_REGION (or --region) to its region, and check AWS_ENDPOINT_URL.",
     )
 
 

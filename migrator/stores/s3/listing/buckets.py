@@ -62,7 +62,7 @@ def create_bucket(client: S3Client, bucket: str, region: str | None) -> None:
             fault = AccessDenied(
                 "bucket-of-another",
                 f"The bucket {bucket} belongs to somebody else.",
-                cure="All users of a server share its bucket names: choose another prefix or name.",
+                cure="Choose another prefix or name: all users share the server's names.",
             )
         raise fault from error
 

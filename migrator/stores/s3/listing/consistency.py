@@ -116,5 +116,5 @@ def broken(where: str, contradiction: str) -> StoreError:
         "listing-broken",
         f"The listing of {where} contradicts itself: {contradiction}.",
         why="It was asked for twice. Raw files may be missing from it.",
-        cure="Nothing was decided from it. Check the server and its proxy, then rerun.",
+        cure="Check the server and its proxy, then rerun. Nothing was decided.",
     )
