@@ -195,7 +195,7 @@ def age_findings(source: Location, ages: Ages) -> tuple[Finding, ...]:
     return (
         warned(
             "age-filter",
-            f"Only raw files of {ages.in_words()} are looked at, by {time_of}.",
+            f"Only raw files {ages.in_words()} count, by {time_of}.",
             "Neither others nor what is only at the target is counted; no folder counts as finished."
             + (moved if on_s3 else ""),
         ),

@@ -35,7 +35,7 @@ def next_steps(report: Report, locations: Locations, steps: Steps, *, is_part: b
             "This run looked at a part only. Before the switch, run it again without --organization and without an age.",
         )
     if _is_same(locations.bytes_reads, locations.target):
-        return ("Bytes' settings, as given here, already point to the target: nothing is left to switch.",)
+        return ("Bytes' settings already point to the target: nothing is left to switch.",)
     if steps is Steps.BY_TOTALS:
         steps = Steps.ALL if report.overall[Outcome.COPIED].files else Steps.AFTER_THE_STOP
     return tuple(_lines(locations.target, is_all=steps is Steps.ALL))

@@ -57,7 +57,7 @@ def server_finding(seen: Sequence[MissingKey], absent: Sequence[str]) -> Finding
     if open_to_all:
         return failed(
             READ_THROUGH,
-            f"Without a signature, the server tells that a raw file is missing in {some_of(open_to_all)}.",
+            f"The server answers 404 without a signature for a missing raw file in {some_of(open_to_all)}.",
             "Everybody could then read the data folder's raw files.",
             "Close the bucket to unsigned requests, or switch without read-through.",
         )

@@ -218,9 +218,9 @@ def raws_finding() -> Finding:
     """
     return warned(
         finding_names.BYTES_RAWS,
-        "On S3, Bytes always answers HTTP 500 to GET /bytes/raws.",
-        f"Bytes 1.18 to 1.20 does not support it there. {RAWS_LOST}.",
-        "If you need these, stay on disk, or ask OpenKAT for a Bytes that supports the call.",
+        "On S3, Bytes answers HTTP 500 to GET /bytes/raws.",
+        f"No Bytes up to 1.20 supports it there. {RAWS_LOST}.",
+        "If you need these, stay on disk, or ask OpenKAT to support the call.",
     )
 
 

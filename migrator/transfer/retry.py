@@ -205,7 +205,7 @@ class RetryPolicy:
                 error.name,
                 error.what,
                 why=f"{error.why} {refusals} raw files in a row were refused like this.".strip(),
-                cure=f"{error.cure} Then run the same command again.".strip(),
+                cure=f"{error.cure} Then rerun.".strip(),
             ) from error
 
     def _place(self, organization: str) -> str:

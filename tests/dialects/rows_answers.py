@@ -224,7 +224,7 @@ _LISTINGS = (
         name="no-delimiter",
         met="servers that do not know the delimiter",
         says="The listing by folders has all keys and no common prefix.",
-        does="Takes the organizations from the keys.",
+        does="Takes organizations from the keys.",
         changes=(
             Change(
                 "ListObjectsV2",
@@ -432,7 +432,7 @@ _FORMS = (
             name=f"listing-without-dates-{age[2:]}",
             met=f"small gateways, with `{age}`",
             says="The listing has no `LastModified`.",
-            does="Includes raw files without a date, and says how many there are; `prune` keeps them.",
+            does="Includes them, and counts them; `prune` keeps them.",
             changes=(turns("ListObjectsV2", _edits("<LastModified>[^<]*</LastModified>", "")),),
             ways=("down",),
             lanes=("boto3",),

@@ -125,7 +125,7 @@ def _proves(
 ) -> Row:
     return Row(
         name=f"verify-{name}",
-        met="servers under load, proxies, and disks that fail",
+        met="servers under load, and disks that fail",
         says=says,
         does=does,
         changes=(change,),
@@ -195,7 +195,7 @@ def _prunes(
 ) -> Row:
     return Row(
         name=f"prune-{name}",
-        met="servers under load, proxies, and disks that fail",
+        met="servers under load, and disks that fail",
         says=says,
         does=does,
         changes=(change,),

@@ -33,7 +33,7 @@ def _for_now(name: str, status: int, code: str, calls: str = "PutObject") -> Row
     ways = {"GetObject": "down", "CopyObject": "across"}
     return Row(
         name=f"for-now-{name}",
-        met="servers and gateways under load, or while they restart",
+        met="servers under load, or while they restart",
         says=f"`{calls}` answers {status} {code} once for each raw file.".replace(f"{status} {status}", str(status)),
         does="Tries again, more slowly.",
         changes=(
@@ -92,7 +92,7 @@ def _full(name: str, status: int, code: str, message: str, met: str, *, calls: s
         outcomes={},
         status=3,
         error="target-full",
-        told=("no room", f"{SAID}'{message}'", "run the same command again"),
+        told=("no room", f"{SAID}'{message}'", "rerun"),
         untold=("credentials the right",),
     )
 
@@ -351,8 +351,8 @@ KEYS = (
     _refused(
         "host",
         answers("*", 403, "SignatureDoesNotMatch", "No match.", more=_canonical("backend:9000")),
-        "nginx without `proxy_set_header Host`, before servers that tell what they signed",
-        "403 SignatureDoesNotMatch, with a canonical request that has another host.",
+        "nginx without `proxy_set_header Host`",
+        "403 SignatureDoesNotMatch, with another host in the canonical request.",
         "Names both hosts, and says that Bytes fails there too.",
         "host-rewritten",
         ("backend:9000 arrived", "Bytes fails there too"),
@@ -459,8 +459,8 @@ DENIED = "not authorized to perform this"
 BUCKETS = (
     Row(
         name="bucket-denied-source",
-        met="keys that may list all buckets, and look into some",
-        says="One bucket with the same prefix answers 403 to everything.",
+        met="keys that may list all buckets, and read some",
+        says="One bucket answers 403 to everything.",
         does="It counts as unreadable; the others are copied; exit status 1.",
         changes=(answers("*", 403, "AccessDenied", DENIED, when=inside("old-b1")),),
         ways=("down", "across"),
@@ -474,8 +474,8 @@ BUCKETS = (
     ),
     Row(
         name="bucket-denied-chosen",
-        met="keys that may list all buckets, and look into some",
-        says="The bucket of one of the organizations that are asked for answers 403.",
+        met="keys that may list all buckets, and read some",
+        says="One chosen organization's bucket answers 403.",
         does="The others are copied; exit status 1.",
         changes=(answers("*", 403, "AccessDenied", DENIED, when=inside("old-b1")),),
         ways=("down",),
@@ -556,7 +556,7 @@ BUCKETS = (
     Row(
         name="bucket-write-denied-late",
         met="a policy that looks at conditions, on one bucket of many",
-        says="`PutObject` of raw files into one bucket answers 403; harmless questions do not.",
+        says="`PutObject` into one bucket answers 403; harmless questions do not.",
         does="The raw files fail, the others are copied.",
         changes=(
             answers(
@@ -589,8 +589,8 @@ BUCKETS = (
     Row(
         name="bucket-create-denied",
         met="a policy without s3:CreateBucket on one bucket of many",
-        says="`CreateBucket` of one bucket that exists answers 403, which Bytes calls each time.",
-        does="Bytes could not read there: its raw files fail, the others are copied.",
+        says="`CreateBucket` of one bucket answers 403, which Bytes calls each time.",
+        does="Its raw files fail, as Bytes could not read there; the others are copied.",
         changes=(answers("CreateBucket", 403, "AccessDenied", DENIED, when=inside("new-b1")),),
         organizations=("acme", "b1", "c2"),
         per_organization=True,
@@ -635,7 +635,7 @@ DOCTOR = (
     Row(
         name="doctor-unlisted",
         met="a bucket of another account, shared by a policy",
-        says="`ListBuckets` does not name the target's bucket; all calls on it work.",
+        says="`ListBuckets` does not name it; all calls on it work.",
         does="`doctor` looks at the bucket itself.",
         changes=(turns("ListBuckets", _with_other_buckets),),
         command="doctor",
@@ -699,10 +699,12 @@ def _own(
     return Row(
         name=f"own-{name}",
         met="settings of this machine" if status == 2 else "networks between this machine and the server",
-        says=f"`{'`, `'.join(environment)}`: what they name is not there ({told}).",
+        says="A profile, file, token or endpoint that they name is not there."
+        if status == 2
+        else "The host is not known, or nothing listens there; or so with the proxy.",
         does="Says so at once with exit status 2, before any request."
         if status == 2
-        else "Told apart from other failures; exit status 3 once `--patience` ends.",
+        else "Exit status 3 once `--patience` ends, with the cause.",
         environment={
             "AWS_EC2_METADATA_DISABLED": "true",
             **({"S3_BUCKET": "new", "BUCKET_PER_ORG": "false"} if command == "prune" else {}),

@@ -100,8 +100,8 @@ ROWS = (
     ),
     Row(
         name="default-port",
-        met="an endpoint that names the default port of its scheme (`http://host:80`)",
-        says="Clients send `Host` without the port, and servers check the signature over what was sent.",
+        met="an endpoint with its scheme's default port (`http://host:80`)",
+        says="`Host` is sent, and signed, without the port.",
         does="Signs the host as it is sent.",
         ways=("up", "down"),
         parts=True,
@@ -342,7 +342,7 @@ ROWS = (
         name="copy-parts-not-implemented",
         met="SeaweedFS, `rclone serve s3`",
         says="501 to UploadPartCopy, while CopyObject works.",
-        does="Copies small objects at the server, and large ones through this machine.",
+        does="Copies small objects at the server, large ones through this machine.",
         changes=(answers("UploadPartCopy", 501, "NotImplemented"),),
         ways=("across",),
         lanes=("boto3",),
@@ -405,7 +405,7 @@ ROWS = (
     Row(
         name="complete-answer-lost",
         met="proxies with a shorter time limit than completing takes",
-        says="The answer to CompleteMultipartUpload is lost; asked again, the upload is unknown; the object shows later.",
+        says="The answer to CompleteMultipartUpload is lost; the upload is then unknown; the object shows later.",
         does="Waits until the object is seen. No second upload, nothing aborted.",
         changes=(
             late("CompleteMultipartUpload", 404, 6, "HeadObject GetObject"),
@@ -417,7 +417,7 @@ ROWS = (
     Row(
         name="complete-gateway-timeout",
         met="nginx and load balancers before a slow server",
-        says="504 to CompleteMultipartUpload, which is carried out; asked again, the upload is unknown.",
+        says="504 to CompleteMultipartUpload, which is carried out; the upload is then unknown.",
         does="Waits until the object is seen. No second upload, nothing aborted.",
         changes=(
             late("CompleteMultipartUpload", 404, 6, "HeadObject GetObject"),
@@ -514,8 +514,8 @@ ROWS = (
     Row(
         name="parts-few",
         met="Scaleway (1,000 parts), and others with a limit of their own",
-        says="400 InvalidArgument to UploadPart with a number beyond the limit (2 in the test).",
-        does="Begins the upload anew in larger parts, and remembers the limit.",
+        says="400 InvalidArgument to UploadPart with a number beyond the limit.",
+        does="Begins anew in larger parts, and remembers the limit.",
         changes=(
             answers(
                 "UploadPart",
@@ -534,7 +534,7 @@ ROWS = (
         name="parts-few-at-completing",
         met="gateways that count the parts at the end",
         says="400 TooManyParts to CompleteMultipartUpload with more than one part.",
-        does="Begins the upload anew in larger parts, and remembers the limit.",
+        does="Begins anew in larger parts, and remembers the limit.",
         changes=(
             answers(
                 "CompleteMultipartUpload", 400, "TooManyParts", when=lambda request: request.body.count(b"<Part>") > 1

@@ -33,7 +33,7 @@ def test_credentials_that_expire_end_the_run_with_one_message(
         moved.after("up", done)
         error = done.json()["error"]
         assert error["name"] == "credentials-refused"
-        assert "run the same command again" in error["cure"]
+        assert "rerun" in error["cure"]
         assert done.stderr.count("expired") <= 3, "one message for each file"
         proxy.calm()
         document = moved.converges("up")

@@ -30,7 +30,7 @@ def surprise(what: str) -> MustStop:
         "prune-surprise",
         what,
         why="Something changed after the proof, or deleting failed.",
-        cure="Look at it. Then run the same command again, without --confirm first: what is deleted is in the manifest.",
+        cure="Look at it, then rerun, without --confirm first. The manifest lists what is deleted.",
     )
 
 

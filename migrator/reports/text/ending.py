@@ -55,8 +55,7 @@ def _keeps_out(report: Report, finding: Finding) -> Iterator[str]:
         if finding.status is FindingStatus.ERROR or finding.name == BYTES_ANSWERS:
             yield f"{done}, and Bytes cannot read it there until this is fixed, {by}: {shown(finding.seen)}"
         else:
-            yield f"{done}, and Bytes cannot read it there until its own calls work on these buckets, which was "
-            f"not tried, {by}."
+            yield f"{done}, and Bytes cannot read it there until its own calls work on these buckets, which was not tried, {by}."
     else:
         yield f"Bytes cannot read or save at the target until this is fixed, {by}: {shown(finding.seen)}"
     cure = finding.cure.removesuffix(f" To continue anyway: --force {finding.name}.")

@@ -264,7 +264,7 @@ def test_refusals_in_a_row_end_the_run(error: StoreError) -> None:
     with pytest.raises(MustStop, match="in a row") as caught:
         patience.failed(error)
     assert (caught.value.name, caught.value.what) == (error.name, error.what)
-    assert caught.value.cure == f"{error.cure} Then run the same command again."
+    assert caught.value.cure == f"{error.cure} Then rerun."
 
 
 def test_a_raw_file_that_is_carried_between_refusals_begins_the_row_anew() -> None:
