@@ -35,7 +35,8 @@ SETTINGS = (
 RAWS = warned(
     "bytes-raws",
     "On S3, Bytes answers HTTP 500 to GET /bytes/raws.",
-    "No Bytes up to 1.20 supports it there. Saved reports, the crisis room and the deduplication of Docker boefjes need it; single raw files open.",
+    "No Bytes up to 1.20 supports it there. Saved reports, the crisis room and the deduplication of Docker boefjes need it; "
+    "single raw files open.",
     "If you need these, stay on disk, or ask OpenKAT to support the call.",
 )
 CALLS = failed(
