@@ -17,13 +17,13 @@ EXIT_STATUSES = (
     ("0", "everything is accounted for and fine"),
     (
         "1",
-        "finished, but something needs you: conflicts, failed or refused files, a proof weaker than was asked for, a finding",
+        "finished, but something needs you: conflicts, failed or refused files, a weaker proof than asked for, a finding",
     ),
     ("2", "usage or settings; nothing was done"),
     ("3", "could not start, or had to stop"),
-    ("4", "another run between these two locations is under way"),
-    ("7", "stopped at a limit that was asked for; the same command goes on"),
-    ("129, 130, 143", "stopped by SIGHUP, Ctrl-C or SIGTERM; the same command goes on"),
+    ("4", "another run between these two locations is in progress"),
+    ("7", "stopped at --max-duration; rerun to resume"),
+    ("129, 130, 143", "stopped by SIGHUP, Ctrl-C or SIGTERM; rerun to resume"),
 )
 
 
