@@ -232,9 +232,7 @@ def version_finding(version: str) -> Finding:
     major, minor = (int(part) for part in version.split(".")[:2])
     first, last = BYTES_SEEN
     if first <= (major, minor) <= last:
-        return passed(
-            finding_names.BYTES_VERSION, f"Bytes {version}: what is told of Bytes here was seen in 1.18 to 1.20."
-        )
+        return passed(finding_names.BYTES_VERSION, f"Bytes {version} is one that this program knows: 1.18 to 1.20.")
     age = "older" if (major, minor) < first else "newer"
     return warned(
         finding_names.BYTES_VERSION,
