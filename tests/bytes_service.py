@@ -9,8 +9,8 @@ call first, answers 500 where that fails, and has the token and raw routes. Its 
 each raw id, named ``<id>`` with the organization as content. Nothing here imports the program under test.
 
 ``POST /save/<organization>`` saves the body as a new raw file and answers its id: what a boefje's output does in Bytes.
-Files in STATE_FOLDER change it: ``unhealthy`` (503 to all), ``s3-answers-500`` and
-``s3-ends-at-start`` (with settings for S3 alone).
+Files in STATE_FOLDER change it: ``unhealthy`` (503 to all); and with settings for S3 alone ``s3-unhealthy``, ``s3-answers-500`` and
+``s3-ends-at-start``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -103,10 +104,13 @@ def serve(state: Path, env_file: Path, port: int) -> None:
         sys.exit("bytes: settings are wrong")
     login = (settings.get("BYTES_USERNAME", ""), settings.get("BYTES_PASSWORD", ""))
 
+    def is_unhealthy() -> bool:
+        return (state / "unhealthy").exists() or (place.on_s3 and (state / "s3-unhealthy").exists())
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            if (state / "unhealthy").exists():
+            if is_unhealthy():
                 return self._answer(503)
             if self.path == "/token":
                 form = parse_qs(body.decode())
@@ -118,12 +122,12 @@ def serve(state: Path, env_file: Path, port: int) -> None:
             (state / "rows" / raw_id).write_text(organization)  # the row comes first, and stays
             try:
                 place.save(organization, raw_id, body)
-            except Exception:
-                return self._answer(500)
+            except Exception as error:
+                return self._fail(error)
             return self._answer(200, raw_id.encode())
 
         def do_GET(self) -> None:
-            if (state / "unhealthy").exists():
+            if is_unhealthy():
                 return self._answer(503)
             if self.path == "/health":
                 return self._answer(200, json.dumps({"service": "bytes", "healthy": True}).encode())
@@ -137,9 +141,13 @@ def serve(state: Path, env_file: Path, port: int) -> None:
                 return self._answer(404)
             try:
                 content = place.get(row.read_text(), raw_id)
-            except Exception:
-                return self._answer(500)
+            except Exception as error:
+                return self._fail(error)
             return self._answer(404) if content is None else self._answer(200, content)
+
+        def _fail(self, error: Exception) -> None:
+            sys.stderr.write(f"{self.command} {self.path}: {error!r} at {time.time()}\n")
+            self._answer(500)
 
         def _answer(self, status: int, body: bytes = b"{}") -> None:
             self.send_response(status)

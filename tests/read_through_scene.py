@@ -11,6 +11,7 @@ import time
 import urllib.error
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from http.client import HTTPException
 from pathlib import Path
 
 from migrator.doctor.nginx_lines import nginx_lines
@@ -109,7 +110,7 @@ class Reader:
             except urllib.error.HTTPError as error:
                 self.unreadable.append(f"{raw_id}: {error.code}")
                 sys.stderr.write(f"{raw_id}: {error.code}\n")
-            except OSError:
+            except (OSError, HTTPException):  # an answer that is cut off is none
                 self.down.append(time.time())
             else:
                 self.read += 1

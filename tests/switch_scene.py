@@ -40,8 +40,9 @@ echo "$1" >> "$state/calls"
 case "$1" in
 start)
     [ -e "$state/start-fails" ] && {{ echo "cannot start" >&2; exit 1; }}
+    [ -e "$state/s3-start-fails" ] && grep -q ^S3_BUCKET {env_file} && {{ echo "cannot start" >&2; exit 1; }}
     is_running && exit 0
-    setsid {python} -m tests.bytes_service "$state" {env_file} {port} > "$state/log" 2>&1 < /dev/null &
+    setsid {python} -m tests.bytes_service "$state" {env_file} {port} >> "$state/log" 2>&1 < /dev/null &
     echo $! > "$state/pid" ;;
 stop)
     [ -e "$state/stop-fails" ] && {{ echo "may not stop it" >&2; exit 1; }}
@@ -189,6 +190,13 @@ class Scene:
             assert self.is_running(), (self.state / "log").read_text()
             time.sleep(0.02)
 
+    def wait_until_free(self, seconds: float = 60) -> None:
+        """Wait until nothing answers at Bytes' port any more."""
+        until = time.monotonic() + seconds
+        while self.is_healthy():
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
     def is_healthy(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
@@ -222,6 +230,10 @@ class Scene:
 
     def settings(self) -> str:
         return self.env_file.read_text()
+
+    def is_on_s3(self) -> bool:
+        """Whether the settings name a bucket."""
+        return any(line.startswith("S3_BUCKET") for line in self.settings().splitlines())
 
     def calls(self) -> list[str]:
         return (self.state / "calls").read_text().split()

@@ -22,7 +22,6 @@ from migrator.core.entities import RawFile, RawId
 from migrator.core.errors import LedgerBusy, MigratorError, StoreError, may_come_back
 from migrator.core.outcomes import NoticeKind, Outcome
 from migrator.core.protocols import Source
-from migrator.doctor.finding_names import CLOSED
 from migrator.reports.report import Report
 
 OPEN_OUTCOMES = (Outcome.CONFLICT, Outcome.FAILED, Outcome.REFUSED, Outcome.PENDING)
@@ -65,7 +64,7 @@ def catch_up(locations: Locations, options: Options, *, is_back: bool, seconds: 
         compare_by_size=is_back,
         remembers=not is_back,
         limits=replace(options.limits, duration=None),
-        forced=options.forced | {CLOSED},
+        checks_access=False,
     )
     until = time.monotonic() + seconds
     pause, copied, passes = _FIRST_PAUSE, 0, 0

@@ -42,6 +42,7 @@ class Options:
 
     `full`: list all of the target. `reread`: rely on nothing that earlier runs finished. `lists_extra`: tell each raw file that is only
     at the target by name, for a list of files. `remembers`: the ledger learns what a pass finds or copies.
+    `checks_access`: look whether Bytes' user can use what lies at a target on disk.
     `owner` is whom Bytes runs as at a target on disk, None where nobody said so.
     `engine` None is the command's own; `scheduler` is a Dask scheduler's address, without which Dask runs on this machine.
     """
@@ -58,6 +59,7 @@ class Options:
     full: bool = False
     reread: bool = False
     remembers: bool = True
+    checks_access: bool = True
     limits: Limits = field(default_factory=Limits)
     lists_extra: bool = False
     engine: EngineName | None = None

@@ -54,7 +54,7 @@ def owner_for(user: BytesUser | None) -> tuple[int, int] | None:
 
 
 class Ownership:
-    """A look at owners and modes at a target on disk: nothing on S3, and nothing where the finding is forced.
+    """A look at owners and modes at a target on disk: nothing on S3, where it was not asked for, or where the finding is forced.
 
     With `corrects`, and as root, what keeps Bytes' user out is set right; without `writes` that is only counted. `seconds`: look no
     longer than that.
@@ -76,7 +76,7 @@ class Ownership:
         is_forced = self._is_left_out = finding_names.CLOSED in options.forced and user is not None
         if user is not None and user.uid is None:
             is_forced = is_forced or finding_names.SERVICE_USER in options.forced
-        if user is None or not isinstance(location, DiskLocation) or is_forced:
+        if user is None or not isinstance(location, DiskLocation) or is_forced or not options.checks_access:
             return
         correction = None
         if corrects and os.geteuid() == 0 and user.uid is not None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
-from migrator.checks.audit.bytes_api import BytesApi
+from migrator.checks.audit.bytes_api import BytesApi, Served
 from migrator.checks.audit.settings import IDENTITY, MIDDLEWARE
 from migrator.config.environment import layer_of
 from migrator.config.settings import Setting
@@ -15,10 +17,12 @@ from migrator.core.entities import HEX_DIGITS, RawFile, Shard
 from migrator.core.errors import CannotStart, MustStop, StoreError
 from migrator.core.outcomes import ignore_notice
 from migrator.core.protocols import Source
+from migrator.transfer.retry import ROUNDS
 
 _SHARDS_DRAWN = 20
 """Shards that are looked at for a sample of one organization: with few raw files, most shards are empty."""
 _CHUNK = 1024 * 1024
+_AGAIN_SECONDS = 0.5
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,27 +81,41 @@ def baseline_of(api: BytesApi, sample: Sequence[RawFile], source: str) -> Baseli
     return found
 
 
+def content_served(api: BytesApi, raw_file: RawFile) -> Served:
+    """Ask Bytes for a raw file; again where nothing or a server's error comes, since one broken connection takes no switch back.
+
+    Raises CannotStart when the login fails.
+    """
+    served = api.content_of(raw_file.raw_id)
+    for _ in range(ROUNDS - 1):
+        if 0 < served.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            break
+        time.sleep(_AGAIN_SECONDS)
+        served = api.content_of(raw_file.raw_id)
+    return served
+
+
 def prove(
     api: BytesApi,
     baseline: Baseline,
     newest: Sequence[RawFile],
     *,
     source: Source,
-    settings: Sequence[Setting],
+    compares: bool,
     to_s3: bool,
 ) -> Proven:
-    """Ask Bytes, with its new settings, for all of these, and compare.
+    """Ask Bytes, with its new settings, for all of these, and compare; the newest with the source where it `compares`.
 
     Raises:
         MustStop: If it does not give one as it was.
     """  # noqa: DOC501 made by not_given
     for raw_file, digest in baseline.digests.items():
-        served = api.content_of(raw_file.raw_id)
+        served = content_served(api, raw_file)
         if served.status != 200 or served.sha256 != digest:
             raise not_given(api, raw_file, served.status)
-    compares, unknown = is_plain(settings), 0
+    unknown = 0
     for raw_file in newest:
-        served = api.content_of(raw_file.raw_id)
+        served = content_served(api, raw_file)
         if served.status == 404 and to_s3:  # on S3, 404 comes from Bytes' database alone: a missing object is 500
             unknown += 1
         elif served.status != 200 or (compares and served.sha256 != sha256_at(source, raw_file)):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from migrator.app.first_checks import prepare_to_migrate
 from migrator.app.options import Options, Watch
 from migrator.app.store_factory import patience_of, reading
-from migrator.app.switch_before_and_after import not_given, sampled
+from migrator.app.switch_before_and_after import content_served, not_given, sampled
 from migrator.app.switch_copying import catch_up_whole, copy_all, refuse_lacking, refuse_unequal
 from migrator.app.switch_run import StepLog
 from migrator.app.verifying import VerifyRequest, verify_both
@@ -88,6 +88,7 @@ class Behind:
         Raises:
             MustStop: If one is not proven.
         """
+        self.log.say("Listing both ends once more …")
         found, _ = catch_up_whole(self.locations, self.options, seconds=self.options.patience)
         self.log.refuse_stopping()
         refuse_lacking(found.lacking, self.plan.target, _OUTCOME)
@@ -121,7 +122,7 @@ class Behind:
 
     def _refuse_not_given(self, raw_file: RawFile) -> None:
         """Raise MustStop where Bytes knows this raw file and does not give it."""  # noqa: DOC501 made by not_given
-        if self.api is not None and (status := self.api.content_of(raw_file.raw_id).status) not in (200, 404):
+        if self.api is not None and (status := content_served(self.api, raw_file).status) not in (200, 404):
             raise not_given(self.api, raw_file, status)
 
     def _sample(self) -> list[RawFile]:

@@ -8,14 +8,15 @@ from migrator.app.catching_up import CaughtUp, catch_up, lacking_in
 from migrator.app.migrating import migrate
 from migrator.app.options import Options, Prepared, Stopping, Watch
 from migrator.app.reading_both import read_both
-from migrator.app.store_factory import patience_of, reading
+from migrator.app.store_factory import is_there, patience_of, reading
+from migrator.app.switch_before_and_after import sha256_at
 from migrator.app.switch_rollback import named
 from migrator.app.verifying import VerifyRequest, verify_both
 from migrator.checks.verify import Level
-from migrator.config.settings import Locations
+from migrator.config.settings import Location, Locations
 from migrator.core.entities import RawFile
-from migrator.core.errors import MustStop
-from migrator.core.outcomes import Outcome
+from migrator.core.errors import MigratorError, MustStop
+from migrator.core.outcomes import Outcome, ignore_notice
 
 _COPY_PASSES = 3
 _LATE_PASSES = 3
@@ -104,6 +105,32 @@ def refuse_unequal(
                     cure="`bytes-migrator verify --level content` lists what differs.",
                 )
             refuse()
+
+
+def refuse_unreadable(sample: Sequence[RawFile], locations: Locations, options: Options, stopping: Stopping) -> None:
+    """Read these raw files at the target alone, which were compared before.
+
+    Raises:
+        MustStop: If one is not there, or cannot be read.
+    """
+    with reading(locations.target, patience_of(options, stopping.event)) as target:
+        for raw_file in sample:
+            if not sha256_at(target, raw_file):
+                raise MustStop(
+                    "switch-unequal",
+                    f"{target.describe(raw_file)} is not there any more.",
+                    cure="Run `bytes-migrator verify --level content`: it lists every raw file that differs.",
+                )
+
+
+def answers(location: Location, options: Options, stopping: Stopping) -> bool:
+    """Return whether this end can be listed at this moment."""
+    try:
+        with reading(location, patience_of(options, stopping.event)) as store:
+            next(store.organizations(ignore_notice), None)
+    except MigratorError:
+        return False
+    return is_there(location)
 
 
 def refuse_lacking(lacking: Sequence[str], target: str, outcome: str) -> None:

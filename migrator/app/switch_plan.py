@@ -87,6 +87,7 @@ def plan_switch(
     store = parts.store
     old = store.read()
     settings = store.settings(old)
+    store.refuse_unwritable()
     if earlier is None:
         locations = ends_of(request, store, environ)
     else:
@@ -147,6 +148,7 @@ def plan_switch(
         unproven=unproven,
         api=parts.api,
         findings=(*(proxy.findings if proxy is not None else ()), *migration.findings),
+        estimate=migration.estimate,
         proxy=proxy.proposal if proxy is not None else None,
     )
     return Planned(

@@ -9,6 +9,7 @@ from pathlib import Path
 from migrator.app.catching_up import catch_up
 from migrator.app.options import Options, Stopping, Watch
 from migrator.app.switch_behind import Behind
+from migrator.app.switch_hold import settings_held
 from migrator.app.switch_plan import signed_in
 from migrator.app.switch_request import SwitchRequest, ends_of_plan, swapped
 from migrator.app.switch_rollback import bring_back, named, patience_after
@@ -60,7 +61,8 @@ def go_on(open_switch: OpenSwitch, locations: Locations, environ: Mapping[str, s
         sample=open_switch.sample,
         watch=open_switch.watch,
     )
-    sample = behind.run()
+    with settings_held(store, plan.ends):
+        sample = behind.run()
     return Switched(
         proposal=None,
         story=open_switch.journal.story() or open_switch.story,
@@ -95,5 +97,6 @@ def go_back(open_switch: OpenSwitch, locations: Locations) -> Story:
     def bring(story: Story) -> None:
         bring_back(locations, open_switch.options, story, open_switch.say)
 
-    open_switch.journal.note_going_back()
-    return roll_back(open_switch.journal, open_switch.say, bring) or open_switch.story
+    with settings_held(open_switch.parts.store, plan.ends):
+        open_switch.journal.note_going_back()
+        return roll_back(open_switch.journal, open_switch.say, bring) or open_switch.story

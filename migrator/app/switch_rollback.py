@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from migrator.app.catching_up import catch_up
 from migrator.app.options import Options
+from migrator.app.switch_hold import settings_held
 from migrator.app.switch_request import ends_of_plan, swapped
 from migrator.config.settings import Locations
 from migrator.core.errors import MigratorError, MustStop
@@ -30,19 +31,21 @@ def finish_unfinished(journal: SwitchJournal, options: Options, environ: Mapping
     if story is None or not story.is_open:
         return None
 
+    store = parts_of(story.plan.deployment, story.plan.settings, story.plan.api).store
+
     def bring(story: Story) -> None:
-        store = parts_of(story.plan.deployment, story.plan.settings, story.plan.api).store
         try:
             locations = ends_of_plan(story.plan, store, environ)
         except MigratorError as error:
             raise _left_behind(story, error.what) from error
         bring_back(locations, options, story, say)
 
-    if not story.began(SwitchStep.STOP):
-        roll_back(journal, say, bring)
-        return None
-    journal.note(story.trouble or "the process that switched died")
-    return roll_back(journal, say, bring)
+    with settings_held(store, story.plan.ends):
+        if not story.began(SwitchStep.STOP):
+            roll_back(journal, say, bring)
+            return None
+        journal.note(story.trouble or "the process that switched died")
+        return roll_back(journal, say, bring)
 
 
 def bring_back(locations: Locations, options: Options, story: Story, say: Say) -> None:

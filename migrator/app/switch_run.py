@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from migrator.app.options import Options, Stopping, Watch
 from migrator.app.store_factory import patience_of, reading
-from migrator.app.switch_before_and_after import Baseline, Proven, baseline_of, prove, sampled
+from migrator.app.switch_before_and_after import Baseline, Proven, baseline_of, is_plain, prove, sampled
+from migrator.app.switch_copying import answers
+from migrator.app.switch_hold import settings_held
 from migrator.app.switch_new_files import NewPlace, gives_new_one
 from migrator.app.switch_plan import Planned
 from migrator.app.switch_rollback import Say, bring_back
+from migrator.app.switch_settings import refuse_old_settings
 from migrator.config.settings import DiskLocation, S3Location
 from migrator.core.entities import RawFile
 from migrator.core.errors import MigratorError, MustStop
@@ -25,6 +28,8 @@ from migrator.switch.rollback import roll_back
 from migrator.switch.settings_store import edited_meanwhile
 from migrator.switch.steps import StepText, SwitchStep
 
+Waits = Callable[[str, float], AbstractContextManager[None]]
+"""Shows, while a block waits, for what it does and for how many seconds at most; "" where the step's title says that."""
 GUARD_MODULE = "migrator.app.switch_rollback_process"
 _UNDONE_AT_ONCE = (SwitchStep.START, SwitchStep.HEALTH, SwitchStep.PROVE)
 """Steps after which a wish to stop is not looked at: the next ones tell whether Bytes works."""
@@ -106,12 +111,13 @@ class SwitchRun:
         limits: SwitchLimits,
         watch: Watch,
         say: Say,
+        waits: Waits,
         stopping: Stopping,
     ) -> None:
         """`request` is what the guard gets."""
         self._planned, self._journal, self._options = planned, journal, options
         self._request, self._limits, self._watch = request, limits, watch
-        self._stopping = stopping
+        self._waits, self._stopping = waits, stopping
         self._log = StepLog(journal, Story(planned.plan).texts, say, stopping)
         self._scene = Scene()
         self._stopped_at: float | None = None
@@ -120,8 +126,9 @@ class SwitchRun:
 
     def run(self) -> Switched:
         """Carry it out. Raises MigratorError where it did not end well: Bytes is as it was then, or the error denies it."""
-        self._journal.begin(self._planned.plan)
         with self._stack:
+            self._stack.enter_context(settings_held(self._planned.parts.store, self._planned.plan.ends))
+            self._journal.begin(self._planned.plan)
             try:
                 self._before_the_stop()
                 self._with_bytes_stopped()
@@ -184,25 +191,32 @@ class SwitchRun:
     def _start_at_the_new_place(self) -> None:
         planned, parts = self._planned, self._planned.parts
         with self._log.step(SwitchStep.SETTINGS):
+            parts.refuse_started()
             parts.store.replace(planned.old, planned.new, planned.plan.run)
         with self._log.step(SwitchStep.START):
             parts.deployment.start()
-        with self._log.step(SwitchStep.HEALTH):
+        with self._log.step(SwitchStep.HEALTH), self._waits("", self._limits.health):
             parts.wait_until_healthy(self._limits.health)
 
     def _prove(self) -> None:
-        planned = self._planned
+        planned, store = self._planned, self._planned.parts.store
+        refuse_old_settings(store, store.settings(planned.new), planned.parts.deployment)
         if planned.api is None:
             return
+        compares = is_plain(planned.settings) and self._source_answers()
         with reading(planned.locations.source, patience_of(self._options, self._stopping.event)) as source:
             self._scene.proven = prove(
                 planned.api,
                 self._scene.baseline,
                 self._scene.newest,
                 source=source,
-                settings=planned.settings,
+                compares=compares,
                 to_s3=isinstance(planned.locations.target, S3Location),
             )
+
+    def _source_answers(self) -> bool:
+        """Whether the old place answers. Bytes works at the new one by then: an old place that is gone takes nothing back."""
+        return answers(self._planned.locations.source, self._options, self._stopping)
 
     def _prove_new_one(self) -> None:
         """Have Bytes give a raw file that it saved since its start, if one comes in time."""
@@ -214,7 +228,9 @@ class SwitchRun:
         healthy_at = times[SwitchStep.HEALTH].ended or time.time()
         patience = patience_of(self._options, self._stopping.event)
         ends = planned.locations.source, planned.locations.target
-        with reading(ends[0], patience) as source, reading(ends[1], patience) as target:
+        seconds = healthy_at + self._limits.new_within - time.time()
+        waits = self._waits("Waiting until Bytes saves a raw file, to read that too", max(1.0, seconds))
+        with waits, reading(ends[0], patience) as source, reading(ends[1], patience) as target:
             place = NewPlace(
                 source=source,
                 target=target,
@@ -226,7 +242,7 @@ class SwitchRun:
                 planned.api,
                 place,
                 planned.settings,
-                seconds=healthy_at + self._limits.new_within - time.time(),
+                seconds=seconds,
                 stopping=self._stopping.event,
             )
         self._log.refuse_stopping()

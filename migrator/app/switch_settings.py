@@ -29,7 +29,7 @@ from migrator.config.environment import (
 )
 from migrator.config.locations import location_by_settings
 from migrator.config.settings import DiskLocation, Location, S3Location, endpoint_identity
-from migrator.core.errors import CannotStart, SettingsError
+from migrator.core.errors import CannotStart, MustStop, SettingsError
 from migrator.core.naming import SingleBucket
 from migrator.switch.deployment import Deployment
 from migrator.switch.settings_edit import Wanted
@@ -144,13 +144,7 @@ def refuse_other_bytes(store: SettingsStore, settings: Sequence[Setting], deploy
     Raises:
         CannotStart: If one of the settings that name the place differs.
     """
-    environment = deployment.environment()
-    if environment is None:
-        return
-    running = layer_of(Setting(name, value, "the running Bytes") for name, value in environment.items())
-    present = layer_of(settings)
-    differs = [name for name in _COMPARED if name in present and _value(running, name) != _value(present, name)]
-    differs += [name for name in _NAMES if name not in present and _value(running, name) and _is_file_alone(store)]
+    differs = _other_settings(store, settings, deployment)
     if differs:
         raise CannotStart(
             "switch-settings-not-running",
@@ -158,6 +152,35 @@ def refuse_other_bytes(store: SettingsStore, settings: Sequence[Setting], deploy
             why="It was not restarted after an edit, or has its settings from elsewhere.",
             cure="Restart Bytes, or name its settings by --settings; then rerun.",
         )
+
+
+def refuse_old_settings(store: SettingsStore, settings: Sequence[Setting], deployment: Deployment) -> None:
+    """Refuse a Bytes that was started, and does not have its new settings; what cannot be seen is not compared.
+
+    Raises:
+        MustStop: If one of the settings that name the place differs.
+    """
+    differs = _other_settings(store, settings, deployment)
+    if differs:
+        raise MustStop(
+            "switch-old-settings",
+            f"Bytes was started, and has another value of {', '.join(differs)} than {store.where} has now.",
+            why="It has its settings from elsewhere too, or something else started it before they were changed.",
+            cure="Look for these names in the unit, the Compose file or the Deployment, then run the same command again.",
+        )
+
+
+def _other_settings(store: SettingsStore, settings: Sequence[Setting], deployment: Deployment) -> list[str]:
+    """Return the names that the running Bytes has other values of; none where that cannot be seen."""
+    environment = deployment.environment()
+    if environment is None:
+        return []
+    running = layer_of(Setting(name, value, "the running Bytes") for name, value in environment.items())
+    present = layer_of(settings)
+    differs = [name for name in _COMPARED if name in present and _value(running, name) != _value(present, name)]
+    return differs + [
+        name for name in _NAMES if name not in present and _value(running, name) and _is_file_alone(store)
+    ]
 
 
 def _value(layer: Mapping[str, Setting], name: str) -> str:

@@ -14,6 +14,7 @@ from migrator.app.switch_copying import (
     copy_all,
     refuse_lacking,
     refuse_unequal,
+    refuse_unreadable,
 )
 from migrator.app.switch_plan import refuse_what_doctor_refuses
 from migrator.app.switch_rollback import patience_after
@@ -72,9 +73,21 @@ class Switching(SwitchRun):
             self._prove_new_one()
 
     def _read_newest(self) -> None:
-        """Read at both ends all that was copied while Bytes was stopped: a part of it was read then, so that Bytes is down for less."""
-        refuse_stopping = self._log.refuse_stopping
-        refuse_unequal(self._scene.newest, self._planned.locations, self._options, self._stopping, refuse_stopping)
+        """Read at both ends all that was copied while Bytes was stopped: a part of it was read then, so that Bytes is down for less.
+
+        Where the old place is gone since then, what is at the new one was compared with checksums, and is read there.
+
+        Raises:
+            MustStop: If one is not the same.
+        """
+        locations, newest, refuse = self._planned.locations, self._scene.newest, self._log.refuse_stopping
+        try:
+            refuse_unequal(newest, locations, self._options, self._stopping, refuse)
+        except MustStop:
+            refuse()
+            if self._source_answers():
+                raise
+            refuse_unreadable(newest, locations, self._options, self._stopping)
 
     def _follow_and_stop(self) -> Watched:
         """Follow Bytes until the target is up to date, stop Bytes, and do the last pass with everything open and warm."""
@@ -119,17 +132,18 @@ class Switching(SwitchRun):
     def _copy_late_ones(self) -> None:
         """Copy what something saved at the old place after the last pass had looked: no raw file may be left there.
 
-        Bytes is healthy at the new place, so only a raw file that is missing or different there takes the switch back, or a place that
-        does not answer any more. Where nobody can tell whether something came in late, the switch stands, and the end says so.
+        Bytes is healthy at the new place, so only a raw file that is missing or different there takes the switch back, or a new place
+        that does not answer any more. Where nobody can tell whether something came in late, the switch stands, and the end says so.
         """
         planned, refuse_stopping = self._planned, self._log.refuse_stopping
         patience = patience_after(self._journal.story() or Story(planned.plan), self._options)
+        self._log.say("Listing both ends once more …")
         found, self._scene.late = catch_up_whole(planned.locations, self._options, seconds=patience)
         refuse_stopping()
         refuse_lacking(found.lacking, planned.plan.target, TAKEN_BACK)
         if found.unsure:
             patient = replace(self._options, patience=patience)
-            refuse_unequal(self._scene.sample, planned.locations, patient, self._stopping, refuse_stopping)
+            refuse_unreadable(self._scene.sample, planned.locations, patient, self._stopping)
         self._scene.unsure = found.unsure
 
     def _refuse_unless_complete(self, watched: Watched) -> None:

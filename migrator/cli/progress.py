@@ -66,6 +66,38 @@ def inspecting(given: dict[str, Any], where: str) -> Iterator[None]:
         sign.cancel()
 
 
+@contextmanager
+def waiting(given: dict[str, Any], what: str, seconds: float) -> Iterator[None]:
+    """Say what the block waits for ("" for what was said), and for how long at most; on a terminal, count the seconds down."""
+    if what:
+        say(given, f"{what}, for {duration(seconds)} at most …")
+    if not (_is_watched(given) and sys.stderr.isatty()) or is_json(given):
+        yield
+        return
+    over = threading.Event()
+    thread = threading.Thread(target=_count_down, args=(seconds, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _count_down(seconds: float, over: threading.Event) -> None:
+    until = time.monotonic() + seconds
+    bar = _bar()
+    while not over.wait(min(1.0, seconds)):
+        bar.set_description_str(f"{duration(max(0.0, until - time.monotonic()))} left")
+    bar.close()
+
+
+def _bar() -> tqdm[Any]:
+    from tqdm import tqdm  # noqa: PLC0415 - 3 % of a command's start, and only a terminal has a bar
+
+    return tqdm(total=None, bar_format=_COUNT, ncols=_columns(), nrows=_ROWS, leave=False, file=sys.stderr)
+
+
 def _is_watched(given: dict[str, Any]) -> bool:
     return not (given["quiet"] or given["no_progress"])
 
@@ -202,18 +234,9 @@ class ProgressBar:
     """tqdm's bar."""
 
     def __init__(self, ahead: SourceCounter | None) -> None:
-        from tqdm import tqdm  # noqa: PLC0415 - 3 % of a command's start, and only a terminal has a bar
-
         self._progress = Progress(ahead)
         self._due_at = 0.0
-        self._bar: tqdm[Any] = tqdm(
-            total=None,
-            bar_format=_COUNT,
-            ncols=_columns(),
-            nrows=_ROWS,
-            leave=False,
-            file=sys.stderr,
-        )
+        self._bar = _bar()
 
     def on_event(self, event: ProgressEvent) -> None:
         """Add what a worker told; drawn at the next tick."""

@@ -32,7 +32,7 @@ from migrator.cli.options import (
     transfer_options,
 )
 from migrator.cli.output import stdout_columns
-from migrator.cli.progress import watching
+from migrator.cli.progress import waiting, watching
 from migrator.cli.signals import draining
 from migrator.cli.switch_inputs import max_downtime, planned_switch, refuse_other_ends
 from migrator.config.limits import seconds_of
@@ -279,6 +279,7 @@ def _carried_out(
         ),
         watch=watching(given),
         say=lambda text: say(given, text),
+        waits=lambda what, seconds: waiting(given, what, seconds),
         stopping=stopping,
     ).run()
 

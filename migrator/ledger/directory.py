@@ -140,21 +140,32 @@ class StateFolder:
 def file_system_of(path: Path, mountinfo: Path) -> str | None:
     """The type of the file system that `path` lies on, or would; None where the kernel does not tell."""
     real = os.path.realpath(path)
+    longest, found = -1, None
+    for mount, kind in _mounts(mountinfo):
+        below = real == mount or real.startswith(mount.rstrip("/") + "/")
+        if below and len(mount) >= longest:  # of two mounts on one place the later one hides the earlier
+            longest, found = len(mount), kind
+    return found
+
+
+def is_mounted(path: Path, mountinfo: Path) -> bool:
+    """Whether something is mounted at this very path, which may be a single file."""
+    real = os.path.realpath(path)
+    return any(mount == real for mount, _ in _mounts(mountinfo))
+
+
+def _mounts(mountinfo: Path) -> Iterator[tuple[str, str]]:
+    """Yield where each file system is mounted, and its type; nothing where the kernel does not tell."""
     try:
         lines = mountinfo.read_bytes().splitlines()
     except OSError:
-        return None
-    longest, found = -1, None
+        return
     for line in lines:
         before, separator, after = line.partition(b" - ")
         fields = before.split(b" ")
-        if not separator or len(fields) < 5:
-            continue
-        mount = os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8) & 255]), fields[4]))
-        below = real == mount or real.startswith(mount.rstrip("/") + "/")
-        if below and len(mount) >= longest:  # of two mounts on one place the later one hides the earlier
-            longest, found = len(mount), os.fsdecode(after.split(b" ")[0])
-    return found
+        if separator and len(fields) >= 5:
+            mount = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8) & 255]), fields[4])
+            yield os.fsdecode(mount), os.fsdecode(after.split(b" ")[0])
 
 
 @contextmanager

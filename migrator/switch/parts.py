@@ -64,6 +64,20 @@ class Parts:
                 )
             time.sleep(_POLL_SECONDS)
 
+    def refuse_started(self) -> None:
+        """Look whether Bytes runs again while it is to be stopped: what runs keeps its settings, and is not started anew.
+
+        Raises:
+            MustStop: If it does.
+        """
+        if self.deployment.is_stopped() is False or (self.api and self.is_healthy()):
+            raise MustStop(
+                "switch-started-meanwhile",
+                "Something started Bytes again while it was to be stopped.",
+                why="It runs with its old settings. What it saved meanwhile is at the old place.",
+                cure="Pause what restarts Bytes (monitoring, a timer, an operator of Kubernetes), then run the same command again.",
+            )
+
     def wait_until_healthy(self, seconds: float = HEALTH_SECONDS) -> None:
         """Wait until Bytes answers.
 

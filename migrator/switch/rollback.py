@@ -19,7 +19,7 @@ _RESTART_PAUSE_SECONDS = 2.0
 def roll_back(journal: SwitchJournal, say: Callable[[str], None], bring_back: Callable[[Story], None]) -> Story | None:
     """Bring the unfinished switch of this journal to its end; return what the journal says then, None where there was none.
 
-    `bring_back` copies to the old place what Bytes saved at the new one; it is called where Bytes was started there,
+    `bring_back` copies to the old place what Bytes saved at the new one; it is called where Bytes may have run there,
     and raises MustStop where it cannot. The journal's lock is held.
 
     A switch that reads through is left alone: Bytes works at the new place. nginx is put back last, for `bring_back` may go through it.
@@ -43,7 +43,7 @@ def roll_back(journal: SwitchJournal, say: Callable[[str], None], bring_back: Ca
             raise _not_rolled_back(story, parts, error) from error
         journal.note_restored()
     try:
-        if story.began(SwitchStep.START):
+        if story.began(SwitchStep.SETTINGS):
             bring_back(story)
     finally:
         _restore_nginx(story, say)
@@ -62,9 +62,10 @@ def _restore_nginx(story: Story, say: Callable[[str], None]) -> None:
 
 
 def _bring_bytes_back(story: Story, parts: Parts, say: Callable[[str], None]) -> None:
-    if story.began(SwitchStep.START):
+    if story.began(SwitchStep.SETTINGS):  # a reboot starts Bytes with them, and what runs is not started again
         say("Stopping Bytes, which may have the new settings …")
         parts.deployment.stop()
+        parts.wait_until_stopped()
     say(f"Settings: {restore(parts.store, story.plan.run, story.plan.names, story.plan.new_digest)}.")
     say("Starting Bytes with the settings that it had …")
     _start(parts)

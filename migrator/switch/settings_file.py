@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
+import shlex
 import stat
+import struct
+from array import array
 from collections.abc import Mapping
 from contextlib import suppress
 from glob import escape
@@ -14,22 +18,33 @@ from pathlib import Path
 from migrator.config.env_file import LARGEST_FILE, Setting
 from migrator.config.environment import BACKUP_MARK
 from migrator.core.errors import CannotStart, MustStop
-from migrator.ledger.directory import sync_folder
+from migrator.ledger.directory import is_mounted, sync_folder
 from migrator.switch.settings_edit import Wanted, edited, settings_of
 from migrator.switch.settings_store import backup_at, edited_meanwhile
 from migrator.switch.whole_file import write_like
 
+_AS_OWNER = "Make room, or run this as that folder's owner (root for /etc/kat)."
+_ON_THE_HOST = "Run this on the host, where the file lies."
+_GET_FLAGS = 0x80006601 | struct.calcsize("l") << 16
+"""FS_IOC_GETFLAGS of ioctl_iflags(2), as most kinds of machine have it; the others refuse it."""
+_IMMUTABLE = 0x10
+
 
 class SettingsFile:
-    """`path` may be a link: the file that it leads to is replaced, and the link stays."""
+    """`path` may be a link: the file that it leads to is replaced, and the link stays. `mountinfo`: where the kernel lists its mounts."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
+    def __init__(self, path: Path, mountinfo: Path = Path("/proc/self/mountinfo")) -> None:
+        self.path, self._mountinfo = path.absolute(), mountinfo
 
     @property
     def where(self) -> str:
         """Return the file's path."""
         return str(self.path)
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of the file itself, where `path` may be a link to it."""
+        return self._real().parent
 
     def spec(self) -> Mapping[str, str]:
         """Return what the journal keeps to make this again."""
@@ -60,6 +75,22 @@ class SettingsFile:
         """Return the content with these settings changed, and all other lines as they are."""
         return edited(self.path, content, wanted)
 
+    def refuse_unwritable(self) -> None:
+        """Look whether the file can be replaced. Writes nothing.
+
+        Raises:
+            CannotStart: If its folder is closed or read-only, it is mounted as a single file, or it is immutable.
+        """
+        real = self._real()
+        if not os.access(real.parent, os.W_OK | os.X_OK):
+            raise self._unwritable(
+                f"user id {os.geteuid()} may not write to {real.parent}, or that is read-only", _AS_OWNER
+            )
+        if is_mounted(real, self._mountinfo):
+            raise self._unwritable("it is mounted alone, as a single file", _ON_THE_HOST)
+        if _is_immutable(real):
+            raise self._unwritable("it is immutable", f"Run `chattr -i {shlex.quote(str(real))}` first.")
+
     def stage(self, old: bytes, new: bytes, run: str) -> None:
         """Write the backup, and both contents under names that nobody reads: a full disk shows now, while Bytes runs.
 
@@ -68,6 +99,7 @@ class SettingsFile:
         Raises:
             CannotStart: If it cannot be written; nothing is left then.
         """
+        self.refuse_unwritable()
         real = self._real()
         try:
             write_like(self._backup(run), old, real)
@@ -76,12 +108,7 @@ class SettingsFile:
             sync_folder(real.parent)
         except OSError as error:
             self.tidy(run, keep_backup=False)
-            raise CannotStart(
-                "switch-settings-unwritable",
-                f"{self.path} cannot be replaced: {error.strerror} ({error.filename or real.parent}).",
-                why="A new file beside it takes its name. Bytes was not touched.",
-                cure="Make room, or run this as that folder's owner (root for /etc/kat).",
-            ) from error
+            raise self._unwritable(f"{error.strerror} ({error.filename or real.parent})", _AS_OWNER) from error
 
     def backup(self, run: str) -> bytes | None:
         """Return the backup's content; None if there is none."""
@@ -148,11 +175,27 @@ class SettingsFile:
             cure="Name the file that Bytes starts with by --settings, and run this as a user who may read it.",
         )
 
+    def _unwritable(self, reason: str, cure: str) -> CannotStart:
+        return CannotStart(
+            "switch-settings-unwritable",
+            f"{self.path} cannot be replaced: {reason}.",
+            why="A new file beside it takes its name. Bytes was not touched.",
+            cure=cure,
+        )
+
     def _trouble(self, error: OSError) -> MustStop:
         is_mount = error.errno == errno.EBUSY
         return MustStop(
             "switch-settings-failed",
             f"{self.path} could not be replaced: {error.strerror}.",
             why="A file that is mounted alone cannot be replaced." if is_mount else "",
-            cure="Run this on the host, where the file lies." if is_mount else "Check the disk and the rights there.",
+            cure=_ON_THE_HOST if is_mount else "Check the disk and the rights there.",
         )
+
+
+def _is_immutable(path: Path) -> bool:
+    """Return whether not even root may replace it (``chattr +i``); False where the file system has no such flag."""
+    flags = array("i", [0, 0])  # the kernel writes an int, whatever the call is named
+    with suppress(OSError), path.open("rb") as file:
+        fcntl.ioctl(file, _GET_FLAGS, flags)
+    return bool(flags[0] & _IMMUTABLE)

@@ -57,11 +57,11 @@ class SettingsObject:
                 data[present[-1] if present else name] = value
         return _encoded(data)
 
-    def stage(self, old: bytes, new: bytes, run: str) -> None:
-        """Write the backup, and look whether the object may be updated.
+    def refuse_unwritable(self) -> None:
+        """Ask whether the object may be updated.
 
         Raises:
-            CannotStart: If it may not, or the backup cannot be written.
+            CannotStart: If it may not.
         """
         kind = self.name.partition("/")[0]
         if not self._kubectl("auth", "can-i", "update", kind).is_well:
@@ -71,6 +71,14 @@ class SettingsObject:
                 why=f"kubectl auth can-i update {kind} says no.",
                 cure="Run this with the namespace administrator's rights.",
             )
+
+    def stage(self, old: bytes, new: bytes, run: str) -> None:
+        """Write the backup, and look whether the object may be updated.
+
+        Raises:
+            CannotStart: If it may not, or the backup cannot be written.
+        """
+        self.refuse_unwritable()
         path = self._backup(run)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

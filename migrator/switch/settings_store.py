@@ -39,6 +39,10 @@ class SettingsStore(Protocol):
         """Return this content with other settings, everything else as it was. Raises SettingsError."""
         ...
 
+    def refuse_unwritable(self) -> None:
+        """Raise CannotStart where it cannot be replaced; `stage` looks too. Writes nothing."""
+        ...
+
     def stage(self, old: bytes, new: bytes, run: str) -> None:
         """Keep a durable backup of the old content, and prove that the new one can be written. Raises CannotStart; Bytes still runs."""
         ...

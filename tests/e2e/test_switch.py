@@ -29,7 +29,10 @@ def test_bytes_is_switched_from_disk_to_s3_and_reads_everything_there(scene: Sce
     saver = Saver(scene, every=0.2)
     more = ("--json", "--new-within", "60", "--metrics-file", str(tmp_path / "switch.prom"))
     with saver.saving():
-        told = switch_scene.spoken(scene.run(*scene.to_s3(*more)).expect(0))
+        completed = scene.run(*scene.to_s3(*more)).expect(0)
+    told = switch_scene.spoken(completed)
+    assert "Waiting until Bytes saves a raw file, to read that too, for " in completed.stderr
+    assert told["plan"]["estimate"]["seconds"]["slow"] > 0
     assert 'bytes_migrator_switch_step_seconds{step="prove"}' in (tmp_path / "switch.prom").read_text()
     expected |= saver.saved
     assert told["proven_by_bytes"]["saved_since_start"] is True
@@ -97,6 +100,13 @@ FAULTS = [
         "switch-unhealthy",
         more=("--health-timeout", "3s"),
     ),
+    Fault(
+        "it answers 503 at the new place",
+        lambda scene: scene.has("s3-unhealthy"),
+        "switch-unhealthy",
+        more=("--health-timeout", "3s"),
+    ),
+    Fault("it does not start at the new place", lambda scene: scene.has("s3-start-fails"), "switch-start-failed"),
     Fault("its settings are edited meanwhile", _edit, "switch-settings-edited"),
     Fault("something saves while it is stopped", _saves_while_stopped, "switch-still-writes"),
     Fault("the server is away", _target_without_rights, "connection-refused", stops=False, more=("--patience", "1")),
@@ -125,6 +135,22 @@ def test_what_goes_wrong_leaves_bytes_as_it_was(scene: Scene, fault: Fault) -> N
     scene.assert_all_readable(expected)
     assert not list(scene.folder.glob(".bytes.conf.switch-*"))
     assert "half-way" not in scene.run("status").stderr
+
+
+@pytest.mark.slow
+def test_a_bytes_that_does_not_start_at_all_is_brought_back_by_the_next_switch(scene: Scene) -> None:
+    expected, before = switch_scene.contents(scene), scene.settings()
+    scene.has("start-fails")
+    completed = scene.run(*scene.to_s3()).expect(3)
+    assert "[switch-not-rolled-back]" in completed.stderr
+    assert scene.settings() == before
+    assert "half-way" in scene.run("status").stderr
+    (scene.state / "start-fails").unlink()
+    scene.run(*scene.to_s3()).expect(1)
+    assert "half-way" not in scene.run("status").stderr
+    scene.assert_all_readable(expected)
+    scene.run(*scene.to_s3()).expect(0)
+    scene.assert_all_readable(expected)
 
 
 @pytest.mark.slow
@@ -214,6 +240,7 @@ def test_back_brings_what_was_saved_at_the_new_place(scene: Scene) -> None:
         ).expect(0)
     )
     assert told["end"] == "switched"
+    assert not any("closed-to-bytes" in one["forced"] for one in scene.run("status", "--json").json()["pairs"])
     assert scene.settings() == before
     assert len(oracle.disk_paths(scene.data)) == len(expected)
     scene.assert_all_readable(expected)
@@ -292,6 +319,7 @@ def test_a_rehearsal_shows_everything_and_changes_nothing(scene: Scene, state: P
     assert told["steps"][0]["step"] == "look"
     page = (tmp_path / "meeting" / "switch.html").read_text()
     assert scene.server.secret_key not in page
+    assert "copying   takes about" in page
     assert "control stop" in page
     after = sorted((str(path), path.stat().st_mtime_ns) for path in scene.folder.rglob("*") if path.name != "calls")
     assert after == before
@@ -302,7 +330,9 @@ def test_a_rehearsal_shows_everything_and_changes_nothing(scene: Scene, state: P
 
 
 @pytest.mark.slow
-def test_two_switches_at_once_are_refused(scene: Scene) -> None:
+@pytest.mark.parametrize("has_other_state", [False, True])
+def test_two_switches_at_once_are_refused(scene: Scene, tmp_path: Path, *, has_other_state: bool) -> None:
+    other = ("--state-dir", str(tmp_path)) if has_other_state else ()
     expected = switch_scene.contents(scene)
     control = scene.control.read_text()
     hold = "    while [ ! -e $state/go-on ]; do sleep 0.02; done\n    kill "
@@ -310,7 +340,7 @@ def test_two_switches_at_once_are_refused(scene: Scene) -> None:
     words = scene.to_s3()
     with command.start(*words, env=scene.env, secrets=(switch_scene.PASSWORD,)) as first:
         first.wait_for(lambda: "stop" in scene.calls())
-        assert "[switch-busy]" in scene.run(*words).expect(4).stderr
+        assert "[switch-busy]" in scene.run(*words, *other).expect(4).stderr
         assert "half-way" not in scene.run("status").stderr
         scene.has("go-on")
         first.finish().expect(0)

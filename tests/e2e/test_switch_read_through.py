@@ -56,7 +56,7 @@ def test_nothing_is_unreadable_from_before_the_switch_to_after_the_last_copy(
             "read-through", "look", "stop", "let-nginx-read", "settings", "start", "health", "prove", "copy", "verify",
             "end-read-through",
         ]  # fmt: skip
-        assert (reader.unreadable, reader.wrong) == ([], [])
+        assert (reader.unreadable, reader.wrong) == ([], []), (scene.state / "log").read_text()
         stopped, healthy = (seconds(steps[name]["began"]) for name in ("stop", "prove"))
         assert all(stopped - 1 <= at <= healthy + 1 for at in reader.down), "Bytes answers but for the downtime"
         for name, value in (("read", reader.read), ("downtime", told["downtime_seconds"]), ("longest", reader.longest)):

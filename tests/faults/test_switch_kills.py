@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import shutil
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
 
 import pytest
 
+from migrator.switch.settings_file import SettingsFile
+from migrator.switch.settings_store import digest, restore
 from tests import switch_scene
 from tests.conftest import FreshNames
 from tests.e2e import ends
 from tests.servers import S3Server
-from tests.soak.switch_kills import ROLLED_BACK_SECONDS, every_point, killed_at
+from tests.soak.switch_kills import CALLS, ROLLED_BACK_SECONDS, WAYS, every_point, killed_at, killed_at_call
 from tests.switch_scene import Scene
 
 pytestmark = pytest.mark.skipif(
@@ -47,19 +53,83 @@ def test_killed_with_its_guard_once_the_settings_are_changed(scene: Scene) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kills_guard", [False, True], ids=["guard lives", "guard dies"])
-def test_every_point_of_both_ways(
-    scene: Scene, record_property: Callable[[str, object], None], *, kills_guard: bool
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("call", CALLS)
+def test_every_point_of_a_switch(
+    call: str, way: str, scene: Scene, record_property: Callable[[str, object], None], *, kills_guard: bool
 ) -> None:
     """What it came to is a property of the test in pytest's XML report."""
     expected = switch_scene.contents(scene)
     came_to: Counter[str] = Counter()
     slowest = 0.0
-    for point, ended in every_point(scene, kills_guard=kills_guard, expected=expected):
-        came_to[f"{point.way}: {ended.ended_by}"] += 1
+    for ended in every_point(scene, way, call, kills_guard=kills_guard, expected=expected):
+        came_to[ended.ended_by] += 1
         slowest = max(slowest, ended.seconds or 0.0)
     record_property("came to", dict(came_to))
-    record_property("seconds until Bytes was back, at most", slowest)
-    assert came_to.keys() >= {"forth: rolled-back" if not kills_guard else "forth: the next switch"}
+    record_property("seconds until Bytes was back, at most", round(slowest, 1))
+    assert came_to["the next switch" if kills_guard else "rolled-back"] or call == "fchmod", (
+        "that comes before the stop"
+    )
     assert slowest < ROLLED_BACK_SECONDS
+
+
+OLD, NEW, NAMES = b"A=1\nBYTES_DATA_DIR=/data\n", b"A=1\nBYTES_DATA_DIR=/data\nS3_BUCKET=raw\n", ("S3_BUCKET",)
+
+
+def _change(store: SettingsFile, old: bytes, new: bytes) -> None:
+    store.stage(old, new, "run")
+    store.replace(old, new, "run")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a file has before, what changes it, and what it has after."""
+
+    before: bytes
+    act: Callable[[SettingsFile], object]
+    after: bytes
+
+
+CHANGES = {
+    "forth": Change(OLD, lambda store: _change(store, OLD, NEW), NEW),
+    "back": Change(NEW, lambda store: _change(store, NEW, OLD), OLD),
+    "taken back": Change(NEW, lambda store: restore(store, "run", NAMES, digest(NEW)), OLD),
+}
+
+
+@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", CHANGES)
+def test_killed_between_any_two_system_calls_of_the_settings_change(
+    name: str, every: int, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """The file is the old one or the new one, whole; either way it can be taken back, and changed again."""
+    change, states = CHANGES[name], Counter[str]()
+    path = tmp_path / "bytes.conf"
+    store = SettingsFile(path)
+    for number in count(1, every):
+        for left in tmp_path.iterdir():
+            left.unlink()
+        path.write_bytes(OLD)
+        path.chmod(0o640)
+        if name == "taken back":
+            _change(store, OLD, NEW)
+        path.write_bytes(change.before)
+        is_killed = killed_at_call(lambda: change.act(store), number)
+        now = path.read_bytes()
+        assert now in (change.before, change.after), number
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640, number
+        states["old" if now == change.before else "new"] += is_killed
+        if store.backup("run") is not None and name != "back":
+            restore(store, "run", NAMES, digest(NEW))
+            assert path.read_bytes() == OLD, number
+        path.write_bytes(change.before)
+        change.act(store)
+        assert path.read_bytes() == change.after, number
+        store.tidy("run", keep_backup=False)
+        assert [one.name for one in tmp_path.iterdir()] == ["bytes.conf"]
+        if not is_killed:
+            break
+    record_property("came to", dict(states))
+    assert states["old"]

@@ -10,14 +10,15 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
 import threading
 import time
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tests import command
 from tests.switch_scene import PASSWORD, Scene, beside
@@ -73,27 +74,40 @@ def words_for(scene: Scene, way: str, *more: str) -> tuple[Any, ...]:
     return scene.to_s3(*_OWNER, *more) if way == "forth" else scene.words("--to", "disk", *_OWNER, *more)
 
 
-class Point(NamedTuple):
-    """Where a switch is killed: at the `number`th call of a kind, on one of `WAYS`."""
+def every_point(
+    scene: Scene, way: str, call: str, *, kills_guard: bool, expected: dict[str, bytes]
+) -> Iterator[Killed]:
+    """Kill it at each call of this kind on this way, until a run comes to its end unkilled."""
+    other = WAYS[1 - WAYS.index(way)]
+    if way == "back":
+        _run(scene, other, ()).finish().expect(0)
+    for number in count(1):
+        ended = killed_at(scene, way, call, number, kills_guard=kills_guard, expected=expected)
+        if not ended.is_killed:
+            break
+        yield ended
+        if ended.on_s3 is (way == "forth"):
+            _run(scene, other, ()).finish().expect(0)  # back to where it began
 
-    way: str
-    call: str
-    number: int
 
-
-def every_point(scene: Scene, *, kills_guard: bool, expected: dict[str, bytes]) -> Iterator[tuple[Point, Killed]]:
-    """Kill it at each call of each kind, first forth, then back, until a run comes to its end unkilled."""
-    for way in WAYS:
-        other = WAYS[1 - WAYS.index(way)]
-        for call in CALLS:
-            for number in count(1):
-                ended = killed_at(scene, way, call, number, kills_guard=kills_guard, expected=expected)
-                if ended.on_s3 is (way == "forth"):
-                    _run(scene, other, ()).finish().expect(0)  # back to where it began
-                if not ended.is_killed:
-                    break
-                yield Point(way, call, number), ended
-        _run(scene, way, ()).finish().expect(0)
+def killed_at_call(act: Callable[[], object], number: int) -> bool:
+    """Do this in a child that is killed at its Nth system call, before that takes effect; return False where it came to its end before."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.kill(os.getpid(), signal.SIGSTOP)
+            act()
+        finally:
+            os._exit(0)
+    os.waitpid(child, os.WUNTRACED)
+    words = ("strace", "-o", "/dev/null", "-e", f"inject=all:signal=KILL:when={number}", "-p", str(child))
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as tracer:
+        assert tracer.stderr is not None
+        assert "attached" in tracer.stderr.readline()
+        os.kill(child, signal.SIGCONT)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) in (0, -signal.SIGKILL)
+    return os.WIFSIGNALED(status)
 
 
 def journal_path() -> Path:
@@ -122,11 +136,10 @@ def killed_at(
         ended_by = _ended(scene, kills_guard=kills_guard)
     expected.update(saver.saved)
     scene.assert_all_readable(expected)
-    on_s3 = any(line.startswith("S3_BUCKET") for line in scene.settings().splitlines())
     is_killed = completed in (-signal.SIGKILL, 137)
     restored = re.findall(r'"restored": true, "at": ([\d.]+)', journal_path().read_text()) if is_killed else []
     seconds = float(restored[-1]) - died_at if restored and ended_by == "rolled-back" else None
-    return Killed(completed, is_killed, ended_by, on_s3, seconds)
+    return Killed(completed, is_killed, ended_by, scene.is_on_s3(), seconds)
 
 
 class _Process(command.Process):
@@ -154,7 +167,7 @@ def guards_of(process: _Process) -> list[int]:
         for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
             with contextlib.suppress(OSError):
                 line = Path(f"/proc/{pid}/cmdline").read_bytes()
-                if b"switch_rollback_process" in line and f'"parent": {_child(process.pid)}'.encode() in line:
+                if b"switch_rollback_process" in line and f'"parent": {child_of(process.pid)}'.encode() in line:
                     found.append(pid)
         return bool(found)
 
@@ -162,9 +175,9 @@ def guards_of(process: _Process) -> list[int]:
     return found
 
 
-def _child(pid: int) -> int:
-    """strace's tracee."""
-    with contextlib.suppress(OSError, ValueError):
+def child_of(pid: int) -> int:
+    """strace's tracee; before that, strace has children of its own for a moment."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
         return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
     return 0
 
@@ -172,7 +185,7 @@ def _child(pid: int) -> int:
 def _ended(scene: Scene, *, kills_guard: bool) -> str:
     """Wait for the guard; where there is none and Bytes was stopped, every command says so, and the next switch takes it back."""
     until = time.monotonic() + (0 if kills_guard else GUARD_SECONDS)
-    while (story := _story(scene)) == "open" and time.monotonic() < until:
+    while (story := story_of(scene)) == "open" and time.monotonic() < until:
         time.sleep(0.05)
     if story != "open":
         return story
@@ -182,7 +195,7 @@ def _ended(scene: Scene, *, kills_guard: bool) -> str:
     return "the next switch"
 
 
-def _story(scene: Scene) -> str:
+def story_of(scene: Scene) -> str:
     """`open`, or how the journal says that the switch ended; `not begun` where Bytes was never stopped."""
     journal = journal_path()
     told = journal.read_text() if journal.exists() else ""

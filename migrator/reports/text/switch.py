@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from migrator.core.outcomes import Finding, Outcome
 from migrator.core.tally import Tally
+from migrator.reports.estimate import Estimate
 from migrator.reports.formatting import Whole, clock_time, duration, files, moment, shown, size
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA
 from migrator.reports.text.findings import finding_lines
+from migrator.reports.text.sentences import time_range
 from migrator.reports.text.wrapping import joined
 from migrator.switch.journal import Story, SwitchEnd
 from migrator.switch.steps import StepText, SwitchStep, steps_of
@@ -45,7 +47,8 @@ class ProxyProposal:
 class SwitchProposal:
     """Everything that a switch would do. `listing_seconds` is how long listing both ends took; `unproven` are sentences.
 
-    `found` says how the deployment is known. `diff` has no secrets. `proxy`: nginx reads through, and Bytes is switched first.
+    `found` says how the deployment is known. `diff` has no secrets. `estimate`: of the copying; None where nothing can be moved.
+    `proxy`: nginx reads through, and Bytes is switched first.
     """
 
     run: str
@@ -63,6 +66,7 @@ class SwitchProposal:
     unproven: tuple[str, ...]
     api: str
     findings: tuple[Finding, ...]
+    estimate: Estimate | None = None
     proxy: ProxyProposal | None = None
 
     @property
@@ -92,6 +96,7 @@ class SwitchProposal:
             "diff": list(self.diff),
             "read_through": self.proxy.as_dict() if self.proxy is not None else None,
             "to_copy": {"files": missing.files, "bytes": missing.bytes},
+            "estimate": self.estimate.as_dict() if self.estimate is not None else None,
             "expected_downtime_seconds": round(self.downtime_seconds, 1),
             "unproven": list(self.unproven),
             "findings": [one.as_dict() for one in self.findings],
@@ -142,6 +147,7 @@ def proposal_lines(proposal: SwitchProposal) -> Iterator[str]:
     yield f"Bytes     {proposal.deployment} ({shown(proposal.found)})"
     when = " at the new place" if proposal.proxy else "; what is new by then, while it is stopped"
     yield f"to copy   {files(missing.files)} ({size(missing.bytes)}), while Bytes runs{when}"
+    yield from _estimate_lines(proposal.estimate) if proposal.estimate is not None and missing.files else ()
     yield from _proxy_lines(proposal.proxy) if proposal.proxy is not None else ()
     yield f"stop      {shown(proposal.stop_command)}"
     yield f"settings  {shown(proposal.settings)}, with a backup in {shown(proposal.backup)}:"
@@ -164,6 +170,12 @@ def proposal_lines(proposal: SwitchProposal) -> Iterator[str]:
             f"Once Bytes gave raw files at the new place ({proposal.steps[SwitchStep.PROVE].title}), it stays there, and nginx reads"
             " through until all is copied and verified: the same command goes on, and `switch --back` goes back."
         )
+
+
+def _estimate_lines(estimate: Estimate) -> Iterator[str]:
+    yield f"copying   takes about {time_range(estimate)}; assumptions: {', '.join(estimate.rests_on)}"
+    if estimate.is_short_of:
+        yield f"warning: There is not enough {estimate.is_short_of} at the target: make room first."
 
 
 def _proxy_lines(proxy: ProxyProposal) -> Iterator[str]:

@@ -14,6 +14,7 @@ from migrator.core.outcomes import Finding, FindingStatus, Problem
 from migrator.core.tally import Count
 from migrator.doctor.findings import failed, passed, warned
 from migrator.ledger.records import RunRow
+from migrator.reports.estimate import Estimate
 from migrator.reports.runbook import Runbook
 from migrator.reports.text.audit import AuditReport, AuditRow
 from migrator.reports.text.doctor import DoctorReport
@@ -149,6 +150,7 @@ def proposal() -> SwitchProposal:
         backup="/etc/kat/bytes.conf.before-switch-20260102-030405-abcdef",
         diff=("+ S3_BUCKET=openkat-raw-files", "+ BUCKET_PER_ORG=false", "+ AWS_SECRET_ACCESS_KEY=***"),
         missing=tally_of(missing=(40_000, 9 * 10**9)),
+        estimate=Estimate(requests={}, seconds=(240.0, 720.0), rests_on=("the pace of the last 3 runs",)),
         listing_seconds=80.0,
         unproven=("Without --api, nobody asks Bytes for raw files.",),
         api="",

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from migrator.app.switch_settings import refuse_other_bytes
-from migrator.core.errors import CannotStart
+from migrator.app.switch_settings import refuse_old_settings, refuse_other_bytes
+from migrator.core.errors import CannotStart, MustStop
 from migrator.switch.deployment import OwnCommands
 from migrator.switch.settings_file import SettingsFile
 
@@ -46,8 +46,13 @@ def test_a_bytes_that_was_started_with_other_settings_is_refused(case: str, tmp_
     running = Started("stop", "start", with_these=environment)
     if not differs:
         refuse_other_bytes(store, store.settings(store.read()), running)
+        refuse_old_settings(store, store.settings(store.read()), running)
         return
     with pytest.raises(CannotStart) as raised:
         refuse_other_bytes(store, store.settings(store.read()), running)
     assert raised.value.name == "switch-settings-not-running"
     assert f"another value of {differs} than" in raised.value.what
+    with pytest.raises(MustStop) as stopped:
+        refuse_old_settings(store, store.settings(store.read()), running)
+    assert stopped.value.name == "switch-old-settings"
+    assert f"another value of {differs} than" in stopped.value.what

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import stat
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,6 +108,27 @@ def test_a_folder_that_cannot_be_written_is_found_before_bytes_is_stopped(tmp_pa
     with pytest.raises(CannotStart) as error:
         store.stage(OLD, NEW, "run")
     assert error.value.name == "switch-settings-unwritable"
+
+
+@pytest.mark.parametrize("case", ["mounted", "immutable", "closed"])
+def test_a_file_that_cannot_be_replaced_is_found_without_writing(case: str, path: Path, tmp_path: Path) -> None:
+    mountinfo = tmp_path / "mountinfo"
+    mounted = path if case == "mounted" else path.parent
+    mountinfo.write_text(f"30 1 0:26 / {mounted} rw,relatime - ext4 /dev/sda1 rw\n")
+    store = SettingsFile(path, mountinfo)
+    if case == "immutable" and subprocess.run(["chattr", "+i", path], capture_output=True, check=False).returncode:
+        pytest.skip("this file system, or this user, cannot make a file immutable")
+    if case == "closed":
+        store = SettingsFile(Path("/proc/self/environ"), mountinfo)
+    try:
+        with pytest.raises(CannotStart) as raised:
+            store.refuse_unwritable()
+    finally:
+        subprocess.run(["chattr", "-i", path], capture_output=True, check=False)
+    assert raised.value.name == "switch-settings-unwritable"
+    assert {"mounted": "single file", "immutable": "chattr -i", "closed": "may not write"}[case] in str(raised.value)
+    if case != "closed":
+        SettingsFile(path, tmp_path / "none").refuse_unwritable()
 
 
 @contextmanager
