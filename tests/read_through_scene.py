@@ -84,7 +84,7 @@ def _user() -> tuple[str, str]:
 @dataclass
 class Reader:
     """Asks Bytes for random raw files without pause. `unreadable`: Bytes answered, and not with the raw file; `down` are times without
-    an answer, in seconds since the epoch."""
+    an answer, in seconds since the epoch. `seconds_without`: from each read before a failure to the next one after it, in all."""
 
     scene: Scene
     contents: dict[str, bytes]
@@ -93,6 +93,7 @@ class Reader:
     wrong: list[str] = field(default_factory=list)
     down: list[float] = field(default_factory=list)
     longest: float = 0.0
+    seconds_without: float = 0.0
     _end: threading.Event = field(default_factory=threading.Event)
 
     @contextlib.contextmanager
@@ -102,7 +103,7 @@ class Reader:
 
     def _run(self) -> None:
         chance, names = random.Random(11), sorted(self.contents)
-        read_at = time.monotonic()
+        read_at, has_failed = time.monotonic(), False
         while not self._end.is_set():
             raw_id = chance.choice(names)
             try:
@@ -110,10 +111,14 @@ class Reader:
             except urllib.error.HTTPError as error:
                 self.unreadable.append(f"{raw_id}: {error.code}")
                 sys.stderr.write(f"{raw_id}: {error.code}\n")
+                has_failed = True
             except (OSError, HTTPException):  # an answer that is cut off is none
                 self.down.append(time.time())
+                has_failed = True
             else:
                 self.read += 1
                 self.wrong += [raw_id] if content != self.contents[raw_id] else []
-                self.longest = max(self.longest, time.monotonic() - read_at)
-                read_at = time.monotonic()
+                now = time.monotonic()
+                self.longest = max(self.longest, now - read_at)
+                self.seconds_without += now - read_at if has_failed else 0.0
+                read_at, has_failed = now, False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migrator.app.first_checks import prepare_to_migrate
 from migrator.app.options import Options, Watch
@@ -33,6 +33,9 @@ _SEEN_SECONDS = 15.0
 _POLL_SECONDS = 0.1
 _ALIKE = 3
 """Answers in a row that say the same: a worker with the old file may answer once more."""
+_AT_ONCE_THROUGH_NGINX = 128
+"""Requests in flight where nobody says otherwise. Each takes two connections of a worker of nginx, which has 512 by nginx' default, 768 on
+Debian, and answers HTTP 500 beyond that: to Bytes too."""
 _OUTCOME = "nginx goes on reading through"
 
 
@@ -129,6 +132,11 @@ class Behind:
         with reading(self.locations.source, patience_of(self.options, self.log.stopping.event)) as source:
             organizations = list(source.organizations(ignore_notice))
             return sampled(source, organizations, self.sample, seed=self.plan.run)
+
+
+def sharing_nginx(options: Options) -> Options:
+    """Return the options with which nginx has connections left for Bytes."""
+    return replace(options, jobs=options.jobs or _AT_ONCE_THROUGH_NGINX)
 
 
 def wait_until_it_reads(target: Location, proxy: Proxy, *, through: bool) -> None:

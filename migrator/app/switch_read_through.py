@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from migrator.app.read_through import user_of_nginx
 from migrator.app.store_factory import as_refusal, patience_of, reading, writing
-from migrator.app.switch_behind import Behind, wait_until_it_reads
+from migrator.app.switch_behind import Behind, sharing_nginx, wait_until_it_reads
 from migrator.app.switch_copying import refuse_another_content
 from migrator.app.switch_plan import refuse_what_doctor_refuses
 from migrator.app.switch_proxy import ProxyRequest, refuse_unreadable_folder
@@ -40,7 +40,7 @@ class ReadThroughSwitching(SwitchRun):
             plan=planned.plan,
             locations=planned.locations,
             proxy=planned.nginx.proxy,
-            options=self._options,
+            options=sharing_nginx(self._options),
             log=self._log,
             api=planned.api,
             sample=self._limits.sample,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from migrator.app.catching_up import catch_up
 from migrator.app.options import Options, Stopping, Watch
-from migrator.app.switch_behind import Behind
+from migrator.app.switch_behind import Behind, sharing_nginx
 from migrator.app.switch_hold import settings_held
 from migrator.app.switch_plan import signed_in
 from migrator.app.switch_request import SwitchRequest, ends_of_plan, swapped
@@ -55,7 +55,7 @@ def go_on(open_switch: OpenSwitch, locations: Locations, environ: Mapping[str, s
         plan=plan,
         locations=locations,
         proxy=Proxy.of(plan.proxy),
-        options=open_switch.options,
+        options=sharing_nginx(open_switch.options),
         log=StepLog(open_switch.journal, open_switch.story.texts, open_switch.say, open_switch.stopping),
         api=api,
         sample=open_switch.sample,
