@@ -31,6 +31,7 @@ from migrator.stores.s3.errors.client_settings import (
     fault_of_settings,
     no_credentials,
     refuse_ca_bundle,
+    refuse_proxy,
 )
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.errors.response import BODY_SIZE, HOST_SENT
@@ -93,6 +94,7 @@ def connect(
         credentials = _credentials_of(session)
         client, adapting = _taken_or_made(settings)
         ca_bundle = access.ca_bundle or session.core.get_config_variable("ca_bundle")
+    refuse_proxy(client.meta.endpoint_url)
     if ca_bundle and client.meta.endpoint_url.startswith("https:"):
         refuse_ca_bundle(ca_bundle)
     throttle = throttle or Throttle()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import ssl
+from urllib.parse import urlsplit
 
 from botocore import exceptions as boto
+from botocore.utils import get_environ_proxies
 
 from migrator.core.errors import SettingsError
+from migrator.core.redaction import HIDDEN
 from migrator.stores.s3.errors.response import code_of, presentable, said_by
 
 
@@ -150,6 +153,43 @@ def refuse_ca_bundle(path: str) -> None:
             why=why,
             cure="Correct --ca-bundle or AWS_CA_BUNDLE (ca_bundle in ~/.aws/config), or leave it out.",
         )
+
+
+def refuse_proxy(endpoint_url: str) -> None:
+    """Refuse a proxy setting for this endpoint that is no HTTP proxy's URL: requests would fail, and look as if the server were away.
+
+    Source: botocore 1.44, ``httpsession.ProxyConfiguration``: what does not begin with http: or https: gets "http://" before it.
+
+    Raises:
+        SettingsError: If it has another scheme, or no host, or a port that is none.
+    """
+    scheme = urlsplit(endpoint_url).scheme
+    value = get_environ_proxies(endpoint_url).get(scheme, "")
+    why = _why_no_proxy(value) if value else ""
+    if why:
+        names = (f"{scheme}_proxy", f"{scheme}_proxy".upper())
+        name = next((name for name in names if os.environ.get(name) == value), names[1])
+        raise SettingsError(
+            "proxy-not-a-url",
+            f"{name}={HIDDEN if '@' in value else presentable(value)} (environment) is no URL of an HTTP proxy.",
+            why=f"{why} Bytes would fail with it too.",
+            cure=f"Write {name}=http://HOST:PORT, unset it, or name the server's host in NO_PROXY.",
+        )
+
+
+def _why_no_proxy(value: str) -> str:
+    """What keeps it from being used; "" if nothing does."""
+    scheme, is_url, _ = value.partition("://")
+    if is_url and scheme not in ("http", "https"):
+        return f"boto3 knows no proxies of the kind '{presentable(scheme)}'." if scheme else "It has no scheme."
+    url = value if is_url else f"http://{value.removeprefix('//')}"
+    if any(character.isspace() for character in url):
+        return "It holds a space or a line feed."
+    try:
+        has_host = bool(urlsplit(url).hostname) and urlsplit(url).port != 0
+    except ValueError:
+        return "Its host or port cannot be understood."
+    return "" if has_host else "It has no host name."
 
 
 def _no_profile(error: boto.ProfileNotFound) -> SettingsError:

@@ -159,3 +159,48 @@ def test_a_file_of_certificates_that_cannot_be_used(content: bytes | str | None,
     assert refused.value.name == "ca-bundle-unusable"
     assert str(bundle) in refused.value.what
     assert why in refused.value.why
+
+
+BAD_PROXIES = {
+    "socks5://127.0.0.1:1080": "no proxies of the kind 'socks5'",
+    "ftp://proxy:21": "no proxies of the kind 'ftp'",
+    "://proxy": "no scheme",
+    "http://": "no host name",
+    "http://[::1": "cannot be understood",
+    "proxy:99999": "cannot be understood",
+    "http://proxy:port": "cannot be understood",
+    "http:// proxy:3128": "a space",
+    f"socks4://user:{SECRET_MARK}@proxy:1080": "no proxies of the kind 'socks4'",
+}
+
+
+@pytest.mark.parametrize(("value", "why"), BAD_PROXIES.items())
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
+def test_a_proxy_setting_that_is_no_proxys_url_is_told_before_any_request(
+    name: str, value: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were retried for minutes as a server that is away, or looked like a name that boto3 refuses."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        connect(_access("https://s3.example.org"))
+    assert (refused.value.name, why in refused.value.why) == ("proxy-not-a-url", True)
+    assert name in refused.value.what
+    assert SECRET_MARK not in repr(refused.value)
+
+
+@pytest.mark.parametrize(
+    "value", ["proxy:3128", "//proxy:3128", "http://proxy", "https://user:pass@proxy:3128/", "http://[::1]:3128"]
+)
+def test_other_proxy_settings_and_those_for_others_are_left_alone(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", value)
+    connect(_access("https://s3.example.org"))
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1080")
+    connect(_access("http://s3.example.org"))
+    monkeypatch.setenv("NO_PROXY", "s3.example.org")
+    connect(_access("https://s3.example.org"))
+
+
+def _access(endpoint: str) -> S3Access:
+    return S3Access(
+        endpoint_url=endpoint, region="us-east-1", access_key_id="AK", secret_access_key=Secret(f"{SECRET_MARK}-key")
+    )
