@@ -34,7 +34,7 @@ STEPS = (
     ),
     (
         "Copy, while Bytes runs.",
-        "Stop it at any moment: the same command goes on.",
+        "Stop it at any moment, and rerun it to resume.",
         "migrate --from disk --to new.env --env-file bytes.conf --yes --report filed",
     ),
     (
@@ -42,7 +42,7 @@ STEPS = (
         "Both ends are read in full, and a list of SHA-256 sums is kept.",
         "verify --from disk --to new.env --env-file bytes.conf --level content --manifest evidence",
     ),
-    ("What happened so far?", "From the ledger, of a run under way too.", "status"),
+    ("What happened so far?", "From the ledger, for a running command too.", "status"),
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
@@ -25,6 +26,7 @@ from migrator.reports.text.sentences import time_range
 from migrator.sync.coordinator import reason_of
 
 _FOLDER = Path(__file__).parent / "assets"
+_OPTION = re.compile(r"(--[a-z][a-z-]*)")
 
 
 def report_as_html(report: Report | AuditReport | PruneReport) -> str:
@@ -46,6 +48,12 @@ def rendered(page: Page) -> str:
         time_range=time_range(page.estimate) if page.estimate else "",
     )
     return found.lstrip()
+
+
+def _pieces(text: str) -> list[tuple[str, bool]]:
+    """A text as `shown` leaves it, in pieces, each with whether it is an option's name: browsers end lines after a hyphen."""
+    pieces = _OPTION.split(shown(text))
+    return [(piece, number % 2 == 1) for number, piece in enumerate(pieces)]
 
 
 def _policy(style: str, script: str) -> str:
@@ -76,6 +84,13 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        shown=shown, size=size, number=number, files=files, plural=plural, duration=duration, reason=reason_of
+        shown=shown,
+        pieces=_pieces,
+        size=size,
+        number=number,
+        files=files,
+        plural=plural,
+        duration=duration,
+        reason=reason_of,
     )
     return environment.get_template("page.html.j2")

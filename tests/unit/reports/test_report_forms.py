@@ -277,3 +277,11 @@ def test_the_page_has_what_needs_a_look_before_the_charts_and_proven_is_good() -
     assert page.index('id="problems"') < page.index('id="charts"')
     assert 'class="fill-good"' in page
     assert 'class="fill-bad"' not in page
+
+
+def test_no_line_of_the_page_ends_within_the_name_of_an_option() -> None:
+    """Browsers may end a line after a hyphen: a command that is copied from the page by eye would be another."""
+    page = report_as_html(
+        report_of({"acme": tally_of()}, next_steps=("What to do next", "  Swap --from and --to <now>."))
+    )
+    assert 'Swap <span class="whole">--from</span> and <span class="whole">--to</span> &lt;now&gt;.' in page
