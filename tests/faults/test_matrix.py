@@ -47,8 +47,8 @@ def _rows(nodes: list[ast.expr]) -> Iterator[int]:
 
 
 def described() -> dict[int, str]:
-    """Row → its line in the page's tables."""
-    return {int(match[1]): match[0] for match in re.finditer(r"^\| (\d+) \|.*$", PAGE, re.MULTILINE)}
+    """Row → its line in the page's lists."""
+    return {int(match[1]): match[0] for match in re.finditer(r"^(\d+)\. \*\*.*$", PAGE, re.MULTILINE)}
 
 
 def test_the_page_has_every_row() -> None:
