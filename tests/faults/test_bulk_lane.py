@@ -170,6 +170,8 @@ BROKEN_LISTINGS: dict[str, faults.Fault] = {
     "one name twice": faults.duplicated,
 }
 PASSING = ("empty", "HTML", "truncated XML", "another bucket's")
+LISTED_ALL_THE_SAME = ("more, and not where", "one name twice")
+"""A source without a token is asked for what comes after its last key; what it repeats is left out."""
 SCAN = r"list-type=2.*max-keys=1000|max-keys=1000.*list-type=2"
 
 
@@ -210,8 +212,13 @@ def test_a_broken_listing_of_the_source_hides_nothing(
     with proxy_before(weed, rule) as proxy:
         moved = bench(proxy, fresh_names, data, each_lane)
         moved.fill()
-        moved.down("--patience", "0.5").expect(3)
+        done = moved.down("--patience", "0.5")
         assert proxy.seen.faults["listing"] > 0
+        if name in LISTED_ALL_THE_SAME:
+            all_copied(done)
+            moved.assert_all_on_disk()
+            return
+        done.expect(3)
         moved.assert_nothing_wrong_on_disk()
 
 
