@@ -15,6 +15,7 @@ from migrator.checks.audit.settings import resolve_audit
 from migrator.cli.doctor import confirm_probe
 from migrator.cli.help import command
 from migrator.cli.logs import log_to
+from migrator.cli.number_types import Number
 from migrator.cli.options import (
     age_options,
     ages_of,
@@ -54,9 +55,14 @@ _SAMPLE = 20
     help="Whether the raw files are there, or also whether their contents are what Bytes recorded.",
 )
 @option("--api", metavar="URL", help="Ask a running Bytes there for a sample of raw files too.")
-@option("--sample", type=click.IntRange(1, 100_000), help=f"How many raw files --api asks for. Default: {_SAMPLE}.")
-@option("--seed", type=click.IntRange(0), help="Draws the same sample again. Default: another one each time.")
-@option("--jobs", type=click.IntRange(1, 64), help="At most this many contents are read at once. Default: 8.")
+@option(
+    "--sample",
+    type=Number(1, 100_000),
+    metavar="N",
+    help=f"How many raw files --api asks for. Default: {_SAMPLE}.",
+)
+@option("--seed", type=Number(0), metavar="N", help="Draws the same sample again. Default: another one each time.")
+@option("--jobs", type=Number(1, 64), metavar="N", help="At most this many contents are read at once. Default: 8.")
 @rate_options
 @option(
     "--probe", is_flag=True, help="Also try Bytes' own calls on each bucket with raw files; this writes a small object."

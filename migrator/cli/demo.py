@@ -13,12 +13,18 @@ from types import FrameType
 import click
 
 from migrator.app.demo.tour import DemoRequest, show
+from migrator.cli.number_types import Number
 from migrator.cli.options import option
 
 
 @click.command(short_help="Show everything on a sample store, with its own S3 server.")
 @option(
-    "--files", type=click.IntRange(4, 20_000), default=2_000, show_default=True, help="How many raw files to make up."
+    "--files",
+    type=Number(4, 20_000),
+    metavar="N",
+    default=2_000,
+    show_default=True,
+    help="How many raw files to make up.",
 )
 @option(
     "--dir",

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from migrator.app.options import EngineName, Options, engine_and_scheduler
+from migrator.cli.number_types import Number, Seconds
 from migrator.cli.output import CHOICES, on_colour
 from migrator.config.limits import Limits, bandwidth_of, requests_of, seconds_of
 from migrator.config.locations import resolve_end, resolve_locations
@@ -84,7 +85,8 @@ FORCE = option(
 )
 _PATIENCE = option(
     "--patience",
-    type=click.FloatRange(0),
+    type=Seconds(),
+    metavar="SECONDS",
     default=120,
     show_default=True,
     help="Seconds without any success before a run stops.",
@@ -163,7 +165,8 @@ age_options = _adds(
 transfer_options = _adds(
     option(
         "--jobs",
-        type=click.IntRange(1, 1024),
+        type=Number(1, 1024),
+        metavar="N",
         help="At most this many requests at once, over all processes (default: tuned automatically).",
     ),
     option("--create-buckets/--no-create-buckets", default=True, help="Make buckets that are missing (the default)."),
@@ -176,7 +179,8 @@ transfer_options = _adds(
     ),
     option(
         "--settle",
-        type=click.FloatRange(0),
+        type=Seconds(),
+        metavar="SECONDS",
         default=30,
         show_default=True,
         help="Seconds after which a raw file on disk counts as complete.",

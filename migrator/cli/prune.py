@@ -18,6 +18,7 @@ from migrator.checks.audit.settings import login_of
 from migrator.checks.prune.tallies import Pruned
 from migrator.cli.help import command
 from migrator.cli.logs import log_to
+from migrator.cli.number_types import Number
 from migrator.cli.options import (
     age_options,
     limit_options,
@@ -45,10 +46,10 @@ from migrator.reports.text.prune import prune_as_json, prune_as_text
 @age_options
 @limit_options
 @report_option
-@option("--confirm", type=click.IntRange(0), metavar="N", help="Delete them, if it is this number of files.")
+@option("--confirm", type=Number(0), metavar="N", help="Delete them, if it is this number of files.")
 @option(
     "--max-delete",
-    type=click.IntRange(0),
+    type=Number(0),
     default=100_000,
     show_default=True,
     metavar="N",

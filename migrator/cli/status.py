@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from migrator.cli.number_types import Number
 from migrator.cli.options import option, state_folder, state_options
 from migrator.cli.output import answer, stdout_columns
 from migrator.ledger.audits import KeptAudit, kept_audits
@@ -26,11 +27,17 @@ _PART_OF_THE_TIME = 20
 
 @click.command(short_help="Show the last runs, what is left, and what failed.")
 @option(
-    "--runs", type=click.IntRange(1, 100), default=5, show_default=True, help="How many runs of each pair of locations."
+    "--runs",
+    type=Number(1, 100),
+    metavar="N",
+    default=5,
+    show_default=True,
+    help="How many runs of each pair of locations.",
 )
 @option(
     "--problems",
-    type=click.IntRange(0, 100_000),
+    type=Number(0, 100_000),
+    metavar="N",
     default=20,
     show_default=True,
     help="How many problems of the last run.",

@@ -21,6 +21,7 @@ from migrator.cli.doctor import NGINX_USER
 from migrator.cli.help import command
 from migrator.cli.logs import log_to, say
 from migrator.cli.migrate import refuse_without_terminal
+from migrator.cli.number_types import Number
 from migrator.cli.options import (
     engine_options,
     limit_options,
@@ -77,7 +78,8 @@ from migrator.switch.journal import Story, SwitchJournal
 )
 @option(
     "--sample",
-    type=click.IntRange(0, 10_000),
+    type=Number(0, 10_000),
+    metavar="N",
     default=20,
     show_default=True,
     help="Read about so many of the older raw files at both ends, as many of each organization, and ask Bytes for them.",

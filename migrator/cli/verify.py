@@ -11,6 +11,7 @@ from migrator.app.verifying import VerifyRequest, verify_against, verify_both
 from migrator.checks.verify import Level
 from migrator.cli.help import command
 from migrator.cli.logs import log_to
+from migrator.cli.number_types import Number
 from migrator.cli.options import (
     age_options,
     end_of,
@@ -46,7 +47,7 @@ from migrator.reports.text.verify import Verification, verification_as_json, ver
 )
 @option(
     "--sample",
-    type=click.IntRange(1, 10_000_000),
+    type=Number(1, 10_000_000),
     metavar="N",
     help="Only this many raw files, the same share of each organization.",
 )
@@ -73,7 +74,8 @@ from migrator.reports.text.verify import Verification, verification_as_json, ver
 )
 @option(
     "--jobs",
-    type=click.IntRange(1, 1024),
+    type=Number(1, 1024),
+    metavar="N",
     help="At most this many requests at once, over all processes (default: tuned automatically).",
 )
 @limit_options
