@@ -12,6 +12,7 @@ from migrator.config.environment import (
     BUCKET,
     BUCKET_PER_ORG,
     BUCKET_PREFIX,
+    BYTES_DEFAULTS,
     CA_BUNDLE,
     DATA_DIR,
     DEBIAN_FILES,
@@ -52,6 +53,7 @@ def wanted_for(target: Location, word: str | None, now: Sequence[Setting], *, mo
     given = _given_by_file(Path(word), present) if word and os.path.isfile(word) else dict(_given_by(target))
     names = [*_NAMES, *([] if mounts_data else [name for name in _OF_DISK if name in given])]
     if isinstance(target, S3Location):
+        _refuse_another_folder(given, present, word)
         given |= _endpoint_of(target, given)
         names += [name for name in given if name.startswith("AWS_")]
         names += [name for name in (*ENDPOINT_URLS, *SESSION_TOKENS) if name in present and name not in given]
@@ -59,6 +61,22 @@ def wanted_for(target: Location, word: str | None, now: Sequence[Setting], *, mo
     if isinstance(target, DiskLocation):
         wanted |= dict.fromkeys(_NAMES)
     return {name: value for name, value in wanted.items() if value is not None or name in present}
+
+
+def _refuse_another_folder(given: Mapping[str, str], present: Mapping[str, Setting], word: str | None) -> None:
+    """Refuse a target on S3 whose env file names another data folder too: without S3, Bytes would look there.
+
+    Raises:
+        SettingsError: If so.
+    """
+    now = present[DATA_DIR].value if DATA_DIR in present else BYTES_DEFAULTS[DATA_DIR]
+    if given.get(DATA_DIR, now) != now:
+        raise SettingsError(
+            "switch-two-places",
+            f"{word} names buckets, and another data folder than Bytes has: {given[DATA_DIR]}, not {now}.",
+            why="Bytes would use the buckets. Going back to disk by hand later, it would look in a folder without raw files.",
+            cure=f"Take {DATA_DIR} out of the file, or the S3 settings.",
+        )
 
 
 def _endpoint_of(target: S3Location, given: Mapping[str, str]) -> dict[str, str]:

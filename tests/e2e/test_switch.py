@@ -177,6 +177,11 @@ def _both_places(scene: Scene) -> tuple[str, ...]:
     return ("--from", str(scene.data))
 
 
+def _two_places(scene: Scene) -> tuple[str, ...]:
+    scene.new_env.write_text(scene.new_env.read_text() + "BYTES_DATA_DIR=/elsewhere\n")
+    return ()
+
+
 def _bad_line(scene: Scene) -> tuple[str, ...]:
     scene.env_file.write_text(scene.settings() + "not a setting\n")
     return ()
@@ -191,6 +196,7 @@ def _reads_elsewhere(scene: Scene) -> tuple[str, ...]:
 BAD_INPUT = {
     "unknown lines": (_unknown_line, "switch-unknown-lines", 2),
     "both S3 and disk settings": (_both_places, "switch-settings-elsewhere", 2),
+    "a new place with another data folder": (_two_places, "switch-two-places", 2),
     "a line that nobody understands": (_bad_line, "env-file-line", 2),
     "a Bytes that reads elsewhere": (_reads_elsewhere, "switch-bytes-reads-elsewhere", 3),
     "nothing to go back from": (lambda scene: ("--back",), "switch-no-way-back", 2),

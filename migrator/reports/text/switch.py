@@ -297,8 +297,7 @@ def switch_status_lines(story: Story) -> Iterator[str]:
     """Yield what `status` says of the last switch."""
     yield ""
     yield from rolled_back_lines(story)
-    if story.end is not SwitchEnd.SWITCHED:
-        yield from story_lines(story)
+    yield from story_lines(story)
     if story.downtime_seconds is not None:
         yield f"  downtime: {duration(story.downtime_seconds)}"
 
