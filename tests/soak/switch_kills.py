@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 import urllib.error
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -90,18 +91,33 @@ def every_point(
             _run(scene, other, ()).finish().expect(0)  # back to where it began
 
 
-def killed_at_call(act: Callable[[], object], number: int) -> bool:
-    """Do this in a child that is killed at its Nth system call, before that takes effect; return False where it came to its end before."""
+def calls_of(act: Callable[[], object], log: Path) -> list[tuple[str, int]]:
+    """Every system call that a child makes which does this: its name, and which one of that name it is, from 1."""
+    assert not _traced(act, "-o", str(log))
+    seen: Counter[str] = Counter()
+    found = []
+    for name in re.findall(r"^(\w+)\(", log.read_text(errors="replace"), re.MULTILINE):
+        seen[name] += 1
+        found.append((name, seen[name]))
+    return found
+
+
+def is_killed_at(act: Callable[[], object], call: str, number: int) -> bool:
+    """Do this in a child that is killed at its Nth system call of this name, before that takes effect; return whether it was killed."""
+    return _traced(act, "-o", "/dev/null", "-e", f"inject={call}:signal=KILL:when={number}")
+
+
+def _traced(act: Callable[[], object], *options: str) -> bool:
     child = os.fork()
     if child == 0:
         try:
             os.kill(os.getpid(), signal.SIGSTOP)
             act()
-        finally:
             os._exit(0)
+        finally:
+            os._exit(1)
     os.waitpid(child, os.WUNTRACED)
-    words = ("strace", "-o", "/dev/null", "-e", f"inject=all:signal=KILL:when={number}", "-p", str(child))
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as tracer:
+    with subprocess.Popen(("strace", *options, "-p", str(child)), stderr=subprocess.PIPE, text=True) as tracer:
         assert tracer.stderr is not None
         assert "attached" in tracer.stderr.readline()
         os.kill(child, signal.SIGCONT)
