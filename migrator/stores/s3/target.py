@@ -25,7 +25,7 @@ from migrator.core.errors import (
 from migrator.core.naming import SingleBucket
 from migrator.core.protocols import Content, Moved, Receipt, Source, UploadJournal, ignore_moved
 from migrator.core.size_classes import WHOLE_UP_TO
-from migrator.stores.s3.capabilities import Capabilities, probe
+from migrator.stores.s3.capabilities import Capabilities, copies_conditionally, probe
 from migrator.stores.s3.errors.mapping import is_unsupported, translated
 from migrator.stores.s3.listing.buckets import buckets_with_prefix, create_bucket
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
@@ -46,7 +46,7 @@ from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+    pass
 
 LARGEST_COPY = 5 << 30
 """CopyObject takes up to 5 GiB (AWS, "Copying objects")."""
@@ -88,7 +88,7 @@ class S3Target(S3Source):
         self._create_buckets = create_buckets
         self._prepared = set(buckets_there)
         self._preparing = threading.Lock()
-        self._copies_on_condition = abilities.conditional_create and _copies_conditionally(self._client)
+        self._copies_on_condition = abilities.conditional_create and copies_conditionally(self._client)
 
     def probe(self, organization: str, name: str, *, copies: bool = False) -> Capabilities:
         """Look what the server can do, and use it from now on. Writes to the organization's bucket, which must exist.
@@ -357,9 +357,3 @@ def are_alike(one: S3Access, other: S3Access) -> bool:
     """Whether both reach the same server with the same keys, whatever was learned of it through one of them."""
     here, there = (replace(end, signs_payloads=False, addressing=None, lists_by_v1=False) for end in (one, other))
     return here == there
-
-
-def _copies_conditionally(client: S3Client) -> bool:
-    """Whether this boto3 knows the condition for copies, which came after that for writes."""
-    shape = client.meta.service_model.operation_model("CopyObject").input_shape
-    return shape is not None and "IfNoneMatch" in shape.members

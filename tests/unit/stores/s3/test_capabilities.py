@@ -6,7 +6,7 @@ import pytest
 
 from migrator.core.errors import StoreError
 from migrator.stores.s3.boto3_clients import connect
-from migrator.stores.s3.capabilities import Capabilities, probe
+from migrator.stores.s3.capabilities import Capabilities, copies_conditionally, probe
 from migrator.stores.unrecognized import PROBE_PREFIX
 from tests.scripted import Asked, Reply, Script, error, scripted
 
@@ -39,9 +39,10 @@ def copying(first: Reply, second: Reply) -> Script:
 )
 def test_a_conditional_copy_is_relied_on_only_where_it_was_refused(first: Reply, second: Reply, expected: bool) -> None:
     with scripted(copying(first, second)) as server:
-        found = probe(connect(server.location().access).client, "bucket", "name", copies=True)
+        client = connect(server.location().access).client
+        found = probe(client, "bucket", "name", copies=True)
         removed = [asked.path for asked in server.asked if asked.method == "DELETE"]
-    assert found == Capabilities(conditional_copy=expected)
+    assert found == Capabilities(conditional_copy=expected and copies_conditionally(client))
     assert removed[-1] == f"/bucket/{PROBE_PREFIX}name"
 
 
@@ -50,6 +51,10 @@ def test_a_conditional_copy_is_relied_on_only_where_it_was_refused(first: Reply,
 )
 def test_a_copy_that_was_not_answered_says_nothing(first: Reply, second: Reply) -> None:
     """It was kept for a day as "does not refuse", and each raw file cost one more request."""
-    with scripted(copying(first, second)) as server, pytest.raises(StoreError) as raised:
-        probe(connect(server.location().access).client, "bucket", "name", copies=True)
+    with scripted(copying(first, second)) as server:
+        client = connect(server.location().access).client
+        if not copies_conditionally(client):
+            pytest.skip("this boto3 sends no condition with copies, so none is tried")
+        with pytest.raises(StoreError) as raised:
+            probe(client, "bucket", "name", copies=True)
     assert raised.value.temporary
