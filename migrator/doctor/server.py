@@ -34,7 +34,7 @@ class ServerSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quirks:
-    """What a writing probe saw beyond `Abilities`; None: it could not be seen."""
+    """What a writing probe saw beyond `Capabilities`; None: it could not be seen."""
 
     lists_in_byte_order: bool | None = None
     has_part_minimum: bool | None = None

@@ -1,7 +1,7 @@
 """A location on disk: ``<data folder>/<organization>/<first 3 characters of id>/<id>``.
 
 Every folder is opened by descriptor, below its parent, without following links: no link leads in or out of the tree. Reading is
-`DiskSource`; `target.py` beside it adds writing.
+`DiskSource`; `target` beside it adds writing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a client learns from a server's refusals, and does from then on: another region, another addressing, signed payloads.
 
-This holds for the migration's own requests alone. Bytes' boto3 has none of it: `Asker(like_bytes=True)` shows what becomes of Bytes.
+This holds for the migration's own requests alone. Bytes' boto3 has none of it: `ProbeClient(like_bytes=True)` shows what becomes of Bytes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What an error means that is no answer of the server: the connection's own faults, the client's own settings, and boto3's own refusals.
 
 Only the connection's faults are "could not be reached" and are tried again. Each class of ``botocore.exceptions`` has its place here or in
-`ownsettings`; ``tests/unit/stores/s3/errors/test_connection.py`` walks through all of them.
+`client_settings`; ``tests/unit/stores/s3/errors/test_client_side_errors.py`` walks through all of them.
 """
 
 from __future__ import annotations

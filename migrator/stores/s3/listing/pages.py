@@ -2,7 +2,7 @@
 
 A wrong 200 answer (an empty body, a captive portal's HTML) parses as an empty dictionary without any error, which has made other tools
 delete everything. So each page must name its bucket and say whether it goes on, and no page may contradict itself or another one
-(`paging.py`). Each contradiction is asked about once more before it counts.
+(`consistency`). Each contradiction is asked about once more before it counts.
 """
 
 from __future__ import annotations
