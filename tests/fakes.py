@@ -16,7 +16,7 @@ from migrator.core.entities import Entry, Folder, RawFile, Shard
 from migrator.core.errors import MigratorError, StoreError
 from migrator.core.outcomes import Notice, Notify
 from migrator.core.protocols import Content, Moved, Promise, Receipt, Source, Target, ignore_moved
-from migrator.transfer.measured_content import MeasuredContent
+from migrator.transfer.large_file_progress import MeasuredContent
 from migrator.transfer.retry import RetryPolicy
 
 SECOND_NS = 1_000_000_000

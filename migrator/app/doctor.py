@@ -44,7 +44,6 @@ from migrator.doctor.findings import failed, passed
 from migrator.doctor.ledger_checks import ledgers_finding, run_finding
 from migrator.doctor.nginx_lines import nginx_lines
 from migrator.doctor.rights import Right, rights_finding
-from migrator.doctor.sampling import need_of, sample_of
 from migrator.doctor.server import (
     Quirks,
     abilities_finding,
@@ -55,7 +54,7 @@ from migrator.doctor.server import (
     server_findings,
     version_finding,
 )
-from migrator.doctor.source import SourceSample, listing_errors, source_findings
+from migrator.doctor.source import SourceSample, listing_errors, need_of, sample_of, source_findings
 from migrator.ledger.directory import is_running
 from migrator.ledger.ledger import ledger_read, ledgers_read
 from migrator.stores.disk.preflight import inspect_disk

@@ -11,8 +11,8 @@ from http import HTTPStatus
 
 from migrator.checks.audit.bytes_api import BytesApi, Served
 from migrator.checks.audit.settings import IDENTITY, MIDDLEWARE
+from migrator.config.env_file import Setting
 from migrator.config.environment import layer_of
-from migrator.config.settings import Setting
 from migrator.core.entities import HEX_DIGITS, RawFile, Shard
 from migrator.core.errors import CannotStart, MustStop, StoreError
 from migrator.core.outcomes import ignore_notice

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from migrator.app.switch_before_and_after import is_plain, not_given, sha256_at
 from migrator.checks.audit.bytes_api import BytesApi
-from migrator.config.settings import Setting
+from migrator.config.env_file import Setting
 from migrator.core.cancellation import Flag
 from migrator.core.entities import RawFile, Shard, shards_of
 from migrator.core.errors import StoreError

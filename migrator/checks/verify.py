@@ -53,7 +53,7 @@ from migrator.core.errors import (
     Vanished,
 )
 from migrator.core.outcomes import Outcome, Result, Step
-from migrator.core.protocols import Check, Content, Promise, SinkAnswer, Source
+from migrator.core.protocols import Check, Content, Promise, Reads, SinkAnswer, Source
 from migrator.core.size_classes import SMALL_UP_TO
 from migrator.sync.shard.deciding import NOT_AT_TARGET, different_size
 from migrator.transfer.batch_sink import FastLane
@@ -111,9 +111,9 @@ BOTH_HASHES: Hashes = ("sha256", "md5")
 
 def prove_content(
     raw_file: RawFile,
-    source: Source,
+    source: Reads,
     source_entry: Entry,
-    target: Source,
+    target: Reads,
     target_entry: Entry,
     *,
     hashes: Hashes = BOTH_HASHES,
@@ -140,7 +140,7 @@ def _refuse_torn(content: Content) -> None:
         content.finish()
 
 
-def _difference(raw_file: RawFile, source: Source, source_entry: Entry, target: Source, target_entry: Entry) -> Proof:
+def _difference(raw_file: RawFile, source: Reads, source_entry: Entry, target: Reads, target_entry: Entry) -> Proof:
     """Read each end once more for itself, and return which one is damaged, as far as ETags tell.
 
     Raises:
@@ -161,7 +161,7 @@ class _Alone(NamedTuple):
     is_as_written: bool | None
 
 
-def _read_alone(raw_file: RawFile, store: Source, entry: Entry) -> _Alone:
+def _read_alone(raw_file: RawFile, store: Reads, entry: Entry) -> _Alone:
     sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     check = EtagCheck(entry.etag, entry.size) if entry.etag is not None else None
     with store.open(raw_file, entry) as content:
@@ -193,6 +193,15 @@ class ReadsWhole(Protocol):
         ...
 
 
+def both_at_once(raw_file: RawFile, source: ReadsWhole, target: ReadsWhole, hashes: Hashes) -> Proof | None:
+    """A proof of a small raw file, read at both ends in one go; None where they differ. Raises StoreError."""
+    here, read = source.read_whole(raw_file, SMALL_UP_TO)
+    there, _ = target.read_whole(raw_file, SMALL_UP_TO)
+    if here != there:
+        return None
+    return Proof(Outcome.PROVEN, ProofKind.BOTH_READ, digests=digests_of(here, hashes), entry=read)
+
+
 class Prover:
     """Proves raw files at one level. Used by any thread. `near` are the ends that lie on this machine's disks.
 
@@ -201,8 +210,8 @@ class Prover:
 
     def __init__(
         self,
-        source: Source,
-        target: Source,
+        source: Reads,
+        target: Reads,
         level: Level,
         *,
         near_source: ReadsWhole | None = None,
@@ -227,7 +236,7 @@ class Prover:
             return None
         try:
             if self._near_source is not None and self._near_target is not None:
-                return self._both_at_once(raw_file, self._near_source, self._near_target)
+                return both_at_once(raw_file, self._near_source, self._near_target, self.hashes)
             if self.level is not Level.ETAG:
                 return None
             if self._near_source is not None and is_plain_md5(target.etag):
@@ -239,13 +248,6 @@ class Prover:
         except StoreError:
             return None
         return None
-
-    def _both_at_once(self, raw_file: RawFile, source: ReadsWhole, target: ReadsWhole) -> Proof | None:
-        here, read = source.read_whole(raw_file, SMALL_UP_TO)
-        there, _ = target.read_whole(raw_file, SMALL_UP_TO)
-        if here != there:
-            return None
-        return Proof(Outcome.PROVEN, ProofKind.BOTH_READ, digests=digests_of(here, self.hashes), entry=read)
 
     def prove(self, raw_file: RawFile, source: Entry, target: Entry) -> Proof:
         """Prove, looking again where something changed meanwhile.
@@ -313,7 +315,7 @@ class Prover:
             return self._both_read(raw_file, source, target)  # a digest differs: look whether contents do
         return Proof(Outcome.UNPROVEN, reason=NO_DIGEST if is_digest else ENCRYPTED, entry=source)
 
-    def _promise(self, keeper: Source, key: tuple[int, str], raw_file: RawFile) -> Promise | None:
+    def _promise(self, keeper: Reads, key: tuple[int, str], raw_file: RawFile) -> Promise | None:
         promise = keeper.promise(raw_file)
         if promise is not None and not promise.etag_is_digest:
             self._opaque.add(key)  # the next ones here are asked first, and read once
@@ -322,7 +324,7 @@ class Prover:
     def _tried(
         self,
         raw_file: RawFile,
-        reader: Source,
+        reader: Reads,
         entry: Entry,
         kept: Entry,
         promise: Promise | None,
@@ -377,7 +379,7 @@ class Proves(Protocol):
 class AgainstManifest:
     """Proves raw files at one end by the digests of a manifest, which is the source. `near` is that end, where it is a disk."""
 
-    def __init__(self, manifest: Source, end: Source, *, near: ReadsWhole | None = None) -> None:
+    def __init__(self, manifest: Reads, end: Reads, *, near: ReadsWhole | None = None) -> None:
         self._manifest = manifest
         self._end = end
         self._near = near

@@ -80,7 +80,7 @@ def check_settings(
     yield _secrets([path for path, settings in read if any(_is_secret(one) for one in settings)])
 
 
-def _names(settings: Sequence[Setting]) -> Finding:
+def _names(settings: Sequence[Setting]) -> Finding | None:
     set_names = {setting.name for setting in settings}
     found = [(one, meant) for one in settings if one.value and (meant := _meant(one.name)) and meant not in set_names]
     if not found:
@@ -177,7 +177,7 @@ _CURE_OF_PROFILES = (
 )
 
 
-def _profile(used: Iterable[Setting]) -> Finding:
+def _profile(used: Iterable[Setting]) -> Finding | None:
     profile = next(
         (
             setting

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from migrator.config.env_file import Setting
 from migrator.config.environment import ACCESS_KEY_ID, SECRET_ACCESS_KEY, refuse_unexpanded
-from migrator.config.settings import DEFAULT_PORTS, Naming
+from migrator.config.settings import DEFAULT_PORTS
 from migrator.core.errors import SettingsError
-from migrator.core.naming import SingleBucket
+from migrator.core.naming import Naming, SingleBucket
 from migrator.core.redaction import HIDDEN, has_login
 
 _HOST = re.compile(r"((?!-)[A-Z\d-]{1,63}(?<!-)\.)*((?!-)[A-Z\d-]{1,63}(?<!-))\.?", re.IGNORECASE)

@@ -26,25 +26,8 @@ from migrator.config.environment import (
     FOLDER_PERMISSION,
     REGION,
 )
-from migrator.core.naming import BucketPerOrganization, SingleBucket
+from migrator.core.naming import Naming, SingleBucket
 from migrator.core.outcomes import Finding
-
-__all__ = [
-    "DiskLocation",
-    "Location",
-    "Locations",
-    "Naming",
-    "Overrides",
-    "S3Access",
-    "S3Location",
-    "Secret",
-    "Setting",
-    "endpoint_identity",
-    "is_aws",
-    "settings_lines",
-]
-
-Naming: TypeAlias = SingleBucket | BucketPerOrganization
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import SourceChanged
-from migrator.core.protocols import Content, Source
+from migrator.core.protocols import Content, Reads
 from migrator.core.size_classes import PART_SIZES_IN_USE
 
 CHUNK = 1 << 20
@@ -181,7 +181,7 @@ def candidates(etag: str | None, size: int) -> list[int]:
     return [part_size for part_size in PART_SIZES_IN_USE if max(1, -(-size // part_size)) == parts]
 
 
-def same_content(raw_file: RawFile, source: Source, source_entry: Entry, target: Source, target_entry: Entry) -> bool:
+def same_content(raw_file: RawFile, source: Reads, source_entry: Entry, target: Reads, target_entry: Entry) -> bool:
     """Whether both ends hold equal content; their sizes are equal already.
 
     Reads as little as a proof takes, and answers False only after comparing the contents themselves. Raises StoreError.
@@ -204,7 +204,7 @@ def same_content(raw_file: RawFile, source: Source, source_entry: Entry, target:
 
 
 def beginning(
-    raw_file: RawFile, source: Source, source_entry: Entry, target: Source, target_entry: Entry
+    raw_file: RawFile, source: Reads, source_entry: Entry, target: Reads, target_entry: Entry
 ) -> Entry | None:
     """The source as it was opened, if what the target has is a beginning of it and shorter; None if it is not. Raises StoreError."""
     size = target_entry.size
@@ -232,7 +232,7 @@ def _md5_of(content: Content, size: int) -> str:
     return digest.hexdigest()
 
 
-def refuse_changed(raw_file: RawFile, store: Source, content: Content) -> None:
+def refuse_changed(raw_file: RawFile, store: Reads, content: Content) -> None:
     """Refuse to call contents different if the raw file changed while it was read.
 
     Raises:
@@ -248,7 +248,7 @@ def _was_touched(now: Entry, then: Entry) -> bool:
     return then.etag is None and now.changed_ns != then.changed_ns
 
 
-def proves(store: Source, raw_file: RawFile, entry: Entry, etag: str) -> bool:
+def proves(store: Reads, raw_file: RawFile, entry: Entry, etag: str) -> bool:
     """Whether the store's content has the other end's ETag."""
     if not (is_plain_md5(etag) or candidates(etag, entry.size)):
         return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TypeAlias
 
 from migrator.core.entities import INDEX_LENGTH, RawFile, RawId, is_raw_id
 
@@ -23,26 +23,6 @@ def is_organization(name: str) -> bool:
         and all(character.isalnum() or character in "-_" for character in name)
         and name == name.lower()
     )
-
-
-class S3Naming(Protocol):
-    """The map (organization, raw id) ↔ (bucket, key)."""
-
-    def bucket_of(self, organization: str) -> str:
-        """Return the bucket that Bytes asks for this organization's raw files, valid on S3 or not."""
-        ...
-
-    def key_prefix_of(self, organization: str) -> str:
-        """What all keys of the organization in its bucket start with; may be empty."""
-        ...
-
-    def key_of(self, raw_file: RawFile) -> str:
-        """Return the key under which Bytes reads the raw file."""
-        ...
-
-    def raw_file_at(self, bucket: str, key: str) -> RawFile | None:
-        """The raw file that Bytes would read there, None for everything that Bytes never reads."""
-        ...
 
 
 def disk_path_of(raw_file: RawFile) -> str:
@@ -125,6 +105,9 @@ class BucketPerOrganization:
     def __str__(self) -> str:
         return f"s3://{self.prefix}{{organization}}"
 
+
+Naming: TypeAlias = SingleBucket | BucketPerOrganization
+"""The map (organization, raw id) ↔ (bucket, key): both are the same four functions."""
 
 _BUCKET_CHARACTERS = re.compile(r"[a-z0-9.-]*")
 _RESERVED_PREFIXES = ("xn--", "sthree-", "amzn-s3-demo-")

@@ -96,12 +96,35 @@ class Promise(NamedTuple):
     kind: str = ""
 
 
-class Source(Protocol):
-    """A location opened for reading. Cannot write, by type. Every method may be called from any thread."""
+class Reads(Protocol):
+    """What comparing single raw files needs of a location. Every method may be called from any thread."""
 
     def describe(self, raw_file: RawFile) -> str:
         """Where the raw file is, as a path or ``s3://`` URL, for people."""
         ...
+
+    def stat(self, raw_file: RawFile) -> Entry | None:
+        """The raw file's entry as it is at this moment, None where there is none."""
+        ...
+
+    def is_listed(self, raw_file: RawFile) -> bool:
+        """Return whether a fresh listing shows the raw file, whatever `stat` finds. Raises StoreError."""
+        ...
+
+    def promise(self, raw_file: RawFile) -> Promise | None:
+        """What the store says of the raw file's content at this moment; None where it says nothing (disk).
+
+        Raises Vanished and other StoreErrors.
+        """
+        ...
+
+    def open(self, raw_file: RawFile, entry: Entry) -> AbstractContextManager[Content]:
+        """Open the raw file that was listed as `entry`. Raises Vanished, Unreadable, SourceChanged, Unavailable."""
+        ...
+
+
+class Source(Reads, Protocol):
+    """A location opened for reading. Cannot write, by type. Every method may be called from any thread."""
 
     def organizations(self, notify: Notify) -> Iterator[str]:
         """Organizations with a place in this location, ascending. A location that does not exist has none.
@@ -135,27 +158,8 @@ class Source(Protocol):
         """Whether nothing can be found for this organization: its place is missing or holds nothing. At most one request."""
         ...
 
-    def stat(self, raw_file: RawFile) -> Entry | None:
-        """The raw file's entry as it is at this moment, None where there is none."""
-        ...
-
-    def is_listed(self, raw_file: RawFile) -> bool:
-        """Return whether a fresh listing shows the raw file, whatever `stat` finds. Raises StoreError."""
-        ...
-
-    def promise(self, raw_file: RawFile) -> Promise | None:
-        """What the store says of the raw file's content at this moment; None where it says nothing (disk).
-
-        Raises Vanished and other StoreErrors.
-        """
-        ...
-
     def can_read(self, raw_file: RawFile) -> bool:
         """Whether opening would be allowed, as far as can be told without reading."""
-        ...
-
-    def open(self, raw_file: RawFile, entry: Entry) -> AbstractContextManager[Content]:
-        """Open the raw file that was listed as `entry`. Raises Vanished, Unreadable, SourceChanged, Unavailable."""
         ...
 
 

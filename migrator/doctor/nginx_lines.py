@@ -18,7 +18,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from migrator.core.errors import SettingsError
-from migrator.core.naming import BucketPerOrganization, SingleBucket
+from migrator.core.naming import Naming, SingleBucket
 from migrator.core.read_through import FROM_DISK, HEADER, MARK, PASSED_ON
 
 LISTEN = "127.0.0.1:8334"
@@ -45,7 +45,7 @@ class DataFolder:
     """
 
     root: Path
-    naming: SingleBucket | BucketPerOrganization
+    naming: Naming
     organizations: tuple[str, ...] = ()
 
     def patterns(self, path: str) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from migrator.core.naming import BucketPerOrganization, SingleBucket
+from migrator.core.naming import BucketPerOrganization, Naming, SingleBucket
 
 Purpose = Literal["migrate", "verify", "reverse", "prune", "bytes"]
 PURPOSES: tuple[Purpose, ...] = ("migrate", "verify", "reverse", "prune", "bytes")
@@ -29,7 +29,7 @@ class S3End:
     `partition` is AWS's: aws, aws-cn, aws-us-gov.
     """
 
-    naming: SingleBucket | BucketPerOrganization
+    naming: Naming
     organizations: tuple[str, ...] = ()
     is_target: bool = False
     partition: str = "aws"

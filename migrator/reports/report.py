@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from migrator import __version__
-from migrator.config.settings import Setting
+from migrator.config.env_file import Setting
 from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Finding, FindingStatus, Outcome
 from migrator.core.tally import Count, Tally

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from migrator import __version__
-from migrator.config.settings import Setting
+from migrator.config.env_file import Setting
 from migrator.core.outcomes import Finding, FindingStatus, Outcome, Problem
 from migrator.core.tally import Count, Shape, Tally
 from migrator.ledger.records import END_OF_TIME, RunRow

@@ -21,7 +21,7 @@ from migrator.core.errors import (
     Vanished,
 )
 from migrator.core.outcomes import Action, Outcome, Result, Step
-from migrator.core.protocols import Receipt, SinkAnswer, Source, Target
+from migrator.core.protocols import Reads, Receipt, SinkAnswer, Source, Target
 from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.sync.shard.deciding import DIFFERENT_SIZE, different_size
 from migrator.transfer.large_file_progress import MeasuredSource, Meter
@@ -62,7 +62,7 @@ def failed_by(error: StoreError, entry: Entry) -> Result:
     return Result(entry, Outcome.FAILED, str(error), code=error.name, request_id=error.request_id)
 
 
-def refuse_listed(store: Source, raw_file: RawFile) -> None:
+def refuse_listed(store: Reads, raw_file: RawFile) -> None:
     """Look whether a fresh listing shows what was not found: then it has not vanished.
 
     Raises:

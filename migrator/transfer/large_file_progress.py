@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import BinaryIO
 
-from migrator.core.entities import Entry, Folder, RawFile, Shard
-from migrator.core.outcomes import Notify
-from migrator.core.protocols import Content, Promise, Source, ignore_moved
+from migrator.core.entities import Entry, RawFile
+from migrator.core.protocols import Content, Promise, Reads, ignore_moved
 from migrator.core.size_classes import WHOLE_UP_TO
-from migrator.transfer.measured_content import MeasuredContent
 
 
 class Meter:
@@ -77,10 +76,61 @@ class _InHand:
             self._size = self._far = 0  # a reader that is late counts no more
 
 
-class MeasuredSource:
-    """The same store; what is opened counts for the meter. Keeps `Source`'s contract."""
+class MeasuredContent:
+    """Content that calls `moved` with the bytes of each read and of each part that is stepped over. Keeps `Content`'s contract."""
 
-    def __init__(self, store: Source, meter: Meter) -> None:
+    def __init__(self, content: Content, moved: Callable[[int], None]) -> None:
+        self._content = content
+        self._moved = moved
+
+    @property
+    def entry(self) -> Entry:
+        """Return the raw file as it was when it was opened."""
+        return self._content.entry
+
+    @property
+    def source_version(self) -> str:
+        """Return what tells this state of the source from a later one."""
+        return self._content.source_version
+
+    @property
+    def resume_unit(self) -> int:
+        """Return the bytes at whose multiples reading can begin, 0 for none."""
+        return self._content.resume_unit
+
+    def resume_with(self, data: bytes) -> None:
+        """Take bytes that an earlier run read, and count them."""
+        self._content.resume_with(data)
+        self._moved(len(data))
+
+    def read(self, size: int) -> bytes:
+        """Return the next `size` bytes, and count them."""
+        data = self._content.read(size)
+        self._moved(len(data))
+        return data
+
+    def borrow(self, size: int) -> memoryview:
+        """Return up to `size` bytes, good until the next call, and count them."""
+        data = self._content.borrow(size)
+        self._moved(len(data))
+        return data
+
+    def part(self, size: int) -> BinaryIO | None:
+        """Return the next `size` bytes as a file, and count them."""
+        part = self._content.part(size)
+        if part is not None:
+            self._moved(size)
+        return part
+
+    def finish(self) -> None:
+        """Prove that what was read is one whole, unchanged raw file."""
+        self._content.finish()
+
+
+class MeasuredSource:
+    """The same store; what is opened counts for the meter. Keeps `Reads`' contract."""
+
+    def __init__(self, store: Reads, meter: Meter) -> None:
         self._store, self._meter = store, meter
 
     @contextmanager
@@ -94,30 +144,6 @@ class MeasuredSource:
         """As the store."""
         return self._store.describe(raw_file)
 
-    def organizations(self, notify: Notify) -> Iterator[str]:
-        """As the store."""
-        return self._store.organizations(notify)
-
-    def shard_length(self, organization: str) -> int:
-        """As the store."""
-        return self._store.shard_length(organization)
-
-    def folders(self, shard: Shard) -> Sequence[Folder]:
-        """As the store."""
-        return self._store.folders(shard)
-
-    def scan(self, shard: Shard, notify: Notify) -> Iterator[Entry]:
-        """As the store."""
-        return self._store.scan(shard, notify)
-
-    def scan_strays(self, organization: str, notify: Notify, *, length: int = 1) -> None:
-        """As the store."""
-        self._store.scan_strays(organization, notify, length=length)
-
-    def is_empty(self, organization: str) -> bool:
-        """As the store."""
-        return self._store.is_empty(organization)
-
     def stat(self, raw_file: RawFile) -> Entry | None:
         """As the store."""
         return self._store.stat(raw_file)
@@ -129,7 +155,3 @@ class MeasuredSource:
     def promise(self, raw_file: RawFile) -> Promise | None:
         """As the store."""
         return self._store.promise(raw_file)
-
-    def can_read(self, raw_file: RawFile) -> bool:
-        """As the store."""
-        return self._store.can_read(raw_file)

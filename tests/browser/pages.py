@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from migrator.config.settings import Setting
+from migrator.config.env_file import Setting
 from migrator.core.outcomes import Finding, FindingStatus, Outcome, Problem
 from migrator.core.tally import Count, Shape, Tally
 from migrator.reports.estimate import Measured, Space, Work, estimate_of

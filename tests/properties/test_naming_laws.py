@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from migrator.core.entities import RawFile, RawId, is_raw_id
 from migrator.core.naming import (
     BucketPerOrganization,
-    S3Naming,
+    Naming,
     SingleBucket,
     broken_bucket_rule,
     disk_path_of,
@@ -21,7 +21,7 @@ from tests import strategies
 from tests.conftest import FreshNames
 from tests.servers import S3Server
 
-NAMINGS: list[S3Naming] = [
+NAMINGS: list[Naming] = [
     SingleBucket("bytes"),
     BucketPerOrganization("bytes-"),
     BucketPerOrganization(""),
@@ -58,7 +58,7 @@ def test_disk_round_trip(raw_file: RawFile) -> None:
 
 @each_naming
 @given(raw_file=strategies.raw_files())
-def test_s3_round_trip(naming: S3Naming, raw_file: RawFile) -> None:
+def test_s3_round_trip(naming: Naming, raw_file: RawFile) -> None:
     bucket, key = naming.bucket_of(raw_file.organization), naming.key_of(raw_file)
     assert naming.raw_file_at(bucket, key) == raw_file
     assert key == naming.key_prefix_of(raw_file.organization) + raw_file.raw_id
@@ -91,7 +91,7 @@ def test_whatever_is_read_from_disk_is_what_would_be_named_there(path: str) -> N
 )
 @example(bucket="bytes", key=f"org/{A_ID}")
 @example(bucket="bytes-org", key=A_ID)
-def test_whatever_is_read_from_s3_is_what_would_be_named_there(naming: S3Naming, bucket: str, key: str) -> None:
+def test_whatever_is_read_from_s3_is_what_would_be_named_there(naming: Naming, bucket: str, key: str) -> None:
     raw_file = naming.raw_file_at(bucket, key)
     if raw_file is not None:
         assert (naming.bucket_of(raw_file.organization), naming.key_of(raw_file)) == (bucket, key)

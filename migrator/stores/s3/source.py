@@ -15,7 +15,7 @@ from migrator.core.errors import (
     BucketMissing,
     CannotStart,
 )
-from migrator.core.naming import BucketPerOrganization, SingleBucket, is_organization
+from migrator.core.naming import BucketPerOrganization, Naming, SingleBucket, is_organization
 from migrator.core.outcomes import Notice, NoticeKind, Notify, ignore_notice
 from migrator.core.protocols import Promise
 from migrator.core.size_classes import SMALLEST_PART, WHOLE_UP_TO
@@ -48,7 +48,7 @@ class S3Source:
     ) -> None:
         """Open; `wired` is whether libcurl may be used, where this machine has it; `throttle` limits its requests and bytes."""
         self.location = location
-        self._naming: SingleBucket | BucketPerOrganization = location.naming
+        self._naming: Naming = location.naming
         connection = connect(location.access, throttle=throttle)
         self._throttle = connection.throttle
         self._client = connection.client

@@ -10,9 +10,8 @@ from botocore.utils import is_valid_uri, validate_region_name
 
 from migrator.config.endpoints import checked_endpoint, checked_region, refuse_broken_key, refuse_bucket_in_endpoint
 from migrator.config.env_file import Setting
-from migrator.config.settings import Naming
 from migrator.core.errors import SettingsError
-from migrator.core.naming import BucketPerOrganization, SingleBucket
+from migrator.core.naming import BucketPerOrganization, Naming, SingleBucket
 
 SECRET = "hunter2hunter2"
 

@@ -32,7 +32,6 @@ from migrator.doctor.disk_checks import DiskSeen, Need, disk_findings
 from migrator.doctor.ledger_checks import ledgers_finding, run_finding
 from migrator.doctor.nginx_lines import nginx_lines
 from migrator.doctor.rights import Right, rights_finding
-from migrator.doctor.sampling import need_of, sample_of
 from migrator.doctor.server import (
     Quirks,
     ServerSeen,
@@ -42,7 +41,7 @@ from migrator.doctor.server import (
     server_findings,
     version_finding,
 )
-from migrator.doctor.source import SourceSample, listing_errors, source_findings
+from migrator.doctor.source import SourceSample, listing_errors, need_of, sample_of, source_findings
 from migrator.stores.disk.preflight import inspect_disk
 from tests.fakes import FailingStore, Schedule
 from tests.memory_store import MemoryStore

@@ -8,21 +8,10 @@ from contextlib import contextmanager
 from botocore import exceptions as boto
 
 from migrator.core.errors import StoreError
-from migrator.stores.s3.errors.classification import SKEW_CODE, fault_of
+from migrator.stores.s3.errors.classification import fault_of
 from migrator.stores.s3.errors.client_side_errors import fault_in_reaching
 from migrator.stores.s3.errors.codes import UNSUPPORTED
-from migrator.stores.s3.errors.response import code_of, request_id_of, status_of, tries_before
-
-__all__ = [
-    "SKEW_CODE",
-    "code_of",
-    "is_unsupported",
-    "request_id_of",
-    "status_of",
-    "translate",
-    "translated",
-    "tries_before",
-]
+from migrator.stores.s3.errors.response import code_of, request_id_of, status_of
 
 
 def translate(error: Exception, where: str) -> StoreError:

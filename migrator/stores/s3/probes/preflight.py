@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from migrator.core.concurrency import run_concurrently
 from migrator.core.errors import MigratorError, StoreError
-from migrator.core.naming import BucketPerOrganization, SingleBucket
+from migrator.core.naming import Naming
 from migrator.doctor.rights import Right
 from migrator.doctor.server import SAMPLES, ServerSeen
 from migrator.stores.s3.probes.client import ProbeClient, ProbeResponse
@@ -125,7 +125,7 @@ class ServerInspection:
         )
 
 
-def foreign(listed: ProbeResponse, naming: SingleBucket | BucketPerOrganization, bucket: str) -> tuple[list[str], int]:
+def foreign(listed: ProbeResponse, naming: Naming, bucket: str) -> tuple[list[str], int]:
     """What in a page of a listing is no raw file, as ``s3://`` URLs, and how many objects there were."""
     keys = [found["Key"] for found in listed.data.get("Contents", ())]
     ours = [key for key in keys if not key.startswith(OWN_PREFIXES)]

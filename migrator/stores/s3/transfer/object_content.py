@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from migrator.core.behind_thread import BehindThread
+from migrator.core.concurrency import BehindThread
 from migrator.core.entities import Entry
 from migrator.core.equality import EtagCheck
 from migrator.core.errors import (
