@@ -309,7 +309,7 @@ def _s3_target(
     accepted = there | names_taken(newest_replays(options.state, location, names_sent))
     _, refused = check_bucket_names(pairs, accepted)
     buckets = list(dict.fromkeys(bucket for one, bucket in pairs if one not in refused))
-    if trouble is None and wish.probe and finding_names.BUCKET_NAMES not in options.forced:
+    if trouble is None and found.wish.probe and finding_names.BUCKET_NAMES not in found.options.forced:
         buckets += [one for one in names_sent if one not in buckets]  # the server may take them all the same
     found.buckets = [(one, bucket, None if trouble else bucket in there) for one, bucket in pairs]
     region = asker.adapted(location.access).region
