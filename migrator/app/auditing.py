@@ -15,7 +15,7 @@ from migrator.app.first_checks import refuse_idle_limits
 from migrator.app.options import MOST_JOBS, Options, Stopping, Watch
 from migrator.app.ownership import bytes_user, why_closed
 from migrator.app.store_factory import patience_of, reading, throttle_of
-from migrator.checks.audit.audit import Audit, Audited, AuditedEnds, AuditSample, Kind, moment_of
+from migrator.checks.audit.audit import Audit, Audited, AuditedEnds, AuditSample, AuditTally, Kind, moment_of
 from migrator.checks.audit.bytes_api import BytesApi, RawFileAnswer, Reply
 from migrator.checks.audit.content_check import RecordProver
 from migrator.checks.audit.database import Wanted, dsn_of, is_dsn, reading_database
@@ -34,7 +34,8 @@ from migrator.doctor.disk_checks import access_findings
 from migrator.doctor.findings import warned
 from migrator.doctor.server import raws_finding
 from migrator.reports.formatting import files, number
-from migrator.reports.text.audit import ApiAnswers, AuditReport, AuditRow
+from migrator.reports.report import ReportRow
+from migrator.reports.text.audit import ApiAnswers, AuditReport
 from migrator.stores.disk.preflight import folders_above
 from migrator.stores.lane_selection import reading_lane
 from migrator.sync.coordinator import Observer
@@ -128,9 +129,9 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
     )
 
 
-def _rows_of(audited: Audited, target: Location) -> tuple[AuditRow, ...]:
+def _rows_of(audited: Audited, target: Location) -> tuple[ReportRow[AuditTally], ...]:
     return tuple(
-        AuditRow(organization=name, bucket=_bucket(target, name), tally=tally)
+        ReportRow(organization=name, bucket=_bucket(target, name), tally=tally)
         for name, tally in sorted(audited.organizations.items())
     )
 

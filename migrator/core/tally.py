@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from migrator.core.outcomes import Outcome
@@ -30,6 +30,14 @@ class Count:
         """The opposite of `merge`."""
         self.files -= other.files
         self.bytes -= other.bytes
+
+    @staticmethod
+    def sum(counts: Iterable[Count]) -> Count:
+        """Return a new count of all of them together."""
+        total = Count()
+        for count in counts:
+            total.merge(count)
+        return total
 
     def as_dict(self) -> dict[str, int]:
         """Return files and bytes as they stand in JSON reports."""
@@ -71,10 +79,7 @@ class Tally:
     @property
     def discovered(self) -> Count:
         """All raw files of the source that were met: the sum of the outcomes, by definition."""
-        total = Count()
-        for count in self.outcomes.values():
-            total.merge(count)
-        return total
+        return Count.sum(self.outcomes.values())
 
     def __getitem__(self, outcome: Outcome) -> Count:
         return self.outcomes[outcome]
@@ -143,10 +148,7 @@ class Tally:
         """
         counts = {"discovered": self.discovered.as_dict()}
         for name, outcomes in _PROOFS.items():
-            count = Count()
-            for outcome in outcomes:
-                count.merge(self.outcomes[outcome])
-            counts[name] = count.as_dict()
+            counts[name] = Count.sum(self.outcomes[outcome] for outcome in outcomes).as_dict()
         beside = {
             "extra": self.extra,
             "stray": self.stray,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,12 @@ from pathlib import Path
 from migrator.ledger.directory import StateFolder
 
 KEPT = 100
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("target", "database", "answer", "document"), str),
+    **dict.fromkeys(("started", "seconds"), (int, float)),
+    "exit_status": int,
+}
+"""What is kept of an audit besides its run and its lines."""
 _NAME = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}\.json")
 
 
@@ -64,29 +70,11 @@ def kept_audit(state: StateFolder, run: str) -> KeptAudit | None:
     """Return one by its run, None where there is none or it cannot be read."""
     if not _NAME.fullmatch(f"{run}.json"):
         return None
-    with suppress(OSError, ValueError):
-        match json.loads((_folder(state) / f"{run}.json").read_text(encoding="ascii")):
-            case {
-                "started": int() | float() as started,
-                "seconds": int() | float() as seconds,
-                "target": str(target),
-                "database": str(database),
-                "exit_status": int(status),
-                "answer": str(answer),
-                "lines": list(lines),
-                "document": str(document),
-            }:
-                return KeptAudit(
-                    run=run,
-                    started=float(started),
-                    seconds=float(seconds),
-                    target=target,
-                    database=database,
-                    exit_status=status,
-                    answer=answer,
-                    lines=tuple((str(text), whole is True) for text, whole in lines),
-                    document=document,
-                )
+    with suppress(OSError, ValueError, TypeError, LookupError):
+        kept = json.loads((_folder(state) / f"{run}.json").read_text(encoding="ascii"))
+        lines = tuple((str(text), whole is True) for text, whole in kept["lines"])
+        if all(isinstance(kept.get(name), kinds) for name, kinds in _KINDS.items()):
+            return KeptAudit(**{name: kept[name] for name in _KINDS}, run=run, lines=lines)
     return None
 
 

@@ -117,10 +117,7 @@ class Work:
     @property
     def total(self) -> Count:
         """Return files and bytes that are missing, of all size classes."""
-        total = Count()
-        for count in self.missing.values():
-            total.merge(count)
-        return total
+        return Count.sum(self.missing.values())
 
 
 def estimate_of(work: Work, measured: Measured) -> Estimate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from migrator import __version__
 from migrator.config.env_file import Setting
@@ -12,6 +13,8 @@ from migrator.core.tally import Count, Tally
 from migrator.doctor.finding_names import BUCKET_NAMES
 from migrator.reports.estimate import Estimate
 from migrator.sync.coordinator import Totals
+
+T = TypeVar("T")
 
 SCHEMA = 1
 """The version of the JSON documents. It goes up when something that was there changes its meaning; what is added leaves it."""
@@ -56,12 +59,12 @@ def status_when_interrupted(by: str) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReportRow:
-    """One organization: its bucket (None on disk) and what became of its raw files."""
+class ReportRow(Generic[T]):
+    """One organization: its bucket (None on disk) and what became of its raw files, or of its rows of the database."""
 
     organization: str
     bucket: str | None
-    tally: Tally
+    tally: T
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +83,7 @@ class Report:
     source: str
     target: str
     dry_run: bool
-    rows: tuple[ReportRow, ...]
+    rows: tuple[ReportRow[Tally], ...]
     totals: Totals
     findings: tuple[Finding, ...]
     settings: tuple[Setting, ...]

@@ -134,10 +134,7 @@ def _sum(run: RunRow, name: str) -> Count | None:
     """A count over all organizations; None for a command that has no such count."""
     if run.command != "prune":
         return None
-    total = Count()
-    for row in run.totals.values():
-        total.merge(_count(row.get(name, {})))
-    return total
+    return Count.sum(_count(row.get(name, {})) for row in run.totals.values())
 
 
 def _count(value: Mapping[str, int]) -> Count:

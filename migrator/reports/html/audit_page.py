@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migrator import __version__
 from migrator.checks.audit.audit import PROBLEMS_OF_A_KIND, AuditTally
 from migrator.reports.formatting import moment, number
 from migrator.reports.html import charts
 from migrator.reports.html.page_data import BAD, FINE, GOOD, TODO, Figure, Page, PageRow, ProblemSection, parts_of
 from migrator.reports.html.page_data import gravest as gravest_of
+from migrator.reports.report import ReportRow
 from migrator.reports.text.audit import (
     HEADINGS,
     AuditReport,
-    AuditRow,
     answer_in_words,
     columns_of_audit,
     measured_sentences,
@@ -35,8 +34,6 @@ def page_of_audit(report: AuditReport) -> Page:
     return Page(
         title="Audit",
         command="audit",
-        run="",
-        version=__version__,
         started=moment(report.started) or "",
         seconds=report.seconds,
         ends=(("database", report.database), ("asked about", str(report.target)), *other),
@@ -46,7 +43,7 @@ def page_of_audit(report: AuditReport) -> Page:
         figures=tuple(_figure(overall, name) for name in columns),
         columns=tuple(_NAMES.get(name, name) for name in columns),
         rows=tuple(_row(row, columns) for row in report.rows),
-        total=_row(AuditRow(organization="all", bucket=None, tally=overall), columns),
+        total=_row(ReportRow(organization="all", bucket=None, tally=overall), columns),
         total_name="rows",
         parts=parts_of(
             [(_NAMES.get(name, name), getattr(overall, name).files, _TONES.get(name, BAD)) for name in _ROWS_END_AS]
@@ -55,11 +52,7 @@ def page_of_audit(report: AuditReport) -> Page:
         sections=tuple(_sections(report)),
         problems_total=report.audited.problems_total,
         findings=report.findings,
-        stopped=None,
         charts_across=charts.by_organization([(row.organization, row.tally.rows) for row in report.rows]),
-        charts_up=(),
-        charts_remark="",
-        next_steps=(),
         settings=report.settings,
         about=(
             ("State", f"{'interrupted' if report.interrupted_by else 'finished'}, exit status {report.exit_status}"),
@@ -90,7 +83,7 @@ def _tone_of(name: str, *, files: int) -> str:
     return _TONES.get(name, BAD) if files else FINE
 
 
-def _row(row: AuditRow, columns: tuple[str, ...]) -> PageRow:
+def _row(row: ReportRow[AuditTally], columns: tuple[str, ...]) -> PageRow:
     tally = row.tally
     states = [
         (getattr(tally, name).files, name, _TONES.get(name, BAD))
@@ -126,8 +119,6 @@ def _sections(report: AuditReport) -> Iterator[ProblemSection]:
         yield ProblemSection(
             kind=kind.value,
             title=f"{number(totals[kind])} {heading}",
-            next="",
             total=totals[kind],
-            groups=(),
             problems=tuple(problems),
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from migrator.config.settings import Setting
+from migrator import __version__
+from migrator.config.env_file import Setting
 from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Finding, Problem
 from migrator.doctor.findings import failed
@@ -57,10 +58,10 @@ class ProblemSection:
 
     kind: str
     title: str
-    next: str
     total: int
-    groups: tuple[tuple[str, int], ...]
     problems: tuple[Problem, ...]
+    next: str = ""
+    groups: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +74,6 @@ class Page:
 
     title: str
     command: str
-    run: str
-    version: str
     started: str
     seconds: float
     ends: tuple[tuple[str, str], ...]
@@ -87,18 +86,20 @@ class Page:
     total: PageRow
     total_name: str
     parts: tuple[Part, ...]
-    remark: str
     sections: tuple[ProblemSection, ...]
     problems_total: int
     findings: tuple[Finding, ...]
-    stopped: Finding | None
     charts_across: tuple[Chart, ...]
-    charts_up: tuple[Chart, ...]
-    charts_remark: str
-    next_steps: tuple[str, ...]
-    settings: tuple[Setting, ...]
     about: tuple[tuple[str, str], ...]
     evidence: tuple[Evidence, ...]
+    run: str = ""
+    version: str = __version__
+    remark: str = ""
+    stopped: Finding | None = None
+    charts_up: tuple[Chart, ...] = ()
+    charts_remark: str = ""
+    next_steps: tuple[str, ...] = ()
+    settings: tuple[Setting, ...] = ()
     estimate: Estimate | None = None
     buckets_to_create: tuple[str, ...] = ()
 

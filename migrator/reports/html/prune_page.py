@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migrator import __version__
 from migrator.checks.prune.tallies import PruneTally
 from migrator.reports.formatting import duration, files, moment, number, plural, size
 from migrator.reports.html import charts
@@ -32,7 +31,6 @@ def page_of_prune(report: PruneReport) -> Page:
         title="Prune: what could be deleted" if report.dry_run else "Prune",
         command="prune",
         run="" if report.dry_run else report.run,
-        version=__version__,
         started=moment(report.started) or "",
         seconds=report.seconds,
         ends=(("deletes at", report.source), ("proven at", report.target)),
@@ -47,16 +45,11 @@ def page_of_prune(report: PruneReport) -> Page:
         total=_row("all", total, report, columns),
         total_name="raw files at the source",
         parts=parts_of([(name, files_, tone) for name, files_, _, tone in counts]),
-        remark="",
         sections=tuple(_sections(report)),
         problems_total=pruned.problems_total,
         findings=report.findings,
         stopped=finding_of(report.error),
         charts_across=charts.by_organization([(name, each.discovered) for name, each in pruned.organizations.items()]),
-        charts_up=(),
-        charts_remark="",
-        next_steps=(),
-        settings=(),
         about=(
             ("Run", "nothing was deleted, so nothing is kept of it" if report.dry_run else report.run),
             ("State", f"{'interrupted' if report.interrupted_by else 'finished'}, exit status {report.exit_status}"),

@@ -146,7 +146,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from forced_lines(report)
 
 
-def _row(report: Report, row: ReportRow, columns: tuple[str, ...], beside: tuple[str, ...]) -> PageRow:
+def _row(report: Report, row: ReportRow[Tally], columns: tuple[str, ...], beside: tuple[str, ...]) -> PageRow:
     counts, found = _counts(report.command, row.tally), row.tally.discovered
     state, tone = _state(report, row.tally, counts)
     return PageRow(

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 from migrator.checks.audit.audit import PROBLEMS_OF_A_KIND, Audited, AuditTally, Kind
 from migrator.checks.audit.bytes_api import RawFileAnswer, Reply
-from migrator.config.settings import DiskLocation, Location, Setting
+from migrator.config.env_file import Setting
+from migrator.config.settings import DiskLocation, Location
 from migrator.core.outcomes import Finding
 from migrator.core.tally import Count
 from migrator.reports.formatting import duration, files, moment, number, placed, plural, shown, size
 from migrator.reports.json import as_json
-from migrator.reports.report import SCHEMA, Evidence, status_when_interrupted
-from migrator.reports.text.console import ROWS_SHOWN, first_problems, organization_table
+from migrator.reports.report import SCHEMA, Evidence, ReportRow, status_when_interrupted
+from migrator.reports.text.console import first_problems, organization_table
 from migrator.reports.text.findings import finding_lines
 from migrator.reports.text.wrapping import joined
 
@@ -31,15 +32,6 @@ HEADINGS = {
     Kind.ALTERED: "altered: not what Bytes recorded",
 }
 """What each kind of problem is called, the gravest last."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditRow:
-    """One organization: its bucket (None on disk) and what became of its rows."""
-
-    organization: str
-    bucket: str | None
-    tally: AuditTally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +96,7 @@ class AuditReport:
     database: str
     contents: bool
     ages: str
-    rows: tuple[AuditRow, ...]
+    rows: tuple[ReportRow[AuditTally], ...]
     audited: Audited
     findings: tuple[Finding, ...]
     settings: tuple[Setting, ...]
@@ -281,20 +273,12 @@ def columns_of_audit(report: AuditReport) -> list[str]:
 
 def _organization_table(report: AuditReport, width: int | None) -> Iterator[str]:
     columns = columns_of_audit(report)
-    heads = {"readable": "in place"}
-    head = ["organization", "bucket", "rows", *(heads.get(column, column) for column in columns)]
-    total = AuditRow(organization="all", bucket=None, tally=report.overall)
-    rows = [_cells(row, columns) for row in (*report.rows[:ROWS_SHOWN], total)]
-    names = 2
-    if len({row.bucket for row in report.rows}) <= 1:  # one bucket, or none, is in the line `asked about` already
-        head, *rows = ([row[0], *row[2:]] for row in (head, *rows))
-        names = 1
-    yield from organization_table(head, rows, len(report.rows), names=names, width=width)
 
+    def cells(tally: AuditTally) -> list[str]:
+        return [number(count.files) for count in (tally.rows, *(getattr(tally, name) for name in columns))]
 
-def _cells(row: AuditRow, columns: list[str]) -> list[str]:
-    counts = [row.tally.rows, *(getattr(row.tally, name) for name in columns)]
-    return [shown(row.organization), shown(row.bucket or "-"), *(number(count.files) for count in counts)]
+    head = ["rows", *("in place" if column == "readable" else column for column in columns)]
+    yield from organization_table(head, report.rows, report.overall, cells, width)
 
 
 def _problem_lines(report: AuditReport) -> Iterator[str]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from typing import TypeVar
 
 from migrator.core.outcomes import Outcome, Problem
+from migrator.core.tally import Tally
 from migrator.reports.formatting import Whole, clock_time, columns_of, fitted, number, plural, shown, size, table
 from migrator.reports.report import Report, ReportRow
 from migrator.reports.text.ending import ending
 from migrator.reports.text.findings import finding_lines
 from migrator.reports.text.sentences import KINDS, further, problem_line, verdict
 from migrator.reports.text.wrapping import joined
+
+T = TypeVar("T")
 
 ROWS_SHOWN = 40
 _NAME_WIDTH, _BUCKET_WIDTH = 32, 63  # the longest that are valid
@@ -55,28 +59,33 @@ def _organization_table(report: Report, width: int | None) -> Iterator[Whole]:
     always = (Outcome.PROVEN,) if report.command == "verify" else _ALWAYS_SHOWN[report.dry_run]
     columns = [outcome for outcome in Outcome if outcome in always or overall[outcome].files]
     beside = [name for name, count in overall.beside.items() if count.files]
-    has_buckets = len({row.bucket for row in report.rows}) > 1  # one bucket is in the line `to` already
-    first = ["organization", "bucket"] if has_buckets else ["organization"]
-    head = [*first, "files", "size", *(outcome.value for outcome in columns)]
-    head += [name.replace("_", " ") for name in beside]
-    total = ReportRow(organization="all", bucket=None, tally=overall)
-    rows = [_cells(row, columns, beside, has_buckets=has_buckets) for row in (*report.rows[:ROWS_SHOWN], total)]
-    yield from organization_table(head, rows, len(report.rows), names=len(first), width=width)
+    head = ["files", "size", *(outcome.value for outcome in columns), *(name.replace("_", " ") for name in beside)]
+    yield from organization_table(head, report.rows, overall, lambda tally: _cells(tally, columns, beside), width)
     yield Whole("")
 
 
 def organization_table(
-    head: list[str], rows: list[list[str]], count: int, *, names: int, width: int | None = None
+    head: Sequence[str],
+    rows: Sequence[ReportRow[T]],
+    overall: T,
+    cells_of: Callable[[T], Sequence[str]],
+    width: int | None = None,
 ) -> Iterator[Whole]:
-    """The table of organizations, of which there are `count`: the first `ROWS_SHOWN` of them, how many more, and the total, the last row.
+    """The table of organizations: the first `ROWS_SHOWN`, how many more, and the total; `cells_of` gives what stands below `head`.
 
-    The first `names` columns are names, and are cut where the lines are wider than `width` columns.
+    Names are cut where the lines are wider than `width` columns. One bucket, or none, is in the lines above already.
     """
-    cells = _narrowed([head, *(rows if count > 1 else rows[:-1])], names, width)
-    lines = table(cells, left=names - (len(head) - len(cells[0])))
+    names = 2 if len({row.bucket for row in rows}) > 1 else 1
+    total = ReportRow(organization="all", bucket=None, tally=overall)
+    cells = [[*["organization", "bucket"][:names], *head]]
+    for row in (*rows[:ROWS_SHOWN], total) if len(rows) > 1 else rows:
+        first = fitted(shown(row.organization), _NAME_WIDTH), fitted(shown(row.bucket or "-"), _BUCKET_WIDTH)
+        cells.append([*first[:names], *cells_of(row.tally)])
+    narrow = _narrowed(cells, names, width)
+    lines = table(narrow, left=names - (len(cells[0]) - len(narrow[0])))
     yield from lines[:-1]
-    if count > ROWS_SHOWN:
-        yield Whole(f"… and {plural(count - ROWS_SHOWN, 'organization')} more (all of them: --json)")
+    if len(rows) > ROWS_SHOWN:
+        yield Whole(f"… and {plural(len(rows) - ROWS_SHOWN, 'organization')} more (all of them: --json)")
     yield lines[-1]
 
 
@@ -94,15 +103,12 @@ def _narrowed(rows: list[list[str]], names: int, width: int | None) -> list[list
     return [[*map(fitted, row[:names], widths[:names]), *row[names:]] for row in rows]
 
 
-def _cells(row: ReportRow, columns: list[Outcome], beside: list[str], *, has_buckets: bool) -> list[str]:
-    discovered = row.tally.discovered
-    counts = row.tally.beside
+def _cells(tally: Tally, columns: list[Outcome], beside: list[str]) -> list[str]:
+    discovered, counts = tally.discovered, tally.beside
     return [
-        fitted(shown(row.organization), _NAME_WIDTH),
-        *([fitted(shown(row.bucket or "-"), _BUCKET_WIDTH)] if has_buckets else []),
         number(discovered.files),
         size(discovered.bytes),
-        *(number(row.tally[outcome].files) for outcome in columns),
+        *(number(tally[outcome].files) for outcome in columns),
         *(number(counts[name].files) for name in beside),
     ]
 

@@ -21,11 +21,11 @@ BEFORE_A_COPY = frozenset({names.EMPTY_FILES})
 
 ONCE = frozenset(
     {
-        "bucket-per-org-default",
-        "default-bucket-name",
-        "aws-region-ignored",
-        "aws-setting-not-applied",
-        "debian-settings",
+        names.BUCKET_PER_ORG_DEFAULT,
+        names.DEFAULT_BUCKET_NAME,
+        names.AWS_REGION_IGNORED,
+        names.AWS_SETTING_NOT_APPLIED,
+        names.DEBIAN_SETTINGS,
         names.SETTING_NAMES,
         names.ENV_FILE_FORM,
         names.BYTES_RAWS,
@@ -39,7 +39,7 @@ ONCE = frozenset(
         names.ENCRYPTION,
         names.FOREIGN_OBJECTS,
         "lists-by-v1",
-        "libcurl-missing",
+        names.LIBCURL_MISSING,
     }
 )
 """Lasting conditions that keep nobody from reading: shown by the first run that meets them, then counted."""

@@ -10,7 +10,7 @@ from migrator.core.tally import Tally
 from migrator.reports.formatting import duration, files, number, placed, shown, size
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA, Report
-from migrator.reports.text.console import ROWS_SHOWN, first_problems, organization_table
+from migrator.reports.text.console import first_problems, organization_table
 from migrator.reports.text.ending import keeps_bytes_out
 from migrator.reports.text.findings import finding_lines
 from migrator.reports.text.sentences import KINDS, only_closed
@@ -131,20 +131,13 @@ def verification_lines(report: Verification, width: int | None = None) -> Iterat
 def _organization_table(report: Verification, width: int | None) -> Iterator[str]:
     overall = report.overall.as_proofs()
     columns = [name for name in _COUNTED if name in _ALWAYS_SHOWN or overall[name]["files"]]
-    rows = [["organization", "bucket", "files", "size", *columns]]
-    rows += [_cells(row.organization, row.bucket, row.tally, columns) for row in report.rows[:ROWS_SHOWN]]
-    rows.append(_cells("all", None, report.overall, columns))
-    names = 2
-    if len({row.bucket for row in report.rows}) <= 1:  # one bucket is in the line `to` already
-        rows, names = [[row[0], *row[2:]] for row in rows], 1
-    yield from organization_table(rows[0], rows[1:], len(report.rows), names=names, width=width)
 
+    def cells(tally: Tally) -> list[str]:
+        proofs = tally.as_proofs()
+        found = proofs["discovered"]
+        return [number(found["files"]), size(found["bytes"]), *(number(proofs[name]["files"]) for name in columns)]
 
-def _cells(organization: str, bucket: str | None, tally: Tally, columns: list[str]) -> list[str]:
-    proofs = tally.as_proofs()
-    counts = (number(proofs[name]["files"]) for name in columns)
-    discovered = proofs["discovered"]
-    return [shown(organization), shown(bucket or "-"), number(discovered["files"]), size(discovered["bytes"]), *counts]
+    yield from organization_table(["files", "size", *columns], report.rows, report.overall, cells, width)
 
 
 def _problem_lines(report: Verification) -> Iterator[str]:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from migrator.checks.audit.audit import Audited, AuditTally, Kind
-from migrator.config.settings import DiskLocation, Setting
+from migrator.config.env_file import Setting
+from migrator.config.settings import DiskLocation
 from migrator.core.entities import UnfinishedUpload
 from migrator.core.errors import MustStop
 from migrator.core.outcomes import Finding, FindingStatus, Problem
@@ -15,8 +16,9 @@ from migrator.core.tally import Count
 from migrator.doctor.findings import failed, passed, warned
 from migrator.ledger.records import RunRow
 from migrator.reports.estimate import Estimate
+from migrator.reports.report import ReportRow
 from migrator.reports.runbook import Runbook
-from migrator.reports.text.audit import AuditReport, AuditRow
+from migrator.reports.text.audit import AuditReport
 from migrator.reports.text.doctor import DoctorReport
 from migrator.reports.text.status import PairStatus
 from migrator.reports.text.switch import Switched, SwitchProposal
@@ -127,7 +129,7 @@ def audit() -> AuditReport:
         database="postgresql://bytes@localhost:5432/bytes",
         contents=False,
         ages="",
-        rows=tuple(AuditRow(organization=name, bucket=None, tally=one) for name, one in audited.organizations.items()),
+        rows=tuple(ReportRow(organization=name, bucket=None, tally=one) for name, one in audited.organizations.items()),
         audited=audited,
         findings=(RAWS,),
         settings=SETTINGS,
