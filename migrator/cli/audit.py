@@ -28,7 +28,7 @@ from migrator.cli.options import (
     reading_options,
     report_option,
 )
-from migrator.cli.output import answer, stdout_columns
+from migrator.cli.output import print_result
 from migrator.cli.progress import watching
 from migrator.cli.run_outputs import reporting
 from migrator.cli.signals import draining
@@ -95,10 +95,7 @@ def audit(**given: Any) -> int:
         with draining(given) as stopping:
             report = run_audit(settings, _wish(given), options, watching(given, reports.observers), stopping)
         report = reports.write(kept_for_report(options.state, report))
-    if given["as_json"]:
-        click.echo(audit_as_json(report))
-    else:
-        answer(audit_as_text(report, width=stdout_columns()))
+    print_result(given, report, audit_as_json, audit_as_text)
     return report.exit_status
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -15,6 +11,7 @@ import click
 from migrator.app.demo.tour import DemoRequest, show
 from migrator.cli.number_types import Number
 from migrator.cli.options import option
+from migrator.cli.signals import handling
 
 
 @click.command(short_help="Show everything on a sample store, with its own S3 server.")
@@ -51,32 +48,13 @@ def demo(*, files: int, folder: Path | None, data_dir: Path | None, keep: bool) 
       bytes-migrator demo --data-dir /var/lib/kat-bytes   a sample of your own raw files
     """
     wish = DemoRequest(files=files, folder=folder, data_dir=data_dir, keep=keep)
-    with _stop_signals() as stop:
-        status = show(wish, click.echo, stop.event)
-    kept_until_now = keep and status == 0
-    return 128 + stop.number if stop.number and not kept_until_now else status
-
-
-@dataclass(slots=True)
-class _StopSignal:
-    """Which signal asked the demo to end."""
-
-    event: threading.Event = field(default_factory=threading.Event)
-    number: int = 0
-
-
-@contextmanager
-def _stop_signals() -> Iterator[_StopSignal]:
-    """Within the block, signals that end a program ask the demo to end by way of its cleaning up."""
-    stop = _StopSignal()
+    stop, numbers = threading.Event(), list[int]()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        stop.number = number
-        stop.event.set()
+        numbers.append(number)
+        stop.set()
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with handling(on_signal):
+        status = show(wish, click.echo, stop)
+    kept_until_now = keep and status == 0
+    return 128 + numbers[-1] if numbers and not kept_until_now else status

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from migrator.app.policy import policy_for
-from migrator.cli.options import location_options, locations_of, option
+from migrator.cli.options import ORGANIZATION, location_options, locations_of, option
 from migrator.doctor.policy import PURPOSES
 from migrator.reports.json import as_json
 
@@ -22,7 +22,7 @@ from migrator.reports.json import as_json
     show_default=True,
     help="What the key is for: a command, the way back, or Bytes itself.",
 )
-@option("--organization", "organizations", multiple=True, metavar="NAME", help="Only this one (repeatable).")
+@ORGANIZATION
 def iam_policy(**given: Any) -> int:
     """Print an IAM policy, as JSON, that allows what is needed at these locations and nothing else.
 

@@ -155,8 +155,7 @@ def _print_error(error: MigratorError, arguments: list[str]) -> int:
     if _wants_json_log(arguments):
         from migrator.cli.logs import json_line  # noqa: PLC0415 only this case needs it
 
-        fields = {"name": error.name, "what": error.what, "why": error.why, "cure": error.cure}
-        click.echo(json_line("error", **fields, exit_status=error.exit_status), err=True)
+        click.echo(json_line("error", **error.as_dict(), exit_status=error.exit_status), err=True)
         return error.exit_status
     choice = _given(arguments, "color")
     click.echo(coloured(joined(error_lines(error), stderr_columns())), err=True, color=colour_wanted(choice))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -28,13 +27,15 @@ from migrator.cli.options import (
     run_options,
     transfer_options,
 )
-from migrator.cli.output import coloured, stderr_columns
-from migrator.cli.plan import run_plan, show
+from migrator.cli.output import can_ask, coloured, print_result, stderr_columns
+from migrator.cli.plan import run_plan
 from migrator.cli.progress import inspecting, watching
 from migrator.cli.run_outputs import reporting
 from migrator.cli.signals import draining, ending_at_once
 from migrator.core.errors import SettingsError
 from migrator.reports.formatting import files, plural, shown, size
+from migrator.reports.json import report_as_json
+from migrator.reports.text.console import report_as_text
 from migrator.reports.text.findings import as_known, finding_lines
 from migrator.reports.text.sentences import time_range
 from migrator.reports.text.wrapping import joined
@@ -83,7 +84,9 @@ def migrate(**given: Any) -> int:
             watch = watching(given, reports.observers)
             report = migrating.migrate(prepared, options, watch, stopping, on_stopped=reports.write)
             report = replace(report, known=report.known | shown_before)
-            return show(reports.write(report), as_json=given["as_json"])
+            report = reports.write(report)
+            print_result(given, report, report_as_json, report_as_text)
+            return report.exit_status
 
 
 def refuse_without_terminal(given: dict[str, Any]) -> None:
@@ -92,7 +95,7 @@ def refuse_without_terminal(given: dict[str, Any]) -> None:
     Raises:
         SettingsError: If so.
     """
-    if not given["yes"] and not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not given["yes"] and not can_ask():
         raise SettingsError(
             "yes-missing",
             "There is no terminal to ask on, and this writes.",

@@ -6,6 +6,7 @@ import functools
 import os
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,10 +72,10 @@ location_options = _adds(
     option("--ca-bundle", metavar="FILE", help="The CA certificates for the server (AWS_CA_BUNDLE)."),
 )
 """Add the options that name source and target."""
-_ORGANIZATION = option(
+ORGANIZATION = option(
     "--organization", "organizations", multiple=True, metavar="NAME", help="Only this one (repeatable)."
 )
-_ALLOW_EMPTY = option("--allow-empty", is_flag=True, help="Accept an empty source.")
+ALLOW_EMPTY = option("--allow-empty", is_flag=True, help="Accept an empty source.")
 FORCE = option(
     "--force",
     "forced",
@@ -117,17 +118,17 @@ _TELLING = (
     ),
     option("--log-file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write a log there."),
 )
-run_options = _adds(_ORGANIZATION, _ALLOW_EMPTY, FORCE, _PATIENCE, _STATE_DIR, *_TELLING)
+run_options = _adds(ORGANIZATION, ALLOW_EMPTY, FORCE, _PATIENCE, _STATE_DIR, *_TELLING)
 """Add the options that every run has: what it is about, and how it shows itself."""
 reading_options = _adds(
-    _ORGANIZATION,
-    option("--allow-empty", is_flag=True, help="Accept a database without raw files."),
+    ORGANIZATION,
+    option("--allow-empty", is_flag=True, help="A database without any raw file is no error."),
     _PATIENCE,
     _STATE_DIR,
     *_TELLING,
 )
 """What a command takes that compares raw files with what is known of them, and needs no ledger."""
-switch_options = _adds(_ALLOW_EMPTY, FORCE, _PATIENCE, _STATE_DIR, *_TELLING)
+switch_options = _adds(ALLOW_EMPTY, FORCE, _PATIENCE, _STATE_DIR, *_TELLING)
 """What a command takes that runs as `migrate` does, but never for a part only."""
 state_options = _adds(_STATE_DIR, _JSON, _COLOUR)
 """Add the options on where ledgers are kept."""
@@ -246,16 +247,7 @@ def ages_of(given: dict[str, Any]) -> Ages:
 
 def overrides_of(given: dict[str, Any]) -> Overrides:
     """The single settings that were given as options."""
-    return Overrides(
-        data_dir=given["data_dir"],
-        bucket=given["bucket"],
-        bucket_prefix=given["bucket_prefix"],
-        bucket_per_org=given["bucket_per_org"],
-        endpoint_url=given["endpoint_url"],
-        region=given["region"],
-        profile=given["profile"],
-        ca_bundle=given["ca_bundle"],
-    )
+    return Overrides(**{each.name: given[each.name] for each in fields(Overrides)})
 
 
 def locations_of(given: dict[str, Any]) -> Locations:

@@ -10,9 +10,12 @@ import functools
 import os
 import re
 import sys
-from typing import IO, Any
+from collections.abc import Callable
+from typing import IO, Any, TypeVar
 
 import click
+
+T = TypeVar("T")
 
 CHOICES = ("auto", "always", "never")
 _STATES = (
@@ -58,6 +61,21 @@ def _styled(colour: str, found: re.Match[str]) -> str:
 def answer(text: str) -> None:
     """Print a command's answer for people."""
     click.echo(coloured(text))
+
+
+def can_ask() -> bool:
+    """Return True if there is a terminal to ask on, and to answer."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def print_result(
+    given: dict[str, Any], result: T, as_json: Callable[[T], str], as_text: Callable[[T, int | None], str]
+) -> None:
+    """Print what a command came to: its document with ``--json``, else words, for a terminal of its width."""
+    if given["as_json"]:
+        click.echo(as_json(result))
+    else:
+        answer(as_text(result, stdout_columns()))
 
 
 def colour_wanted(choice: str | None) -> bool | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
 from migrator.app import migrating
 from migrator.cli.help import command
 from migrator.cli.logs import log_to
@@ -19,12 +17,11 @@ from migrator.cli.options import (
     report_options,
     run_options,
 )
-from migrator.cli.output import answer, stdout_columns
+from migrator.cli.output import print_result
 from migrator.cli.progress import inspecting, watching
 from migrator.cli.run_outputs import reporting
 from migrator.cli.signals import draining
 from migrator.reports.json import report_as_json
-from migrator.reports.report import Report
 from migrator.reports.text.console import report_as_text
 
 
@@ -56,13 +53,6 @@ def run_plan(given: dict[str, Any]) -> int:
         with draining(given) as stopping:
             with inspecting(given, f"{locations.source} and {locations.target}"):
                 report = migrating.plan(locations, options, watching(given, reports.observers), stopping)
-            return show(reports.write(report), as_json=given["as_json"])
-
-
-def show(report: Report, *, as_json: bool) -> int:
-    """Print the report; its status is the command's."""
-    if as_json:
-        click.echo(report_as_json(report))
-    else:
-        answer(report_as_text(report, width=stdout_columns()))
-    return report.exit_status
+            report = reports.write(report)
+            print_result(given, report, report_as_json, report_as_text)
+            return report.exit_status

@@ -11,24 +11,15 @@ import click
 from migrator.app.read_through import offered_read_through
 from migrator.app.runbook import guessed_deployment, runbook_of
 from migrator.cli.doctor import NGINX_USER, VERSION, checked_version
-from migrator.cli.options import location_options, locations_of, option
+from migrator.cli.options import ORGANIZATION, location_options, locations_of, option
 from migrator.config.environment import DEBIAN_FILES
+from migrator.config.locations import OVERRIDING_OPTIONS
 from migrator.reports.runbook import DEPLOYMENTS, Deployment, runbook_as_markdown, tool_words
-
-_NAMED = {
-    "data_dir": "--data-dir",
-    "bucket": "--bucket",
-    "bucket_prefix": "--bucket-prefix",
-    "endpoint_url": "--endpoint-url",
-    "region": "--region",
-    "profile": "--profile",
-    "ca_bundle": "--ca-bundle",
-}
 
 
 @click.command(short_help="Print the whole switch, step by step, for this installation.")
 @location_options
-@option("--organization", "organizations", multiple=True, metavar="NAME", help="Only this one (repeatable).")
+@ORGANIZATION
 @option(
     "--deployment",
     type=click.Choice(DEPLOYMENTS),
@@ -84,7 +75,7 @@ def _words(given: dict[str, Any], from_: str | None, to: str | None) -> tuple[st
     """The options that name these locations, as they were given. Settings of the environment are not repeated: the runbook says them."""
     options = [("--from", from_), ("--to", to)]
     options += [("--env-file", str(path)) for path in given["env_files"]]
-    options += [(option_name, given[name]) for name, option_name in _NAMED.items()]
+    options += [(option, given[name]) for name, (_, option) in OVERRIDING_OPTIONS.items() if name != "bucket_per_org"]
     if given["bucket_per_org"] is not None:
         options.append(("--bucket-per-org" if given["bucket_per_org"] else "--single-bucket", ""))
     options += [("--organization", name) for name in given["organizations"]]

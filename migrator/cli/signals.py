@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -20,6 +20,19 @@ from migrator.reports.formatting import Whole
 DRAIN_SECONDS = 10
 _LOGIN = re.compile(r"(://).*(?=@)|(password\s*=\s*).*", re.DOTALL | re.IGNORECASE)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def handling(
+    handler: Callable[[int, FrameType | None], object], signals: Sequence[signal.Signals] = _SIGNALS
+) -> Iterator[None]:
+    """Within the block, these signals call the handler: those that end a program, unless others are named."""
+    before = {number: signal.signal(number, handler) for number in signals}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 @contextmanager
@@ -38,24 +51,17 @@ def draining(given: dict[str, Any]) -> Iterator[Stopping]:
         timer.daemon = True
         timer.start()
 
-    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
-    try:
+    with handling(on_signal):
         yield stopping
         if stopping.signal:
             say(given, Whole(f"To resume: {same_command()}"))
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
 def ending_at_once() -> Iterator[None]:
     """Within the block, Ctrl-C ends the command: a question is open, and nothing has begun. Raises KeyboardInterrupt there."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
+    with handling(signal.default_int_handler, (signal.SIGINT,)):
         yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def same_command() -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
 from migrator.app.uploads import abort_uploads, unfinished_uploads
 from migrator.cli.options import location_options, locations_of, option, state_folder, state_options
-from migrator.cli.output import answer, stdout_columns
+from migrator.cli.output import can_ask, print_result
 from migrator.cli.signals import draining
 from migrator.core.errors import SettingsError
 from migrator.reports.formatting import plural
@@ -32,10 +31,7 @@ def uploads(context: click.Context, /, **given: Any) -> int | None:
         return None
     with draining(given) as stopping:
         found = unfinished_uploads(locations_of(given), state_folder(given["state_dir"]), stopping)
-    if given["as_json"]:
-        click.echo(uploads_as_json(found))
-    else:
-        answer(uploads_as_text(found, width=stdout_columns()))
+    print_result(given, found, uploads_as_json, uploads_as_text)
     return 0
 
 
@@ -53,7 +49,7 @@ def abort(**given: Any) -> int:
         SettingsError: If --yes is not given and there is no terminal to ask on.
     """
     locations, state = locations_of(given), state_folder(given["state_dir"])
-    if not given["yes"] and not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not given["yes"] and not can_ask():
         raise SettingsError("yes-missing", "There is no terminal to ask on, and this deletes parts.", cure="Add --yes.")
     with draining(given) as stopping:
         found = unfinished_uploads(locations, state, stopping)

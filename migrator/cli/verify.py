@@ -25,12 +25,12 @@ from migrator.cli.options import (
     report_option,
     run_options,
 )
-from migrator.cli.output import answer, stdout_columns
+from migrator.cli.output import print_result
 from migrator.cli.progress import watching
 from migrator.cli.run_outputs import reporting
 from migrator.cli.signals import draining
 from migrator.core.errors import SettingsError
-from migrator.reports.text.verify import Verification, verification_as_json, verification_as_text
+from migrator.reports.text.verify import verification_as_json, verification_as_text
 
 
 @command(short_help="Prove that both ends hold the same; write or check a manifest.")
@@ -102,15 +102,9 @@ def verify(**given: Any) -> int:
                 report = verify_against(given["against"], locations, options, request, watch, stopping)
             else:
                 report = verify_both(locations, options, request, watch, stopping)
-        return _show(reports.write(report), given)
-
-
-def _show(report: Verification, given: dict[str, Any]) -> int:
-    if given["as_json"]:
-        click.echo(verification_as_json(report))
-    else:
-        answer(verification_as_text(report, width=stdout_columns()))
-    return report.exit_status
+        report = reports.write(report)
+        print_result(given, report, verification_as_json, verification_as_text)
+        return report.exit_status
 
 
 def _request_of(given: dict[str, Any]) -> VerifyRequest:

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-import click
-
 from migrator.app.first_checks import prepare_to_migrate
 from migrator.app.watch_end import Until
 from migrator.app.watching import watch as run_watch
@@ -30,7 +28,7 @@ from migrator.cli.options import (
     run_options,
     transfer_options,
 )
-from migrator.cli.output import answer, stdout_columns
+from migrator.cli.output import print_result
 from migrator.cli.progress import LINE_EVERY_SECONDS
 from migrator.cli.signals import draining
 from migrator.config.limits import seconds_of
@@ -77,10 +75,7 @@ def watch(**given: Any) -> int:
             watched = run_watch(prepared, options, until, shows, word.is_said, stopping)
             shows.close()
             log_forced(watched.report.findings)
-            if given["as_json"]:
-                click.echo(watch_as_json(watched))
-            else:
-                answer(watch_as_text(watched, width=stdout_columns()))
+            print_result(given, watched, watch_as_json, watch_as_text)
             return watched.exit_status
 
 

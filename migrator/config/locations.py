@@ -37,10 +37,10 @@ from migrator.config.environment import (
     with_debian_files,
 )
 from migrator.config.s3_access import resolve_access
-from migrator.config.settings import DiskLocation, Location, Locations, Naming, Overrides, S3Location
+from migrator.config.settings import DiskLocation, Location, Locations, Overrides, S3Location
 from migrator.core.errors import SettingsError
-from migrator.core.naming import BucketPerOrganization, SingleBucket
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.naming import BucketPerOrganization, Naming, SingleBucket
+from migrator.core.outcomes import Finding
 from migrator.core.redaction import has_login
 
 
@@ -74,14 +74,15 @@ def resolve_locations(
     settings = tuple(dict.fromkeys(source.settings + target.settings))
     package = [path for path in debian_files if environment.package and os.path.exists(path)]
     read = [(path, read_env_file(path)) for path in dict.fromkeys((*package, *env_files, *_env_files_among(words)))]
-    checked = tuple(one for one in check_settings(environ, read, settings) if one.status is not FindingStatus.PASS)
     bytes_reads = _where_bytes_reads(env_files, environ, debian_files)
     is_known = bytes_reads is not None or not (_resembles_url(words[0]) and _is_folder(words[1]))
     return Locations(
         source=source.location,
         target=target.location if is_known else _not_for_bytes(target.location),
         settings=settings,
-        findings=tuple(dict.fromkeys(findings + source.findings + target.findings + checked)),
+        findings=tuple(
+            dict.fromkeys(findings + source.findings + target.findings + tuple(check_settings(environ, read, settings)))
+        ),
         bytes_reads=bytes_reads,
     )
 
@@ -240,7 +241,7 @@ def _configured_s3_end(naming: Naming, environment: Environment) -> End:
     return End(
         end.location,
         tuple(_bytes_settings(environment, (used, BUCKET_PER_ORG))) + end.settings,
-        naming_findings(environment) + end.findings,
+        (*naming_findings(environment), *end.findings),
     )
 
 
@@ -372,7 +373,7 @@ def _folder(word: str) -> Path:
     return Path(os.path.abspath(os.path.expanduser(word)))
 
 
-_OPTIONS = {
+OVERRIDING_OPTIONS = {
     "data_dir": (DATA_DIR, "--data-dir"),
     "bucket": (BUCKET, "--bucket"),
     "bucket_prefix": (BUCKET_PREFIX, "--bucket-prefix"),
@@ -382,13 +383,14 @@ _OPTIONS = {
     "profile": (PROFILE, "--profile"),
     "ca_bundle": (CA_BUNDLE, "--ca-bundle"),
 }
+"""The setting, and the option, of each field of `Overrides`."""
 
 
 def _option_layer(overrides: Overrides) -> dict[str, Setting]:
     layer = {}
     for item in fields(overrides):
         given: str | bool | None = getattr(overrides, item.name)
-        name, option = _OPTIONS[item.name]
+        name, option = OVERRIDING_OPTIONS[item.name]
         if isinstance(given, bool):
             option = "--bucket-per-org" if given else "--single-bucket"
             layer[name] = Setting(name, str(given).lower(), option)
@@ -407,7 +409,7 @@ def refuse_idle_options(overrides: Overrides, words: Sequence[str], ends: Sequen
     reach = {DATA_DIR: "disk" in words} | dict.fromkeys((BUCKET, BUCKET_PREFIX, BUCKET_PER_ORG), "s3" in words)
     any_s3 = any(isinstance(end, S3Location) for end in ends)
     for item in fields(overrides):
-        name, option = _OPTIONS[item.name]
+        name, option = OVERRIDING_OPTIONS[item.name]
         if getattr(overrides, item.name) is None or reach.get(name, any_s3):
             continue
         where = "the word disk" if name == DATA_DIR else "the word s3" if name in reach else "an end on S3"

@@ -52,6 +52,10 @@ class MigratorError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.name, self.what, self.why, self.cure))
 
+    def as_dict(self) -> dict[str, str]:
+        """Return its name and texts as they stand in JSON reports and logs."""
+        return {"name": self.name, "what": self.what, "why": self.why, "cure": self.cure}
+
     def __str__(self) -> str:
         return " ".join(part for part in (self.what, self.why, self.cure) if part)
 

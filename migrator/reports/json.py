@@ -89,8 +89,7 @@ def months_of(shape: Shape) -> Iterator[dict[str, object]]:
 
 def error_as_json(command: str, error: MigratorError) -> str:
     """The document of a command that could not do its work."""
-    fields = {"name": error.name, "what": error.what, "why": error.why, "cure": error.cure}
-    return as_json({"schema": SCHEMA, "command": command, "error": fields, "exit_status": error.exit_status})
+    return as_json({"schema": SCHEMA, "command": command, "error": error.as_dict(), "exit_status": error.exit_status})
 
 
 def as_json(document: object) -> str:
