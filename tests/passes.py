@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
 from migrator.checks.sample import VerifySample
 from migrator.checks.verify_tracking import Proofs
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.cancellation import Flag, StopFlag
-from migrator.core.entities import FinishedFolder, ProvenShard, Provisional, RawId, Shard, UnfinishedUpload
+from migrator.core.entities import FinishedFolder, ProvenShard, Provisional, RawId, Shard
 from migrator.core.outcomes import Outcome, Result, Step
 from migrator.core.protocols import Sink, Source, Target
 from migrator.sync.channel import Acknowledgements, Line
 from migrator.sync.coordinator import Coordinator, Observer, Totals
-from migrator.sync.messages import Event, ProgressEvent, Unit, UploadBegan, UploadEnded
+from migrator.sync.messages import Assignment, Event, ProgressEvent, Unit, UploadBegan, UploadEnded
 from migrator.sync.rules import BY_CONTENT, Rules
 from migrator.sync.shard.folder_tracking import FolderTracker
 from migrator.sync.shard.pass_settings import Pass
@@ -51,23 +51,24 @@ class Remembered:
     told: list[ProgressEvent] = field(default_factory=list)
     when_told: Callable[[], object] = lambda: None
 
-    def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
-        found = self.folders.items()
-        return {name: row for (owner, name), row in found if owner == organization and name.startswith(prefix)}
+    def finished(self, organization: str) -> Mapping[str, FinishedFolder]:
+        return {name: row for (owner, name), row in self.folders.items() if owner == organization}
 
     def forget_finished(self, organization: str) -> None:
         for key in [key for key in self.folders if key[0] == organization]:
             del self.folders[key]
 
-    def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
-        found = self.copies.items()
-        return {name: row for (owner, name), row in found if owner == organization and name.startswith(prefix)}
-
-    def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
-        return ()
-
-    def proven(self, organization: str, prefix: str) -> ProvenShard | None:
-        return self.shards.get((organization, prefix))
+    def recall(self, assignment: Assignment) -> Assignment:
+        organization, prefix = assignment.shard
+        copies = self.copies.items()
+        return replace(
+            assignment,
+            finished={name: row for name, row in self.finished(organization).items() if name.startswith(prefix)},
+            provisional={
+                name: row for (owner, name), row in copies if owner == organization and name.startswith(prefix)
+            },
+            proven=self.shards.get((organization, prefix)),
+        )
 
     def record_upload(self, event: UploadBegan | UploadEnded) -> None:
         """No store of these tests has uploads that could go on."""
@@ -161,7 +162,7 @@ def run_pass(
         stopping=stopping,
         clock_ns=(clock or Clock()).ns,
         ages=ages,
-        sample=sample,
+        takes=sample and sample.takes,
         tracking=FolderTracker if proofs is None else proofs.track,
         rehearse=rehearse,
         pick=pick,

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
-from migrator.app.options import EngineName, Options
+from migrator.app.options import EngineName
 from migrator.app.store_factory import End, reading
 from migrator.app.worker_config import WorkerConfig, work_by_recipe
 from migrator.config.settings import DiskLocation, S3Location
@@ -28,6 +28,7 @@ from migrator.stores.unrecognized import temporary_name
 from migrator.sync.channel import Line
 from migrator.sync.coordinator import Engine
 from migrator.sync.manifest import Manifest
+from migrator.sync.messages import Unit
 from migrator.sync.worker import Units
 from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
@@ -66,7 +67,7 @@ class MountCheck:
 
 
 def dask_engine(
-    recipe: WorkerConfig, options: Options, organizations: Sequence[str], stopping: Flag, stack: ExitStack
+    recipe: WorkerConfig, organizations: Sequence[str], stopping: Flag, stack: ExitStack
 ) -> AbstractContextManager[Spread]:
     """Return Dask as an engine, with what its workers have to know.
 
@@ -82,31 +83,32 @@ def dask_engine(
     refuse_two_identities(recipe)
     from migrator.engines.dask import Cluster, Dask  # noqa: PLC0415 half a second, and only for this engine
 
-    workers = processes_here(MOST_WORKERS)
+    workers, scheduler = processes_here(MOST_WORKERS), recipe.options.scheduler
     travels = recipe.travelling()
-    if not options.scheduler:  # processes of this machine share out what is under way, as those of the other engine do
+    if not scheduler:  # processes of this machine share out what is under way, as those of the other engine do
         travels = replace(travels, jobs=-(-recipe.jobs // workers))
     signs = _signs(recipe, organizations, stopping, stack)
-    rates = recipe.limits.bandwidth is not None or recipe.limits.requests is not None
+    limits = recipe.options.limits
     return Dask(
-        cluster=Cluster(scheduler=options.scheduler, workers=workers, environment=_keys_as_environment(recipe)),
+        cluster=Cluster(scheduler=scheduler, workers=workers, environment=_keys_as_environment(recipe)),
         work=partial(make_work, travels),
         preflight=partial(preflight_by_recipe, travels, signs),
         run_id=recipe.run_id,
-        patience=recipe.patience,
+        patience=recipe.options.patience,
         stopping=stopping,
-        is_limited=rates,
+        is_limited=limits.bandwidth is not None or limits.requests is not None,
     )
 
 
-def make_work(recipe: WorkerConfig, workers: int) -> Callable[[Flag, Units, Line], None]:
+def make_work(recipe: WorkerConfig, workers: int) -> Callable[[Flag, Units[Unit], Line], None]:
     """What one of so many workers does elsewhere: with its share of the limits, and temporary names of its own."""
-    own = replace(recipe, run_id=f"{recipe.run_id}-{secrets.token_hex(3)}", limits=recipe.limits.shared_by(workers))
+    options = replace(recipe.options, limits=recipe.options.limits.shared_by(workers))
+    own = replace(recipe, run_id=f"{recipe.run_id}-{secrets.token_hex(3)}", options=options)
     return partial(_work_elsewhere, own)
 
 
-def _work_elsewhere(recipe: WorkerConfig, stopping: Flag, units: Units, line: Line) -> None:
-    work_by_recipe(recipe, Throttle(recipe.limits, stopping), stopping, units, line)
+def _work_elsewhere(recipe: WorkerConfig, stopping: Flag, units: Units[Unit], line: Line) -> None:
+    work_by_recipe(recipe, Throttle(recipe.options.limits, stopping), stopping, units, line)
 
 
 def preflight_by_recipe(recipe: WorkerConfig, signs: MountCheck) -> None:
@@ -165,7 +167,7 @@ def _check_manifest(manifest: Manifest) -> None:
 
 
 def _signs(recipe: WorkerConfig, organizations: Sequence[str], stopping: Flag, stack: ExitStack) -> MountCheck:
-    patience = RetryPolicy(seconds=recipe.patience, stopping=stopping)
+    patience = RetryPolicy(seconds=recipe.options.patience, stopping=stopping)
     beacons = [stack.enter_context(_beacon(folder, recipe.run_id)) for folder in _filled_folders(recipe)]
     chosen = [one for one in organizations if one not in recipe.refused and one not in recipe.denied]
     checks_target = isinstance(recipe.target, DiskLocation) and not recipe.writes
@@ -261,15 +263,14 @@ def _keys_as_environment(recipe: WorkerConfig) -> dict[str, str]:
     return {}
 
 
-def key_findings(recipe: WorkerConfig, options: Options) -> tuple[Finding, ...]:
+def key_findings(recipe: WorkerConfig) -> Iterator[Finding]:
     """Keys that were given here and do not travel."""
+    options = recipe.options
     given = any(end.access.access_key_id is not None for end in recipe.s3_ends)
     if options.engine != EngineName.DASK or not options.scheduler or not given:
-        return ()
-    return (
-        warned(
-            "keys-stay-here",
-            "The keys of the env file are used by this process alone.",
-            "Each Dask worker signs with the AWS_* settings of its own environment.",
-        ),
+        return
+    yield warned(
+        "keys-stay-here",
+        "The keys of the env file are used by this process alone.",
+        "Each Dask worker signs with the AWS_* settings of its own environment.",
     )

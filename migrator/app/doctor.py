@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from migrator.app.bytes_call_results import (
-    KeptReplay,
     finding_of,
     forced_findings,
     is_name_taken,
@@ -57,6 +56,7 @@ from migrator.doctor.server import (
 from migrator.doctor.source import SourceSample, listing_errors, need_of, sample_of, source_findings
 from migrator.ledger.directory import is_running
 from migrator.ledger.ledger import ledger_read, ledgers_read
+from migrator.reports.text.doctor import DoctorReport
 from migrator.stores.disk.preflight import inspect_disk
 from migrator.stores.s3.capabilities import Capabilities, probe
 from migrator.stores.s3.probes.bytes_calls import replay
@@ -87,35 +87,41 @@ class DoctorRequest:
 
 
 @dataclass(slots=True, kw_only=True)
-class Diagnosis:
-    """What was found. `buckets`: (organization, bucket, whether it exists; None: not known). `nginx`: the cure's lines, where it is one."""
+class _Examination:
+    """What was asked for, and what was found so far: `findings`, `buckets` and `nginx` as in `DoctorReport`."""
 
     locations: Locations
-    findings: list[Finding] = field(default_factory=list)
+    options: Options
+    wish: DoctorRequest
+    run_id: str
+    stack: ExitStack
+    findings: list[Finding]
     buckets: list[tuple[str, str | None, bool | None]] = field(default_factory=list)
     nginx: tuple[str, ...] = ()
-    seconds: float = 0.0
-    probed: bool = False
-
-    @property
-    def exit_status(self) -> int:
-        """Return 1 if a finding is an error and not forced, else 0."""
-        return 1 if any(one.status is FindingStatus.ERROR and not one.forced for one in self.findings) else 0
 
 
-def examine(locations: Locations, options: Options, wish: DoctorRequest, run_id: str) -> Diagnosis:
+def examine(locations: Locations, options: Options, wish: DoctorRequest, run_id: str) -> DoctorReport:
     """Look at everything. Writes nothing without `wish.probe`. Raises SettingsError for what cannot be meant."""
     began = time.monotonic()
-    found = Diagnosis(locations=locations, findings=list(locations.findings), probed=wish.probe)
     fired = {one.name for one in locations.findings}
-    found.findings += [passed(name, seen) for name, seen in ALL_WELL.items() if name not in fired]
-    if wish.bytes_version:
-        found.findings.append(version_finding(wish.bytes_version))
     with ExitStack() as stack:
-        overview, sample = _source(locations, options, found, stack)
+        found = _Examination(
+            locations=locations,
+            options=options,
+            wish=wish,
+            run_id=run_id,
+            stack=stack,
+            findings=[
+                *locations.findings,
+                *(passed(name, seen) for name, seen in ALL_WELL.items() if name not in fired),
+            ],
+        )
+        if wish.bytes_version:
+            found.findings.append(version_finding(wish.bytes_version))
+        overview, sample = _source(found)
         if isinstance(locations.target, S3Location):
             found.findings.append(raws_finding())
-            _s3_target(locations.target, options, overview, found, wish, run_id, stack)
+            _s3_target(locations.target, overview, found)
         else:
             there = _sample_of_disk(locations.target, overview)
             found.findings += listing_errors(there, str(locations.target))
@@ -129,9 +135,18 @@ def examine(locations: Locations, options: Options, wish: DoctorRequest, run_id:
         reads = read_through_verdict(locations, nginx_user=wish.nginx_user)
         found.findings += reads.findings
         found.nginx = reads.nginx or found.nginx
-    found.findings = list(as_forced(found.findings, options.forced))
-    found.seconds = time.monotonic() - began
-    return found
+    findings = as_forced(found.findings, options.forced)
+    return DoctorReport(
+        source=str(locations.source),
+        target=str(locations.target),
+        findings=findings,
+        settings=locations.settings,
+        buckets=tuple(found.buckets),
+        nginx=found.nginx,
+        probed=wish.probe,
+        seconds=time.monotonic() - began,
+        exit_status=int(any(one.status is FindingStatus.ERROR and not one.forced for one in findings)),
+    )
 
 
 def first_findings(
@@ -189,18 +204,16 @@ def _rights_by_bucket(server: ServerInspection, buckets: Sequence[str]) -> dict[
 # --- the source --------------------------------------------------------------------------------------------------------
 
 
-def _source(
-    locations: Locations, options: Options, found: Diagnosis, stack: ExitStack
-) -> tuple[SourceOverview, SourceSample]:
+def _source(found: _Examination) -> tuple[SourceOverview, SourceSample]:
     """Return the organizations, and a sample of them; an S3 source that cannot be asked has none.
 
     Raises:
         SettingsError: If its settings are wrong; every other error is a finding.
     """
-    asker = None
+    locations, options, asker = found.locations, found.options, None
     if isinstance(locations.source, S3Location):
-        asker = _asker(locations.source, found, stack)
-        if asker is None or not _s3_source(locations.source, options, asker, found):
+        asker = _asker(locations.source, found)
+        if asker is None or not _s3_source(locations.source, asker, found):
             return _NO_LOOK, SourceSample(exact=False)
     try:
         with as_refusal(), reading(locations.source, RetryPolicy(seconds=0)) as source:
@@ -225,7 +238,7 @@ def _source(
     return overview, sample
 
 
-def _s3_source(location: S3Location, options: Options, asker: ProbeClient, found: Diagnosis) -> bool:
+def _s3_source(location: S3Location, asker: ProbeClient, found: _Examination) -> bool:
     """Whether the server of the source can be asked at all."""
     server = ServerInspection(asker, _endpoint(location))
     _, trouble = server.existing(())
@@ -245,14 +258,14 @@ def _endpoint(location: S3Location) -> str:
     return location.access.endpoint_url or "AWS"
 
 
-def _asker(location: S3Location, found: Diagnosis, stack: ExitStack) -> ProbeClient | None:
+def _asker(location: S3Location, found: _Examination) -> ProbeClient | None:
     """Return a client for questions; None, with a finding, for credentials or settings with which none can be asked.
 
     Raises:
         SettingsError: If a setting is wrong.
     """
     try:
-        asker = stack.enter_context(closing(ProbeClient(location.access)))
+        asker = found.stack.enter_context(closing(ProbeClient(location.access)))
     except SettingsError:
         raise
     except MigratorError as error:
@@ -290,23 +303,15 @@ def _sample_of_disk(location: DiskLocation, overview: SourceOverview) -> SourceS
 # --- a target on S3 ----------------------------------------------------------------------------------------------------
 
 
-def _s3_target(
-    location: S3Location,
-    options: Options,
-    overview: SourceOverview,
-    found: Diagnosis,
-    wish: DoctorRequest,
-    run_id: str,
-    stack: ExitStack,
-) -> None:
-    asker = _asker(location, found, stack)
+def _s3_target(location: S3Location, overview: SourceOverview, found: _Examination) -> None:
+    asker = _asker(location, found)
     if asker is None:
         return
     pairs = [(one, location.naming.bucket_of(one)) for one in overview.organizations]
     names_sent = [one for one in dict.fromkeys(bucket for _, bucket in pairs) if is_sent_by_boto3(one)]
     server = ServerInspection(asker, _endpoint(location))
     there, trouble = server.existing(names_sent)
-    accepted = there | names_taken(newest_replays(options.state, location, names_sent))
+    accepted = there | names_taken(newest_replays(found.options.state, location, names_sent))
     _, refused = check_bucket_names(pairs, accepted)
     buckets = list(dict.fromkeys(bucket for one, bucket in pairs if one not in refused))
     if trouble is None and found.wish.probe and finding_names.BUCKET_NAMES not in found.options.forced:
@@ -317,14 +322,14 @@ def _s3_target(
         found.findings.append(region_finding(str(location), region, location.access.region))
     if trouble is None:
         _inspect_buckets(location, server, [bucket for bucket in buckets if bucket in there], found)
-        accepted |= _try(location, options, buckets, there, asker, found, wish, run_id, stack)
+        accepted |= _try(location, buckets, there, asker, found)
         server.sample_latency(next((bucket for bucket in buckets if bucket in there), None))
     if pairs:
         found.findings.append(check_bucket_names(pairs, accepted)[0])
     found.findings += server_findings(server.seen(trouble))
 
 
-def _inspect_buckets(location: S3Location, server: ServerInspection, there: Sequence[str], found: Diagnosis) -> None:
+def _inspect_buckets(location: S3Location, server: ServerInspection, there: Sequence[str], found: _Examination) -> None:
     if not there:
         return
     rights: list[Right] = []
@@ -343,15 +348,7 @@ def _inspect_buckets(location: S3Location, server: ServerInspection, there: Sequ
 
 
 def _try(
-    location: S3Location,
-    options: Options,
-    buckets: Sequence[str],
-    there: frozenset[str],
-    asker: ProbeClient,
-    found: Diagnosis,
-    wish: DoctorRequest,
-    run_id: str,
-    stack: ExitStack,
+    location: S3Location, buckets: Sequence[str], there: frozenset[str], asker: ProbeClient, found: _Examination
 ) -> frozenset[str]:
     """Bytes' calls and the server's abilities: by trying, where that was asked for, else by what a run has kept of them.
 
@@ -359,9 +356,9 @@ def _try(
     """
     if not buckets:
         return frozenset()
-    if not wish.probe:
-        known = newest_replays(options.state, location, buckets)
-        found.findings += _findings_of_earlier_replays(found.locations, options, location, buckets, known)
+    options, run_id = found.options, found.run_id
+    if not found.wish.probe:
+        found.findings += _findings_of_earlier_replays(found, location, buckets)
         return frozenset()
     seen: list[tuple[Capabilities, Quirks]] = []
 
@@ -376,7 +373,7 @@ def _try(
         found.findings += forced_findings(newest_replays(options.state, location, buckets), location, buckets)
     else:
         access = asker.adapted(location.access)  # as the printed settings will have it
-        as_bytes = stack.enter_context(closing(ProbeClient(access, like_bytes=True, answers=asker.answers)))
+        as_bytes = found.stack.enter_context(closing(ProbeClient(access, like_bytes=True, answers=asker.answers)))
         for bucket in sorted(buckets, key=lambda one: one not in there):
             exists = bucket in there
             tried = replay(
@@ -400,25 +397,23 @@ def _try(
 
 
 def _findings_of_earlier_replays(
-    locations: Locations,
-    options: Options,
-    location: S3Location,
-    buckets: Sequence[str],
-    known: Mapping[str, KeptReplay],
+    found: _Examination, location: S3Location, buckets: Sequence[str]
 ) -> Iterator[Finding]:
     """What a run or another probe found out: that Bytes' calls work within the last day, or that they failed, whenever it was."""
-    if finding_names.BYTES_CALLS in options.forced:
+    known = newest_replays(found.options.state, location, buckets)
+    if finding_names.BYTES_CALLS in found.options.forced:
         yield from forced_findings(known, location, buckets)
     else:
         yield known_finding(known, location) or works_finding(known, buckets) or untried_finding()
-    abilities = _abilities_known(locations, options, location, buckets[0])
+    abilities = _abilities_known(found, location, buckets[0])
     if abilities is not None:
         yield abilities_finding(abilities.missing(), None)
 
 
-def _abilities_known(locations: Locations, options: Options, location: S3Location, bucket: str) -> Capabilities | None:
+def _abilities_known(found: _Examination, location: S3Location, bucket: str) -> Capabilities | None:
     """What the ledger has of the last day of the server's abilities."""
-    with ledger_read(options.state, locations.source.identity, locations.target.identity) as ledger:
+    locations = found.locations
+    with ledger_read(found.options.state, locations.source.identity, locations.target.identity) as ledger:
         if ledger is None:
             return None
         place = f"{endpoint_identity(location.access.endpoint_url)} {bucket}"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from migrator.app.dask_setup import Spread, dask_engine, processes_here
-from migrator.app.options import EngineName, Options
+from migrator.app.options import EngineName
 from migrator.app.worker_config import WorkerConfig, work_by_recipe
 from migrator.core.cancellation import Flag
 from migrator.engines.processes import Processes
@@ -20,14 +20,14 @@ from migrator.transfer.throttle import Throttle
 
 @contextmanager
 def engine_of(
-    recipe: WorkerConfig, options: Options, organizations: Sequence[str], throttle: Throttle, stopping: Flag
+    recipe: WorkerConfig, organizations: Sequence[str], throttle: Throttle, stopping: Flag
 ) -> Iterator[Spread]:
     """The engine that was asked for; `processes` if none was. Raises MigratorError where it cannot be had."""
     opened: AbstractContextManager[Spread]
     with ExitStack() as stack:
-        if options.engine == EngineName.DASK:
-            opened = dask_engine(recipe, options, organizations, stopping, stack)
-        elif options.engine == EngineName.LOCAL:
+        if recipe.options.engine == EngineName.DASK:
+            opened = dask_engine(recipe, organizations, stopping, stack)
+        elif recipe.options.engine == EngineName.LOCAL:
             opened = Threads(partial(work_by_recipe, recipe, throttle, stopping), stopping=stopping)
         else:
             opened = _processes(recipe, throttle, stopping)

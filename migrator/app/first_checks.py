@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -13,7 +13,7 @@ from migrator.app.bytes_call_results import names_taken, newest_replays
 from migrator.app.doctor import first_findings
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.ownership import bytes_user, owner_for
-from migrator.app.place_locks import ground_of, refuse_held
+from migrator.app.place_locks import Ground, refuse_held
 from migrator.app.store_factory import as_refusal, is_there, patience_of, reading_both, writing
 from migrator.config.settings import Location, Locations, S3Location, endpoint_identity
 from migrator.config.time_filter import Ages
@@ -24,7 +24,7 @@ from migrator.core.naming import broken_bucket_rule, is_sent_by_boto3
 from migrator.core.outcomes import Denial, Finding
 from migrator.core.protocols import Source
 from migrator.doctor.denied_buckets import denials_by, denied_findings
-from migrator.doctor.finding_names import SERVICE_USER
+from migrator.doctor.finding_names import LIBCURL_MISSING, SERVICE_USER
 from migrator.doctor.findings import warned
 from migrator.doctor.server import region_finding
 from migrator.ledger.ledger import Ledger
@@ -57,7 +57,7 @@ def prepare_ends(
             allow_empty=options.allow_empty,
             is_there=is_there(locations.source),
         )
-        findings: tuple[Finding, ...] = locations.findings + age_findings(locations.source, options.ages)
+        findings = [*locations.findings, *age_findings(locations.source, options.ages)]
         refused: frozenset[str] = frozenset()
         to_create: tuple[str, ...] = ()
         denied: dict[str, Denial] = {}
@@ -65,7 +65,7 @@ def prepare_ends(
         if isinstance(target, S3Source):
             names = [(organization, target.bucket_of(organization)) for organization in overview.organizations]
             finding, refused = check_bucket_names(names, _taken_in_spite_of_rules(target, locations, options, names))
-            findings += (finding,)
+            findings.append(finding)
             wanted = list(dict.fromkeys(bucket for organization, bucket in names if organization not in refused))
             exists = run_concurrently([partial(_exists_or_denied, target, bucket) for bucket in wanted])
             answers = dict(zip(wanted, exists, strict=True))
@@ -80,11 +80,11 @@ def prepare_ends(
                 if there:
                     target.is_empty(next(organization for organization, bucket in names if bucket in there))
         given, locations = locations, adapted(locations, source, target)
-        findings += region_findings(given, locations) + listing_findings(locations)
+        findings += (*region_findings(given, locations), *listing_findings(locations))
         seen = Prepared(
             locations=locations,
             overview=overview,
-            findings=findings,
+            findings=tuple(findings),
             refused=refused,
             buckets_to_create=to_create,
             buckets_there=there,
@@ -95,7 +95,7 @@ def prepare_ends(
         if not to_write:
             return replace(seen, findings=as_forced(findings, options.forced))
         more, no_right = first_findings(seen, options, source, target)
-        return replace(seen, findings=as_forced(findings + more, options.forced), denied={**denied, **no_right})
+        return replace(seen, findings=as_forced((*findings, *more), options.forced), denied={**denied, **no_right})
 
 
 def _taken_in_spite_of_rules(
@@ -129,31 +129,24 @@ def adapted(locations: Locations, source: Source, target: Source) -> Locations:
     )
 
 
-def listing_findings(locations: Locations) -> tuple[Finding, ...]:
+def listing_findings(locations: Locations) -> Iterator[Finding]:
     """Each server that knows only the first version of the listing."""
-    ends = dict.fromkeys(end for end in (locations.source, locations.target) if isinstance(end, S3Location))
-    return tuple(
-        warned(
-            "lists-by-v1",
-            f"The server of {end} refuses ListObjectsV2, or does not know it; it is listed by ListObjects.",
-            "Both list the same.",
-        )
-        for end in ends
-        if end.access.lists_by_v1
-    )
+    for end in dict.fromkeys((locations.source, locations.target)):
+        if isinstance(end, S3Location) and end.access.lists_by_v1:
+            yield warned(
+                "lists-by-v1",
+                f"The server of {end} refuses ListObjectsV2, or does not know it; it is listed by ListObjects.",
+                "Both list the same.",
+            )
 
 
-def region_findings(given: Locations, now: Locations) -> tuple[Finding, ...]:
+def region_findings(given: Locations, now: Locations) -> Iterator[Finding]:
     """Each end whose server named another region than the settings do."""
-    ends = ((given.source, now.source), (given.target, now.target))
-    named = [
-        (after, before.access.region)
-        for before, after in ends
-        if isinstance(before, S3Location)
-        and isinstance(after, S3Location)
-        and after.access.region != before.access.region
-    ]
-    return tuple(region_finding(str(location), location.access.region or "", region) for location, region in named)
+    for before, after in ((given.source, now.source), (given.target, now.target)):
+        if isinstance(before, S3Location) and isinstance(after, S3Location):
+            named, region = after.access.region, before.access.region
+            if named != region:
+                yield region_finding(str(after), named or "", region)
 
 
 def prepare_to_migrate(locations: Locations, options: Options, stopping: Stopping) -> Prepared:
@@ -167,7 +160,7 @@ def prepare_to_migrate(locations: Locations, options: Options, stopping: Stoppin
     with reading_both(locations, options, stopping.event) as (source, target, patience, _):
         prepared = prepare_ends(locations, options, source, target)
         with as_refusal():
-            refuse_held(ground_of(prepared, source, target, patience))
+            refuse_held(Ground(prepared=prepared, source=source, target=target, patience=patience))
     refuse_errors(prepared.findings, options.forced)
     if prepared.buckets_to_create and not options.create_buckets:
         raise CannotStart(
@@ -185,34 +178,30 @@ def _exists_or_denied(target: S3Source, bucket: str) -> bool | AccessDenied:
         return error
 
 
-def age_findings(source: Location, ages: Ages) -> tuple[Finding, ...]:
+def age_findings(source: Location, ages: Ages) -> Iterator[Finding]:
     """What a filter by age leaves out, and by which time."""
     if not ages:
-        return ()
+        return
     on_s3 = isinstance(source, S3Location)
     time_of = "LastModified" if on_s3 else "their modification time"
     moved = " LastModified is when an object was written: after a move to S3, that is the date of the move."
-    return (
-        warned(
-            "age-filter",
-            f"Only raw files {ages.in_words()} count, by {time_of}.",
-            "Neither others nor what is only at the target is counted; no folder counts as finished."
-            + (moved if on_s3 else ""),
-        ),
+    yield warned(
+        "age-filter",
+        f"Only raw files {ages.in_words()} count, by {time_of}.",
+        "Neither others nor what is only at the target is counted; no folder counts as finished."
+        + (moved if on_s3 else ""),
     )
 
 
-def undated_findings(ages: Ages, undated: int, *, deletes: bool = False) -> tuple[Finding, ...]:
+def undated_findings(ages: Ages, undated: int, *, deletes: bool = False) -> Iterator[Finding]:
     """How many raw files of the source have no date, where an age was asked for; `deletes`: by a command that deletes."""
     if not ages or not undated:
-        return ()
+        return
     done = "kept" if deletes else "included, whatever their age is"
-    return (
-        warned(
-            "age-unknown",
-            f"The source's server lists no date for {plural(undated, 'raw file')}: {done}.",
-            "Copying and verifying include them; `prune` keeps them.",
-        ),
+    yield warned(
+        "age-unknown",
+        f"The source's server lists no date for {plural(undated, 'raw file')}: {done}.",
+        "Copying and verifying include them; `prune` keeps them.",
     )
 
 
@@ -245,32 +234,28 @@ def refuse_idle_limits(ends: Iterable[Location], options: Options, *, writes: bo
         )
 
 
-def ability_findings(abilities: Capabilities) -> tuple[Finding, ...]:
+def ability_findings(abilities: Capabilities) -> Iterator[Finding]:
     """Return a warning that names the protections of S3 that the server lacks, if any."""
     words = abilities.in_words() if abilities != Capabilities() else ""
     if not words:
-        return ()
-    return (
-        warned(
-            "server-abilities",
-            f"This server lacks some protections that S3 has: {words}.",
-            "Nothing is lost by it; it costs requests and time.",
-        ),
+        return
+    yield warned(
+        "server-abilities",
+        f"This server lacks some protections that S3 has: {words}.",
+        "Nothing is lost by it; it costs requests and time.",
     )
 
 
-def lane_findings(locations: Locations) -> tuple[Finding, ...]:
+def lane_findings(locations: Locations) -> Iterator[Finding]:
     """Return a warning where small objects go by the slow lane, since libcurl is missing."""
     has_s3 = any(isinstance(location, S3Location) for location in (locations.source, locations.target))
     if is_available() or not has_s3:
-        return ()
-    return (
-        warned(
-            "libcurl-missing",
-            "pycurl, Python's libcurl, cannot be imported: every raw file takes the slower lane.",
-            "Small files cost ten times the CPU.",
-            f"Install it: {sys.executable} -m pip install pycurl",
-        ),
+        return
+    yield warned(
+        LIBCURL_MISSING,
+        "pycurl, Python's libcurl, cannot be imported: every raw file takes the slower lane.",
+        "Small files cost ten times the CPU.",
+        f"Install it: {sys.executable} -m pip install pycurl",
     )
 
 

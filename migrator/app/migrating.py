@@ -27,7 +27,7 @@ from migrator.app.first_checks import (
 from migrator.app.options import Deadline, EngineName, Options, Prepared, Stopping, Watch
 from migrator.app.ownership import Ownership
 from migrator.app.place_locks import held_to_copy
-from migrator.app.reporting import first_totals, report_of
+from migrator.app.reporting import report_of, totals_of
 from migrator.app.run_state import Record, fingerprint_of, known_findings, only_reading
 from migrator.app.store_factory import held_ledger, patience_of, reading, reading_both, throttle_of
 from migrator.app.uploads import give_up_leftovers
@@ -49,7 +49,7 @@ from migrator.sync.channel import Line
 from migrator.sync.coordinator import Coordinator, Engine, Memory, Observer, Totals
 from migrator.sync.counter import SourceCounter
 from migrator.sync.dry_run import Rehearse
-from migrator.sync.messages import ProgressEvent
+from migrator.sync.messages import ProgressEvent, Unit
 from migrator.sync.preflight import as_forced, refuse_errors
 from migrator.sync.shard.pass_settings import Pass
 from migrator.sync.worker import Units, Worker
@@ -64,26 +64,19 @@ def plan(locations: Locations, options: Options, watch: Watch, stopping: Stoppin
     deadline = deadline_of(options, stopping)
     with reading_both(locations, options, stopping.event) as (source, target, _, throttle):
         prepared = prepare_ends(locations, options, source, target)
-        totals = first_totals(prepared)
+        totals = totals_of(prepared.overview)
         recipe = WorkerConfig.of(prepared, options, run_id=new_run_id(), dry_run=True)
         spread: AbstractContextManager[Spread]
         if options.engine in (None, EngineName.LOCAL):
             whole = pass_of(recipe, source, target, Rehearse(source), stopping.event)
             spread = Threads(partial(_work_through, whole), stopping=stopping.event)
         else:
-            spread = engine_of(recipe, options, prepared.overview.organizations, throttle, stopping.event)
+            spread = engine_of(recipe, prepared.overview.organizations, throttle, stopping.event)
         access = Ownership(locations.target, options, corrects=True, writes=False, stopping=stopping.event)
         with only_reading(locations, options) as memory, spread as engine:
             _coordinate(engine, prepared, memory, [*watch(None), *deadline], totals, stopping, access.events())
             known = refusals_known(locations.target, prepared.buckets_there, locations, options)
-            findings = (
-                *prepared.findings,
-                *undated_findings(options.ages, undated_in(totals, locations.source)),
-                *access.findings(),
-                *as_forced((*known, *empty_findings(totals)), options.forced),
-                *key_findings(recipe, options),
-                *engine.findings,
-            )
+            findings = (*prepared.findings, *_found_on_the_way(recipe, engine, access, totals, known))
         estimate = (
             None if stopping.event.is_set() else estimated(prepared, totals, source, target, memory.runs, options.state)
         )
@@ -110,7 +103,7 @@ def migrate(
     """
     started = time.monotonic()
     locations, run_id = prepared.locations, new_run_id()
-    totals = first_totals(prepared)
+    totals = totals_of(prepared.overview)
     deadline = deadline_of(options, stopping)
     throttle = throttle_of(options, stopping.event)
     with ExitStack() as stack:
@@ -119,34 +112,31 @@ def migrate(
         abilities, prepared = _try_out_target(prepared, options, ledger, run_id, stopping, stack)
         access = Ownership(locations.target, options, corrects=True, stopping=stopping.event)
         record = Record(ledger, run_id, totals, relies_on_finished=not options.reread)
-        stack.enter_context(record.running("migrate", locations, options))
+        fingerprint = fingerprint_of(locations, options)
+        stack.enter_context(record.running("migrate", locations.source, locations.target, fingerprint))
         ledger.record_problems(run_id, prepared.overview.problems)
         recipe = WorkerConfig.of(prepared, options, run_id=run_id, abilities=abilities)
-        engine = stack.enter_context(
-            engine_of(recipe, options, prepared.overview.organizations, throttle, stopping.event)
-        )
+        engine = stack.enter_context(engine_of(recipe, prepared.overview.organizations, throttle, stopping.event))
         source = stack.enter_context(reading(locations.source, patience_of(options, stopping.event), throttle))
-        known = record.counted_earlier(fingerprint_of(locations, options))
+        known = record.counted_earlier(fingerprint)
         ahead = stack.enter_context(SourceCounter(source, prepared.overview.organizations, options.ages, known))
         record.ahead = ahead
-        report_now = partial(
-            _report_now,
-            started,
-            run_id,
-            prepared,
-            totals,
-            stopping,
-            lambda: (
-                *with_learned(prepared.findings, abilities, totals.learned),
-                *undated_findings(options.ages, undated_in(totals, locations.source)),
-                *access.findings(),
-                *as_forced(tuple(empty_findings(totals)), options.forced),
-                *key_findings(recipe, options),
-                *engine.findings,
-            ),
-            ahead,
-            by_size=options.compare_by_size,
-        )
+
+        def report_now(error: MigratorError | None = None) -> Report:
+            found = _found_on_the_way(recipe, engine, access, totals)
+            return report_of(
+                "migrate",
+                run_id,
+                prepared,
+                totals,
+                time.monotonic() - started,
+                stopping,
+                findings=(*with_learned(prepared.findings, abilities, totals.learned), *found),
+                final=ahead.is_final,
+                by_size=options.compare_by_size,
+                error=error,
+            )
+
         record.keep(as_kept(report_now()))
         try:
             lists_target = options.full or not isinstance(locations.source, DiskLocation)
@@ -178,24 +168,31 @@ def _try_out_target(
 
     `prepared` comes back with what was found; a data folder is held until the stack ends.
     """
-    locations = prepared.locations
-    disk_findings: tuple[Finding, ...] = ()
-    stack.enter_context(held_to_copy(locations, prepared.owner))
-    if isinstance(locations.target, DiskLocation):
-        disk_findings = try_out(locations.target.root, prepared.owner)
-    tried, denied = try_bytes_calls(prepared, options, ledger, run_id, stopping.event)
-    refuse_errors(tried, options.forced)
-    prepared = replace(prepared, denied={**prepared.denied, **denied})
+    tried, prepared = try_writing(prepared, options, ledger, run_id, stopping, stack)
     abilities, prepared = abilities_of(prepared, options, ledger, run_id, stopping.event)
     findings = (
         *prepared.findings,
-        *as_forced(tried, options.forced),
+        *tried,
         *ledger.findings,
-        *disk_findings,
         *ability_findings(abilities),
-        *lane_findings(locations),
+        *lane_findings(prepared.locations),
     )
     return abilities, replace(prepared, findings=findings)
+
+
+def try_writing(
+    prepared: Prepared, options: Options, ledger: Ledger, run_id: str, stopping: Stopping, stack: ExitStack
+) -> tuple[tuple[Finding, ...], Prepared]:
+    """Hold the target, see whether raw files can be published in a data folder there, and whether Bytes' own calls work.
+
+    Returns what was found, and `prepared` with the organizations that are denied. Raises CannotStart.
+    """
+    locations = prepared.locations
+    stack.enter_context(held_to_copy(locations, prepared.owner))
+    tried, denied = try_bytes_calls(prepared, options, ledger, run_id, stopping.event)
+    refuse_errors(tried, options.forced)
+    found = try_out(locations.target.root, prepared.owner) if isinstance(locations.target, DiskLocation) else ()
+    return (*as_forced(tried, options.forced), *found), replace(prepared, denied={**prepared.denied, **denied})
 
 
 def _give_up_leftovers(
@@ -213,33 +210,21 @@ def _give_up_leftovers(
         give_up_leftovers(ledger, source, store)
 
 
-def _report_now(
-    started: float,
-    run_id: str,
-    prepared: Prepared,
-    totals: Totals,
-    stopping: Stopping,
-    findings: Callable[[], tuple[Finding, ...]],
-    ahead: SourceCounter,
-    error: MigratorError | None = None,
-    *,
-    by_size: bool,
-) -> Report:
-    return report_of(
-        "migrate",
-        run_id,
-        prepared,
-        totals,
-        time.monotonic() - started,
-        stopping,
-        findings=findings(),
-        final=ahead.is_final,
-        by_size=by_size,
-        error=error,
+def _found_on_the_way(
+    recipe: WorkerConfig, engine: Spread, access: Ownership, totals: Totals, known: tuple[Finding, ...] = ()
+) -> tuple[Finding, ...]:
+    """Return what only shows once raw files are looked at, with what was `known` of Bytes' calls."""
+    options = recipe.options
+    return (
+        *undated_findings(options.ages, undated_in(totals, recipe.source)),
+        *access.findings(),
+        *as_forced((*known, *empty_findings(totals)), options.forced),
+        *key_findings(recipe),
+        *engine.findings,
     )
 
 
-def _work_through(whole: Pass, units: Units, line: Line) -> None:
+def _work_through(whole: Pass, units: Units[Unit], line: Line) -> None:
     Worker(whole, units, line).run()
 
 

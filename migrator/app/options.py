@@ -157,7 +157,11 @@ class Prepared:
     @property
     def movable(self) -> list[str]:
         """The organizations that have a bucket at the target, or can have one."""
-        return [one for one in self.overview.organizations if one not in self.refused and one not in self.denied]
+        return [one for one in self.overview.organizations if self.is_movable(one)]
+
+    def is_movable(self, organization: str) -> bool:
+        """Return True for one of those."""
+        return organization not in self.refused and organization not in self.denied
 
     @property
     def parted(self) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from migrator.core.entities import RawFile
 from migrator.core.errors import AccessDenied, CannotStart, LedgerBusy, MustStop, StoreError
 from migrator.core.lock_mark import BREAK_LOCK, LockMark, busy
 from migrator.core.naming import disk_path_of
-from migrator.core.outcomes import Denial, Finding
+from migrator.core.outcomes import Finding
 from migrator.core.protocols import Source
 from migrator.doctor.findings import warned
 from migrator.stores.disk.data_folder import make_root
@@ -50,18 +50,22 @@ def held_to_copy(locations: Locations, owner: tuple[int, int] | None = None) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """Both ends as stores, and what is between them: the organizations that the run is about, those with no valid name at the target.
+    """Both ends as stores, and what the first look found between them: where prune's marks are to be put, or looked for."""
 
-    `denied` are those whose bucket at the target refuses while others do not.
-    """
-
-    locations: Locations
+    prepared: Prepared
     source: Source
     target: Source
-    organizations: tuple[str, ...]
-    refused: frozenset[str]
     patience: RetryPolicy
-    denied: Mapping[str, Denial] = field(default_factory=dict)
+
+    @property
+    def locations(self) -> Locations:
+        """Return both ends as settings."""
+        return self.prepared.locations
+
+    @property
+    def organizations(self) -> tuple[str, ...]:
+        """Return those that the run is about."""
+        return self.prepared.overview.organizations
 
     def roots(self) -> list[Path]:
         """Return the data folders among the ends."""
@@ -74,7 +78,7 @@ class Ground:
             if isinstance(store, S3Source):
                 at_target = store is self.target
                 names = [only] if only is not None else self.organizations
-                held = [name for name in names if not (at_target and (name in self.refused or name in self.denied))]
+                held = [name for name in names if not at_target or self.prepared.is_movable(name)]
                 found += [(store, bucket) for bucket in dict.fromkeys(map(store.bucket_of, held))]
         return found
 
@@ -120,19 +124,6 @@ def is_one_folder(locations: Locations, raw_file: RawFile) -> bool:
         return os.path.samefile(roots[0] / folder, roots[1] / folder)
     except OSError:
         return False  # it is gone: reading the raw file says so
-
-
-def ground_of(prepared: Prepared, source: Source, target: Source, patience: RetryPolicy) -> Ground:
-    """Return where prune's marks are to be put, or looked for, from what the first look found."""
-    return Ground(
-        locations=prepared.locations,
-        source=source,
-        target=target,
-        organizations=prepared.overview.organizations,
-        refused=prepared.refused,
-        denied=prepared.denied,
-        patience=patience,
-    )
 
 
 def refuse_held(ground: Ground) -> None:

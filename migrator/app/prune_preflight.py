@@ -7,7 +7,6 @@ from functools import partial
 
 from migrator.app.bytes_call_results import known_finding, newest_replays
 from migrator.app.bytes_reads import reading_findings
-from migrator.app.first_checks import age_findings
 from migrator.app.options import Options, Stopping
 from migrator.app.ownership import Ownership, bytes_user
 from migrator.app.place_locks import Ground, break_lock, mark_findings
@@ -31,8 +30,8 @@ def prune_findings(
     ground: Ground, seen: tuple[Finding, ...], options: Options, wish: PruneWish, stopping: Stopping
 ) -> tuple[Finding, ...]:
     """What is known before everything is read. Raises MigratorError for what forbids to delete."""
-    reads = _refuse_read_through(ground, options, wish)
-    calls = _refuse_failing_calls(ground, options, wish)
+    reads = _refused(_read_through(ground, options, wish), options, wish)
+    calls = _refused(_failing_calls(ground, options), options, wish)
     closed = _refuse_closed(ground.locations, options, wish, stopping)
     read = reading_findings(ground.locations, wish.place, ground.organizations, options)
     with as_refusal():
@@ -46,7 +45,7 @@ def prune_findings(
         *closed,
         *read,
         *marks,
-        *_kept_versions(ground.source, ground.organizations, options),
+        *_kept_versions(ground.source, ground.organizations),
     )
 
 
@@ -86,37 +85,33 @@ def _refuse_closed(locations: Locations, options: Options, wish: PruneWish, stop
     return found
 
 
-def _refuse_read_through(ground: Ground, options: Options, wish: PruneWish) -> tuple[Finding, ...]:
-    """Return that read-through is on. Raises CannotStart then: the source is what Bytes reads where S3 has lost an object."""
-    ends = ground.locations
-    found = is_on((ends.source, ends.target, *wish.place.locations), SwitchJournal(options.state).story())
-    if found is None:
-        return ()
+def _refused(found: Finding | None, options: Options, wish: PruneWish) -> tuple[Finding, ...]:
+    """Return what was found, marked if it is forced. Raises CannotStart for an error that is not, where something may be deleted."""
+    findings = (found,) if found is not None else ()
     if wish.may_delete:
-        refuse_errors((found,), options.forced)
-    return as_forced((found,), options.forced)
+        refuse_errors(findings, options.forced)
+    return as_forced(findings, options.forced)
 
 
-def _refuse_failing_calls(ground: Ground, options: Options, wish: PruneWish) -> tuple[Finding, ...]:
-    """Return what earlier looks know of Bytes' calls at the target. Raises CannotStart where they fail: nobody could read what is left.
+def _read_through(ground: Ground, options: Options, wish: PruneWish) -> Finding | None:
+    """Return the error that read-through is on: the source is what Bytes reads where S3 has lost an object."""
+    ends = ground.locations
+    return is_on((ends.source, ends.target, *wish.place.locations), SwitchJournal(options.state).story())
+
+
+def _failing_calls(ground: Ground, options: Options) -> Finding | None:
+    """Return what earlier looks know of Bytes' calls that fail at the target: nobody could read what is left.
 
     As in `audit`, the newest look counts, whatever its age; one that failed is disproved by a new one alone.
     """
     target = ground.locations.target
     if not isinstance(target, S3Location) or not isinstance(ground.target, S3Source):
-        return ()
-    held = [name for name in ground.organizations if name not in ground.refused and name not in ground.denied]
-    buckets = tuple(dict.fromkeys(map(ground.target.bucket_of, held)))
-    known = known_finding(newest_replays(options.state, target, buckets), target)
-    if known is None:
-        return ()
-    if wish.may_delete:
-        refuse_errors((known,), options.forced)
-    return as_forced((known,), options.forced)
+        return None
+    buckets = tuple(dict.fromkeys(map(ground.target.bucket_of, ground.prepared.movable)))
+    return known_finding(newest_replays(options.state, target, buckets), target)
 
 
-def _kept_versions(source: Source, organizations: tuple[str, ...], options: Options) -> Iterator[Finding]:
-    yield from _age_findings_of(source, options)
+def _kept_versions(source: Source, organizations: tuple[str, ...]) -> Iterator[Finding]:
     if not isinstance(source, S3Source):
         return
     found = {
@@ -139,7 +134,3 @@ def _kept_versions(source: Source, organizations: tuple[str, ...], options: Opti
             "Retained or held versions cannot be removed.",
             "Wait until their retention ends.",
         )
-
-
-def _age_findings_of(source: Source, options: Options) -> tuple[Finding, ...]:
-    return age_findings(source.location, options.ages) if isinstance(source, S3Source) else ()

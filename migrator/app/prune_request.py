@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from migrator.app.bytes_place import BytesPlace
@@ -65,16 +65,14 @@ def is_confirmed(wish: PruneWish, pruned: Pruned, number: int) -> bool:
     return True
 
 
-def guard_findings(wish: PruneWish, pruned: Pruned) -> tuple[Finding, ...]:
+def guard_findings(wish: PruneWish, pruned: Pruned) -> Iterator[Finding]:
     """Return a warning where more could be deleted than --max-delete allows."""
     number = pruned.overall().deletable.files
     if number <= wish.max_delete:
-        return ()
-    return (
-        Finding(
-            name="too-many-to-delete",
-            status=FindingStatus.WARNING,
-            seen=f"{number:,} files could be deleted, more than --max-delete {wish.max_delete:,} allows.",
-            cure=f"Take fewer by --organization or --older-than, or allow it with --max-delete {number}.",
-        ),
+        return
+    yield Finding(
+        name="too-many-to-delete",
+        status=FindingStatus.WARNING,
+        seen=f"{number:,} files could be deleted, more than --max-delete {wish.max_delete:,} allows.",
+        cure=f"Take fewer by --organization or --older-than, or allow it with --max-delete {number}.",
     )

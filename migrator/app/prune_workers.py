@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 from migrator.app.bytes_reads import have_same_names
 from migrator.app.dask_setup import processes_here
@@ -15,7 +16,7 @@ from migrator.app.place_locks import is_one_folder
 from migrator.app.prune_request import PruneWish
 from migrator.app.store_factory import patience_of, reading
 from migrator.checks.prune.deletion import AGAIN
-from migrator.checks.prune.ends import Ends, ReadSmall, Remover
+from migrator.checks.prune.ends import Ends, Remover
 from migrator.checks.prune.manifest import ManifestOfRun
 from migrator.checks.prune.messages import Event, Unit
 from migrator.checks.prune.proof import ProofScope
@@ -23,10 +24,9 @@ from migrator.checks.prune.worker import PruneWorker, break_off
 from migrator.checks.verify import BOTH_HASHES, Level, Prover
 from migrator.config.settings import DiskLocation, Location, Locations, S3Location
 from migrator.core.cancellation import Flag
-from migrator.core.entities import INDEX_LENGTH, Entry, RawFile
-from migrator.core.errors import MigratorError, StoreError
+from migrator.core.entities import INDEX_LENGTH, RawFile
+from migrator.core.errors import MigratorError
 from migrator.core.protocols import Source
-from migrator.core.size_classes import SMALL_UP_TO
 from migrator.engines.forked import ForkedWorkers
 from migrator.engines.single_thread import UnitQueue
 from migrator.stores.disk.remover import DiskRemover
@@ -105,7 +105,7 @@ def _work(
             worker = PruneWorker(
                 ends,
                 config.scope,
-                remover=lambda: stack.enter_context(_remover(config.locations.source, ends.source, config.run_id)),
+                remover=lambda: _remover(stack, config.locations.source, ends.source, config.run_id),
                 manifest=config.manifest,
                 samples=config.samples,
                 halt=halt,
@@ -136,8 +136,8 @@ def _ends(config: PruneConfig, throttle: Throttle, halt: Flag) -> Iterator[Ends]
         yield Ends(
             source=source,
             target=target,
-            small_source=_small(source),
-            small_target=_small(target),
+            near_source=source if isinstance(source, DiskSource) else None,
+            near_target=target if isinstance(target, DiskSource) else None,
             lane=lanes[0],
             lane_again=lanes[1],
             settle=target.settle if isinstance(target, DiskSource) else lambda: None,
@@ -153,31 +153,12 @@ def _index_folder(raw_file: RawFile) -> str:
     return f"{raw_file.organization}/{raw_file.raw_id[:INDEX_LENGTH]}"
 
 
-def _small(store: Source) -> ReadSmall:
-    """How a disk gives small raw files in one go."""
-    if isinstance(store, DiskSource):
-        return lambda raw_file, size: _or_none(lambda: store.read_whole(raw_file, SMALL_UP_TO))
-    return lambda raw_file, size: None
-
-
-def _or_none(read: Callable[[], tuple[bytes, Entry] | None]) -> tuple[bytes, Entry] | None:
-    try:
-        return read()
-    except StoreError:
-        return None
-
-
-@contextmanager
-def _remover(location: Location, source: Source, run_id: str) -> Iterator[Remover]:
+def _remover(stack: ExitStack, location: Location, source: Source, run_id: str) -> Remover:
+    """Return the source, opened for deleting until the stack ends."""
+    remover: DiskRemover | S3Remover
     if isinstance(location, DiskLocation):
-        disk = DiskRemover(location.root, run=run_id.rpartition("-")[2])
-        try:
-            yield disk
-        finally:
-            disk.close()
-    elif isinstance(source, S3Source):
-        remover = S3Remover(source)
-        try:
-            yield remover
-        finally:
-            remover.close()
+        remover = DiskRemover(location.root, run=run_id.rpartition("-")[2])
+    else:
+        remover = S3Remover(cast("S3Source", source))
+    stack.callback(remover.close)
+    return remover

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 from migrator.app.bytes_reads import AsksBytes, refuse_unknown
 from migrator.app.first_checks import prepare_ends, refuse_idle_limits, undated_findings
-from migrator.app.migrating import new_run_id
+from migrator.app.migrating import deadline_of, new_run_id
 from migrator.app.options import Options, Stopping
-from migrator.app.place_locks import Check, Ground, ground_of, held_to_prune
+from migrator.app.place_locks import Check, Ground, held_to_prune
 from migrator.app.prune_preflight import prune_findings, refuse_running
 from migrator.app.prune_request import PruneWish, guard_findings, is_confirmed
 from migrator.app.prune_workers import prune_workers
@@ -25,9 +25,10 @@ from migrator.core.errors import Interrupted, MigratorError, MustStop
 from migrator.core.outcomes import Finding
 from migrator.doctor.findings import warned
 from migrator.ledger.ledger import Ledger
-from migrator.reports.report import MAX_DURATION, status_when_interrupted
+from migrator.reports.report import status_when_interrupted
 from migrator.reports.serialization import checks_as_kept, lines_as_kept
 from migrator.reports.text.prune import PruneReport, prune_lines
+from migrator.sync.coordinator import Observer
 
 
 def prune(
@@ -35,6 +36,7 @@ def prune(
 ) -> PruneReport:
     """Prove, and delete what is proven if the number is confirmed. Raises MigratorError where nothing was deleted."""
     started, run_id = time.monotonic(), new_run_id()
+    deadline = deadline_of(options, stopping)
     refuse_idle_limits((locations.source, locations.target), options, writes=False)
     refuse_unknown(wish.place, options)
     with reading_both(locations, options, stopping.event) as (source, target, patience, throttle):
@@ -49,13 +51,11 @@ def prune(
         )
         source = stack.enter_context(reading(prepared.locations.source, patience, throttle))
         target = stack.enter_context(reading(prepared.locations.target, patience, throttle))
-        ground = ground_of(prepared, source, target, patience)
+        ground = Ground(prepared=prepared, source=source, target=target, patience=patience)
         findings = prune_findings(ground, prepared.findings, options, wish, stopping)
         if wish.api is not None:
             wish.api.sign_in()
-        coordinator = PruneCoordinator(
-            workers, halt=halt, count=_counting(show, started, options, stopping), listed=wish.listed
-        )
+        coordinator = PruneCoordinator(workers, halt=halt, count=_counting(show, deadline), listed=wish.listed)
         run = _Run(run_id, ground, findings, options, wish, stopping, coordinator, manifest)
         error = run.go(stack)
         report = replace(
@@ -161,29 +161,24 @@ class _Run:
             )
 
 
-def _remover_findings(pruned: Pruned) -> tuple[Finding, ...]:
+def _remover_findings(pruned: Pruned) -> Iterator[Finding]:
     """What the server does not do, and what was done instead."""
     if not pruned.one_by_one:
-        return ()
-    return (
-        warned(
-            "server-abilities",
-            "This server refuses DeleteObjects, so the raw files were deleted one by one.",
-            "Nothing is lost by it; it costs requests and time.",
-        ),
+        return
+    yield warned(
+        "server-abilities",
+        "This server refuses DeleteObjects, so the raw files were deleted one by one.",
+        "Nothing is lost by it; it costs requests and time.",
     )
 
 
-def _counting(
-    show: Callable[[str, int], None], started: float, options: Options, stopping: Stopping
-) -> Callable[[str], Callable[[int], None]]:
+def _counting(show: Callable[[str, int], None], deadline: Sequence[Observer]) -> Callable[[str], Callable[[int], None]]:
     """Gives for "proven" and "deleted" what tells how many files were; it also ends the run when its time is over."""
-    over_at = started + options.limits.duration if options.limits.duration is not None else None
 
     def count(what: str) -> Callable[[int], None]:
         def counted(files: int) -> None:
-            if over_at is not None and time.monotonic() > over_at and not stopping.event.is_set():
-                stopping.ask(MAX_DURATION)
+            for one in deadline:
+                one.tick()
             show(what, files)
 
         return counted

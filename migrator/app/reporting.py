@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from migrator.app.next_steps import Steps, next_steps
 from migrator.app.options import Prepared, Stopping
-from migrator.config.settings import Locations, S3Location
+from migrator.app.store_factory import End
+from migrator.config.settings import Location, S3Location
 from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Finding, NoticeKind
 from migrator.core.tally import Count, Tally
@@ -18,13 +19,8 @@ from migrator.sync.coordinator import Totals
 from migrator.sync.preflight import SourceOverview
 
 
-def first_totals(prepared: Prepared) -> Totals:
-    """Starts with every organization, so that those without raw files have their row too, and with what lies beside them."""
-    return totals_of(prepared.overview)
-
-
 def totals_of(overview: SourceOverview) -> Totals:
-    """What the first look alone has met: organizations, strays beside them, and buckets that refuse."""
+    """What the first look alone has met: every organization, so that those without raw files have their row too, and strays beside them."""
     totals = Totals(organizations={organization: Tally() for organization in overview.organizations})
     totals.add_problems(overview.problems)
     for problem in overview.problems:
@@ -54,7 +50,7 @@ def report_of(
 ) -> Report:
     """`seconds`: how long it took until now. `error` is what ended it early. `steps` of the switch are listed if nothing is in the way."""
     locations = prepared.locations
-    buckets = buckets_of(locations)
+    buckets = buckets_of(locations.source, locations.target)
     rows = tuple(
         ReportRow(organization=organization, bucket=buckets(organization), tally=tally)
         for organization, tally in sorted(totals.organizations.items())
@@ -82,9 +78,9 @@ def report_of(
     return replace(report, next_steps=next_steps(report, locations, steps, is_part=prepared.is_part))
 
 
-def buckets_of(locations: Locations) -> Callable[[str], str | None]:
+def buckets_of(source: End, target: Location) -> Callable[[str], str | None]:
     """The bucket in which an organization's raw files lie or will lie: the target's, else the source's."""
-    for location in (locations.target, locations.source):
+    for location in (target, source):
         if isinstance(location, S3Location):
             return location.naming.bucket_of
     return lambda organization: None

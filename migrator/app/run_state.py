@@ -6,10 +6,12 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from migrator.app.options import Options
-from migrator.config.settings import Locations
-from migrator.core.entities import FinishedFolder, ProvenShard, Provisional, RawId, UnfinishedUpload
+from migrator.app.store_factory import End
+from migrator.config.settings import Location, Locations
+from migrator.core.entities import FinishedFolder
 from migrator.core.errors import MigratorError
 from migrator.core.tally import Count
 from migrator.ledger.ledger import Ledger, ledger_read
@@ -18,7 +20,7 @@ from migrator.reports.serialization import findings_in
 from migrator.reports.text.findings import as_known
 from migrator.sync.coordinator import Totals
 from migrator.sync.counter import SourceCounter
-from migrator.sync.messages import ProgressEvent, UploadBegan, UploadEnded
+from migrator.sync.messages import Assignment, ProgressEvent, UploadBegan, UploadEnded
 
 _SAVE_EVERY_SECONDS = 2.0
 _RUNS_LOOKED_AT = 10
@@ -33,24 +35,16 @@ class NoMemory:
     runs: Sequence[RunRow] = ()
     known: frozenset[tuple[str, str]] = frozenset()
 
-    def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
+    def finished(self, organization: str) -> Mapping[str, FinishedFolder]:
         """Return nothing."""
         return {}
 
     def forget_finished(self, organization: str) -> None:
         """Nothing was known."""
 
-    def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
-        """Return nothing."""
-        return {}
-
-    def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
-        """Return nothing."""
-        return ()
-
-    def proven(self, organization: str, prefix: str) -> ProvenShard | None:
-        """Return None."""
-        return None
+    def recall(self, assignment: Assignment) -> Assignment:
+        """Return it as it is."""
+        return assignment
 
     def record_upload(self, event: UploadBegan | UploadEnded) -> None:
         """A dry run begins no upload."""
@@ -67,9 +61,9 @@ class OnlyReading(NoMemory):
         self.runs = ledger.runs(_RUNS_LOOKED_AT)
         self.known = known_findings(ledger)
 
-    def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
-        """Return the provisional copies that the ledger has."""
-        return self._ledger.provisional(organization, prefix)
+    def recall(self, assignment: Assignment) -> Assignment:
+        """Return it with the provisional copies that the ledger has."""
+        return replace(assignment, provisional=self._ledger.provisional(*assignment.shard))
 
 
 def known_findings(ledger: Ledger) -> frozenset[tuple[str, str]]:
@@ -103,15 +97,14 @@ class Record:
         self.ahead: SourceCounter | None = None
 
     @contextmanager
-    def running(self, command: str, locations: Locations, options: Options) -> Iterator[None]:
-        """Between these, `status` shows the run; an error that ends it is written down too."""
-        ends = str(locations.source), str(locations.target)
-        with self._begun(command, ends, fingerprint_of(locations, options)):
-            yield
+    def running(self, command: str, source: End, target: Location, fingerprint: str) -> Iterator[None]:
+        """Between these, `status` shows the run; an error that ends it is written down too.
 
-    @contextmanager
-    def _begun(self, command: str, ends: tuple[str, str], fingerprint: str) -> Iterator[None]:
-        self._ledger.begin_run(self.run_id, command, *ends, settings_fingerprint=fingerprint, started_at=time.time())
+        Raises:
+            MigratorError: If the block raises it.
+        """
+        ends, now = (str(source), str(target)), time.time()
+        self._ledger.begin_run(self.run_id, command, *ends, settings_fingerprint=fingerprint, started_at=now)
         try:
             yield
         except MigratorError as error:
@@ -119,25 +112,22 @@ class Record:
                 self.end(error.exit_status)
             raise
 
-    def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
+    def finished(self, organization: str) -> Mapping[str, FinishedFolder]:
         """Return finished folders, unless --reread has each raw file looked at again."""
-        return self._ledger.finished(organization, prefix) if self._relies_on_finished else {}
+        return self._ledger.finished(organization) if self._relies_on_finished else {}
 
     def forget_finished(self, organization: str) -> None:
         """Forget the organization's finished folders."""
         self._ledger.forget_finished(organization)
 
-    def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
-        """Return the provisional copies that the ledger has."""
-        return self._ledger.provisional(organization, prefix)
-
-    def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
-        """Return the unfinished uploads that the ledger has."""
-        return self._ledger.uploads(organization, prefix)
-
-    def proven(self, organization: str, prefix: str) -> ProvenShard | None:
-        """Return None: what verify proved saves a migration nothing."""
-        return None
+    def recall(self, assignment: Assignment) -> Assignment:
+        """Return it with what the ledger has; what verify proved saves a migration nothing."""
+        return replace(
+            assignment,
+            finished=self._ledger.finished(*assignment.shard) if self._relies_on_finished else {},
+            provisional=self._ledger.provisional(*assignment.shard),
+            uploads=self._ledger.uploads(*assignment.shard),
+        )
 
     def record_upload(self, event: UploadBegan | UploadEnded) -> None:
         """Write an upload down, or forget it, in a transaction of its own."""
@@ -209,18 +199,12 @@ class ProofRecord(NoMemory, Record):
         if is_fresh:
             ledger.forget_proven()
 
-    @contextmanager
-    def begun(self, names: tuple[str, str], fingerprint: str) -> Iterator[None]:
-        """Between these, `status` shows the run; an error that ends it is written down too."""
-        with self._begun("verify", names, fingerprint):
-            yield
-
-    def proven(self, organization: str, prefix: str) -> ProvenShard | None:
-        """Return an earlier proof of the shard, if it was of the same kind and is not too old."""
-        found = self._ledger.proven(organization, prefix)
+    def recall(self, assignment: Assignment) -> Assignment:
+        """Return it with an earlier proof of the shard, if that was of the same kind and is not too old."""
+        found = self._ledger.proven(*assignment.shard)
         if found is None or found.key != self._key or not self._oldest_allowed <= found.proven_at <= self._now:
-            return None
-        return found
+            return assignment
+        return replace(assignment, proven=found)
 
     def record(self, event: ProgressEvent) -> None:
         """Write down what a worker proved, in one transaction, and count what was relied upon."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from migrator.app.doctor import Diagnosis, DoctorRequest, examine
+from migrator.app.doctor import DoctorRequest, examine
 from migrator.app.first_checks import prepare_to_migrate
 from migrator.app.migrating import new_run_id
 from migrator.app.migrating import plan as plan_migration
@@ -17,12 +17,14 @@ from migrator.app.switch_request import SwitchRequest, ends_of, ends_of_plan, sw
 from migrator.app.switch_settings import refuse_other_bytes, refuse_other_place, wanted_for
 from migrator.checks.audit.bytes_api import BytesApi
 from migrator.checks.audit.settings import login_of
+from migrator.config.env_file import Setting
 from migrator.config.environment import Environment, layer_of
 from migrator.config.locations import environment_of
-from migrator.config.settings import Locations, Overrides, S3Location, Setting
+from migrator.config.settings import Locations, Overrides, S3Location
 from migrator.core.errors import CannotStart, SettingsError
 from migrator.core.outcomes import FindingStatus, Outcome
 from migrator.reports.report import Report
+from migrator.reports.text.doctor import DoctorReport
 from migrator.reports.text.switch import SwitchProposal
 from migrator.switch.deployment import Compose
 from migrator.switch.journal import Story, SwitchEnd, SwitchPlan
@@ -181,7 +183,7 @@ def _through(request: SwitchRequest, locations: Locations, proxy: PlannedProxy) 
     return replace(request, overrides=replace(request.overrides, endpoint_url=proxy.endpoint_url))
 
 
-def refuse_what_doctor_refuses(locations: Locations, options: Options, *, probe: bool) -> Diagnosis:
+def refuse_what_doctor_refuses(locations: Locations, options: Options, *, probe: bool) -> DoctorReport:
     """Run the doctor's checks; with `probe` they write.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +23,8 @@ from migrator.app.worker_config import VerifyConfig, WorkerConfig
 from migrator.checks.sample import VerifySample, draw
 from migrator.checks.verify import SAMPLED, Level
 from migrator.checks.verify_tracking import Proofs
-from migrator.config.settings import DiskLocation, Location, Locations, S3Location, Setting
+from migrator.config.env_file import Setting
+from migrator.config.settings import DiskLocation, Location, Locations, S3Location
 from migrator.core.errors import SettingsError
 from migrator.core.outcomes import Denial, Finding
 from migrator.core.protocols import Source
@@ -57,27 +58,17 @@ class VerifyRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Ends:
-    """What is compared with what. The names are for people, the identities for the ledger."""
+class _Subject:
+    """What is compared with what, by which rules, and what the first look came to; `sample` is None for all raw files."""
 
     source: End
     target: Location
-    names: tuple[str, str]
-    identities: tuple[str, str]
     settings: tuple[Setting, ...]
-    bucket_of: Callable[[str], str | None]
     proves: str
     rules: Rules
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Preflight:
-    """What the first look came to: the ends, what the source has, and which raw files are drawn from it (None: all)."""
-
-    ends: _Ends
     overview: SourceOverview
     findings: tuple[Finding, ...]
-    refused: frozenset[str]
+    refused: frozenset[str] = frozenset()
     denied: Mapping[str, Denial] = field(default_factory=dict)
     sample: VerifySample | None
 
@@ -89,53 +80,45 @@ def verify_both(
     if request.manifest is not None:
         _refuse_manifest_inside(request.manifest, (locations.source, locations.target))
     refuse_idle_limits((locations.source, locations.target), options, writes=False)
-    ends = _Ends(
-        source=locations.source,
-        target=locations.target,
-        names=(str(locations.source), str(locations.target)),
-        identities=(locations.source.identity, locations.target.identity),
-        settings=locations.settings,
-        bucket_of=buckets_of(locations),
-        proves=what_it_proves(request.level, locations),
-        rules=PROOF_BY_SIZE if request.level is Level.SIZE else PROOF,
-    )
     with reading_both(locations, options, stopping.event) as (source, target, _, throttle):
         prepared = prepare_ends(locations, options, source, target, to_write=False)
         sample = _sample(source, prepared.overview, options, request, stopping)
     known = refusals_known(locations.target, prepared.buckets_there, locations, options)
-    seen = _Preflight(
-        ends=ends,
+    subject = _Subject(
+        source=locations.source,
+        target=locations.target,
+        settings=locations.settings,
+        proves=what_it_proves(request.level, locations),
+        rules=PROOF_BY_SIZE if request.level is Level.SIZE else PROOF,
         overview=prepared.overview,
         findings=(*prepared.findings, *as_forced(known, options.forced)),
         refused=prepared.refused,
         denied=prepared.denied,
         sample=sample,
     )
-    return _verify(seen, options, request, watch, stopping, throttle)
+    return _verify(subject, options, request, watch, stopping, throttle)
 
 
 def verify_against(
     path: Path, end: Locations, options: Options, request: VerifyRequest, watch: Watch, stopping: Stopping
 ) -> Verification:
     """Hold one end, the target of `end`, against a manifest. Raises MigratorError."""
-    location = end.target
-    refuse_idle_limits((location,), options, writes=False)
+    refuse_idle_limits((end.target,), options, writes=False)
     manifest = Manifest(path)
-    ends = _Ends(
+    with reading(manifest, patience_of(options, stopping.event)) as source, as_refusal():
+        overview = overview_of_source(source, str(manifest), options.organizations, allow_empty=False)
+        sample = _sample(source, overview, options, request, stopping)
+    subject = _Subject(
         source=manifest,
-        target=location,
-        names=(f"the manifest {path}", str(location)),
-        identities=(f"manifest {manifest.digest}", location.identity),
+        target=end.target,
         settings=end.settings,
-        bucket_of=location.naming.bucket_of if isinstance(location, S3Location) else lambda organization: None,
         proves="each raw file of the manifest is at this end, was read in full, and has the SHA-256 that the manifest says.",
         rules=PROOF if manifest.tells_sizes else AGAINST_SUMS,
+        overview=overview,
+        findings=end.findings,
+        sample=sample,
     )
-    with reading(manifest, patience_of(options, stopping.event)) as source, as_refusal():
-        overview = overview_of_source(source, ends.names[0], options.organizations, allow_empty=False)
-        sample = _sample(source, overview, options, request, stopping)
-    seen = _Preflight(ends=ends, overview=overview, findings=end.findings, refused=frozenset(), sample=sample)
-    return _verify(seen, options, request, watch, stopping, throttle_of(options, stopping.event))
+    return _verify(subject, options, request, watch, stopping, throttle_of(options, stopping.event))
 
 
 def what_it_proves(level: Level, locations: Locations) -> str:
@@ -158,41 +141,41 @@ def what_it_proves(level: Level, locations: Locations) -> str:
 
 
 def _verify(
-    seen: _Preflight, options: Options, request: VerifyRequest, watch: Watch, stopping: Stopping, throttle: Throttle
+    subject: _Subject, options: Options, request: VerifyRequest, watch: Watch, stopping: Stopping, throttle: Throttle
 ) -> Verification:
     started, run_id = time.monotonic(), new_run_id()
-    ends, overview, sample = seen.ends, seen.overview, seen.sample
+    overview = subject.overview
     totals = totals_of(overview)
     sheets = ManifestShards(request.manifest) if request.manifest is not None else None
-    proofs = Proofs(key=_key(ends, options, request, sample), rests_ns=int(_RESTS_SECONDS * 1e9), sheets=sheets)
+    proofs = Proofs(key=_key(subject, options, request), rests_ns=int(_RESTS_SECONDS * 1e9), sheets=sheets)
     with ExitStack() as stack:
-        ledger = stack.enter_context(held_ledger_of(options, *ends.identities))
+        ledger = stack.enter_context(held_ledger_of(options, subject.source.identity, subject.target.identity))
         record = ProofRecord(
             ledger, run_id, totals, key=proofs.key, is_fresh=request.fresh, max_age=RELIED_UPON_SECONDS
         )
-        stack.enter_context(record.begun(ends.names, proofs.key))
+        stack.enter_context(record.running("verify", subject.source, subject.target, proofs.key))
         ledger.record_problems(run_id, overview.problems)
         if sheets is not None:
             sheets.prepare()
-        recipe = _recipe_of(seen, options, request, run_id, proofs)
-        engine = stack.enter_context(engine_of(recipe, options, overview.organizations, throttle, stopping.event))
-        source = stack.enter_context(reading(ends.source, patience_of(options, stopping.event), throttle))
+        recipe = _recipe_of(subject, options, request, run_id, proofs)
+        engine = stack.enter_context(engine_of(recipe, overview.organizations, throttle, stopping.event))
+        source = stack.enter_context(reading(subject.source, patience_of(options, stopping.event), throttle))
         ahead = None
-        if sample is None and request.shows_progress:  # counting costs a fifth of a core
+        if subject.sample is None and request.shows_progress:  # counting costs a fifth of a core
             ahead = stack.enter_context(SourceCounter(source, overview.organizations, options.ages))
         observers = (*watch(ahead), *deadline_of(options, stopping))
         coordinator = Coordinator(
             engine=engine, memory=record, observers=observers, totals=totals, stopping=stopping.event
         )
-        access = Ownership(ends.target, options, stopping=stopping.event)
+        access = Ownership(subject.target, options, stopping=stopping.event)
         for event in access.events():
             coordinator.take_down(event)
         coordinator.run(overview.organizations)
-        undated = undated_findings(options.ages, undated_in(totals, ends.source))
-        found_here = (*undated, *ledger.findings, *access.findings(), *key_findings(recipe, options), *engine.findings)
+        undated = undated_findings(options.ages, undated_in(totals, subject.source))
+        found_here = (*undated, *ledger.findings, *access.findings(), *key_findings(recipe), *engine.findings)
         if not stopping.event.is_set():
             _end_whole(record, sheets, overview)
-        report = _report_of(seen, request, record, totals, found_here, time.monotonic() - started, stopping)
+        report = _report_of(subject, request, record, totals, found_here, time.monotonic() - started, stopping)
         expected = Expected(ahead.total.files, ahead.is_final) if ahead is not None else None
         report = replace(report, known=known_findings(ledger), expected=expected)
         record.keep({**as_kept(report), **lines_as_kept(verification_lines(report))})
@@ -200,19 +183,19 @@ def _verify(
     return report
 
 
-def _recipe_of(seen: _Preflight, options: Options, request: VerifyRequest, run_id: str, proofs: Proofs) -> WorkerConfig:
+def _recipe_of(
+    subject: _Subject, options: Options, request: VerifyRequest, run_id: str, proofs: Proofs
+) -> WorkerConfig:
     return WorkerConfig(
-        source=seen.ends.source,
-        target=seen.ends.target,
-        refused=seen.refused,
+        source=subject.source,
+        target=subject.target,
+        refused=subject.refused,
         run_id=run_id,
+        options=options,
         jobs=options.jobs or MOST_JOBS,
-        patience=options.patience,
-        ages=options.ages,
-        limits=options.limits,
-        parted=are_parted((seen.ends.source, seen.ends.target)) and len(seen.overview.organizations) > 1,
-        denied=seen.denied,
-        proving=VerifyConfig(level=request.level, rules=seen.ends.rules, sample=seen.sample, proofs=proofs),
+        parted=are_parted((subject.source, subject.target)) and len(subject.overview.organizations) > 1,
+        denied=subject.denied,
+        proving=VerifyConfig(level=request.level, rules=subject.rules, sample=subject.sample, proofs=proofs),
     )
 
 
@@ -226,7 +209,7 @@ def _end_whole(record: ProofRecord, sheets: ManifestShards | None, overview: Sou
 
 
 def _report_of(
-    seen: _Preflight,
+    subject: _Subject,
     request: VerifyRequest,
     record: ProofRecord,
     totals: Totals,
@@ -234,20 +217,20 @@ def _report_of(
     seconds: float,
     stopping: Stopping,
 ) -> Verification:
-    ends, sample = seen.ends, seen.sample
+    sample, bucket_of = subject.sample, buckets_of(subject.source, subject.target)
     return Verification(
         command="verify",
         run=record.run_id,
-        source=ends.names[0],
-        target=ends.names[1],
+        source=str(subject.source),
+        target=str(subject.target),
         dry_run=False,
         rows=tuple(
-            ReportRow(organization=organization, bucket=ends.bucket_of(organization), tally=tally)
+            ReportRow(organization=organization, bucket=bucket_of(organization), tally=tally)
             for organization, tally in sorted(totals.organizations.items())
         ),
         totals=totals,
-        findings=(*seen.findings, *found_here, *_sample_findings(sample)),
-        settings=ends.settings,
+        findings=(*subject.findings, *found_here, *_sample_findings(sample)),
+        settings=subject.settings,
         buckets_to_create=(),
         next_steps=("Rerun the same command to resume.",) if stopping.signal else (),
         seconds=seconds,
@@ -256,12 +239,12 @@ def _report_of(
         interrupted_by=stopping.signal,
         compared_by=request.level.value,
         level=request.level.value,
-        proves=ends.proves,
+        proves=subject.proves,
         seed=sample.seed if sample is not None else None,
         sampled_from=sample.drawn_from if sample is not None else None,
         resumed=_resumed(record, totals),
         manifest=str(request.manifest) if request.manifest is not None else None,
-        against=ends.names[0] if isinstance(ends.source, Manifest) else None,
+        against=str(subject.source) if isinstance(subject.source, Manifest) else None,
     )
 
 
@@ -274,25 +257,24 @@ def _sample(
         return draw(source, overview.organizations, options.ages, request.sample, request.seed, stopping.event)
 
 
-def _sample_findings(sample: VerifySample | None) -> tuple[Finding, ...]:
+def _sample_findings(sample: VerifySample | None) -> Iterator[Finding]:
     if sample is None or sample.size >= sample.drawn_from:
-        return ()
-    return (
-        warned(
-            "sample",
-            f"Only a sample was looked at: {sample.size:,} of {sample.drawn_from:,} raw files, with the seed {sample.seed}.",
-            "A single damaged raw file may be outside it. Extra raw files at the target were not counted.",
-        ),
+        return
+    yield warned(
+        "sample",
+        f"Only a sample was looked at: {sample.size:,} of {sample.drawn_from:,} raw files, with the seed {sample.seed}.",
+        "A single damaged raw file may be outside it. Extra raw files at the target were not counted.",
     )
 
 
-def _key(ends: _Ends, options: Options, request: VerifyRequest, sample: VerifySample | None) -> str:
+def _key(subject: _Subject, options: Options, request: VerifyRequest) -> str:
     """Tells verifications apart that prove different things; one that was broken off goes on only under the same key.
 
     Durations count back from now, so a filter by them is another one each time.
     """
+    sample = subject.sample
     facts = (
-        ends.identities,
+        (subject.source.identity, subject.target.identity),
         request.level.value,
         options.ages.newer_than,
         options.ages.older_than,

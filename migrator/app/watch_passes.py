@@ -15,7 +15,7 @@ from migrator.app.migrating import deadline_of
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.ownership import Ownership
 from migrator.app.reading_both import read_both
-from migrator.app.reporting import first_totals
+from migrator.app.reporting import totals_of
 from migrator.app.run_state import Record
 from migrator.app.store_factory import patience_of, reading, throttle_of
 from migrator.app.watch_end import Shows, Until
@@ -87,7 +87,7 @@ class WatchPasses:
         self._tried = tried
         self._findings: tuple[Finding, ...] = (*prepared.findings, *tried)
         self._began = self._active_at = self._passed_at = time.monotonic()
-        self._totals = first_totals(prepared)
+        self._totals = totals_of(prepared.overview)
         self._lag = Lag()
         self._rest = Rest()
         self._passes = self._rounds = 0
@@ -126,7 +126,7 @@ class WatchPasses:
             recipe = replace(
                 WorkerConfig.of(prepared, options, run_id=self._run_id, abilities=self._abilities), tells_copied=True
             )
-            engine = stack.enter_context(engine_of(recipe, options, prepared.overview.organizations, throttle, flag))
+            engine = stack.enter_context(engine_of(recipe, prepared.overview.organizations, throttle, flag))
             patience = patience_of(options, flag)
             source = stack.enter_context(reading(locations.source, patience, throttle))
             target = stack.enter_context(reading(locations.target, patience, throttle))
@@ -139,7 +139,7 @@ class WatchPasses:
             return None
         detector = ChangeDetector(source, settle_ns=int(self._options.settle * 1e9))
         for organization in self._prepared.overview.organizations:
-            detector.young[organization] = dict(self._record.provisional(organization, ""))
+            detector.young[organization] = dict(self._ledger.provisional(organization))
         return detector
 
     def _round(self, crew: Crew) -> int:
@@ -193,7 +193,7 @@ class WatchPasses:
         """
         began = time.monotonic()
         organizations = self._prepared.overview.organizations
-        totals = first_totals(self._prepared)
+        totals = totals_of(self._prepared.overview)
         self._record.begin_pass(totals)
         self._ledger.record_problems(self._run_id, self._prepared.overview.problems)
         if crew.detector is not None:
@@ -249,7 +249,7 @@ class WatchPasses:
 
     def _last_pass(self, crew: Crew, copied: CopiedFiles, *, lists_target: bool = True) -> None:
         """Compare everything once more; without `lists_target`, only where the source is not as it was."""
-        totals = first_totals(self._prepared)
+        totals = totals_of(self._prepared.overview)
         self._record.begin_pass(totals)
         observers: list[Observer] = [copied]
         if crew.detector is not None:

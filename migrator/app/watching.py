@@ -7,25 +7,21 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
-from migrator.app.bytes_call_results import try_bytes_calls
 from migrator.app.first_checks import with_learned
-from migrator.app.migrating import new_run_id
+from migrator.app.migrating import new_run_id, try_writing
 from migrator.app.next_steps import Steps
 from migrator.app.options import Options, Prepared, Stopping
-from migrator.app.place_locks import held_to_copy
-from migrator.app.reporting import first_totals, report_of
-from migrator.app.run_state import Record
+from migrator.app.reporting import report_of, totals_of
+from migrator.app.run_state import Record, fingerprint_of
 from migrator.app.store_factory import held_ledger
 from migrator.app.watch_end import Shows, Until
 from migrator.app.watch_passes import CopiedFiles, Crew, WatchPasses
-from migrator.config.settings import DiskLocation, settings_lines
+from migrator.config.settings import settings_lines
 from migrator.core.entities import RawFile
 from migrator.core.errors import MigratorError, may_come_back
 from migrator.core.outcomes import Outcome
 from migrator.reports.text.watch import IDLE, STOPPED, Watched
-from migrator.stores.disk.data_folder import try_out
 from migrator.sync.change_detector import ChangeDetector, Rest
-from migrator.sync.preflight import as_forced, refuse_errors
 
 WHOLE_PASS_EVERY = 60.0
 """Seconds between whole passes while raw files come in: what looks brought is compared, and its folders are finished."""
@@ -45,15 +41,11 @@ def watch(
     with ExitStack() as stack:
         locations = prepared.locations
         ledger = stack.enter_context(held_ledger(locations, options))
-        stack.enter_context(held_to_copy(locations, prepared.owner))
-        if isinstance(locations.target, DiskLocation):
-            found = try_out(locations.target.root, prepared.owner)
-            prepared = replace(prepared, findings=(*prepared.findings, *found))
-        tried, denied = try_bytes_calls(prepared, options, ledger, run_id, stopping.event)
-        refuse_errors(tried, options.forced)
-        tried, prepared = as_forced(tried, options.forced), replace(prepared, denied={**prepared.denied, **denied})
-        record = Record(ledger, run_id, first_totals(prepared), relies_on_finished=True)
-        stack.enter_context(record.running("watch", locations, options))
+        tried, prepared = try_writing(prepared, options, ledger, run_id, stopping, stack)
+        record = Record(ledger, run_id, totals_of(prepared.overview), relies_on_finished=True)
+        stack.enter_context(
+            record.running("watch", locations.source, locations.target, fingerprint_of(locations, options))
+        )
         watching = _Watching(prepared, options, until, shows, has_word, stopping, ledger, record, run_id, tried)
         watched = watching.run()
         record.end(watched.exit_status)

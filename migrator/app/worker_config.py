@@ -12,9 +12,7 @@ from migrator.app.store_factory import End, reading, writing
 from migrator.checks.sample import VerifySample
 from migrator.checks.verify import BOTH_HASHES, AgainstManifest, Level, Prove, Prover, Proves
 from migrator.checks.verify_tracking import Proofs
-from migrator.config.limits import Limits
 from migrator.config.settings import DiskLocation, Location, S3Location
-from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.cancellation import Flag
 from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Denial
@@ -26,11 +24,10 @@ from migrator.stores.s3.capabilities import Capabilities
 from migrator.sync.channel import Line
 from migrator.sync.dry_run import Rehearse
 from migrator.sync.manifest import Manifest
-from migrator.sync.messages import UnitEnded
+from migrator.sync.messages import Unit, UnitEnded
 from migrator.sync.rules import BY_CONTENT, BY_SIZE, Rules
 from migrator.sync.shard.folder_tracking import FolderTracker
-from migrator.sync.shard.outcome_followers import NoTracking
-from migrator.sync.shard.pass_settings import Pass
+from migrator.sync.shard.pass_settings import NoTracking, Pass
 from migrator.sync.worker import Units, Worker, unexpected
 from migrator.transfer.batch_sink import BatchSink
 from migrator.transfer.file_copier import FileCopier
@@ -54,24 +51,20 @@ class VerifyConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
-    """What a worker needs to open its own stores and lanes. Can be pickled only without keys: see `travelling`."""
+    """What a worker needs to open its own stores and lanes. Can be pickled only without keys: see `travelling`.
+
+    `jobs` is this worker's share of what may be in flight.
+    """
 
     source: End
     target: Location
     refused: frozenset[str]
     run_id: str
+    options: Options = field(default_factory=Options)
     abilities: Capabilities = field(default_factory=Capabilities)
     jobs: int = MOST_JOBS
-    create_buckets: bool = True
     buckets_there: tuple[str, ...] = ()
-    compare_by_size: bool = False
-    remembers: bool = True
     dry_run: bool = False
-    settle: float = 30.0
-    patience: float = 120.0
-    ages: Ages = ANY_AGE
-    limits: Limits = field(default_factory=Limits)
-    lists_extra: bool = False
     tells_copied: bool = False
     spread: bool = False
     proving: VerifyConfig | None = None
@@ -95,17 +88,10 @@ class WorkerConfig:
             refused=prepared.refused,
             run_id=run_id,
             abilities=abilities or Capabilities(),
+            options=options,
             jobs=options.jobs or MOST_JOBS,
-            create_buckets=options.create_buckets,
             buckets_there=prepared.buckets_there,
-            compare_by_size=options.compare_by_size or dry_run,
-            remembers=options.remembers,
             dry_run=dry_run,
-            settle=options.settle,
-            patience=options.patience,
-            ages=options.ages,
-            limits=options.limits,
-            lists_extra=options.lists_extra,
             owner=prepared.owner,
             parted=prepared.parted,
             denied=prepared.denied,
@@ -128,11 +114,18 @@ class WorkerConfig:
 
 
 def work_by_recipe(
-    recipe: WorkerConfig, throttle: Throttle, stopping: Flag, units: Units, line: Line, *, ends_answered: bool = False
+    recipe: WorkerConfig,
+    throttle: Throttle,
+    stopping: Flag,
+    units: Units[Unit],
+    line: Line,
+    *,
+    ends_answered: bool = False,
 ) -> None:
     """The whole life of a worker. `ends_answered`: both ends answered this very machine, so one that is silent now may come back."""
-    at_first = recipe.patience if ends_answered else AT_FIRST
-    patience = RetryPolicy(seconds=recipe.patience, at_first=at_first, stopping=stopping, parted=recipe.parted)
+    seconds = recipe.options.patience
+    at_first = seconds if ends_answered else AT_FIRST
+    patience = RetryPolicy(seconds=seconds, at_first=at_first, stopping=stopping, parted=recipe.parted)
     try:
         with ExitStack() as stack:
             source = stack.enter_context(reading(recipe.source, patience, throttle))
@@ -170,7 +163,7 @@ def _opened_ends(
             patience,
             run_id=recipe.run_id,
             abilities=recipe.abilities,
-            create_buckets=recipe.create_buckets,
+            create_buckets=recipe.options.create_buckets,
             buckets_there=recipe.buckets_there,
             journal=line,
             throttle=throttle,
@@ -207,28 +200,32 @@ def _prover(proving: VerifyConfig, source: Source, target: Source, meter: Meter)
 
 def pass_of(recipe: WorkerConfig, source: Source, target: Source, sink: Sink, stopping: Flag) -> Pass:
     """Return the pass that a worker runs over its shards, with the rules of copying or of verifying."""
+    options, proving = recipe.options, recipe.proving
     whole = Pass(
         source=source,
         target=target,
         sink=sink,
-        rules=BY_SIZE if recipe.compare_by_size else BY_CONTENT,
+        rules=BY_SIZE if options.compare_by_size or recipe.dry_run else BY_CONTENT,
         refused=recipe.refused,
-        settle_ns=int(recipe.settle * 1e9),
+        settle_ns=int(options.settle * 1e9),
         stopping=stopping,
-        tracking=FolderTracker if recipe.writes and recipe.remembers else NoTracking,
-        ages=recipe.ages,
-        lists_extra=recipe.lists_extra,
+        tracking=FolderTracker if recipe.writes and options.remembers else NoTracking,
+        ages=options.ages,
+        lists_extra=options.lists_extra and proving is None,
         tells_copied=recipe.tells_copied,
         spread=recipe.spread,
         parted=recipe.parted,
         denied=recipe.denied,
         rehearse=sink.result if isinstance(sink, Rehearse) else None,
     )
-    proving = recipe.proving
     if proving is None:
         return whole
     return replace(
-        whole, rules=proving.rules, refusal=proving.rules, sample=proving.sample, tracking=proving.proofs.track
+        whole,
+        rules=proving.rules,
+        refusal=proving.rules,
+        takes=proving.sample.takes if proving.sample is not None else None,
+        tracking=proving.proofs.track,
     )
 
 

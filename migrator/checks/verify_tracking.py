@@ -16,8 +16,7 @@ from migrator.sync.manifest import ManifestRow, ManifestShards
 from migrator.sync.messages import Assignment, ProgressEvent
 from migrator.sync.shard.deciding import Known
 from migrator.sync.shard.event_draft import EventDraft
-from migrator.sync.shard.outcome_followers import Pairs, Tell
-from migrator.sync.shard.pass_settings import Pass
+from migrator.sync.shard.pass_settings import Pairs, Pass, Tell
 
 _LISTED_AT_SOURCE = "<%s %s %s %s %s %s\n"
 _LISTED_AT_TARGET = ">%s %s %s %s %s %s\n"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-import sys
 from typing import Any
 
 import click
 
-from migrator.app.doctor import Diagnosis, DoctorRequest, examine
+from migrator.app.doctor import DoctorRequest, examine
 from migrator.app.migrating import new_run_id
 from migrator.app.options import Options
 from migrator.cli.help import command
 from migrator.cli.options import (
+    ALLOW_EMPTY,
     FORCE,
+    ORGANIZATION,
     location_options,
     locations_of,
     option,
@@ -22,9 +23,9 @@ from migrator.cli.options import (
     state_folder,
     state_options,
 )
-from migrator.cli.output import answer, stdout_columns
+from migrator.cli.output import can_ask, print_result
 from migrator.core.errors import SettingsError
-from migrator.reports.text.doctor import DoctorReport, doctor_as_json, doctor_as_text
+from migrator.reports.text.doctor import doctor_as_json, doctor_as_text
 
 VERSION = option(
     "--bytes-version",
@@ -42,8 +43,8 @@ NGINX_USER = option(
 @command(short_help="Report blockers and how to fix each, and whether Bytes will work there.")
 @location_options
 @owner_option
-@option("--organization", "organizations", multiple=True, metavar="NAME", help="Only this one (repeatable).")
-@option("--allow-empty", is_flag=True, help="Accept an empty source.")
+@ORGANIZATION
+@ALLOW_EMPTY
 @FORCE
 @VERSION
 @option(
@@ -89,12 +90,8 @@ def doctor(**given: Any) -> int:
         owner=owner_of(given),
         state=state_folder(given["state_dir"]),
     )
-    found = examine(locations, options, wish, new_run_id())
-    report = _report_of(found)
-    if given["as_json"]:
-        click.echo(doctor_as_json(report))
-    else:
-        answer(doctor_as_text(report, width=stdout_columns()))
+    report = examine(locations, options, wish, new_run_id())
+    print_result(given, report, doctor_as_json, doctor_as_text)
     return report.exit_status
 
 
@@ -119,24 +116,10 @@ def confirm_probe(question: str) -> None:
     Raises:
         SettingsError: If there is no terminal to ask on.
     """
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         raise SettingsError(
             "yes-missing",
             "There is no terminal to ask on, and --probe writes.",
             cure="Add --yes, or leave out --probe.",
         )
     click.confirm(question, abort=True, err=True)
-
-
-def _report_of(found: Diagnosis) -> DoctorReport:
-    return DoctorReport(
-        source=str(found.locations.source),
-        target=str(found.locations.target),
-        findings=tuple(found.findings),
-        settings=found.locations.settings,
-        buckets=tuple(found.buckets),
-        nginx=found.nginx,
-        probed=found.probed,
-        seconds=found.seconds,
-        exit_status=found.exit_status,
-    )

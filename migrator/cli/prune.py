@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import click
@@ -31,7 +31,7 @@ from migrator.cli.options import (
     report_option,
     run_options,
 )
-from migrator.cli.output import answer, stdout_columns
+from migrator.cli.output import can_ask, print_result
 from migrator.cli.progress import LINE_EVERY_SECONDS
 from migrator.cli.run_outputs import reporting
 from migrator.cli.signals import draining, same_command
@@ -81,7 +81,7 @@ def prune(**given: Any) -> int:
         locations, options = locations_of(given), options_of(given)
         options = reports.begin(options, locations.source, locations.target)
         place = bytes_place(given["env_files"], overrides_of(given), os.environ)
-        asks = given["confirm"] is None and not given["yes"] and not given["as_json"] and _is_terminal()
+        asks = given["confirm"] is None and not given["yes"] and not given["as_json"] and can_ask()
         wish = PruneWish(
             confirmed=given["confirm"],
             max_delete=given["max_delete"],
@@ -96,15 +96,8 @@ def prune(**given: Any) -> int:
             locations, options, wish, _PlainProgress(quiet=given["quiet"] or given["no_progress"]), stopping
         )
         report = reports.write(report)
-        if given["as_json"]:
-            click.echo(prune_as_json(report))
-        else:
-            answer(prune_as_text(report, same_command(), width=stdout_columns()))
+        print_result(given, report, prune_as_json, partial(prune_as_text, same_command()))
         return report.exit_status
-
-
-def _is_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _ask(pruned: Pruned) -> int | None:

@@ -31,17 +31,17 @@ from migrator.core.errors import SettingsError
 from migrator.core.outcomes import Finding
 from migrator.core.redaction import HIDDEN
 from migrator.doctor import finding_names as names
-from migrator.doctor.findings import passed, some_of, warned
+from migrator.doctor.findings import some_of, warned
 
 ALL_WELL = {
     names.SETTING_NAMES: "No setting has a name that looks mistyped.",
     names.PROFILE_ONLY: "No setting comes from a profile of this user alone.",
     names.SECRETS_READABLE: "No env file with secrets can be read by everybody.",
     names.ENV_FILE_FORM: "systemd, Docker Compose and kubectl read every env file alike, and each ends with a newline.",
-    "bucket-per-org-default": "BUCKET_PER_ORG is set, or S3_BUCKET is not: the buckets are named as the settings read.",
-    "default-bucket-name": "The buckets have names of their own, not Bytes' default with its upper case.",
-    "aws-region-ignored": "The region is not set by AWS_REGION alone, which boto3 ignores.",
-    "aws-setting-not-applied": "Every AWS setting of the env files has its effect.",
+    names.BUCKET_PER_ORG_DEFAULT: "BUCKET_PER_ORG is set, or S3_BUCKET is not: the buckets are named as the settings read.",
+    names.DEFAULT_BUCKET_NAME: "The buckets have names of their own, not Bytes' default with its upper case.",
+    names.AWS_REGION_IGNORED: "The region is not set by AWS_REGION alone, which boto3 ignores.",
+    names.AWS_SETTING_NOT_APPLIED: "Every AWS setting of the env files has its effect.",
 }
 """What is told by each finding about settings that did not fire."""
 DEPRECATED = {
@@ -71,20 +71,19 @@ _SECRETS = ("SECRET", "PASSWORD", "PRIVATE_KEY")
 def check_settings(
     environ: Mapping[str, str], read: Sequence[tuple[Path, Sequence[Setting]]], used: Iterable[Setting]
 ) -> Iterator[Finding]:
-    """`read` are the env files with all that they set, `used` the settings in effect."""
+    """Yield what is odd. `read` are the env files with all that they set, `used` the settings in effect."""
     all_settings = [Setting(name, value, "environment") for name, value in environ.items()]
     all_settings += [setting for _, settings in read for setting in settings]
-    yield _names(all_settings)
-    yield _profile(used)
-    yield form_finding([path for path, _ in read]) or passed(names.ENV_FILE_FORM, ALL_WELL[names.ENV_FILE_FORM])
-    yield _secrets([path for path, settings in read if any(_is_secret(one) for one in settings)])
+    with_secrets = [path for path, settings in read if any(_is_secret(one) for one in settings)]
+    found = (_names(all_settings), _profile(used), form_finding([path for path, _ in read]), _secrets(with_secrets))
+    yield from (one for one in found if one is not None)
 
 
 def _names(settings: Sequence[Setting]) -> Finding | None:
     set_names = {setting.name for setting in settings}
     found = [(one, meant) for one in settings if one.value and (meant := _meant(one.name)) and meant not in set_names]
     if not found:
-        return passed(names.SETTING_NAMES, ALL_WELL[names.SETTING_NAMES])
+        return None
     return warned(
         names.SETTING_NAMES,
         f"Unknown settings, ignored: {some_of([f'{one.name} ({one.origin}): {meant} is what is read' for one, meant in found])}.",
@@ -188,7 +187,7 @@ def _profile(used: Iterable[Setting]) -> Finding | None:
         None,
     )
     if profile is None:
-        return passed(names.PROFILE_ONLY, ALL_WELL[names.PROFILE_ONLY])
+        return None
     return warned(
         names.PROFILE_ONLY,
         f"{profile.name}={profile.shown} ({profile.origin}): keys and region come from AWS configuration files.",
@@ -201,7 +200,7 @@ def _is_secret(setting: Setting) -> bool:
     return bool(setting.value) and (setting.shown == HIDDEN or any(word in setting.name.upper() for word in _SECRETS))
 
 
-def _secrets(paths: Sequence[Path]) -> Finding:
+def _secrets(paths: Sequence[Path]) -> Finding | None:
     open_ones = []
     for path in dict.fromkeys(paths):
         try:
@@ -211,7 +210,7 @@ def _secrets(paths: Sequence[Path]) -> Finding:
         if mode & (stat.S_IROTH | stat.S_IWOTH):
             open_ones.append(str(path))
     if not open_ones:
-        return passed(names.SECRETS_READABLE, ALL_WELL[names.SECRETS_READABLE])
+        return None
     return warned(
         names.SECRETS_READABLE,
         f"Secrets in {some_of(open_ones)} can be read by every user of this machine.",

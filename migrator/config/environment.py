@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from migrator.config.env_file import Setting, read_env_file
 from migrator.core.errors import SettingsError
-from migrator.core.naming import BucketPerOrganization, SingleBucket
+from migrator.core.naming import BucketPerOrganization, Naming, SingleBucket
 from migrator.core.outcomes import Finding, FindingStatus
 from migrator.doctor.findings import warned
 
@@ -147,7 +147,7 @@ def bucket_per_organization(environment: Environment) -> bool:
     )
 
 
-def s3_naming(environment: Environment) -> SingleBucket | BucketPerOrganization | None:
+def s3_naming(environment: Environment) -> Naming | None:
     """Return the naming strategy that Bytes would use; None when it would use its disk.
 
     Raises:
@@ -193,35 +193,29 @@ def uses_s3(environment: Environment) -> bool:
     return bool(environment.given(BUCKET) or environment.given(BUCKET_PREFIX))
 
 
-def naming_findings(environment: Environment) -> tuple[Finding, ...]:
+def naming_findings(environment: Environment) -> Iterator[Finding]:
     """What an operator who followed the manual should know about the names that Bytes will really use."""
-    findings = []
     bucket = environment.get(BUCKET)
     for_each = bucket_per_organization(environment)
     if bucket and bucket.value and environment.get(BUCKET_PER_ORG) is None:
         prefix = environment.or_default(BUCKET_PREFIX)
-        findings.append(
-            warned(
-                "bucket-per-org-default",
-                f"{BUCKET}={bucket.value} ({bucket.origin}) without {BUCKET_PER_ORG}: Bytes does not use the bucket {bucket.value},"
-                f" but a bucket for each organization, named {prefix.value}<organization>.",
-                f"{BUCKET_PER_ORG} is true when it is not set; the manual reads as if it were false.",
-                f"If one bucket was meant, set {BUCKET_PER_ORG}=false; if not, set {BUCKET_PER_ORG}=true and {BUCKET_PREFIX}.",
-            )
+        yield warned(
+            "bucket-per-org-default",
+            f"{BUCKET}={bucket.value} ({bucket.origin}) without {BUCKET_PER_ORG}: Bytes does not use the bucket {bucket.value},"
+            f" but a bucket for each organization, named {prefix.value}<organization>.",
+            f"{BUCKET_PER_ORG} is true when it is not set; the manual reads as if it were false.",
+            f"If one bucket was meant, set {BUCKET_PER_ORG}=false; if not, set {BUCKET_PER_ORG}=true and {BUCKET_PREFIX}.",
         )
     name = BUCKET_PREFIX if for_each else BUCKET
     if environment.get(name) is None:
         what = "the bucket names begin with" if for_each else "the bucket is named"
         wanted = "openkat-" if for_each else "openkat"
-        findings.append(
-            warned(
-                "default-bucket-name",
-                f"{name} is not set, so {what} {BYTES_DEFAULTS[name]}, Bytes' default.",
-                "AWS, SeaweedFS and MinIO refuse its upper-case letters.",
-                f"Set {name} to a lower-case name, for example {name}={wanted}",
-            )
+        yield warned(
+            "default-bucket-name",
+            f"{name} is not set, so {what} {BYTES_DEFAULTS[name]}, Bytes' default.",
+            "AWS, SeaweedFS and MinIO refuse its upper-case letters.",
+            f"Set {name} to a lower-case name, for example {name}={wanted}",
         )
-    return tuple(findings)
 
 
 def permission(environment: Environment, name: str) -> int:

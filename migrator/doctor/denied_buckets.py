@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from migrator.core.errors import AccessDenied, StoreError
 from migrator.core.outcomes import Denial, Finding
@@ -47,17 +47,15 @@ def refusal_of(replay: Replay) -> StoreError:
     )
 
 
-def denied_findings(refusing: Mapping[str, StoreError]) -> tuple[Finding, ...]:
+def denied_findings(refusing: Mapping[str, StoreError]) -> Iterator[Finding]:
     """That some buckets of the target refuse; none where all of them are open."""
     if not refusing:
-        return ()
+        return
     shown = "; ".join(f"{bucket}: {error.what}" for bucket, error in list(refusing.items())[:_BUCKETS_SHOWN])
     more = f"; and {len(refusing) - _BUCKETS_SHOWN} more" if len(refusing) > _BUCKETS_SHOWN else ""
-    return (
-        warned(
-            "bucket-denied",
-            f"{len(refusing)} of the target's buckets refuse these credentials: {shown}{more}.".replace("..", "."),
-            "Their organizations' raw files count as failed; the others are copied.",
-            "Give the right on these buckets (bytes-migrator iam-policy prints it), then rerun.",
-        ),
+    yield warned(
+        "bucket-denied",
+        f"{len(refusing)} of the target's buckets refuse these credentials: {shown}{more}.".replace("..", "."),
+        "Their organizations' raw files count as failed; the others are copied.",
+        "Give the right on these buckets (bytes-migrator iam-policy prints it), then rerun.",
     )

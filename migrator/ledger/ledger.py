@@ -177,9 +177,7 @@ class Ledger:
 
     def forget_folders(self, folders: Iterable[tuple[str, str]]) -> None:
         """Forget finished folders, each named by organization and prefix."""
-        with self.transaction():
-            for organization, prefix in folders:
-                self._delete("finished", key_of(organization), [key_of(prefix)])
+        self._forget("finished", folders)
 
     def forget_finished(self, organization: str | None = None) -> None:
         """Forget the finished folders of one organization, or of all."""
@@ -215,9 +213,7 @@ class Ledger:
 
     def settle_provisional(self, raw_files: Iterable[tuple[str, RawId]]) -> None:
         """Forget that the copies of these raw files were provisional."""
-        with self.transaction():
-            for organization, raw_id in raw_files:
-                self._delete("provisional", key_of(organization), [key_of(raw_id)])
+        self._forget("provisional", raw_files)
 
     def record_upload(self, upload: UnfinishedUpload) -> None:
         """Remember a multipart upload before its first part is sent."""
@@ -225,8 +221,7 @@ class Ledger:
 
     def forget_upload(self, upload: UnfinishedUpload) -> None:
         """Forget one that became an object or was aborted."""
-        with self.transaction():
-            self._delete("upload", key_of(upload.organization), [key_of(upload.raw_id)])
+        self._forget("upload", [(upload.organization, upload.raw_id)])
 
     def uploads(self, organization: str, prefix: str = "") -> tuple[UnfinishedUpload, ...]:
         """The unfinished uploads of an organization within a shard's prefix, ascending."""
@@ -311,6 +306,12 @@ class Ledger:
             with self.transaction():
                 self._delete(kind, key, unsound)
         return sound
+
+    def _forget(self, kind: str, facts: Iterable[tuple[str, str]]) -> None:
+        """Delete facts of this kind, each named by organization and name."""
+        with self.transaction():
+            for organization, name in facts:
+                self._delete(kind, key_of(organization), [key_of(name)])
 
     def _delete(self, kind: str, owner: str, names: Iterable[str]) -> None:
         rows = ((kind, owner, name) for name in names)

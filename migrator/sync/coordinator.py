@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import Protocol
 
 from migrator.core.cancellation import Flag
-from migrator.core.entities import FinishedFolder, ProvenShard, Provisional, RawId, Shard, UnfinishedUpload, shards_of
+from migrator.core.entities import FinishedFolder, shards_of
 from migrator.core.errors import MigratorError, MustStop
 from migrator.core.outcomes import NoticeKind, Outcome, Problem
 from migrator.core.tally import Count, Shape, Tally
@@ -69,24 +69,16 @@ class Engine(Protocol):
 class Memory(Protocol):
     """What is known from earlier runs, and where this one is written down."""
 
-    def finished(self, organization: str, prefix: str) -> Mapping[str, FinishedFolder]:
-        """Return the shard's finished index folders by name; may be empty, which costs time only."""
+    def finished(self, organization: str) -> Mapping[str, FinishedFolder]:
+        """Return the organization's finished index folders by name; may be empty, which costs time only."""
         ...
 
     def forget_finished(self, organization: str) -> None:
         """What was finished is not at the target any more: compare all of it anew."""
         ...
 
-    def provisional(self, organization: str, prefix: str) -> Mapping[RawId, Provisional]:
-        """Return the shard's provisional copies by raw id."""
-        ...
-
-    def uploads(self, organization: str, prefix: str) -> tuple[UnfinishedUpload, ...]:
-        """Return the shard's unfinished uploads."""
-        ...
-
-    def proven(self, organization: str, prefix: str) -> ProvenShard | None:
-        """What a verification that was broken off has proven of a shard, if this one may rely on it."""
+    def recall(self, assignment: Assignment) -> Assignment:
+        """The assignment with what is known of its shard: finished folders, provisional copies, unfinished uploads, an earlier proof."""
         ...
 
     def record_upload(self, event: UploadBegan | UploadEnded) -> None:
@@ -256,7 +248,7 @@ class Coordinator:
             self._stop_if_all_are_closed()
             return None
         self._surveyed_names.add(organization)
-        return Survey(organization, self._memory.finished(organization, ""), lists_target=self._lists_target)
+        return Survey(organization, self._memory.finished(organization), lists_target=self._lists_target)
 
     def _take_event(self) -> None:
         event = self._engine.next_event(_EVENT_WAIT)
@@ -301,16 +293,11 @@ class Coordinator:
         if not surveyed.ledger_holds:
             self._memory.forget_finished(surveyed.organization)
         for shard in shards_of(surveyed.organization, surveyed.length):
-            yield self._assignment(shard, surveyed)
-
-    def _assignment(self, shard: Shard, surveyed: Surveyed) -> Assignment:
-        return Assignment(
-            shard=shard,
-            target_is_empty=surveyed.target_is_empty,
-            finished=self._memory.finished(shard.organization, shard.prefix),
-            lists_target=surveyed.lists_target,
-            denied=surveyed.denied,
-            provisional=self._memory.provisional(shard.organization, shard.prefix),
-            uploads=self._memory.uploads(shard.organization, shard.prefix),
-            proven=self._memory.proven(shard.organization, shard.prefix),
-        )
+            yield self._memory.recall(
+                Assignment(
+                    shard=shard,
+                    target_is_empty=surveyed.target_is_empty,
+                    lists_target=surveyed.lists_target,
+                    denied=surveyed.denied,
+                )
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.entities import Shard
@@ -42,7 +42,7 @@ class SourceCounter:
         self.by_organization = {organization: Count() for organization in organizations}
         for organization in self._known:
             self.by_organization[organization].merge(known[organization])
-        self.total = _sum(self.by_organization.values())
+        self.total = Count.sum(self.by_organization.values())
         self.is_final = False
 
     def __enter__(self) -> SourceCounter:
@@ -77,7 +77,7 @@ class SourceCounter:
                 if not self._scan(organization, count):
                     return
                 self.by_organization[organization] = count
-            self.total = _sum(self.by_organization.values())
+            self.total = Count.sum(self.by_organization.values())
             self.is_final = True
         except MigratorError:
             return  # the pass itself meets the same, and tells it
@@ -93,10 +93,3 @@ class SourceCounter:
             if self._ending.is_set():
                 return False
         return True
-
-
-def _sum(counts: Iterable[Count]) -> Count:
-    total = Count()
-    for count in counts:
-        total.merge(count)
-    return total

@@ -213,6 +213,14 @@ class Manifest:
         self.digest = digest.hexdigest()
         self.tells_sizes = all(block.path.suffix == ROWS for block in self.blocks.values())
 
+    @property
+    def identity(self) -> str:
+        """Tells what is in this manifest from what is in any other, as a location's identity does."""
+        return f"manifest {self.digest}"
+
+    def __str__(self) -> str:
+        return f"the manifest {self.path}"
+
     def lines(self, organization: str, start: str = "") -> Iterator[Kept]:
         """Yield the organization's lines from the first raw id that is not below `start`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 from migrator.core.errors import AccessDenied, BucketClosed, Interrupted, MigratorError, MustStop
 from migrator.core.outcomes import Notice, NoticeKind, Step
@@ -13,14 +13,16 @@ from migrator.sync.shard.pass_settings import Pass
 from migrator.sync.shard.shard_pass import ShardPass
 from migrator.sync.survey import survey
 
+U_co = TypeVar("U_co", covariant=True)
+
 _SHARDS_OPEN = 3
 _STEPS_BEFORE_ANSWERS = 256
 
 
-class Units(Protocol):
+class Units(Protocol[U_co]):
     """Where a worker's units come from."""
 
-    def take(self, *, wait: bool) -> Unit | None:
+    def take(self, *, wait: bool) -> U_co | None:
         """The next unit. None if there is none now (`wait` false), or none any more (`wait` true)."""
         ...
 
@@ -40,7 +42,7 @@ class _Open:
 class Worker:
     """Works through units until there are none. Errors of a raw file are outcomes; an error that ends the run is told as an event."""
 
-    def __init__(self, whole: Pass, units: Units, line: Line) -> None:
+    def __init__(self, whole: Pass, units: Units[Unit], line: Line) -> None:
         self._pass = whole
         self._sink = whole.sink
         self._units = units

@@ -78,10 +78,7 @@ class AuditTally:
     @property
     def rows(self) -> Count:
         """Every row that was asked about: the sum of its four fates, by definition."""
-        total = Count()
-        for count in (self.readable, self.closed, self.elsewhere, self.missing):
-            total.merge(count)
-        return total
+        return Count.sum((self.readable, self.closed, self.elsewhere, self.missing))
 
     def merge(self, other: AuditTally) -> None:
         """Add every count of another tally."""

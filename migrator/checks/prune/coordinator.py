@@ -15,9 +15,7 @@ from migrator.checks.prune.messages import (
     DeleteBatch,
     Event,
     ProveShard,
-    PruneSurvey,
     PruneSurveyed,
-    PruneUnitEnded,
     ShardProven,
     Unit,
 )
@@ -28,6 +26,7 @@ from migrator.core.cancellation import Flag
 from migrator.core.entities import RawFile, shards_of
 from migrator.core.errors import Interrupted, MigratorError
 from migrator.core.outcomes import Problem
+from migrator.sync.messages import Survey, UnitEnded
 
 FIRST = 100
 """Deleted raw files after which a running Bytes is asked for some of them."""
@@ -86,7 +85,7 @@ class PruneCoordinator:
         self._sheets = {organization: {} for organization in organizations}
         for organization in organizations:
             self.pruned.of(organization)
-        self._todo.extend(map(PruneSurvey, organizations))
+        self._todo.extend(map(Survey, organizations))
         while self._out or (self._todo and not self._halt.is_set()):
             while self._todo and self._out < self._engine.workers * _UNITS_AHEAD and not self._halt.is_set():
                 self._submit(self._todo.popleft())
@@ -166,7 +165,7 @@ class PruneCoordinator:
             self._sheets[event.shard.organization][event.shard.prefix] = event.sheet
             for row in event.sample:
                 self._sample.offer(row)
-        elif isinstance(event, PruneUnitEnded):
+        elif isinstance(event, UnitEnded):
             self._out -= 1
             if event.error is not None:
                 self._fail(event.error)

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from migrator.checks.prune.stops import same_place
+from migrator.checks.verify import ReadsWhole
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import StoreError
 from migrator.core.protocols import Source
 from migrator.transfer.batch_sink import FastLane
-
-ReadSmall = Callable[[RawFile, int], "tuple[bytes, Entry] | None"]
-"""Content and state of a raw file of so many bytes in one go; None where that did not go well and the careful way has to look."""
 
 
 class Asks(Protocol):
@@ -54,7 +52,7 @@ class Remover(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ends:
-    """Both ends as they are read; `small_source` and `small_target` give small raw files of disks in one go.
+    """Both ends as they are read; `near_source` and `near_target` are those that are disks, which give small raw files in one go.
 
     `lane` reads and compares small raw files where an end is on S3, and gives both digests; `lane_again`, for the second proof, gives the
     SHA-256 alone. Without them, threads do.
@@ -66,8 +64,8 @@ class Ends:
 
     source: Source
     target: Source
-    small_source: ReadSmall
-    small_target: ReadSmall
+    near_source: ReadsWhole | None = None
+    near_target: ReadsWhole | None = None
     lane: FastLane | None = None
     lane_again: FastLane | None = None
     settle: Callable[[], None] = lambda: None

@@ -10,13 +10,7 @@ from migrator.checks.audit.records import Recorded
 from migrator.checks.prune.deletion import Row
 from migrator.checks.prune.tallies import Pruned
 from migrator.core.entities import Shard
-from migrator.core.errors import MigratorError
-
-
-class PruneSurvey(NamedTuple):
-    """A unit: find out how long the prefixes of an organization's shards are."""
-
-    organization: str
+from migrator.sync.messages import Survey, UnitEnded
 
 
 class ProveShard(NamedTuple):
@@ -31,7 +25,7 @@ class DeleteBatch(NamedTuple):
     rows: Sequence[Row]
 
 
-Unit = PruneSurvey | ProveShard | DeleteBatch
+Unit = Survey | ProveShard | DeleteBatch
 
 
 class PruneSurveyed(NamedTuple):
@@ -59,10 +53,4 @@ class ShardProven:
     sample: Sequence[Recorded] = field(default=())
 
 
-class PruneUnitEnded(NamedTuple):
-    """An event: a unit has come to its end; `error` ends the run."""
-
-    error: MigratorError | None = None
-
-
-Event = PruneSurveyed | Counted | ShardProven | PruneUnitEnded
+Event = PruneSurveyed | Counted | ShardProven | UnitEnded

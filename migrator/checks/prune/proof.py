@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from migrator.checks.proofs_in_order import ProofsInOrder
 from migrator.checks.prune.ends import Ends, Folders
 from migrator.checks.prune.tallies import Pruned
-from migrator.checks.verify import BOTH_HASHES, Hashes, digests_of, prove_content
+from migrator.checks.verify import BOTH_HASHES, Hashes, Proof, both_at_once, prove_content
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.cancellation import Flag
 from migrator.core.entities import Digests, Entry, Pair, RawFile, Shard
@@ -205,16 +206,20 @@ def proof_of(
     if source.size != target.size:
         return "the target holds another size under this name"
     proof = prove_content(raw_file, ends.source, source, ends.target, target, hashes=hashes)
-    if not proof.is_proven or proof.digests is None or proof.entry is None:
-        return proof.reason or "the contents could not be proven to be equal"
-    return proof.digests, proof.entry
+    return _found(proof) or proof.reason or "the contents could not be proven to be equal"
 
 
 def proof_at_once(ends: Ends, raw_file: RawFile, size: int, hashes: Hashes) -> tuple[Digests, Entry] | None:
     """A small raw file, read at both ends in one go; None for all that is not surely equal."""
-    if not 0 < size <= SMALL_UP_TO:
+    if ends.near_source is None or ends.near_target is None or not 0 < size <= SMALL_UP_TO:
         return None
-    here, there = ends.small_source(raw_file, size), ends.small_target(raw_file, size)
-    if here is None or there is None or here[0] != there[0]:
+    with suppress(StoreError):  # the careful way finds out what is wrong
+        return _found(both_at_once(raw_file, ends.near_source, ends.near_target, hashes))
+    return None
+
+
+def _found(proof: Proof | None) -> tuple[Digests, Entry] | None:
+    """The digests and the source as it was read, where it is a proof."""
+    if proof is None or not proof.is_proven or proof.digests is None or proof.entry is None:
         return None
-    return digests_of(here[0], hashes), here[1]
+    return proof.digests, proof.entry

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Protocol
 
 from migrator.checks.audit.audit import AuditSample
 from migrator.checks.audit.records import Recorded
@@ -18,9 +17,7 @@ from migrator.checks.prune.messages import (
     DeleteBatch,
     Event,
     ProveShard,
-    PruneSurvey,
     PruneSurveyed,
-    PruneUnitEnded,
     ShardProven,
     Unit,
 )
@@ -29,21 +26,14 @@ from migrator.checks.prune.tallies import Pruned
 from migrator.core.cancellation import Flag
 from migrator.core.entities import Shard
 from migrator.core.errors import MigratorError
-from migrator.sync.worker import unexpected
+from migrator.sync.messages import Survey, UnitEnded
+from migrator.sync.worker import Units, unexpected
 
 ASKED = 20
 """Raw files that a running Bytes is asked for at once."""
 _SEND_AFTER_FILES = 500
 _SEND_AFTER_SECONDS = 0.5
 _READERS = 8
-
-
-class PruneUnits(Protocol):
-    """Where a worker's units come from."""
-
-    def take(self, *, wait: bool) -> Unit | None:
-        """The next unit. None if there is none now (`wait` false), or none any more (`wait` true)."""
-        ...
 
 
 class PruneWorker:
@@ -67,7 +57,7 @@ class PruneWorker:
         self._taken = 0
         self._sent_at = time.monotonic()
 
-    def run(self, units: PruneUnits, first: Unit | None = None) -> None:
+    def run(self, units: Units[Unit], first: Unit | None = None) -> None:
         """Work until there are no more units."""
         try:
             with _readers() as pool:
@@ -87,9 +77,9 @@ class PruneWorker:
 
     def _end_unit(self) -> None:
         self._taken -= 1
-        self._send(PruneUnitEnded())
+        self._send(UnitEnded())
 
-    def _prove(self, first: PruneSurvey | ProveShard, units: PruneUnits, proof: PruneProof) -> None:
+    def _prove(self, first: Survey | ProveShard, units: Units[Unit], proof: PruneProof) -> None:
         """Prove a shard, and those that can be had without waiting behind it; surveys are done on the way."""
         for proven in proof.run(self._shards(first, units, proof)):
             if proven.is_whole or self._is_due(proven):
@@ -101,12 +91,12 @@ class PruneWorker:
                 self._send(ShardProven(shard=proven.shard, sheet=sheet, sample=self._sample_of(proven)))
                 self._end_unit()
 
-    def _shards(self, first: PruneSurvey | ProveShard, units: PruneUnits, proof: PruneProof) -> Iterator[Shard]:
+    def _shards(self, first: Survey | ProveShard, units: Units[Unit], proof: PruneProof) -> Iterator[Shard]:
         unit: Unit | None = first
         while unit is not None:
             if isinstance(unit, ProveShard):
                 yield unit.shard
-            elif isinstance(unit, PruneSurvey):
+            elif isinstance(unit, Survey):
                 length, pruned = proof.shard_length(unit.organization)
                 self._send(Counted(pruned=pruned))
                 self._send(PruneSurveyed(unit.organization, length))
@@ -137,13 +127,13 @@ class PruneWorker:
         self._end_unit()
 
 
-def break_off(error: MigratorError, taken: int, units: PruneUnits, halt: Flag, send: Callable[[Event], None]) -> None:
+def break_off(error: MigratorError, taken: int, units: Units[Unit], halt: Flag, send: Callable[[Event], None]) -> None:
     """Tell that the run is over, and that all units that were taken, or are taken from here on, have ended."""
     halt.set()
     for _ in range(taken):
-        send(PruneUnitEnded(error))
+        send(UnitEnded(error))
     while units.take(wait=True) is not None:
-        send(PruneUnitEnded(error))
+        send(UnitEnded(error))
 
 
 @contextmanager

@@ -71,11 +71,11 @@ def prune_as_json(report: PruneReport) -> str:
         "exit_status": report.exit_status,
     }
     if error is not None:
-        document["error"] = {"name": error.name, "what": error.what, "why": error.why, "cure": error.cure}
+        document["error"] = error.as_dict()
     return as_json(document)
 
 
-def prune_as_text(report: PruneReport, command: str, width: int | None = None) -> str:
+def prune_as_text(command: str, report: PruneReport, width: int | None = None) -> str:
     """What prune prints at its end; `command` is what was typed."""
     return joined(prune_lines(report, command), width)
 

@@ -12,8 +12,7 @@ from migrator.sync.messages import Assignment, ProgressEvent
 from migrator.sync.shard.deciding import Known
 from migrator.sync.shard.event_draft import EventDraft
 from migrator.sync.shard.folder_state import FolderWork, holds, index_of, parted
-from migrator.sync.shard.outcome_followers import Pairs, Tell
-from migrator.sync.shard.pass_settings import Pass
+from migrator.sync.shard.pass_settings import Pairs, Pass, Tell
 
 RESTED_NS = 2_000_000_000
 """A file that changed less than this before it was listed may change again within one tick of the file system's clock, unseen."""

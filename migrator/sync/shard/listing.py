@@ -25,13 +25,13 @@ def list_both(whole: Pass, assignment: Assignment, notify: Notify) -> Iterator[P
     source = whole.source.scan(shard, notify)
     if whole.ages:
         source = admitted(source, whole.ages)
-    if whole.sample is not None:
-        takes = whole.sample.takes(shard.organization)
+    if whole.takes is not None:
+        takes = whole.takes(shard.organization)
         source = (entry for entry in source if takes(entry.raw_id))
     if assignment.target_is_empty:
         return compare(source, ())
     pairs = compare(source, whole.target.scan(shard, notify))
-    return pairs if whole.sample is None else (pair for pair in pairs if pair.source is not None)
+    return pairs if whole.takes is None else (pair for pair in pairs if pair.source is not None)
 
 
 def list_given(assignment: Assignment, entries: Iterable[Entry]) -> Iterator[Pair]:

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from migrator.app.dask_setup import MountCheck, make_work, preflight_by_recipe, refuse_two_identities
-from migrator.app.options import EngineName, engine_and_scheduler
+from migrator.app.options import EngineName, Options, engine_and_scheduler
 from migrator.app.worker_config import WorkerConfig
 from migrator.config.limits import Limits
 from migrator.config.settings import DiskLocation, Location, S3Access, S3Location, Secret
@@ -79,9 +79,9 @@ def test_two_pairs_of_keys_are_refused() -> None:
 
 
 def test_workers_share_limits_and_no_temporary_name() -> None:
-    limited = replace(recipe(DISK, DISK), limits=Limits(requests=100))
+    limited = replace(recipe(DISK, DISK), options=Options(limits=Limits(requests=100)))
     made = [make_work(limited, 4).args[0] for _ in range(2)]  # type: ignore[attr-defined]
-    assert [each.limits.requests for each in made] == [25, 25]
+    assert [each.options.limits.requests for each in made] == [25, 25]
     marks = {each.run_id.rpartition("-")[2] for each in made}
     assert len(marks) == 2
 

@@ -9,7 +9,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from migrator.checks.prune.coordinator import PruneCoordinator
 from migrator.checks.prune.deletion import BATCH, BATCH_BYTES, batches
-from migrator.checks.prune.ends import Ends, ReadSmall, Remover
+from migrator.checks.prune.ends import Ends, Remover
 from migrator.checks.prune.manifest import ManifestOfRun
 from migrator.checks.prune.messages import Event, Unit
 from migrator.checks.prune.proof import ProofScope
@@ -29,7 +29,7 @@ from migrator.checks.prune.worker import PruneWorker
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.cancellation import Flag, StopFlag
 from migrator.core.entities import Digests, Entry, RawFile, RawId, Shard
-from migrator.core.errors import Interrupted, MustStop, StoreError
+from migrator.core.errors import Interrupted, MustStop, StoreError, Unreadable
 from migrator.core.outcomes import Notify
 from migrator.core.protocols import Source
 from migrator.engines.single_thread import UnitQueue
@@ -77,24 +77,28 @@ def scene() -> tuple[MemoryStore, MemoryStore, Ends]:
     return (
         source,
         target,
-        Ends(source=source, target=target, small_source=lambda *_: None, small_target=lambda *_: None),
+        Ends(source=source, target=target),
     )
 
 
+@dataclass
+class Near:
+    """A store that gives small raw files in one go, as disks do."""
+
+    store: Source
+    but: RawFile | None = None
+
+    def read_whole(self, raw_file: RawFile, largest: int) -> tuple[bytes, Entry]:
+        entry = self.store.stat(raw_file)
+        if entry is None or raw_file == self.but:
+            raise Unreadable("unreadable", "It cannot be read.")
+        with self.store.open(raw_file, entry) as content:
+            return content.read(entry.size), entry
+
+
 def in_one_go(ends: Ends) -> Ends:
-    """The same ends with small raw files given at once, as disks and S3 do."""
-
-    def reader(store: Source) -> ReadSmall:
-        def read(raw_file: RawFile, size: int) -> tuple[bytes, Entry] | None:
-            entry = store.stat(raw_file)
-            if entry is None:
-                return None
-            with store.open(raw_file, entry) as content:
-                return content.read(entry.size), entry
-
-        return read
-
-    return replace(ends, small_source=reader(ends.source), small_target=reader(ends.target))
+    """The same ends with small raw files given at once."""
+    return replace(ends, near_source=Near(ends.source), near_target=Near(ends.target))
 
 
 class Here:
@@ -200,7 +204,7 @@ def test_what_is_not_the_same_is_kept_and_told_why(at_once: bool) -> None:
     target.unreadable.add(unreadable)
     ends = in_one_go(ends) if at_once else ends
     if at_once:
-        ends = replace(ends, small_target=readable(ends.small_target, but=unreadable))
+        ends = replace(ends, near_target=Near(ends.target, but=unreadable))
     run = Run().prove(ends)
     reasons = {problem.raw_id: problem.reason for problem in run.pruned.problems}
     assert list(reasons) == [raw_file.raw_id for raw_file in (altered, shorter, empty, absent, unreadable)]
@@ -231,10 +235,6 @@ class Undated(FailingStore):
     def scan(self, shard: Shard, notify: Notify) -> Iterator[Entry]:
         for entry in super().scan(shard, notify):
             yield entry._replace(modified_ns=0, changed_ns=0) if entry.raw_id in self._raw_ids else entry
-
-
-def readable(read: ReadSmall, *, but: RawFile) -> ReadSmall:
-    return lambda raw_file, size: None if raw_file == but else read(raw_file, size)
 
 
 def test_what_is_refused_is_kept_though_it_is_at_the_target(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_a_deletion_that_fails_ends_it_and_what_went_is_counted(tmp_path: Path) 
 
 def test_a_target_that_is_the_source_is_found_out_by_the_first(tmp_path: Path) -> None:
     source, _, _ = scene()
-    ends = Ends(source=source, target=source, small_source=lambda *_: None, small_target=lambda *_: None)
+    ends = Ends(source=source, target=source)
     run = proven(ends, tmp_path)
 
     remover = Removes(source)

@@ -58,11 +58,14 @@ def test_the_report_of_a_run_whose_ledger_broke_is_given_with_what_broke_first(
     assert "record_finished" in report.stopped.what
 
 
+END = DiskLocation(root=Path("/data"), folder_mode=0o740, file_mode=0o640)
+
+
 def test_a_verification_tells_what_ended_it_though_the_ledger_cannot_take_it_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Ledger.open(tmp_path / "ledger", source_identity="a", target_identity="b", now=0.0) as ledger:
         record = ProofRecord(ledger, "run", Totals(), key="key", is_fresh=False, max_age=1.0)
         break_at(monkeypatch, "end_run")
-        with pytest.raises(MigratorError, match="unreachable"), record.begun(("a", "b"), "fingerprint"):
+        with pytest.raises(MigratorError, match="unreachable"), record.running("verify", END, END, "fingerprint"):
             raise MustStop("unreachable", "The server is unreachable.")

@@ -87,7 +87,7 @@ ANSWERS = {
     "migrate": lambda width: report_as_text(REPORTS["fine"], width),
     "plan": lambda width: report_as_text(REPORTS["plan"], width),
     "verify": lambda width: verification_as_text(_verification(), width),
-    "prune": lambda width: prune_as_text(_pruned(), "bytes-migrator prune", width),
+    "prune": lambda width: prune_as_text("bytes-migrator prune", _pruned(), width),
     "doctor": lambda width: doctor_as_text(answers.doctor(), width),
     "status": lambda width: status_as_text(answers.status(), width),
     "status-switch": lambda width: joined(switch_status_lines(answers.switched().story), width),
@@ -99,7 +99,7 @@ ANSWERS = {
     "uploads-none": lambda width: uploads_as_text(UnfinishedUploads(()), width),
     "error": lambda width: joined(error_lines(answers.ERROR), width),
     "prune-stopped": lambda width: prune_as_text(
-        replace(_pruned(), error=answers.ERROR), "bytes-migrator prune", width
+        "bytes-migrator prune", replace(_pruned(), error=answers.ERROR), width
     ),
     "report-stopped": lambda width: stored_as_text(
         replace(REPORTS["fine"], started=answers.AT, state="stopped", stopped=answers.ERROR), width

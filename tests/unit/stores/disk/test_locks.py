@@ -16,7 +16,7 @@ import pytest
 
 from migrator.app.bytes_place import BytesPlace, bytes_place
 from migrator.app.bytes_reads import Unsure, have_same_names, is_read, reading_findings
-from migrator.app.options import Options, Stopping
+from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.place_locks import Ground, break_lock, held_to_copy, held_to_prune, mark_findings, refuse_held
 from migrator.app.prune_request import PruneWish
 from migrator.app.pruning import prune
@@ -30,6 +30,7 @@ from migrator.stores.disk.lock import FolderMark, Hold, folders_held, mark_in
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.disk.target import DiskTarget
 from migrator.stores.unrecognized import LOCK_FILE
+from migrator.sync.preflight import SourceOverview
 from tests import corpus, oracle
 from tests.fakes import quick_patience
 
@@ -46,14 +47,15 @@ def both(source: Location, target: Location) -> Locations:
 
 
 def ground(one: Path, other: Path) -> Ground:
-    return Ground(
+    prepared = Prepared(
         locations=both(disk(one), disk(other)),
-        source=DiskSource(one),
-        target=DiskSource(other),
-        organizations=("org",),
+        overview=SourceOverview(organizations=("org",), problems=(), stray_bytes=0),
+        findings=(),
         refused=frozenset(),
-        patience=quick_patience(),
+        buckets_to_create=(),
+        buckets_there=(),
     )
+    return Ground(prepared=prepared, source=DiskSource(one), target=DiskSource(other), patience=quick_patience())
 
 
 @pytest.fixture
