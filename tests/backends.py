@@ -20,7 +20,7 @@ from migrator.config.settings import S3Access, S3Location, Secret
 from migrator.core.entities import RawFile, RawId
 from migrator.core.naming import BucketPerOrganization, SingleBucket
 from migrator.core.protocols import Source, Target
-from migrator.stores.disk.data_folder import make_root
+from migrator.stores.disk.data_folder_setup import make_root
 from migrator.stores.disk.lock import Hold, folders_held
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.disk.target import DiskTarget

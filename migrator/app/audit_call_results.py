@@ -14,7 +14,7 @@ from migrator.checks.audit.audit import Audited
 from migrator.checks.audit.settings import AuditSettings
 from migrator.config.settings import Locations, S3Location
 from migrator.core.errors import MigratorError
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.doctor.bytes_calls import untried_finding
 from migrator.reports.text.audit import BytesCalls
 from migrator.stores.s3.probes.bytes_calls import replay

@@ -26,8 +26,9 @@ from migrator.checks.audit.settings import MIDDLEWARE, AuditSettings
 from migrator.config.settings import DiskLocation, Location, S3Location
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.errors import CannotStart, SettingsError
+from migrator.core.findings import Finding, FindingStatus
 from migrator.core.naming import broken_bucket_rule
-from migrator.core.outcomes import Finding, FindingStatus, Problem, ignore_notice
+from migrator.core.outcomes import Problem, ignore_notice
 from migrator.core.protocols import Source
 from migrator.core.tally import Tally
 from migrator.doctor.disk_checks import access_findings

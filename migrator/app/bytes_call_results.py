@@ -17,9 +17,10 @@ from migrator.app.options import Options, Prepared
 from migrator.app.store_factory import as_refusal, held_ledger, patience_of
 from migrator.config.settings import Location, Locations, S3Location, endpoint_identity, is_aws
 from migrator.core.cancellation import Flag
-from migrator.core.concurrency import AT_ONCE, run_concurrently
 from migrator.core.errors import LedgerBusy
-from migrator.core.outcomes import Denial, Finding
+from migrator.core.findings import Finding
+from migrator.core.outcomes import Denial
+from migrator.core.parallel_calls import AT_ONCE, run_concurrently
 from migrator.doctor import finding_names
 from migrator.doctor.bytes_calls import (
     ALREADY_THERE,

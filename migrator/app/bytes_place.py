@@ -8,7 +8,7 @@ from pathlib import Path
 
 from migrator.checks.audit.settings import DB_URI
 from migrator.config.environment import BYTES_DEFAULTS, DATA_DIR, DEBIAN_FILES, Environment, uses_s3, with_debian_files
-from migrator.config.locations import active_locations, environment_of
+from migrator.config.location_resolution import active_locations, environment_of
 from migrator.config.settings import Location, Overrides
 from migrator.core.errors import SettingsError
 

@@ -21,7 +21,8 @@ from migrator.config.settings import DiskLocation, S3Location
 from migrator.core.cancellation import Flag, StopFlag
 from migrator.core.entities import Entry, RawFile, Shard
 from migrator.core.errors import CannotStart, SettingsError
-from migrator.core.outcomes import Finding, ignore_notice
+from migrator.core.findings import Finding
+from migrator.core.outcomes import ignore_notice
 from migrator.core.protocols import Source
 from migrator.doctor.findings import warned
 from migrator.stores.unrecognized import temporary_name

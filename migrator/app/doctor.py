@@ -29,18 +29,19 @@ from migrator.app.read_through import read_through_verdict
 from migrator.app.store_factory import as_refusal, is_there, reading
 from migrator.config.checks import ALL_WELL, profile_finding
 from migrator.config.settings import DiskLocation, Locations, S3Location, endpoint_identity, is_aws
-from migrator.core.concurrency import run_concurrently
 from migrator.core.errors import MigratorError, SettingsError
+from migrator.core.findings import Finding, FindingStatus
 from migrator.core.naming import broken_bucket_rule, is_sent_by_boto3
-from migrator.core.outcomes import Denial, Finding, FindingStatus
+from migrator.core.outcomes import Denial
+from migrator.core.parallel_calls import run_concurrently
 from migrator.core.protocols import Source
 from migrator.doctor import finding_names
 from migrator.doctor.bytes_calls import Replay, untried_finding
 from migrator.doctor.bytes_user import NO_USER
+from migrator.doctor.concurrent_runs import ledgers_finding, run_finding
 from migrator.doctor.denied_buckets import denials_by, denied_findings, refusals_in
 from migrator.doctor.disk_checks import disk_findings
 from migrator.doctor.findings import failed, passed
-from migrator.doctor.ledger_checks import ledgers_finding, run_finding
 from migrator.doctor.nginx_lines import nginx_lines
 from migrator.doctor.rights import Right, rights_finding
 from migrator.doctor.server import (

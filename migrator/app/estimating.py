@@ -21,7 +21,7 @@ from migrator.core.protocols import Source
 from migrator.core.tally import Count
 from migrator.ledger.directory import StateFolder
 from migrator.ledger.ledger import Ledger
-from migrator.ledger.records import RunRow
+from migrator.ledger.record_codec import RunRow
 from migrator.reports.estimate import (
     PROBED_AT_ONCE,
     START_SECONDS,

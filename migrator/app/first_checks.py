@@ -18,10 +18,11 @@ from migrator.app.store_factory import as_refusal, is_there, patience_of, readin
 from migrator.config.settings import Location, Locations, S3Location, endpoint_identity
 from migrator.config.time_filter import Ages
 from migrator.core.cancellation import Flag
-from migrator.core.concurrency import run_concurrently
 from migrator.core.errors import AccessDenied, CannotStart, SettingsError, StoreError
+from migrator.core.findings import Finding
 from migrator.core.naming import broken_bucket_rule, is_sent_by_boto3
-from migrator.core.outcomes import Denial, Finding
+from migrator.core.outcomes import Denial
+from migrator.core.parallel_calls import run_concurrently
 from migrator.core.protocols import Source
 from migrator.doctor.denied_buckets import denials_by, denied_findings
 from migrator.doctor.finding_names import LIBCURL_MISSING, SERVICE_USER

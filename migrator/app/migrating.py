@@ -34,24 +34,25 @@ from migrator.app.uploads import give_up_leftovers
 from migrator.app.worker_config import WorkerConfig, pass_of
 from migrator.config.settings import DiskLocation, Locations, S3Location
 from migrator.core.errors import MigratorError, MustStop
-from migrator.core.outcomes import Finding, Outcome
+from migrator.core.findings import Finding
+from migrator.core.outcomes import Outcome
 from migrator.core.protocols import Source
 from migrator.core.tally import Count, Tally
 from migrator.doctor.source import empty_files
 from migrator.engines.single_thread import Threads
 from migrator.ledger.ledger import Ledger
 from migrator.reports.report import MAX_DURATION, Report
-from migrator.reports.serialization import as_kept
-from migrator.stores.disk.data_folder import try_out
+from migrator.reports.stored_form import as_kept
+from migrator.stores.disk.data_folder_setup import try_out
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.target import S3Target
 from migrator.sync.channel import Line
 from migrator.sync.coordinator import Coordinator, Engine, Memory, Observer, Totals
-from migrator.sync.counter import SourceCounter
 from migrator.sync.dry_run import Rehearse
 from migrator.sync.messages import ProgressEvent, Unit
 from migrator.sync.preflight import as_forced, refuse_errors
 from migrator.sync.shard.pass_settings import Pass
+from migrator.sync.source_counter import SourceCounter
 from migrator.sync.worker import Units, Worker
 
 _COUNTING_AFTER_STOP_SECONDS = 5.0

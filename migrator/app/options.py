@@ -13,16 +13,17 @@ from migrator.config.settings import Locations, S3Location
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.cancellation import StopFlag
 from migrator.core.errors import SettingsError
+from migrator.core.findings import Finding
 from migrator.core.naming import BucketPerOrganization
-from migrator.core.outcomes import Denial, Finding
+from migrator.core.outcomes import Denial
 from migrator.doctor.bytes_user import BytesUser
 from migrator.engines.worker_registry import is_loopback
 from migrator.ledger.directory import StateFolder
 from migrator.reports.report import MAX_DURATION
 from migrator.sync.coordinator import Observer
-from migrator.sync.counter import SourceCounter
 from migrator.sync.messages import ProgressEvent
 from migrator.sync.preflight import SourceOverview
+from migrator.sync.source_counter import SourceCounter
 
 MOST_JOBS = 512
 """Requests in flight if nobody says otherwise: an upper bound, below which the lanes find their own number."""

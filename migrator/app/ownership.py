@@ -12,7 +12,7 @@ from migrator.app.options import Options
 from migrator.config.settings import DiskLocation, Location
 from migrator.core.cancellation import Flag
 from migrator.core.entities import RawFile
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.findings import Finding, FindingStatus
 from migrator.doctor import finding_names
 from migrator.doctor.bytes_user import NO_USER, BytesUser, user_by_id, user_of
 from migrator.doctor.disk_checks import access_findings

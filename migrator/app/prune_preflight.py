@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from functools import partial
 
 from migrator.app.bytes_call_results import known_finding, newest_replays
-from migrator.app.bytes_reads import reading_findings
 from migrator.app.options import Options, Stopping
 from migrator.app.ownership import Ownership, bytes_user
 from migrator.app.place_locks import Ground, break_lock, mark_findings
 from migrator.app.prune_request import PruneWish
+from migrator.app.prune_source_in_use import reading_findings
 from migrator.app.read_through import is_on
 from migrator.app.store_factory import as_refusal
 from migrator.config.settings import Locations, S3Location
 from migrator.core.errors import LedgerBusy
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.core.protocols import Source
 from migrator.doctor.findings import warned
 from migrator.ledger.directory import is_running, lock_path

@@ -9,7 +9,8 @@ from migrator.app.bytes_place import BytesPlace
 from migrator.checks.audit.bytes_api import BytesApi
 from migrator.checks.prune.tallies import Pruned
 from migrator.core.errors import CannotStart
-from migrator.core.outcomes import Finding, FindingStatus, Problem
+from migrator.core.findings import Finding, FindingStatus
+from migrator.core.outcomes import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-from migrator.app.bytes_reads import have_same_names
 from migrator.app.dask_setup import processes_here
 from migrator.app.options import MOST_JOBS, Options, Prepared
 from migrator.app.place_locks import is_one_folder
 from migrator.app.prune_request import PruneWish
+from migrator.app.prune_source_in_use import have_same_names
 from migrator.app.store_factory import patience_of, reading
 from migrator.checks.prune.deletion import AGAIN
 from migrator.checks.prune.ends import Ends, Remover

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
-from migrator.app.bytes_reads import AsksBytes, refuse_unknown
 from migrator.app.first_checks import prepare_ends, refuse_idle_limits, undated_findings
 from migrator.app.migrating import deadline_of, new_run_id
 from migrator.app.options import Options, Stopping
 from migrator.app.place_locks import Check, Ground, held_to_prune
 from migrator.app.prune_preflight import prune_findings, refuse_running
 from migrator.app.prune_request import PruneWish, guard_findings, is_confirmed
+from migrator.app.prune_source_in_use import AsksBytes, refuse_unknown
 from migrator.app.prune_workers import prune_workers
 from migrator.app.store_factory import held_ledger, reading, reading_both
 from migrator.checks.prune.coordinator import PruneCoordinator
@@ -22,11 +22,11 @@ from migrator.checks.prune.tallies import Pruned
 from migrator.config.settings import Locations
 from migrator.core.cancellation import InnerFlag
 from migrator.core.errors import Interrupted, MigratorError, MustStop
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.doctor.findings import warned
 from migrator.ledger.ledger import Ledger
 from migrator.reports.report import status_when_interrupted
-from migrator.reports.serialization import checks_as_kept, lines_as_kept
+from migrator.reports.stored_form import checks_as_kept, lines_as_kept
 from migrator.reports.text.prune import PruneReport, prune_lines
 from migrator.sync.coordinator import Observer
 

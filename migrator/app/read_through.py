@@ -17,10 +17,11 @@ from migrator.app.store_factory import as_refusal
 from migrator.config.settings import DiskLocation, Location, Locations, S3Location, is_aws
 from migrator.core.entities import RawFile, Shard
 from migrator.core.errors import MigratorError, SettingsError
-from migrator.core.outcomes import Finding, FindingStatus, ignore_notice
+from migrator.core.findings import Finding, FindingStatus
+from migrator.core.outcomes import ignore_notice
 from migrator.doctor.bytes_user import PASS, BytesUser, user_exists, user_named
 from migrator.doctor.nginx_lines import LISTEN, DataFolder, nginx_lines, proxy_url, read_through_files
-from migrator.doctor.read_through import (
+from migrator.doctor.read_through_checks import (
     ONLY_WAY,
     FolderRights,
     aws_finding,

@@ -11,7 +11,8 @@ from migrator.app.options import Prepared, Stopping
 from migrator.app.store_factory import End
 from migrator.config.settings import Location, S3Location
 from migrator.core.errors import MigratorError
-from migrator.core.outcomes import Finding, NoticeKind
+from migrator.core.findings import Finding
+from migrator.core.outcomes import NoticeKind
 from migrator.core.tally import Count, Tally
 from migrator.reports.estimate import Estimate
 from migrator.reports.report import Report, ReportRow, Stopped

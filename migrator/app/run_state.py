@@ -15,12 +15,12 @@ from migrator.core.entities import FinishedFolder
 from migrator.core.errors import MigratorError
 from migrator.core.tally import Count
 from migrator.ledger.ledger import Ledger, ledger_read
-from migrator.ledger.records import RunRow
-from migrator.reports.serialization import findings_in
+from migrator.ledger.record_codec import RunRow
+from migrator.reports.stored_form import findings_in
 from migrator.reports.text.findings import as_known
 from migrator.sync.coordinator import Totals
-from migrator.sync.counter import SourceCounter
 from migrator.sync.messages import Assignment, ProgressEvent, UploadBegan, UploadEnded
+from migrator.sync.source_counter import SourceCounter
 
 _SAVE_EVERY_SECONDS = 2.0
 _RUNS_LOOKED_AT = 10

@@ -8,10 +8,10 @@ from contextlib import closing
 from pathlib import Path
 
 from migrator.app.read_through import ReadThrough
-from migrator.config.env_file_dialects import form_finding
+from migrator.config.env_file_portability import form_finding
 from migrator.config.settings import Location, Locations, S3Location, is_aws, settings_lines
 from migrator.core.errors import MigratorError, SettingsError
-from migrator.core.outcomes import FindingStatus
+from migrator.core.findings import FindingStatus
 from migrator.doctor.nginx_lines import nginx_lines, proxy_url
 from migrator.doctor.server import raws_finding, version_finding
 from migrator.reports.runbook import Deployment, Runbook

@@ -9,10 +9,10 @@ from migrator.core.outcomes import Problem
 from migrator.ledger.audits import KeptAudit, kept_audit, kept_audits
 from migrator.ledger.directory import StateFolder, is_running
 from migrator.ledger.ledger import Ledger, ledgers_read
-from migrator.ledger.records import RunRow
+from migrator.ledger.record_codec import RunRow
 from migrator.reports.formatting import shown
 from migrator.reports.report import Report
-from migrator.reports.serialization import report_again
+from migrator.reports.stored_form import report_again
 
 _READ_AT_ONCE = 5_000
 _NAMED = 5

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from migrator.app.catching_up import CaughtUp, catch_up, lacking_in
+from migrator.app.content_comparison import read_both
 from migrator.app.migrating import migrate
 from migrator.app.options import Options, Prepared, Stopping, Watch
-from migrator.app.reading_both import read_both
 from migrator.app.store_factory import is_there, patience_of, reading
-from migrator.app.switch_before_and_after import sha256_at
+from migrator.app.switch_baseline import sha256_at
 from migrator.app.switch_rollback import named
 from migrator.app.verifying import VerifyRequest, verify_both
 from migrator.checks.verify import Level

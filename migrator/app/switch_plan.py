@@ -19,10 +19,11 @@ from migrator.checks.audit.bytes_api import BytesApi
 from migrator.checks.audit.settings import login_of
 from migrator.config.env_file import Setting
 from migrator.config.environment import Environment, layer_of
-from migrator.config.locations import environment_of
+from migrator.config.location_resolution import environment_of
 from migrator.config.settings import Locations, Overrides, S3Location
 from migrator.core.errors import CannotStart, SettingsError
-from migrator.core.outcomes import FindingStatus, Outcome
+from migrator.core.findings import FindingStatus
+from migrator.core.outcomes import Outcome
 from migrator.reports.report import Report
 from migrator.reports.text.doctor import DoctorReport
 from migrator.reports.text.switch import SwitchProposal

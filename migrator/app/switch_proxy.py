@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from migrator.app.read_through import HOLD_SERVERS, NGINX, BothSeen, inspect_both
 from migrator.config.settings import DEFAULT_PORTS, Locations, endpoint_identity
 from migrator.core.errors import CannotStart, SettingsError
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.findings import Finding, FindingStatus
 from migrator.doctor.findings import some_of, warned
 from migrator.doctor.nginx_lines import (
     LISTEN,
@@ -24,7 +24,7 @@ from migrator.doctor.nginx_lines import (
     reading_through,
     without_reading_through,
 )
-from migrator.doctor.read_through import aws_finding
+from migrator.doctor.read_through_checks import aws_finding
 from migrator.ledger.directory import StateFolder
 from migrator.reports.text.switch import ProxyProposal
 from migrator.switch.proxy import Proxy, read_file

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from migrator.config.locations import resolve_locations
+from migrator.config.location_resolution import resolve_locations
 from migrator.config.settings import Locations, Overrides
 from migrator.switch.journal import SwitchPlan
 from migrator.switch.settings_file import SettingsFile

@@ -9,7 +9,7 @@ from pathlib import Path
 from migrator.app.catching_up import catch_up
 from migrator.app.options import Options, Stopping, Watch
 from migrator.app.switch_behind import Behind, sharing_nginx
-from migrator.app.switch_hold import settings_held
+from migrator.app.switch_lock import settings_held
 from migrator.app.switch_plan import signed_in
 from migrator.app.switch_request import SwitchRequest, ends_of_plan, swapped
 from migrator.app.switch_rollback import bring_back, named, patience_after

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from migrator.app.catching_up import catch_up
 from migrator.app.options import Options
-from migrator.app.switch_hold import settings_held
+from migrator.app.switch_lock import settings_held
 from migrator.app.switch_request import ends_of_plan, swapped
 from migrator.config.settings import Locations
 from migrator.core.errors import MigratorError, MustStop

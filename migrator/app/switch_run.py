@@ -10,9 +10,9 @@ from typing import Any
 
 from migrator.app.options import Options, Stopping, Watch
 from migrator.app.store_factory import patience_of, reading
-from migrator.app.switch_before_and_after import Baseline, Proven, baseline_of, is_plain, prove, sampled
+from migrator.app.switch_baseline import Baseline, Proven, baseline_of, is_plain, prove, sampled
 from migrator.app.switch_copying import answers
-from migrator.app.switch_hold import settings_held
+from migrator.app.switch_lock import settings_held
 from migrator.app.switch_new_files import NewPlace, gives_new_one
 from migrator.app.switch_plan import Planned
 from migrator.app.switch_rollback import Say, bring_back

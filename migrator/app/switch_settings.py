@@ -28,7 +28,7 @@ from migrator.config.environment import (
     known_name,
     layer_of,
 )
-from migrator.config.locations import location_by_settings
+from migrator.config.location_resolution import location_by_settings
 from migrator.config.settings import DiskLocation, Location, S3Location, endpoint_identity
 from migrator.core.errors import CannotStart, MustStop, SettingsError
 from migrator.core.naming import SingleBucket

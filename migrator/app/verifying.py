@@ -26,17 +26,18 @@ from migrator.checks.verify_tracking import Proofs
 from migrator.config.env_file import Setting
 from migrator.config.settings import DiskLocation, Location, Locations, S3Location
 from migrator.core.errors import SettingsError
-from migrator.core.outcomes import Denial, Finding
+from migrator.core.findings import Finding
+from migrator.core.outcomes import Denial
 from migrator.core.protocols import Source
 from migrator.doctor.findings import warned
 from migrator.reports.report import ReportRow
-from migrator.reports.serialization import as_kept, lines_as_kept
+from migrator.reports.stored_form import as_kept, lines_as_kept
 from migrator.reports.text.verify import Expected, Resumed, Verification, verification_lines
 from migrator.sync.coordinator import Coordinator, Totals
-from migrator.sync.counter import SourceCounter
 from migrator.sync.manifest import Manifest, ManifestShards
 from migrator.sync.preflight import SourceOverview, as_forced, overview_of_source
 from migrator.sync.rules import AGAINST_SUMS, PROOF, PROOF_BY_SIZE, Rules
+from migrator.sync.source_counter import SourceCounter
 from migrator.transfer.throttle import Throttle
 
 RELIED_UPON_SECONDS = 7 * 86_400.0

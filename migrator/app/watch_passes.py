@@ -9,12 +9,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
 from migrator.app.bytes_call_results import try_bytes_calls
+from migrator.app.content_comparison import read_both
 from migrator.app.engine_factory import engine_of
 from migrator.app.first_checks import abilities_of, ability_findings, keep_learned, lane_findings, prepare_to_migrate
 from migrator.app.migrating import deadline_of
 from migrator.app.options import Options, Prepared, Stopping
 from migrator.app.ownership import Ownership
-from migrator.app.reading_both import read_both
 from migrator.app.reporting import totals_of
 from migrator.app.run_state import Record
 from migrator.app.store_factory import patience_of, reading, throttle_of
@@ -23,7 +23,8 @@ from migrator.app.worker_config import WorkerConfig
 from migrator.config.settings import DiskLocation
 from migrator.core.cancellation import InnerFlag
 from migrator.core.entities import Entry, Provisional, RawFile, RawId
-from migrator.core.outcomes import Finding, Outcome, Problem, ignore_notice
+from migrator.core.findings import Finding
+from migrator.core.outcomes import Outcome, Problem, ignore_notice
 from migrator.core.protocols import Source
 from migrator.core.tally import Count, Tally
 from migrator.ledger.ledger import Ledger

@@ -23,7 +23,8 @@ import click
 
 from migrator.cli.output import stderr_columns
 from migrator.core.errors import CannotStart, MigratorError
-from migrator.core.outcomes import Finding, Problem
+from migrator.core.findings import Finding
+from migrator.core.outcomes import Problem
 from migrator.core.redaction import without_secrets
 from migrator.reports.formatting import moment, plural, shown
 from migrator.reports.text.sentences import WHAT_NEXT

@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from migrator.app import migrating
-from migrator.app.announcing import Announcement, announced
+from migrator.app.confirmation_counts import Announcement, announced
 from migrator.app.first_checks import prepare_to_migrate
 from migrator.app.options import Options, Prepared
+from migrator.cli.after_run import reporting
 from migrator.cli.help import command
 from migrator.cli.logs import log_to
 from migrator.cli.options import (
@@ -30,7 +31,6 @@ from migrator.cli.options import (
 from migrator.cli.output import can_ask, coloured, print_result, stderr_columns
 from migrator.cli.plan import run_plan
 from migrator.cli.progress import inspecting, watching
-from migrator.cli.run_outputs import reporting
 from migrator.cli.signals import draining, ending_at_once
 from migrator.core.errors import SettingsError
 from migrator.reports.formatting import files, plural, shown, size

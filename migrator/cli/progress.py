@@ -16,8 +16,8 @@ from migrator.cli.logs import Log, is_json, json_line, say, to_stderr
 from migrator.core.tally import Count
 from migrator.reports.formatting import columns_of, duration, number, shown, size
 from migrator.sync.coordinator import Observer
-from migrator.sync.counter import SourceCounter
 from migrator.sync.messages import ProgressEvent
+from migrator.sync.source_counter import SourceCounter
 
 if TYPE_CHECKING:
     from tqdm import tqdm

@@ -39,7 +39,7 @@ from migrator.cli.switch_inputs import max_downtime, planned_switch, refuse_othe
 from migrator.config.limits import seconds_of
 from migrator.config.settings import DiskLocation, Locations
 from migrator.core.errors import MigratorError
-from migrator.reports.html.switch import proposal_as_html, switched_as_html
+from migrator.reports.html.switch_page import proposal_as_html, switched_as_html
 from migrator.reports.report_folder import ReportFolder, refuse_within
 from migrator.reports.text.switch import (
     Switched,

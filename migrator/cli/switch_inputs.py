@@ -14,7 +14,7 @@ from migrator.cli.options import overrides_of
 from migrator.cli.progress import inspecting, watching
 from migrator.config.limits import seconds_of
 from migrator.core.errors import SettingsError
-from migrator.doctor.read_through import ONLY_WAY
+from migrator.doctor.read_through_checks import ONLY_WAY
 from migrator.switch.journal import Story
 from migrator.switch.parts import parts_of
 

@@ -9,6 +9,7 @@ import click
 
 from migrator.app.verifying import VerifyRequest, verify_against, verify_both
 from migrator.checks.verify import Level
+from migrator.cli.after_run import reporting
 from migrator.cli.help import command
 from migrator.cli.logs import log_to
 from migrator.cli.number_types import Number
@@ -27,7 +28,6 @@ from migrator.cli.options import (
 )
 from migrator.cli.output import print_result
 from migrator.cli.progress import watching
-from migrator.cli.run_outputs import reporting
 from migrator.cli.signals import draining
 from migrator.core.errors import SettingsError
 from migrator.reports.text.verify import verification_as_json, verification_as_text

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from migrator.config.env_file import Setting
-from migrator.config.env_file_dialects import form_finding
+from migrator.config.env_file_portability import form_finding
 from migrator.config.environment import (
     BUCKET,
     BUCKET_PER_ORG,
@@ -28,7 +28,7 @@ from migrator.config.environment import (
     uses_s3,
 )
 from migrator.core.errors import SettingsError
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.core.redaction import HIDDEN
 from migrator.doctor import finding_names as names
 from migrator.doctor.findings import some_of, warned

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from migrator.config.env_file import Setting, read_env_file
 from migrator.core.errors import SettingsError
+from migrator.core.findings import Finding, FindingStatus
 from migrator.core.naming import BucketPerOrganization, Naming, SingleBucket
-from migrator.core.outcomes import Finding, FindingStatus
 from migrator.doctor.findings import warned
 
 DATA_DIR = "BYTES_DATA_DIR"

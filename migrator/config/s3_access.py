@@ -32,7 +32,7 @@ from migrator.config.environment import (
 )
 from migrator.config.settings import S3Access, Secret
 from migrator.core.errors import SettingsError
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.doctor.findings import warned
 
 

@@ -26,8 +26,8 @@ from migrator.config.environment import (
     FOLDER_PERMISSION,
     REGION,
 )
+from migrator.core.findings import Finding
 from migrator.core.naming import Naming, SingleBucket
-from migrator.core.outcomes import Finding
 
 
 @dataclass(frozen=True, slots=True, repr=False)

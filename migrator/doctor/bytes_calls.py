@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import NamedTuple
 
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.findings import Finding, FindingStatus
 from migrator.doctor.finding_names import BYTES_ANSWERS, BYTES_CALLS
 from migrator.doctor.findings import failed, passed, warned
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from migrator.core.errors import AccessDenied, StoreError
-from migrator.core.outcomes import Denial, Finding
+from migrator.core.findings import Finding
+from migrator.core.outcomes import Denial
 from migrator.doctor.bytes_calls import Replay
 from migrator.doctor.findings import warned
 from migrator.doctor.rights import Right

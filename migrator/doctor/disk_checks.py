@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.core.tally import Tally
 from migrator.doctor import finding_names
 from migrator.doctor.bytes_user import NO_USER, READ, SAVE, SERVICE_NAME, BytesUser, user_exists

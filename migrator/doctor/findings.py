@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.findings import Finding, FindingStatus
 
 SHOWN = 5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.doctor.findings import failed, passed
 
 

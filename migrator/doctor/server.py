@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from migrator.core.errors import MigratorError
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.doctor import finding_names
 from migrator.doctor.findings import failed, passed, some_of, warned
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from migrator.core.entities import Shard
 from migrator.core.errors import MigratorError
-from migrator.core.outcomes import Finding, Notice, NoticeKind, Problem
+from migrator.core.findings import Finding
+from migrator.core.outcomes import Notice, NoticeKind, Problem
 from migrator.core.protocols import Source
 from migrator.core.tally import Count
 from migrator.doctor import finding_names

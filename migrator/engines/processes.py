@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from migrator.core.cancellation import Flag
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.engines import forked
 from migrator.engines.single_thread import UnitQueue
 from migrator.sync.channel import Acknowledgements, Line

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from migrator.core.cancellation import Flag
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.sync.channel import Acknowledgements, Line
 from migrator.sync.messages import Event, Unit, UploadBegan
 from migrator.sync.worker import unexpected

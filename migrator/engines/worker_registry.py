@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.doctor.findings import warned
 
 CHECKED_ANEW_SECONDS = 30.0

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.core.errors import CannotStart, MigratorError
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.doctor.findings import warned
-from migrator.ledger import records
+from migrator.ledger import record_codec
 from migrator.ledger.directory import ELSEWHERE, family, set_aside, sync_folder
-from migrator.ledger.records import Sealer
+from migrator.ledger.record_codec import Sealer
 
 APPLICATION_ID = 0x42794D67
 VERSION = 1
@@ -174,7 +174,7 @@ def _create(path: Path, identities: tuple[str, str]) -> None:
         connection.execute(SCHEMA)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
-        body = records.encode(records.binding_body(*identities))
+        body = record_codec.encode(record_codec.binding_body(*identities))
         row = ("binding", "", "locations", body)
         connection.execute(INSERT, (*row, Sealer().seal(*row)))
         connection.execute("COMMIT")
@@ -307,7 +307,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> tuple[str, str]:
 def _binding(connection: sqlite3.Connection) -> tuple[str, str]:
     row = connection.execute("SELECT body, seal FROM facts WHERE kind = 'binding'").fetchone()
     if row and isinstance(row[0], str) and row[1] == Sealer().seal("binding", "", "locations", row[0]):
-        binding = records.read_binding(records.decode(row[0]))
+        binding = record_codec.read_binding(record_codec.decode(row[0]))
         if binding is not None:
             return binding
     raise DamagedError("It does not say which locations it belongs to.")

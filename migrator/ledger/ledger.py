@@ -23,10 +23,10 @@ from typing import TypeVar
 from migrator.core.entities import FinishedFolder, ProvenShard, Provisional, RawId, UnfinishedUpload
 from migrator.core.errors import MustStop
 from migrator.core.outcomes import Problem
-from migrator.ledger import records
+from migrator.ledger import record_codec
 from migrator.ledger.database import FILE_ERRORS, INSERT, LedgerDatabase, is_damage, open_copy, open_to_write, trouble
 from migrator.ledger.directory import StateFolder
-from migrator.ledger.records import Expected, RunRow, Sealer, Totals, key_of, text_of
+from migrator.ledger.record_codec import Expected, RunRow, Sealer, Totals, key_of, text_of
 
 SELECT = (
     "SELECT name, body, seal FROM facts WHERE kind = ? AND owner = ? AND name >= ? AND name < ?"
@@ -134,15 +134,15 @@ class Ledger:
 
     def report(self, run_id: str) -> dict[str, object] | None:
         """What was kept of a run's report; None for runs of versions that kept none."""
-        return self._get("report", "", key_of(run_id), records.read_report)
+        return self._get("report", "", key_of(run_id), record_codec.read_report)
 
     def run(self, run_id: str) -> RunRow | None:
         """One run by its id."""
-        return self._get("run", "", key_of(run_id), records.read_run)
+        return self._get("run", "", key_of(run_id), record_codec.read_run)
 
     def runs(self, limit: int = KEPT_RUNS) -> list[RunRow]:
         """The last runs, newest first."""
-        rows = self._read("run", "", records.read_run)
+        rows = self._read("run", "", record_codec.read_run)
         return sorted(rows, key=lambda row: (row.started_at, row.run_id), reverse=True)[:limit]
 
     def record_problems(self, run_id: str, problems: Iterable[Problem]) -> None:
@@ -160,19 +160,23 @@ class Ledger:
 
     def problems(self, run_id: str, limit: int = KEPT_PROBLEMS, offset: int = 0) -> list[Problem]:
         """A run's problems in the order in which they were recorded."""
-        return self._read("problem", run_id, lambda _, value: records.read_problem(value), limit=limit, offset=offset)
+        return self._read(
+            "problem", run_id, lambda _, value: record_codec.read_problem(value), limit=limit, offset=offset
+        )
 
     def problem_counts(self, run_id: str) -> dict[str, int]:
         """How many problems of each kind a run met, kept or not."""
-        return dict(self._read("count", run_id, records.read_problem_count))
+        return dict(self._read("count", run_id, record_codec.read_problem_count))
 
     def record_finished(self, folders: Iterable[FinishedFolder]) -> None:
         """Write down index folders of which every raw file is at the target, with their fingerprints."""
-        self._put_all(("finished", each.organization, each.prefix, records.finished_body(each)) for each in folders)
+        self._put_all(
+            ("finished", each.organization, each.prefix, record_codec.finished_body(each)) for each in folders
+        )
 
     def finished(self, organization: str, prefix: str = "") -> dict[str, FinishedFolder]:
         """The finished folders of an organization within a shard's prefix, by their own prefixes, ascending."""
-        rows = self._read("finished", organization, partial(records.read_finished, organization), start=prefix)
+        rows = self._read("finished", organization, partial(record_codec.read_finished, organization), start=prefix)
         return {row.prefix: row for row in rows}
 
     def forget_folders(self, folders: Iterable[tuple[str, str]]) -> None:
@@ -189,11 +193,11 @@ class Ledger:
 
     def record_proven(self, shards: Iterable[ProvenShard]) -> None:
         """Remember what a verification has proven so far."""
-        self._put_all(("proven", each.organization, each.prefix, records.proven_body(each)) for each in shards)
+        self._put_all(("proven", each.organization, each.prefix, record_codec.proven_body(each)) for each in shards)
 
     def proven(self, organization: str, prefix: str) -> ProvenShard | None:
         """What a verification that was broken off has proven of a shard."""
-        return self._get("proven", organization, key_of(prefix), partial(records.read_proven, organization))
+        return self._get("proven", organization, key_of(prefix), partial(record_codec.read_proven, organization))
 
     def forget_proven(self) -> None:
         """Forget what verifications have proven: the next one begins anew."""
@@ -203,12 +207,14 @@ class Ledger:
     def record_provisional(self, copies: Iterable[Provisional]) -> None:
         """Write down copies that may be replaced once, since their source was being written."""
         self._put_all(
-            ("provisional", each.organization, each.raw_id, records.provisional_body(each)) for each in copies
+            ("provisional", each.organization, each.raw_id, record_codec.provisional_body(each)) for each in copies
         )
 
     def provisional(self, organization: str, prefix: str = "") -> dict[RawId, Provisional]:
         """The copies of an organization's young raw files within a shard's prefix, ascending."""
-        rows = self._read("provisional", organization, partial(records.read_provisional, organization), start=prefix)
+        rows = self._read(
+            "provisional", organization, partial(record_codec.read_provisional, organization), start=prefix
+        )
         return {row.raw_id: row for row in rows}
 
     def settle_provisional(self, raw_files: Iterable[tuple[str, RawId]]) -> None:
@@ -217,7 +223,7 @@ class Ledger:
 
     def record_upload(self, upload: UnfinishedUpload) -> None:
         """Remember a multipart upload before its first part is sent."""
-        self._put_all([("upload", upload.organization, upload.raw_id, records.upload_body(upload))])
+        self._put_all([("upload", upload.organization, upload.raw_id, record_codec.upload_body(upload))])
 
     def forget_upload(self, upload: UnfinishedUpload) -> None:
         """Forget one that became an object or was aborted."""
@@ -225,7 +231,7 @@ class Ledger:
 
     def uploads(self, organization: str, prefix: str = "") -> tuple[UnfinishedUpload, ...]:
         """The unfinished uploads of an organization within a shard's prefix, ascending."""
-        return tuple(self._read("upload", organization, partial(records.read_upload, organization), start=prefix))
+        return tuple(self._read("upload", organization, partial(record_codec.read_upload, organization), start=prefix))
 
     def all_uploads(self) -> tuple[UnfinishedUpload, ...]:
         """The unfinished uploads of all organizations."""
@@ -238,7 +244,7 @@ class Ledger:
 
     def save_abilities(self, endpoint: str, abilities: dict[str, object], at: float) -> None:
         """Write down what a server was found to do; `at` is in seconds since the epoch."""
-        self._put("abilities", "", [(endpoint, records.abilities_body(abilities, at))])
+        self._put("abilities", "", [(endpoint, record_codec.abilities_body(abilities, at))])
 
     def abilities(self, endpoint: str, now: float, max_age: float = 86400.0) -> dict[str, object] | None:
         """What a server was seen to do, unless that is older than `max_age` seconds or lies in the future."""
@@ -247,16 +253,16 @@ class Ledger:
 
     def observation(self, name: str) -> tuple[float, dict[str, object]] | None:
         """When something was looked at (seconds since the epoch), and what was seen; the same store as `save_abilities`."""
-        return self._get("abilities", "", key_of(name), lambda _, value: records.read_abilities(value))
+        return self._get("abilities", "", key_of(name), lambda _, value: record_codec.read_abilities(value))
 
     def _change_run(self, run_id: str, change: Callable[[RunRow], RunRow]) -> None:
         with self.transaction():
-            row = self._get("run", "", key_of(run_id), records.read_run)
+            row = self._get("run", "", key_of(run_id), record_codec.read_run)
             if row is not None:
                 self._put_run(change(row))
 
     def _put_run(self, row: RunRow) -> None:
-        self._put("run", "", [(row.run_id, records.run_body(row))])
+        self._put("run", "", [(row.run_id, record_codec.run_body(row))])
 
     def _put(self, kind: str, owner: str, values: Iterable[tuple[str, object]]) -> None:
         self._put_all((kind, owner, name, value) for name, value in values)
@@ -267,7 +273,7 @@ class Ledger:
 
     def _sealed(self, rows: Iterable[tuple[str, str, str, object]]) -> Iterator[tuple[str, str, str, str, bytes]]:
         for kind, owner, name, value in rows:
-            row = (kind, key_of(owner), key_of(name), records.encode(value))
+            row = (kind, key_of(owner), key_of(name), record_codec.encode(value))
             yield *row, self._sealer.seal(*row)
 
     def _get(self, kind: str, owner: str, name: str, read: Callable[[str, object], T | None]) -> T | None:
@@ -297,7 +303,7 @@ class Ledger:
         with self._explained():
             for name, body, seal in self._connection.execute(SELECT, (kind, key, *window)):
                 is_sealed = isinstance(body, str) and seal == self._sealer.seal(kind, key, name, body)
-                value = read(name, records.decode(body)) if is_sealed else None
+                value = read(name, record_codec.decode(body)) if is_sealed else None
                 if value is None:
                     unsound.append(name)
                 else:
@@ -350,7 +356,7 @@ def _numbered(problems: Iterable[Problem], counts: Counter[str]) -> Iterator[tup
     for problem in problems:
         counts[problem.kind] += 1
         if number < KEPT_PROBLEMS:
-            yield f"{number:06}", records.problem_body(problem)
+            yield f"{number:06}", record_codec.problem_body(problem)
         number += 1
 
 

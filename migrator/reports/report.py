@@ -8,7 +8,8 @@ from typing import Generic, TypeVar
 from migrator import __version__
 from migrator.config.env_file import Setting
 from migrator.core.errors import MigratorError
-from migrator.core.outcomes import Finding, FindingStatus, Outcome
+from migrator.core.findings import Finding, FindingStatus
+from migrator.core.outcomes import Outcome
 from migrator.core.tally import Count, Tally
 from migrator.doctor.finding_names import BUCKET_NAMES
 from migrator.reports.estimate import Estimate

@@ -42,17 +42,17 @@ def proving_lane(prover: Proves, source: Source, target: Source, *, largest_wind
     wires = [store.wire for store in (source, target) if isinstance(store, S3Source)]
     if not wires or wires[0] is None:
         return None
-    from migrator.stores.s3.transfer import small_objects, small_reads  # noqa: PLC0415 - loads libcurl, which disks never need
+    from migrator.stores.s3.transfer import small_objects, small_proofs  # noqa: PLC0415 - loads libcurl, which disks never need
 
     job: small_objects.Job
     if isinstance(prover, AgainstManifest) and isinstance(target, S3Source):
-        job = small_reads.ReadAgainstManifest(target, wires[0])
+        job = small_proofs.ReadAgainstManifest(target, wires[0])
     elif not isinstance(prover, Prover):
         return None
     elif prover.level is Level.CONTENT and _is_read(source) and _is_read(target) and wires[-1] is not None:
-        job = small_reads.ReadBoth(source, target, (wires[0], wires[-1]), prover.hashes)
+        job = small_proofs.ReadBoth(source, target, (wires[0], wires[-1]), prover.hashes)
     elif prover.level is Level.ETAG and isinstance(target, S3Source) and wires[-1] is not None:
-        job = small_reads.LookAtTarget(target, wires[-1], prover)
+        job = small_proofs.LookAtTarget(target, wires[-1], prover)
     else:
         return None
     return small_objects.SmallObjectLane(job, wires[0], largest_window=largest_window)
@@ -62,9 +62,9 @@ def reading_lane(store: Source, is_right: Callable[[RawFile, bytes], bool], *, l
     """The lane that reads small raw files of one end and asks whether they are right; None for a disk, or without libcurl."""
     if not isinstance(store, S3Source) or store.wire is None:
         return None
-    from migrator.stores.s3.transfer import small_objects, small_reads  # noqa: PLC0415 - as above
+    from migrator.stores.s3.transfer import small_objects, small_proofs  # noqa: PLC0415 - as above
 
-    job = small_reads.ReadRight(store, store.wire, is_right)
+    job = small_proofs.ReadRight(store, store.wire, is_right)
     return small_objects.SmallObjectLane(job, store.wire, largest_window=largest_window)
 
 
@@ -72,9 +72,9 @@ def looking_lane(store: S3Source, *, largest_window: int) -> FastLane | None:
     """The lane that looks whether objects are still as they were read; None without libcurl."""
     if store.wire is None:
         return None
-    from migrator.stores.s3.transfer import small_objects, small_reads  # noqa: PLC0415 - as above
+    from migrator.stores.s3.transfer import small_objects, small_proofs  # noqa: PLC0415 - as above
 
-    job = small_reads.LookAgain(store, store.wire)
+    job = small_proofs.LookAgain(store, store.wire)
     return small_objects.SmallObjectLane(job, store.wire, largest_window=largest_window)
 
 

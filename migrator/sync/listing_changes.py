@@ -10,9 +10,9 @@ from array import array
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-from migrator.core.concurrency import run_concurrently
 from migrator.core.entities import Entry, Shard, shards_of
 from migrator.core.outcomes import ignore_notice
+from migrator.core.parallel_calls import run_concurrently
 from migrator.core.protocols import Source
 from migrator.sync.change_detector import Changes
 

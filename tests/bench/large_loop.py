@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from migrator.core.concurrency import BehindThread
+from migrator.core.parallel_calls import BehindThread
 from migrator.stores.s3.http.signing import Keys, Signer
 from tests.bench.servers import ACCESS_KEY, SECRET_KEY
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 
 from migrator.config.env_file import Setting
-from migrator.core.outcomes import Finding, FindingStatus, Outcome, Problem
+from migrator.core.findings import Finding, FindingStatus
+from migrator.core.outcomes import Outcome, Problem
 from migrator.core.tally import Count, Shape, Tally
 from migrator.reports.estimate import Measured, Space, Work, estimate_of
 from migrator.reports.report import Evidence, Report, ReportRow

@@ -296,7 +296,7 @@ def test_a_run_that_was_killed_has_a_report_of_what_it_did(ends_of: tuple[str, .
     document = command.run("report", "--format", "json").expect(0).json()
     SCHEMA.validate(document)
     assert (document["run"], document["state"]) == ("20990101-000000-aaaaaa", "killed")
-    assert "broken off" in command.run("report").expect(0).stdout
+    assert "killed perhaps: nothing by then" in command.run("report").expect(0).stdout
 
 
 def test_watching_ends_with_the_run(ends_of: tuple[str, ...]) -> None:

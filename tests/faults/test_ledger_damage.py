@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from migrator.ledger import records
+from migrator.ledger import record_codec
 from tests import command, corpus, oracle
 from tests.conftest import FreshNames
 from tests.e2e import ends
@@ -122,11 +122,11 @@ def test_a_forged_ledger_brings_nothing_out_of_the_tree_and_hides_nothing_for_lo
     [ledger] = ledgers(state)
     with sqlite3.connect(ledger) as connection:
         [(body,)] = connection.execute("SELECT body FROM facts WHERE kind = 'binding'").fetchall()
-        sealer = records.Sealer(*records.read_binding(records.decode(body)))  # type: ignore[misc]
-        forged = records.encode(
+        sealer = record_codec.Sealer(*record_codec.read_binding(record_codec.decode(body)))  # type: ignore[misc]
+        forged = record_codec.encode(
             [f"{fresh_names.bucket}-other", f"x/{name[1]}", foreign, 8 << 20, "1 2 3", 1_700_000_000.0]
         )
-        row = ("upload", records.key_of("zaandam"), records.key_of(name[1]), forged)
+        row = ("upload", record_codec.key_of("zaandam"), record_codec.key_of(name[1]), forged)
         connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?, ?)", (*row, sealer.seal(*row)))
     connection.close()
     moved.client.delete_object(Bucket=fresh_names.bucket, Key=moved.key(name))

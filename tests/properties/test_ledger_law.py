@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from migrator.core.entities import FinishedFolder, Provisional, RawId
 from migrator.core.outcomes import Outcome, Problem
-from migrator.ledger import records
+from migrator.ledger import record_codec
 from migrator.ledger.directory import family
 from migrator.ledger.ledger import Ledger
 from tests import strategies
@@ -36,7 +36,7 @@ PROBLEMS = st.builds(
 )
 TIMES = st.floats(min_value=0, max_value=1e11)
 RUNS = st.builds(
-    records.RunRow,
+    record_codec.RunRow,
     run_id=st.text(max_size=20),
     command=st.text(max_size=20),
     source=st.text(),
@@ -51,46 +51,46 @@ RUNS = st.builds(
 
 
 def through_text(value: object) -> object:
-    return records.decode(records.encode(value))
+    return record_codec.decode(record_codec.encode(value))
 
 
 @given(FOLDERS)
 def test_a_finished_folder_reads_back(folder: FinishedFolder) -> None:
-    value = through_text(records.finished_body(folder))
-    assert records.read_finished(folder.organization, folder.prefix, value) == folder
+    value = through_text(record_codec.finished_body(folder))
+    assert record_codec.read_finished(folder.organization, folder.prefix, value) == folder
 
 
 @given(
     st.from_regex(r"\A-?[0-9a-f]{1,3} [0-9a-fA-F_+/]{15,17}[-+= ] -?[0-9a-fA-F_+]{1,3} [0-9a-f]{1,3}\n?\Z") | st.text()
 )
 def test_of_a_finished_folder_only_what_was_written_reads_back(value: str) -> None:
-    read = records.read_finished("acme", "abc", value)
-    assert read is None or records.finished_body(read) == value
+    read = record_codec.read_finished("acme", "abc", value)
+    assert read is None or record_codec.finished_body(read) == value
 
 
 @given(COPIES)
 def test_a_provisional_copy_reads_back(copy: Provisional) -> None:
-    value = through_text(records.provisional_body(copy))
-    assert records.read_provisional(copy.organization, copy.raw_id, value) == copy
+    value = through_text(record_codec.provisional_body(copy))
+    assert record_codec.read_provisional(copy.organization, copy.raw_id, value) == copy
 
 
 @given(PROBLEMS)
 def test_a_problem_reads_back(problem: Problem) -> None:
-    assert records.read_problem(through_text(records.problem_body(problem))) == problem
+    assert record_codec.read_problem(through_text(record_codec.problem_body(problem))) == problem
 
 
 @given(RUNS)
-def test_a_run_reads_back(run: records.RunRow) -> None:
-    assert records.read_run(records.key_of(run.run_id), through_text(records.run_body(run))) == run
+def test_a_run_reads_back(run: record_codec.RunRow) -> None:
+    assert record_codec.read_run(record_codec.key_of(run.run_id), through_text(record_codec.run_body(run))) == run
 
 
 @given(st.text(), st.text())
 def test_two_names_never_share_a_key(one: str, other: str) -> None:
-    keys = records.key_of(one), records.key_of(other)
+    keys = record_codec.key_of(one), record_codec.key_of(other)
     assert (keys[0] == keys[1]) == (one == other)
     assert all(key.isascii() and (key == "" or key.isprintable()) for key in keys)
-    assert (records.text_of(keys[0]), records.text_of(keys[1])) == (one, other)
-    assert records.text_of(one) in (None, one) or records.key_of(str(records.text_of(one))) == one
+    assert (record_codec.text_of(keys[0]), record_codec.text_of(keys[1])) == (one, other)
+    assert record_codec.text_of(one) in (None, one) or record_codec.key_of(str(record_codec.text_of(one))) == one
 
 
 JSON = st.recursive(
@@ -101,11 +101,11 @@ JSON = st.recursive(
 
 @given(st.text(), JSON)
 def test_whatever_is_read_either_has_sense_or_is_nothing(name: str, value: object) -> None:
-    assert records.read_finished("a", name, value) is None
-    assert records.read_provisional("a", name, value) is None
-    assert records.read_problem(value) is None or isinstance(value, list)
-    assert records.read_run(name, value) is None or isinstance(value, list)
-    assert records.read_abilities(value) is None or isinstance(value, list)
+    assert record_codec.read_finished("a", name, value) is None
+    assert record_codec.read_provisional("a", name, value) is None
+    assert record_codec.read_problem(value) is None or isinstance(value, list)
+    assert record_codec.read_run(name, value) is None or isinstance(value, list)
+    assert record_codec.read_abilities(value) is None or isinstance(value, list)
 
 
 class LedgerAgainstDictionaries(RuleBasedStateMachine):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from migrator.config.env_file import Setting, read_env_file
 from migrator.config.environment import DEBIAN_FILES, Environment, layer_of, uses_s3, with_debian_files
-from migrator.config.locations import End, end_of, environment_of, refuse_idle_options, refuse_same_place
+from migrator.config.location_resolution import End, end_of, environment_of, refuse_idle_options, refuse_same_place
 from migrator.config.settings import Location, Overrides, Secret
 from migrator.core.errors import SettingsError
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 
 DB_URI = "BYTES_DB_URI"
 MIDDLEWARE = "BYTES_ENCRYPTION_MIDDLEWARE"

@@ -18,7 +18,7 @@ from distributed import Client, Future, KilledWorker
 
 from migrator.core.cancellation import Flag
 from migrator.core.errors import MigratorError, MustStop
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.engines.attempts import Order, Orders
 from migrator.engines.dask import worker_plugin
 from migrator.engines.dask.connection import CLOSE_SECONDS, client_of, silence, within

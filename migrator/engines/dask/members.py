@@ -11,7 +11,7 @@ from typing import Any
 from distributed import Client
 
 from migrator.core.errors import CannotStart, MustStop
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.engines.dask import worker_plugin
 from migrator.engines.dask.connection import within
 from migrator.engines.worker_registry import RegisteredWorker, WorkerRegistry, stays_private

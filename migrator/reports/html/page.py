@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from migrator.core.outcomes import FindingStatus
+from migrator.core.findings import FindingStatus
 from migrator.reports.formatting import duration, files, number, plural, shown, size
 from migrator.reports.html.audit_page import page_of_audit
 from migrator.reports.html.page_data import Page

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from migrator import __version__
 from migrator.config.env_file import Setting
 from migrator.core.errors import MigratorError
-from migrator.core.outcomes import Finding, Problem
+from migrator.core.findings import Finding
+from migrator.core.outcomes import Problem
 from migrator.doctor.findings import failed
 from migrator.reports.estimate import Estimate
 from migrator.reports.formatting import number

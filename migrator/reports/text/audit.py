@@ -10,7 +10,7 @@ from migrator.checks.audit.audit import PROBLEMS_OF_A_KIND, Audited, AuditTally,
 from migrator.checks.audit.bytes_api import RawFileAnswer, Reply
 from migrator.config.env_file import Setting
 from migrator.config.settings import DiskLocation, Location
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.core.tally import Count
 from migrator.reports.formatting import duration, files, moment, number, placed, plural, shown, size
 from migrator.reports.json import as_json

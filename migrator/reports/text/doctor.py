@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from migrator.config.env_file import Setting
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.findings import Finding, FindingStatus
 from migrator.reports.formatting import Whole, duration, plural, shown, table
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA

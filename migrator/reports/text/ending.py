@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.findings import Finding, FindingStatus
 from migrator.doctor.finding_names import BYTES_ANSWERS, BYTES_CALLS, KEEP_BYTES_OUT, SERVICE_USER
 from migrator.reports.formatting import shown
 from migrator.reports.report import Report

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from migrator.core.errors import MigratorError
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.findings import Finding, FindingStatus
 from migrator.doctor import finding_names as names
 from migrator.reports.formatting import number, plural, shown
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from migrator.checks.prune.tallies import Pruned
 from migrator.core.errors import MigratorError
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.reports.formatting import Whole, duration, files, number, placed, plural, shown, size, table
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA, Evidence, status_when_interrupted

@@ -6,7 +6,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from migrator.core.outcomes import Finding, Outcome
+from migrator.core.findings import Finding
+from migrator.core.outcomes import Outcome
 from migrator.core.tally import Tally
 from migrator.reports.estimate import Estimate
 from migrator.reports.formatting import Whole, clock_time, duration, files, moment, shown, size

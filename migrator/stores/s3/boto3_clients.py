@@ -33,8 +33,8 @@ from migrator.stores.s3.errors.client_settings import (
     refuse_ca_bundle,
     refuse_proxy,
 )
+from migrator.stores.s3.errors.error_fields import BODY_SIZE, HOST_SENT
 from migrator.stores.s3.errors.mapping import translate
-from migrator.stores.s3.errors.response import BODY_SIZE, HOST_SENT
 from migrator.stores.s3.http.stall import slice_body
 from migrator.stores.s3.parsing.repair import mend_answer
 from migrator.transfer.throttle import Throttle

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from migrator.core.concurrency import run_concurrently
 from migrator.core.equality import has_md5
 from migrator.core.errors import StoreError
+from migrator.core.parallel_calls import run_concurrently
+from migrator.stores.s3.errors.error_fields import status_of
 from migrator.stores.s3.errors.mapping import translate, translated
-from migrator.stores.s3.errors.response import status_of
 from migrator.stores.s3.parsing.etags import clean_etag, content_md5, quoted
 from migrator.stores.s3.part_sizes import MOST_PARTS
 from migrator.stores.unrecognized import PROBE_PREFIX

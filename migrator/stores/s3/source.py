@@ -21,10 +21,10 @@ from migrator.core.protocols import Promise
 from migrator.core.size_classes import SMALLEST_PART, WHOLE_UP_TO
 from migrator.stores.disk.source import length_for
 from migrator.stores.s3.boto3_clients import connect
-from migrator.stores.s3.checksums import promise_of
 from migrator.stores.s3.http.curl import CurlClient, is_available
 from migrator.stores.s3.listing.buckets import bucket_exists, buckets_with_prefix
 from migrator.stores.s3.listing.pages import PAGE, Lister, refuse_hidden_folder, refuse_hidden_keys
+from migrator.stores.s3.stored_checksums import promise_of
 from migrator.stores.s3.transfer.object_content import BodyReader, Reader, S3Content
 from migrator.stores.s3.transfer.object_requests import ObjectAddress, head
 from migrator.stores.s3.transfer.part_window import PartExecutor

@@ -8,7 +8,7 @@ import pytest
 
 from migrator.app.estimating import earlier_pace
 from migrator.core.tally import Count
-from migrator.ledger.records import RunRow
+from migrator.ledger.record_codec import RunRow
 from migrator.reports.estimate import Measured, Work, estimate_of
 
 

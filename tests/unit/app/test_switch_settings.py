@@ -9,7 +9,7 @@ import pytest
 from migrator.app.switch_settings import wanted_for
 from migrator.config.env_file import Setting
 from migrator.config.environment import DATA_DIR
-from migrator.config.locations import location_by_settings
+from migrator.config.location_resolution import location_by_settings
 from migrator.core.errors import SettingsError
 from migrator.switch.settings_edit import settings_of
 

@@ -18,8 +18,8 @@ from migrator.core.errors import CannotStart
 from migrator.core.outcomes import Problem
 from migrator.core.tally import Count
 from migrator.stores.s3.errors.mapping import translate
-from migrator.sync.counter import SourceCounter
 from migrator.sync.messages import ProgressEvent
+from migrator.sync.source_counter import SourceCounter
 from tests.unit.reports.samples import tally_of
 
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from migrator.core.concurrency import BehindThread
+from migrator.core.parallel_calls import BehindThread
 
 
 def test_calls_run_in_order_in_another_thread_and_have_ended_after_wait() -> None:

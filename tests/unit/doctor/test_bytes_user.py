@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from migrator.core.errors import CannotStart
-from migrator.core.outcomes import FindingStatus
+from migrator.core.findings import FindingStatus
 from migrator.doctor.bytes_user import NO_USER, PASS, READ, SAVE, BytesUser, user_by_id, user_named, user_of
 from migrator.doctor.disk_checks import folder_above_findings
-from migrator.stores.disk.data_folder import try_out
+from migrator.stores.disk.data_folder_setup import try_out
 from migrator.stores.disk.preflight import folders_above
 from migrator.stores.disk.target import DiskTarget
 from tests.backends import NOBODY, as_nobody, held

@@ -13,7 +13,8 @@ from migrator.config.checks import check_settings
 from migrator.config.env_file import Setting
 from migrator.core.entities import RawFile, RawId
 from migrator.core.errors import MustStop, Unavailable
-from migrator.core.outcomes import Finding, FindingStatus, Problem
+from migrator.core.findings import Finding, FindingStatus
+from migrator.core.outcomes import Problem
 from migrator.core.tally import Count
 from migrator.doctor import finding_names
 from migrator.doctor.bytes_calls import (
@@ -28,8 +29,8 @@ from migrator.doctor.bytes_calls import (
     untried_finding,
 )
 from migrator.doctor.bytes_user import NO_USER, BytesUser
+from migrator.doctor.concurrent_runs import ledgers_finding, run_finding
 from migrator.doctor.disk_checks import DiskSeen, Need, disk_findings
-from migrator.doctor.ledger_checks import ledgers_finding, run_finding
 from migrator.doctor.nginx_lines import nginx_lines
 from migrator.doctor.rights import Right, rights_finding
 from migrator.doctor.server import (

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from migrator.core.errors import MustStop
-from migrator.core.outcomes import FindingStatus
+from migrator.core.findings import FindingStatus
 from migrator.ledger import database
 from migrator.ledger.database import DamagedError
 from migrator.ledger.ledger import Ledger
-from migrator.ledger.records import Sealer
+from migrator.ledger.record_codec import Sealer
 from tests.unit.ledger.scene import (
     NOW,
     RAW_ID,

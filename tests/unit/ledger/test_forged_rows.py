@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from migrator.ledger.records import Sealer, encode
+from migrator.ledger.record_codec import Sealer, encode
 from tests.unit.ledger.scene import (
     RAW_ID,
     SOURCE,

@@ -8,7 +8,7 @@ import pytest
 
 from migrator.core.entities import ProvenShard, RawId, UnfinishedUpload
 from migrator.core.outcomes import Problem
-from migrator.ledger import records
+from migrator.ledger import record_codec
 from migrator.ledger.ledger import Ledger
 from tests.unit.ledger.scene import (
     NOW,
@@ -68,10 +68,13 @@ def test_uploads_of_an_owner_that_cannot_be_are_not_there(path: Path, owner: str
     ],
 )
 def test_an_upload_that_cannot_be_is_none(body: object) -> None:
-    assert records.read_upload("acme", RAW_ID, body) is None
-    assert records.read_upload("acme", "no-id", ["bucket", "acme/no-id", "u1", 8, "stamp", NOW]) is None
-    assert records.read_upload("acme", RAW_ID, records.upload_body(upload_of())) == upload_of()
-    assert records.read_upload("acme", RAW_ID, records.upload_body(upload_of()._replace(part_size=1))) is not None
+    assert record_codec.read_upload("acme", RAW_ID, body) is None
+    assert record_codec.read_upload("acme", "no-id", ["bucket", "acme/no-id", "u1", 8, "stamp", NOW]) is None
+    assert record_codec.read_upload("acme", RAW_ID, record_codec.upload_body(upload_of())) == upload_of()
+    assert (
+        record_codec.read_upload("acme", RAW_ID, record_codec.upload_body(upload_of()._replace(part_size=1)))
+        is not None
+    )
 
 
 def test_what_a_verification_has_proven_is_known_by_shard_until_it_is_forgotten(path: Path) -> None:
@@ -100,8 +103,10 @@ def test_what_a_verification_has_proven_is_known_by_shard_until_it_is_forgotten(
     ],
 )
 def test_a_proof_that_cannot_be_is_none(prefix: str, body: object) -> None:
-    assert records.read_proven("acme", prefix, body) is None
-    assert records.read_proven("acme", "abc", ["key", "state", 0, ""]) == ProvenShard("acme", "abc", "key", "state", 0)
+    assert record_codec.read_proven("acme", prefix, body) is None
+    assert record_codec.read_proven("acme", "abc", ["key", "state", 0, ""]) == ProvenShard(
+        "acme", "abc", "key", "state", 0
+    )
 
 
 def test_a_report_is_kept_with_its_run(ledger: Ledger) -> None:
@@ -110,7 +115,7 @@ def test_a_report_is_kept_with_its_run(ledger: Ledger) -> None:
     ledger.save_report("run-1", {"settle": 30, "name": "é\n"})
     assert ledger.report("run-1") == {"settle": 30, "name": "é\n"}
     assert ledger.report("run-2") is None
-    assert records.read_report("run-1", ["no", "report"]) is None
+    assert record_codec.read_report("run-1", ["no", "report"]) is None
 
 
 def test_a_run_is_found_by_its_id_with_how_far_it_came(ledger: Ledger) -> None:
@@ -149,11 +154,11 @@ def test_problems_of_one_run_are_forgotten_and_no_others(ledger: Ledger) -> None
 
 
 def test_problems_of_the_first_version_are_read_too() -> None:
-    assert records.read_problem(["failed", "acme", "/where", "why", RAW_ID, 3]) == Problem(
+    assert record_codec.read_problem(["failed", "acme", "/where", "why", RAW_ID, 3]) == Problem(
         "failed", "acme", "/where", "why", RAW_ID, 3
     )
     whole = Problem("failed", "acme", "/where", "why", RAW_ID, 3, "s3://there", "a-code", "a-request")
-    assert records.read_problem(records.problem_body(whole)) == whole
+    assert record_codec.read_problem(record_codec.problem_body(whole)) == whole
     for broken in (
         ["odd", "acme", "/where", "why", RAW_ID, 3],
         ["failed", "acme", "/where", "why", "no-id", 3],
@@ -162,12 +167,12 @@ def test_problems_of_the_first_version_are_read_too() -> None:
         ["odd", "acme", "/where", "why", RAW_ID, 3, "s3://there", "a-code", "a-request"],
         None,
     ):
-        assert records.read_problem(broken) is None
+        assert record_codec.read_problem(broken) is None
 
 
 def test_finished_folders_of_earlier_versions_are_not_read() -> None:
     folder = folder_of(7)
-    body = records.finished_body(folder)
-    assert records.read_finished("acme", "007", body) == folder
+    body = record_codec.finished_body(folder)
+    assert record_codec.read_finished("acme", "007", body) == folder
     for prefix, broken in (("00", body), ("00x", body), ("007", "1 2 3 4 5"), ("007", [1, 2, 3, 4, 5]), ("007", {})):
-        assert records.read_finished("acme", prefix, broken) is None
+        assert record_codec.read_finished("acme", prefix, broken) is None

@@ -11,10 +11,11 @@ from migrator.config.env_file import Setting
 from migrator.config.settings import DiskLocation
 from migrator.core.entities import UnfinishedUpload
 from migrator.core.errors import MustStop
-from migrator.core.outcomes import Finding, FindingStatus, Problem
+from migrator.core.findings import Finding, FindingStatus
+from migrator.core.outcomes import Problem
 from migrator.core.tally import Count
 from migrator.doctor.findings import failed, passed, warned
-from migrator.ledger.records import RunRow
+from migrator.ledger.record_codec import RunRow
 from migrator.reports.estimate import Estimate
 from migrator.reports.report import ReportRow
 from migrator.reports.runbook import Runbook

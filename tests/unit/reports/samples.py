@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from migrator.config.env_file import Setting
-from migrator.core.outcomes import Finding, FindingStatus, NoticeKind, Outcome, Problem
+from migrator.core.findings import Finding, FindingStatus
+from migrator.core.outcomes import NoticeKind, Outcome, Problem
 from migrator.core.tally import MIGRATION_OUTCOMES, Count, Tally
 from migrator.reports.report import Report, ReportRow
 from migrator.sync.coordinator import Totals

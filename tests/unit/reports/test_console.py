@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from migrator.core.outcomes import Finding, FindingStatus, Outcome, Problem
+from migrator.core.findings import Finding, FindingStatus
+from migrator.core.outcomes import Outcome, Problem
 from migrator.core.tally import Count, Tally
 from migrator.reports.report import Report, ReportRow
 from migrator.reports.text.console import report_as_text

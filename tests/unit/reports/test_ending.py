@@ -11,12 +11,13 @@ import pytest
 from migrator.app.next_steps import Steps, next_steps
 from migrator.cli.logs import log_forced, log_to
 from migrator.config.settings import DiskLocation, Locations
-from migrator.core.outcomes import Finding, FindingStatus, Problem
+from migrator.core.findings import Finding, FindingStatus
+from migrator.core.outcomes import Problem
 from migrator.core.tally import Count
 from migrator.reports.html.page import report_as_html
 from migrator.reports.json import report_as_dict
 from migrator.reports.report import Report
-from migrator.reports.serialization import as_kept, forced_in
+from migrator.reports.stored_form import as_kept, forced_in
 from migrator.reports.text.console import report_as_text
 from migrator.reports.text.watch import IDLE, STOPPED, Watched, watch_as_text
 from migrator.sync.preflight import as_forced

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from migrator.app.run_state import known_findings
-from migrator.core.outcomes import Finding, FindingStatus
+from migrator.core.findings import Finding, FindingStatus
 from migrator.doctor import finding_names as names
 from migrator.ledger.ledger import Ledger
-from migrator.reports.serialization import as_kept
+from migrator.reports.stored_form import as_kept
 from migrator.reports.text.findings import BEFORE_A_COPY, ONCE, ONLY_DOCTOR, as_known, finding_lines
 from tests.unit.reports.samples import report_of, tally_of
 

@@ -18,13 +18,13 @@ from jsonschema import Draft202012Validator
 
 from migrator.core.outcomes import Problem
 from migrator.core.tally import Count, Shape
-from migrator.ledger.records import RunRow, decode, encode
+from migrator.ledger.record_codec import RunRow, decode, encode
 from migrator.reports.csv import cell, report_as_csv
 from migrator.reports.formatting import shown
 from migrator.reports.html.page import report_as_html
 from migrator.reports.json import report_as_json
 from migrator.reports.report import Report
-from migrator.reports.serialization import as_kept, report_again
+from migrator.reports.stored_form import as_kept, report_again
 from migrator.reports.text.verify import Verification, verification_as_text
 from migrator.sync.timeline import MOST_STEPS, Timeline
 from tests.browser.pages import HOSTILE, page_of

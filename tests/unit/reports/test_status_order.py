@@ -10,9 +10,9 @@ from migrator.app.stored_report import report_of_run
 from migrator.core.outcomes import Problem
 from migrator.ledger.directory import StateFolder
 from migrator.ledger.ledger import Ledger
-from migrator.ledger.records import Totals
+from migrator.ledger.record_codec import Totals
 from migrator.reports.formatting import Whole
-from migrator.reports.serialization import lines_as_kept, lines_in
+from migrator.reports.stored_form import lines_as_kept, lines_in
 from migrator.reports.text.console import report_as_text, stored_as_text
 from migrator.reports.text.status import read_status, status_as_text
 from migrator.sync.coordinator import reason_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrator.reports.html.switch import steps_as_html
+from migrator.reports.html.switch_page import steps_as_html
 from migrator.switch.journal import StepTime, Story, SwitchPlan
 from migrator.switch.steps import STEPS, SwitchStep, with_bytes_stopped
 

@@ -6,7 +6,8 @@ import pytest
 
 from migrator.core.entities import RawFile
 from migrator.core.errors import AccessDenied, CannotStart, SettingsError
-from migrator.core.outcomes import Finding, FindingStatus, Notice, NoticeKind
+from migrator.core.findings import Finding, FindingStatus
+from migrator.core.outcomes import Notice, NoticeKind
 from migrator.sync.preflight import check_bucket_names, names_cure, overview_of_source, refuse_errors
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule, TellingStore

@@ -24,7 +24,7 @@ from migrator.core.errors import (
 )
 from migrator.doctor.bytes_calls import ADDRESSING_CODES
 from migrator.stores.s3.errors import codes
-from migrator.stores.s3.errors.response import (
+from migrator.stores.s3.errors.error_fields import (
     answer_of,
     code_of,
     header_of,

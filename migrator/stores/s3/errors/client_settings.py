@@ -11,7 +11,7 @@ from botocore.utils import get_environ_proxies
 
 from migrator.core.errors import SettingsError
 from migrator.core.redaction import HIDDEN
-from migrator.stores.s3.errors.response import code_of, presentable, said_by
+from migrator.stores.s3.errors.error_fields import code_of, presentable, said_by
 
 
 def _kinds(*names: str) -> tuple[type[Exception], ...]:

@@ -6,7 +6,14 @@ from botocore import exceptions as boto
 
 from migrator.core.errors import StoreError
 from migrator.core.size_classes import MIB, SMALLEST_PART, WHOLE_UP_TO
-from migrator.stores.s3.errors.response import answer_of, body_size_of, code_of, header_of, raw_message_of, status_of
+from migrator.stores.s3.errors.error_fields import (
+    answer_of,
+    body_size_of,
+    code_of,
+    header_of,
+    raw_message_of,
+    status_of,
+)
 
 _LIMITS_OF = {
     "nginx": "nginx' client_max_body_size, which is 1 MB where it is not set",

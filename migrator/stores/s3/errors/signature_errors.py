@@ -7,7 +7,7 @@ import re
 from botocore import exceptions as boto
 
 from migrator.core.errors import AccessDenied, StoreError
-from migrator.stores.s3.errors.response import HOST_SENT, field_of, header_of, metadata_of
+from migrator.stores.s3.errors.error_fields import HOST_SENT, field_of, header_of, metadata_of
 
 _HOST_SEEN = re.compile(r"(?im)^host:([^\s]{1,260})$")
 _PROXIES = ("nginx", "haproxy", "envoy", "traefik", "caddy", "apache", "cloudflare", "varnish", "squid", "litespeed")

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from migrator.core.errors import AccessDenied, BucketMissing, StoreError, Vanished
+from migrator.stores.s3.errors.error_fields import code_of
 from migrator.stores.s3.errors.mapping import translate, translated
-from migrator.stores.s3.errors.response import code_of
 from migrator.stores.s3.listing.consistency import broken
 from migrator.stores.s3.listing.pages import Lister, Retry
 

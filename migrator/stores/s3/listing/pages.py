@@ -13,8 +13,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from migrator.core.errors import StoreError, Unavailable
+from migrator.stores.s3.errors.error_fields import code_of, status_of
 from migrator.stores.s3.errors.mapping import translate
-from migrator.stores.s3.errors.response import code_of, status_of
 from migrator.stores.s3.http.curl import CurlClient
 from migrator.stores.s3.listing.consistency import LISTING_BROKEN, Onward, Question, Trail, broken
 from migrator.stores.s3.listing.xml import ListedObject, ListingPage, read_page

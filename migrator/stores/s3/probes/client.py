@@ -14,8 +14,8 @@ from migrator.config.settings import S3Access
 from migrator.core.errors import AccessDenied, NotTheSame, StoreError, Unavailable
 from migrator.doctor.bytes_calls import UNREADABLE_ANSWER
 from migrator.stores.s3.boto3_clients import connect
+from migrator.stores.s3.errors.error_fields import code_of, status_of
 from migrator.stores.s3.errors.mapping import translate
-from migrator.stores.s3.errors.response import code_of, status_of
 from migrator.stores.s3.listing.pages import REFUSED_V2
 
 SECONDS = 5.0

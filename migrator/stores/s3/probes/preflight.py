@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from urllib.parse import urlsplit
 
-from migrator.core.concurrency import run_concurrently
 from migrator.core.errors import MigratorError, StoreError
 from migrator.core.naming import Naming
+from migrator.core.parallel_calls import run_concurrently
 from migrator.doctor.rights import Right
 from migrator.doctor.server import SAMPLES, ServerSeen
 from migrator.stores.s3.probes.client import ProbeClient, ProbeResponse

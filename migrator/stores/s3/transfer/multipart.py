@@ -19,8 +19,8 @@ from migrator.core.errors import (
     Vanished,
 )
 from migrator.core.protocols import Content, Moved, ignore_moved
+from migrator.stores.s3.errors.error_fields import code_of
 from migrator.stores.s3.errors.mapping import is_unsupported
-from migrator.stores.s3.errors.response import code_of
 from migrator.stores.s3.part_sizes import LARGEST_PART, part_size_for
 from migrator.stores.s3.transfer.conditional_put import Condition
 from migrator.stores.s3.transfer.object_requests import ObjectAddress

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from migrator.core.concurrency import BehindThread
 from migrator.core.entities import Entry
 from migrator.core.equality import EtagCheck
 from migrator.core.errors import (
@@ -13,6 +12,7 @@ from migrator.core.errors import (
     StoreError,
     Unavailable,
 )
+from migrator.core.parallel_calls import BehindThread
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.http.stall import Watchdog, read_steadily
 from migrator.stores.s3.transfer.object_requests import Got, ObjectAddress, changed, get_object

@@ -24,7 +24,7 @@ from migrator.core.errors import (
 )
 from migrator.core.protocols import Content, Moved
 from migrator.core.size_classes import WHOLE_UP_TO
-from migrator.stores.s3.errors.response import code_of
+from migrator.stores.s3.errors.error_fields import code_of
 from migrator.stores.s3.http.stall import SendingWatch
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.part_sizes import parts_in_flight

@@ -13,8 +13,8 @@ from migrator.core.errors import (
     StoreError,
     Vanished,
 )
+from migrator.stores.s3.errors.error_fields import code_of
 from migrator.stores.s3.errors.mapping import is_unsupported, translate
-from migrator.stores.s3.errors.response import code_of
 from migrator.stores.s3.listing.pages import Retry
 from migrator.stores.s3.parsing.etags import clean_etag
 from migrator.stores.s3.transfer.object_requests import ObjectAddress, head

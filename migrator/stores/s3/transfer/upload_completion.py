@@ -15,8 +15,8 @@ from migrator.core.errors import (
     Unavailable,
     Vanished,
 )
+from migrator.stores.s3.errors.error_fields import code_of, tries_before
 from migrator.stores.s3.errors.mapping import is_unsupported
-from migrator.stores.s3.errors.response import code_of, tries_before
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.transfer.conditional_put import Condition
 from migrator.stores.s3.transfer.object_requests import head, head_or_get

@@ -28,8 +28,8 @@ from migrator.core.errors import (
     Unavailable,
     Vanished,
 )
+from migrator.stores.s3.errors.error_fields import BODY_SIZE, HOST_SENT, code_of, status_of
 from migrator.stores.s3.errors.mapping import translate
-from migrator.stores.s3.errors.response import BODY_SIZE, HOST_SENT, code_of, status_of
 from tests.servers import SECRET_MARK
 
 WHERE = "s3://bucket/org/id"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from migrator.config.env_file import read_env_file
-from migrator.config.env_file_dialects import Form, form_finding, form_of
+from migrator.config.env_file_portability import Form, form_finding, form_of
 from migrator.core.errors import SettingsError
 
 MARK = "\ufeff"

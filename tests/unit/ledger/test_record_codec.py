@@ -13,7 +13,7 @@ from migrator.core.tally import Tally
 from migrator.ledger import ledger as ledger_module
 from migrator.ledger.database import INSERT
 from migrator.ledger.ledger import Ledger
-from migrator.ledger.records import PROBLEM_KINDS, Sealer, encode
+from migrator.ledger.record_codec import PROBLEM_KINDS, Sealer, encode
 from tests.unit.ledger.scene import (
     NOW,
     RAW_ID,

@@ -39,8 +39,8 @@ from migrator.config.environment import (
 from migrator.config.s3_access import resolve_access
 from migrator.config.settings import DiskLocation, Location, Locations, Overrides, S3Location
 from migrator.core.errors import SettingsError
+from migrator.core.findings import Finding
 from migrator.core.naming import BucketPerOrganization, Naming, SingleBucket
-from migrator.core.outcomes import Finding
 from migrator.core.redaction import has_login
 
 

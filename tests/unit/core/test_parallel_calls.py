@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from migrator.core.concurrency import AT_ONCE, run_concurrently
+from migrator.core.parallel_calls import AT_ONCE, run_concurrently
 
 
 def test_answers_come_in_the_order_of_the_questions() -> None:

@@ -16,7 +16,7 @@ from migrator.checks.audit.records import Recorded
 from migrator.config.settings import DEFAULT_PORTS, DiskLocation, Location, Locations, S3Location, endpoint_identity
 from migrator.core.entities import RawFile
 from migrator.core.errors import CannotStart, MustStop
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.doctor.finding_names import BYTES_MAY_READ as MAY_READ
 from migrator.doctor.findings import warned
 

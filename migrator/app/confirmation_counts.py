@@ -12,9 +12,9 @@ from migrator.app.store_factory import patience_of, reading
 from migrator.config.settings import S3Location
 from migrator.core.cancellation import StopFlag
 from migrator.core.tally import Count
-from migrator.ledger.records import RunRow
+from migrator.ledger.record_codec import RunRow
 from migrator.reports.estimate import Estimate, Measured, Work, estimate_of
-from migrator.sync.counter import SourceCounter
+from migrator.sync.source_counter import SourceCounter
 
 COUNTED_FOR_SECONDS = 10.0
 """Longer than this nobody waits for a question; a larger source is shown as a lower bound."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from migrator.config.env_file import SYSTEMD_SUFFIXES, syntax_of, systemd_value, written_lines
 from migrator.config.environment import layer_of
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.doctor import finding_names
 from migrator.doctor.findings import some_of, warned
 

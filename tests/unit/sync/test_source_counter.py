@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from migrator.core.entities import Entry, RawId, Shard
 from migrator.core.outcomes import Notify
 from migrator.core.tally import Count
-from migrator.sync.counter import SourceCounter
+from migrator.sync.source_counter import SourceCounter
 
 
 class Scanned:

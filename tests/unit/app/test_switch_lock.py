@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from migrator.app.switch_hold import settings_held
+from migrator.app.switch_lock import settings_held
 from migrator.config.settings import DiskLocation
 from migrator.core.errors import LedgerBusy
 from migrator.stores.disk.lock import Hold, folders_held

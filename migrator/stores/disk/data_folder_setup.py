@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from migrator.core.errors import CannotStart
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.doctor.findings import warned
 from migrator.stores.disk.source import FOLDER_FLAGS
 from migrator.stores.disk.syscalls import rename_without_replacing, sync_filesystem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.doctor import finding_names
 from migrator.doctor.findings import passed, some_of, warned
 

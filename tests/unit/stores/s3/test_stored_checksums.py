@@ -16,8 +16,8 @@ from migrator.config.settings import S3Access, S3Location, Secret
 from migrator.core.entities import RawFile
 from migrator.core.errors import Vanished
 from migrator.core.naming import SingleBucket
-from migrator.stores.s3.checksums import _Crc, _PartsCheck, _slowly, _WholeCheck
 from migrator.stores.s3.source import S3Source
+from migrator.stores.s3.stored_checksums import _Crc, _PartsCheck, _slowly, _WholeCheck
 from migrator.transfer.retry import RetryPolicy
 from tests.backends import raw_id
 from tests.conftest import FreshNames

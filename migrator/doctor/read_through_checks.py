@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from migrator.core.outcomes import Finding
+from migrator.core.findings import Finding
 from migrator.core.read_through import HEADER
 from migrator.doctor.bytes_user import BytesUser
 from migrator.doctor.finding_names import READ_THROUGH

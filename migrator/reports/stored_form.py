@@ -11,9 +11,10 @@ from typing import Any
 
 from migrator import __version__
 from migrator.config.env_file import Setting
-from migrator.core.outcomes import Finding, FindingStatus, Outcome, Problem
+from migrator.core.findings import Finding, FindingStatus
+from migrator.core.outcomes import Outcome, Problem
 from migrator.core.tally import Count, Shape, Tally
-from migrator.ledger.records import END_OF_TIME, RunRow
+from migrator.ledger.record_codec import END_OF_TIME, RunRow
 from migrator.reports.formatting import marked, unmarked
 from migrator.reports.report import Report, ReportRow, Stopped
 from migrator.sync.coordinator import Totals
