@@ -12,8 +12,9 @@ from pathlib import Path
 
 from migrator.app.audit_call_results import what_bytes_can_do
 from migrator.app.first_checks import refuse_idle_limits
-from migrator.app.options import MOST_JOBS, Options, Stopping, Watch
+from migrator.app.options import MOST_JOBS, Options, Watch
 from migrator.app.ownership import bytes_user, why_closed
+from migrator.app.stopping import Stopping
 from migrator.app.store_factory import patience_of, reading, throttle_of
 from migrator.checks.audit.audit import Audit, Audited, AuditedEnds, AuditSample, AuditTally, Kind, moment_of
 from migrator.checks.audit.bytes_api import BytesApi, RawFileAnswer, Reply

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from migrator.app.estimating import busy, earlier_pace, is_near, runs_alike
-from migrator.app.options import Options, Prepared
+from migrator.app.options import Options
+from migrator.app.prepared import Prepared
 from migrator.app.run_state import only_reading
 from migrator.app.store_factory import patience_of, reading
 from migrator.config.settings import S3Location

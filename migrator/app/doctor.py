@@ -23,8 +23,9 @@ from migrator.app.bytes_call_results import (
     newest_replays,
     works_finding,
 )
-from migrator.app.options import Options, Prepared
+from migrator.app.options import Options
 from migrator.app.ownership import Ownership, bytes_user
+from migrator.app.prepared import Prepared
 from migrator.app.read_through import read_through_verdict
 from migrator.app.store_factory import as_refusal, is_there, reading
 from migrator.config.checks import ALL_WELL, profile_finding

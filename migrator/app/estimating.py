@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from migrator.app.options import Prepared
+from migrator.app.prepared import Prepared
 from migrator.config.settings import DiskLocation, Location, Locations, S3Location
 from migrator.core.entities import RawFile, Shard
 from migrator.core.errors import MigratorError

@@ -11,9 +11,11 @@ from functools import partial
 
 from migrator.app.bytes_call_results import names_taken, newest_replays
 from migrator.app.doctor import first_findings
-from migrator.app.options import Options, Prepared, Stopping
+from migrator.app.options import Options
 from migrator.app.ownership import bytes_user, owner_for
 from migrator.app.place_locks import Ground, refuse_held
+from migrator.app.prepared import Prepared
+from migrator.app.stopping import Stopping
 from migrator.app.store_factory import as_refusal, is_there, patience_of, reading_both, writing
 from migrator.config.settings import Location, Locations, S3Location, endpoint_identity
 from migrator.config.time_filter import Ages

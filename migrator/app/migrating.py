@@ -24,11 +24,13 @@ from migrator.app.first_checks import (
     undated_in,
     with_learned,
 )
-from migrator.app.options import Deadline, EngineName, Options, Prepared, Stopping, Watch
+from migrator.app.options import EngineName, Options, Watch
 from migrator.app.ownership import Ownership
 from migrator.app.place_locks import held_to_copy
+from migrator.app.prepared import Prepared
 from migrator.app.reporting import report_of, totals_of
 from migrator.app.run_state import Record, fingerprint_of, known_findings, only_reading
+from migrator.app.stopping import Deadline, Stopping
 from migrator.app.store_factory import held_ledger, patience_of, reading, reading_both, throttle_of
 from migrator.app.uploads import give_up_leftovers
 from migrator.app.worker_config import WorkerConfig, pass_of

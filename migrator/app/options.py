@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import urlsplit
 
 from migrator.config.limits import Limits
-from migrator.config.settings import Locations, S3Location
 from migrator.config.time_filter import ANY_AGE, Ages
-from migrator.core.cancellation import StopFlag
 from migrator.core.errors import SettingsError
-from migrator.core.findings import Finding
-from migrator.core.naming import BucketPerOrganization
-from migrator.core.outcomes import Denial
 from migrator.doctor.bytes_user import BytesUser
 from migrator.engines.worker_registry import is_loopback
 from migrator.ledger.directory import StateFolder
-from migrator.reports.report import MAX_DURATION
 from migrator.sync.coordinator import Observer
-from migrator.sync.messages import ProgressEvent
-from migrator.sync.preflight import SourceOverview
 from migrator.sync.source_counter import SourceCounter
 
 MOST_JOBS = 512
@@ -105,75 +96,6 @@ def engine_and_scheduler(engine: str | None, scheduler: str | None) -> tuple[Eng
             cure="Use tls:// and certificates; tcp:// is for 127.0.0.1 alone.",
         )
     return EngineName.DASK, scheduler
-
-
-@dataclass(slots=True, kw_only=True)
-class Stopping:
-    """What asked the run to end: set from a signal handler, or at a limit."""
-
-    event: StopFlag = field(default_factory=StopFlag)
-    signal: str = ""
-
-    def ask(self, signal: str) -> None:
-        """Ask the run to stop; `signal` is what asked, for the report."""
-        self.signal = signal
-        self.event.set()
-
-
-class Deadline:
-    """Watches a run from within: when its time is over, it drains. Counted from when this was made."""
-
-    def __init__(self, seconds: float, stopping: Stopping) -> None:
-        self._over_at = time.monotonic() + seconds
-        self._stopping = stopping
-
-    def on_event(self, event: ProgressEvent) -> None:
-        """Only the time counts."""
-
-    def tick(self) -> None:
-        """Ask the run to stop once its time is over."""
-        if time.monotonic() >= self._over_at and not self._stopping.event.is_set():
-            self._stopping.ask(MAX_DURATION)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """The first look's result: what would be moved, what was found, and which of the target's buckets are there or to be made.
-
-    `is_part`: only some organizations, or an age, were asked for.
-    `owner`: user and group id of what is written to a disk; None for whoever writes it, or the data folder's owner.
-    `denied` are organizations whose bucket at the target refuses, while those of others do not.
-    """
-
-    locations: Locations
-    overview: SourceOverview
-    findings: tuple[Finding, ...]
-    refused: frozenset[str]
-    buckets_to_create: tuple[str, ...]
-    buckets_there: tuple[str, ...]
-    is_part: bool = False
-    owner: tuple[int, int] | None = None
-    denied: Mapping[str, Denial] = field(default_factory=dict)
-
-    @property
-    def movable(self) -> list[str]:
-        """The organizations that have a bucket at the target, or can have one."""
-        return [one for one in self.overview.organizations if self.is_movable(one)]
-
-    def is_movable(self, organization: str) -> bool:
-        """Return True for one of those."""
-        return organization not in self.refused and organization not in self.denied
-
-    @property
-    def parted(self) -> bool:
-        """Whether organizations have buckets of their own at either end, so that one that refuses says nothing of the others."""
-        ends = (self.locations.source, self.locations.target)
-        return are_parted(ends) and len(self.overview.organizations) > 1
-
-
-def are_parted(ends: Iterable[object]) -> bool:
-    """Whether one of these locations has a bucket for each organization."""
-    return any(isinstance(end, S3Location) and isinstance(end.naming, BucketPerOrganization) for end in ends)
 
 
 Watch = Callable[[SourceCounter | None], Sequence[Observer]]

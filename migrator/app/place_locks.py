@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from migrator.app.options import Prepared, Stopping
+from migrator.app.prepared import Prepared
+from migrator.app.stopping import Stopping
 from migrator.app.store_factory import as_refusal
 from migrator.config.settings import DiskLocation, Locations
 from migrator.core.entities import RawFile

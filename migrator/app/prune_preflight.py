@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from functools import partial
 
 from migrator.app.bytes_call_results import known_finding, newest_replays
-from migrator.app.options import Options, Stopping
+from migrator.app.options import Options
 from migrator.app.ownership import Ownership, bytes_user
 from migrator.app.place_locks import Ground, break_lock, mark_findings
 from migrator.app.prune_request import PruneWish
 from migrator.app.prune_source_in_use import reading_findings
 from migrator.app.read_through import is_on
+from migrator.app.stopping import Stopping
 from migrator.app.store_factory import as_refusal
 from migrator.config.settings import Locations, S3Location
 from migrator.core.errors import LedgerBusy

@@ -10,8 +10,9 @@ from functools import partial
 from typing import cast
 
 from migrator.app.dask_setup import processes_here
-from migrator.app.options import MOST_JOBS, Options, Prepared
+from migrator.app.options import MOST_JOBS, Options
 from migrator.app.place_locks import is_one_folder
+from migrator.app.prepared import Prepared
 from migrator.app.prune_request import PruneWish
 from migrator.app.prune_source_in_use import have_same_names
 from migrator.app.store_factory import patience_of, reading

@@ -9,12 +9,13 @@ from dataclasses import replace
 
 from migrator.app.first_checks import prepare_ends, refuse_idle_limits, undated_findings
 from migrator.app.migrating import deadline_of, new_run_id
-from migrator.app.options import Options, Stopping
+from migrator.app.options import Options
 from migrator.app.place_locks import Check, Ground, held_to_prune
 from migrator.app.prune_preflight import prune_findings, refuse_running
 from migrator.app.prune_request import PruneWish, guard_findings, is_confirmed
 from migrator.app.prune_source_in_use import AsksBytes, refuse_unknown
 from migrator.app.prune_workers import prune_workers
+from migrator.app.stopping import Stopping
 from migrator.app.store_factory import held_ledger, reading, reading_both
 from migrator.checks.prune.coordinator import PruneCoordinator
 from migrator.checks.prune.manifest import ManifestOfRun

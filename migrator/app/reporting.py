@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from migrator.app.next_steps import Steps, next_steps
-from migrator.app.options import Prepared, Stopping
+from migrator.app.prepared import Prepared
+from migrator.app.stopping import Stopping
 from migrator.app.store_factory import End
 from migrator.config.settings import Location, S3Location
 from migrator.core.errors import MigratorError

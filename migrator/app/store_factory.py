@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from migrator.app.options import Options, Stopping
+from migrator.app.options import Options
+from migrator.app.stopping import Stopping
 from migrator.config.settings import DiskLocation, Location, Locations, S3Location
 from migrator.core.cancellation import Flag
 from migrator.core.errors import CannotStart, MustStop, SettingsError, StoreError

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from migrator.app.catching_up import CaughtUp, catch_up, lacking_in
 from migrator.app.content_comparison import read_both
 from migrator.app.migrating import migrate
-from migrator.app.options import Options, Prepared, Stopping, Watch
+from migrator.app.options import Options, Watch
+from migrator.app.prepared import Prepared
+from migrator.app.stopping import Stopping
 from migrator.app.store_factory import is_there, patience_of, reading
 from migrator.app.switch_baseline import sha256_at
 from migrator.app.switch_rollback import named

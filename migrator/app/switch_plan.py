@@ -11,7 +11,9 @@ from migrator.app.doctor import DoctorRequest, examine
 from migrator.app.first_checks import prepare_to_migrate
 from migrator.app.migrating import new_run_id
 from migrator.app.migrating import plan as plan_migration
-from migrator.app.options import Options, Prepared, Stopping, Watch
+from migrator.app.options import Options, Watch
+from migrator.app.prepared import Prepared
+from migrator.app.stopping import Stopping
 from migrator.app.switch_proxy import PlannedProxy, ProxyRequest, plan_proxy
 from migrator.app.switch_request import SwitchRequest, ends_of, ends_of_plan, swapped
 from migrator.app.switch_settings import refuse_other_bytes, refuse_other_place, wanted_for

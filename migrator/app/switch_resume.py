@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.app.catching_up import catch_up
-from migrator.app.options import Options, Stopping, Watch
+from migrator.app.options import Options, Watch
+from migrator.app.stopping import Stopping
 from migrator.app.switch_behind import Behind, sharing_nginx
 from migrator.app.switch_lock import settings_held
 from migrator.app.switch_plan import signed_in

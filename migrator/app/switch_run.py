@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from migrator.app.options import Options, Stopping, Watch
+from migrator.app.options import Options, Watch
+from migrator.app.stopping import Stopping
 from migrator.app.store_factory import patience_of, reading
 from migrator.app.switch_baseline import Baseline, Proven, baseline_of, is_plain, prove, sampled
 from migrator.app.switch_copying import answers

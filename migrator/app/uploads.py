@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack, suppress
 from itertools import islice
 
-from migrator.app.options import Stopping
+from migrator.app.stopping import Stopping
 from migrator.app.store_factory import s3_target
 from migrator.config.settings import Locations
 from migrator.core.entities import RawFile, UnfinishedUpload

@@ -14,10 +14,12 @@ from migrator.app.dask_setup import key_findings
 from migrator.app.engine_factory import engine_of
 from migrator.app.first_checks import prepare_ends, refuse_idle_limits, undated_findings, undated_in
 from migrator.app.migrating import deadline_of, new_run_id
-from migrator.app.options import MOST_JOBS, Options, Stopping, Watch, are_parted
+from migrator.app.options import MOST_JOBS, Options, Watch
 from migrator.app.ownership import Ownership
+from migrator.app.prepared import are_parted
 from migrator.app.reporting import buckets_of, totals_of
 from migrator.app.run_state import ProofRecord, known_findings
+from migrator.app.stopping import Stopping
 from migrator.app.store_factory import End, as_refusal, held_ledger_of, patience_of, reading, reading_both, throttle_of
 from migrator.app.worker_config import VerifyConfig, WorkerConfig
 from migrator.checks.sample import VerifySample, draw

@@ -13,10 +13,12 @@ from migrator.app.content_comparison import read_both
 from migrator.app.engine_factory import engine_of
 from migrator.app.first_checks import abilities_of, ability_findings, keep_learned, lane_findings, prepare_to_migrate
 from migrator.app.migrating import deadline_of
-from migrator.app.options import Options, Prepared, Stopping
+from migrator.app.options import Options
 from migrator.app.ownership import Ownership
+from migrator.app.prepared import Prepared
 from migrator.app.reporting import totals_of
 from migrator.app.run_state import Record
+from migrator.app.stopping import Stopping
 from migrator.app.store_factory import patience_of, reading, throttle_of
 from migrator.app.watch_end import Shows, Until
 from migrator.app.worker_config import WorkerConfig

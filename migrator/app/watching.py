@@ -10,9 +10,11 @@ from dataclasses import replace
 from migrator.app.first_checks import with_learned
 from migrator.app.migrating import new_run_id, try_writing
 from migrator.app.next_steps import Steps
-from migrator.app.options import Options, Prepared, Stopping
+from migrator.app.options import Options
+from migrator.app.prepared import Prepared
 from migrator.app.reporting import report_of, totals_of
 from migrator.app.run_state import Record, fingerprint_of
+from migrator.app.stopping import Stopping
 from migrator.app.store_factory import held_ledger
 from migrator.app.watch_end import Shows, Until
 from migrator.app.watch_passes import CopiedFiles, Crew, WatchPasses

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from migrator.app.options import MOST_JOBS, Options, Prepared
+from migrator.app.options import MOST_JOBS, Options
+from migrator.app.prepared import Prepared
 from migrator.app.store_factory import End, reading, writing
 from migrator.checks.sample import VerifySample
 from migrator.checks.verify import BOTH_HASHES, AgainstManifest, Level, Prove, Prover, Proves

@@ -11,7 +11,8 @@ import click
 from migrator.app import migrating
 from migrator.app.confirmation_counts import Announcement, announced
 from migrator.app.first_checks import prepare_to_migrate
-from migrator.app.options import Options, Prepared
+from migrator.app.options import Options
+from migrator.app.prepared import Prepared
 from migrator.cli.after_run import reporting
 from migrator.cli.help import command
 from migrator.cli.logs import log_to

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from migrator.app.options import Stopping
+from migrator.app.stopping import Stopping
 from migrator.cli.logs import say
 from migrator.reports.formatting import Whole
 

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from migrator.app.doctor import DoctorRequest, examine
-from migrator.app.options import Options, Stopping
+from migrator.app.options import Options
+from migrator.app.stopping import Stopping
 from migrator.app.switch_plan import Planned, refuse_no_way_back
 from migrator.app.switch_read_through import ReadThroughSwitching
 from migrator.app.switch_resume import OpenSwitch, go_back, go_on

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from migrator.app.options import Options, Stopping
+from migrator.app.options import Options
+from migrator.app.stopping import Stopping
 from migrator.app.switch_installation import Installation, parts_for
 from migrator.app.switch_plan import Planned, plan_switch
 from migrator.app.switch_proxy import ProxyRequest

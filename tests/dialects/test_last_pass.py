@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from migrator.app.first_checks import prepare_to_migrate
-from migrator.app.options import Stopping
+from migrator.app.stopping import Stopping
 from migrator.app.watch_end import Until
 from migrator.app.watching import watch
 from migrator.core.errors import MigratorError, MustStop

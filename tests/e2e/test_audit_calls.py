@@ -77,7 +77,7 @@ def test_where_bytes_calls_fail_no_raw_file_is_called_readable(
         for document in (tried, planned):
             assert ends.findings(document)["bytes-raws"]["status"] == "warning"
         verified = command.run("verify", "--to", "s3", env=scene.env).expect(0).stdout.splitlines()
-        assert "Bytes cannot read at the target until [bytes-calls] is cured" in verified[-1]
+        assert "Bytes cannot read at the target until [bytes-calls] is fixed" in verified[-1]
 
 
 def test_a_probe_of_its_own_finds_out_and_asks_first(

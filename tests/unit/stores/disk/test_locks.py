@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 
 from migrator.app.bytes_place import BytesPlace, bytes_place
-from migrator.app.options import Options, Prepared, Stopping
+from migrator.app.options import Options
 from migrator.app.place_locks import Ground, break_lock, held_to_copy, held_to_prune, mark_findings, refuse_held
+from migrator.app.prepared import Prepared
 from migrator.app.prune_request import PruneWish
 from migrator.app.prune_source_in_use import Unsure, have_same_names, is_read, reading_findings
 from migrator.app.pruning import prune
+from migrator.app.stopping import Stopping
 from migrator.config.environment import Environment
 from migrator.config.settings import DiskLocation, Location, Locations, Overrides, S3Access, S3Location
 from migrator.core.errors import CannotStart, LedgerBusy, MustStop, SettingsError
