@@ -198,7 +198,7 @@ def _story() -> Story | None:
 
 def _wait_for_the_guard(seconds: float = 60) -> None:
     until = time.monotonic() + seconds
-    while (story := _story()) is not None and story.is_open and not story.is_reading_through:
+    while (story := _story()) is not None and story.is_unfinished and not story.is_reading_through:
         assert time.monotonic() < until, story
         time.sleep(0.05)
 

@@ -118,6 +118,17 @@ def test_settings_that_get_another_bucket_before_bytes_is_started_are_taken_back
     scene.assert_all_readable(expected)
 
 
+def test_a_bytes_that_something_else_starts_while_it_is_to_be_stopped_is_no_switched_one(scene: Scene) -> None:
+    """It would go on with its old settings, and every raw file that is asked for would be there."""
+    expected, before = switch_scene.contents(scene), scene.settings()
+    with held_at(scene, scene.to_s3(), SwitchStep.SETTINGS) as switching:
+        assert scene.ctl("start") == 0
+        scene.wait_until_up()
+    assert "[switch-started-meanwhile]" in switching.finish().expect(3).stderr
+    assert scene.settings() == before
+    scene.assert_all_readable(expected)
+
+
 @AT_EACH
 @pytest.mark.parametrize("way", WAYS)
 def test_a_disk_that_is_full_from_any_step_on(
