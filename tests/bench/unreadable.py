@@ -27,13 +27,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.unreadable")
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--way", choices=WAYS, nargs="*", default=list(WAYS))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-unreadable-") as name:
         folder = Path(name)
         os.environ["BYTES_MIGRATOR_FORCE"] = "bytes-calls"
         (folder / "servers").mkdir()
         with Servers(folder / "servers", os.getpid()).private("weed") as private:
-            for way, act in WAYS.items():
+            for way, act in [(way, WAYS[way]) for way in options.way]:
                 found = []
                 for number in range(options.rounds):
                     os.environ["XDG_STATE_HOME"] = str(folder / f"{way}-{number}")
