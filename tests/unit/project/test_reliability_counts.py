@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.soak.counts import BEGIN, END, FIRST_SEED, Counts, Go, Goal, insert, table
-from tests.soak.goals import GOALS, KEPT, MEASURES, PAGE, main, next_of
+from tests.soak.goals import GOALS, HELD_BY_TESTS, KEPT, MEASURES, PAGE, main, next_of
 
 GOAL = {"kills": Goal("random kills", "0 lost", "kills", 1000)}
 CLEAN = Go("kills", 400, 0, seed=26, date="2026-11-01")
@@ -100,6 +101,23 @@ def test_the_page_can_be_written_without_measuring(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     assert main(["--page-only"]) == 0
     assert "| random SIGKILLs, both ways | " in (tmp_path / PAGE).read_text()
+
+
+@pytest.mark.parametrize("node", sorted({node for nodes in HELD_BY_TESTS.values() for node in nodes}))
+def test_what_holds_a_goal_is_there(node: str) -> None:
+    path, _, name = node.partition("::")
+    assert (ROOT / path).exists()
+    assert not name or f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("script", ["mutation", "coverage"])
+def test_what_a_script_names_is_there(script: str) -> None:
+    text = (ROOT / "scripts" / script).read_text(encoding="utf-8")
+    listed = " ".join(re.findall(r"modules\+?=\(([^)\"]*)\)", text)).split()
+    tests = [name for line in re.findall(r"\) echo (unit/.*?) ;;", text) for name in line.split() if "{" not in name]
+    assert listed
+    assert [name for name in listed if not (ROOT / "migrator" / f"{name}.py").exists()] == []
+    assert [name for name in tests if not (ROOT / "tests" / f"{name}.py").exists()] == []
 
 
 def test_each_goal_has_a_trial() -> None:
