@@ -21,6 +21,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from migrator.ledger.directory import StateFolder
+from migrator.switch.journal import SwitchJournal
 from tests import command
 from tests.switch_scene import PASSWORD, Scene, beside
 
@@ -205,10 +207,20 @@ def _ended(scene: Scene, *, kills_guard: bool) -> str:
         time.sleep(0.05)
     if story != "open":
         return story
+    _wait_until_unheld()
     looked = command.run("status", env=scene.env)
     assert "half-way" in looked.stderr, looked
     command.run(*words_for(scene, "forth"), env=scene.env, secrets=(PASSWORD,)).expect(1)
     return "the next switch"
+
+
+def _wait_until_unheld() -> None:
+    """What was killed takes a moment to die, as do workers that a guard had begun to copy back with; until then they hold the journal."""
+    journal = SwitchJournal(StateFolder(journal_path().parent))
+    until = time.monotonic() + GUARD_SECONDS
+    while journal.is_held():
+        assert time.monotonic() < until, "somebody still holds the journal"
+        time.sleep(0.05)
 
 
 def story_of(scene: Scene) -> str:
