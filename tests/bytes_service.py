@@ -165,7 +165,13 @@ def serve(state: Path, env_file: Path, port: int) -> None:
             os.setgid(UID)
             os.setuid(UID)
         server.daemon_threads = True
-        signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=server.shutdown).start())
+
+        def end(*_: object) -> None:
+            """A second signal that came while Python waits for its threads would wait for a lock of its own."""
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            threading.Thread(target=server.shutdown).start()
+
+        signal.signal(signal.SIGTERM, end)
         server.serve_forever(poll_interval=0.02)
 
 
