@@ -50,7 +50,12 @@ stop)
     is_running || exit 0
     pid=$(cat "$state/pid")
     kill "$pid"
-    while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
+    waited=0
+    while kill -0 "$pid" 2>/dev/null; do  # systemd and Docker kill what does not end
+        sleep 0.02
+        waited=$((waited + 1))
+        [ $waited = 500 ] && kill -9 "$pid"
+    done
     rm -f "$state/pid" ;;
 running)
     is_running ;;
