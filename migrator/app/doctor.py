@@ -72,7 +72,7 @@ _SAMPLE_SECONDS = 2.0
 _FIRST_SAMPLE_SECONDS = 0.15
 _BUCKETS_TRIED = 100
 _COPYING = ("migrate", "watch")
-_NO_LOOK = SourceOverview(organizations=(), problems=(), stray_bytes=0)
+_EMPTY_OVERVIEW = SourceOverview(organizations=(), problems=(), stray_bytes=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +216,7 @@ def _source(found: _Examination) -> tuple[SourceOverview, SourceSample]:
     if isinstance(locations.source, S3Location):
         asker = _asker(locations.source, found)
         if asker is None or not _s3_source(locations.source, asker, found):
-            return _NO_LOOK, SourceSample(exact=False)
+            return _EMPTY_OVERVIEW, SourceSample(exact=False)
     try:
         with as_refusal(), reading(locations.source, RetryPolicy(seconds=0)) as source:
             overview = overview_of_source(
@@ -231,7 +231,7 @@ def _source(found: _Examination) -> tuple[SourceOverview, SourceSample]:
         raise
     except MigratorError as error:
         found.findings.append(failed(finding_names.SOURCE, error.what, error.why, error.cure))
-        return _NO_LOOK, SourceSample(exact=False)
+        return _EMPTY_OVERVIEW, SourceSample(exact=False)
     is_disk = isinstance(locations.source, DiskLocation)
     found.findings += source_findings(overview.problems, sample, is_disk=is_disk, now=time.time())
     found.findings += listing_errors(sample, str(locations.source))

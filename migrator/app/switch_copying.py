@@ -20,6 +20,7 @@ from migrator.core.entities import RawFile
 from migrator.core.errors import MigratorError, MustStop
 from migrator.core.outcomes import Outcome, ignore_notice
 
+_LISTS_THEM = "`bytes-migrator verify --level content` lists what differs."
 _COPY_PASSES = 3
 _LATE_PASSES = 3
 NOT_STOPPED = "Bytes was not stopped"
@@ -104,7 +105,7 @@ def refuse_unequal(
                 raise MustStop(
                     "switch-unequal",
                     f"{source.describe(raw_file)} is not the same at both ends: {reason}.",
-                    cure="`bytes-migrator verify --level content` lists what differs.",
+                    cure=_LISTS_THEM,
                 )
             refuse()
 
@@ -121,7 +122,7 @@ def refuse_unreadable(sample: Sequence[RawFile], locations: Locations, options: 
                 raise MustStop(
                     "switch-unequal",
                     f"{target.describe(raw_file)} is not there any more.",
-                    cure="Run `bytes-migrator verify --level content`: it lists every raw file that differs.",
+                    cure=_LISTS_THEM,
                 )
 
 

@@ -12,18 +12,18 @@ import sys
 from pathlib import Path
 
 from migrator.core.parallel_calls import BehindThread
+from migrator.stores.s3.http.curl import SHA256_OF_NOTHING
 from migrator.stores.s3.http.signing import Keys, Signer
 from tests.bench.servers import ACCESS_KEY, SECRET_KEY
 
 PART = 8 << 20
-_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
 def run(url: str, bucket: str, key: str, folder: Path) -> str:
     """Receive the object into two buffers by turns; return its MD5."""
     host, path = url.partition("://")[2], f"/{bucket}/{key}"
     lines = Signer(lambda: Keys(ACCESS_KEY, SECRET_KEY, None), "us-east-1").headers(
-        "GET", host, path, payload=_NOTHING, more={}
+        "GET", host, path, payload=SHA256_OF_NOTHING, more={}
     )
     connection = http.client.HTTPConnection(host)
     connection.request("GET", path, headers=dict(line.split(": ", 1) for line in lines))

@@ -13,12 +13,12 @@ from typing import Any
 
 import pycurl
 
+from migrator.stores.s3.http.curl import SHA256_OF_NOTHING
 from migrator.stores.s3.http.curl_loop import CurlLoop
 from migrator.stores.s3.http.signing import Keys, Signer
 from tests.bench.servers import ACCESS_KEY, SECRET_KEY
 
 IN_FLIGHT = 64
-_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
 def keys_of(folder: Path) -> Iterator[str]:
@@ -37,7 +37,7 @@ def run(url: str, bucket: str, folder: Path, new: str | None = None) -> int:
             curl = idle.pop() if idle else _handle(new)
             path = f"/{new or bucket}/{key}"
             more = {"x-amz-copy-source": f"{bucket}/{key}"} if new else {}
-            lines = signer.headers("PUT" if new else "GET", host, path, payload=_NOTHING, more=more)
+            lines = signer.headers("PUT" if new else "GET", host, path, payload=SHA256_OF_NOTHING, more=more)
             curl.setopt(pycurl.URL, f"{url}{path}")
             curl.setopt(pycurl.HTTPHEADER, [*lines, "Content-Type:", "Expect:", "Accept:"])
             loop.add(curl)

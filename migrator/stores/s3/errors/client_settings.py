@@ -186,7 +186,8 @@ def _why_no_proxy(value: str) -> str:
     if any(character.isspace() for character in url):
         return "It holds a space or a line feed."
     try:
-        has_host = bool(urlsplit(url).hostname) and urlsplit(url).port != 0
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname) and parts.port != 0
     except ValueError:
         return "Its host or port cannot be understood."
     return "" if has_host else "It has no host name."
