@@ -46,6 +46,7 @@ class Image:
             yield
         finally:
             _unmount(at)
+            _wait_until_let_go(self.file)
 
     def trouble(self) -> str:
         """What the file system's own check finds wrong; it is not mounted."""
@@ -116,6 +117,23 @@ def _unmount(at: Path) -> None:
             time.sleep(0.05)
         else:
             return
+
+
+def _wait_until_let_go(file: Path) -> None:
+    """A mount namespace made meanwhile holds a copy of the mount, with all that is not written yet, until its last process ends."""
+    until = time.monotonic() + UNMOUNT_SECONDS
+    while _is_backing(file):
+        if time.monotonic() > until:
+            raise Impossible(f"{file} is unmounted here, and still mounted in a namespace of another process")
+        time.sleep(0.05)
+
+
+def _is_backing(file: Path) -> bool:
+    for loop in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):  # let go meanwhile
+            if loop.read_text().rstrip("\n") == str(file.resolve()):
+                return True
+    return False
 
 
 _FICLONE = 0x40049409
