@@ -70,6 +70,8 @@ from migrator.transfer.retry import RetryPolicy
 
 _SAMPLE_SECONDS = 2.0
 _FIRST_SAMPLE_SECONDS = 0.15
+_PROBE_SECONDS = 5.0
+"""For a server that fails for a moment, as rclone does where one object is written twice at a time."""
 _BUCKETS_TRIED = 100
 _COPYING = ("migrate", "watch")
 _EMPTY_OVERVIEW = SourceOverview(organizations=(), problems=(), stray_bytes=0)
@@ -363,12 +365,18 @@ def _try(
         found.findings += _findings_of_earlier_replays(found, location, buckets)
         return frozenset()
     seen: list[tuple[Capabilities, Quirks]] = []
+    failures: list[Finding] = []
 
     def meanwhile(bucket: str) -> None:
-        if not seen and finding_names.ABILITIES not in options.forced:
-            abilities = probe(asker.client, bucket, run_id)
-            abilities = replace(abilities, unsigned_payload=not asker.adapted(location.access).signs_payloads)
-            seen.append((abilities, probe_habits(asker, bucket, run_id)))
+        if seen or failures or finding_names.ABILITIES in options.forced:
+            return
+        try:
+            abilities = RetryPolicy(seconds=_PROBE_SECONDS).run(lambda: probe(asker.client, bucket, run_id))
+        except MigratorError as error:
+            failures.append(failed(finding_names.ABILITIES, error.what, error.why, error.cure))
+            return
+        abilities = replace(abilities, unsigned_payload=not asker.adapted(location.access).signs_payloads)
+        seen.append((abilities, probe_habits(asker, bucket, run_id)))
 
     replays: list[Replay] = []
     if finding_names.BYTES_CALLS in options.forced:
@@ -388,12 +396,13 @@ def _try(
         if any(one.is_already_there for one in replays) and not is_aws(location.access.endpoint_url):
             found.nginx = nginx_lines(asker.endpoint_url)
     open_to_us = there - {one.bucket for one in replays if one.is_denied}
-    if not seen and open_to_us and finding_names.ABILITIES not in options.forced:
+    if not seen and open_to_us:
         meanwhile(next(bucket for bucket in buckets if bucket in open_to_us))
     if seen:
         abilities, habits = seen[0]
         found.findings.append(abilities_finding(abilities.missing(), habits))
         found.findings += habit_findings(habits)
+    found.findings += failures
     keep_for_a_run(found.locations, options, location, replays, seen[0][0] if seen else None)
     return frozenset(one.bucket for one in replays if is_name_taken(one))
 

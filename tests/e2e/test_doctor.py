@@ -16,7 +16,7 @@ import pytest
 from tests import command, corpus, oracle
 from tests.conftest import FreshNames
 from tests.e2e import ends
-from tests.faults.proxy import Reply, Rule, answer, proxy_before, redirect
+from tests.faults.proxy import INTERNAL_ERROR, Reply, Rule, answer, proxy_before, redirect
 from tests.nginx import nginx_before
 from tests.servers import S3Server, Servers, free_ports
 
@@ -307,6 +307,33 @@ def test_a_server_that_is_another(rule: Rule, says: str, weed: S3Server, fresh_n
         finding = reachable(command.run(*DOCTOR, env=settings_of(proxy.server, ends.single(fresh_names), data)))
     assert says in finding["seen"]
     assert "AWS_ENDPOINT_URL" in finding["cure"]
+
+
+def test_a_server_that_fails_for_a_moment_is_asked_again(weed: S3Server, fresh_names: FreshNames, data: Path) -> None:
+    ends.make_varied_store(data, {"alpha": 4})
+    ends.make_bucket(weed.client(), fresh_names.bucket)
+    naming = ends.single(fresh_names)
+    calm = command.run(*PROBE, env=settings_of(weed, naming, data)).json()
+    with proxy_before(weed, Rule(answer(INTERNAL_ERROR), tries=1)) as proxy:
+        failing = command.run(*PROBE, env=settings_of(proxy.server, naming, data)).json()
+        assert proxy.seen.faults.total() > 10
+    assert statuses(failing) == statuses(calm)
+
+
+def test_a_probe_that_fails_for_good_is_a_finding_beside_all_others(
+    weed: S3Server, fresh_names: FreshNames, data: Path
+) -> None:
+    ends.make_varied_store(data, {"alpha": 4})
+    ends.make_bucket(weed.client(), fresh_names.bucket)
+    naming = ends.single(fresh_names)
+    calm = statuses(command.run(*PROBE, env=settings_of(weed, naming, data)).json())
+    always = Rule(answer(INTERNAL_ERROR), method="PUT", path="bytes-migrator-probe", nth=frozenset(range(2, 99)))
+    with proxy_before(weed, always) as proxy:  # the first is Bytes' own, which works
+        done = command.run(*PROBE, env=settings_of(proxy.server, naming, data)).expect(1).json()
+    told_by_the_probe = ("listing-order", "multipart-minimum")
+    others = {name: status for name, status in calm.items() if name not in told_by_the_probe}
+    assert statuses(done) == others | {"server-abilities": "error"}
+    assert "InternalError" in ends.findings(done)["server-abilities"]["seen"]
 
 
 def test_a_wrong_clock(weed: S3Server, fresh_names: FreshNames, data: Path) -> None:
