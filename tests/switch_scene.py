@@ -50,12 +50,7 @@ stop)
     is_running || exit 0
     pid=$(cat "$state/pid")
     kill "$pid"
-    waited=0
-    while kill -0 "$pid" 2>/dev/null; do  # systemd and Docker kill what does not end
-        sleep 0.02
-        waited=$((waited + 1))
-        [ $waited = 500 ] && kill -9 "$pid"
-    done
+    while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
     rm -f "$state/pid" ;;
 running)
     is_running ;;
@@ -187,6 +182,12 @@ class Scene:
 
     def is_running(self) -> bool:
         return self.ctl("running") == 0
+
+    def ignored_signals(self) -> set[int]:
+        """What Bytes' process does not hear."""
+        status = Path(f"/proc/{(self.state / 'pid').read_text().strip()}/status").read_text()
+        mask = int(status.split("SigIgn:")[1].split()[0], 16)
+        return {number for number in range(1, 65) if mask >> (number - 1) & 1}
 
     def wait_until_up(self, seconds: float = 60) -> None:
         until = time.monotonic() + seconds

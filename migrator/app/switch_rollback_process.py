@@ -29,8 +29,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def main() -> None:
     """Run the guard. Its request is JSON: parent, state (a folder), owner and forced findings."""
     request = json.loads(sys.argv[2])
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    for number in SIGNALS:  # a handler, for what is ignored would be ignored by Bytes too, which it may start
+        signal.signal(number, _go_on)
     journal = SwitchJournal(StateFolder(Path(request["state"])))
     story = journal.story()
     if story is None:
@@ -48,6 +48,10 @@ def main() -> None:
         _say("bytes-migrator died in the middle of a switch; the guard takes it back.")
     with journal.held(waits=True), suppress(OSError):
         take_back(journal, locations, options)
+
+
+def _go_on(*_: object) -> None:
+    """Do nothing: whoever ends a switch by a signal must not end what takes it back."""
 
 
 def take_back(journal: SwitchJournal, locations: Locations, options: Options) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -41,6 +42,7 @@ def test_killed_before_the_settings_change(scene: Scene) -> None:
     expected = switch_scene.contents(scene)
     before = killed_at(scene, "forth", "rename", SETTINGS_RENAME, kills_guard=False, expected=expected)
     assert (before.is_killed, before.ended_by, before.on_s3) == (True, "rolled-back", False)
+    assert not scene.ignored_signals() & {signal.SIGHUP, signal.SIGTERM}, "Bytes must not inherit that from the guard"
 
 
 @pytest.mark.slow
