@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -234,26 +235,31 @@ def test_without_a_login_the_plan_says_what_is_not_proven(scene: Scene) -> None:
     scene.assert_all_readable(expected)
 
 
+def assert_prunes_old_place(scene: Scene, completed: command.Completed, *, files: int) -> None:
+    """The command that a switch ends with, read from its output, proves every raw file at the old place."""
+    said = completed.stderr + completed.stdout
+    line = next(line for line in said.splitlines() if line.startswith("  bytes-migrator prune"))
+    done = scene.run(*shlex.split(line)[1:], "--yes", "--json").expect(0).json()
+    assert done["totals"]["deletable"]["files"] == files, done
+
+
 def test_back_brings_what_was_saved_at_the_new_place(scene: Scene) -> None:
     expected = switch_scene.contents(scene)
     before = scene.settings()
-    scene.run(*scene.to_s3()).expect(0)
+    forth = scene.run(*scene.to_s3()).expect(0)
+    assert_prunes_old_place(scene, forth, files=len(expected))
     saved = b"saved at the new place"
     expected[scene.save(saved)] = saved
-    told = switch_scene.spoken(
-        scene.run(
-            "switch", "--back", "--yes", "--new-within", "0", "--settle", "0", "--owner", "1000:1000", "--json"
-        ).expect(0)
-    )
-    assert told["end"] == "switched"
+    words = ("switch", "--back", "--yes", "--new-within", "0", "--settle", "0", "--owner", "1000:1000")
+    back = scene.run(*words).expect(0)
+    assert_prunes_old_place(scene, back, files=len(expected))
     assert not any("closed-to-bytes" in one["forced"] for one in scene.run("status", "--json").json()["pairs"])
     assert scene.settings() == before
     assert len(oracle.disk_paths(scene.data)) == len(expected)
     scene.assert_all_readable(expected)
-    again = switch_scene.spoken(
-        scene.run("switch", "--back", "--yes", "--new-within", "0", "--settle", "0", "--json").expect(0)
-    )
-    assert again["to"] == told["from"]
+    again = switch_scene.spoken(scene.run(*words, "--json").expect(0))
+    assert again["end"] == "switched"
+    assert again["to"].startswith("s3://")
     scene.assert_all_readable(expected)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -216,6 +217,21 @@ def first_do(act: Callable[[], None], *, once: bool = True) -> faults.Fault:
         exchange.reply(exchange.forward())
 
     return act_and_go_on
+
+
+def one_at_a_time(act: Callable[[], None], *, before: int) -> faults.Fault:
+    """Requests that the rule meets go on one after the other; something happens before the one of this number, from 1."""
+    numbers = itertools.count(1)
+    lock = threading.Lock()
+
+    def wait_and_go_on(exchange: faults.Exchange) -> None:
+        with lock:
+            if next(numbers) == before:
+                act()
+            reply = exchange.forward()
+        exchange.reply(reply)
+
+    return wait_and_go_on
 
 
 def then_do(act: Callable[[], None]) -> faults.Fault:

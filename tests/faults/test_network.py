@@ -25,6 +25,7 @@ from tests.faults.bench import (
     complete,
     first_do,
     get,
+    one_at_a_time,
     part,
     path_of,
     plain_bench,
@@ -458,9 +459,10 @@ def test_a_large_object_that_is_overwritten_between_two_ranges_is_never_mixed(
         def overwrite() -> None:
             moved.client.put_object(Bucket=fresh_names.bucket, Key=moved.key(name), Body=other)
 
-        proxy.rules = [get(first_do(overwrite), nth=frozenset([2]), name="overwrite")]
+        # one at a time: moto computes an ETag when it is first asked for, and a wrong one for good where two ask at once
+        proxy.rules = [get(one_at_a_time(overwrite, before=2), name="overwrite")]
         done = moved.down()
-        assert proxy.seen.faults["overwrite"] == 1
+        assert proxy.seen.faults["overwrite"] > 2
         path_of(large, name).write_bytes(other)
         moved.expected = oracle.disk_state(large)
         document = moved.after("down", done)

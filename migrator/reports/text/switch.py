@@ -261,14 +261,15 @@ def _switched_lines(switched: Switched) -> Iterator[str]:
 
 
 def _prune_command(switched: Switched) -> str:
-    """Return the command with both ends and Bytes' settings filled in, as far as they were options of the switch."""
+    """Return the command with both ends and Bytes' settings filled in, as far as they were locations and files in the words of the switch."""
     plan = switched.story.plan
-    ends = [plan.words.get("from"), plan.words.get("to")]
-    given = plan.words.get("env_files") or any((plan.words.get("overrides") or {}).values())
     settings = plan.settings.get("path", "")
-    if plan.is_back or given or not settings.startswith("/") or not ends[1]:
+    first, second = plan.words.get("from"), plan.words.get("to")
+    ends = (second, first or settings) if plan.is_back else (first or switched.backup, second)
+    if not settings.startswith("/") or not all(ends) or any((plan.words.get("overrides") or {}).values()):
         return "bytes-migrator prune --help"
-    words = ["--from", ends[0] or switched.backup, "--to", ends[1], "--env-file", settings]
+    files = [settings, *(plan.words.get("env_files") or ())]
+    words = ["--from", ends[0], "--to", ends[1], *(word for one in files for word in ("--env-file", one))]
     return shown(f"bytes-migrator prune {shlex.join(words)}")
 
 
