@@ -373,7 +373,8 @@ def _try(
         try:
             abilities = RetryPolicy(seconds=_PROBE_SECONDS).run(lambda: probe(asker.client, bucket, run_id))
         except MigratorError as error:
-            failures.append(failed(finding_names.ABILITIES, error.what, error.why, error.cure))
+            untried = f"What this server protects could not be found out. {error.what}"
+            failures.append(failed(finding_names.ABILITIES, untried, error.why, error.cure))
             return
         abilities = replace(abilities, unsigned_payload=not asker.adapted(location.access).signs_payloads)
         seen.append((abilities, probe_habits(asker, bucket, run_id)))

@@ -261,7 +261,7 @@ def _switched_lines(switched: Switched) -> Iterator[str]:
 
 
 def _prune_command(switched: Switched) -> str:
-    """Return the command with both ends and Bytes' settings filled in, as far as they were locations and files in the words of the switch."""
+    """Return the command with both ends and Bytes' settings filled in, as far as the words of the switch were locations and files."""
     plan = switched.story.plan
     settings = plan.settings.get("path", "")
     first, second = plan.words.get("from"), plan.words.get("to")
