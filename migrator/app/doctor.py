@@ -373,8 +373,7 @@ def _try(
         try:
             abilities = RetryPolicy(seconds=_PROBE_SECONDS).run(lambda: probe(asker.client, bucket, run_id))
         except MigratorError as error:
-            untried = f"What this server protects could not be found out. {error.what}"
-            failures.append(failed(finding_names.ABILITIES, untried, error.why, error.cure))
+            failures.append(_untried(error))
             return
         abilities = replace(abilities, unsigned_payload=not asker.adapted(location.access).signs_payloads)
         seen.append((abilities, probe_habits(asker, bucket, run_id)))
@@ -406,6 +405,15 @@ def _try(
     found.findings += failures
     keep_for_a_run(found.locations, options, location, replays, seen[0][0] if seen else None)
     return frozenset(one.bucket for one in replays if is_name_taken(one))
+
+
+def _untried(error: MigratorError) -> Finding:
+    return failed(
+        finding_names.ABILITIES,
+        f"What this server protects could not be found out. {error.what}",
+        error.why,
+        error.cure,
+    )
 
 
 def _findings_of_earlier_replays(

@@ -265,11 +265,11 @@ def _prune_command(switched: Switched) -> str:
     plan = switched.story.plan
     settings = plan.settings.get("path", "")
     first, second = plan.words.get("from"), plan.words.get("to")
-    ends = (second, first or settings) if plan.is_back else (first or switched.backup, second)
-    if not settings.startswith("/") or not all(ends) or any((plan.words.get("overrides") or {}).values()):
+    source, target = (second, first or settings) if plan.is_back else (first or switched.backup, second)
+    if not settings.startswith("/") or not source or not target or any((plan.words.get("overrides") or {}).values()):
         return "bytes-migrator prune --help"
     files = [settings, *(plan.words.get("env_files") or ())]
-    words = ["--from", ends[0], "--to", ends[1], *(word for one in files for word in ("--env-file", one))]
+    words = ["--from", source, "--to", target, *(word for one in files for word in ("--env-file", one))]
     return shown(f"bytes-migrator prune {shlex.join(words)}")
 
 
