@@ -57,6 +57,17 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         stop_all(session_folder(os.environ)[0])
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Find the tests without the garbage collector: hardly anything is let go of, and looking for it took a quarter of the time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()  # half a million objects of 6,000 tests, which each full collection would look through again
+        gc.enable()
+
+
 ONE_OF_MANY = 10
 _DIMENSIONS = ("server", "naming", "kind", "lane", "each_lane", "deployment", "answers", "direction")
 
@@ -158,8 +169,6 @@ def _dimensions_of(item: pytest.Item) -> dict[str, object]:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start the servers that tests will ask for, so that they get ready while other tests run."""
-    gc.collect()
-    gc.freeze()  # half a million objects of 6,000 tests, which each full collection would look through again
     if session.config.option.collectonly or session.config.pluginmanager.hasplugin("dsession"):
         return
     wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}

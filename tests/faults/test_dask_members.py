@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bokeh.client import pull_session
-from bokeh.models import ColumnDataSource
-from distributed import Client, get_task_stream
 
 from tests import command, corpus
 from tests.dask_cluster import Cluster, cluster
@@ -27,6 +24,8 @@ DEADLINE = 60.0
 @contextmanager
 def shards_done(members: Cluster) -> Iterator[Counter[tuple[str, str]]]:
     """How many tasks of which organization each worker came to an end with, by the workers' names; known when the block is left."""
+    from distributed import Client, get_task_stream
+
     done: Counter[tuple[str, str]] = Counter()
     with Client(members.address, set_as_default=False) as client, get_task_stream(client=client) as stream:
         names = {address: worker["name"] for address, worker in client.scheduler_info(n_workers=-1)["workers"].items()}
@@ -168,6 +167,9 @@ def test_the_dashboard_shows_shards_by_organization(move: Move, tmp_path: Path) 
 
 def names_in_progress(url: str, expected: int) -> set[str]:
     """What the page's bars are of, once there are so many of them."""
+    from bokeh.client import pull_session
+    from bokeh.models import ColumnDataSource
+
     deadline = time.monotonic() + DEADLINE
     while True:
         session = pull_session(url=url)

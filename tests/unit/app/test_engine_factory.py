@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dask.utils import key_split
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -21,12 +20,13 @@ from migrator.config.settings import DiskLocation, Location, S3Access, S3Locatio
 from migrator.core.entities import RawFile, RawId
 from migrator.core.errors import CannotStart, SettingsError, Unavailable
 from migrator.core.naming import SingleBucket
-from migrator.engines.dask.engine import shown_as
 from migrator.engines.worker_registry import WorkerRegistry
 from migrator.stores.disk.target import _claim
 from tests import corpus
 
 SECRET = "NeverToBePrintedOrSent"
+CODES = st.characters(categories=("L", "N"), include_characters="-_")
+"""What codes of organizations are made of; a pattern with ``\\w`` has hypothesis look at all of Unicode for seconds."""
 DISK = DiskLocation(root=Path("/data"), folder_mode=0o740, file_mode=0o640)
 
 
@@ -117,11 +117,15 @@ def test_a_scheduler_means_dask(address: str) -> None:
     assert engine_and_scheduler("dask", address) == (EngineName.DASK, address)
 
 
-@given(st.lists(st.from_regex(r"\A[-\w]{1,32}\Z"), unique=True, min_size=2, max_size=2))
+@given(st.lists(st.text(CODES, min_size=1, max_size=32), unique=True, min_size=2, max_size=2))
 @example(["0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"])
 @example(["gemeente-12", "gemeente-13"])
 @example(["-a", "-b"])
 def test_the_dashboard_tells_organizations_apart(organizations: list[str]) -> None:
+    from dask.utils import key_split
+
+    from migrator.engines.dask.engine import shown_as
+
     groups = {key_split((shown_as(organization), "topic", 1, 1)) for organization in organizations}
     assert len(groups) == 2
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 MODULES = sorted((ROOT / "migrator").rglob("*.py"))
-TREES = {path: ast.parse(path.read_text()) for path in MODULES}
 OF_OTHERS = {"NACL_SEALBOX", "NO_COLOR", "kat", "KeyCount", "LastModified", "from", "proven_earlier"}
 """Settings, users and elements that S3, Bytes and terminals know, and keys of documents."""
 _NAMED = re.compile(r"(?<!`)`([A-Za-z_][\w.]*)(?:\([^`]*\))?`(?!`)")
@@ -16,9 +16,9 @@ _FILE = re.compile(r"`(tests/[\w/]+\.py)`")
 _Documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-def _names() -> set[str]:
+def _names(trees: Iterable[ast.Module]) -> set[str]:
     found = {part for path in MODULES for part in path.relative_to(ROOT).with_suffix("").parts}
-    for tree in TREES.values():
+    for tree in trees:
         for node in ast.walk(tree):
             for field in ("name", "arg", "id", "attr"):
                 found.add(str(getattr(node, field, "")))
@@ -26,8 +26,9 @@ def _names() -> set[str]:
 
 
 def test_what_a_docstring_names_is_there() -> None:
-    names = _names() | OF_OTHERS
-    for path, tree in TREES.items():
+    trees = {path: ast.parse(path.read_text()) for path in MODULES}
+    names = _names(trees.values()) | OF_OTHERS
+    for path, tree in trees.items():
         text = "\n".join(ast.get_docstring(node) or "" for node in ast.walk(tree) if isinstance(node, _Documented))
         assert [name for name in _NAMED.findall(text) if name.rpartition(".")[2] not in names] == [], path
         assert [name for name in _FILE.findall(text) if not (ROOT / name).exists()] == [], path

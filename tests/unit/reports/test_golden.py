@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,10 +34,10 @@ from tests.unit.reports.samples import report_of, tally_of
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 REPORTS = {
-    "fine": page_of(3),
-    "problems": page_of(3, 40),
-    "hostile": page_of(14, 30, hostile=True),
-    "plan": page_of(5, dry_run=True),
+    "fine": partial(page_of, 3),
+    "problems": partial(page_of, 3, 40),
+    "hostile": partial(page_of, 14, 30, hostile=True),
+    "plan": partial(page_of, 5, dry_run=True),
 }
 
 
@@ -44,7 +45,7 @@ REPORTS = {
 @pytest.mark.parametrize(("form", "render"), [("txt", report_as_text), ("csv", report_as_csv)])
 def test_it_looks_as_it_did(name: str, form: str, render: object) -> None:
     assert callable(render)
-    text = render(REPORTS[name]).replace("\r\n", "\n") + "\n"
+    text = render(REPORTS[name]()).replace("\r\n", "\n") + "\n"
     path = GOLDEN / f"{name}.{form}"
     if os.environ.get("MIGRATOR_TESTS_GOLDEN") == "write":
         path.write_text(text, encoding="utf-8")
@@ -84,8 +85,8 @@ def _pruned() -> PruneReport:
 
 
 ANSWERS = {
-    "migrate": lambda width: report_as_text(REPORTS["fine"], width),
-    "plan": lambda width: report_as_text(REPORTS["plan"], width),
+    "migrate": lambda width: report_as_text(REPORTS["fine"](), width),
+    "plan": lambda width: report_as_text(REPORTS["plan"](), width),
     "verify": lambda width: verification_as_text(_verification(), width),
     "prune": lambda width: prune_as_text("bytes-migrator prune", _pruned(), width),
     "doctor": lambda width: doctor_as_text(answers.doctor(), width),
@@ -102,7 +103,7 @@ ANSWERS = {
         "bytes-migrator prune", replace(_pruned(), error=answers.ERROR), width
     ),
     "report-stopped": lambda width: stored_as_text(
-        replace(REPORTS["fine"], started=answers.AT, state="stopped", stopped=answers.ERROR), width
+        replace(REPORTS["fine"](), started=answers.AT, state="stopped", stopped=answers.ERROR), width
     ),
     "explain": lambda width: joined(explanation_lines(explanations()["clock-skew"]), width),
     "explain-all": lambda width: joined(list(index_lines(explanations()))[:3], width),
@@ -139,7 +140,7 @@ def test_a_runbook_looks_as_it_did() -> None:
 
 
 def test_the_columns_of_every_line_of_a_table_end_at_one_place() -> None:
-    report: Report = replace(REPORTS["fine"], findings=())
+    report: Report = replace(REPORTS["fine"](), findings=())
     lines = report_as_text(report).splitlines()
     start = next(index for index, line in enumerate(lines) if line.startswith("organization"))
     rows = [line for line in lines[start : start + 5] if line]
