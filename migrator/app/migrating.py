@@ -251,11 +251,9 @@ def _coordinate(
         stopping=stopping.event,
         lists_target=lists_target,
     )
-    for observer in observers:
-        observer.on_event(ProgressEvent(organization="", problems=list(prepared.overview.problems)))
     for event in beforehand:
         coordinator.take_down(event)
-    coordinator.run(prepared.overview.organizations)
+    coordinator.run(prepared.overview.organizations, prepared.overview.problems)
 
 
 def deadline_of(options: Options, stopping: Stopping) -> tuple[Observer, ...]:

@@ -173,7 +173,7 @@ def _verify(
         access = Ownership(subject.target, options, stopping=stopping.event)
         for event in access.events():
             coordinator.take_down(event)
-        coordinator.run(overview.organizations)
+        coordinator.run(overview.organizations, overview.problems)
         undated = undated_findings(options.ages, undated_in(totals, subject.source))
         found_here = (*undated, *ledger.findings, *access.findings(), *key_findings(recipe), *engine.findings)
         if not stopping.event.is_set():

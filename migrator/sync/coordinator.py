@@ -205,8 +205,13 @@ class Coordinator:
         self._closed: dict[str, MigratorError] = {}
         self._are_all_known = False
 
-    def run(self, organizations: Iterable[str]) -> None:
-        """Work through all organizations, or until `stopping` is set. Raises the first MigratorError, after taking down the rest."""
+    def run(self, organizations: Iterable[str], found_before: Sequence[Problem] = ()) -> None:
+        """Work through all organizations, or until `stopping` is set. Raises the first MigratorError, after taking down the rest.
+
+        `found_before`, what the overview of the source met, is in its totals already; observers hear of it here.
+        """
+        for observer in self._observers if found_before else ():
+            observer.on_event(ProgressEvent(organization="", problems=list(found_before)))
         try:
             self._work_through(iter(organizations))
         except BaseException:

@@ -67,6 +67,9 @@ def file_list(folder: Path) -> list[dict[str, Any]]:
 def test_verify_audit_and_prune_write_their_report_too(
     ends_of: tuple[str, ...], data: Path, tmp_path: Path, state: Path
 ) -> None:
+    for root in map(Path, ends_of[1::2]):  # met before anything else
+        (root / "notes.txt").write_text("beside the organizations")
+        (root / "org:anization").mkdir()
     rows = tmp_path / "rows.csv"
     rows.write_text(f"id,organization,secure_hash,ended_at\n{EXTRA_ID},alpha,,\n")
     place = tmp_path / "bytes.env"
