@@ -18,6 +18,7 @@ from tests.e2e.ends import MIGRATE
 from tests.faults import proxy as faults
 from tests.faults.proxy import RAW_FILE, Proxy, Rule
 from tests.servers import S3Server
+from tests.soak import traced
 
 ORGANIZATIONS = {"alpha": 46, "b1": 14}
 IN_PARTS_FROM = 8 << 20
@@ -53,15 +54,25 @@ class Bench:
         source = self.bucket if direction == "down" else self.data
         return (*MIGRATE, "--from", source, "--to", self.bucket if direction == "up" else self.fresh)
 
-    def up(self, *words: str, before: tuple[str, ...] = (), timeout: float = command.TIMEOUT) -> command.Completed:
-        return self.run("up", *words, before=before, timeout=timeout)
+    def up(self, *words: str, injected: tuple[str, ...] = (), timeout: float = command.TIMEOUT) -> command.Completed:
+        return self.run("up", *words, injected=injected, timeout=timeout)
 
     def down(self, *words: str, before: tuple[str, ...] = (), timeout: float = command.TIMEOUT) -> command.Completed:
         return self.run("down", *words, before=before, timeout=timeout)
 
     def run(
-        self, direction: str, *words: str, before: tuple[str, ...] = (), timeout: float = command.TIMEOUT
+        self,
+        direction: str,
+        *words: str,
+        before: tuple[str, ...] = (),
+        injected: tuple[str, ...] = (),
+        timeout: float = command.TIMEOUT,
     ) -> command.Completed:
+        """Run to the end; `injected` are options of a `strace` that is attached before the program's first line runs."""
+        if injected:
+            everything = tuple(map(str, (*self.words(direction), *words)))
+            with traced.started(everything, self.whole_env, *injected) as process:
+                return process.finish(timeout)
         return command.run(*self.words(direction), *words, env=self.whole_env, before=before, timeout=timeout)
 
     def start(self, direction: str, *words: str) -> command.Process:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -86,26 +86,34 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
         subprocess.run(["umount", "-l", folder], check=False)
 
 
-@pytest.fixture(scope="session")
-def strace() -> Callable[..., tuple[str, ...]]:
-    """``strace("read:error=EIO", path)``: words that start a command with system calls failing, those on `path` only if it is given."""
+def _injections(calls: Sequence[str], path: object) -> tuple[str, ...]:
+    traced = ",".join(dict.fromkeys(call.partition(":")[0] for call in calls))
+    chosen = ("-P", str(path)) if path is not None else ()
+    return ("-e", f"trace={traced}", *(word for call in calls for word in ("-e", f"inject={call}")), *chosen)
+
+
+def _strace() -> str:
     program = shutil.which("strace")
     if program is None:
         pytest.skip("strace is not installed")
     probe = subprocess.run([program, "-o", "/dev/null", "true"], capture_output=True, check=False)
     if probe.returncode:
         pytest.skip(f"strace may not trace here: {probe.stderr.decode()[:100]}")
+    return program
 
-    def words(*injections: str, path: object = None, log: object = "/dev/null") -> tuple[str, ...]:
-        calls = ",".join(dict.fromkeys(injection.partition(":")[0] for injection in injections))
-        found = [program, "-f", "--seccomp-bpf", "-qq", "-o", str(log), "-e", f"trace={calls}"]
-        for injection in injections:
-            found += ["-e", f"inject={injection}"]
-        if path is not None:
-            found += ["-P", str(path)]
-        return tuple(found)
 
-    return words
+@pytest.fixture(scope="session")
+def strace() -> Callable[..., tuple[str, ...]]:
+    """``strace("read:error=EIO")``: words that start a command with system calls failing."""
+    program = _strace()
+    return lambda *calls: (program, "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", *_injections(calls, None))
+
+
+@pytest.fixture(scope="session")
+def injected() -> Callable[..., tuple[str, ...]]:
+    """``injected("read:error=EIO", path=…)``: for `Bench.run`, system calls that fail, those on `path` only if it is given."""
+    _strace()
+    return lambda *calls, path=None: ("-o", "/dev/null", *_injections(calls, path))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.faults.bench import ProxyBench, all_copied, bench, get, part, path_of
 from tests.faults.proxy import Exchange, Proxy, proxy_before
 from tests.servers import S3Server
 
-Strace = Callable[..., tuple[str, ...]]
+Injected = Callable[..., tuple[str, ...]]
 
 CALLS = {
     "up": ["fdatasync:1", "fdatasync:4", "fdatasync:9", "sendto:3", "sendto:12", "sendto:20", "pwrite64:30"],
@@ -38,7 +38,7 @@ POINTS = [f"{direction} {call}" for direction, calls in CALLS.items() for call i
     "point", [pytest.param(point, marks=[] if point in OFTEN else [pytest.mark.slow]) for point in POINTS]
 )
 def test_killed_at_the_nth_system_call(
-    point: str, each_lane: dict[str, str], few: Path, weed: S3Server, fresh_names: FreshNames, strace: Strace
+    point: str, each_lane: dict[str, str], few: Path, weed: S3Server, fresh_names: FreshNames, injected: Injected
 ) -> None:
     """Whichever process comes to it first; if none does, the run ends undisturbed, which is fine too."""
     direction, _, call = point.partition(" ")
@@ -47,7 +47,7 @@ def test_killed_at_the_nth_system_call(
     moved = plain_bench(weed, fresh_names, few, each_lane)
     if direction == "down":
         moved.fill()
-    done = moved.run(direction, "--jobs", "2", before=strace(f"{name}:signal=KILL:when={count}"))
+    done = moved.run(direction, "--jobs", "2", injected=injected(f"{name}:signal=KILL:when={count}"))
     assert done.status in (0, 3, -9, 137), done
     oracle.assert_same(moved.expected, oracle.disk_state(few))
     if direction == "up":

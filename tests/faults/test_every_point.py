@@ -21,11 +21,11 @@ from tests.soak.stage import stage
 SAMPLE = {"forth": ("fdatasync", "sendto", "request before", "request after"), "back": ("renameat2", "syncfs", "write")}
 
 
-@pytest.fixture
-def six(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Six]:
+@pytest.fixture(scope="module")
+def six(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Six]:
     if not can_trace():
         pytest.skip("strace, which kills at system calls, is not installed or may not trace here")
-    with stage(getattr(request, "param", "weed"), at=tmp_path) as here:
+    with stage(getattr(request, "param", "weed"), at=tmp_path_factory.mktemp("six")) as here:
         yield Six(here)
 
 

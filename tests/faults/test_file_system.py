@@ -31,7 +31,7 @@ from tests.faults.proxy import RAW_FILE, Exchange, Rule, proxy_before
 from tests.servers import S3Server
 from tests.soak.hostile import stored_while_links_come_and_go
 
-Strace = Callable[..., tuple[str, ...]]
+Injected = Callable[..., tuple[str, ...]]
 
 needs_root = pytest.mark.skipif(not is_root(), reason="it takes root to mount file systems and make devices")
 
@@ -53,10 +53,10 @@ IN_SPITE_OF_THE_FIRST_LOOK = ("--force", "disk-space", "--force", "disk-inodes")
 
 @pytest.mark.row(10)
 def test_a_target_that_gets_full_ends_the_run_with_nothing_torn(
-    lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, tmp_path: Path, mount: Mount
+    lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, tmp_path: Path, mount: Mount
 ) -> None:
     corpus.make_store(tmp_path / "data", {"alpha": 40}, sizes=100_000)
-    moved = plain_bench(moto, fresh_names, tmp_path / "data", lane)
+    moved = plain_bench(weed, fresh_names, tmp_path / "data", lane)
     moved.fill()
     moved.fresh = mount("size=2m")
     done = moved.down(*IN_SPITE_OF_THE_FIRST_LOOK).expect(3)
@@ -71,9 +71,9 @@ def test_a_target_that_gets_full_ends_the_run_with_nothing_torn(
 
 @pytest.mark.row(10)
 def test_a_large_file_that_does_not_fit_leaves_nothing_behind(
-    each_lane: dict[str, str], moto: S3Server, fresh_names: FreshNames, large: Path, mount: Mount
+    each_lane: dict[str, str], weed: S3Server, fresh_names: FreshNames, large: Path, mount: Mount
 ) -> None:
-    moved = plain_bench(moto, fresh_names, large, each_lane)
+    moved = plain_bench(weed, fresh_names, large, each_lane)
     moved.fill()
     moved.fresh = mount("size=12m")
     assert error_of(moved.down(*IN_SPITE_OF_THE_FIRST_LOOK).expect(3))["name"] == "target-full"
@@ -83,9 +83,9 @@ def test_a_large_file_that_does_not_fit_leaves_nothing_behind(
 
 
 @pytest.mark.row(10)
-def test_a_full_disk_between_two_disks(few: Path, mount: Mount, moto: S3Server, fresh_names: FreshNames) -> None:
+def test_a_full_disk_between_two_disks(few: Path, mount: Mount, weed: S3Server, fresh_names: FreshNames) -> None:
     corpus.make_store(few, {"zaandam": 1}, large=[3 * corpus.MIB])
-    moved = plain_bench(moto, fresh_names, few, {})
+    moved = plain_bench(weed, fresh_names, few, {})
     moved.fresh = mount("size=2m")
     done = moved.run("across", *IN_SPITE_OF_THE_FIRST_LOOK).expect(3)
     moved.after("across", done)
@@ -96,8 +96,8 @@ def test_a_full_disk_between_two_disks(few: Path, mount: Mount, moto: S3Server, 
 
 @pytest.mark.row(11)
 @pytest.mark.parametrize("inodes", [6, 21], ids=["for folders", "for files"])
-def test_no_inodes_left(inodes: int, few: Path, mount: Mount, moto: S3Server, fresh_names: FreshNames) -> None:
-    moved = plain_bench(moto, fresh_names, few, {})
+def test_no_inodes_left(inodes: int, few: Path, mount: Mount, weed: S3Server, fresh_names: FreshNames) -> None:
+    moved = plain_bench(weed, fresh_names, few, {})
     moved.fresh = mount(f"size=16m,nr_inodes={inodes}")
     done = moved.run("across", *IN_SPITE_OF_THE_FIRST_LOOK).expect(3)
     moved.after("across", done)
@@ -109,10 +109,10 @@ def test_no_inodes_left(inodes: int, few: Path, mount: Mount, moto: S3Server, fr
 
 @pytest.mark.row(14)
 def test_a_limit_on_the_size_of_files_is_a_full_target(
-    few: Path, moto: S3Server, fresh_names: FreshNames, tmp_path: Path
+    few: Path, weed: S3Server, fresh_names: FreshNames, tmp_path: Path
 ) -> None:
     corpus.make_store(few, {"zaandam": 1}, large=[3 * corpus.MIB])
-    moved = plain_bench(moto, fresh_names, few, {})
+    moved = plain_bench(weed, fresh_names, few, {})
     done = moved.run("across", before=("prlimit", "--fsize=2000000")).expect(3)
     moved.after("across", done)
     assert error_of(done)["name"] == "target-full"
@@ -125,12 +125,12 @@ def test_a_limit_on_the_size_of_files_is_a_full_target(
 @pytest.mark.row(12)
 @pytest.mark.parametrize("size", [5_000, LARGE], ids=["small", "large"])
 def test_a_file_that_cannot_be_read_fails_and_the_others_move(
-    size: int, lane: dict[str, str], few: Path, moto: S3Server, fresh_names: FreshNames, strace: Strace
+    size: int, lane: dict[str, str], few: Path, weed: S3Server, fresh_names: FreshNames, injected: Injected
 ) -> None:
     corpus.make_store(few, {"zaandam": 0}, large=[size])
-    moved = plain_bench(moto, fresh_names, few, lane)
+    moved = plain_bench(weed, fresh_names, few, lane)
     broken = next(name for name in moved.expected if name[0] == "zaandam")
-    done = moved.up(before=strace("read:error=EIO", path=path_of(few, broken))).expect(1)
+    done = moved.up(injected=injected("read:error=EIO", path=path_of(few, broken))).expect(1)
     document = moved.after("up", done)
     assert ends.files(document) == {"discovered": 11, "copied": 10, "failed": 1}
     assert [problem["id"] for problem in ends.problems(document, "failed")] == [broken[1]]
@@ -141,12 +141,12 @@ def test_a_file_that_cannot_be_read_fails_and_the_others_move(
 @pytest.mark.row(13)
 @pytest.mark.parametrize("when", ["3", "4", "3+"], ids=["before the names", "after the names", "every time"])
 def test_what_cannot_be_made_durable_is_not_called_copied(
-    when: str, tmp_path: Path, moto: S3Server, fresh_names: FreshNames, strace: Strace
+    when: str, tmp_path: Path, weed: S3Server, fresh_names: FreshNames, injected: Injected
 ) -> None:
     """A batch is synced before and after it gets its names: of the second batch one of these fails."""
     corpus.make_store(tmp_path / "data", {"alpha": BATCH_FILES + 100}, sizes="empty")
-    moved = plain_bench(moto, fresh_names, tmp_path / "data", {})
-    done = moved.run("across", "--jobs", "1", before=strace(f"syncfs:error=EIO:when={when}"))
+    moved = plain_bench(weed, fresh_names, tmp_path / "data", {})
+    done = moved.run("across", "--jobs", "1", injected=injected(f"syncfs:error=EIO:when={when}"))
     document = moved.after("across", done)
     assert done.status == 3 or ends.files(document)["failed"] > 0
     if when != "4":
@@ -159,10 +159,10 @@ def test_what_cannot_be_made_durable_is_not_called_copied(
 
 @pytest.mark.row(13)
 def test_a_medium_that_cannot_be_synced_at_all_is_found_out_at_once(
-    few: Path, moto: S3Server, fresh_names: FreshNames, strace: Strace
+    few: Path, weed: S3Server, fresh_names: FreshNames, injected: Injected
 ) -> None:
-    moved = plain_bench(moto, fresh_names, few, {})
-    done = moved.run("across", before=strace("syncfs:error=EIO")).expect(3)
+    moved = plain_bench(weed, fresh_names, few, {})
+    done = moved.run("across", injected=injected("syncfs:error=EIO")).expect(3)
     assert "Input/output error" in error_of(done)["what"]
     assert oracle.disk_state(moved.fresh) == {}
     moved.converges("across")
@@ -170,9 +170,9 @@ def test_a_medium_that_cannot_be_synced_at_all_is_found_out_at_once(
 
 @pytest.mark.row(15)
 def test_a_read_only_target_is_refused_before_anything_moves(
-    few: Path, mount: Mount, moto: S3Server, fresh_names: FreshNames
+    few: Path, mount: Mount, weed: S3Server, fresh_names: FreshNames
 ) -> None:
-    moved = plain_bench(moto, fresh_names, few, {})
+    moved = plain_bench(weed, fresh_names, few, {})
     moved.fresh = mount("size=16m")
     remount(moved.fresh, "ro")
     done = moved.run("across").expect(3)
@@ -184,10 +184,10 @@ def test_a_read_only_target_is_refused_before_anything_moves(
 
 @pytest.mark.row(15)
 def test_a_target_that_gets_read_only_ends_the_run(
-    each_lane: dict[str, str], tmp_path: Path, mount: Mount, moto: S3Server, fresh_names: FreshNames
+    each_lane: dict[str, str], tmp_path: Path, mount: Mount, weed: S3Server, fresh_names: FreshNames
 ) -> None:
     corpus.make_store(tmp_path / "data", {"alpha": 120}, sizes=1_000)
-    with proxy_before(moto) as proxy:
+    with proxy_before(weed) as proxy:
         moved = bench(proxy, fresh_names, tmp_path / "data", each_lane)
         moved.fill()
         moved.fresh = mount("size=16m")
@@ -204,9 +204,9 @@ def test_a_target_that_gets_read_only_ends_the_run(
 @pytest.mark.row(17)
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_few_file_descriptors_are_enough_or_told(
-    direction: str, lane: dict[str, str], data: Path, moto: S3Server, fresh_names: FreshNames
+    direction: str, lane: dict[str, str], data: Path, weed: S3Server, fresh_names: FreshNames
 ) -> None:
-    moved = plain_bench(moto, fresh_names, data, lane)
+    moved = plain_bench(weed, fresh_names, data, lane)
     if direction == "down":
         moved.fill()
     done = moved.run(direction, "--patience", "3", before=("prlimit", "--nofile=48"))
@@ -259,10 +259,10 @@ CHANGES = [
 @pytest.mark.row(19, 20, 21)
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_large_file_that_changes_while_it_is_uploaded_is_uploaded_as_it_is_now(
-    change: Callable[[Path], None], lane: dict[str, str], large: Path, moto: S3Server, fresh_names: FreshNames
+    change: Callable[[Path], None], lane: dict[str, str], large: Path, weed: S3Server, fresh_names: FreshNames
 ) -> None:
     """At a first part that is being sent, with the rest still to be read."""
-    with proxy_before(moto) as proxy:
+    with proxy_before(weed) as proxy:
         moved = bench(proxy, fresh_names, large, lane)
         [name] = moved.expected
         proxy.rules = [part(first_do(lambda: change(path_of(large, name))), nth=frozenset([1]), name="change")]
@@ -277,9 +277,9 @@ def test_a_large_file_that_changes_while_it_is_uploaded_is_uploaded_as_it_is_now
 
 @pytest.mark.row(19)
 def test_a_file_that_never_holds_still_is_told_and_never_uploaded_torn(
-    lane: dict[str, str], large: Path, moto: S3Server, fresh_names: FreshNames
+    lane: dict[str, str], large: Path, weed: S3Server, fresh_names: FreshNames
 ) -> None:
-    with proxy_before(moto) as proxy:
+    with proxy_before(weed) as proxy:
         moved = bench(proxy, fresh_names, large, lane)
         [name] = moved.expected
         proxy.rules = [part(first_do(lambda: grows(path_of(large, name)), once=False), name="change")]
@@ -294,7 +294,7 @@ def test_a_file_that_never_holds_still_is_told_and_never_uploaded_torn(
 
 @pytest.mark.row(18)
 def test_a_file_that_vanishes_after_it_was_listed_is_no_error(
-    lane: dict[str, str], tmp_path: Path, moto: S3Server, fresh_names: FreshNames
+    lane: dict[str, str], tmp_path: Path, weed: S3Server, fresh_names: FreshNames
 ) -> None:
     """Two large files are held on their way until a small one that is listed last has been sent: by then the third is listed, not open."""
     data = tmp_path / "data"
@@ -315,7 +315,7 @@ def test_a_file_that_vanishes_after_it_was_listed_is_no_error(
         exchange.reply(exchange.forward())
 
     rules = (Rule(hold, "PUT", PART, name="hold"), Rule(let_go, "PUT", RAW_FILE, name="let go"))
-    with proxy_before(moto, *rules) as proxy:
+    with proxy_before(weed, *rules) as proxy:
         moved = bench(proxy, fresh_names, data, lane)
         with changing_source(moved):
             done = moved.up().expect(0)
@@ -330,9 +330,9 @@ def test_a_file_that_vanishes_after_it_was_listed_is_no_error(
 
 @pytest.mark.row(22)
 def test_links_in_every_place_are_told_and_never_followed(
-    each_lane: dict[str, str], few: Path, tmp_path: Path, moto: S3Server, fresh_names: FreshNames
+    each_lane: dict[str, str], few: Path, tmp_path: Path, weed: S3Server, fresh_names: FreshNames
 ) -> None:
-    moved = plain_bench(moto, fresh_names, few, each_lane)
+    moved = plain_bench(weed, fresh_names, few, each_lane)
     outside = corpus.add_raw_file(tmp_path / "outside", "secret", b"not moved", "00000000-1111-4222-8333-444455556666")
     raw_id = outside.name
     folder = next((few / "alpha").glob("[0-9a-f]" * 3))
@@ -348,9 +348,9 @@ def test_links_in_every_place_are_told_and_never_followed(
 @pytest.mark.row(24)
 @needs_root
 def test_pipes_sockets_and_devices_are_told_and_block_nobody(
-    few: Path, moto: S3Server, fresh_names: FreshNames
+    few: Path, weed: S3Server, fresh_names: FreshNames
 ) -> None:
-    moved = plain_bench(moto, fresh_names, few, {})
+    moved = plain_bench(weed, fresh_names, few, {})
     folder = next((few / "alpha").glob("[0-9a-f]" * 3))
     names = [f"{folder.name}00000-1111-4222-8333-44445555666{number}" for number in range(4)]
     os.mkfifo(folder / names[0])
@@ -363,7 +363,7 @@ def test_pipes_sockets_and_devices_are_told_and_block_nobody(
 
 @pytest.mark.row(24, 77)
 def test_a_file_that_s3_cannot_hold_is_told_before_anything_of_it_is_sent(
-    each_lane: dict[str, str], few: Path, moto: S3Server, fresh_names: FreshNames
+    each_lane: dict[str, str], few: Path, weed: S3Server, fresh_names: FreshNames
 ) -> None:
     """Six TiB without content."""
     path = corpus.add_raw_file(few, "zaandam", b"")
@@ -371,7 +371,7 @@ def test_a_file_that_s3_cannot_hold_is_told_before_anything_of_it_is_sent(
         os.truncate(path, 6 << 40)
     except OSError:
         pytest.skip("this file system has no files of 6 TiB")
-    with proxy_before(moto) as proxy:
+    with proxy_before(weed) as proxy:
         done = command.run(*MIGRATE, "--from", few, "--to", ends.template(ends.single(fresh_names)),
                            env={**proxy.server.env(), **each_lane}).expect(1)  # fmt: skip
         document = done.json()
@@ -383,11 +383,11 @@ def test_a_file_that_s3_cannot_hold_is_told_before_anything_of_it_is_sent(
 @pytest.mark.row(25)
 @pytest.mark.parametrize("direction", ["up", "across"])
 def test_two_names_of_one_file_are_two_raw_files(
-    direction: str, few: Path, moto: S3Server, fresh_names: FreshNames
+    direction: str, few: Path, weed: S3Server, fresh_names: FreshNames
 ) -> None:
     first = corpus.add_raw_file(few, "alpha", b"one content", "00000000-1111-4222-8333-444455556666")
     os.link(first, first.with_name("00000001-1111-4222-8333-444455556666"))
-    moved = plain_bench(moto, fresh_names, few, {})
+    moved = plain_bench(weed, fresh_names, few, {})
     document = moved.after(direction, moved.run(direction).expect(0))
     assert ends.files(document) == {"discovered": 12, "copied": 12}
     moved.converges(direction)
@@ -416,8 +416,8 @@ def test_a_folder_that_becomes_a_link_again_and_again_leads_nowhere(level: str, 
 
 @pytest.mark.row(32)
 @pytest.mark.parametrize("direction", ["up", "across"])
-def test_nothing_is_decided_by_times_alone(direction: str, few: Path, moto: S3Server, fresh_names: FreshNames) -> None:
-    moved = plain_bench(moto, fresh_names, few, {})
+def test_nothing_is_decided_by_times_alone(direction: str, few: Path, weed: S3Server, fresh_names: FreshNames) -> None:
+    moved = plain_bench(weed, fresh_names, few, {})
     for number, name in enumerate(sorted(moved.expected)):
         when = [-(10**9), 0, 3_350_000_000, 1_000_000_000][number % 4]
         os.utime(path_of(few, name), (when, when))
@@ -435,10 +435,10 @@ def test_nothing_is_decided_by_times_alone(direction: str, few: Path, moto: S3Se
 
 @pytest.mark.row(33)
 def test_a_file_system_that_cannot_be_synced_as_a_whole_is_synced_and_told_of(
-    few: Path, moto: S3Server, fresh_names: FreshNames, strace: Strace
+    few: Path, weed: S3Server, fresh_names: FreshNames, injected: Injected
 ) -> None:
-    moved = plain_bench(moto, fresh_names, few, {})
-    done = moved.run("across", before=strace("syncfs:error=EINVAL")).expect(0)
+    moved = plain_bench(weed, fresh_names, few, {})
+    done = moved.run("across", injected=injected("syncfs:error=EINVAL")).expect(0)
     document = moved.after("across", done)
     assert ends.files(document) == {"discovered": 10, "copied": 10}
     assert "durability-unconfirmed" in ends.findings(document), done
@@ -446,20 +446,20 @@ def test_a_file_system_that_cannot_be_synced_as_a_whole_is_synced_and_told_of(
 
 @pytest.mark.row(33)
 def test_without_renameat2_names_are_given_by_hard_links(
-    few: Path, moto: S3Server, fresh_names: FreshNames, strace: Strace
+    few: Path, weed: S3Server, fresh_names: FreshNames, injected: Injected
 ) -> None:
-    moved = plain_bench(moto, fresh_names, few, {})
-    done = moved.run("across", before=strace("renameat2:error=EINVAL")).expect(0)
+    moved = plain_bench(weed, fresh_names, few, {})
+    done = moved.run("across", injected=injected("renameat2:error=EINVAL")).expect(0)
     moved.after("across", done)
     moved.assert_all_on_disk()
 
 
 @pytest.mark.row(33)
 def test_a_file_system_where_nothing_can_be_named_safely_is_refused(
-    few: Path, moto: S3Server, fresh_names: FreshNames, strace: Strace
+    few: Path, weed: S3Server, fresh_names: FreshNames, injected: Injected
 ) -> None:
-    moved = plain_bench(moto, fresh_names, few, {})
-    done = moved.run("across", before=strace("renameat2:error=EINVAL", "linkat:error=EPERM")).expect(3)
+    moved = plain_bench(weed, fresh_names, few, {})
+    done = moved.run("across", injected=injected("renameat2:error=EINVAL", "linkat:error=EPERM")).expect(3)
     assert error_of(done)["name"] == "target-cannot-publish"
     assert ends.everything_below(moved.fresh) == set()
     moved.converges("across")

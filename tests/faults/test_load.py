@@ -22,12 +22,12 @@ WHOLE = 16 * MIB
 
 
 @pytest.mark.row(75)
-def test_all_index_folders_and_nothing_in_them(moto: S3Server, fresh_names: FreshNames, tmp_path: Path) -> None:
+def test_all_index_folders_and_nothing_in_them(weed: S3Server, fresh_names: FreshNames, tmp_path: Path) -> None:
     home = tmp_path / "data" / "alpha"
     home.mkdir(parents=True)
     for number in range(4096):
         (home / f"{number:03x}").mkdir()
-    moved = plain_bench(moto, fresh_names, tmp_path / "data", {})
+    moved = plain_bench(weed, fresh_names, tmp_path / "data", {})
     error = moved.up().expect(3).json()["error"]
     assert error["name"] == "source-empty"
     document = moved.up("--allow-empty").expect(0).json()
@@ -201,10 +201,10 @@ def test_what_another_tool_left_on_disk_is_told_and_left(
 @pytest.mark.row(8, 74)
 @pytest.mark.skipif(not is_root(), reason="it takes root to bind a process to less memory than it has")
 def test_a_worker_that_is_killed_for_its_memory_is_told_and_the_next_run_goes_on(
-    moto: S3Server, fresh_names: FreshNames, data: Path
+    weed: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:
     """As the kernel does it: SIGKILL to one process of the group, here to the first that is not the coordinator."""
-    with proxy_before(moto) as proxy:
+    with proxy_before(weed) as proxy:
         moved = bench(proxy, fresh_names, data, {})
         with moved.start("up") as process:
             assert process.wait_for(lambda: proxy.seen.requests["PUT"] > 30), process.output_so_far()
