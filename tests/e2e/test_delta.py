@@ -20,6 +20,8 @@ from tests.e2e.ends import MIGRATE
 from tests.e2e.gate import gate_before
 from tests.servers import S3Server
 
+pytestmark = pytest.mark.one_process
+
 
 def migrate(*words: Any, server: S3Server, status: int = 0) -> Any:
     return command.run(*MIGRATE, *words, env=server.env()).expect(status).json()

@@ -135,8 +135,15 @@ def test_a_client_of_another_ca_is_told_so(move: Move, encrypted: Cluster, tmp_p
     assert "DASK_DISTRIBUTED__COMM__TLS__CA_FILE" in error["cure"]
 
 
-@pytest.mark.parametrize("gone", ["DASK_DISTRIBUTED__COMM__TLS__CA_FILE", "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT"])
-@pytest.mark.parametrize("value", ["", "/nowhere/at-all.pem"], ids=["not set", "not there"])
+NOT_THERE = [
+    pytest.param(f"DASK_DISTRIBUTED__COMM__TLS__{name}", value, marks=pytest.mark.slow if (number + place) % 2 else ())
+    for number, name in enumerate(["CA_FILE", "CLIENT__CERT"])
+    for place, value in enumerate(["", "/nowhere/at-all.pem"])
+]
+"""Each setting, and each way in which it may be wrong; each case starts Python and Dask anew, for they read it at their start."""
+
+
+@pytest.mark.parametrize(("gone", "value"), NOT_THERE)
 def test_certificates_that_are_not_there_are_named(gone: str, value: str, move: Move, tmp_path: Path) -> None:
     mine: dict[str, str | None] = {**tls("CLIENT", *make_pair(tmp_path / "ours")), gone: value or None}
     words = ("--scheduler", "tls://127.0.0.1:1", "--state-dir", str(tmp_path / "state"))

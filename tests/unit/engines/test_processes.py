@@ -236,14 +236,14 @@ def children_of(number: int) -> list[int]:
 @pytest.mark.row(1, 8)
 @pytest.mark.parametrize("killed", ["worker", "parent"])
 def test_whoever_is_killed_the_next_run_goes_on(
-    killed: str, moto: S3Server, fresh_names: FreshNames, tmp_path: Path
+    killed: str, weed: S3Server, fresh_names: FreshNames, tmp_path: Path
 ) -> None:
     data, naming = tmp_path / "data", ends.single(fresh_names)
-    ends.make_varied_store(data, {"alpha": 120})
+    ends.make_varied_store(data, {"alpha": 60})
     words = (*ends.MIGRATE, "--from", data, "--to", ends.template(naming))
-    with gate_before(moto) as gate:
+    with gate_before(weed) as gate:
         env = gate.server.env()
-        gate.hold_after(40, "PUT")
+        gate.hold_after(20, "PUT")
         with command.start(*words, env=env) as process:
             assert process.wait_for(gate.is_holding), process.output_so_far()
             workers = children_of(process.pid)
@@ -258,12 +258,12 @@ def test_whoever_is_killed_the_next_run_goes_on(
                 process.signal(signal.SIGKILL)
             wait_for_end(*workers)
         gate.release(drop=True)
-        there = len(oracle.s3_listing(moto.client(), naming))
-        document = command.run(*words, env=moto.env()).expect(0).json()
+        there = len(oracle.s3_listing(weed.client(), naming))
+        document = command.run(*words, env=weed.env()).expect(0).json()
     oracle.assert_adds_up(document)
-    assert ends.files(document)["discovered"] == 120
+    assert ends.files(document)["discovered"] == 60
     assert ends.files(document).get("present", 0) >= there
-    oracle.assert_same_contents(oracle.disk_state(data), oracle.s3_state(moto.client(), naming))
+    oracle.assert_same_contents(oracle.disk_state(data), oracle.s3_state(weed.client(), naming))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")

@@ -317,7 +317,7 @@ def test_a_page_is_what_boto3_reads(objects: list[tuple[str, int, str]], encoded
     assert [(one.key, one.size, one.etag) for one in page.objects] == objects
 
 
-def test_ten_thousand_keys_are_what_boto3_reads() -> None:
+def test_a_page_of_a_thousand_keys_is_what_boto3_reads() -> None:
     blocks = [
         contents_of(
             f"alpha/{number:08x}%20é",
@@ -325,10 +325,10 @@ def test_ten_thousand_keys_are_what_boto3_reads() -> None:
             f"&quot;{number:032x}&quot;",
             f"2025-11-22T10:{number // 60 % 60:02}:{number % 60:02}Z",
         )
-        for number in range(10_000)
+        for number in range(1_000)
     ]
     body = page_of(*blocks, more="<EncodingType>url</EncodingType>")
     page = read_page(body, "bucket")
     assert page is not None
-    assert len(page.objects) == 10_000
+    assert len(page.objects) == 1_000
     assert page.objects == BOTO3.objects(body)
