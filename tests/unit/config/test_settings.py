@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 import pytest
+from botocore.loaders import create_loader
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -226,6 +228,8 @@ def test_references_to_other_variables_are_refused(values: Values, read: Any) ->
 # --- AWS_* ---
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "SK"}
+LOADER = create_loader()
+"""Of all sessions: what botocore knows of S3 is read once."""
 
 
 @pytest.mark.parametrize(
@@ -247,7 +251,9 @@ def test_endpoint_and_region_are_what_boto3_resolves(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     for name, value in (values | KEYS).items():  # type: ignore[operator]
         monkeypatch.setenv(name, value)
-    client = boto3.Session().client("s3")
+    below = botocore.session.Session()
+    below.register_component("data_loader", LOADER)
+    client = boto3.Session(botocore_session=below).client("s3")
     resolved = access(values)
     assert (resolved.endpoint_url or "https://s3.amazonaws.com") == client.meta.endpoint_url
     assert (resolved.region or "us-east-1") == client.meta.region_name

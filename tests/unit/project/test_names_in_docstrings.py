@@ -13,6 +13,7 @@ OF_OTHERS = {"NACL_SEALBOX", "NO_COLOR", "kat", "KeyCount", "LastModified", "fro
 """Settings, users and elements that S3, Bytes and terminals know, and keys of documents."""
 _NAMED = re.compile(r"(?<!`)`([A-Za-z_][\w.]*)(?:\([^`]*\))?`(?!`)")
 _FILE = re.compile(r"`(tests/[\w/]+\.py)`")
+_NAMING = {"name", "arg", "id", "attr"}
 _Documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -20,8 +21,7 @@ def _names(trees: Iterable[ast.Module]) -> set[str]:
     found = {part for path in MODULES for part in path.relative_to(ROOT).with_suffix("").parts}
     for tree in trees:
         for node in ast.walk(tree):
-            for field in ("name", "arg", "id", "attr"):
-                found.add(str(getattr(node, field, "")))
+            found |= {str(vars(node)[field]) for field in _NAMING & vars(node).keys()}
     return found
 
 
