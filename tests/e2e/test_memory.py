@@ -15,7 +15,7 @@ from tests.servers import S3Server
 
 MB = 1_000_000
 LARGEST = 120 * MB
-TOGETHER = 300 * MB
+TOGETHER = 250 * MB
 
 Record = Callable[[str, object], None]
 

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from migrator.core.entities import INDEX_LENGTH, Entry, Fingerprint, Folder, RawFile, RawId, Shard, is_raw_id
 from migrator.core.errors import SourceChanged, StoreError, StoreFull, Unavailable, Unreadable, Vanished
@@ -115,13 +115,21 @@ class _FilePart(io.RawIOBase):
     def seekable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
+    def read(self, size: int = -1) -> bytes:
+        """Return up to `size` bytes.
+
+        Raises:
+            SourceChanged: If the file ended before them.
+            StoreError: If the system refuses.
+        """  # noqa: DOC501 made by translate
         try:
-            count = os.preadv(self._fd, [buffer], self._offset)
+            data = os.pread(self._fd, size, self._offset)
         except OSError as error:
             raise translate(error, self._where) from error
-        self._offset += count
-        return count
+        if size and not data:
+            raise SourceChanged("source-changed", f"{self._where} ended early while it was read.")
+        self._offset += len(data)
+        return data
 
     def tell(self) -> int:
         return self._offset

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -213,11 +213,10 @@ class S3Source:
     def open(self, raw_file: RawFile, entry: Entry) -> Iterator[S3Content]:
         """Open the object for reading, by ranges if it is large, and close it behind the block."""
         place = self.place(raw_file)
-        content = S3Content(place, entry, lambda check, again: self._reader(place, entry, check, again=again))
-        try:
-            yield content
-        finally:
-            content.close()
+        with self._parts.one_reader if entry.size > WHOLE_UP_TO else nullcontext():
+            content = S3Content(place, entry, lambda check, again: self._reader(place, entry, check, again=again))
+            with closing(content):
+                yield content
 
     def _reader(self, place: ObjectAddress, entry: Entry, check: EtagCheck, *, again: bool) -> Reader:
         if entry.size <= WHOLE_UP_TO:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from migrator.config.settings import S3Access, S3Location
 from migrator.core.entities import Entry, RawFile, UnfinishedUpload
@@ -27,6 +29,7 @@ from migrator.core.protocols import Content, Moved, Receipt, Source, UploadJourn
 from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.stores.s3.capabilities import Capabilities, copies_conditionally, probe
 from migrator.stores.s3.errors.mapping import is_unsupported, translated
+from migrator.stores.s3.http.file_body import body_of, digest_of
 from migrator.stores.s3.listing.buckets import buckets_with_prefix, create_bucket
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.part_sizes import LARGEST_OBJECT, SMALLEST_OF_S3, part_size_for
@@ -34,6 +37,7 @@ from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.transfer.conditional_put import Condition, put
 from migrator.stores.s3.transfer.multipart import MultipartUpload
 from migrator.stores.s3.transfer.object_requests import ObjectAddress, first_part_size, head_or_get
+from migrator.stores.s3.transfer.part_body import read_to_memory
 from migrator.stores.s3.transfer.unfinished_uploads import (
     Unfinished,
     give_up,
@@ -286,21 +290,22 @@ class S3Target(S3Source):
         if size > WHOLE_UP_TO:
             upload = MultipartUpload(self._means(), place, raw_file)
             return S3Receipt(upload.send(content, condition))
-        data = content.read(size)
-        content.finish()
-        etag = self._retry(
-            lambda: put(
-                self._client,
-                place,
-                raw_file.raw_id,
-                data,
-                self.abilities,
-                condition,
-                self._throttle,
-                self._patience.until,
+        part = content.part(size)
+        if part is not None:
+            return S3Receipt(self._write_whole(place, content, part, condition))
+        with self._parts.room_for(size):
+            part = read_to_memory(content, size, self._parts.buffers)
+            return S3Receipt(self._write_whole(place, content, part, condition))
+
+    def _write_whole(self, place: ObjectAddress, content: Content, part: BinaryIO, condition: Condition) -> str:
+        """Hash and send; return the ETag. What is hashed is proven to be the source, and what is sent to be what was hashed."""
+        raw_id, until = content.entry.raw_id, self._patience.until
+        with closing(body_of(part, content.entry.size)) as body:
+            md5 = digest_of(body, hashlib.md5(usedforsecurity=False))
+            content.finish()
+            return self._retry(
+                lambda: put(self._client, place, raw_id, body, md5, self.abilities, condition, self._throttle, until)
             )
-        )
-        return S3Receipt(etag)
 
     def _means(self) -> UploadContext:
         return UploadContext(

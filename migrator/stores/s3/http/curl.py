@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
+from s3transfer.utils import ReadFileChunk
 
 from migrator.config.settings import DEFAULT_PORTS
 from migrator.core.read_through import HEADER, STATUS_FOR_IT, is_from_disk
 from migrator.stores.s3.boto3_clients import NEVER_SENT, Connection
 from migrator.stores.s3.errors.mapping import translate
+from migrator.stores.s3.http.file_body import digest_of
 from migrator.stores.s3.http.signing import UNSIGNED, Keys, Signer
 from migrator.stores.s3.http.stall import CRAWL_BYTES, CRAWL_SECONDS
 from migrator.stores.s3.parsing.etags import quoted
@@ -145,11 +147,13 @@ class CurlClient:
         """A signer for the region that botocore would sign for."""
         return Signer(self._keys, route.region)
 
-    def payload_of(self, data: bytes | None) -> str:
-        """What is signed of a body (None for no body): its SHA-256 only where the server insists on it."""
+    def payload_of(self, data: bytes | ReadFileChunk | None) -> str:
+        """What is signed of a body (None for no body): its SHA-256 only where the server insists on it. A file is rewound."""
         if data is None:
             return SHA256_OF_NOTHING
-        return hashlib.sha256(data).hexdigest() if self._adapting.signs_payloads else UNSIGNED
+        if not self._adapting.signs_payloads:
+            return UNSIGNED
+        return hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else digest_of(data, hashlib.sha256()).hex()
 
     def handle(self, route: Route, largest_body: int = _LARGEST_BODY) -> Any:
         """A curl handle with all that does not change from request to request; a longer body than `largest_body` is broken off."""
@@ -191,7 +195,9 @@ class CurlClient:
         answer = self._request("GET", route, f"{route.base}{encoded_key(key)}", more=more, take=body)
         return answer if body.is_full else None
 
-    def put_part(self, bucket: str, key: str, query: Mapping[str, str], data: bytes, md5: bytes) -> HttpResponse | None:
+    def put_part(
+        self, bucket: str, key: str, query: Mapping[str, str], data: ReadFileChunk, md5: bytes
+    ) -> HttpResponse | None:
         """One part of a multipart upload, None where it did not come to an answer."""
         route = self.route(bucket)
         more = {"content-md5": base64.b64encode(md5).decode()}
@@ -206,7 +212,7 @@ class CurlClient:
         *,
         query: str = "",
         more: Mapping[str, str] | None = None,
-        data: bytes | None = None,
+        data: ReadFileChunk | None = None,
         take: Callable[[bytes], int | None] | None = None,
     ) -> HttpResponse | None:
         """`take` gets the answer's body, which is empty in what is returned then."""
@@ -216,10 +222,12 @@ class CurlClient:
         lines = signer.headers(method, route.host, path, query=query, payload=payload, more=more or {})
         if data is None:
             curl.setopt(pycurl.HTTPGET, 1)
-            curl.unsetopt(pycurl.CUSTOMREQUEST)
         else:
-            curl.setopt(pycurl.POSTFIELDS, data)
-            curl.setopt(pycurl.CUSTOMREQUEST, method)
+            body = _Sending(data)
+            curl.setopt(pycurl.UPLOAD, 1)
+            curl.setopt(pycurl.INFILESIZE_LARGE, len(data))
+            curl.setopt(pycurl.READFUNCTION, body.read)
+            curl.setopt(pycurl.SEEKFUNCTION, body.seek)
         curl.setopt(pycurl.URL, f"{route.origin}{path}{'?' if query else ''}{query}")
         curl.setopt(pycurl.HTTPHEADER, [*lines, *NO_HEADERS_OF_CURL])
         curl.setopt(pycurl.HEADERFUNCTION, headers.write)
@@ -232,9 +240,8 @@ class CurlClient:
             curl.perform()
         except pycurl.error:
             return None
-        body = b"".join(pieces)
         curl.setopt(pycurl.WRITEFUNCTION, len)  # the handle would hold on to the other, and to what it fills
-        return answer_to(curl, headers.getvalue(), body)
+        return answer_to(curl, headers.getvalue(), b"".join(pieces))
 
     def _of_this_thread(self, route: Route) -> tuple[Any, Signer]:
         kept: dict[tuple[str, str], tuple[Any, Signer]] = self._local.__dict__.setdefault("kept", {})
@@ -273,6 +280,27 @@ class _Filling:
         self._part[self._filled : end] = data
         self._filled = end
         return None
+
+
+class _Sending:
+    """Gives a file to libcurl piece by piece, from its beginning again where a connection that was kept turns out to be closed.
+
+    What fails here is left to boto3, which reads the file again and knows what to say.
+    """
+
+    def __init__(self, data: ReadFileChunk) -> None:
+        self._data = data
+        self._data.seek(0)
+
+    def read(self, size: int) -> bytes | int:
+        try:
+            return self._data.read(size)
+        except Exception:
+            return pycurl.READFUNC_ABORT
+
+    def seek(self, offset: int, _from_start: int) -> int:
+        self._data.seek(offset)
+        return pycurl.SEEKFUNC_OK
 
 
 class _Meter:

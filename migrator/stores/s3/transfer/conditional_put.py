@@ -7,7 +7,9 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from s3transfer.utils import ReadFileChunk
 
 from migrator.core.entities import Entry, RawId
 from migrator.core.equality import confirms
@@ -70,13 +72,14 @@ def put(
     client: S3Client,
     place: ObjectAddress,
     raw_id: RawId,
-    data: bytes,
+    body: ReadFileChunk,
+    md5: bytes,
     abilities: Capabilities,
     condition: Condition,
     throttle: Throttle,
     wait: Wait,
 ) -> str:
-    """Write a whole object and prove that it arrived; return its ETag.
+    """Write a whole object, whose MD5 is `md5`, and prove that it arrived; return its ETag.
 
     `wait` looks again until what was written is seen. Proof, the strongest that the server offers: its ETag is the
     content's MD5; it refuses wrong Content-MD5; else reading back.
@@ -85,14 +88,13 @@ def put(
         AlreadyThere: If the name is taken; nothing is written then.
         NotTheSame: If it came out different each time.
     """
-    digest = hashlib.md5(data, usedforsecurity=False)
     for _ in range(ROUNDS):
-        etag = _put_once(client, place, raw_id, data, digest.digest(), abilities, condition, wait)
+        etag = _put_once(client, place, raw_id, body, md5, abilities, condition, wait)
         if not abilities.etag_is_md5 and abilities.checks_md5:
             return etag or ""
-        if abilities.etag_is_md5 and confirms(etag, digest.hexdigest()):
-            return digest.hexdigest()
-        if confirms(wait(lambda: _read_back(client, place, throttle)), digest.hexdigest()):
+        if abilities.etag_is_md5 and confirms(etag, md5.hex()):
+            return md5.hex()
+        if confirms(wait(lambda: _read_back(client, place, throttle)), md5.hex()):
             return etag or ""
         condition = Condition(etag)  # what is there now is our own, and damaged: only that may be replaced
     raise NotTheSame(
@@ -106,7 +108,7 @@ def _put_once(
     client: S3Client,
     place: ObjectAddress,
     raw_id: RawId,
-    data: bytes,
+    body: ReadFileChunk,
     md5: bytes,
     abilities: Capabilities,
     condition: Condition,
@@ -115,15 +117,17 @@ def _put_once(
     headers = condition.headers(abilities)
     if not headers:
         found = head(client, place, raw_id)
-        if _is_ours(found, data, md5):
+        if _is_ours(found, body, md5):
             return found.etag if found else None
         condition.check(found, place)
     content_md5 = base64.b64encode(md5).decode()
+    content: Any = body if len(body) else b""
+    body.seek(0)
     try:
         answer = client.put_object(
             Bucket=place.bucket,
             Key=place.key,
-            Body=data,
+            Body=content,
             ContentMD5=content_md5,
             **headers,  # type: ignore[arg-type]
         )
@@ -134,7 +138,7 @@ def _put_once(
                 head_or_get, client, place, raw_id
             )  # a repeated request meets the object that its first try made
             found = wait(inspect) if condition.own_etag is None else inspect()
-            if found is not None and _is_ours(found, data, md5):
+            if found is not None and _is_ours(found, body, md5):
                 return found.etag
         if isinstance(fault, Vanished) and condition.own_etag is not None:
             condition.check(None, place)  # If-Match on a key that is gone is answered with 404
@@ -152,8 +156,8 @@ def _put_once(
     return etag
 
 
-def _is_ours(found: Entry | None, data: bytes, md5: bytes) -> bool:
-    return found is not None and found.size == len(data) and confirms(found.etag, md5.hex())
+def _is_ours(found: Entry | None, body: ReadFileChunk, md5: bytes) -> bool:
+    return found is not None and found.size == len(body) and confirms(found.etag, md5.hex())
 
 
 def _read_back(client: S3Client, place: ObjectAddress, throttle: Throttle) -> str:

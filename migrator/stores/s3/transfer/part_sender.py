@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
@@ -18,18 +17,17 @@ from migrator.core.entities import Entry
 from migrator.core.equality import confirms, is_plain_md5
 from migrator.core.errors import (
     NotTheSame,
-    SourceChanged,
     StoreError,
     Unavailable,
 )
 from migrator.core.protocols import Content, Moved
-from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.stores.s3.errors.error_fields import code_of
-from migrator.stores.s3.http.stall import SendingWatch
+from migrator.stores.s3.http.file_body import body_of, digest_of
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.part_sizes import parts_in_flight
 from migrator.stores.s3.transfer.object_requests import ObjectAddress
-from migrator.stores.s3.transfer.part_window import PARTS_IN_MEMORY, PartWindow
+from migrator.stores.s3.transfer.part_body import read_to_memory
+from migrator.stores.s3.transfer.part_window import PARTS_AT_ONCE, PartWindow
 from migrator.stores.s3.transfer.unfinished_uploads import ListedPart
 from migrator.stores.s3.transfer.upload_requests import (
     COPY_UNPROVEN,
@@ -40,8 +38,6 @@ from migrator.stores.s3.transfer.upload_requests import (
 )
 from migrator.transfer.retry import LEAST_ATTEMPTS, ROUNDS
 
-_CHUNK = 1 << 20
-
 
 class SentPart(NamedTuple):
     """A part that arrived: its digest, and the ETag that the server gave it."""
@@ -49,54 +45,6 @@ class SentPart(NamedTuple):
     number: int
     md5: bytes
     etag: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Body:
-    """What a part is sent from: bytes in memory, or s3transfer's chunk of a file on disk, which is read as it is sent."""
-
-    data: bytes | ReadFileChunk
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def md5(self) -> bytes:
-        """Return the digest; a chunk is read once for it, and rewound. Raises StoreError."""
-        if isinstance(self.data, bytes):
-            return hashlib.md5(self.data, usedforsecurity=False).digest()
-        digest = hashlib.md5(usedforsecurity=False)
-        self.data.disable_callback()
-        for piece in iter(partial(self.data.read, _CHUNK), b""):
-            digest.update(piece)
-        self.data.seek(0)
-        self.data.enable_callback()
-        return digest.digest()
-
-    def rewind(self) -> None:
-        """Have the chunk read from its beginning again."""
-        if not isinstance(self.data, bytes):
-            self.data.seek(0)
-
-    def close(self) -> None:
-        """Close the chunk's own descriptor."""
-        if not isinstance(self.data, bytes):
-            self.data.close()
-
-
-def _next_part(content: Content, size: int) -> _Body:
-    """Read the next `size` bytes; parts over 16 MiB stay on disk where they are on one.
-
-    Raises:
-        SourceChanged: If the content ends early.
-    """
-    part = content.part(size) if size > WHOLE_UP_TO else None
-    if part is not None:
-        begin = part.tell()
-        return _Body(ReadFileChunk(part, size, begin + size, callbacks=[SendingWatch()]))
-    data = content.read(size)
-    if len(data) < size:
-        raise SourceChanged("source-changed", f"{content.entry.raw_id} ended early while it was read.")
-    return _Body(data)
 
 
 class _Range(NamedTuple):
@@ -123,11 +71,17 @@ class PartSender:
 
         def parts(window: PartWindow[SentPart]) -> Iterator[SentPart]:
             for number, begin in enumerate(range(0, size, part_size), 1):
-                read: Future[_Body] = Future()  # room is reserved first, and the part read then
-                yield from self._begin_part(window, partial(self._send_part, number, read, kept.get(number)))
+                length, read = min(part_size, size - begin), Future[ReadFileChunk]()
+                part = content.part(length)
+                send = partial(self._send_part, number, read, kept.get(number))
                 try:
-                    read.set_result(_next_part(content, min(part_size, size - begin)))
+                    # Room in memory is reserved first, and the part read then; one that is a file needs none.
+                    yield from self._begin_part(window, send, 0 if part is not None else length)
+                    part = part or read_to_memory(content, length, self._means.executor.buffers)
+                    read.set_result(body_of(part, length))
                 except BaseException as error:
+                    if part is not None:
+                        part.close()
                     read.set_exception(error)
                     raise
 
@@ -146,9 +100,9 @@ class PartSender:
         def parts(window: PartWindow[SentPart]) -> Iterator[SentPart]:
             for number, begin in enumerate(range(0, entry.size, part_size), 1):
                 piece = _Range(number, begin, min(part_size, entry.size - begin))
-                yield from self._begin_part(window, partial(copy, piece))
+                yield from self._begin_part(window, partial(copy, piece), 0)
 
-        return self._in_order(parts, PARTS_IN_MEMORY)
+        return self._in_order(parts, PARTS_AT_ONCE)
 
     def _in_order(self, parts: Callable[[PartWindow[SentPart]], Iterator[SentPart]], at_once: int) -> list[SentPart]:
         """Return all parts in order; `parts` begins them in a window and yields those that it took to make room."""
@@ -161,10 +115,13 @@ class PartSender:
             window.close()
         return done
 
-    def _begin_part(self, window: PartWindow[SentPart], call: Callable[[], SentPart]) -> Iterator[SentPart]:
-        """Begin with a part; yield those that are taken to make room. Raises Interrupted when the run is asked to stop."""
+    def _begin_part(self, window: PartWindow[SentPart], call: Callable[[], SentPart], size: int) -> Iterator[SentPart]:
+        """Begin with a part of `size` bytes in memory; yield those that are taken to make room.
+
+        Raises Interrupted when the run is asked to stop.
+        """
         self._means.patience.go_on()
-        while not window.begin(call):
+        while not window.begin(call, size):
             yield window.take()
 
     def _copy_part(self, origin: ObjectAddress, entry: Entry, piece: _Range, kept: ListedPart | None) -> SentPart:
@@ -190,13 +147,13 @@ class PartSender:
             raise StoreError(COPY_UNPROVEN, f"The server copies parts of {origin} without telling their MD5.")
         return SentPart(piece.number, bytes.fromhex(etag), etag)
 
-    def _send_part(self, number: int, read: Future[_Body], kept: ListedPart | None) -> SentPart:
+    def _send_part(self, number: int, read: Future[ReadFileChunk], kept: ListedPart | None) -> SentPart:
         """Send a part, unless it is there already with just this content. Waits for what is `read`, and raises what reading raised."""
         with closing(read.result()) as body:
             return self._sent(number, body, kept)
 
-    def _sent(self, number: int, body: _Body, kept: ListedPart | None) -> SentPart:
-        md5 = body.md5()
+    def _sent(self, number: int, body: ReadFileChunk, kept: ListedPart | None) -> SentPart:
+        md5 = digest_of(body, hashlib.md5(usedforsecurity=False))
         if kept is not None and kept == ListedPart(md5.hex(), len(body)) and self._abilities.etag_is_md5:
             return SentPart(number, md5, kept.etag)
         for _ in range(ROUNDS):
@@ -214,18 +171,18 @@ class PartSender:
         damaged.is_spent = True
         raise damaged
 
-    def _over_wire(self, number: int, body: _Body, md5: bytes) -> str | None:
-        if self._means.wire is None or not isinstance(body.data, bytes):
+    def _over_wire(self, number: int, body: ReadFileChunk, md5: bytes) -> str | None:
+        if self._means.wire is None:
             return None
         query = {"partNumber": str(number), "uploadId": self._requests.upload_id}
-        answer = self._means.wire.put_part(self._place.bucket, self._place.key, query, body.data, md5)
+        answer = self._means.wire.put_part(self._place.bucket, self._place.key, query, body, md5)
         return clean_etag(answer.header("etag")) if answer is not None and 200 <= answer.status < 300 else None
 
-    def _by_boto3(self, number: int, body: _Body, md5: bytes) -> str | None:
+    def _by_boto3(self, number: int, body: ReadFileChunk, md5: bytes) -> str | None:
         parameters = {
             "UploadId": self._requests.upload_id,
             "PartNumber": number,
-            "Body": body.data,
+            "Body": body,
             "ContentMD5": base64.b64encode(md5).decode(),
         }
         try:
@@ -236,14 +193,14 @@ class PartSender:
                 raise self._requests.limited(number - 1) from error
             raise
 
-    def _uploaded(self, parameters: Mapping[str, Any], body: _Body, failures: Iterator[int]) -> dict[str, Any]:
+    def _uploaded(self, parameters: Mapping[str, Any], body: ReadFileChunk, failures: Iterator[int]) -> dict[str, Any]:
         """Send a part, from its beginning. A server that lost the upload may fail each time: then the list of parts tells.
 
         Raises:
             NotTheSame: If the upload is lost.
             Unavailable: If the server does not answer.
         """
-        body.rewind()
+        body.seek(0)
         try:
             return self._requests.call("upload_part", parameters)
         except Unavailable as error:

@@ -16,7 +16,7 @@ from migrator.stores.s3.http.stall import Watchdog, read_steadily
 from migrator.stores.s3.parsing.etags import clean_etag
 from migrator.stores.s3.part_sizes import parts_in_flight
 from migrator.stores.s3.transfer.object_requests import RANGE_START, ObjectAddress, get_object, is_opaque
-from migrator.stores.s3.transfer.part_window import BYTES_READ_AHEAD, PartExecutor, PartWindow
+from migrator.stores.s3.transfer.part_window import PartExecutor, PartWindow
 from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
 
@@ -59,8 +59,7 @@ class RangeReader:
         self._offset = 0
         self._buffers = executor.buffers
         self._lent = memoryview(b"")
-        at_once = min(parts_in_flight(entry.size), max(2, BYTES_READ_AHEAD // self.unit))
-        self._window = PartWindow[Chunk](executor, at_once)
+        self._window = PartWindow[Chunk](executor, parts_in_flight(entry.size))
 
     def skip(self, size: int) -> None:
         """Begin `size` bytes later; a whole number of parts."""
@@ -87,7 +86,7 @@ class RangeReader:
     def _ask_ahead(self) -> None:
         while self._offset < self._entry.size:
             length = min(self._next_length, self._entry.size - self._offset)
-            if not self._window.begin(partial(self._fetch, self._offset, length)):
+            if not self._window.begin(partial(self._fetch, self._offset, length), length):
                 return
             self._next_length = self.unit
             self._offset += length

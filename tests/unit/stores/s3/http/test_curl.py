@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import botocore.httpsession
 import pytest
+from s3transfer.utils import ReadFileChunk
 
 from migrator.config.settings import S3Access, Secret
 from migrator.core.errors import SettingsError
 from migrator.stores.s3.boto3_clients import Connection, connect
 from migrator.stores.s3.http.curl import CurlClient, HttpResponse, encoded_query
+from migrator.stores.s3.http.file_body import body_of
 from tests.scripted import Asked, Reply, always, error, page, scripted
 
 QUERY = {"list-type": "2", "prefix": "alpha/é +", "max-keys": "1000", "encoding-type": "url"}
@@ -78,6 +81,10 @@ def test_without_credentials_there_is_no_route() -> None:
     assert refused.value.name == "no-credentials"
 
 
+def body(data: bytes) -> ReadFileChunk:
+    return body_of(io.BytesIO(data), len(data))
+
+
 def of_interest(asked: Asked) -> dict[str, str]:
     return {name.lower(): value for name, value in asked.headers.items() if name.lower() != "user-agent"}
 
@@ -89,7 +96,7 @@ def test_requests_carry_what_they_should_and_nothing_of_curls_own() -> None:
         assert answer is not None
         assert answer.status == 200
         wire.get_range("bucket", "alpha/é +", 5, memoryview(bytearray(10)), "etag")
-        wire.put_part("bucket", "alpha/a", {"partNumber": "1", "uploadId": "u/ +"}, b"part", b"0123456789abcdef")
+        wire.put_part("bucket", "alpha/a", {"partNumber": "1", "uploadId": "u/ +"}, body(b"part"), b"0123456789abcdef")
         wire.list_page("bucket", QUERY)
     listed, ranged, part, again = server.asked
     assert (listed.method, listed.path, listed.body) == ("GET", f"/bucket?{encoded_query(QUERY)}", b"")

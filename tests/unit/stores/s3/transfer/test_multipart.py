@@ -25,7 +25,7 @@ DATA = bytes(range(256)) * (17 * MIB // 256) + b"and some"
 
 
 class Server:
-    """Takes an upload in parts. `etag` is what it answers for everything, `damage` what it does to what it was sent."""
+    """Takes an upload, whole or in parts. `etag` is what it answers for everything, `damage` what it does to what it was sent in parts."""
 
     def __init__(self, etag: str = '"opaque"', *, damage: bytes = b"", fails: int = 0) -> None:
         self._etag = {"ETag": etag}
@@ -38,12 +38,13 @@ class Server:
 
     def __call__(self, asked: Asked, number: int) -> Reply:
         part = re.search(r"partNumber=(\d+)", asked.path)
-        if part is not None and self._fails:
+        if asked.method == "PUT" and self._fails:
             self._fails -= 1
             return Reply(500, b"<Error><Code>InternalError</Code></Error>")
-        if part is not None:
+        if asked.method == "PUT":
             self.lengths.append(len(asked.body))
-            self._parts[int(part.group(1))] = asked.body
+            self._parts[int(part.group(1)) if part is not None else 1] = asked.body
+            self.content = asked.body if part is None else None
             return Reply(200, headers=self._etag)
         if asked.method == "POST" and "uploads" in asked.path:
             return Reply(200, b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>")
@@ -109,15 +110,20 @@ def test_damage_on_the_way_to_a_server_that_proves_nothing_is_found() -> None:
         target.store(ONE, content)
 
 
-def test_parts_over_16_mib_are_sent_from_the_disk_and_sent_again_whole(tmp_path: Path) -> None:
-    """In memory are pieces of the part, not the part: some parts of up to 1 GiB are in flight at once."""
-    disk, large = DiskBackend(tmp_path / "data"), DATA + DATA[: 16 * MIB]
+@pytest.mark.parametrize(
+    ("size", "most_parts", "lengths"), [(len(DATA) + 16 * MIB, 2, 32), (len(DATA), 10_000, 8), (16 * MIB, 10_000, 16)]
+)
+def test_a_file_on_disk_is_sent_from_there_and_sent_again_whole(
+    size: int, most_parts: int, lengths: int, tmp_path: Path
+) -> None:
+    """In memory are pieces of a part or of a whole object, and nothing of it is read ahead: some of up to 1 GiB are in flight at once."""
+    disk, large = DiskBackend(tmp_path / "data"), (DATA + DATA)[:size]
     disk.save(ONE, large)
     server = Server(fails=2)
     with (
         closing(disk),
         scripted(server) as there,
-        target_at(there, Capabilities(checks_md5=True, most_parts=2)) as target,
+        target_at(there, Capabilities(checks_md5=True, most_parts=most_parts)) as target,
     ):
         source = disk.source()
         entry = source.stat(ONE)
@@ -126,8 +132,8 @@ def test_parts_over_16_mib_are_sent_from_the_disk_and_sent_again_whole(tmp_path:
             with_watch = ReadsCounted(content)
             target.store(ONE, with_watch)
     assert server.content == large
-    assert sorted(server.lengths) == [len(large) - 32 * MIB, 32 * MIB]
-    assert with_watch.largest <= 16 * MIB, "a large part was read into memory"
+    assert max(server.lengths) == lengths * MIB
+    assert with_watch.largest == 0, "it was read into memory"
 
 
 class ReadsCounted:

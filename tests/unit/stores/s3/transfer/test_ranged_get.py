@@ -15,7 +15,7 @@ from migrator.core.size_classes import SMALLEST_PART
 from migrator.stores.s3.part_sizes import parts_in_flight
 from migrator.stores.s3.transfer.object_content import S3Content
 from migrator.stores.s3.transfer.object_requests import ObjectAddress
-from migrator.stores.s3.transfer.part_window import PARTS_IN_MEMORY, PartExecutor
+from migrator.stores.s3.transfer.part_window import BYTES_IN_MEMORY, PartExecutor
 from migrator.stores.s3.transfer.ranged_get import RangeReader
 from migrator.transfer.throttle import Throttle
 from tests.backends import raw_id
@@ -78,7 +78,7 @@ def test_memory_is_used_again_and_never_while_somebody_looks_at_it(part_size: in
             assert not read.borrow(1)
             if part_size is None:
                 read.finish()
-    assert len(memory) <= PARTS_IN_MEMORY + 1
+    assert len(memory) <= BYTES_IN_MEMORY // UNIT + 1
 
 
 @pytest.mark.timeout(60)
@@ -92,9 +92,9 @@ def test_a_reader_that_is_not_read_leaves_room_for_another() -> None:
         for _ in range(3):
             for reader in (one, other):
                 assert len(reader.read(SMALLEST_PART)[0]) == SMALLEST_PART
-                room = executor.submit(str, wait=False)
+                room = executor.submit(str, UNIT, wait=False)
                 assert room is not None, "all room is held by readers that nobody reads"
-                executor.give_back()
+                executor.give_back(UNIT)
 
 
 def test_room_is_given_back_when_a_reader_is_closed_in_mid_read() -> None:
@@ -102,5 +102,5 @@ def test_room_is_given_back_when_a_reader_is_closed_in_mid_read() -> None:
     with closing(executor):
         with closing(reader_in(executor)) as reader:
             reader.read(SMALLEST_PART)
-        began = [executor.submit(str, wait=False) is not None for _ in range(ROOMS + 1)]
+        began = [executor.submit(str, UNIT, wait=False) is not None for _ in range(ROOMS + 1)]
         assert began == [True] * ROOMS + [False]
