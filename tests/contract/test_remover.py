@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote
 
 import pytest
 
@@ -21,7 +22,7 @@ from migrator.stores.s3.source import S3Source
 from tests.backends import S3_KINDS, Backend, DiskBackend, S3Backend, raw_id, state_of
 from tests.conftest import FreshNames
 from tests.fakes import quick_patience
-from tests.scripted import Asked, Reply, always, error, scripted
+from tests.scripted import Asked, Reply, always, error, page, scripted
 from tests.servers import S3Server, Servers
 
 FILES = [RawFile("org", raw_id(digits)) for digits in ("0001", "0002", "abc0", "abc1")]
@@ -356,3 +357,82 @@ def test_a_server_that_fails_is_no_bucket_without_versions() -> None:
         with pytest.raises(Unavailable):
             keeps_versions(source.client, "bucket")
         source.close()
+
+
+class Lists:
+    """Lists objects of 3 bytes that are there; `late` leaves out what was put. Other ETags by HEAD than in the listing: `by_head`."""
+
+    def __init__(self, *keys: str, late: bool = False, by_head: str = "e") -> None:
+        self.keys, self.late, self.by_head = set(keys), late, by_head
+
+    def __call__(self, asked: Asked, number: int) -> Reply:
+        key = unquote(asked.path.partition("?")[0]).removeprefix("/bucket/")
+        if asked.method == "POST":
+            return result(*(f"<Deleted><Key>{key}</Key></Deleted>" for key in self.keys))
+        if asked.method == "HEAD":
+            return Reply(200, headers={"ETag": f'"{self.by_head}"', "Content-Length": "3"})
+        if asked.method == "PUT" and not self.late:
+            self.keys.add(key)
+        if asked.method == "DELETE":
+            self.keys.discard(key)
+        if asked.method != "GET":
+            return Reply(204 if asked.method == "DELETE" else 200)
+        query = parse_qs(asked.path.partition("?")[2])
+        prefix, after = query.get("prefix", [""])[0], query.get("start-after", [""])[0]
+        return page(*sorted(key for key in self.keys if key.startswith(prefix) and key > after))
+
+
+def looked_at(script: Lists, etag: str = "e") -> tuple[dict[RawFile, StoreError | None], list[str]]:
+    """What is told of raw files that were read with this ETag, after a mark; and the methods that the server was asked by."""
+    with scripted(script) as server:
+        source = S3Source(server.location(), quick_patience())
+        remover = S3Remover(source)
+        remover.mark(FILES[0])[1]()
+        told = dict(remover.remove([(raw_file, Entry(raw_file.raw_id, 3, etag)) for raw_file in FILES]))
+        source.close()
+        return told, [asked.method for asked in server.asked]
+
+
+KEYS = [f"org/{raw_file.raw_id}" for raw_file in FILES]
+
+
+def test_one_listing_shows_that_all_are_as_they_were_read() -> None:
+    told, methods = looked_at(Lists(*KEYS, f"org/{raw_id('0003')}", "org/stray"))
+    assert told == dict.fromkeys(FILES)
+    assert "HEAD" not in methods
+    assert methods.count("GET") == 2, "the mark, and the batch"
+
+
+@pytest.mark.parametrize("script", [Lists(*KEYS, late=True), Lists(*KEYS[1:], KEYS[0].upper())])
+def test_what_a_listing_does_not_show_is_looked_at_by_itself(script: Lists) -> None:
+    """All, where the listing is late; or one that it leaves out."""
+    missing = len(FILES) if script.late else 1
+    told, methods = looked_at(script)
+    assert methods.count("HEAD") == missing
+    assert set(told) == set(FILES)
+
+
+def test_one_that_the_listing_shows_otherwise_is_deleted_only_if_it_is_as_it_was_read() -> None:
+    told, methods = looked_at(Lists(*KEYS, by_head="other"), etag="read")
+    assert isinstance(told[FILES[0]], SourceChanged)
+    assert "POST" not in methods
+    told, methods = looked_at(Lists(*KEYS, by_head="read"), etag="read")
+    assert told == dict.fromkeys(FILES)
+
+
+@pytest.mark.parametrize("change", ["altered", "gone"])
+def test_what_changed_before_the_listing_stays(place: Backend, change: str) -> None:
+    remover, proven = remover_of(place), entries(place)
+    remover.mark(FILES[0])[1]()
+    if change == "gone":
+        place.delete(FILES[2])
+    else:
+        place.save(FILES[2], CONTENTS[FILES[2]][::-1])
+    answers = dict(remover.remove(proven))
+    assert isinstance(answers[FILES[2]], (SourceChanged, Vanished))
+    kept = CONTENTS if not place.has_folders else without(*FILES[:2])
+    assert place.state() == state_of(
+        {**kept, FILES[2]: CONTENTS[FILES[2]][::-1]}
+        if change == "altered"
+        else {name: data for name, data in kept.items() if name != FILES[2]}
+    )

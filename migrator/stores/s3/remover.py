@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ class S3Remover:
         self._client: S3Client = source.client
         self._client.meta.events.register("before-sign.s3.DeleteObjects", _with_md5)
         self.deletes_one_by_one = False
+        self._lists_at_once: set[str] = set()
+        """Buckets whose listing had a mark right after it was put."""
         self._lane = looking_lane(source, largest_window=_REQUESTS_AT_ONCE)
 
     def close(self) -> None:
@@ -45,8 +48,11 @@ class S3Remover:
             self._lane.close()
 
     def remove(self, proven: Sequence[tuple[RawFile, Entry]]) -> Iterator[tuple[RawFile, StoreError | None]]:
-        """Looks at each once more right before: DeleteObjects has no condition that servers are known to honour."""
-        left = self._not_seen_by_lane(proven)
+        """Looks at each once more right before: DeleteObjects has no condition that servers are known to honour.
+
+        One listing of the batch shows nearly all; what it does not show as it was read is looked at by itself.
+        """
+        left = self._not_seen_by_lane(self._not_listed(proven)) if proven else []
         with ThreadPoolExecutor(_LOOKED_AT_ONCE, thread_name_prefix="look") as pool:
             states = list(pool.map(lambda one: self._source.stat(one[0]), left))
         for (raw_file, entry), now in zip(left, states, strict=True):
@@ -55,6 +61,22 @@ class S3Remover:
                 return
         for bucket, group in groupby(proven, key=lambda one: self._source.place(one[0]).bucket):
             yield from self._delete(bucket, list(group))
+
+    def _not_listed(self, proven: Sequence[tuple[RawFile, Entry]]) -> list[tuple[RawFile, Entry]]:
+        """Those that a fresh listing does not show as they were read; all where the bucket's listing is known to be late."""
+        left = dict(proven)
+        first, last = min(left), max(left)
+        is_late = self._source.bucket_of(first.organization) not in self._lists_at_once
+        if is_late or first.organization != last.organization:
+            return list(proven)
+        with suppress(StoreError):  # looking at each tells what is wrong
+            for now in self._source.listed(first, last, 2 * len(proven)):
+                raw_file = RawFile(first.organization, now.raw_id)
+                if raw_file in left and is_same_state(now, left[raw_file]):
+                    del left[raw_file]
+                if not left:
+                    break  # without another page
+        return list(left.items())
 
     def _not_seen_by_lane(self, proven: Sequence[tuple[RawFile, Entry]]) -> list[tuple[RawFile, Entry]]:
         """Those of which the fast lane did not see that they are as they were read."""
@@ -78,6 +100,10 @@ class S3Remover:
         mark = RawFile(raw_file.organization, RawId(f"{PROBE_PREFIX}mark-{secrets.token_hex(16)}"))
         place = self._source.place(mark)
         self._call(place, "put_object", {"Body": b"", "ContentMD5": content_md5(b"")})
+        self._lists_at_once.discard(place.bucket)
+        with suppress(StoreError):  # then each is looked at
+            if self._source.is_listed(mark):
+                self._lists_at_once.add(place.bucket)
         return mark, lambda: self._call(place, "delete_object", {})
 
     def remove_empty_folders(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from migrator.config.settings import S3Access, S3Location
@@ -199,6 +200,15 @@ class S3Source:
             return self._lister.has(place.bucket, place.key) is not None
         except BucketMissing:
             return False
+
+    def listed(self, first: RawFile, last: RawFile, most: int) -> Iterator[Entry]:
+        """Yield what a fresh listing has from `first` to `last`, of one organization; at most `most` raw files. Raises StoreError."""
+        bucket, prefix = self._at(first.organization)
+        before = f"{prefix}{first.raw_id[:-1]}{chr(ord(first.raw_id[-1]) - 1)}~"  # as in `refuse_hidden_keys`
+        for found in islice(self._lister.objects(bucket, prefix, after=before), most):
+            if found.key > f"{prefix}{last.raw_id}":
+                return
+            yield Entry(RawId(found.key[len(prefix) :]), found.size, found.etag, found.modified_ns, found.modified_ns)
 
     def promise(self, raw_file: RawFile) -> Promise | None:
         """Ask the server, retried, what it says of the object's content."""
