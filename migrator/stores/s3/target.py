@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -29,7 +28,7 @@ from migrator.core.protocols import Content, Moved, Receipt, Source, UploadJourn
 from migrator.core.size_classes import WHOLE_UP_TO
 from migrator.stores.s3.capabilities import Capabilities, copies_conditionally, probe
 from migrator.stores.s3.errors.mapping import is_unsupported, translated
-from migrator.stores.s3.http.file_body import body_of, digest_of
+from migrator.stores.s3.http.file_body import body_of, md5_of, refuse_changed
 from migrator.stores.s3.listing.buckets import buckets_with_prefix, create_bucket
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.part_sizes import LARGEST_OBJECT, SMALLEST_OF_S3, part_size_for
@@ -301,11 +300,17 @@ class S3Target(S3Source):
         """Hash and send; return the ETag. What is hashed is proven to be the source, and what is sent to be what was hashed."""
         raw_id, until = content.entry.raw_id, self._patience.until
         with closing(body_of(part, content.entry.size)) as body:
-            md5 = digest_of(body, hashlib.md5(usedforsecurity=False))
+            md5 = md5_of(body)
             content.finish()
-            return self._retry(
-                lambda: put(self._client, place, raw_id, body, md5, self.abilities, condition, self._throttle, until)
-            )
+
+            def attempt() -> str:
+                try:
+                    return put(self._client, place, raw_id, body, md5, self.abilities, condition, self._throttle, until)
+                except StoreError:
+                    refuse_changed(body, md5, str(place))
+                    raise
+
+            return self._retry(attempt)
 
     def _means(self) -> UploadContext:
         return UploadContext(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from typing import Any, BinaryIO
 
 from s3transfer.utils import ReadFileChunk
 
+from migrator.core.errors import SourceChanged
 from migrator.stores.s3.http.stall import SendingWatch
 
 _CHUNK = 256 << 10
@@ -27,3 +29,19 @@ def digest_of(body: ReadFileChunk, digest: Any) -> bytes:
     body.seek(0)
     body.enable_callback()
     return digest.digest()  # type: ignore[no-any-return]
+
+
+def md5_of(body: ReadFileChunk) -> bytes:
+    """Return the MD5 of a body, as `digest_of`."""
+    return digest_of(body, hashlib.md5(usedforsecurity=False))
+
+
+def refuse_changed(body: ReadFileChunk, md5: bytes, where: str) -> None:
+    """Called when sending failed: what was read for it is perhaps not what was hashed before.
+
+    Raises:
+        SourceChanged: If the body, going to `where`, has not this MD5 any more.
+        StoreError: If it cannot be read.
+    """
+    if md5_of(body) != md5:
+        raise SourceChanged("source-changed", f"What was sent to {where} changed while it was read.")

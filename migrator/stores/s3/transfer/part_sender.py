@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing
@@ -22,7 +21,7 @@ from migrator.core.errors import (
 )
 from migrator.core.protocols import Content, Moved
 from migrator.stores.s3.errors.error_fields import code_of
-from migrator.stores.s3.http.file_body import body_of, digest_of
+from migrator.stores.s3.http.file_body import body_of, md5_of, refuse_changed
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.part_sizes import parts_in_flight
 from migrator.stores.s3.transfer.object_requests import ObjectAddress
@@ -153,7 +152,7 @@ class PartSender:
             return self._sent(number, body, kept)
 
     def _sent(self, number: int, body: ReadFileChunk, kept: ListedPart | None) -> SentPart:
-        md5 = digest_of(body, hashlib.md5(usedforsecurity=False))
+        md5 = md5_of(body)
         if kept is not None and kept == ListedPart(md5.hex(), len(body)) and self._abilities.etag_is_md5:
             return SentPart(number, md5, kept.etag)
         for _ in range(ROUNDS):
@@ -165,6 +164,7 @@ class PartSender:
                 continue  # the server found the damage: this part again, and not the whole file
             if confirms(etag, md5.hex()) or not self._abilities.etag_is_md5:
                 return SentPart(number, md5, etag or md5.hex())
+            refuse_changed(body, md5, str(self._place))
         damaged = NotTheSame(
             "damaged-on-the-way", f"Part {number} of {self._place} arrived as something else, {ROUNDS} times."
         )
@@ -176,7 +176,10 @@ class PartSender:
             return None
         query = {"partNumber": str(number), "uploadId": self._requests.upload_id}
         answer = self._means.wire.put_part(self._place.bucket, self._place.key, query, body, md5)
-        return clean_etag(answer.header("etag")) if answer is not None and 200 <= answer.status < 300 else None
+        if answer is None or not 200 <= answer.status < 300:
+            refuse_changed(body, md5, str(self._place))
+            return None
+        return clean_etag(answer.header("etag"))
 
     def _by_boto3(self, number: int, body: ReadFileChunk, md5: bytes) -> str | None:
         parameters = {
@@ -187,23 +190,28 @@ class PartSender:
         }
         try:
             failures = count(1)
-            return clean_etag(self._retry(lambda: self._uploaded(parameters, body, failures)).get("ETag"))
+            return clean_etag(self._retry(lambda: self._uploaded(parameters, body, md5, failures)).get("ETag"))
         except StoreError as error:
             if number > 1 and code_of(error.__cause__ or error) in TOO_MANY_PARTS:
                 raise self._requests.limited(number - 1) from error
             raise
 
-    def _uploaded(self, parameters: Mapping[str, Any], body: ReadFileChunk, failures: Iterator[int]) -> dict[str, Any]:
+    def _uploaded(
+        self, parameters: Mapping[str, Any], body: ReadFileChunk, md5: bytes, failures: Iterator[int]
+    ) -> dict[str, Any]:
         """Send a part, from its beginning. A server that lost the upload may fail each time: then the list of parts tells.
 
         Raises:
             NotTheSame: If the upload is lost.
-            Unavailable: If the server does not answer.
+            SourceChanged: If the part is another content by now.
+            StoreError: If the server refuses or fails.
         """
         body.seek(0)
         try:
             return self._requests.call("upload_part", parameters)
-        except Unavailable as error:
-            if next(failures) % LEAST_ATTEMPTS == 0 and self._requests.is_lost():
+        except StoreError as error:
+            refuse_changed(body, md5, str(self._place))
+            is_looked_at = isinstance(error, Unavailable) and next(failures) % LEAST_ATTEMPTS == 0
+            if is_looked_at and self._requests.is_lost():
                 raise NotTheSame(UPLOAD_LOST, f"The upload of {self._place} is gone.") from error
             raise

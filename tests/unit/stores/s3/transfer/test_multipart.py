@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -166,5 +167,29 @@ def test_a_content_that_ends_early_is_not_completed() -> None:
     ):
         content.read(3 * MIB)
         with pytest.raises(SourceChanged, match="ended early"):
+            target.store(ONE, content)
+    assert server.content is None
+
+
+@pytest.mark.parametrize("size", [4 * MIB, len(DATA)], ids=["whole", "in parts"])
+@pytest.mark.parametrize("change", [lambda path: os.truncate(path, 10), lambda path: path.write_bytes(b"other")])
+def test_a_file_that_changes_after_it_was_hashed_is_told_at_once(
+    size: int, change: Callable[[Path], object], tmp_path: Path
+) -> None:
+    disk = DiskBackend(tmp_path / "data")
+    disk.save(ONE, DATA[:size])
+    [path] = (tmp_path / "data").rglob(ONE.raw_id)
+    server = Server(fails=1_000)
+
+    def script(asked: Asked, number: int) -> Reply:
+        if asked.method == "PUT":
+            change(path)
+        return server(asked, number)
+
+    with closing(disk), scripted(script) as there, target_at(there, Capabilities(checks_md5=True)) as target:
+        source = disk.source()
+        entry = source.stat(ONE)
+        assert entry is not None
+        with source.open(ONE, entry) as content, pytest.raises(SourceChanged):
             target.store(ONE, content)
     assert server.content is None
