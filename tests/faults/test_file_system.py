@@ -130,7 +130,7 @@ def test_a_file_that_cannot_be_read_fails_and_the_others_move(
     corpus.make_store(few, {"zaandam": 0}, large=[size])
     moved = plain_bench(weed, fresh_names, few, lane)
     broken = next(name for name in moved.expected if name[0] == "zaandam")
-    done = moved.up(injected=injected("read:error=EIO", path=path_of(few, broken))).expect(1)
+    done = moved.up(injected=injected("read,pread64:error=EIO", path=path_of(few, broken))).expect(1)
     document = moved.after("up", done)
     assert ends.files(document) == {"discovered": 11, "copied": 10, "failed": 1}
     assert [problem["id"] for problem in ends.problems(document, "failed")] == [broken[1]]
