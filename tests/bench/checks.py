@@ -94,8 +94,8 @@ def prune(bench: Bench) -> list[Section]:
         }
         rows = bench.turns.take(attempts)
     note = (
-        f"{_about(corpus)} Everything is proven twice, and then deleted; beside it one proof of everything. A source on S3 takes five "
-        "requests a file: each end is read twice, and the source is looked at right before it goes. A verification there takes two."
+        f"{_about(corpus)} Everything is proven twice, and then deleted; beside it one proof of everything. A source on S3 takes four "
+        "requests a file, for each end is read twice, and one listing of a batch right before it goes. A verification there takes two."
     )
     return [Section("prune", "Deletion after a proof, SeaweedFS", note, rows)]
 

@@ -62,7 +62,7 @@ def reader_in(
 @pytest.mark.parametrize("part_size", [UNIT, None])
 def test_memory_is_used_again_and_never_while_somebody_looks_at_it(part_size: int | None) -> None:
     """What was lent stays as it is until the next call; the digest, computed beside it, is the object's; parts share a few buffers."""
-    size, executor = (PARTS_IN_MEMORY + 4) * UNIT, PartExecutor()
+    size, executor = (BYTES_IN_MEMORY // UNIT + 4) * UNIT, PartExecutor()
     content = b"".join(part_at(offset, UNIT) for offset in range(0, size, UNIT))
     digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
     entry = Entry(raw_id("0001"), size, digest if part_size is None else "e")
