@@ -12,7 +12,7 @@ from migrator.core.entities import Entry, RawFile
 from migrator.core.outcomes import Action, Result, Step
 from migrator.core.protocols import SinkAnswer
 from migrator.transfer.batch_sink import FastLane
-from migrator.transfer.file_copier import Settled, Stored
+from migrator.transfer.file_copier import Stored
 
 T = TypeVar("T")
 F = TypeVar("F")
@@ -69,13 +69,11 @@ class ProofsInOrder(Generic[T, F]):
         if self._is_proven_at_once(one, future):
             return future
         raw_file, source, target = found
-        step = Step(Action.COMPARE, source, target)
-        if self._lane is None or not self._lane.takes(step):
-            self._prove_slowly(one, future)
-            return future
-        while not self._lane.has_room:
+        while self._lane is not None and not self._lane.has_room:
             self._collect(self._lane)
-        self._lane.submit((one, future), raw_file.organization, step)
+        step = Step(Action.COMPARE, source, target)
+        if self._lane is None or not self._lane.submit((one, future), raw_file.organization, step):
+            self._prove_slowly(one, future)
         return future
 
     def _is_proven_at_once(self, one: T, future: Future[F]) -> bool:
@@ -109,10 +107,9 @@ class ProofsInOrder(Generic[T, F]):
         for carried in lane.carried(_WAIT):
             if isinstance(carried, Stored):
                 continue  # this lane stores nothing
-            ticket = carried.ticket if isinstance(carried, (Settled, SinkAnswer)) else carried[0]
-            one, future = cast("tuple[T, Future[F]]", ticket)
+            one, future = cast("tuple[T, Future[F]]", carried[0])
             found: F | None = None
-            if isinstance(carried, (Settled, SinkAnswer)):
+            if isinstance(carried, SinkAnswer):
                 try:
                     found = self._taken(one, carried.result)
                 except Exception as error:

@@ -57,7 +57,7 @@ from migrator.core.protocols import Check, Content, Promise, Reads, SinkAnswer, 
 from migrator.core.size_classes import SMALL_UP_TO
 from migrator.sync.shard.deciding import NOT_AT_TARGET, different_size
 from migrator.transfer.batch_sink import FastLane
-from migrator.transfer.file_copier import FileBoundary, Settled, Stored, refuse_listed
+from migrator.transfer.file_copier import FileBoundary, Stored, refuse_listed
 from migrator.transfer.large_file_progress import Meter
 from migrator.transfer.retry import ROUNDS, RetryPolicy
 
@@ -479,14 +479,8 @@ class Prove:
             self._at_once.append(SinkAnswer(ticket, result_of(step.source, proof)))
             return
         is_for_lane = with_stat or self._listed_target is None
-        if (
-            self._fast is not None
-            and is_for_lane
-            and not self._patience.closed(organization)
-            and self._fast.takes(step)
-        ):
-            self._fast.submit(ticket, organization, step)
-        else:
+        is_for_lane = is_for_lane and organization not in self._patience.closed
+        if self._fast is None or not is_for_lane or not self._fast.submit(ticket, organization, step):
             self._submit(ticket, raw_file, step.source, target, with_stat=with_stat)
 
     def answers(self, *, flush: bool) -> Iterator[SinkAnswer]:
@@ -524,10 +518,7 @@ class Prove:
     def _fast_answers(self, fast: FastLane, wait: float) -> Iterator[SinkAnswer]:
         """What the fast lane proved; what it declined is proven by a thread."""
         for carried in fast.carried(wait):
-            if isinstance(carried, Settled):
-                self._patience.carried(carried.began, carried.raw_file.organization)
-                yield SinkAnswer(carried.ticket, carried.result)
-            elif isinstance(carried, SinkAnswer):
+            if isinstance(carried, SinkAnswer):
                 yield carried
             elif not isinstance(carried, Stored):
                 ticket, organization, step = carried

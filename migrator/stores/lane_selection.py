@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def bulk_lane_between(source: Source, target: Target, *, largest_window: int) -> FastLane | None:
     """The lane for small raw files; None where there is none (or no libcurl), and the careful lane carries everything."""
-    wires = [store.wire for store in (source, target) if isinstance(store, S3Source)]
-    if not wires or (wire := wires[0]) is None:
+    ends = [store for store in (source, target) if isinstance(store, S3Source)]
+    if not ends or (wire := ends[0].wire) is None:
         return None
     from migrator.stores.s3.transfer import small_copies, small_objects  # noqa: PLC0415 - loads libcurl, which disks never need
 
@@ -30,32 +30,32 @@ def bulk_lane_between(source: Source, target: Target, *, largest_window: int) ->
         job = small_copies.Download(source, target, wire)
     elif isinstance(source, DiskSource):
         job = small_copies.Upload(source, target, wire)
-    elif isinstance(source, S3Source) and wires[1] is not None:
-        job = small_copies.BucketToBucket(source, target, (wire, wires[1]))
+    elif isinstance(source, S3Source) and target.wire is not None:
+        job = small_copies.BucketToBucket(source, target, (wire, target.wire))
     else:
         return None
-    return small_objects.SmallObjectLane(job, wire, largest_window=largest_window)
+    return small_objects.SmallObjectLane(job, wire, patience=ends[0].patience, largest_window=largest_window)
 
 
 def proving_lane(prover: Proves, source: Source, target: Source, *, largest_window: int) -> FastLane | None:
     """The lane for a verification by this prover; None where nothing is to be read from S3, or without libcurl."""
-    wires = [store.wire for store in (source, target) if isinstance(store, S3Source)]
-    if not wires or wires[0] is None:
+    ends = [store for store in (source, target) if isinstance(store, S3Source)]
+    if not ends or (wire := ends[0].wire) is None or (last := ends[-1].wire) is None:
         return None
     from migrator.stores.s3.transfer import small_objects, small_proofs  # noqa: PLC0415 - loads libcurl, which disks never need
 
     job: small_objects.Job
     if isinstance(prover, AgainstManifest) and isinstance(target, S3Source):
-        job = small_proofs.ReadAgainstManifest(target, wires[0])
+        job = small_proofs.ReadAgainstManifest(target, wire)
     elif not isinstance(prover, Prover):
         return None
-    elif prover.level is Level.CONTENT and _is_read(source) and _is_read(target) and wires[-1] is not None:
-        job = small_proofs.ReadBoth(source, target, (wires[0], wires[-1]), prover.hashes)
-    elif prover.level is Level.ETAG and isinstance(target, S3Source) and wires[-1] is not None:
-        job = small_proofs.LookAtTarget(target, wires[-1], prover)
+    elif prover.level is Level.CONTENT and _is_read(source) and _is_read(target):
+        job = small_proofs.ReadBoth(source, target, (wire, last), prover.hashes)
+    elif prover.level is Level.ETAG and isinstance(target, S3Source):
+        job = small_proofs.LookAtTarget(target, last, prover)
     else:
         return None
-    return small_objects.SmallObjectLane(job, wires[0], largest_window=largest_window)
+    return small_objects.SmallObjectLane(job, wire, patience=ends[0].patience, largest_window=largest_window)
 
 
 def reading_lane(store: Source, is_right: Callable[[RawFile, bytes], bool], *, largest_window: int) -> FastLane | None:
@@ -65,7 +65,7 @@ def reading_lane(store: Source, is_right: Callable[[RawFile, bytes], bool], *, l
     from migrator.stores.s3.transfer import small_objects, small_proofs  # noqa: PLC0415 - as above
 
     job = small_proofs.ReadRight(store, store.wire, is_right)
-    return small_objects.SmallObjectLane(job, store.wire, largest_window=largest_window)
+    return small_objects.SmallObjectLane(job, store.wire, patience=store.patience, largest_window=largest_window)
 
 
 def looking_lane(store: S3Source, *, largest_window: int) -> FastLane | None:
@@ -75,7 +75,7 @@ def looking_lane(store: S3Source, *, largest_window: int) -> FastLane | None:
     from migrator.stores.s3.transfer import small_objects, small_proofs  # noqa: PLC0415 - as above
 
     job = small_proofs.LookAgain(store, store.wire)
-    return small_objects.SmallObjectLane(job, store.wire, largest_window=largest_window)
+    return small_objects.SmallObjectLane(job, store.wire, patience=store.patience, largest_window=largest_window)
 
 
 def _is_read(store: Source) -> TypeGuard[DiskSource | S3Source]:

@@ -15,7 +15,7 @@ _CHUNKS_AHEAD = 3
 
 
 class ReadAhead(Generic[T]):
-    """Iterates over what another iterator gives, read ahead by a few thousand items; begins at once. Errors come out in their place."""
+    """Yields in lists what another iterator gives, read ahead by a few thousand items; begins at once. Errors come out in their place."""
 
     def __init__(self, make: Callable[[], Iterator[T]]) -> None:
         self._make = make
@@ -27,10 +27,10 @@ class ReadAhead(Generic[T]):
         self._thread = threading.Thread(target=self._read, name="prefetch", daemon=True)
         self._thread.start()
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Iterator[list[T]]:
         try:
             while (chunk := self._next_chunk()) is not None:
-                yield from chunk
+                yield chunk
         finally:
             with self._changed:
                 self._is_closed = True

@@ -21,26 +21,29 @@ Named = TypeVar("Named", bound=_HasRawId)
 def compare(source: Iterable[Entry], target: Iterable[Entry]) -> Iterator[Pair]:
     """Merge two scans into pairs, ascending by raw id.
 
-    Raises MustStop when a scan is out of order or names a raw file twice: guessing would make files "missing".
-    """
-    left, right = ascending(source, "source"), ascending(target, "target")
+    Raises MustStop when a scan is out of order or names a raw file twice: guessing would make files "missing". Then the pairs do not ascend
+    either, and the scan that gave the lower raw id is the broken one.
+    """  # noqa: DOC501 made by _out_of_order
+    left, right = iter(source), iter(target)
     here, there = next(left, None), next(right, None)
-    while here is not None and there is not None:
-        if here.raw_id == there.raw_id:
-            yield Pair(here.raw_id, here, there)
-            here, there = next(left, None), next(right, None)
-        elif here.raw_id < there.raw_id:
-            yield Pair(here.raw_id, here, None)
-            here = next(left, None)
+    last = ""
+    while True:
+        if here is not None and (there is None or here.raw_id < there.raw_id):
+            pair = Pair(here.raw_id, here, None)
+        elif there is not None and (here is None or there.raw_id < here.raw_id):
+            pair = Pair(there.raw_id, None, there)
+        elif here is not None:
+            pair = Pair(here.raw_id, here, there)
         else:
-            yield Pair(there.raw_id, None, there)
+            return
+        if pair.raw_id <= last:
+            raise _out_of_order("target" if pair.source is None else "source", last, pair.raw_id)
+        last = pair.raw_id
+        yield pair
+        if pair.source is not None:
+            here = next(left, None)
+        if pair.target is not None:
             there = next(right, None)
-    while here is not None:
-        yield Pair(here.raw_id, here, None)
-        here = next(left, None)
-    while there is not None:
-        yield Pair(there.raw_id, None, there)
-        there = next(right, None)
 
 
 def verdict_of(pair: Pair) -> Verdict:
@@ -58,15 +61,19 @@ def ascending(scan: Iterable[Named], role: str) -> Iterator[Named]:
 
     Raises:
         MustStop: If one does not come after the one before.
-    """
+    """  # noqa: DOC501 made by _out_of_order
     last = ""
     for entry in scan:
         if entry.raw_id <= last:
-            raise MustStop(
-                "listing-out-of-order",
-                f"The {role}'s listing is out of order: {entry.raw_id} came after {last}.",
-                why="Comparing it would call existing files missing.",
-                cure="Nothing was decided from it. Rerun; if it stays, the server's listing is broken.",
-            )
+            raise _out_of_order(role, last, entry.raw_id)
         last = entry.raw_id
         yield entry
+
+
+def _out_of_order(role: str, last: str, raw_id: str) -> MustStop:
+    return MustStop(
+        "listing-out-of-order",
+        f"The {role}'s listing is out of order: {raw_id} came after {last}.",
+        why="Comparing it would call existing files missing.",
+        cure="Nothing was decided from it. Rerun; if it stays, the server's listing is broken.",
+    )

@@ -27,18 +27,6 @@ class Units(Protocol[U_co]):
         ...
 
 
-class _Open:
-    """A shard under way: its steps, how many of them the sink still has, and whether its scan broke off."""
-
-    __slots__ = ("broken", "exhausted", "shard", "under_way")
-
-    def __init__(self, shard: ShardPass) -> None:
-        self.shard = shard
-        self.under_way = 0
-        self.exhausted = False
-        self.broken = False
-
-
 class Worker:
     """Works through units until there are none. Errors of a raw file are outcomes; an error that ends the run is told as an event."""
 
@@ -48,7 +36,7 @@ class Worker:
         self._units = units
         self._line = line
         self._send = line.send
-        self._open: deque[_Open] = deque()
+        self._open: deque[ShardPass] = deque()
         self._error: MigratorError | None = None
 
     def run(self) -> None:
@@ -67,8 +55,8 @@ class Worker:
     def _break_off(self, error: MigratorError) -> None:
         self._fail(error)
         for shard in self._open:
-            self._send(shard.shard.take_event())
-            self._send(UnitEnded(error, shard.shard.unit))
+            self._send(shard.draft.take())
+            self._send(UnitEnded(error, shard.unit))
         while (unit := self._units.take(wait=True)) is not None:
             self._send(UnitEnded(error, unit.number))
 
@@ -82,9 +70,9 @@ class Worker:
             shard, step = found
             shard.under_way += 1
             given += 1
-            self._sink.submit(shard, shard.shard.organization, step)
+            self._sink.submit(shard, shard.organization, step)
 
-    def _next_step(self) -> tuple[_Open, Step] | None:
+    def _next_step(self) -> tuple[ShardPass, Step] | None:
         while True:
             for shard in self._open:
                 if shard.exhausted:
@@ -99,23 +87,23 @@ class Worker:
                     return None
             self._close_finished()
 
-    def _pull(self, shard: _Open) -> Step | None:
+    def _pull(self, shard: ShardPass) -> Step | None:
         try:
-            step = next(shard.shard.steps, None)
+            step = next(shard.steps, None)
         except Interrupted:
             shard.broken = True
             return None
         except MigratorError as error:
             shard.broken = True
-            if not self._closes(error, shard.shard.organization, shard.shard.unit):
+            if not self._closes(error, shard.organization, shard.unit):
                 self._fail(error)
             return None
         except Exception as error:
             shard.broken = True
             self._fail(unexpected(error))
             return None
-        if shard.shard.is_due:
-            self._send(shard.shard.take_event())
+        if shard.draft.is_due:
+            self._send(shard.draft.take())
         return step
 
     def _admit(self, *, wait: bool) -> bool:
@@ -131,7 +119,7 @@ class Worker:
                     self._send(event)
             else:
                 self._line.learn(unit.uploads)
-                self._open.append(_Open(ShardPass(self._pass, unit, self._send)))
+                self._open.append(ShardPass(self._pass, unit, self._send))
                 return True
         except Interrupted:
             self._send(UnitEnded(unit=unit.number))
@@ -149,25 +137,25 @@ class Worker:
         """Count the answers that are there, waiting for one if the sink has any under way."""
         nothing_to_give = all(shard.exhausted for shard in self._open)
         for ticket, result, stop in self._sink.answers(flush=nothing_to_give):
-            shard = cast("_Open", ticket)
+            shard = cast("ShardPass", ticket)
             shard.under_way -= 1
-            shard.shard.count(result)
+            shard.count(result)
             if isinstance(stop, BucketClosed):
-                self._send(Closed(shard.shard.organization, stop, shard.shard.unit))
+                self._send(Closed(shard.organization, stop, shard.unit))
             elif stop is not None:
                 self._fail(stop)
-            if shard.shard.is_due:
-                self._send(shard.shard.take_event())
+            if shard.draft.is_due:
+                self._send(shard.draft.take())
         self._note_moved()
         self._close_finished()
 
     def _note_moved(self) -> None:
         """Count how far large files have come: their shard tells it, though no result may come for minutes."""
         for ticket, moved in self._sink.moved():
-            shard = cast("_Open", ticket).shard
+            shard = cast("ShardPass", ticket)
             shard.count_moved(moved)
-            if shard.is_due:
-                self._send(shard.take_event())
+            if shard.draft.is_due:
+                self._send(shard.draft.take())
 
     def _closes(self, error: MigratorError, organization: str, unit: int) -> bool:
         """Whether a listing was refused in a bucket that only this organization has: it is told as unreadable, and the others go on."""
@@ -190,19 +178,19 @@ class Worker:
         for shard in [shard for shard in self._open if shard.exhausted and not shard.under_way]:
             self._open.remove(shard)
             self._send(self._last_event(shard))
-            self._send(UnitEnded(self._error, shard.shard.unit))
+            self._send(UnitEnded(self._error, shard.unit))
             self._error = None
 
-    def _last_event(self, shard: _Open) -> ProgressEvent:
+    def _last_event(self, shard: ShardPass) -> ProgressEvent:
         """A verification writes its sheets last: where that fails, what was counted is told all the same."""
         try:
             if not shard.broken and not self._error:
-                return shard.shard.finish()
+                return shard.finish()
         except MigratorError as error:
             self._fail(error)
         except Exception as error:
             self._fail(unexpected(error))
-        return shard.shard.take_event()
+        return shard.draft.take()
 
 
 def unexpected(error: BaseException) -> MustStop:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from typing import Protocol
 
 from migrator.core.errors import AlreadyThere, Interrupted, MigratorError, StoreError
 from migrator.core.outcomes import Outcome, Step
 from migrator.core.protocols import SinkAnswer, Target
-from migrator.transfer.file_copier import Carried, FileCopier, Settled, Stored
+from migrator.transfer.file_copier import FileCopier, Stored
 
 BATCH_FILES = 1_000
 BATCH_BYTES = 256 << 20
@@ -29,15 +30,11 @@ class FastLane(Protocol):
         """Return True if another raw file may be submitted now."""
         ...
 
-    def takes(self, step: Step) -> bool:
-        """Whether this is a raw file for this lane."""
+    def submit(self, ticket: object, organization: str, step: Step) -> bool:
+        """Begin with a raw file; `ticket` comes back with its answer. False for one that is not for this lane: nothing was begun."""
         ...
 
-    def submit(self, ticket: object, organization: str, step: Step) -> None:
-        """Begin with a raw file; `ticket` comes back with its answer."""
-        ...
-
-    def carried(self, timeout: float) -> Iterator[Stored | Settled | SinkAnswer | tuple[object, str, Step]]:
+    def carried(self, timeout: float) -> Sequence[Stored | SinkAnswer | tuple[object, str, Step]]:
         """What has ended: content that arrived, an outcome, or ticket, organization and step of a raw file that was declined."""
         ...
 
@@ -66,16 +63,17 @@ class BatchSink:
 
     def submit(self, ticket: object, organization: str, step: Step) -> None:
         """Give the step to the small-object lane if that takes it, else to the file copier."""
-        if self._bulk is not None and not self._careful.is_closed(organization) and self._bulk.takes(step):
-            self._bulk.submit(ticket, organization, step)
-        else:
+        is_closed = organization in self._careful.closed
+        if self._bulk is None or is_closed or not self._bulk.submit(ticket, organization, step):
             self._careful.submit(ticket, organization, step)
 
     def answers(self, *, flush: bool) -> Iterator[SinkAnswer]:
         """Yield finished steps; what was stored counts only after its batch is published."""
         if self._publishing is not None and self._publishing.done():
             yield from self._published()
-        for carried in self._carried():
+        carried_fast = self._carried_fast()
+        wait = 0 if self._bulk is not None and self._bulk.under_way else _WAIT
+        for carried in chain(carried_fast, self._careful.carried(wait)):
             if isinstance(carried, SinkAnswer):
                 yield carried
                 continue
@@ -83,7 +81,7 @@ class BatchSink:
                 self._batch_began = time.monotonic()
             self._batch.append(carried)
             self._batch_bytes += carried.result.entry.size
-            if self._is_batch_full():
+            if len(self._batch) >= BATCH_FILES or self._batch_bytes >= BATCH_BYTES:
                 yield from self._publish()
         is_idle = not self._careful.under_way and not (self._bulk is not None and self._bulk.under_way)
         if self._batch and ((flush and is_idle) or time.monotonic() - self._batch_began > BATCH_SECONDS):
@@ -102,26 +100,17 @@ class BatchSink:
         if self._bulk is not None:
             self._bulk.close()
 
-    def _carried(self) -> Iterator[Carried]:
+    def _carried_fast(self) -> list[Stored | SinkAnswer]:
+        """What the small-object lane carried; what it declined goes to the file copier."""
         if self._bulk is None:
-            yield from self._careful.carried(_WAIT)
-            return
-        wait = _SHORT_WAIT if self._careful.under_way else _WAIT
-        for carried in self._bulk.carried(wait):
-            if isinstance(carried, Stored):
-                self._careful.others_succeed(carried.began, carried.raw_file.organization)
-                yield carried
-            elif isinstance(carried, Settled):
-                self._careful.others_succeed(carried.began, carried.raw_file.organization)
-                yield SinkAnswer(carried.ticket, carried.result)
-            elif isinstance(carried, SinkAnswer):
-                yield carried
+            return []
+        found: list[Stored | SinkAnswer] = []
+        for carried in self._bulk.carried(_SHORT_WAIT if self._careful.under_way else _WAIT):
+            if isinstance(carried, (Stored, SinkAnswer)):
+                found.append(carried)
             else:
                 self._careful.submit(*carried)
-        yield from self._careful.carried(0 if self._bulk.under_way else _WAIT)
-
-    def _is_batch_full(self) -> bool:
-        return len(self._batch) >= BATCH_FILES or self._batch_bytes >= BATCH_BYTES
+        return found
 
     def _publish(self) -> Iterator[SinkAnswer]:
         """Begin to publish what was gathered, once the batch before is published: it waits for a disk, and nothing else has to."""

@@ -41,17 +41,6 @@ class Stored(NamedTuple):
     raw_file: RawFile
     result: Result
     receipt: Receipt
-    began: float = 0.0
-    """When another lane began with it, as `time.monotonic()` tells."""
-
-
-class Settled(NamedTuple):
-    """A raw file whose outcome another lane found by requests, the first of which it sent at `began`, as `time.monotonic()` tells."""
-
-    ticket: object
-    raw_file: RawFile
-    result: Result
-    began: float
 
 
 Carried = SinkAnswer | Stored
@@ -90,7 +79,7 @@ class FileBoundary:
             BaseException: If it is no error, such as a KeyboardInterrupt.
         """
         try:
-            closed = self._patience.closed(raw_file.organization)
+            closed = self._patience.closed.get(raw_file.organization)
             return carry() if closed is None else SinkAnswer(ticket, failed_by(closed, entry))
         except Interrupted as error:
             return SinkAnswer(ticket, Result(entry, Outcome.PENDING, error.what))
@@ -128,6 +117,7 @@ class FileCopier:
         self._meter = Meter()
         self._read_source, self._read_target = MeasuredSource(source, self._meter), MeasuredSource(target, self._meter)
         self.under_way = 0
+        self.closed = patience.closed
 
     @property
     def has_room(self) -> bool:
@@ -162,14 +152,6 @@ class FileCopier:
         """Drop what has not begun, and wait for what has."""
         self._small.shutdown(cancel_futures=True)
         self._large.shutdown(cancel_futures=True)
-
-    def others_succeed(self, began: float, organization: str) -> None:
-        """Another lane carried something that `began` then: the server is there, and what fails here is no reason to end the run."""
-        self._patience.carried(began, organization)
-
-    def is_closed(self, organization: str) -> bool:
-        """Whether the organization's bucket is known to refuse everything: its raw files fail here, without a request."""
-        return self._patience.closed(organization) is not None
 
     def resolve_existing(self, raw_file: RawFile, copied: Result) -> Result:
         """Decide on a raw file whose name was taken meanwhile.

@@ -77,7 +77,8 @@ class RetryPolicy:
         self._began = clock()
         self._refusals: Counter[str] = Counter()
         self._refused_since: dict[str, float] = {}
-        self._closed: dict[str, StoreError] = {}
+        self.closed: dict[str, StoreError] = {}
+        """Organizations of whose buckets nothing more is asked, for they refuse everything: and why."""
         self._failures_in_a_row = 0
         self._one = threading.Lock()
 
@@ -162,17 +163,14 @@ class RetryPolicy:
 
         One that was under way already when the first was refused proves nothing of the kind, and a slow server ends many such.
         """
-        self.succeeded()
-        place = self._place(organization)
+        self._last_success = self._clock()
+        self._failures_in_a_row = 0
+        place = organization if self._parted else ""
         if not self._refusals[place]:
             return
         with self._lock:
             if began >= self._refused_since.get(place, 0.0):
                 self._refusals[place] = 0
-
-    def closed(self, organization: str) -> StoreError | None:
-        """Why nothing more is asked of this organization's bucket; None while it is not known to refuse everything."""
-        return self._closed.get(organization)
 
     def failed(self, error: StoreError, organization: str = "") -> None:
         """Count a raw file that failed for good, and end what can only fail likewise.
@@ -192,7 +190,7 @@ class RetryPolicy:
             ) from error
         if not isinstance(error, (AccessDenied, BucketMissing, TargetBroken)):
             return
-        place = self._place(organization)
+        place = organization if self._parted else ""  # all together where they share a bucket
         with self._lock:
             if not self._refusals[place]:
                 self._refused_since[place] = self._clock()
@@ -208,12 +206,8 @@ class RetryPolicy:
                 cure=f"{error.cure} Then rerun.".strip(),
             ) from error
 
-    def _place(self, organization: str) -> str:
-        """By what refusals are counted: all together where they share a bucket."""
-        return organization if self._parted else ""
-
     def _close(self, organization: str, error: StoreError) -> BucketClosed:
-        self._closed[organization] = error
+        self.closed[organization] = error
         return BucketClosed(error.name, error.what, why=error.why, cure=error.cure)
 
     @contextmanager

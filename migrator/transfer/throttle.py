@@ -42,17 +42,14 @@ class Throttle:
         self._clock = clock
         self._minute = minute or _minute_of_day
         self.is_on = self._bandwidth is not None or self._requests is not None
+        self.slice = SLICE if self._bandwidth is not None else 1 << 62
+        """How much to read at a time: without a limit as much as one likes."""
         if self.is_on:
             self._lock = threading.Lock()
             self._file = os.memfd_create("bytes-migrator-limits")
             os.ftruncate(self._file, mmap.PAGESIZE)
             self._memory = mmap.mmap(self._file, mmap.PAGESIZE)
             _PAID_UP_TO.pack_into(self._memory, 0, clock(), clock())
-
-    @property
-    def slice(self) -> int:
-        """How much to read at a time: without a limit as much as one likes."""
-        return SLICE if self._bandwidth is not None else 1 << 62
 
     def charge(self, size: int, requests: int = 0) -> float:
         """Count bytes and requests; answers when they are paid for, by this throttle's clock. Does not wait."""

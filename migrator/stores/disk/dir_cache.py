@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from migrator.core.entities import INDEX_LENGTH, RawFile
+
 _KEPT = 64
 
 
@@ -30,8 +32,10 @@ class OpenFolders:
         self._parent: tuple[str, int] | None = None
 
     @contextmanager
-    def opened(self, organization: str, index: str) -> Iterator[int]:
-        """The index folder, for as long as the block lasts. Raises OSError."""
+    def opened(self, raw_file: RawFile) -> Iterator[int]:
+        """The raw file's index folder, for as long as the block lasts. Raises OSError."""
+        organization, raw_id = raw_file
+        index = raw_id[:INDEX_LENGTH]
         key = (organization, index)
         with self._lock:
             folder = self._folders.get(key)

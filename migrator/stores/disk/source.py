@@ -42,12 +42,12 @@ class DiskContent:
     def __init__(self, fd: int, raw_id: RawId, where: str) -> None:
         self._fd = fd
         self._where = where
-        self._opened = _status(fd, where)
-        if not stat.S_ISREG(self._opened.st_mode):
-            raise Unreadable("not-a-file", f"{where} is {kind_of(self._opened.st_mode)}, not a file.")
+        status = _status(fd, where)
+        if not stat.S_ISREG(status.st_mode):
+            raise Unreadable("not-a-file", f"{where} is {kind_of(status.st_mode)}, not a file.")
         self._read = 0
-        self.entry = entry_of(raw_id, self._opened)
-        self.source_version = f"{self._opened.st_size} {self._opened.st_mtime_ns} {self._opened.st_ino}"
+        self.entry = entry_of(raw_id, status)
+        self.source_version = f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
 
     def resume_with(self, data: bytes) -> None:
         """Refuse: reading a disk again costs less than resuming would.
@@ -96,8 +96,8 @@ class DiskContent:
             SourceChanged: If size, times or inode differ, or it was deleted.
         """
         now = _status(self._fd, self._where)
-        same = _stamp(now) == _stamp(self._opened) and now.st_nlink > 0
-        if not same or self._read != self._opened.st_size:
+        is_same = entry_of(self.entry.raw_id, now) == self.entry and now.st_nlink > 0
+        if not is_same or self._read != self.entry.size:
             raise SourceChanged("source-changed", f"{self._where} changed while it was read.")
 
 
@@ -159,10 +159,6 @@ def _status(fd: int, where: str) -> os.stat_result:
 def entry_of(raw_id: RawId, status: os.stat_result) -> Entry:
     """Return the entry of a file: size, modification and change time in ns, inode; a disk has no ETag."""
     return Entry(raw_id, status.st_size, None, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-
-
-def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
-    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 class DiskSource:
@@ -239,7 +235,9 @@ class DiskSource:
                 if fd is None:
                     return ()
                 names = self._indexes.below(shard.organization, fd, shard.prefix)
-                return [Folder(name, fingerprint_of(os.stat(name, dir_fd=fd, follow_symlinks=False))) for name in names]
+                found = [os.stat(name, dir_fd=fd, follow_symlinks=False) for name in names]
+                states = (Fingerprint(one.st_ino, one.st_mtime_ns, one.st_ctime_ns) for one in found)
+                return list(map(Folder, names, states))
         except (OSError, StoreError):
             return ()  # no short cut then: the scan tells what cannot be read
 
@@ -375,17 +373,18 @@ class DiskSource:
             raise translate(error, self.describe(raw_file)) from error
         finally:
             os.close(fd)
-        if not is_small or len(data) != status.st_size or _stamp(after) != _stamp(status) or not after.st_nlink:
+        entry = entry_of(raw_file.raw_id, status)
+        if not is_small or len(data) != entry.size or entry_of(raw_file.raw_id, after) != entry or not after.st_nlink:
             where = self.describe(raw_file)
             raise SourceChanged("source-changed", f"{where} is not what was listed, or changed while it was read.")
-        return data, entry_of(raw_file.raw_id, status)
+        return data, entry
 
     def _open_below(self, parent: int, name: str) -> int:
         return os.open(name, FOLDER_FLAGS, dir_fd=parent)
 
     def _open_file(self, raw_file: RawFile) -> int:
         try:
-            with self._folders.opened(raw_file.organization, raw_file.raw_id[:INDEX_LENGTH]) as folder:
+            with self._folders.opened(raw_file) as folder:
                 return os.open(raw_file.raw_id, _FILE, dir_fd=folder)
         except OSError as error:
             raise translate(error, self.describe(raw_file)) from error
@@ -505,11 +504,6 @@ class DiskSource:
             yield fd
         finally:
             os.close(fd)
-
-
-def fingerprint_of(status: os.stat_result) -> Fingerprint:
-    """Return what tells this state of a folder from a later one: inode, modification and change time in ns."""
-    return Fingerprint(status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def length_for(files: float) -> int:

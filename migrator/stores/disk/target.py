@@ -11,10 +11,10 @@ import fcntl
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from pathlib import Path
 
-from migrator.core.entities import INDEX_LENGTH, Entry, RawFile, RawId
+from migrator.core.entities import Entry, RawFile, RawId
 from migrator.core.errors import (
     AlreadyThere,
     CannotStart,
@@ -123,7 +123,7 @@ class DiskTarget(DiskSource):
 
     def _write(self, raw_file: RawFile, content: Content, *, replaces: str | None) -> DiskReceipt:
         try:
-            with self._folder_of(raw_file) as folder:
+            with self._folders.opened(raw_file) as folder:
                 if content.resume_unit and content.entry.size > content.resume_unit:
                     return self._write_resumable(folder, raw_file, content, replaces)
                 return self._write_at_once(folder, raw_file, content, replaces)
@@ -200,7 +200,8 @@ class DiskTarget(DiskSource):
         """Write the content, give it owner and mode, and say the mark that the file will have."""
         fresh = 0
         while view := content.borrow(min(max(_CHUNK, content.resume_unit), self._throttle.slice)):
-            self._throttle.pay(len(view))
+            if self._throttle.is_on:
+                self._throttle.pay(len(view))
             fresh += len(view)
             while view:  # a write near a full disk is short and no error
                 view = view[os.write(fd, view) :]
@@ -216,9 +217,8 @@ class DiskTarget(DiskSource):
         return str(status.st_mtime_ns)
 
     def _give_final_name(self, raw_file: RawFile, receipt: DiskReceipt) -> StoreError | None:
-        where = self.describe(raw_file)
         try:
-            with self._folder_of(raw_file) as folder:
+            with self._folders.opened(raw_file) as folder:
                 try:
                     self._rename(folder, raw_file, receipt)
                 except OSError:
@@ -226,9 +226,10 @@ class DiskTarget(DiskSource):
                         os.unlink(receipt.temporary, dir_fd=folder)
                     raise
         except FileExistsError:
+            where = self.describe(raw_file)
             return AlreadyThere("already-there", f"{where} appeared meanwhile.")
         except OSError as error:
-            return self._blocked(error, where)
+            return self._blocked(error, self.describe(raw_file))
         except StoreError as error:  # it stays: whoever goes on with it, or the next run, has to find it
             return error
         return None
@@ -261,7 +262,7 @@ class DiskTarget(DiskSource):
 
     def _discard(self, raw_file: RawFile, receipt: DiskReceipt) -> None:
         """What may not have reached the medium is of no use: reading it back would only show what is in memory."""
-        with suppress(OSError), self._folder_of(raw_file) as folder:
+        with suppress(OSError), self._folders.opened(raw_file) as folder:
             os.unlink(receipt.temporary, dir_fd=folder)
 
     def _blocked(self, error: OSError, where: str) -> StoreError:
@@ -294,9 +295,6 @@ class DiskTarget(DiskSource):
             return self._blocked(error, str(self._root))
         return None
 
-    def _folder_of(self, raw_file: RawFile) -> AbstractContextManager[int]:
-        return self._folders.opened(raw_file.organization, raw_file.raw_id[:INDEX_LENGTH])
-
     def _open_below(self, parent: int, name: str) -> int:
         return self._make_folder(parent, name)
 
@@ -325,7 +323,7 @@ class DiskTarget(DiskSource):
             with suppress(OSError, StoreError):
                 if source.stat(raw_file) is not None:
                     continue
-                with self._folders.opened(raw_file.organization, raw_file.raw_id[:INDEX_LENGTH]) as folder:
+                with self._folders.opened(raw_file) as folder:
                     os.unlink(name, dir_fd=folder)
 
     def _met_own_temporary(self, parts: tuple[str, ...], fd: int) -> None:

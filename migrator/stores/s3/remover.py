@@ -7,20 +7,20 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from migrator.checks.prune.stops import changed
 from migrator.core.entities import Entry, RawFile, RawId
 from migrator.core.equality import is_same_state
 from migrator.core.errors import BucketMissing, StoreError
 from migrator.core.outcomes import Action, Step
+from migrator.core.protocols import SinkAnswer
 from migrator.stores.lane_selection import looking_lane
 from migrator.stores.s3.errors.mapping import translate, translated
 from migrator.stores.s3.parsing.etags import content_md5
 from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.transfer.object_requests import ObjectAddress
 from migrator.stores.unrecognized import PROBE_PREFIX
-from migrator.transfer.file_copier import Settled
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -85,14 +85,13 @@ class S3Remover:
             return list(proven)
         left: dict[RawFile, Entry] = dict(proven)
         todo = [(raw_file, Step(Action.COMPARE, entry, None)) for raw_file, entry in reversed(proven)]
-        todo = [(raw_file, step) for raw_file, step in todo if lane.takes(step)]
         while todo or lane.under_way:
             while todo and lane.has_room:
                 raw_file, step = todo.pop()
                 lane.submit(raw_file, raw_file.organization, step)
             for carried in lane.carried(_WAIT):
-                if isinstance(carried, Settled):
-                    del left[carried.raw_file]
+                if isinstance(carried, SinkAnswer):
+                    del left[cast("RawFile", carried.ticket)]
         return list(left.items())
 
     def mark(self, raw_file: RawFile) -> tuple[RawFile, Callable[[], None]]:

@@ -24,6 +24,7 @@ from migrator.stores.disk.source import length_for
 from migrator.stores.s3.boto3_clients import connect
 from migrator.stores.s3.http.curl import CurlClient, is_available
 from migrator.stores.s3.listing.buckets import bucket_exists, buckets_with_prefix
+from migrator.stores.s3.listing.consistency import Question
 from migrator.stores.s3.listing.pages import PAGE, Lister, refuse_hidden_folder, refuse_hidden_keys
 from migrator.stores.s3.stored_checksums import promise_of
 from migrator.stores.s3.transfer.object_content import BodyReader, Reader, S3Content
@@ -124,28 +125,29 @@ class S3Source:
 
     def scan(self, shard: Shard, notify: Notify) -> Iterator[Entry]:
         """Yield the shard's raw files; the next page is fetched while this one is consumed."""
-        ahead = ReadAhead(lambda: self._scan(shard))
-        return self._notifying(ahead, notify)
+        return self._notifying(ReadAhead(lambda: self._scan(shard)), notify)
 
     def _notifying(self, ahead: ReadAhead[Entry | Notice], notify: Notify) -> Iterator[Entry]:
         """Entries as they come; notices are told in the thread that takes them."""
-        for found in ahead:
-            if isinstance(found, Entry):
-                yield found
-            else:
-                notify(found)
+        for chunk in ahead:
+            for found in chunk:
+                if isinstance(found, Entry):
+                    yield found
+                else:
+                    notify(found)
 
     def _scan(self, shard: Shard) -> Iterator[Entry | Notice]:
         bucket, prefix = self._at(shard.organization)
         cut = len(prefix)
         is_empty = True
-        for key, size, etag, modified_ns in self._lister.objects(bucket, prefix + shard.prefix):
-            is_empty = False
-            name = key[cut:]
-            if is_raw_id(name):
-                yield Entry(RawId(name), size, etag, modified_ns, modified_ns)
-            elif not name.startswith(OWN_PREFIXES):
-                yield _stray(shard.organization, bucket, key, name, size)
+        for page in self._lister.pages(Question(bucket=bucket, prefix=prefix + shard.prefix, most=PAGE)):
+            for key, size, etag, modified_ns in page.objects:
+                is_empty = False
+                name = key[cut:]
+                if is_raw_id(name):
+                    yield Entry(RawId(name), size, etag, modified_ns, modified_ns)
+                elif not name.startswith(OWN_PREFIXES):
+                    yield _stray(shard.organization, bucket, key, name, size)
         if is_empty:
             self._refuse_hidden(shard)
 

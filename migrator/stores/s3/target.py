@@ -134,7 +134,7 @@ class S3Target(S3Source):
         Raises:
             BucketMissing: If it is missing and none may be made.
         """
-        bucket = self.bucket_of(organization)
+        bucket = self._naming.bucket_of(organization)
         with self._preparing:
             if bucket in self._prepared:
                 return

@@ -61,19 +61,15 @@ def decide(
             yield Result(source, Outcome.PENDING)
         elif denied is not None:
             yield Result(source, Outcome.FAILED, denied.reason, code=denied.name)
+        elif (action := rules[verdict_of(pair)]) in _BY_LISTINGS:
+            yield Result(source, *_BY_LISTINGS[action])
+        elif target is None:
+            yield Step(action, source, None)  # nothing is there that could be replaced
         else:
-            yield _decided(pair, source, known, rules, own_version)
+            yield _decided_on_both(action, source, target, known, own_version(pair))
 
 
-def _decided(
-    pair: Pair, source: Entry, known: Known, rules: Rules, own_version: Callable[[Pair], str | None]
-) -> Step | Result:
-    target, action = pair.target, rules[verdict_of(pair)]
-    if action in _BY_LISTINGS:
-        return Result(source, *_BY_LISTINGS[action])
-    if target is None:
-        return Step(action, source, None)  # nothing is there that could be replaced
-    own = own_version(pair)
+def _decided_on_both(action: Action, source: Entry, target: Entry, known: Known, own: str | None) -> Step | Result:
     if action is Action.ACCEPT:
         if own is None and known is Known.NOTHING:
             return Result(source, Outcome.PRESENT, version=target.version)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, repeat
 
 from migrator.core.entities import INDEX_LENGTH, Entry, FinishedFolder, Pair, Provisional, RawId
 from migrator.core.outcomes import Outcome, Result
@@ -27,6 +27,7 @@ class FolderTracker:
         self._organization = assignment.shard.organization
         self._provisional = assignment.provisional
         self._young_after = whole.clock_ns() - whole.settle_ns
+        # any later change of a file that changed before this will show in its entry; objects are written whole, and their ETags tell
         self._rested_before = min(self._young_after, whole.clock_ns() - RESTED_NS)
         self._folders: dict[str, FolderWork] = {}
         self.relies_on_folders = (
@@ -51,24 +52,24 @@ class FolderTracker:
 
     def watch(self, pairs: Iterable[Pair]) -> Iterator[tuple[Pair, Known]]:
         """Yield each pair with what an earlier run tells of it; the pairs of a folder that was finished are gathered for that."""
-        for pair, known in self._judged(pairs):
+        judged = self._judged(pairs) if self._finished else zip(pairs, repeat(Known.NOTHING))
+        for pair, known in judged:
             source = pair.source
-            if source is not None and self.relies_on_folders and self._is_settled(source):
+            if (
+                source is not None
+                and self.relies_on_folders
+                and (source.etag is not None or source.changed_ns <= self._rested_before)
+            ):
                 self._work_in(index_of(source)).scanned(source)
             yield pair, known
 
     def _judged(self, pairs: Iterable[Pair]) -> Iterator[tuple[Pair, Known]]:
-        if not self._finished:
-            for pair in pairs:
-                yield pair, Known.NOTHING
-            return
         for prefix, group in groupby(pairs, index_of):
             folder = self._finished.get(prefix)
-            if folder is not None:
+            if folder is None:
+                yield from zip(group, repeat(Known.NOTHING))
+            else:
                 yield from self._judged_folder(folder, list(group))
-                continue
-            for pair in group:
-                yield pair, Known.NOTHING
 
     def _judged_folder(self, folder: FinishedFolder, pairs: Sequence[Pair]) -> Iterator[tuple[Pair, Known]]:
         work = self._work_in(folder.prefix)
@@ -109,7 +110,7 @@ class FolderTracker:
             )
         elif not young and outcome in _AT_TARGET and provisional is not None:
             self._draft.event.settled.append((self._organization, entry.raw_id))
-        if not self.relies_on_folders or not self._is_settled(entry):
+        if not self.relies_on_folders or (entry.etag is None and entry.changed_ns > self._rested_before):
             return
         folder = self._work_in(index_of(entry))
         if outcome in _AT_TARGET:
@@ -141,7 +142,3 @@ class FolderTracker:
         if work is None:
             work = self._folders[prefix] = FolderWork(prefix)
         return work
-
-    def _is_settled(self, entry: Entry) -> bool:
-        """Whether any later change will show in the entry; objects are written whole, and their ETags tell."""
-        return entry.etag is not None or entry.changed_ns <= self._rested_before

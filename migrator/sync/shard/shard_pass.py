@@ -24,6 +24,7 @@ _MOVED = frozenset({Outcome.COPIED, Outcome.MISSING})
 class ShardPass:
     """One shard while it is worked through: `steps` gives what the sink has to do, `count` takes its answers.
 
+    `draft` has the event that tells of them. For the worker: `under_way` steps are with the sink, `steps` is `exhausted`, or `broken` off.
     `overflow` takes what must not wait for the next step, however many names come before it.
     """
 
@@ -33,10 +34,13 @@ class ShardPass:
         self._pass = whole
         self._overflow = overflow
         self._assignment = assignment
+        self.under_way = 0
+        self.exhausted = False
+        self.broken = False
         self.organization = assignment.shard.organization
         self.unit = assignment.number
-        self._draft = EventDraft(self.organization, self.unit)
-        self._tracker = whole.tracking(whole, assignment, self._draft)
+        self.draft = EventDraft(self.organization, self.unit)
+        self._tracker = whole.tracking(whole, assignment, self.draft)
         self.steps: Iterator[Step] = iter(()) if self._is_skipped() else self._steps(self._listed())
 
     def _listed(self) -> Iterator[Pair]:
@@ -68,19 +72,19 @@ class ShardPass:
             elif isinstance(decision, Extra):
                 self._note_extra(decision.entry)
             elif decision.outcome is Outcome.PENDING:
-                self._draft.event.tally[Outcome.PENDING].add(decision.entry.size)
+                self.draft.event.tally[Outcome.PENDING].add(decision.entry.size)
                 self._tracker.left(decision.entry.raw_id)
             else:
                 self._count_at_once(decision)
 
     def _count_at_once(self, result: Result) -> None:
         self.count(result)
-        if self._draft.results >= SEND_AFTER_RESULTS:
+        if self.draft.results >= SEND_AFTER_RESULTS:
             self._relieve()
 
     def count(self, result: Result) -> None:
         """Take down how a raw file ended."""
-        entry, outcome, draft = result.entry, result.outcome, self._draft
+        entry, outcome, draft = result.entry, result.outcome, self.draft
         draft.results += 1
         draft.event.tally.outcomes[outcome].add(entry.size)
         draft.event.shape.add(entry.size, entry.modified_ns, moved=outcome in _MOVED)
@@ -92,22 +96,13 @@ class ShardPass:
 
     def count_moved(self, moved: int) -> None:
         """Take in that so many bytes more of large files are on their way, or fewer where one has ended."""
-        self._draft.event.in_flight += moved
-        self._draft.results += 1
-
-    @property
-    def is_due(self) -> bool:
-        """Return True if enough results, or old enough ones, wait to be told."""
-        return self._draft.is_due
-
-    def take_event(self) -> ProgressEvent:
-        """What has happened since this was last called."""
-        return self._draft.take()
+        self.draft.event.in_flight += moved
+        self.draft.results += 1
 
     def finish(self) -> ProgressEvent:
         """The last event: all steps were given out and all answers counted."""
-        self._tracker.finish(self._draft.event)
-        return self.take_event()
+        self._tracker.finish(self.draft.event)
+        return self.draft.take()
 
     def _is_skipped(self) -> bool:
         """Whether an earlier run leaves nothing to do here; else nothing is told of the attempt."""
@@ -115,7 +110,7 @@ class ShardPass:
         is_skipped = self._tracker.skips(self._listed, self._note_extra)
         self._overflow = overflow
         if not is_skipped:
-            self._draft.take()
+            self.draft.take()
         return is_skipped
 
     def _own_version(self, pair: Pair) -> str | None:
@@ -126,28 +121,28 @@ class ShardPass:
     def _note_extra(self, target: Entry) -> None:
         if self._pass.is_partial:
             return
-        self._draft.event.tally.extra.add(target.size)
+        self.draft.event.tally.extra.add(target.size)
         if self._pass.lists_extra:
             where = self._pass.target.describe(RawFile(self.organization, target.raw_id))
-            self._draft.event.extra.append(
+            self.draft.event.extra.append(
                 Problem(EXTRA, self.organization, where, "only at the target", target.raw_id, target.size, where)
             )
             self._relieve()
 
     def _relieve(self) -> None:
         """Pass on what has piled up: a scan may go far before it comes to the next step."""
-        if self._overflow and self._draft.is_long:
-            self._overflow(self.take_event())
+        if self._overflow and self.draft.is_long:
+            self._overflow(self.draft.take())
 
     def _notify(self, notice: Notice) -> None:
         if notice.kind is NoticeKind.UNREADABLE_FOLDER:
             self._tracker.unreadable()
-        self._draft.event.note(notice)
+        self.draft.event.note(notice)
         self._relieve()
 
     def _note_problem(self, result: Result) -> None:
         raw_file = RawFile(self.organization, result.entry.raw_id)
-        self._draft.event.problems.append(
+        self.draft.event.problems.append(
             Problem(
                 result.outcome.value,
                 self.organization,

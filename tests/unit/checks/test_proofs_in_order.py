@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,7 +11,7 @@ from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import MustStop
 from migrator.core.outcomes import Outcome, Result, Step
 from migrator.core.protocols import SinkAnswer
-from migrator.transfer.file_copier import Settled, Stored
+from migrator.transfer.file_copier import Stored
 from tests.backends import raw_id
 
 FILES = 2 * AHEAD_WITH_LANE
@@ -34,22 +33,21 @@ class BackwardsLane:
     def has_room(self) -> bool:
         return len(self._begun) < self._room
 
-    def takes(self, step: Step) -> bool:
-        return True
-
-    def submit(self, ticket: object, organization: str, step: Step) -> None:
+    def submit(self, ticket: object, organization: str, step: Step) -> bool:
         assert self.has_room
         self._begun.append((ticket, organization, step))
+        return True
 
-    def carried(self, timeout: float) -> Iterator[Stored | Settled | SinkAnswer | tuple[object, str, Step]]:
+    def carried(self, timeout: float) -> list[Stored | SinkAnswer | tuple[object, str, Step]]:
         ended, self._begun = self._begun[::-1], []
+        found: list[Stored | SinkAnswer | tuple[object, str, Step]] = []
         for ticket, organization, step in ended:
             if step.source.size % 2:
                 self.declined += 1
-                yield ticket, organization, step
+                found.append((ticket, organization, step))
             else:
-                raw_file = RawFile(organization, step.source.raw_id)
-                yield Settled(ticket, raw_file, Result(step.source, Outcome.PROVEN), 0.0)
+                found.append(SinkAnswer(ticket, Result(step.source, Outcome.PROVEN)))
+        return found
 
     def close(self) -> None: ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
@@ -28,6 +28,12 @@ def none_left() -> Iterator[None]:
     assert [thread for thread in readers() if thread not in before and not thread.join(10) and thread.is_alive()] == []
 
 
+def read(make: Callable[[], Iterator[int]]) -> Iterator[int]:
+    """What is read ahead, item by item."""
+    for chunk in ReadAhead(make):
+        yield from chunk
+
+
 class Counted:
     """Gives numbers, and knows how many were taken. `at` is told before the number is given."""
 
@@ -49,7 +55,7 @@ class Counted:
 
 @given(st.integers(0, 4 * CHUNK + 3))
 def test_everything_comes_in_order(count: int) -> None:
-    assert list(ReadAhead(Counted(count))) == list(range(count))
+    assert list(read(Counted(count))) == list(range(count))
 
 
 @pytest.mark.parametrize("at", [0, 1, CHUNK - 1, CHUNK, 3 * CHUNK + 7])
@@ -58,7 +64,7 @@ def test_an_error_comes_in_its_place(at: int, error: BaseException) -> None:
     """After the whole chunks before it: what shared its chunk was read with it, and a listing that failed is of no use."""
     met: list[int] = []
     with pytest.raises(type(error)) as raised:
-        met.extend(ReadAhead(Counted(10_000, at, error)))
+        met.extend(read(Counted(10_000, at, error)))
     assert raised.value is error
     assert met == list(range(at - at % CHUNK))
 
@@ -68,7 +74,7 @@ def test_an_error_on_the_way_to_the_first_item() -> None:
         raise Unavailable("unreachable", "Gone.")
 
     with pytest.raises(Unavailable):
-        list(ReadAhead(fails))
+        list(read(fails))
 
 
 def test_it_begins_at_once() -> None:
@@ -80,14 +86,14 @@ def test_it_begins_at_once() -> None:
 
     ahead = ReadAhead(items)
     assert began.wait(10)
-    assert list(ahead) == [1]
+    assert list(ahead) == [[1]]
 
 
 def test_no_more_than_some_chunks_are_read_ahead() -> None:
     """However long nobody takes anything; looked at after each item, when the reader has had every chance."""
     items = Counted(50 * CHUNK)
     most = 0
-    for number in ReadAhead(items):
+    for number in read(items):
         most = max(most, items.taken - number)
     assert most <= (AHEAD + 1) * CHUNK
 
@@ -95,7 +101,7 @@ def test_no_more_than_some_chunks_are_read_ahead() -> None:
 @pytest.mark.parametrize("taken", [1, CHUNK, CHUNK + 1, 7 * CHUNK])
 def test_who_stops_early_ends_the_thread(taken: int) -> None:
     items = Counted(10**9)
-    running = iter(ReadAhead(items))
+    running = read(items)
     for _ in range(taken):
         next(running)
     running.close()  # type: ignore[attr-defined]
@@ -105,6 +111,6 @@ def test_who_stops_early_ends_the_thread(taken: int) -> None:
 
 def test_who_drops_it_ends_the_thread() -> None:
     items = Counted(10**9)
-    for _ in ReadAhead(items):
+    for _ in read(items):
         break
     assert items.closed.wait(10)

@@ -39,29 +39,20 @@ class Lane:
         self.under_way = 0
         self.waited: list[float] = []
         self.given: list[tuple[object, str, Step]] = []
-        self.asked: list[Step] = []
         self.has_room = True
         self.wants = True
         self.was_closed = False
-        self.successes: list[float] = []
+        self.closed: set[str] = set()
 
-    def takes(self, step: Step) -> bool:
-        self.asked.append(step)
+    def submit(self, ticket: object, organization: str, step: Step) -> bool:
+        if self.wants:
+            self.given.append((ticket, organization, step))
         return self.wants
 
-    def submit(self, ticket: object, organization: str, step: Step) -> None:
-        self.given.append((ticket, organization, step))
-
-    def carried(self, timeout: float) -> Iterator[Carried | tuple[object, str, Step]]:
+    def carried(self, timeout: float) -> list[Carried | tuple[object, str, Step]]:
         self.waited.append(timeout)
         carried, self.to_carry = self.to_carry, []
-        yield from carried
-
-    def others_succeed(self, began: float, organization: str) -> None:
-        self.successes.append(began)
-
-    def is_closed(self, organization: str) -> bool:
-        return False
+        return carried
 
     def close(self) -> None:
         self.was_closed = True
@@ -103,17 +94,19 @@ def test_the_bulk_lane_is_given_what_it_takes() -> None:
     transfer = BatchSink(MemoryStore(), careful, bulk)  # type: ignore[arg-type]
     step = Step(Action.COPY, Entry(raw_id("1"), 7, 0), None)
     transfer.submit(TICKET, "org", step)
-    assert bulk.asked == [step]
     assert bulk.given == [(TICKET, "org", step)]
     assert careful.given == []
     bulk.wants = False
     transfer.submit(TICKET, "org", step)
     assert (len(bulk.given), careful.given) == (1, [(TICKET, "org", step)])
+    bulk.wants, careful.closed = True, {"closed"}
+    transfer.submit(TICKET, "closed", step)
+    assert (len(bulk.given), len(careful.given)) == (1, 2), "it fails there, without a request"
     transfer.close()
     alone = Lane()
     transfer = BatchSink(MemoryStore(), alone, None)  # type: ignore[arg-type]
     transfer.submit(TICKET, "org", step)
-    assert (alone.given, alone.asked) == ([(TICKET, "org", step)], [])
+    assert alone.given == [(TICKET, "org", step)]
     transfer.close()
 
 
@@ -121,13 +114,12 @@ def test_what_the_bulk_lane_answers_stores_and_declines_goes_each_its_way(target
     careful, bulk = Lane(), Lane()
     answer = SinkAnswer(TICKET, Result(Entry(raw_id("1"), 7, 0), Outcome.PRESENT))
     declined = (TICKET, "org", Step(Action.COPY, Entry(raw_id("2"), 7, 0), None))
-    bulk.to_carry = [answer, declined, stored(target, RAW_FILES[0])._replace(began=12.5)]
+    bulk.to_carry = [answer, declined, stored(target, RAW_FILES[0])]
     transfer = BatchSink(target, careful, bulk)  # type: ignore[arg-type]
     answers = list(transfer.answers(flush=True))
     assert answers[0] == answer
     assert [each.result.outcome for each in answers[1:]] == [Outcome.COPIED]
     assert careful.given == [declined]
-    assert careful.successes == [12.5], "what arrived; an answer may be about what is on disk, and proves no server"
     transfer.close()
 
 

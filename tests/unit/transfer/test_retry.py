@@ -317,7 +317,7 @@ def test_other_failures_never_do(error: StoreError) -> None:
     patience = Case().patience
     for _ in range(3 * REFUSALS_IN_A_ROW):
         patience.failed(error)
-    assert patience.closed("acme") is None
+    assert "acme" not in patience.closed
 
 
 # --- organizations with buckets of their own --------------------------------------------------------------------------
@@ -328,12 +328,12 @@ def test_a_bucket_that_refuses_closes_only_its_organization() -> None:
     for _ in range(REFUSALS_IN_A_ROW - 1):
         patience.failed(DENIED, "b1")
         patience.run(lambda: "fine", is_request=False, organization="acme")
-    assert patience.closed("b1") is None
+    assert "b1" not in patience.closed
     with pytest.raises(BucketClosed) as caught:
         patience.failed(DENIED, "b1")
     assert (caught.value.name, caught.value.cure) == (DENIED.name, DENIED.cure)
-    assert patience.closed("b1") is DENIED
-    assert patience.closed("acme") is None
+    assert patience.closed == {"b1": DENIED}
+    assert "acme" not in patience.closed
 
 
 def test_what_is_carried_in_a_bucket_begins_its_row_anew() -> None:

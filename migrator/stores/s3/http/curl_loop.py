@@ -26,14 +26,10 @@ class CurlLoop:
         self._multi.setopt(pycurl.M_MAXCONNECTS, connections)
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
-
-    def add(self, curl: Any) -> None:
+        self.add = self._multi.add_handle
         """Begin a request."""
-        self._multi.add_handle(curl)
-
-    def remove(self, curl: Any) -> None:
+        self.remove = self._multi.remove_handle
         """Take a handle back, whether its request has ended or not."""
-        self._multi.remove_handle(curl)
 
     def wait(self, timeout: float) -> list[tuple[Any, bool]]:
         """Wait up to `timeout` seconds for something to pass; return the handles whose requests ended, and whether with an answer."""

@@ -83,11 +83,18 @@ class Signer:
         `path` and `query` are percent-encoded already, the query sorted; `more` has lower-case names; `payload` is the body's
         SHA-256 in hex or `UNSIGNED`.
         """
-        self._now()
+        now = self._clock()
+        if int(now) != self._second or now >= self._keys_until:
+            self._renew(now)
         signed = {**more, "host": host, "x-amz-content-sha256": payload, "x-amz-date": self._moment}
         if self._keys.token is not None:
             signed["x-amz-security-token"] = self._keys.token
-        names, listed = self._names_of(tuple(signed))
+        headers = tuple(signed)
+        known = self._listed.get(headers)  # few requests have other headers than the one before
+        if known is None:
+            in_order = sorted(headers)
+            known = self._listed[headers] = in_order, ";".join(in_order)
+        names, listed = known
         canonical = "\n".join((method, path, query, *(f"{name}:{signed[name]}" for name in names), "", listed, payload))
         day = self._day
         digest = hashlib.sha256(canonical.encode()).hexdigest()
@@ -100,24 +107,12 @@ class Signer:
         )
         return lines
 
-    def _names_of(self, headers: tuple[str, ...]) -> tuple[list[str], str]:
-        """Return headers in the order in which they are signed, and as one text; few requests have others than the one before."""
-        known = self._listed.get(headers)
-        if known is None:
-            names = sorted(headers)
-            known = self._listed[headers] = names, ";".join(names)
-        return known
-
-    def _now(self) -> None:
-        """Bring moment, keys and the day's key up to date; all three change seldom."""
-        now = self._clock()
+    def _renew(self, now: float) -> None:
+        """Bring moment, keys and the day's key up to date; none of them changes more than once a second."""
         if now >= self._keys_until or now < self._keys_until - 2 * _CREDENTIALS_KEPT_SECONDS:
             self._keys = self._get_keys()
             self._keys_until = now + _CREDENTIALS_KEPT_SECONDS
-        second = int(now)
-        if second == self._second and self._day.keys is self._keys:
-            return
-        self._second = second
+        self._second = second = int(now)
         self._moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
         date = self._moment[:8]
         if date != self._day.date or self._day.keys != self._keys:

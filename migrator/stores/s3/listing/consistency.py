@@ -86,7 +86,7 @@ class Trail:
         if page.objects and self._pages & (self._pages - 1) == 0:
             self._milestone = (page.objects[0].key, self._pages)
         fresh = page._replace(
-            objects=list(_once(page.objects, before)), folders=tuple(one for one in page.folders if one not in before)
+            objects=_once(page.objects, before), folders=tuple(one for one in page.folders if one not in before)
         )
         if page.objects or page.folders:
             self._page_before = frozenset(self._names(page))
@@ -98,12 +98,14 @@ class Trail:
         return [*page.folders, *(one.key for one in page.objects)]
 
 
-def _once(objects: Iterable[ListedObject], before: frozenset[str]) -> Iterable[ListedObject]:
+def _once(objects: Iterable[ListedObject], before: frozenset[str]) -> list[ListedObject]:
     last = ""
+    found = []
     for one in objects:
         if one.key != last and one.key not in before:
-            yield one
+            found.append(one)
         last = one.key
+    return found
 
 
 def _short(key: str) -> str:

@@ -51,7 +51,7 @@ class Lister:
 
     def objects(self, bucket: str, prefix: str, *, after: str = "", page_size: int = PAGE) -> Iterator[ListedObject]:
         """Yield all objects under a prefix (after a key), in the server's order. Raises StoreError, however late."""
-        for page in self._pages(Question(bucket=bucket, prefix=prefix, after=after, most=page_size)):
+        for page in self.pages(Question(bucket=bucket, prefix=prefix, after=after, most=page_size)):
             yield from page.objects
 
     def folders(self, bucket: str, prefix: str = "") -> Iterator[tuple[str, int | None]]:
@@ -60,7 +60,7 @@ class Lister:
         A server that does not know the delimiter lists all keys: then their first parts are taken here.
         """
         yielded: set[str] = set()
-        for page in self._pages(Question(bucket=bucket, prefix=prefix, delimiter="/", most=PAGE)):
+        for page in self.pages(Question(bucket=bucket, prefix=prefix, delimiter="/", most=PAGE)):
             found = [(f"{one.removesuffix('/')}/", None) for one in page.folders]
             for name, size in (*found, *(_first_part(one, prefix) for one in page.objects)):
                 if size is not None or name not in yielded:
@@ -72,7 +72,8 @@ class Lister:
         """Return what a fresh listing says of one key, None where it does not have it. Raises StoreError."""
         return next((one for one in self.objects(bucket, key, page_size=1) if one.key == key), None)
 
-    def _pages(self, question: Question) -> Iterator[ListingPage]:
+    def pages(self, question: Question) -> Iterator[ListingPage]:
+        """Yield the pages that answer a question, without what the page before had already. Raises StoreError, however late."""
         trail, onward = Trail(question), Onward()
         page: ListingPage | None = self._consistent(question, trail, onward)
         while page is not None:

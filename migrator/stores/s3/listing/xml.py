@@ -154,7 +154,7 @@ def _etag(etag: bytes) -> str | None:
 
 def _moment(date: bytes) -> int:
     """Return ns since the epoch of ``2026-11-22T10:11:12.000Z``; 0 for what cannot be read."""
-    seconds = _seconds(date[:19])
+    seconds = _KNOWN_SECONDS.get(date[:19]) or _seconds(date[:19])
     if seconds is None:
         return nanoseconds_of(date.decode("ascii", "replace"))
     fraction = date[20:].rstrip(b"Z")
@@ -162,18 +162,17 @@ def _moment(date: bytes) -> int:
 
 
 def _seconds(date: bytes) -> int | None:
-    known = _KNOWN_SECONDS.get(date)
-    if known is None:
-        if len(_KNOWN_SECONDS) > 10_000:
-            _KNOWN_SECONDS.clear()
-        try:
-            known = timegm(time.strptime(date.decode("ascii", "replace"), "%Y-%m-%dT%H:%M:%S"))
-        except ValueError:
-            return None
-        if not 0 <= known <= _LAST_SECOND:
-            return None
-        _KNOWN_SECONDS[date] = known
-    return known
+    """Parse and remember seconds since the epoch; None for what no clock can have given."""
+    try:
+        seconds = timegm(time.strptime(date.decode("ascii", "replace"), "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return None
+    if not 0 <= seconds <= _LAST_SECOND:
+        return None
+    if len(_KNOWN_SECONDS) > 10_000:
+        _KNOWN_SECONDS.clear()
+    _KNOWN_SECONDS[date] = seconds
+    return seconds
 
 
 _LAST_SECOND = 9_223_372_036

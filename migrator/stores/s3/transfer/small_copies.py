@@ -20,7 +20,7 @@ from migrator.stores.disk.source import DiskSource
 from migrator.stores.s3.http.curl import CurlClient, HttpResponse
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.source import S3Source
-from migrator.stores.s3.target import S3Receipt, S3Target
+from migrator.stores.s3.target import S3Target
 from migrator.stores.s3.transfer.object_requests import ObjectAddress
 from migrator.stores.s3.transfer.small_objects import Arrived, Ended, ObjectRequest, etag_of
 
@@ -36,22 +36,19 @@ class Upload:
         self._target = target
         self._wire = wire
 
-    def takes(self, step: Step) -> bool:
-        """Return True for a small file, where the server writes on condition and its ETag is the content's MD5."""
-        if step.source.size > SMALL_UP_TO:
-            return False
-        if step.action is Action.COMPARE:
-            return step.target is not None and is_plain_md5(step.target.etag)
-        abilities = self._target.abilities
-        return step.action is Action.COPY and abilities.conditional_create and abilities.etag_is_md5
-
     def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
         """Read the file and return the PUT; for one to be compared, its outcome if its MD5 is the ETag, else None."""
+        source, target = self._source, self._target
+        if step.source.size > SMALL_UP_TO:
+            return None
         if step.action is Action.COMPARE:
-            return _present(step) if _has_md5(self._source, raw_file, step.target) else None
-        self._target.prepare(raw_file.organization)
-        content, entry = self._source.read_whole(raw_file, SMALL_UP_TO)
-        return _put(self._wire, self._target.place(raw_file), content, step._replace(source=entry))
+            return _present_on_disk(source, raw_file, step, step.target)
+        abilities = target.abilities
+        if step.action is not Action.COPY or not (abilities.conditional_create and abilities.etag_is_md5):
+            return None
+        target.prepare(raw_file.organization)
+        content, entry = source.read_whole(raw_file, SMALL_UP_TO)
+        return _put(self._wire, target.place(raw_file), content, step._replace(source=entry))
 
 
 class Download:
@@ -62,17 +59,16 @@ class Download:
         self._target = target
         self._wire = wire
 
-    def takes(self, step: Step) -> bool:
-        """Return True for a small object whose ETag is the content's MD5."""
-        is_ours = step.action in (Action.COPY, Action.COMPARE)
-        return is_ours and step.source.size <= SMALL_UP_TO and is_plain_md5(step.source.etag)
-
     def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
         """Return the GET; for one to be compared, its outcome if the file's MD5 is the ETag, else None."""
+        source, target = step.source, self._target
+        if source.size > SMALL_UP_TO or not is_plain_md5(source.etag):
+            return None
         if step.action is Action.COMPARE:
-            is_same = isinstance(self._target, DiskSource) and _has_md5(self._target, raw_file, step.source)
-            return _present(step) if is_same else None
-        return get(self._wire, self._source.place(raw_file), step.source, partial(self._got, raw_file, step.source))
+            return _present_on_disk(target, raw_file, step, source) if isinstance(target, DiskSource) else None
+        if step.action is not Action.COPY:
+            return None
+        return get(self._wire, self._source.place(raw_file), source, partial(self._got, raw_file, source))
 
     def _got(self, raw_file: RawFile, entry: Entry, answer: HttpResponse) -> Ended:
         return Arrived(entry, self._target.store(raw_file, _Whole(entry, proven_body(answer, entry))))
@@ -90,25 +86,20 @@ class BucketToBucket:
         self._from, self._to = wires
         self._one_server = target.is_same_server(source)
 
-    def takes(self, step: Step) -> bool:
-        """Return True for a small object with an MD5, where the copy can be made on condition or compared by ETags."""
-        if step.source.size > SMALL_UP_TO or not is_plain_md5(step.source.etag):
-            return False
-        if step.action is Action.COMPARE:
-            return is_same_state(step.target, step.source)
-        abilities = self._target.abilities
-        return step.action is Action.COPY and (
-            self._server_copies or (abilities.conditional_create and abilities.etag_is_md5)
-        )
-
     @property
     def _server_copies(self) -> bool:
         return self._one_server and self._target.abilities.copies
 
     def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
         """Return the copy by the server, or the GET whose body is put after it; for one to be compared, its outcome."""
+        if step.source.size > SMALL_UP_TO or not is_plain_md5(step.source.etag):
+            return None
         if step.action is Action.COMPARE:
-            return _present(step)
+            return _present(step) if is_same_state(step.target, step.source) else None
+        abilities = self._target.abilities
+        can_put = abilities.conditional_create and abilities.etag_is_md5
+        if step.action is not Action.COPY or not (self._server_copies or can_put):
+            return None
         self._target.prepare(raw_file.organization)
         if not self._server_copies:
             return get(self._from, self._source.place(raw_file), step.source, partial(self._got, raw_file, step))
@@ -143,7 +134,7 @@ class BucketToBucket:
             )
         etag = clean_etag(html.unescape(copied.group(1).decode("utf-8", "replace"))) if copied else None
         if etag is not None and share_digest(etag, step.source.etag):
-            return Arrived(step.source, S3Receipt(etag))
+            return _copied(step, etag)
         entry = Entry(step.source.raw_id, step.source.size)
         return get(self._to, self._target.place(raw_file), entry, partial(self._read_back, step))
 
@@ -151,7 +142,7 @@ class BucketToBucket:
         """Proven by its content; a copy that differs was made by this program, which may replace it."""
         there = etag_of(answer)
         if has_md5(answer.body, step.source.etag) and len(answer.body) == step.source.size:
-            return Arrived(step.source, S3Receipt(there or ""))
+            return _copied(step, there or "")
         return _damaged(step, there)
 
     def _got(self, raw_file: RawFile, step: Step, answer: HttpResponse) -> Ended:
@@ -187,7 +178,12 @@ def _put(wire: CurlClient, place: ObjectAddress, content: bytes, step: Step) -> 
 
 def _written(step: Step, digest: str, answer: HttpResponse) -> Ended:
     etag = etag_of(answer)
-    return Arrived(step.source, S3Receipt(digest)) if confirms(etag, digest) else _damaged(step, etag)
+    return _copied(step, digest) if confirms(etag, digest) else _damaged(step, etag)
+
+
+def _copied(step: Step, version: str) -> Result:
+    """The outcome of an object that was written: on S3 it is durable then, and nothing is left to publish."""
+    return Result(step.source, Outcome.COPIED, version=version)
 
 
 def _damaged(step: Step, etag: str | None) -> Step:
@@ -204,10 +200,12 @@ def _present(step: Step) -> Result:
     return Result(step.source, Outcome.PRESENT, version=step.target.version if step.target is not None else "")
 
 
-def _has_md5(disk: DiskSource, raw_file: RawFile, entry: Entry | None) -> bool:
-    """Whether the disk's content has the MD5 that is the object's ETag. False proves nothing: the careful lane then looks."""
+def _present_on_disk(disk: DiskSource, raw_file: RawFile, step: Step, listed: Entry | None) -> Result | None:
+    """The outcome of a file whose MD5 is the ETag of the object as listed; None proves nothing: the file copier then looks."""
+    if listed is None or not is_plain_md5(listed.etag):
+        return None
     content, _ = disk.read_whole(raw_file, SMALL_UP_TO)
-    return entry is not None and has_md5(content, entry.etag)
+    return _present(step) if has_md5(content, listed.etag) else None
 
 
 class _Whole:

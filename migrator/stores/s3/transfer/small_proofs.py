@@ -37,13 +37,10 @@ class ReadBoth:
         self._from, self._to = wires
         self._hashes = hashes
 
-    def takes(self, step: Step) -> bool:
-        """Return True for a small raw file of the same size at both ends."""
-        target = step.target
-        return target is not None and step.source.size == target.size <= SMALL_UP_TO
-
     def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
-        """Return the GET at the source, or, where that is a disk, read it and return the GET at the target."""
+        """Return the GET at the source, or, where that is a disk, read it and return the GET at the target; None where sizes differ."""
+        if step.target is None or not step.source.size == step.target.size <= SMALL_UP_TO:
+            return None
         if isinstance(self._source, S3Source):
             place = self._source.place(raw_file)
             return get(self._from, place, step.source, partial(self._read_source, raw_file, step))
@@ -84,13 +81,9 @@ class ReadAgainstManifest:
         self._end = end
         self._wire = wire
 
-    def takes(self, step: Step) -> bool:
-        """Return True for a small object."""
-        return step.target is not None and step.target.size <= SMALL_UP_TO
-
     def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
-        """Return the GET; None where nothing is at the end."""
-        if step.target is None:
+        """Return the GET; None where nothing small is at the end."""
+        if step.target is None or step.target.size > SMALL_UP_TO:
             return None
         return get(self._wire, self._end.place(raw_file), step.target, partial(_is_as_manifest, step, step.target))
 
@@ -103,12 +96,10 @@ class ReadRight:
         self._wire = wire
         self._is_right = is_right
 
-    def takes(self, step: Step) -> bool:
-        """Return True for a small object."""
-        return step.source.size <= SMALL_UP_TO
-
     def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
-        """Return the GET."""
+        """Return the GET; None for a large object."""
+        if step.source.size > SMALL_UP_TO:
+            return None
         return get(self._wire, self._end.place(raw_file), step.source, partial(self._read, raw_file, step))
 
     def _read(self, raw_file: RawFile, step: Step, answer: HttpResponse) -> Ended:
@@ -124,12 +115,10 @@ class LookAtTarget:
         self._wire = wire
         self._prover = prover
 
-    def takes(self, step: Step) -> bool:
-        """Return True for a raw file that the target lists."""
-        return step.target is not None
-
     def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
-        """Return a HEAD at the target."""
+        """Return a HEAD at the target; None where it lists nothing."""
+        if step.target is None:
+            return None
         return ObjectRequest(self._wire, "HEAD", self._end.place(raw_file), {}, partial(self._on_head, raw_file, step))
 
     def _on_head(self, raw_file: RawFile, step: Step, answer: HttpResponse) -> Ended:
@@ -144,12 +133,10 @@ class LookAgain:
         self._store = store
         self._wire = wire
 
-    def takes(self, step: Step) -> bool:
-        """Return True for an object with a known ETag."""
-        return step.source.etag is not None
-
     def begin(self, raw_file: RawFile, step: Step) -> ObjectRequest | Result | None:
-        """Return a HEAD, which shows whether it is still what was read."""
+        """Return a HEAD, which shows whether it is still what was read; None for an object whose ETag is not known."""
+        if step.source.etag is None:
+            return None
         return ObjectRequest(self._wire, "HEAD", self._store.place(raw_file), {}, partial(_is_as_read, step))
 
 
