@@ -73,36 +73,31 @@ class Worker:
             self._sink.submit(shard, shard.organization, step)
 
     def _next_step(self) -> tuple[ShardPass, Step] | None:
+        """The next step of an open shard, opening others as they are needed; None while there is none."""
         while True:
-            for shard in self._open:
-                if shard.exhausted:
-                    continue
-                step = self._pull(shard)
-                if step is not None:
-                    return shard, step
-                shard.exhausted = True
-                break
-            else:
-                if not self._admit(wait=False):
-                    return None
+            shard = next((shard for shard in self._open if not shard.exhausted), None)
+            if shard is None and not self._admit(wait=False):
+                return None
+            if shard is not None and (step := self._pull(shard)) is not None:
+                return shard, step
             self._close_finished()
 
     def _pull(self, shard: ShardPass) -> Step | None:
+        """The shard's next step; None where it has no more, or its scan broke off."""
         try:
             step = next(shard.steps, None)
         except Interrupted:
-            shard.broken = True
-            return None
+            step, shard.broken = None, True
         except MigratorError as error:
-            shard.broken = True
+            step, shard.broken = None, True
             if not self._closes(error, shard.organization, shard.unit):
                 self._fail(error)
-            return None
         except Exception as error:
-            shard.broken = True
+            step, shard.broken = None, True
             self._fail(unexpected(error))
-            return None
-        if shard.draft.is_due:
+        if step is None:
+            shard.exhausted = True
+        if not shard.broken and shard.draft.is_due:
             self._send(shard.draft.take())
         return step
 

@@ -88,7 +88,7 @@ class DiskTarget(DiskSource):
             StoreError: If it cannot be made.
         """
         try:
-            os.close(self._make_folder(self._root_fd, organization))
+            os.close(self._open_below(self._root_fd, organization))
         except OSError as error:
             raise self._blocked(error, f"{self._root}/{organization}") from error
 
@@ -296,9 +296,6 @@ class DiskTarget(DiskSource):
         return None
 
     def _open_below(self, parent: int, name: str) -> int:
-        return self._make_folder(parent, name)
-
-    def _make_folder(self, parent: int, name: str) -> int:
         """Open a folder below `parent`, made with Bytes' mode if it is missing; never through a link.
 
         As the last one was, the next one mostly is: there, or missing.

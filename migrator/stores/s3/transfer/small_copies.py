@@ -134,7 +134,7 @@ class BucketToBucket:
             )
         etag = clean_etag(html.unescape(copied.group(1).decode("utf-8", "replace"))) if copied else None
         if etag is not None and share_digest(etag, step.source.etag):
-            return _copied(step, etag)
+            return Result(step.source, Outcome.COPIED, version=etag)
         entry = Entry(step.source.raw_id, step.source.size)
         return get(self._to, self._target.place(raw_file), entry, partial(self._read_back, step))
 
@@ -142,7 +142,7 @@ class BucketToBucket:
         """Proven by its content; a copy that differs was made by this program, which may replace it."""
         there = etag_of(answer)
         if has_md5(answer.body, step.source.etag) and len(answer.body) == step.source.size:
-            return _copied(step, there or "")
+            return Result(step.source, Outcome.COPIED, version=there or "")
         return _damaged(step, there)
 
     def _got(self, raw_file: RawFile, step: Step, answer: HttpResponse) -> Ended:
@@ -178,12 +178,9 @@ def _put(wire: CurlClient, place: ObjectAddress, content: bytes, step: Step) -> 
 
 def _written(step: Step, digest: str, answer: HttpResponse) -> Ended:
     etag = etag_of(answer)
-    return _copied(step, digest) if confirms(etag, digest) else _damaged(step, etag)
-
-
-def _copied(step: Step, version: str) -> Result:
-    """The outcome of an object that was written: on S3 it is durable then, and nothing is left to publish."""
-    return Result(step.source, Outcome.COPIED, version=version)
+    if confirms(etag, digest):  # on S3 it is durable then, and nothing is left to publish
+        return Result(step.source, Outcome.COPIED, version=digest)
+    return _damaged(step, etag)
 
 
 def _damaged(step: Step, etag: str | None) -> Step:

@@ -123,7 +123,7 @@ class SmallObjectLane:
         """Return True if requests in flight, unfetched answers and bytes in memory leave room, and the rate allows it."""
         sent = self.under_way - len(self._ended)
         is_free = sent < self._pace.window and len(self._ended) < _ENDED_AT_MOST and self._bytes < _BYTES_UNDER_WAY
-        return is_free and not self._throttle.seconds_until(self._paid_at)
+        return is_free and not (self._paid_at and self._throttle.seconds_until(self._paid_at))
 
     def submit(self, ticket: object, organization: str, step: Step) -> bool:
         """Begin with a raw file and send its request; False for one that is not for this lane, or fails here: nothing was begun."""
@@ -175,13 +175,8 @@ class SmallObjectLane:
         for buffer in (request.headers, request.body):
             buffer.seek(0)
             buffer.truncate()
-        request.ticket, request.raw_file, request.step, request.call, request.began = (
-            ticket,
-            raw_file,
-            step,
-            call,
-            began,
-        )
+        request.ticket, request.raw_file, request.step = ticket, raw_file, step
+        request.call, request.began = call, began
         curl = request.curl
         curl.setopt(pycurl.URL, f"{route.origin}{path}")
         curl.setopt(pycurl.HTTPHEADER, [*headers, *NO_HEADERS_OF_CURL])
