@@ -15,11 +15,12 @@ from migrator.core.entities import FinishedFolder, ProvenShard, Provisional, Raw
 from migrator.core.outcomes import Outcome, Result, Step
 from migrator.core.protocols import Sink, Source, Target
 from migrator.sync.channel import Acknowledgements, Line
-from migrator.sync.coordinator import Coordinator, Observer, Totals
+from migrator.sync.coordinator import Coordinator, Observer
 from migrator.sync.messages import Assignment, Event, ProgressEvent, Unit, UploadBegan, UploadEnded
 from migrator.sync.rules import BY_CONTENT, Rules
 from migrator.sync.shard.folder_tracking import FolderTracker
 from migrator.sync.shard.pass_settings import Pass
+from migrator.sync.totals import Totals
 from migrator.sync.worker import Worker
 from migrator.transfer.batch_sink import BatchSink
 from migrator.transfer.file_copier import FileCopier

@@ -5,44 +5,41 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from migrator.app.audit_call_results import what_bytes_can_do
+from migrator.app.audit_findings import audit_findings, bucket_at, first_of_all, owner_findings, raws_findings
 from migrator.app.first_checks import refuse_idle_limits
 from migrator.app.options import MOST_JOBS, Options, Watch
-from migrator.app.ownership import bytes_user, why_closed
+from migrator.app.ownership import why_closed
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import patience_of, reading, throttle_of
-from migrator.checks.audit.audit import Audit, Audited, AuditedEnds, AuditSample, AuditTally, Kind, moment_of
+from migrator.checks.audit.audit import Audit, AuditedEnds
 from migrator.checks.audit.bytes_api import BytesApi, RawFileAnswer, Reply
 from migrator.checks.audit.content_check import RecordProver
 from migrator.checks.audit.database import Wanted, dsn_of, is_dsn, reading_database
 from migrator.checks.audit.exported_rows import read_rows
 from migrator.checks.audit.nacl import BoxOpener
 from migrator.checks.audit.records import Recorded
-from migrator.checks.audit.settings import MIDDLEWARE, AuditSettings
-from migrator.config.settings import DiskLocation, Location, S3Location
+from migrator.checks.audit.settings import AuditSettings
+from migrator.checks.audit.tally import Audited, AuditTally, Kind
+from migrator.checks.sample import AuditSample
+from migrator.config.settings import Location
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.errors import CannotStart, SettingsError
-from migrator.core.findings import Finding, FindingStatus
+from migrator.core.findings import Finding
 from migrator.core.naming import broken_bucket_rule
 from migrator.core.outcomes import Problem, ignore_notice
 from migrator.core.protocols import Source
-from migrator.core.tally import Tally
-from migrator.doctor.disk_checks import access_findings
 from migrator.doctor.findings import warned
-from migrator.doctor.server import raws_finding
-from migrator.reports.formatting import files, number
 from migrator.reports.report import ReportRow
 from migrator.reports.text.audit import ApiAnswers, AuditReport
-from migrator.stores.disk.preflight import folders_above
 from migrator.stores.lane_selection import reading_lane
 from migrator.sync.coordinator import Observer
 from migrator.sync.messages import ProgressEvent
-from migrator.sync.preflight import check_bucket_names, names_cure
 
 _READERS = 8
 """Contents in flight: boto3 gets slower with more threads, and a disk is no faster."""
@@ -104,7 +101,7 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
         _refuse_unknown(audited, wanted.organizations, settings, is_part=bool(wish.ages))
     answers = _ask(api, sample, wish, audited, send, stopping) if api is not None and sample is not None else None
     calls, called = what_bytes_can_do(settings, audited, options, probe=wish.probe and not stopping.event.is_set())
-    raws = _raws(api, answers, settings) if api is not None and answers is not None else ()
+    raws = raws_findings(api, answers, settings) if api is not None and answers is not None else ()
     return AuditReport(
         target=settings.target,
         source=settings.source,
@@ -116,14 +113,14 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
         findings=(
             *settings.findings,
             *findings,
-            *_findings(audited, settings, contents=wish.contents),
+            *audit_findings(audited, settings, contents=wish.contents),
             *raws,
             *called,
-            *_owner_findings(audited, settings.target, options),
+            *owner_findings(audited, settings.target, options),
         ),
         calls=calls,
         settings=settings.settings,
-        first=_first_of_all(audited, settings, contents=wish.contents),
+        first=first_of_all(audited, settings, contents=wish.contents),
         api=answers,
         seconds=time.monotonic() - started,
         started=time.time() - (time.monotonic() - started),
@@ -133,7 +130,7 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
 
 def _rows_of(audited: Audited, target: Location) -> tuple[ReportRow[AuditTally], ...]:
     return tuple(
-        ReportRow(organization=name, bucket=_bucket(target, name), tally=tally)
+        ReportRow(organization=name, bucket=bucket_at(target, name), tally=tally)
         for name, tally in sorted(audited.organizations.items())
     )
 
@@ -237,12 +234,8 @@ def _refuse_unknown(audited: Audited, chosen: Sequence[str], settings: AuditSett
             )
 
 
-def _bucket(location: Location, organization: str) -> str | None:
-    return location.naming.bucket_of(organization) if isinstance(location, S3Location) else None
-
-
 def _broken_rule(location: Location, organization: str) -> str | None:
-    bucket = _bucket(location, organization)
+    bucket = bucket_at(location, organization)
     return broken_bucket_rule(bucket) if bucket is not None else None
 
 
@@ -272,123 +265,3 @@ def _ask(
             audited.add_problem(Kind.API, problem)
             send(ProgressEvent(organization=row.organization, problems=[problem]))
     return ApiAnswers(url=api.url, wanted=wish.sample, seed=wish.seed, answered=tuple(answered))
-
-
-def _raws(api: BytesApi, answers: ApiAnswers, settings: AuditSettings) -> tuple[Finding, ...]:
-    """Try the call that Bytes cannot do on S3, where it was asked for raw files there."""
-    if not isinstance(settings.target, S3Location) or not answers.answered:
-        return ()
-    status = api.status_of_raws(answers.answered[0].row.raw_id)
-    if status == 200:
-        return ()
-    found = raws_finding()
-    answer = f"HTTP {status}" if status else "nothing"
-    seen = f"Bytes at {api.url} answered {answer} to GET /bytes/raws."
-    return (replace(found, seen=seen if status != 500 else f"{seen} {found.seen}"),)
-
-
-def _findings(audited: Audited, settings: AuditSettings, *, contents: bool) -> Iterator[Finding]:
-    tally, target = audited.overall(), settings.target
-    if tally.rows.files and not (tally.readable.files or tally.orphaned.files):
-        yield warned(
-            "location-empty",
-            f"There is no raw file at all at {target}.",
-            "That is normal before a migration; an unmounted volume or a wrong setting looks the same.",
-            "Check the location first.",
-        )
-    if tally.missing.files:
-        yield _missing_finding(audited)
-    if settings.source is None and tally.missing.files:
-        yield warned(
-            "no-other-location",
-            "What is missing was not looked for elsewhere.",
-            "These settings name no other location.",
-            "Name another place with --from: disk, s3, an env file, a path, or s3://bucket/{organization}.",
-        )
-    if audited.unlistable:
-        shown = "; ".join(f"{name!r}: {rule}" for name, rule in list(audited.unlistable.items())[:10])
-        yield warned(
-            "names",
-            f"{len(audited.unlistable)} of {len(audited.organizations)} organizations can have no place at {target}: {shown}.",
-            "Bytes computes these names itself, and would answer HTTP 500.",
-            names_cure([(one, target.naming.bucket_of(one)) for one in audited.unlistable])
-            if isinstance(target, S3Location)
-            else "Look at these rows of boefje_meta: OpenKAT gives no such code.",
-        )
-    if isinstance(target, S3Location):
-        listed = [(one, target.naming.bucket_of(one)) for one in audited.organizations if one not in audited.unlistable]
-        found, _ = check_bucket_names(listed, {bucket for _, bucket in listed})
-        if found.status is FindingStatus.WARNING:
-            yield found
-    if audited.unreadable_folders:
-        yield warned(
-            "folders-unreadable",
-            f"{audited.unreadable_folders} folders could not be read: raw files in them are counted as not there.",
-            "Bytes runs as another user, and may read them.",
-            "Run this as Bytes' user or as root.",
-        )
-    if contents:
-        yield from _content_findings(audited, settings)
-
-
-def _first_of_all(audited: Audited, settings: AuditSettings, *, contents: bool) -> str:
-    """What an operator has to know before any count is believed; empty for nothing."""
-    tally = audited.overall()
-    if not contents or settings.says_encryption or tally.proven.files or not tally.altered.files:
-        return ""
-    return (
-        f"Not one of {number(tally.altered.files)} contents is what Bytes recorded, and no setting says how Bytes encrypts ({MIDDLEWARE}). "
-        "Most likely they are encrypted, and not altered: give Bytes' own settings with --env-file FILE and run this again."
-    )
-
-
-def _missing_finding(audited: Audited) -> Finding:
-    span = audited.missing_span
-    when = f" Their scans ended between {moment_of(span[0])} and {moment_of(span[1])}." if span is not None else ""
-    return warned(
-        "missing",
-        f"{files(audited.overall().missing.files)} of the database were found nowhere: lost, or never saved.{when}",
-        "Bytes writes the row before the file, and keeps it when saving fails: a full disk, or S3 that refused it.",
-        "HTTP 500 for POST /bytes/raw in Bytes' log of these times is a failed save (journalctl -u kat-bytes, "
-        "or docker compose logs bytes). A later backup shows whether there was a file. If it is lost, run the boefje again.",
-    )
-
-
-def _owner_findings(audited: Audited, target: Location, options: Options) -> Iterator[Finding]:
-    """What is to be told of owners and modes, but for what is well."""
-    user = bytes_user(target, options)
-    if user is None or not isinstance(target, DiskLocation) or not audited.overall().rows.files:
-        return
-    closed = audited.problems[Kind.CLOSED]
-    tally = Tally(closed=audited.overall().closed)
-    first = [problem.where for problem in closed]
-    for finding in access_findings(str(target.root), user, tally, first, (), folders_above(user, target.root)):
-        if finding.status is not FindingStatus.PASS:
-            yield finding
-
-
-def _content_findings(audited: Audited, settings: AuditSettings) -> Iterator[Finding]:
-    tally = audited.overall()
-    if tally.unhashed.files:
-        yield warned(
-            "unhashed",
-            f"{tally.unhashed.files:,} raw files have no recorded digest, so nothing is known of their contents.",
-            "Their rows lack secure_hash or ended_at.",
-        )
-    only_altered = tally.altered.files and not settings.says_encryption
-    if tally.proven.files or (tally.altered.files + tally.undecodable.files < 2 and not only_altered):
-        return
-    if tally.altered.files:
-        yield warned(
-            "nothing-matches",
-            f"Not one of {tally.altered.files:,} contents is what Bytes recorded.",
-            "A setting is probably wrong: contents may be encrypted.",
-            "Give BYTES_ENCRYPTION_MIDDLEWARE, BYTES_PRIVATE_KEY_B64 and BYTES_PUBLIC_KEY_B64 as the running Bytes has them.",
-        )
-    else:
-        yield warned(
-            "nacl-keys-wrong",
-            f"Not one of {tally.undecodable.files:,} contents could be decoded.",
-            "The keys are probably wrong.",
-            "Check that BYTES_PRIVATE_KEY_B64 and BYTES_PUBLIC_KEY_B64 are what the running Bytes has.",
-        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from migrator.checks.verify import prove_content
+from migrator.checks.content_proof import prove_content
 from migrator.core.entities import RawFile
 from migrator.core.errors import StoreError
 from migrator.core.protocols import Source

@@ -27,7 +27,7 @@ from migrator.app.options import Options
 from migrator.app.ownership import Ownership, bytes_user
 from migrator.app.prepared import Prepared
 from migrator.app.read_through import read_through_verdict
-from migrator.app.store_factory import as_refusal, is_there, reading
+from migrator.app.store_factory import as_refusal, overview_of, reading
 from migrator.config.checks import ALL_WELL, profile_finding
 from migrator.config.settings import DiskLocation, Locations, S3Location, endpoint_identity, is_aws
 from migrator.core.errors import MigratorError, SettingsError
@@ -65,7 +65,7 @@ from migrator.stores.s3.probes.bytes_calls import replay
 from migrator.stores.s3.probes.client import ProbeClient
 from migrator.stores.s3.probes.preflight import ServerInspection, foreign
 from migrator.stores.s3.probes.quirks import probe_habits
-from migrator.sync.preflight import SourceOverview, as_forced, check_bucket_names, not_inspected, overview_of_source
+from migrator.sync.preflight import SourceOverview, as_forced, check_bucket_names, not_inspected
 from migrator.transfer.retry import RetryPolicy
 
 _SAMPLE_SECONDS = 2.0
@@ -221,13 +221,7 @@ def _source(found: _Examination) -> tuple[SourceOverview, SourceSample]:
             return _EMPTY_OVERVIEW, SourceSample(exact=False)
     try:
         with as_refusal(), reading(locations.source, RetryPolicy(seconds=0)) as source:
-            overview = overview_of_source(
-                source,
-                str(locations.source),
-                options.organizations,
-                allow_empty=options.allow_empty,
-                is_there=is_there(locations.source),
-            )
+            overview = overview_of(locations.source, source, options)
             sample = sample_of(source, overview.organizations, seconds=_SAMPLE_SECONDS)
     except SettingsError:
         raise

@@ -33,7 +33,7 @@ from migrator.reports.estimate import (
     estimate_of,
     typical_seconds,
 )
-from migrator.sync.coordinator import Totals
+from migrator.sync.totals import Totals
 
 _REQUESTS_TIMED = 5
 _REQUESTS_AT_ONCE = 24

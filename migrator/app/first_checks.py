@@ -16,7 +16,7 @@ from migrator.app.ownership import bytes_user, owner_for
 from migrator.app.place_locks import Ground, refuse_held
 from migrator.app.prepared import Prepared
 from migrator.app.stopping import Stopping
-from migrator.app.store_factory import as_refusal, is_there, patience_of, reading_both, writing
+from migrator.app.store_factory import as_refusal, overview_of, patience_of, reading_both, writing
 from migrator.config.settings import Location, Locations, S3Location, endpoint_identity
 from migrator.config.time_filter import Ages
 from migrator.core.cancellation import Flag
@@ -36,8 +36,8 @@ from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.http.curl import is_available
 from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.target import S3Target, are_alike
-from migrator.sync.coordinator import Totals
-from migrator.sync.preflight import as_forced, check_bucket_names, overview_of_source, refuse_errors
+from migrator.sync.preflight import as_forced, check_bucket_names, refuse_errors
+from migrator.sync.totals import Totals
 
 
 def prepare_ends(
@@ -53,13 +53,7 @@ def prepare_ends(
         AccessDenied: If every bucket of the target refuses.
     """  # noqa: DOC501 made by next()
     with as_refusal():
-        overview = overview_of_source(
-            source,
-            str(locations.source),
-            options.organizations,
-            allow_empty=options.allow_empty,
-            is_there=is_there(locations.source),
-        )
+        overview = overview_of(locations.source, source, options)
         findings = [*locations.findings, *age_findings(locations.source, options.ages)]
         refused: frozenset[str] = frozenset()
         to_create: tuple[str, ...] = ()

@@ -49,12 +49,13 @@ from migrator.stores.disk.data_folder_setup import try_out
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.target import S3Target
 from migrator.sync.channel import Line
-from migrator.sync.coordinator import Coordinator, Engine, Memory, Observer, Totals
+from migrator.sync.coordinator import Coordinator, Engine, Memory, Observer
 from migrator.sync.dry_run import Rehearse
 from migrator.sync.messages import ProgressEvent, Unit
 from migrator.sync.preflight import as_forced, refuse_errors
 from migrator.sync.shard.pass_settings import Pass
 from migrator.sync.source_counter import SourceCounter
+from migrator.sync.totals import Totals
 from migrator.sync.worker import Units, Worker
 
 _COUNTING_AFTER_STOP_SECONDS = 5.0

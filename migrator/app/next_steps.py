@@ -34,15 +34,11 @@ def next_steps(report: Report, locations: Locations, steps: Steps, *, is_part: b
         return (
             "This run looked at a part only. Before the switch, run it again without --organization and without an age.",
         )
-    if _is_same(locations.bytes_reads, locations.target):
+    if locations.bytes_reads is not None and locations.bytes_reads.identity == locations.target.identity:
         return ("Bytes' settings already point to the target: nothing is left to switch.",)
     if steps is Steps.BY_TOTALS:
         steps = Steps.ALL if report.overall[Outcome.COPIED].files else Steps.AFTER_THE_STOP
     return tuple(_lines(locations.target, is_all=steps is Steps.ALL))
-
-
-def _is_same(one: Location | None, other: Location) -> bool:
-    return one is not None and one.identity == other.identity
 
 
 def _lines(target: Location, *, is_all: bool) -> Iterator[str]:

@@ -16,13 +16,14 @@ from migrator.app.prepared import Prepared
 from migrator.app.prune_request import PruneWish
 from migrator.app.prune_source_in_use import have_same_names
 from migrator.app.store_factory import patience_of, reading
+from migrator.checks.content_proof import BOTH_HASHES
+from migrator.checks.prover import Level, Prover
 from migrator.checks.prune.deletion import AGAIN
 from migrator.checks.prune.ends import Ends, Remover
 from migrator.checks.prune.manifest import ManifestOfRun
 from migrator.checks.prune.messages import Event, Unit
 from migrator.checks.prune.proof import ProofScope
 from migrator.checks.prune.worker import PruneWorker, break_off
-from migrator.checks.verify import BOTH_HASHES, Level, Prover
 from migrator.config.settings import DiskLocation, Location, Locations, S3Location
 from migrator.core.cancellation import Flag
 from migrator.core.entities import INDEX_LENGTH, RawFile

@@ -17,8 +17,8 @@ from migrator.core.outcomes import NoticeKind
 from migrator.core.tally import Count, Tally
 from migrator.reports.estimate import Estimate
 from migrator.reports.report import Report, ReportRow, Stopped
-from migrator.sync.coordinator import Totals
 from migrator.sync.preflight import SourceOverview
+from migrator.sync.totals import Totals
 
 
 def totals_of(overview: SourceOverview) -> Totals:

@@ -18,9 +18,9 @@ from migrator.ledger.ledger import Ledger, ledger_read
 from migrator.ledger.record_codec import RunRow
 from migrator.reports.stored_form import findings_in
 from migrator.reports.text.findings import as_known
-from migrator.sync.coordinator import Totals
 from migrator.sync.messages import Assignment, ProgressEvent, UploadBegan, UploadEnded
 from migrator.sync.source_counter import SourceCounter
+from migrator.sync.totals import Totals
 
 _SAVE_EVERY_SECONDS = 2.0
 _RUNS_LOOKED_AT = 10

@@ -22,6 +22,7 @@ from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.target import S3Target
 from migrator.sync.manifest import Manifest
+from migrator.sync.preflight import SourceOverview, overview_of_source
 from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
 
@@ -160,3 +161,14 @@ def s3_target(locations: Locations, stopping: Stopping) -> Iterator[S3Target]:
 def is_there(location: Location) -> bool:
     """Return False for a data folder that does not exist; a bucket that is missing shows when it is listed."""
     return not isinstance(location, DiskLocation) or os.path.lexists(location.root)
+
+
+def overview_of(location: Location, source: Source, options: Options) -> SourceOverview:
+    """Find the organizations that are to be moved. Raises CannotStart where there are none."""
+    return overview_of_source(
+        source,
+        str(location),
+        options.organizations,
+        allow_empty=options.allow_empty,
+        is_there=is_there(location),
+    )

@@ -18,7 +18,7 @@ from migrator.app.switch_copying import catch_up_whole, copy_all, refuse_lacking
 from migrator.app.switch_run import StepLog
 from migrator.app.verifying import VerifyRequest, verify_both
 from migrator.checks.audit.bytes_api import BytesApi
-from migrator.checks.verify import Level
+from migrator.checks.prover import Level
 from migrator.config.settings import Location, Locations, S3Location
 from migrator.core.entities import RawFile
 from migrator.core.errors import MigratorError, MustStop

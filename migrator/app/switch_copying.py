@@ -14,7 +14,7 @@ from migrator.app.store_factory import is_there, patience_of, reading
 from migrator.app.switch_baseline import sha256_at
 from migrator.app.switch_rollback import named
 from migrator.app.verifying import VerifyRequest, verify_both
-from migrator.checks.verify import Level
+from migrator.checks.prover import Level
 from migrator.config.settings import Location, Locations
 from migrator.core.entities import RawFile
 from migrator.core.errors import MigratorError, MustStop

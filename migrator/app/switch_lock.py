@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 
-from migrator.config.settings import DiskLocation
+from migrator.config.settings import disk_identity
 from migrator.core.errors import LedgerBusy
 from migrator.stores.disk.lock import Hold, folders_held
 from migrator.switch.settings_file import SettingsFile
@@ -22,10 +22,7 @@ def settings_held(store: SettingsStore, ends: Collection[str]) -> Iterator[None]
     Raises:
         LedgerBusy: If another switch holds it.
     """
-    if (
-        not isinstance(store, SettingsFile)
-        or DiskLocation(root=store.folder, folder_mode=0o740, file_mode=0o640).identity in ends
-    ):
+    if not isinstance(store, SettingsFile) or disk_identity(store.folder) in ends:
         yield
         return
     with ExitStack() as stack:

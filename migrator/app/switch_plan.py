@@ -27,8 +27,8 @@ from migrator.core.errors import CannotStart, SettingsError
 from migrator.core.findings import FindingStatus
 from migrator.core.outcomes import Outcome
 from migrator.reports.report import Report
+from migrator.reports.switch_report import SwitchProposal
 from migrator.reports.text.doctor import DoctorReport
-from migrator.reports.text.switch import SwitchProposal
 from migrator.switch.deployment import Compose
 from migrator.switch.journal import Story, SwitchEnd, SwitchPlan
 from migrator.switch.kubernetes import Kubernetes

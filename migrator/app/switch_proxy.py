@@ -26,7 +26,7 @@ from migrator.doctor.nginx_lines import (
 )
 from migrator.doctor.read_through_checks import aws_finding
 from migrator.ledger.directory import StateFolder
-from migrator.reports.text.switch import ProxyProposal
+from migrator.reports.switch_report import ProxyProposal
 from migrator.switch.proxy import Proxy, read_file
 from migrator.switch.settings_store import digest
 from migrator.sync.preflight import refuse_errors

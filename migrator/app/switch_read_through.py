@@ -16,7 +16,7 @@ from migrator.config.settings import DiskLocation, S3Location
 from migrator.core.entities import RawFile
 from migrator.core.errors import MustStop
 from migrator.core.outcomes import Outcome, ignore_notice
-from migrator.reports.text.switch import Switched
+from migrator.reports.switch_report import Switched
 from migrator.stores.disk.user_access import let_group_pass
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.probes.read_through import ask_through

@@ -17,7 +17,7 @@ from migrator.app.switch_rollback import bring_back, named, patience_after
 from migrator.app.switch_run import StepLog
 from migrator.config.settings import Locations
 from migrator.core.errors import MustStop
-from migrator.reports.text.switch import Switched
+from migrator.reports.switch_report import Switched
 from migrator.switch.journal import Story, SwitchJournal
 from migrator.switch.parts import Parts, parts_of
 from migrator.switch.proxy import Proxy

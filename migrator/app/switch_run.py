@@ -22,7 +22,7 @@ from migrator.config.settings import DiskLocation, S3Location
 from migrator.core.entities import RawFile
 from migrator.core.errors import MigratorError, MustStop
 from migrator.reports.formatting import shown
-from migrator.reports.text.switch import Switched
+from migrator.reports.switch_report import Switched
 from migrator.switch.guard import Guard
 from migrator.switch.journal import Story, SwitchEnd, SwitchJournal
 from migrator.switch.rollback import roll_back

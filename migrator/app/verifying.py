@@ -22,12 +22,13 @@ from migrator.app.run_state import ProofRecord, known_findings
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import End, as_refusal, held_ledger_of, patience_of, reading, reading_both, throttle_of
 from migrator.app.worker_config import VerifyConfig, WorkerConfig
+from migrator.checks.manifest_shards import ManifestShards, refuse_manifest_inside
+from migrator.checks.prover import Level
 from migrator.checks.sample import VerifySample, draw
-from migrator.checks.verify import SAMPLED, Level
+from migrator.checks.verify_sink import SAMPLED
 from migrator.checks.verify_tracking import Proofs
 from migrator.config.env_file import Setting
-from migrator.config.settings import DiskLocation, Location, Locations, S3Location
-from migrator.core.errors import SettingsError
+from migrator.config.settings import Location, Locations, S3Location
 from migrator.core.findings import Finding
 from migrator.core.outcomes import Denial
 from migrator.core.protocols import Source
@@ -35,11 +36,12 @@ from migrator.doctor.findings import warned
 from migrator.reports.report import ReportRow
 from migrator.reports.stored_form import as_kept, lines_as_kept
 from migrator.reports.text.verify import Expected, Resumed, Verification, verification_lines
-from migrator.sync.coordinator import Coordinator, Totals
-from migrator.sync.manifest import Manifest, ManifestShards
+from migrator.sync.coordinator import Coordinator
+from migrator.sync.manifest import Manifest
 from migrator.sync.preflight import SourceOverview, as_forced, overview_of_source
 from migrator.sync.rules import AGAINST_SUMS, PROOF, PROOF_BY_SIZE, Rules
 from migrator.sync.source_counter import SourceCounter
+from migrator.sync.totals import Totals
 from migrator.transfer.throttle import Throttle
 
 RELIED_UPON_SECONDS = 7 * 86_400.0
@@ -81,7 +83,7 @@ def verify_both(
 ) -> Verification:
     """Hold the target against the source. Writes to neither. Raises MigratorError."""
     if request.manifest is not None:
-        _refuse_manifest_inside(request.manifest, (locations.source, locations.target))
+        refuse_manifest_inside(request.manifest, (locations.source, locations.target))
     refuse_idle_limits((locations.source, locations.target), options, writes=False)
     with reading_both(locations, options, stopping.event) as (source, target, _, throttle):
         prepared = prepare_ends(locations, options, source, target, to_write=False)
@@ -292,14 +294,3 @@ def _resumed(record: ProofRecord, totals: Totals) -> Resumed | None:
     if not earlier.files:
         return None
     return Resumed(shards=record.relied_upon, files=earlier.files, bytes=earlier.bytes, oldest=record.oldest_seconds)
-
-
-def _refuse_manifest_inside(folder: Path, locations: tuple[Location, ...]) -> None:
-    for location in locations:
-        if isinstance(location, DiskLocation) and folder.resolve().is_relative_to(location.root.resolve()):
-            raise SettingsError(
-                "manifest-inside-data",
-                f"The manifest's folder {folder} lies in the data folder {location.root}.",
-                why="Its files would be strays there.",
-                cure="Name a folder elsewhere with --manifest.",
-            )

@@ -32,10 +32,11 @@ from migrator.core.tally import Count, Tally
 from migrator.ledger.ledger import Ledger
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.sync.change_detector import ChangeDetector, Changes, Lag, Rest
-from migrator.sync.coordinator import Coordinator, Engine, Observer, Totals
+from migrator.sync.coordinator import Coordinator, Engine, Observer
 from migrator.sync.listing_changes import ListingDetector
 from migrator.sync.messages import ProgressEvent
 from migrator.sync.preflight import as_forced
+from migrator.sync.totals import Totals
 
 
 @dataclass(slots=True, kw_only=True)

@@ -10,8 +10,10 @@ from functools import partial
 from migrator.app.options import MOST_JOBS, Options
 from migrator.app.prepared import Prepared
 from migrator.app.store_factory import End, reading, writing
+from migrator.checks.content_proof import BOTH_HASHES
+from migrator.checks.prover import AgainstManifest, Level, Prover, Proves
 from migrator.checks.sample import VerifySample
-from migrator.checks.verify import BOTH_HASHES, AgainstManifest, Level, Prove, Prover, Proves
+from migrator.checks.verify_sink import Prove
 from migrator.checks.verify_tracking import Proofs
 from migrator.config.settings import DiskLocation, Location, S3Location
 from migrator.core.cancellation import Flag

@@ -1,4 +1,4 @@
-"""A sample of the source's raw files: the same share of each organization, the same raw files for the same seed. Pure but for the listing.
+"""Samples: of the source's raw files, the same share of each organization, and of a stream of rows. The same for the same seed.
 
 Raw files are ordered by a hash of their ids under the seed, and the first ones of each organization are taken: whoever has not the seed
 cannot say beforehand which. Memory grows with the sample, some 50 bytes for each raw file in it, and not with what there is.
@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from migrator.checks.audit.records import Recorded
 from migrator.config.time_filter import Ages
 from migrator.core.cancellation import Flag
 from migrator.core.entities import RawId, Shard
@@ -106,3 +107,26 @@ def _last(lowest: array[int], count: int, share: int) -> int:
     if share >= count:
         return _ALL
     return lowest[share - 1] if share else _NONE
+
+
+class AuditSample:
+    """So many rows of a stream of unknown length, the same ones for the same seed and rows, each as likely as any other."""
+
+    def __init__(self, size: int, seed: int) -> None:
+        self._size = size
+        self._key = str(seed).encode()[:64]
+        self._kept: list[tuple[int, str, Recorded]] = []
+
+    def offer(self, row: Recorded) -> None:
+        """Keep the row if its keyed digest is among the smallest: a sample that every pass draws alike."""
+        name = f"{row.organization}/{row.raw_id}"
+        drawn = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), key=self._key, digest_size=8).digest()
+        rank = -int.from_bytes(drawn, "big")
+        if len(self._kept) < self._size:
+            heapq.heappush(self._kept, (rank, name, row))
+        elif rank > self._kept[0][0]:
+            heapq.heapreplace(self._kept, (rank, name, row))
+
+    def rows(self) -> list[Recorded]:
+        """The sample, ascending."""
+        return sorted(row for _, _, row in self._kept)

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from migrator.checks.manifest_shards import ManifestRow, ManifestShards
 from migrator.core.entities import Entry, Pair, ProvenShard, RawFile, RawId
 from migrator.core.outcomes import Outcome, Result
-from migrator.sync.manifest import ManifestRow, ManifestShards
 from migrator.sync.messages import Assignment, ProgressEvent
 from migrator.sync.shard.deciding import Known
 from migrator.sync.shard.event_draft import EventDraft

@@ -72,7 +72,7 @@ def log_to(given: dict[str, Any]) -> Iterator[None]:
     _log.setLevel(logging.INFO)
     _log.propagate = False
     for handler in handlers or [logging.NullHandler()]:
-        handler.setFormatter(_formatter(given))
+        handler.setFormatter(_Json() if is_json(given) else _Text("%(asctime)s %(levelname)s %(message)s"))
         _log.addHandler(handler)
     try:
         yield
@@ -165,10 +165,6 @@ class _Text(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return without_secrets(super().format(record))
-
-
-def _formatter(given: dict[str, Any]) -> logging.Formatter:
-    return _Json() if is_json(given) else _Text("%(asctime)s %(levelname)s %(message)s")
 
 
 class _LogFile(RotatingFileHandler):

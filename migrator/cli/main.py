@@ -152,7 +152,7 @@ def _without_secrets(text: str) -> str:
 def _print_error(error: MigratorError, arguments: list[str]) -> int:
     error.what, error.why, error.cure = map(_without_secrets, (error.what, error.why, error.cure))
     _print_as_json(error, arguments)
-    if _wants_json_log(arguments):
+    if _given(arguments, "log-format") == "json":
         from migrator.cli.logs import json_line  # noqa: PLC0415 only this case needs it
 
         click.echo(json_line("error", **error.as_dict(), exit_status=error.exit_status), err=True)
@@ -166,10 +166,6 @@ def _print_as_json(error: MigratorError, arguments: list[str]) -> None:
     if "--json" in arguments or os.environ.get(f"{PREFIX}JSON", "").lower() in ("1", "true", "yes", "on", "t", "y"):
         command = next((word for word in arguments if not word.startswith("-")), "")
         click.echo(error_as_json(command, error))
-
-
-def _wants_json_log(arguments: list[str]) -> bool:
-    return _given(arguments, "log-format") == "json"
 
 
 def _given(arguments: list[str], option: str) -> str:

@@ -13,7 +13,7 @@ from migrator.app.runbook import guessed_deployment, runbook_of
 from migrator.cli.doctor import NGINX_USER, VERSION, checked_version
 from migrator.cli.options import ORGANIZATION, location_options, locations_of, option
 from migrator.config.environment import DEBIAN_FILES
-from migrator.config.location_resolution import OVERRIDING_OPTIONS
+from migrator.config.overriding_options import OVERRIDING_OPTIONS
 from migrator.reports.runbook import DEPLOYMENTS, Deployment, runbook_as_markdown, tool_words
 
 

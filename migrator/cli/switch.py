@@ -42,8 +42,8 @@ from migrator.config.settings import DiskLocation, Locations
 from migrator.core.errors import MigratorError
 from migrator.reports.html.switch_page import proposal_as_html, switched_as_html
 from migrator.reports.report_folder import ReportFolder, refuse_within
+from migrator.reports.switch_report import Switched
 from migrator.reports.text.switch import (
-    Switched,
     proposal_as_text,
     proposal_lines,
     rehearsed_as_json,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from migrator.app.verifying import VerifyRequest, verify_against, verify_both
-from migrator.checks.verify import Level
+from migrator.checks.prover import Level
 from migrator.cli.after_run import reporting
 from migrator.cli.help import command
 from migrator.cli.logs import log_to

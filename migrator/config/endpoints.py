@@ -153,7 +153,7 @@ def refuse_bucket_in_endpoint(naming: Naming, setting: Setting) -> None:
         "endpoint-with-bucket",
         f"{setting.name}={setting.shown} ({setting.origin}) names a bucket in its {'host' if is_host else 'path'}.",
         why=f"boto3 adds the bucket of {naming} again, so raw files would get other names.",
-        cure=f"Write the server alone: {parts.scheme}://{_host_alone(host) if is_host else parts.netloc}",
+        cure=f"Write the server alone: {parts.scheme}://{host.partition('.')[2] if is_host else parts.netloc}",
     )
 
 
@@ -172,7 +172,3 @@ def _is_host_of(naming: Naming, host: str) -> bool:
         return host.startswith(f"{naming.bucket}.") and naming.bucket not in _SERVICE_NAMES
     first, _, rest = host.partition(".")
     return _is_bucket(naming, first) and rest.startswith(("s3.", "s3-"))
-
-
-def _host_alone(host: str) -> str:
-    return host.partition(".")[2]

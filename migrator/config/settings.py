@@ -91,7 +91,7 @@ class DiskLocation:
     @property
     def identity(self) -> str:
         """Stable text that tells this location from others, however it is spelled."""
-        return f"disk {os.path.realpath(self.root)}"
+        return disk_identity(self.root)
 
     def __str__(self) -> str:
         return f"{self.root} (disk)"
@@ -115,6 +115,11 @@ class S3Location:
 
 
 Location: TypeAlias = DiskLocation | S3Location
+
+
+def disk_identity(root: Path) -> str:
+    """Stable text that tells a data folder from other locations, whatever links lead to it."""
+    return f"disk {os.path.realpath(root)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,3 +166,14 @@ def shards_of(organization: str, length: int) -> Iterator[Shard]:
         return
     for number in range(16**length):
         yield Shard(organization, f"{number:0{length}x}")
+
+
+FILES_PER_SHARD = 4_000
+
+
+def length_for(files: float) -> int:
+    """How many hex characters cut so many raw files into shards of some thousand."""
+    length = 0
+    while length < INDEX_LENGTH and files / 16**length > FILES_PER_SHARD:
+        length += 1
+    return length

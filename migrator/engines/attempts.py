@@ -53,7 +53,7 @@ class Order:
         self.tally, self.shape, self.in_flight = Tally(), Shape(), 0
         self.held = ProgressEvent(organization=self.organization)
         self.surveyed: list[Surveyed] = []
-        self.uploads = {upload_of(upload): upload for upload in _uploads_in(unit)}
+        self.uploads = {upload_of(upload): upload for upload in (unit.uploads if isinstance(unit, Assignment) else ())}
 
     @property
     def organization(self) -> str:
@@ -188,7 +188,3 @@ def _hold(held: ProgressEvent, event: ProgressEvent) -> None:
 def upload_of(upload: UnfinishedUpload) -> RawFile:
     """Return the raw file that an upload is of."""
     return RawFile(upload.organization, upload.raw_id)
-
-
-def _uploads_in(unit: Unit) -> tuple[UnfinishedUpload, ...]:
-    return unit.uploads if isinstance(unit, Assignment) else ()

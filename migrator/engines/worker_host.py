@@ -107,7 +107,7 @@ class Station:
                 return
             self._line.learn(attempt.uploads)
             self._start()
-            self._units.queue.put(_numbered(unit, own))
+            self._units.queue.put(unit._replace(number=own) if isinstance(unit, Survey) else replace(unit, number=own))
             self._wait(attempt.ended, is_wanted)
         finally:
             del self._attempts[own]
@@ -162,10 +162,6 @@ class Station:
         self._say(Said(attempt.name, _unnumbered(event)))
         if isinstance(event, UnitEnded):
             attempt.ended.set()
-
-
-def _numbered(unit: Unit, number: int) -> Unit:
-    return unit._replace(number=number) if isinstance(unit, Survey) else replace(unit, number=number)
 
 
 def _unnumbered(event: Event) -> Event:

@@ -97,10 +97,6 @@ class WorkerRegistry:
         self.here.clear()
 
 
-def _host_of(address: str) -> str:
-    return urlsplit(address).hostname or ""
-
-
 def is_loopback(host: str) -> bool:
     """Return True for a host that is this machine: localhost, 127.0.0.0/8 or ::1."""
     if host == "localhost":
@@ -115,7 +111,7 @@ def stays_private(address: str) -> bool:
     """Whether what is said to this address cannot be read on a network: it is encrypted, or does not leave this machine."""
     if urlsplit(address).scheme in ("tls", "inproc"):
         return True
-    host = _host_of(address)
+    host = urlsplit(address).hostname or ""
     return is_loopback(host) or _is_this_machine(host)
 
 

@@ -75,7 +75,7 @@ class FileList:
     def _add(self, problem: Problem) -> None:
         if problem.kind == NoticeKind.LEFT_ALONE.value:
             return
-        sign = _sign_of(problem)
+        sign = _SIGN.get(problem.kind, "!")
         name = f"{problem.organization}/{problem.raw_id}" if problem.raw_id else problem.where
         ndjson, signs = self._lists
         ndjson.add(as_json_line({"sign": sign, **problem.as_dict()}))
@@ -100,7 +100,3 @@ class _List:
 
 class _GivenUpError(Exception):
     """Ends the blocks of files that shall not get their names."""
-
-
-def _sign_of(problem: Problem) -> str:
-    return _SIGN.get(problem.kind, "!")

@@ -13,7 +13,7 @@ from migrator.core.outcomes import Outcome
 from migrator.core.tally import Count, Tally
 from migrator.doctor.finding_names import BUCKET_NAMES
 from migrator.reports.estimate import Estimate
-from migrator.sync.coordinator import Totals
+from migrator.sync.totals import Totals
 
 T = TypeVar("T")
 

@@ -17,8 +17,7 @@ from migrator.core.tally import Count, Shape, Tally
 from migrator.ledger.record_codec import END_OF_TIME, RunRow
 from migrator.reports.formatting import marked, unmarked
 from migrator.reports.report import Report, ReportRow, Stopped
-from migrator.sync.coordinator import Totals
-from migrator.sync.timeline import MOST_STEPS, Timeline, TimelineStep
+from migrator.sync.totals import MOST_STEPS, Timeline, TimelineStep, Totals
 
 _MOST_DIGITS, _MOST_DAYS = 64, 100_000
 COMPARED_BY = ("content", "etag", "size")

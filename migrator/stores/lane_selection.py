@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeGuard
 
-from migrator.checks.verify import AgainstManifest, Level, Prover, Proves
+from migrator.checks.prover import AgainstManifest, Level, Prover, Proves
 from migrator.core.entities import RawFile
 from migrator.core.protocols import Source, Target
 from migrator.stores.disk.source import DiskSource

@@ -6,12 +6,11 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 
-from migrator.core.entities import Entry, Folder, RawFile, Shard
+from migrator.core.entities import Entry, Folder, RawFile, Shard, length_for
 from migrator.core.errors import Unreadable
 from migrator.core.naming import disk_path_of
 from migrator.core.outcomes import Notify
 from migrator.core.protocols import Content, Promise
-from migrator.stores.disk.source import length_for
 from migrator.sync.manifest import Kept, Manifest
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import chain, islice
 from typing import Protocol
 
 from migrator.core.cancellation import Flag
 from migrator.core.entities import FinishedFolder, shards_of
 from migrator.core.errors import MigratorError, MustStop
-from migrator.core.outcomes import NoticeKind, Outcome, Problem
-from migrator.core.tally import Count, Shape, Tally
+from migrator.core.outcomes import Problem
 from migrator.sync.messages import (
     Assignment,
     Closed,
@@ -27,21 +23,8 @@ from migrator.sync.messages import (
     UploadBegan,
     UploadEnded,
 )
-from migrator.sync.timeline import Timeline
+from migrator.sync.totals import Totals
 
-PROBLEMS_SHOWN = 1_000
-GRAVEST_FIRST = (
-    *(outcome.value for outcome in (Outcome.CONFLICT, Outcome.FAILED)),
-    NoticeKind.UNREADABLE_FOLDER.value,
-    NoticeKind.CLOSED.value,
-    *(outcome.value for outcome in (Outcome.REFUSED, Outcome.PENDING, Outcome.VANISHED)),
-    NoticeKind.STRAY.value,
-    NoticeKind.LEFT_ALONE.value,
-)
-OTHERS = "other reasons"
-_SIZES = re.compile(r" \([\d,]+ bytes, [\d,]+ at the source\)$")
-_DIGEST = re.compile(r"\b[0-9a-f]{8,}…?")
-_MOST_GROUPS = 200
 _EVENT_WAIT = 0.2
 
 
@@ -100,82 +83,6 @@ class Observer(Protocol):
     def tick(self) -> None:
         """Called some times a second, whether anything happened or not."""
         ...
-
-
-@dataclass(slots=True)
-class Totals:
-    """What a run has come to: counted for each organization, with the first problems.
-
-    `beside` are strays beside the organizations, `above` is what was counted of the location itself.
-
-    `learned` are fields of the target's abilities that turned out otherwise. `groups` counts problems of one kind and
-    reason; reasons beyond the first 200 are counted together. `samples` is how many shards of the target were listed
-    as a sample, `sampled_of` among how many.
-    """
-
-    organizations: dict[str, Tally] = field(default_factory=dict)
-    beside: Count = field(default_factory=Count)
-    above: Tally = field(default_factory=Tally)
-    problems_total: int = 0
-    groups: Counter[tuple[str, str]] = field(default_factory=Counter)
-    shape: Shape = field(default_factory=Shape)
-    course: Timeline = field(default_factory=Timeline)
-    learned: dict[str, int] = field(default_factory=dict)
-    samples: int = 0
-    sampled_of: int = 0
-    _first: dict[str, list[Problem]] = field(default_factory=dict)
-
-    def add(self, event: ProgressEvent) -> None:
-        """Add what a worker told: counts, problems, sizes and the course over time."""
-        if event.organization:
-            self.organizations.setdefault(event.organization, Tally()).merge(event.tally)
-        else:
-            self.above.merge(event.tally)
-        self.add_problems(event.problems)
-        self.shape.merge(event.shape)
-        self.course.add(event.tally)
-
-    def sampled(self, surveyed: Surveyed) -> None:
-        """Take down what a survey looked at; where the whole target is listed after it, it was no sample."""
-        if surveyed.sample_of and not surveyed.lists_target:
-            self.samples += 1
-            self.sampled_of += surveyed.sample_of
-
-    def add_problems(self, problems: Sequence[Problem]) -> None:
-        """Count problems by kind and reason, and keep the first of each kind."""
-        self.problems_total += len(problems)
-        for problem in problems:
-            first = self._first.setdefault(problem.kind, [])
-            if len(first) < PROBLEMS_SHOWN:
-                first.append(problem)
-            group = (problem.kind, reason_of(problem))
-            self.groups[
-                group if group in self.groups or len(self.groups) < _MOST_GROUPS else (problem.kind, OTHERS)
-            ] += 1
-
-    @property
-    def problems(self) -> list[Problem]:
-        """The first 1,000, the gravest kinds before the others: a heap of strays hides no failure."""
-        kinds = sorted(self._first, key=lambda kind: GRAVEST_FIRST.index(kind) if kind in GRAVEST_FIRST else -1)
-        return list(islice(chain.from_iterable(self._first[kind] for kind in kinds), PROBLEMS_SHOWN))
-
-    def overall(self) -> Tally:
-        """Return the sum of all organizations, with what is beside and above them."""
-        total = Tally()
-        for tally in self.organizations.values():
-            total.merge(tally)
-        total.stray.merge(self.beside)
-        total.merge(self.above)
-        return total
-
-
-def reason_of(problem: Problem) -> str:
-    """The reason without the names, sizes and digests in it, so that alike ones can be counted together."""
-    reason = problem.reason
-    for name in (problem.where, problem.target, problem.raw_id):
-        if name:
-            reason = reason.replace(name, "…")
-    return _DIGEST.sub("…", _SIZES.sub("", reason))
 
 
 class Coordinator:

@@ -134,7 +134,7 @@ class BatchSink:
 
     def _kept_back(self, stored: Stored, error: StoreError) -> SinkAnswer:
         if not isinstance(error, AlreadyThere):
-            return self._careful.failed(stored.ticket, stored.raw_file, stored.result.entry, error)
+            return self._careful.boundary.failed(stored.ticket, stored.raw_file, stored.result.entry, error)
         try:
             return SinkAnswer(stored.ticket, self._careful.resolve_existing(stored.raw_file, stored.result))
         except MigratorError as fault:

@@ -109,7 +109,7 @@ class FileCopier:
         self._source = source
         self._target = target
         self._patience = patience
-        self._boundary = FileBoundary(patience)
+        self.boundary = FileBoundary(patience)
         self._window = jobs * 2
         self._small = ThreadPoolExecutor(jobs, thread_name_prefix="copy")
         self._large = ThreadPoolExecutor(min(jobs, _LARGE_AT_ONCE), thread_name_prefix="large")
@@ -176,7 +176,7 @@ class FileCopier:
         carry = partial(self._carry_or_miss, ticket, raw_file, step)
         try:
             with self._meter.measuring(ticket, step.source.size):
-                carried = self._boundary.crossed(ticket, raw_file, step.source, carry)
+                carried = self.boundary.crossed(ticket, raw_file, step.source, carry)
         except BaseException as error:  # it ends the thread, and has to end whoever waits for it too
             self._done.put(error)
             raise
@@ -196,10 +196,6 @@ class FileCopier:
                 raise
             refuse_listed(self._source, raw_file)
             return SinkAnswer(ticket, Result(step.source, Outcome.VANISHED, error.what, code=error.name))
-
-    def failed(self, ticket: object, raw_file: RawFile, entry: Entry, error: StoreError) -> SinkAnswer:
-        """The answer for a raw file that failed for good in another lane, as `FileBoundary.failed`."""
-        return self._boundary.failed(ticket, raw_file, entry, error)
 
     def _carry_with_tries(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
         run = partial(self._patience.run, is_request=False, organization=raw_file.organization)
@@ -221,7 +217,9 @@ class FileCopier:
         target = step.target
         if target is None:
             return SinkAnswer(ticket, Result(step.source, Outcome.CONFLICT, DIFFERENT_SIZE))
-        if self._holds_same(raw_file, step.source, target):
+        if step.source.size == target.size and same_content(
+            raw_file, self._read_source, step.source, self._read_target, target
+        ):
             return SinkAnswer(ticket, Result(step.source, Outcome.PRESENT, version=target.version))
         if not step.may_replace:
             reason = DIFFERENT_CONTENT if step.source.size == target.size else different_size(step.source, target)
@@ -230,11 +228,6 @@ class FileCopier:
         if begins is None:
             return SinkAnswer(ticket, Result(step.source, Outcome.CONFLICT, CHANGED_SINCE))
         return self._replace(ticket, raw_file, step._replace(source=begins), target.version, only=begins)
-
-    def _holds_same(self, raw_file: RawFile, source: Entry, target: Entry) -> bool:
-        return source.size == target.size and same_content(
-            raw_file, self._read_source, source, self._read_target, target
-        )
 
     def _copy(self, ticket: object, raw_file: RawFile, step: Step) -> Carried:
         self._target.prepare(raw_file.organization)

@@ -21,8 +21,9 @@ from migrator.core.cancellation import StopFlag
 from migrator.core.entities import FinishedFolder, Shard
 from migrator.core.outcomes import Outcome
 from migrator.ledger.ledger import Ledger
-from migrator.sync.coordinator import Coordinator, Totals
+from migrator.sync.coordinator import Coordinator
 from migrator.sync.messages import Event, ProgressEvent, Survey, Surveyed, Unit, UnitEnded, UploadBegan
+from migrator.sync.totals import Totals
 from tests.bench import native
 from tests.bench.corpora import Corpora
 from tests.bench.measure import run

@@ -10,8 +10,7 @@ from migrator.core.outcomes import Outcome, Problem
 from migrator.core.tally import Count, Shape, Tally
 from migrator.reports.estimate import Measured, Space, Work, estimate_of
 from migrator.reports.report import Evidence, Report, ReportRow
-from migrator.sync.coordinator import Totals
-from migrator.sync.timeline import Timeline, TimelineStep
+from migrator.sync.totals import Timeline, TimelineStep, Totals
 
 HOSTILE = (
     "<script>window.ran=1</script>",

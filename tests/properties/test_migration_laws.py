@@ -27,7 +27,7 @@ from migrator.core.errors import (
     Vanished,
 )
 from migrator.core.outcomes import Outcome
-from migrator.sync.coordinator import Totals
+from migrator.sync.totals import Totals
 from tests import oracle, strategies
 from tests.backends import Backend, DiskBackend, MemoryBackend, State, state_of
 from tests.fakes import Clock, FailingStore, Schedule

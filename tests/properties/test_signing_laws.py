@@ -16,8 +16,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from migrator.stores.s3.boto3_clients import connect
-from migrator.stores.s3.http.curl import SHA256_OF_NOTHING, CurlClient, encoded_key, encoded_query
-from migrator.stores.s3.http.signing import UNSIGNED, Keys, Signer
+from migrator.stores.s3.http.curl import SHA256_OF_NOTHING, CurlClient
+from migrator.stores.s3.http.signing import UNSIGNED, Keys, Signer, encoded_key, encoded_query
 from tests import strategies
 from tests.backends import access_to
 from tests.conftest import FreshNames

@@ -18,7 +18,7 @@ from migrator.core.cancellation import StopFlag
 from migrator.core.entities import RawFile
 from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Outcome
-from migrator.sync.coordinator import Totals
+from migrator.sync.totals import Totals
 from tests import strategies
 from tests.fakes import Clock, FailingStore, Schedule
 from tests.memory_store import MemoryStore

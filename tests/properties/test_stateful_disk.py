@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from migrator.core.entities import RawFile, RawId
 from migrator.stores.disk.source import DiskSource
-from migrator.sync.coordinator import Totals
+from migrator.sync.totals import Totals
 from tests import strategies
 from tests.fakes import Clock
 from tests.memory_store import MemoryStore

@@ -6,22 +6,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from migrator.checks.audit.audit import AuditSample
 from migrator.checks.prune.deletion import BATCH, batches
 from migrator.checks.prune.ends import Asks
 from migrator.checks.prune.manifest import ManifestOfRun
-from migrator.checks.prune.messages import (
-    Counted,
-    DeleteBatch,
-    Event,
-    ProveShard,
-    PruneSurveyed,
-    ShardProven,
-    Unit,
-)
+from migrator.checks.prune.messages import Counted, DeleteBatch, Event, ProveShard, PruneSurveyed, ShardProven, Unit
 from migrator.checks.prune.stops import surprising
 from migrator.checks.prune.tallies import Pruned
 from migrator.checks.prune.worker import ASKED
+from migrator.checks.sample import AuditSample
 from migrator.core.cancellation import Flag
 from migrator.core.entities import RawFile, shards_of
 from migrator.core.errors import Interrupted, MigratorError

@@ -7,11 +7,12 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from migrator.checks.manifest_shards import ManifestRow, ManifestShards
 from migrator.checks.prune.stops import surprise
 from migrator.core.entities import Digests, RawFile, RawId, Shard
 from migrator.core.errors import MustStop
 from migrator.ledger.directory import sync_folder
-from migrator.sync.manifest import ROWS, ManifestRow, ManifestShards
+from migrator.sync.manifest import ROWS
 
 
 class ManifestOfRun:

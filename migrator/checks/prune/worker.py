@@ -7,22 +7,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from migrator.checks.audit.audit import AuditSample
 from migrator.checks.audit.records import Recorded
 from migrator.checks.prune.deletion import BatchDeletion
 from migrator.checks.prune.ends import Ends, Remover
 from migrator.checks.prune.manifest import ManifestOfRun
-from migrator.checks.prune.messages import (
-    Counted,
-    DeleteBatch,
-    Event,
-    ProveShard,
-    PruneSurveyed,
-    ShardProven,
-    Unit,
-)
+from migrator.checks.prune.messages import Counted, DeleteBatch, Event, ProveShard, PruneSurveyed, ShardProven, Unit
 from migrator.checks.prune.proof import ProofScope, PruneProof, ShardProof
 from migrator.checks.prune.tallies import Pruned
+from migrator.checks.sample import AuditSample
 from migrator.core.cancellation import Flag
 from migrator.core.entities import Shard
 from migrator.core.errors import MigratorError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migrator.checks.audit.audit import PROBLEMS_OF_A_KIND, AuditTally
+from migrator.checks.audit.tally import PROBLEMS_OF_A_KIND, AuditTally
 from migrator.reports.formatting import moment, number
 from migrator.reports.html import charts
 from migrator.reports.html.page_data import BAD, FINE, GOOD, TODO, Figure, Page, PageRow, ProblemSection, parts_of

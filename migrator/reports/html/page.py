@@ -23,7 +23,7 @@ from migrator.reports.report import Report
 from migrator.reports.text.audit import AuditReport
 from migrator.reports.text.prune import PruneReport
 from migrator.reports.text.sentences import time_range
-from migrator.sync.coordinator import reason_of
+from migrator.sync.totals import reason_of
 
 _FOLDER = Path(__file__).parent / "assets"
 _OPTION = re.compile(r"(--[a-z][a-z-]*)")

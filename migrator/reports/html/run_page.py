@@ -16,7 +16,6 @@ from migrator.reports.html.page_data import (
     Figure,
     Page,
     PageRow,
-    Part,
     ProblemSection,
     finding_of,
     gravest,
@@ -26,7 +25,7 @@ from migrator.reports.report import Report, ReportRow
 from migrator.reports.text.ending import forced_lines, keeps_bytes_out
 from migrator.reports.text.sentences import KINDS, WHAT_NEXT, estimate_lines, further, verdict
 from migrator.reports.text.verify import PROOF_KINDS
-from migrator.sync.coordinator import GRAVEST_FIRST
+from migrator.sync.totals import GRAVEST_FIRST
 
 _TITLES = {"plan": "Plan of a migration", "migrate": "Migration", "watch": "Migration", "verify": "Verification"}
 _TONES = {
@@ -73,7 +72,7 @@ def page_of_run(report: Report) -> Page:
         rows=tuple(_row(report, row, columns, beside) for row in report.rows),
         total=_row(report, total, columns, beside),
         total_name="discovered",
-        parts=_parts(report, counts),
+        parts=parts_of([(name, count.files, _tone_of(report, name)) for name, count in counts.items()]),
         remark=_remark(report, beside),
         sections=tuple(_sections(report)),
         problems_total=report.totals.problems_total,
@@ -185,10 +184,6 @@ def _state(report: Report, tally: Tally, counts: dict[str, Count]) -> tuple[str,
         return "no raw files", FINE
     done = "proven" if is_proof else "nothing to do" if report.dry_run else "complete"
     return done, GOOD
-
-
-def _parts(report: Report, counts: dict[str, Count]) -> tuple[Part, ...]:
-    return parts_of([(name, count.files, _tone_of(report, name)) for name, count in counts.items()])
 
 
 def _remark(report: Report, beside: tuple[str, ...]) -> str:

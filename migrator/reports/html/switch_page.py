@@ -8,7 +8,8 @@ from pathlib import Path
 
 from migrator import __version__
 from migrator.reports.formatting import clock_time, duration, shown
-from migrator.reports.text.switch import Switched, SwitchProposal, proposal_lines, switched_as_text
+from migrator.reports.switch_report import Switched, SwitchProposal
+from migrator.reports.text.switch import proposal_lines, switched_as_text
 from migrator.switch.journal import StepTime, Story
 from migrator.switch.steps import STEPS, StepText, SwitchStep, with_bytes_stopped
 
@@ -29,15 +30,10 @@ def switched_as_html(switched: Switched) -> str:
     story = switched.story
     body = [
         *_section("Steps", steps_as_html(story)),
-        *_section("Result", [f"<pre>{escape(chr(10).join(_without_steps(lines, story)))}</pre>"]),
+        *_section("Result", [f"<pre>{escape(chr(10).join(lines[len(story.steps) :]))}</pre>"]),
         *(_section("Plan", _proposal(switched.proposal)) if switched.proposal is not None else ()),
     ]
     return "\n".join(_page("Switch", "good", verdict, body))
-
-
-def _without_steps(lines: list[str], story: Story) -> list[str]:
-    """The lines but for those of the steps, which stand in the timeline."""
-    return lines[len(story.steps) :]
 
 
 def steps_as_html(story: Story | None, steps: Mapping[SwitchStep, StepText] = STEPS) -> Iterator[str]:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from migrator.checks.audit.audit import PROBLEMS_OF_A_KIND, Audited, AuditTally, Kind
 from migrator.checks.audit.bytes_api import RawFileAnswer, Reply
+from migrator.checks.audit.tally import PROBLEMS_OF_A_KIND, Audited, AuditTally, Kind
 from migrator.config.env_file import Setting
 from migrator.config.settings import DiskLocation, Location
 from migrator.core.findings import Finding

@@ -17,7 +17,7 @@ from migrator.reports.text.sentences import problem_line
 from migrator.reports.text.switch import story_as_dict
 from migrator.reports.text.wrapping import joined
 from migrator.switch.journal import Story
-from migrator.sync.coordinator import GRAVEST_FIRST
+from migrator.sync.totals import GRAVEST_FIRST
 
 _LOOKED_AT = 20_000
 """Problems of a run; the gravest of these come first. Kept in the order in which the run met them."""

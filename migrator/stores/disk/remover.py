@@ -12,7 +12,8 @@ from pathlib import Path
 from migrator.checks.prune.stops import changed
 from migrator.core.entities import INDEX_LENGTH, Entry, RawFile, RawId
 from migrator.core.errors import StoreError
-from migrator.stores.disk.source import FOLDER_FLAGS, DiskSource, entry_of, translate
+from migrator.stores.disk.open_file import entry_of, translate
+from migrator.stores.disk.source import FOLDER_FLAGS, DiskSource
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _FULL = (errno.ENOSPC, errno.EDQUOT)

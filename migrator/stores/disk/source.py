@@ -7,158 +7,36 @@ Every folder is opened by descriptor, below its parent, without following links:
 from __future__ import annotations
 
 import errno
-import io
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
 
-from migrator.core.entities import INDEX_LENGTH, Entry, Fingerprint, Folder, RawFile, RawId, Shard, is_raw_id
-from migrator.core.errors import SourceChanged, StoreError, StoreFull, Unavailable, Unreadable, Vanished
+from migrator.core.entities import (
+    INDEX_LENGTH,
+    Entry,
+    Fingerprint,
+    Folder,
+    RawFile,
+    RawId,
+    Shard,
+    is_raw_id,
+    length_for,
+)
+from migrator.core.errors import SourceChanged, StoreError
 from migrator.core.naming import disk_path_of, is_organization
 from migrator.core.outcomes import Notice, NoticeKind, Notify
 from migrator.core.protocols import Promise
 from migrator.stores.disk.dir_cache import OpenFolders
 from migrator.stores.disk.index_listing import IndexFolders
+from migrator.stores.disk.open_file import GONE, DiskContent, entry_of, translate
 from migrator.stores.disk.syscalls import sync_filesystem
-from migrator.stores.unrecognized import FILE_SYSTEMS_OWN, LOCK_FILE, OWN_TEMPORARY, disk_reason, is_index, kind_of
-
-FILES_PER_SHARD = 4_000
+from migrator.stores.unrecognized import FILE_SYSTEMS_OWN, LOCK_FILE, OWN_TEMPORARY, disk_reason, is_index
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _SAMPLED_FOLDERS = 8
-
-
-class DiskContent:
-    """A raw file on disk, opened for reading."""
-
-    resume_unit = 0
-
-    def __init__(self, fd: int, raw_id: RawId, where: str) -> None:
-        self._fd = fd
-        self._where = where
-        status = _status(fd, where)
-        if not stat.S_ISREG(status.st_mode):
-            raise Unreadable("not-a-file", f"{where} is {kind_of(status.st_mode)}, not a file.")
-        self._read = 0
-        self.entry = entry_of(raw_id, status)
-        self.source_version = f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
-
-    def resume_with(self, data: bytes) -> None:
-        """Refuse: reading a disk again costs less than resuming would.
-
-        Raises:
-            NotImplementedError: Always; `resume_unit` is 0.
-        """
-        raise NotImplementedError("reading a disk again costs less than resuming would")
-
-    def read(self, size: int) -> bytes:
-        """Return the next `size` bytes, fewer only at the end; network file systems give less at a time.
-
-        Raises:
-            StoreError: If the system refuses, as Unreadable, Vanished or Unavailable.
-        """  # noqa: DOC501 made by translate
-        try:
-            data = os.read(self._fd, size)
-            while len(data) < size and (more := os.read(self._fd, size - len(data))):
-                data += more
-        except OSError as error:
-            raise translate(error, self._where) from error
-        self._read += len(data)
-        return data
-
-    def borrow(self, size: int) -> memoryview:
-        """Return what `read` does."""
-        return memoryview(self.read(size))
-
-    def part(self, size: int) -> BinaryIO | None:
-        """Return the next bytes as a file of their own.
-
-        Raises:
-            StoreError: If the system refuses another descriptor.
-        """  # noqa: DOC501 made by translate
-        try:
-            fd = os.dup(self._fd)
-            self._read = os.lseek(self._fd, size, os.SEEK_CUR)
-        except OSError as error:
-            raise translate(error, self._where) from error
-        return cast("BinaryIO", _FilePart(fd, self._read - size, self._where))
-
-    def finish(self) -> None:
-        """Check that the file was read whole, and is in the state in which it was opened.
-
-        Raises:
-            SourceChanged: If size, times or inode differ, or it was deleted.
-        """
-        now = _status(self._fd, self._where)
-        is_same = entry_of(self.entry.raw_id, now) == self.entry and now.st_nlink > 0
-        if not is_same or self._read != self.entry.size:
-            raise SourceChanged("source-changed", f"{self._where} changed while it was read.")
-
-
-class _FilePart(io.RawIOBase):
-    """A file read from an offset of its own: descriptors that are duplicates share the kernel's."""
-
-    def __init__(self, fd: int, offset: int, where: str) -> None:
-        self._fd = fd
-        self._offset = offset
-        self._where = where
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes.
-
-        Raises:
-            SourceChanged: If the file ended before them.
-            StoreError: If the system refuses.
-        """  # noqa: DOC501 made by translate
-        try:
-            data = os.pread(self._fd, size, self._offset)
-        except OSError as error:
-            raise translate(error, self._where) from error
-        if size and not data:
-            raise SourceChanged("source-changed", f"{self._where} ended early while it was read.")
-        self._offset += len(data)
-        return data
-
-    def tell(self) -> int:
-        return self._offset
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._offset = offset + (self._offset if whence == os.SEEK_CUR else 0)
-        return self._offset
-
-    def close(self) -> None:
-        if not self.closed:
-            os.close(self._fd)
-        super().close()
-
-
-def _status(fd: int, where: str) -> os.stat_result:
-    """Return the state of an opened file; a server that keeps files may have forgotten it (ESTALE).
-
-    Raises:
-        StoreError: If the system refuses.
-    """  # noqa: DOC501 made by translate
-    try:
-        return os.fstat(fd)
-    except OSError as error:
-        raise translate(error, where) from error
-
-
-def entry_of(raw_id: RawId, status: os.stat_result) -> Entry:
-    """Return the entry of a file: size, modification and change time in ns, inode; a disk has no ETag."""
-    return Entry(raw_id, status.st_size, None, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
 class DiskSource:
@@ -393,7 +271,7 @@ class DiskSource:
         try:
             fd = os.open(index, FOLDER_FLAGS, dir_fd=parent)
         except OSError as error:
-            if error.errno not in _GONE or (error.errno == errno.ENOENT and index in self._names_in(parent)):
+            if error.errno not in GONE or (error.errno == errno.ENOENT and index in self._names_in(parent)):
                 notify(self._unreadable(error, organization, index))
             return  # a link or file in a folder's place was told with the organization's strays
         try:
@@ -476,7 +354,7 @@ class DiskSource:
         try:
             fd = os.open(organization, FOLDER_FLAGS, dir_fd=self._root_fd) if self._root_fd >= 0 else None
         except OSError as error:
-            if error.errno not in _GONE or (error.errno == errno.ENOENT and self._is_in_root(organization)):
+            if error.errno not in GONE or (error.errno == errno.ENOENT and self._is_in_root(organization)):
                 notify(self._unreadable(error, organization))
             fd = None
         try:
@@ -496,7 +374,7 @@ class DiskSource:
         try:
             fd = os.open(name, FOLDER_FLAGS, dir_fd=parent)
         except OSError as error:
-            if error.errno in _GONE:
+            if error.errno in GONE:
                 yield None
                 return
             raise translate(error, str(self._root.joinpath(organization, name))) from error
@@ -504,28 +382,3 @@ class DiskSource:
             yield fd
         finally:
             os.close(fd)
-
-
-def length_for(files: float) -> int:
-    """How many hex characters cut so many raw files into shards of some thousand."""
-    length = 0
-    while length < INDEX_LENGTH and files / 16**length > FILES_PER_SHARD:
-        length += 1
-    return length
-
-
-def translate(error: OSError, where: str) -> StoreError:
-    """An operating system's error in the words of this program; classified by number, never by text."""
-    number = error.errno or 0
-    said = os.strerror(number) if number else str(error)
-    if number in _GONE:
-        return Vanished("vanished", f"{where} is gone ({said}).")
-    if number in _FULL:
-        return StoreFull("target-full", f"Nothing more can be written to {where} ({said}).")
-    if number in (errno.EMFILE, errno.ENFILE, errno.EINTR, errno.EAGAIN):
-        return Unavailable("too-many-files", f"{where} could not be opened for the moment ({said}).")
-    return Unreadable(
-        "unreadable",
-        f"{where} cannot be used ({said}).",
-        cure="Give this user the right, or run this as Bytes' user.",
-    )

@@ -29,7 +29,8 @@ from migrator.core.errors import (
 )
 from migrator.core.protocols import Content, Moved, Receipt, Source, ignore_moved
 from migrator.stores.disk.data_folder_setup import give_mode_and_owner
-from migrator.stores.disk.source import FOLDER_FLAGS, DiskSource, translate
+from migrator.stores.disk.open_file import translate
+from migrator.stores.disk.source import FOLDER_FLAGS, DiskSource
 from migrator.stores.disk.syscalls import rename_without_replacing, sync_filesystem
 from migrator.stores.unrecognized import OWN_TEMPORARY, is_partial, partial_name, temporary_name
 from migrator.transfer.throttle import Throttle

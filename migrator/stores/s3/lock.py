@@ -68,7 +68,7 @@ class BucketLock:
             CannotStart: If these credentials may not write the mark.
             StoreError: If the server refuses otherwise, or does not answer.
         """  # noqa: DOC501 made by _not_lockable
-        other = first_of(self._marks(), but=self._mark.run)
+        other = first_of([found.mark for found in marks_in(self._client, self.bucket, self._retry)], but=self._mark.run)
         if other is not None:
             return other
         try:
@@ -127,9 +127,6 @@ class BucketLock:
             if other is None or other.run < self._mark.run:
                 return other
         return other
-
-    def _marks(self) -> list[LockMark]:
-        return [found.mark for found in marks_in(self._client, self.bucket, self._retry)]
 
     def _is_ours(self, key: str) -> bool:
         found = self._read(key)

@@ -9,18 +9,13 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from migrator.config.settings import S3Access, S3Location
-from migrator.core.entities import HEX_DIGITS, Entry, Folder, RawFile, RawId, Shard, is_raw_id
+from migrator.core.entities import HEX_DIGITS, Entry, Folder, RawFile, RawId, Shard, is_raw_id, length_for
 from migrator.core.equality import EtagCheck
-from migrator.core.errors import (
-    AccessDenied,
-    BucketMissing,
-    CannotStart,
-)
+from migrator.core.errors import AccessDenied, BucketMissing, CannotStart
 from migrator.core.naming import BucketPerOrganization, Naming, SingleBucket, is_organization
 from migrator.core.outcomes import Notice, NoticeKind, Notify, ignore_notice
 from migrator.core.protocols import Promise
 from migrator.core.size_classes import SMALLEST_PART, WHOLE_UP_TO
-from migrator.stores.disk.source import length_for
 from migrator.stores.s3.boto3_clients import connect
 from migrator.stores.s3.http.curl import CurlClient, is_available
 from migrator.stores.s3.listing.buckets import bucket_exists, buckets_with_prefix
@@ -53,28 +48,20 @@ class S3Source:
         self._naming: Naming = location.naming
         connection = connect(location.access, throttle=throttle)
         self._throttle = connection.throttle
-        self._client = connection.client
+        self.client: S3Client = connection.client
+        """For those few who do more than read or write raw files."""
         self._adapting = connection.adapting
         self.wire = CurlClient(connection) if wired and is_available() else None
         self._parts = PartExecutor()
-        self._patience = patience
+        self.patience = patience
+        """What repeats requests, for those who make some of their own."""
         self._retry = patience.run
-        self._lister = Lister(self._client, self._retry, self.wire, by_v1=location.access.lists_by_v1)
+        self._lister = Lister(self.client, self._retry, self.wire, by_v1=location.access.lists_by_v1)
 
     def close(self) -> None:
         """Wait for parts that are being read, and close all connections."""
         self._parts.close()
-        self._client.close()
-
-    @property
-    def client(self) -> S3Client:
-        """For those few who do more than read or write raw files."""
-        return self._client
-
-    @property
-    def patience(self) -> RetryPolicy:
-        """What repeats requests, for those who make some of their own."""
-        return self._patience
+        self.client.close()
 
     @property
     def adapted(self) -> S3Location:
@@ -97,7 +84,7 @@ class S3Source:
 
     def bucket_exists(self, bucket: str) -> bool:
         """Whether the bucket is there. Raises StoreError."""
-        return bool(self._retry(lambda: bucket_exists(self._client, bucket)))
+        return bool(self._retry(lambda: bucket_exists(self.client, bucket)))
 
     def organizations(self, notify: Notify) -> Iterator[str]:
         """Yield organizations ascending: of folders in the one bucket, or of the names of buckets."""
@@ -192,7 +179,7 @@ class S3Source:
 
     def stat(self, raw_file: RawFile) -> Entry | None:
         """Return the object's entry by HEAD, retried; None where there is none."""
-        found: Entry | None = self._retry(lambda: head(self._client, self.place(raw_file), raw_file.raw_id))
+        found: Entry | None = self._retry(lambda: head(self.client, self.place(raw_file), raw_file.raw_id))
         return found
 
     def is_listed(self, raw_file: RawFile) -> bool:
@@ -214,7 +201,7 @@ class S3Source:
 
     def promise(self, raw_file: RawFile) -> Promise | None:
         """Ask the server, retried, what it says of the object's content."""
-        promise: Promise = self._retry(lambda: promise_of(self._client, self.place(raw_file)))
+        promise: Promise = self._retry(lambda: promise_of(self.client, self.place(raw_file)))
         return promise
 
     def can_read(self, raw_file: RawFile) -> bool:
@@ -232,16 +219,16 @@ class S3Source:
 
     def _reader(self, place: ObjectAddress, entry: Entry, check: EtagCheck, *, again: bool) -> Reader:
         if entry.size <= WHOLE_UP_TO:
-            return BodyReader(self._client, place, entry, self._patience, self._throttle)
+            return BodyReader(self.client, place, entry, self.patience, self._throttle)
         return RangeReader(
-            self._client,
+            self.client,
             self.wire,
             place,
             entry,
             part_size=None if again else check.only_part_size,
             first=SMALLEST_PART // 2 if again else None,
             executor=self._parts,
-            patience=self._patience,
+            patience=self.patience,
             throttle=self._throttle,
         )
 
@@ -269,7 +256,7 @@ class S3Source:
 
     def _organizations_of(self, naming: BucketPerOrganization, notify: Notify) -> Iterator[str]:
         try:
-            buckets = buckets_with_prefix(self._client, naming.prefix, self._retry)
+            buckets = buckets_with_prefix(self.client, naming.prefix, self._retry)
         except AccessDenied as error:
             if error.name != "access-denied":
                 raise

@@ -37,13 +37,7 @@ from migrator.stores.s3.transfer.conditional_put import Condition, put
 from migrator.stores.s3.transfer.multipart import MultipartUpload
 from migrator.stores.s3.transfer.object_requests import ObjectAddress, first_part_size, head_or_get
 from migrator.stores.s3.transfer.part_body import read_to_memory
-from migrator.stores.s3.transfer.unfinished_uploads import (
-    Unfinished,
-    give_up,
-    list_parts,
-    list_uploads,
-    lost_uploads,
-)
+from migrator.stores.s3.transfer.unfinished_uploads import Unfinished, give_up, list_parts, list_uploads, lost_uploads
 from migrator.stores.s3.transfer.upload_requests import UPLOAD_LOST, UploadContext
 from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
@@ -91,21 +85,21 @@ class S3Target(S3Source):
         self._create_buckets = create_buckets
         self._prepared = set(buckets_there)
         self._preparing = threading.Lock()
-        self._copies_on_condition = abilities.conditional_create and copies_conditionally(self._client)
+        self._copies_on_condition = abilities.conditional_create and copies_conditionally(self.client)
 
     def probe(self, organization: str, name: str, *, copies: bool = False) -> Capabilities:
         """Look what the server can do, and use it from now on. Writes to the organization's bucket, which must exist.
 
         `copies`: its copies too, which matter where the source is at the same server.
         """
-        seen = self._retry(lambda: probe(self._client, self.bucket_of(organization), name, copies=copies))
+        seen = self._retry(lambda: probe(self.client, self.bucket_of(organization), name, copies=copies))
         self.abilities = replace(seen, unsigned_payload=not self._adapting.signs_payloads)
         return self.abilities
 
     def sent_of(self, upload: UnfinishedUpload) -> tuple[int, int] | None:
         """Parts and bytes that the server has of an upload; None if it does not know it (any more). Raises StoreError."""
         place = ObjectAddress(upload.bucket, upload.key)
-        parts = self._retry(lambda: list_parts(self._client, place, upload.upload_id))
+        parts = self._retry(lambda: list_parts(self.client, place, upload.upload_id))
         return None if parts is None else (len(parts), sum(part.size for part in parts.values()))
 
     def resolve_intent(self, upload: UnfinishedUpload) -> tuple[UnfinishedUpload, ...]:
@@ -117,7 +111,7 @@ class S3Target(S3Source):
         if upload.upload_id:
             return (upload,)
         try:
-            return tuple(lost_uploads(self._client, upload, self._retry))
+            return tuple(lost_uploads(self.client, upload, self._retry))
         except StoreError as error:
             if isinstance(error, AccessDenied) or is_unsupported(error):
                 return ()  # nobody can find out; it would be an entry in a list, without any part
@@ -126,7 +120,7 @@ class S3Target(S3Source):
     def give_up(self, upload: UnfinishedUpload) -> None:
         """Abort an upload of ours. Raises StoreError."""
         for each in self.resolve_intent(upload):
-            self._retry(partial(give_up, self._client, each))
+            self._retry(partial(give_up, self.client, each))
 
     def prepare(self, organization: str) -> None:
         """Make the organization's bucket if it is missing; each bucket is asked for once.
@@ -143,7 +137,7 @@ class S3Target(S3Source):
                     raise BucketMissing(
                         "bucket-missing", f"The bucket {bucket} does not exist.", cure="Make it, or allow its creation."
                     )
-                self._retry(lambda: create_bucket(self._client, bucket, self.access.region))
+                self._retry(lambda: create_bucket(self.client, bucket, self.access.region))
             self._prepared.add(bucket)
 
     def is_same_server(self, source: S3Source) -> bool:
@@ -215,7 +209,7 @@ class S3Target(S3Source):
 
     def _seen_at_last(self, raw_file: RawFile) -> Entry | None:
         """What is at the name once it is seen: what was written may show late."""
-        return self._patience.until(partial(head_or_get, self._client, self.place(raw_file), raw_file.raw_id))
+        return self.patience.until(partial(head_or_get, self.client, self.place(raw_file), raw_file.raw_id))
 
     def _passes_through_here(self, error: StoreError, *, in_parts: bool) -> bool:
         """Whether the bytes pass through this machine instead; remembers what the server does not do, or not for us."""
@@ -245,7 +239,7 @@ class S3Target(S3Source):
         check = EtagCheck(entry.etag, entry.size)
         if check.only_part_size is not None:
             return check.only_part_size
-        part_size: int | None = self._retry(lambda: first_part_size(self._client, origin))
+        part_size: int | None = self._retry(lambda: first_part_size(self.client, origin))
         is_possible = part_size is not None and SMALLEST_OF_S3 <= part_size <= self._largest_copy
         return part_size if is_possible and has_parts_of(entry.etag, entry.size, part_size or 0) else None
 
@@ -271,9 +265,9 @@ class S3Target(S3Source):
         if isinstance(naming, SingleBucket):
             buckets = [naming.bucket]
         else:
-            buckets = buckets_with_prefix(self._client, naming.prefix, self._retry)
+            buckets = buckets_with_prefix(self.client, naming.prefix, self._retry)
         for bucket in buckets:
-            for found in list_uploads(self._client, bucket, self._retry):
+            for found in list_uploads(self.client, bucket, self._retry):
                 raw_file = naming.raw_file_at(bucket, found.key)
                 if raw_file is not None and found.upload_id not in known:
                     yield raw_file, found
@@ -298,14 +292,14 @@ class S3Target(S3Source):
 
     def _write_whole(self, place: ObjectAddress, content: Content, part: BinaryIO, condition: Condition) -> str:
         """Hash and send; return the ETag. What is hashed is proven to be the source, and what is sent to be what was hashed."""
-        raw_id, until = content.entry.raw_id, self._patience.until
+        raw_id, until = content.entry.raw_id, self.patience.until
         with closing(body_of(part, content.entry.size)) as body:
             md5 = md5_of(body)
             content.finish()
 
             def attempt() -> str:
                 try:
-                    return put(self._client, place, raw_id, body, md5, self.abilities, condition, self._throttle, until)
+                    return put(self.client, place, raw_id, body, md5, self.abilities, condition, self._throttle, until)
                 except StoreError:
                     refuse_changed(body, md5, str(place))
                     raise
@@ -314,11 +308,11 @@ class S3Target(S3Source):
 
     def _means(self) -> UploadContext:
         return UploadContext(
-            client=self._client,
+            client=self.client,
             wire=self.wire,
             abilities=self.abilities,
             executor=self._parts,
-            patience=self._patience,
+            patience=self.patience,
             journal=self._journal,
             throttle=self._throttle,
             limit_parts=partial(self._learn, "most_parts"),
@@ -346,7 +340,7 @@ class S3Target(S3Source):
 
     def _copied(self, place: ObjectAddress, origin: ObjectAddress, entry: Entry, parameters: dict[str, Any]) -> str:
         with translated(str(place)):
-            answer = self._client.copy_object(
+            answer = self.client.copy_object(
                 Bucket=place.bucket,
                 Key=place.key,
                 CopySource={"Bucket": origin.bucket, "Key": origin.key},

@@ -7,9 +7,10 @@ from datetime import datetime, timezone
 
 import pytest
 
-from migrator.checks.audit.audit import ALL_ALIKE, Audit, AuditedEnds, Kind
+from migrator.checks.audit.audit import ALL_ALIKE, Audit, AuditedEnds
 from migrator.checks.audit.content_check import ContentVerdict, RecordProver
 from migrator.checks.audit.records import Recorded
+from migrator.checks.audit.tally import Kind
 from migrator.config.time_filter import ANY_AGE
 from migrator.core.cancellation import StopFlag
 from migrator.core.entities import RawFile, RawId

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.checks.verify import Hashes, Level, Proof, Prove, Prover, digests_of, prove_content
+from migrator.checks.content_proof import Hashes, Proof, digests_of, prove_content
+from migrator.checks.prover import Level, Prover
+from migrator.checks.verify_sink import Prove
 from migrator.core.entities import Digests, Entry, RawFile
 from migrator.core.equality import ProofKind, etag_of_parts, same_content
 from migrator.core.errors import (

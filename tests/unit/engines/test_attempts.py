@@ -10,7 +10,6 @@ from migrator.core.errors import MustStop
 from migrator.core.outcomes import Outcome, Problem
 from migrator.core.tally import Tally
 from migrator.engines.attempts import Order, Orders
-from migrator.sync.coordinator import Totals
 from migrator.sync.messages import (
     Assignment,
     Event,
@@ -21,6 +20,7 @@ from migrator.sync.messages import (
     UploadBegan,
     UploadEnded,
 )
+from migrator.sync.totals import Totals
 from tests.backends import raw_id
 
 SHARD = Assignment(shard=Shard("acme", "a"), target_is_empty=False)

@@ -12,8 +12,9 @@ from migrator.core.entities import UnfinishedUpload
 from migrator.core.errors import Interrupted, MustStop
 from migrator.engines.single_thread import Threads, UnitQueue
 from migrator.sync.channel import Line
-from migrator.sync.coordinator import Coordinator, Totals
+from migrator.sync.coordinator import Coordinator
 from migrator.sync.messages import Event, Survey, UnitEnded, UploadBegan, UploadEnded
+from migrator.sync.totals import Totals
 from tests.backends import raw_id
 from tests.passes import Remembered
 

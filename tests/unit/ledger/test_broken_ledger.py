@@ -17,7 +17,7 @@ from migrator.doctor.bytes_user import BytesUser
 from migrator.ledger.directory import StateFolder
 from migrator.ledger.ledger import Ledger
 from migrator.reports.report import Report
-from migrator.sync.coordinator import Totals
+from migrator.sync.totals import Totals
 from tests import corpus
 
 

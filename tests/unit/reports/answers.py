@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from migrator.checks.audit.audit import Audited, AuditTally, Kind
+from migrator.checks.audit.tally import Audited, AuditTally, Kind
 from migrator.config.env_file import Setting
 from migrator.config.settings import DiskLocation
 from migrator.core.entities import UnfinishedUpload
@@ -19,10 +19,10 @@ from migrator.ledger.record_codec import RunRow
 from migrator.reports.estimate import Estimate
 from migrator.reports.report import ReportRow
 from migrator.reports.runbook import Runbook
+from migrator.reports.switch_report import Switched, SwitchProposal
 from migrator.reports.text.audit import AuditReport
 from migrator.reports.text.doctor import DoctorReport
 from migrator.reports.text.status import PairStatus
-from migrator.reports.text.switch import Switched, SwitchProposal
 from migrator.reports.text.uploads import SeenUpload, UnclaimedUpload, UnfinishedUploads
 from migrator.reports.text.watch import STOPPED, Watched
 from migrator.switch.journal import StepTime, Story, SwitchEnd, SwitchPlan

@@ -9,7 +9,7 @@ from migrator.core.findings import Finding, FindingStatus
 from migrator.core.outcomes import NoticeKind, Outcome, Problem
 from migrator.core.tally import MIGRATION_OUTCOMES, Count, Tally
 from migrator.reports.report import Report, ReportRow
-from migrator.sync.coordinator import Totals
+from migrator.sync.totals import Totals
 
 ANY_NAME = st.one_of(
     st.sampled_from(["alpha", "a-b", "市役所", "\x1b[31mred", "two\nlines", "\udcff", "\u202egnp.exe", ""]),

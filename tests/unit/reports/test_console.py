@@ -11,7 +11,7 @@ from migrator.core.tally import Count, Tally
 from migrator.reports.report import Report, ReportRow
 from migrator.reports.text.console import report_as_text
 from migrator.reports.text.findings import finding_lines
-from migrator.sync.coordinator import Totals
+from migrator.sync.totals import Totals
 from tests.unit.reports.samples import report_of, reports, tally_of
 from tests.unit.reports.test_formatting import is_harmless
 

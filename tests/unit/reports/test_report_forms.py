@@ -26,7 +26,7 @@ from migrator.reports.json import report_as_json
 from migrator.reports.report import Report
 from migrator.reports.stored_form import as_kept, report_again
 from migrator.reports.text.verify import Verification, verification_as_text
-from migrator.sync.timeline import MOST_STEPS, Timeline
+from migrator.sync.totals import MOST_STEPS, Timeline
 from tests.browser.pages import HOSTILE, page_of
 from tests.unit.reports.samples import report_of, reports, tally_of
 

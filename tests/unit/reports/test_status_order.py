@@ -15,7 +15,7 @@ from migrator.reports.formatting import Whole
 from migrator.reports.stored_form import lines_as_kept, lines_in
 from migrator.reports.text.console import report_as_text, stored_as_text
 from migrator.reports.text.status import read_status, status_as_text
-from migrator.sync.coordinator import reason_of
+from migrator.sync.totals import reason_of
 from tests.unit.reports.samples import tally_of
 
 

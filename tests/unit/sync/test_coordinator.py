@@ -13,7 +13,7 @@ from migrator.core.entities import Provisional, Shard, UnfinishedUpload
 from migrator.core.errors import MustStop, Unavailable
 from migrator.core.outcomes import Outcome, Problem
 from migrator.core.tally import Count, Tally
-from migrator.sync.coordinator import PROBLEMS_SHOWN, Coordinator, Totals
+from migrator.sync.coordinator import Coordinator
 from migrator.sync.messages import (
     Assignment,
     Event,
@@ -25,6 +25,7 @@ from migrator.sync.messages import (
     UploadBegan,
     UploadEnded,
 )
+from migrator.sync.totals import PROBLEMS_SHOWN, Totals
 from tests.backends import raw_id
 from tests.passes import Remembered, finished_folder
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from migrator.checks.manifest_shards import ManifestRow, ManifestShards
 from migrator.core.entities import Digests, RawFile, RawId, Shard
 from migrator.core.errors import MustStop, SettingsError
 from migrator.core.naming import disk_path_of
 from migrator.core.outcomes import Notice
 from migrator.stores.manifest import ManifestSource
-from migrator.sync.manifest import Manifest, ManifestRow, ManifestShards
+from migrator.sync.manifest import Manifest
 from tests.corpus import new_raw_id
 
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.checks.verify import Level, Prove, Prover
+from migrator.checks.manifest_shards import ManifestShards
+from migrator.checks.prover import Level, Prover
+from migrator.checks.verify_sink import Prove
 from migrator.checks.verify_tracking import Proofs
 from migrator.core.cancellation import StopFlag
 from migrator.core.entities import RawFile, Shard
@@ -19,7 +21,6 @@ from migrator.core.outcomes import Outcome, Step
 from migrator.core.protocols import Sink, SinkAnswer
 from migrator.core.tally import Tally
 from migrator.sync.channel import Acknowledgements, Line
-from migrator.sync.manifest import ManifestShards
 from migrator.sync.messages import Assignment, Event, ProgressEvent, Survey, Unit, UnitEnded
 from migrator.sync.rules import BY_CONTENT, PROOF
 from migrator.sync.shard.folder_tracking import FolderTracker

@@ -24,7 +24,7 @@ from migrator.core.errors import (
 )
 from migrator.core.outcomes import Action, Outcome, Step
 from migrator.core.protocols import Content, Moved, Receipt, SinkAnswer, Source, Target, ignore_moved
-from migrator.sync.coordinator import Totals
+from migrator.sync.totals import Totals
 from migrator.transfer.batch_sink import BATCH_FILES
 from migrator.transfer.file_copier import FileCopier
 from migrator.transfer.retry import REFUSALS_IN_A_ROW

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from migrator.checks.verify import AgainstManifest, Level, Prove, Prover
+from migrator.checks.prover import AgainstManifest, Level, Prover
+from migrator.checks.verify_sink import Prove
 from migrator.core.entities import Entry, RawFile
 from migrator.core.outcomes import Action, Outcome, Step
 from migrator.core.protocols import Moved, Receipt, Source, ignore_moved

@@ -36,7 +36,6 @@ from migrator.stores.s3.errors.error_fields import (
 from migrator.stores.s3.errors.server_limits import limit_fault
 from migrator.stores.s3.errors.signature_errors import addressing, clock_skew, refused_signature, wrong_region
 
-SKEW_CODE = "RequestTimeTooSkewed"
 SKEW_REFUSED_FROM = 900.0
 """S3 takes signatures that are up to 15 minutes off (AWS, "RequestTimeTooSkewed")."""
 _OF_NO_OBJECT = {"ListBuckets", "ListObjectsV2", "ListObjects", "ListMultipartUploads", "CreateBucket"}

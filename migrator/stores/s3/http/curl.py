@@ -23,7 +23,7 @@ from migrator.core.read_through import HEADER, STATUS_FOR_IT, is_from_disk
 from migrator.stores.s3.boto3_clients import NEVER_SENT, Connection
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.http.file_body import digest_of
-from migrator.stores.s3.http.signing import UNSIGNED, Keys, Signer
+from migrator.stores.s3.http.signing import UNSIGNED, Keys, Signer, encoded_key, encoded_query
 from migrator.stores.s3.http.stall import CRAWL_BYTES, CRAWL_SECONDS
 from migrator.stores.s3.parsing.etags import quoted
 from migrator.transfer.throttle import Throttle
@@ -321,14 +321,3 @@ def _host_sent(url: urllib.parse.SplitResult) -> str:
     """The Host header that libcurl, as every client, sends for a URL: without the scheme's default port, so none may be signed."""
     default = DEFAULT_PORTS.get(url.scheme)
     return url.netloc.removesuffix(f":{default}") if url.port == default else url.netloc
-
-
-def encoded_key(key: str) -> str:
-    """A key as it stands in a path: everything but unreserved characters and slashes percent-encoded."""
-    return urllib.parse.quote(key, safe="/-_.~")
-
-
-def encoded_query(query: Mapping[str, str]) -> str:
-    """A query as SigV4 wants it: sorted, percent-encoded, spaces as %20."""
-    pairs = sorted((urllib.parse.quote(k, safe="-_.~"), urllib.parse.quote(v, safe="-_.~")) for k, v in query.items())
-    return "&".join(f"{name}={value}" for name, value in pairs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
+import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -127,3 +128,14 @@ def _key_of_the_day(secret: str, date: str, region: str) -> bytes:
     for part in (date, region, "s3", "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
     return key
+
+
+def encoded_key(key: str) -> str:
+    """A key as it stands in a path: everything but unreserved characters and slashes percent-encoded."""
+    return urllib.parse.quote(key, safe="/-_.~")
+
+
+def encoded_query(query: Mapping[str, str]) -> str:
+    """A query as SigV4 wants it: sorted, percent-encoded, spaces as %20."""
+    pairs = sorted((urllib.parse.quote(k, safe="-_.~"), urllib.parse.quote(v, safe="-_.~")) for k, v in query.items())
+    return "&".join(f"{name}={value}" for name, value in pairs)

@@ -13,12 +13,7 @@ from s3transfer.utils import ReadFileChunk
 
 from migrator.core.entities import Entry, RawId
 from migrator.core.equality import confirms
-from migrator.core.errors import (
-    AlreadyThere,
-    NotTheSame,
-    StoreError,
-    Vanished,
-)
+from migrator.core.errors import AlreadyThere, NotTheSame, StoreError, Vanished
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.http.stall import Watchdog, read_steadily

@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from migrator.core.entities import Entry
 from migrator.core.equality import EtagCheck
-from migrator.core.errors import (
-    NotTheSame,
-    StoreError,
-    Unavailable,
-)
+from migrator.core.errors import NotTheSame, StoreError, Unavailable
 from migrator.core.parallel_calls import BehindThread
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.http.stall import Watchdog, read_steadily

@@ -14,11 +14,7 @@ from s3transfer.utils import ReadFileChunk
 
 from migrator.core.entities import Entry
 from migrator.core.equality import confirms, is_plain_md5
-from migrator.core.errors import (
-    NotTheSame,
-    StoreError,
-    Unavailable,
-)
+from migrator.core.errors import NotTheSame, StoreError, Unavailable
 from migrator.core.protocols import Content, Moved
 from migrator.stores.s3.errors.error_fields import code_of
 from migrator.stores.s3.http.file_body import body_of, md5_of, refuse_changed

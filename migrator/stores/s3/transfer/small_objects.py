@@ -20,9 +20,9 @@ from migrator.core.errors import MigratorError, Unavailable
 from migrator.core.outcomes import Outcome, Result, Step
 from migrator.core.protocols import Receipt, SinkAnswer
 from migrator.core.size_classes import SMALL_UP_TO
-from migrator.stores.s3.http.curl import NO_HEADERS_OF_CURL, CurlClient, HttpResponse, Route, answer_to, encoded_key
+from migrator.stores.s3.http.curl import NO_HEADERS_OF_CURL, CurlClient, HttpResponse, Route, answer_to
 from migrator.stores.s3.http.curl_loop import CurlLoop
-from migrator.stores.s3.http.signing import Signer
+from migrator.stores.s3.http.signing import Signer, encoded_key
 from migrator.stores.s3.parsing.etags import clean_etag
 from migrator.stores.s3.transfer.object_requests import ObjectAddress
 from migrator.transfer.adaptive_concurrency import AdaptiveConcurrency

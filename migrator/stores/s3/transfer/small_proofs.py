@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from migrator.checks.verify import Hashes, Proof, Proves, digests_of, result_of
+from migrator.checks.content_proof import Hashes, Proof, digests_of
+from migrator.checks.prover import Proves
+from migrator.checks.verify_sink import result_of
 from migrator.core.entities import Entry, RawFile
 from migrator.core.equality import ProofKind, has_sha256, is_other_state, is_same_state
 from migrator.core.errors import SourceChanged

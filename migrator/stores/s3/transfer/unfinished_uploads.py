@@ -7,12 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from migrator.core.entities import UnfinishedUpload
-from migrator.core.errors import (
-    AccessDenied,
-    BucketMissing,
-    StoreError,
-    Vanished,
-)
+from migrator.core.errors import AccessDenied, BucketMissing, StoreError, Vanished
 from migrator.stores.s3.errors.error_fields import code_of
 from migrator.stores.s3.errors.mapping import is_unsupported, translate
 from migrator.stores.s3.listing.pages import Retry

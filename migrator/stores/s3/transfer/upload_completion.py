@@ -8,13 +8,7 @@ from typing import Any
 
 from migrator.core.entities import Entry
 from migrator.core.equality import EtagCheck, confirms, etag_of_parts
-from migrator.core.errors import (
-    AlreadyThere,
-    NotTheSame,
-    StoreError,
-    Unavailable,
-    Vanished,
-)
+from migrator.core.errors import AlreadyThere, NotTheSame, StoreError, Unavailable, Vanished
 from migrator.stores.s3.errors.error_fields import code_of, tries_before
 from migrator.stores.s3.errors.mapping import is_unsupported
 from migrator.stores.s3.parsing.etags import clean_etag, quoted

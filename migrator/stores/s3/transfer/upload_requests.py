@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from migrator.core.entities import Entry, RawId
-from migrator.core.errors import (
-    NotTheSame,
-    StoreError,
-)
+from migrator.core.errors import NotTheSame, StoreError
 from migrator.core.protocols import UploadJournal
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.errors.mapping import translate

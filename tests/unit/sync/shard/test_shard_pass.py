@@ -6,17 +6,18 @@ from operator import itemgetter
 
 import pytest
 
-from migrator.checks.verify import Level, Prove, Prover
+from migrator.checks.prover import Level, Prover
+from migrator.checks.verify_sink import Prove
 from migrator.checks.verify_tracking import Proofs
 from migrator.config.time_filter import Ages
 from migrator.core.cancellation import StopFlag
 from migrator.core.entities import Provisional, RawFile, RawId, Shard
 from migrator.core.errors import MustStop, Unavailable
 from migrator.core.outcomes import Notice, NoticeKind, Outcome, Step
-from migrator.sync.coordinator import Totals
 from migrator.sync.dry_run import Rehearse
 from migrator.sync.rules import BY_CONTENT, BY_SIZE, PROOF, Rules
 from migrator.sync.shard.event_draft import SEND_AFTER_RESULTS
+from migrator.sync.totals import Totals
 from tests.backends import raw_id
 from tests.fakes import Clock, FailingStore, Schedule, TellingStore, quick_patience
 from tests.memory_store import MemoryStore

@@ -13,8 +13,9 @@ from s3transfer.utils import ReadFileChunk
 from migrator.config.settings import S3Access, Secret
 from migrator.core.errors import SettingsError
 from migrator.stores.s3.boto3_clients import Connection, connect
-from migrator.stores.s3.http.curl import CurlClient, HttpResponse, encoded_query
+from migrator.stores.s3.http.curl import CurlClient, HttpResponse
 from migrator.stores.s3.http.file_body import body_of
+from migrator.stores.s3.http.signing import encoded_query
 from tests.scripted import Asked, Reply, always, error, page, scripted
 
 QUERY = {"list-type": "2", "prefix": "alpha/é +", "max-keys": "1000", "encoding-type": "url"}
