@@ -64,7 +64,7 @@ GROUPS = (
 )
 """What an operator sees, and the kinds of error behind it; the first group with a kind of the entry takes it."""
 MAKERS = ("warned", "failed")
-"""Functions of doctor/findings.py: name, what was seen, why, cure."""
+"""Functions of doctor/finding_shorthands.py: name, what was seen, why, cure."""
 FINDING_NAMES = {
     node.targets[0].id: node.value.value
     for node in ast.parse((ROOT / "migrator" / "doctor" / "finding_names.py").read_text()).body

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from migrator.config.settings import S3Access, S3Location, Secret
+from migrator.config.locations import S3Access, S3Location, Secret
 from migrator.core.entities import RawFile, RawId
 from migrator.core.naming import BucketPerOrganization, SingleBucket
 from migrator.core.protocols import Source, Target

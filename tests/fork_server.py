@@ -290,7 +290,7 @@ def cpu_seconds() -> float:
 def _preload(*, with_dask: bool) -> None:
     """Import what commands import while they run, and have botocore read what it knows of S3."""
     from migrator.cli.main import COMMANDS, Commands
-    from migrator.config.settings import S3Access, Secret
+    from migrator.config.locations import S3Access, Secret
     from migrator.stores.s3.boto3_clients import connect
 
     for name in COMMANDS:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from migrator.config.settings import S3Access, S3Location, Secret
+from migrator.config.locations import S3Access, S3Location, Secret
 from migrator.core.naming import SingleBucket
 from tests.servers import SECRET_MARK
 

@@ -11,11 +11,11 @@ from migrator.checks.audit.audit import moment_of
 from migrator.checks.audit.bytes_api import BytesApi
 from migrator.checks.audit.settings import MIDDLEWARE, AuditSettings
 from migrator.checks.audit.tally import Audited, Kind
-from migrator.config.settings import DiskLocation, Location, S3Location
+from migrator.config.locations import DiskLocation, Location, S3Location
 from migrator.core.findings import Finding, FindingStatus
 from migrator.core.tally import Tally
 from migrator.doctor.disk_checks import access_findings
-from migrator.doctor.findings import warned
+from migrator.doctor.finding_shorthands import warned
 from migrator.doctor.server import raws_finding
 from migrator.reports.formatting import files, number
 from migrator.reports.text.audit import ApiAnswers

@@ -10,8 +10,8 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from migrator.app.audit_call_results import what_bytes_can_do
 from migrator.app.audit_findings import audit_findings, bucket_at, first_of_all, owner_findings, raws_findings
+from migrator.app.audit_s3_calls import what_bytes_can_do
 from migrator.app.first_checks import refuse_idle_limits
 from migrator.app.options import MOST_JOBS, Options, Watch
 from migrator.app.ownership import why_closed
@@ -23,18 +23,18 @@ from migrator.checks.audit.content_check import RecordProver
 from migrator.checks.audit.database import Wanted, dsn_of, is_dsn, reading_database
 from migrator.checks.audit.exported_rows import read_rows
 from migrator.checks.audit.nacl import BoxOpener
-from migrator.checks.audit.records import Recorded
+from migrator.checks.audit.recorded_rows import Recorded
 from migrator.checks.audit.settings import AuditSettings
 from migrator.checks.audit.tally import Audited, AuditTally, Kind
 from migrator.checks.sample import AuditSample
-from migrator.config.settings import Location
+from migrator.config.locations import Location
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.errors import CannotStart, SettingsError
 from migrator.core.findings import Finding
 from migrator.core.naming import broken_bucket_rule
 from migrator.core.outcomes import Problem, ignore_notice
 from migrator.core.protocols import Source
-from migrator.doctor.findings import warned
+from migrator.doctor.finding_shorthands import warned
 from migrator.reports.report import ReportRow
 from migrator.reports.text.audit import ApiAnswers, AuditReport
 from migrator.stores.lane_selection import reading_lane

@@ -9,7 +9,7 @@ from pathlib import Path
 from migrator.checks.audit.settings import DB_URI
 from migrator.config.environment import BYTES_DEFAULTS, DATA_DIR, DEBIAN_FILES, Environment, uses_s3, with_debian_files
 from migrator.config.location_resolution import active_locations, environment_of
-from migrator.config.settings import Location, Overrides
+from migrator.config.locations import Location, Overrides
 from migrator.core.errors import SettingsError
 
 _COMPOSE_FILES = ("compose.y*ml", "docker-compose*.y*ml", "podman-compose*.y*ml")

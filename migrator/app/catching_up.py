@@ -11,14 +11,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from migrator.app.content_comparison import why_not_equal
 from migrator.app.first_checks import prepare_ends
 from migrator.app.migrating import migrate
 from migrator.app.options import Options
 from migrator.app.prepared import Prepared
+from migrator.app.reread_both_ends import why_not_equal
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import is_there, patience_of, reading
-from migrator.config.settings import Locations
+from migrator.config.locations import Locations
 from migrator.config.time_filter import ANY_AGE
 from migrator.core.entities import RawFile, RawId
 from migrator.core.errors import LedgerBusy, MigratorError, StoreError, may_come_back

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from migrator.app.estimating import busy, earlier_pace, is_near, runs_alike
 from migrator.app.options import Options
 from migrator.app.prepared import Prepared
-from migrator.app.run_state import only_reading
+from migrator.app.run_memory import only_reading
+from migrator.app.speed_measurement import busy, earlier_pace, is_near, runs_alike
 from migrator.app.store_factory import patience_of, reading
-from migrator.config.settings import S3Location
+from migrator.config.locations import S3Location
 from migrator.core.cancellation import StopFlag
 from migrator.core.tally import Count
 from migrator.ledger.record_codec import RunRow

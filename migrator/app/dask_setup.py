@@ -17,14 +17,14 @@ from typing import Protocol
 from migrator.app.options import EngineName
 from migrator.app.store_factory import End, reading
 from migrator.app.worker_config import WorkerConfig, work_by_recipe
-from migrator.config.settings import DiskLocation, S3Location
+from migrator.config.locations import DiskLocation, S3Location
 from migrator.core.cancellation import Flag, StopFlag
 from migrator.core.entities import Entry, RawFile, Shard
 from migrator.core.errors import CannotStart, SettingsError
 from migrator.core.findings import Finding
 from migrator.core.outcomes import ignore_notice
 from migrator.core.protocols import Source
-from migrator.doctor.findings import warned
+from migrator.doctor.finding_shorthands import warned
 from migrator.stores.unrecognized import temporary_name
 from migrator.sync.channel import Line
 from migrator.sync.coordinator import Engine

@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from migrator.app.bytes_call_results import (
+from migrator.app.bytes_s3_calls import (
     finding_of,
     forced_findings,
     is_name_taken,
@@ -29,7 +29,7 @@ from migrator.app.prepared import Prepared
 from migrator.app.read_through import read_through_verdict
 from migrator.app.store_factory import as_refusal, overview_of, reading
 from migrator.config.checks import ALL_WELL, profile_finding
-from migrator.config.settings import DiskLocation, Locations, S3Location, endpoint_identity, is_aws
+from migrator.config.locations import DiskLocation, Locations, S3Location, endpoint_identity, is_aws
 from migrator.core.errors import MigratorError, SettingsError
 from migrator.core.findings import Finding, FindingStatus
 from migrator.core.naming import broken_bucket_rule, is_sent_by_boto3
@@ -42,7 +42,7 @@ from migrator.doctor.bytes_user import NO_USER
 from migrator.doctor.concurrent_runs import ledgers_finding, run_finding
 from migrator.doctor.denied_buckets import denials_by, denied_findings, refusals_in
 from migrator.doctor.disk_checks import disk_findings
-from migrator.doctor.findings import failed, passed
+from migrator.doctor.finding_shorthands import failed, passed
 from migrator.doctor.nginx_lines import nginx_lines
 from migrator.doctor.rights import Right, rights_finding
 from migrator.doctor.server import (

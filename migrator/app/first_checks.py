@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from migrator.app.bytes_call_results import names_taken, newest_replays
+from migrator.app.bytes_s3_calls import names_taken, newest_replays
 from migrator.app.doctor import first_findings
 from migrator.app.options import Options
 from migrator.app.ownership import bytes_user, owner_for
@@ -17,7 +17,7 @@ from migrator.app.place_locks import Ground, refuse_held
 from migrator.app.prepared import Prepared
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import as_refusal, overview_of, patience_of, reading_both, writing
-from migrator.config.settings import Location, Locations, S3Location, endpoint_identity
+from migrator.config.locations import Location, Locations, S3Location, endpoint_identity
 from migrator.config.time_filter import Ages
 from migrator.core.cancellation import Flag
 from migrator.core.errors import AccessDenied, CannotStart, SettingsError, StoreError
@@ -28,7 +28,7 @@ from migrator.core.parallel_calls import run_concurrently
 from migrator.core.protocols import Source
 from migrator.doctor.denied_buckets import denials_by, denied_findings
 from migrator.doctor.finding_names import LIBCURL_MISSING, SERVICE_USER
-from migrator.doctor.findings import warned
+from migrator.doctor.finding_shorthands import warned
 from migrator.doctor.server import region_finding
 from migrator.ledger.ledger import Ledger
 from migrator.reports.formatting import plural

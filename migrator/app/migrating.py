@@ -9,10 +9,9 @@ from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
 
-from migrator.app.bytes_call_results import refusals_known, try_bytes_calls
+from migrator.app.bytes_s3_calls import refusals_known, try_bytes_calls
 from migrator.app.dask_setup import Spread, key_findings
 from migrator.app.engine_factory import engine_of
-from migrator.app.estimating import estimated
 from migrator.app.first_checks import (
     abilities_of,
     ability_findings,
@@ -29,12 +28,13 @@ from migrator.app.ownership import Ownership
 from migrator.app.place_locks import held_to_copy
 from migrator.app.prepared import Prepared
 from migrator.app.reporting import report_of, totals_of
-from migrator.app.run_state import Record, fingerprint_of, known_findings, only_reading
+from migrator.app.run_memory import Record, fingerprint_of, known_findings, only_reading
+from migrator.app.speed_measurement import estimated
 from migrator.app.stopping import Deadline, Stopping
 from migrator.app.store_factory import held_ledger, patience_of, reading, reading_both, throttle_of
 from migrator.app.uploads import give_up_leftovers
 from migrator.app.worker_config import WorkerConfig, pass_of
-from migrator.config.settings import DiskLocation, Locations, S3Location
+from migrator.config.locations import DiskLocation, Locations, S3Location
 from migrator.core.errors import MigratorError, MustStop
 from migrator.core.findings import Finding
 from migrator.core.outcomes import Outcome

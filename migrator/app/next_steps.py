@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import Enum
 
-from migrator.config.settings import Location, Locations, settings_lines
+from migrator.config.locations import Location, Locations, settings_lines
 from migrator.core.outcomes import Outcome
 from migrator.reports.report import Report
 from migrator.reports.text.ending import keeps_bytes_out

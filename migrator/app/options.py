@@ -11,7 +11,7 @@ from migrator.config.limits import Limits
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.errors import SettingsError
 from migrator.doctor.bytes_user import BytesUser
-from migrator.engines.worker_registry import is_loopback
+from migrator.engines.worker_admission import is_loopback
 from migrator.ledger.directory import StateFolder
 from migrator.sync.coordinator import Observer
 from migrator.sync.source_counter import SourceCounter

@@ -9,7 +9,7 @@ from dataclasses import replace
 from time import monotonic
 
 from migrator.app.options import Options
-from migrator.config.settings import DiskLocation, Location
+from migrator.config.locations import DiskLocation, Location
 from migrator.core.cancellation import Flag
 from migrator.core.entities import RawFile
 from migrator.core.findings import Finding, FindingStatus

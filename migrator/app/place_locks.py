@@ -14,7 +14,7 @@ from pathlib import Path
 from migrator.app.prepared import Prepared
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import as_refusal
-from migrator.config.settings import DiskLocation, Locations
+from migrator.config.locations import DiskLocation, Locations
 from migrator.core.entities import RawFile
 from migrator.core.errors import AccessDenied, CannotStart, LedgerBusy, MustStop, StoreError
 from migrator.core.findings import Finding
@@ -22,7 +22,7 @@ from migrator.core.lock_mark import BREAK_LOCK, LockMark, busy
 from migrator.core.naming import disk_path_of
 from migrator.core.parallel_calls import run_concurrently
 from migrator.core.protocols import Source
-from migrator.doctor.findings import warned
+from migrator.doctor.finding_shorthands import warned
 from migrator.stores.disk.data_folder_setup import make_root
 from migrator.stores.disk.lock import FolderMark, Hold, folders_held, mark_in, remove_mark
 from migrator.stores.s3.lock import BucketLock, FoundLock, marks_in, remove_marks

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from migrator.app.store_factory import reading
-from migrator.config.settings import DiskLocation, Locations, S3Location
+from migrator.config.locations import DiskLocation, Locations, S3Location
 from migrator.core.errors import MigratorError, SettingsError
 from migrator.core.outcomes import ignore_notice
 from migrator.doctor.policy import Purpose, S3End, policy

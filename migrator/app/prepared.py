@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from migrator.config.settings import Locations, S3Location
+from migrator.config.locations import Locations, S3Location
 from migrator.core.findings import Finding
 from migrator.core.naming import BucketPerOrganization
 from migrator.core.outcomes import Denial

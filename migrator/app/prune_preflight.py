@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from migrator.app.bytes_call_results import known_finding, newest_replays
+from migrator.app.bytes_s3_calls import known_finding, newest_replays
 from migrator.app.options import Options
 from migrator.app.ownership import Ownership, bytes_user
 from migrator.app.place_locks import Ground, break_lock, mark_findings
@@ -14,11 +14,11 @@ from migrator.app.prune_source_in_use import reading_findings
 from migrator.app.read_through import is_on
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import as_refusal
-from migrator.config.settings import Locations, S3Location
+from migrator.config.locations import Locations, S3Location
 from migrator.core.errors import LedgerBusy
 from migrator.core.findings import Finding
 from migrator.core.protocols import Source
-from migrator.doctor.findings import warned
+from migrator.doctor.finding_shorthands import warned
 from migrator.ledger.directory import is_running, lock_path
 from migrator.ledger.ledger import Ledger
 from migrator.stores.s3.remover import keeps_versions

@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 from migrator.app.bytes_place import BytesPlace, unknown_settings
 from migrator.app.options import Options
 from migrator.checks.audit.bytes_api import BytesApi, Reply
-from migrator.checks.audit.records import Recorded
-from migrator.config.settings import DEFAULT_PORTS, DiskLocation, Location, Locations, S3Location, endpoint_identity
+from migrator.checks.audit.recorded_rows import Recorded
+from migrator.config.locations import DEFAULT_PORTS, DiskLocation, Location, Locations, S3Location, endpoint_identity
 from migrator.core.entities import RawFile
 from migrator.core.errors import CannotStart, MustStop
 from migrator.core.findings import Finding
 from migrator.doctor.finding_names import BYTES_MAY_READ as MAY_READ
-from migrator.doctor.findings import warned
+from migrator.doctor.finding_shorthands import warned
 
 _VOLUMES = ("/docker/volumes/", "/containers/storage/volumes/", "/kubelet/pods/")
 _PROCESSES = Path("/proc")

@@ -24,7 +24,7 @@ from migrator.checks.prune.manifest import ManifestOfRun
 from migrator.checks.prune.messages import Event, Unit
 from migrator.checks.prune.proof import ProofScope
 from migrator.checks.prune.worker import PruneWorker, break_off
-from migrator.config.settings import DiskLocation, Location, Locations, S3Location
+from migrator.config.locations import DiskLocation, Location, Locations, S3Location
 from migrator.core.cancellation import Flag
 from migrator.core.entities import INDEX_LENGTH, RawFile
 from migrator.core.errors import MigratorError

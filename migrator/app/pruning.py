@@ -20,11 +20,11 @@ from migrator.app.store_factory import held_ledger, reading, reading_both
 from migrator.checks.prune.coordinator import PruneCoordinator
 from migrator.checks.prune.manifest import ManifestOfRun
 from migrator.checks.prune.tallies import Pruned
-from migrator.config.settings import Locations
+from migrator.config.locations import Locations
 from migrator.core.cancellation import InnerFlag
 from migrator.core.errors import Interrupted, MigratorError, MustStop
 from migrator.core.findings import Finding
-from migrator.doctor.findings import warned
+from migrator.doctor.finding_shorthands import warned
 from migrator.ledger.ledger import Ledger
 from migrator.reports.report import status_when_interrupted
 from migrator.reports.stored_form import checks_as_kept, lines_as_kept

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.app.store_factory import as_refusal
-from migrator.config.settings import DiskLocation, Location, Locations, S3Location, is_aws
+from migrator.config.locations import DiskLocation, Location, Locations, S3Location, is_aws
 from migrator.core.entities import RawFile, Shard
 from migrator.core.errors import MigratorError, SettingsError
 from migrator.core.findings import Finding, FindingStatus

@@ -10,7 +10,7 @@ from migrator.app.next_steps import Steps, next_steps
 from migrator.app.prepared import Prepared
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import End
-from migrator.config.settings import Location, S3Location
+from migrator.config.locations import Location, S3Location
 from migrator.core.errors import MigratorError
 from migrator.core.findings import Finding
 from migrator.core.outcomes import NoticeKind

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from migrator.app.read_through import ReadThrough
 from migrator.config.env_file_portability import form_finding
-from migrator.config.settings import Location, Locations, S3Location, is_aws, settings_lines
+from migrator.config.locations import Location, Locations, S3Location, is_aws, settings_lines
 from migrator.core.errors import MigratorError, SettingsError
 from migrator.core.findings import FindingStatus
 from migrator.doctor.nginx_lines import nginx_lines, proxy_url

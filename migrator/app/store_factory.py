@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 
 from migrator.app.options import Options
 from migrator.app.stopping import Stopping
-from migrator.config.settings import DiskLocation, Location, Locations, S3Location
+from migrator.config.locations import DiskLocation, Location, Locations, S3Location
 from migrator.core.cancellation import Flag
 from migrator.core.errors import CannotStart, MustStop, SettingsError, StoreError
 from migrator.core.protocols import Source, Target, UploadJournal

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from migrator.app.catching_up import CaughtUp, catch_up, lacking_in
-from migrator.app.content_comparison import read_both
 from migrator.app.migrating import migrate
 from migrator.app.options import Options, Watch
 from migrator.app.prepared import Prepared
+from migrator.app.reread_both_ends import read_both
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import is_there, patience_of, reading
-from migrator.app.switch_baseline import sha256_at
+from migrator.app.switch_api_proof import sha256_at
 from migrator.app.switch_rollback import named
 from migrator.app.verifying import VerifyRequest, verify_both
 from migrator.checks.prover import Level
-from migrator.config.settings import Location, Locations
+from migrator.config.locations import Location, Locations
 from migrator.core.entities import RawFile
 from migrator.core.errors import MigratorError, MustStop
 from migrator.core.outcomes import Outcome, ignore_notice

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 
-from migrator.config.settings import disk_identity
+from migrator.config.locations import disk_identity
 from migrator.core.errors import LedgerBusy
 from migrator.stores.disk.lock import Hold, folders_held
 from migrator.switch.settings_file import SettingsFile

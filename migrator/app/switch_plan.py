@@ -14,7 +14,7 @@ from migrator.app.migrating import plan as plan_migration
 from migrator.app.options import Options, Watch
 from migrator.app.prepared import Prepared
 from migrator.app.stopping import Stopping
-from migrator.app.switch_proxy import PlannedProxy, ProxyRequest, plan_proxy
+from migrator.app.switch_proxy_plan import PlannedProxy, ProxyRequest, plan_proxy
 from migrator.app.switch_request import SwitchRequest, ends_of, ends_of_plan, swapped
 from migrator.app.switch_settings import refuse_other_bytes, refuse_other_place, wanted_for
 from migrator.checks.audit.bytes_api import BytesApi
@@ -22,7 +22,7 @@ from migrator.checks.audit.settings import login_of
 from migrator.config.env_file import Setting
 from migrator.config.environment import Environment, layer_of
 from migrator.config.location_resolution import environment_of
-from migrator.config.settings import Locations, Overrides, S3Location
+from migrator.config.locations import Locations, Overrides, S3Location
 from migrator.core.errors import CannotStart, SettingsError
 from migrator.core.findings import FindingStatus
 from migrator.core.outcomes import Outcome
@@ -30,9 +30,9 @@ from migrator.reports.report import Report
 from migrator.reports.switch_report import SwitchProposal
 from migrator.reports.text.doctor import DoctorReport
 from migrator.switch.deployment import Compose
+from migrator.switch.from_journal import Parts
 from migrator.switch.journal import Story, SwitchEnd, SwitchPlan
 from migrator.switch.kubernetes import Kubernetes
-from migrator.switch.parts import Parts
 from migrator.switch.settings_edit import diff_lines, values_of
 from migrator.switch.settings_store import SettingsStore, digest
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from migrator.app.read_through import user_of_nginx
 from migrator.app.store_factory import as_refusal, patience_of, reading, writing
-from migrator.app.switch_behind import Behind, sharing_nginx, wait_until_it_reads
+from migrator.app.switch_copy_afterwards import Behind, sharing_nginx, wait_until_it_reads
 from migrator.app.switch_copying import refuse_another_content
 from migrator.app.switch_plan import refuse_what_doctor_refuses
-from migrator.app.switch_proxy import ProxyRequest, refuse_unreadable_folder
+from migrator.app.switch_proxy_plan import ProxyRequest, refuse_unreadable_folder
 from migrator.app.switch_run import SwitchRun
-from migrator.config.settings import DiskLocation, S3Location
+from migrator.config.locations import DiskLocation, S3Location
 from migrator.core.entities import RawFile
 from migrator.core.errors import MustStop
 from migrator.core.outcomes import Outcome, ignore_notice

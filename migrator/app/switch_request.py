@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from migrator.config.location_resolution import resolve_locations
-from migrator.config.settings import Locations, Overrides
+from migrator.config.locations import Locations, Overrides
 from migrator.switch.journal import SwitchPlan
 from migrator.switch.settings_file import SettingsFile
 from migrator.switch.settings_store import SettingsStore

@@ -9,17 +9,17 @@ from pathlib import Path
 from migrator.app.catching_up import catch_up
 from migrator.app.options import Options, Watch
 from migrator.app.stopping import Stopping
-from migrator.app.switch_behind import Behind, sharing_nginx
+from migrator.app.switch_copy_afterwards import Behind, sharing_nginx
 from migrator.app.switch_lock import settings_held
 from migrator.app.switch_plan import signed_in
 from migrator.app.switch_request import SwitchRequest, ends_of_plan, swapped
 from migrator.app.switch_rollback import bring_back, named, patience_after
 from migrator.app.switch_run import StepLog
-from migrator.config.settings import Locations
+from migrator.config.locations import Locations
 from migrator.core.errors import MustStop
 from migrator.reports.switch_report import Switched
+from migrator.switch.from_journal import Parts, parts_of
 from migrator.switch.journal import Story, SwitchJournal
-from migrator.switch.parts import Parts, parts_of
 from migrator.switch.proxy import Proxy
 from migrator.switch.rollback import roll_back
 

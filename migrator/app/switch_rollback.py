@@ -8,11 +8,11 @@ from migrator.app.catching_up import catch_up
 from migrator.app.options import Options
 from migrator.app.switch_lock import settings_held
 from migrator.app.switch_request import ends_of_plan, swapped
-from migrator.config.settings import Locations
+from migrator.config.locations import Locations
 from migrator.core.errors import MigratorError, MustStop
 from migrator.reports.formatting import files
+from migrator.switch.from_journal import parts_of
 from migrator.switch.journal import Story, SwitchJournal
-from migrator.switch.parts import parts_of
 from migrator.switch.rollback import roll_back
 from migrator.switch.steps import SwitchStep
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from migrator.app.options import Options
 from migrator.app.switch_request import ends_of_plan
 from migrator.app.switch_rollback import bring_back
-from migrator.config.settings import Locations
+from migrator.config.locations import Locations
 from migrator.core.errors import MigratorError
 from migrator.doctor.bytes_user import user_named
 from migrator.ledger.directory import StateFolder
 from migrator.reports.formatting import shown
+from migrator.switch.from_journal import parts_of
 from migrator.switch.guard import READY, wait_for_parents_death
 from migrator.switch.journal import SwitchJournal
-from migrator.switch.parts import parts_of
 from migrator.switch.rollback import roll_back
 from migrator.switch.steps import SwitchStep
 

@@ -11,14 +11,14 @@ from typing import Any
 from migrator.app.options import Options, Watch
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import patience_of, reading
-from migrator.app.switch_baseline import Baseline, Proven, baseline_of, is_plain, prove, sampled
+from migrator.app.switch_api_proof import Baseline, Proven, baseline_of, is_plain, prove, sampled
 from migrator.app.switch_copying import answers
 from migrator.app.switch_lock import settings_held
-from migrator.app.switch_new_files import NewPlace, gives_new_one
 from migrator.app.switch_plan import Planned
 from migrator.app.switch_rollback import Say, bring_back
+from migrator.app.switch_save_proof import NewPlace, gives_new_one
 from migrator.app.switch_settings import refuse_old_settings
-from migrator.config.settings import DiskLocation, S3Location
+from migrator.config.locations import DiskLocation, S3Location
 from migrator.core.entities import RawFile
 from migrator.core.errors import MigratorError, MustStop
 from migrator.reports.formatting import shown

@@ -29,7 +29,7 @@ from migrator.config.environment import (
     layer_of,
 )
 from migrator.config.location_resolution import location_by_settings
-from migrator.config.settings import DiskLocation, Location, S3Location, endpoint_identity
+from migrator.config.locations import DiskLocation, Location, S3Location, endpoint_identity
 from migrator.core.errors import CannotStart, MustStop, SettingsError
 from migrator.core.naming import SingleBucket
 from migrator.switch.deployment import Deployment

@@ -8,7 +8,7 @@ from itertools import islice
 
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import s3_target
-from migrator.config.settings import Locations
+from migrator.config.locations import Locations
 from migrator.core.entities import RawFile, UnfinishedUpload
 from migrator.core.errors import StoreError
 from migrator.core.protocols import Source

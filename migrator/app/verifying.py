@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from migrator.app.bytes_call_results import refusals_known
+from migrator.app.bytes_s3_calls import refusals_known
 from migrator.app.dask_setup import key_findings
 from migrator.app.engine_factory import engine_of
 from migrator.app.first_checks import prepare_ends, refuse_idle_limits, undated_findings, undated_in
@@ -18,21 +18,21 @@ from migrator.app.options import MOST_JOBS, Options, Watch
 from migrator.app.ownership import Ownership
 from migrator.app.prepared import are_parted
 from migrator.app.reporting import buckets_of, totals_of
-from migrator.app.run_state import ProofRecord, known_findings
+from migrator.app.run_memory import ProofRecord, known_findings
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import End, as_refusal, held_ledger_of, patience_of, reading, reading_both, throttle_of
 from migrator.app.worker_config import VerifyConfig, WorkerConfig
-from migrator.checks.manifest_shards import ManifestShards, refuse_manifest_inside
+from migrator.checks.manifest_writer import ManifestShards, refuse_manifest_inside
 from migrator.checks.prover import Level
 from migrator.checks.sample import VerifySample, draw
 from migrator.checks.verify_sink import SAMPLED
 from migrator.checks.verify_tracking import Proofs
 from migrator.config.env_file import Setting
-from migrator.config.settings import Location, Locations, S3Location
+from migrator.config.locations import Location, Locations, S3Location
 from migrator.core.findings import Finding
 from migrator.core.outcomes import Denial
 from migrator.core.protocols import Source
-from migrator.doctor.findings import warned
+from migrator.doctor.finding_shorthands import warned
 from migrator.reports.report import ReportRow
 from migrator.reports.stored_form import as_kept, lines_as_kept
 from migrator.reports.text.verify import Expected, Resumed, Verification, verification_lines

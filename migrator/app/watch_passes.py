@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
-from migrator.app.bytes_call_results import try_bytes_calls
-from migrator.app.content_comparison import read_both
+from migrator.app.bytes_s3_calls import try_bytes_calls
 from migrator.app.engine_factory import engine_of
 from migrator.app.first_checks import abilities_of, ability_findings, keep_learned, lane_findings, prepare_to_migrate
 from migrator.app.migrating import deadline_of
@@ -17,12 +16,13 @@ from migrator.app.options import Options
 from migrator.app.ownership import Ownership
 from migrator.app.prepared import Prepared
 from migrator.app.reporting import totals_of
-from migrator.app.run_state import Record
+from migrator.app.reread_both_ends import read_both
+from migrator.app.run_memory import Record
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import patience_of, reading, throttle_of
 from migrator.app.watch_end import Shows, Until
 from migrator.app.worker_config import WorkerConfig
-from migrator.config.settings import DiskLocation
+from migrator.config.locations import DiskLocation
 from migrator.core.cancellation import InnerFlag
 from migrator.core.entities import Entry, Provisional, RawFile, RawId
 from migrator.core.findings import Finding

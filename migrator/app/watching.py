@@ -13,12 +13,12 @@ from migrator.app.next_steps import Steps
 from migrator.app.options import Options
 from migrator.app.prepared import Prepared
 from migrator.app.reporting import report_of, totals_of
-from migrator.app.run_state import Record, fingerprint_of
+from migrator.app.run_memory import Record, fingerprint_of
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import held_ledger
 from migrator.app.watch_end import Shows, Until
 from migrator.app.watch_passes import CopiedFiles, Crew, WatchPasses
-from migrator.config.settings import settings_lines
+from migrator.config.locations import settings_lines
 from migrator.core.entities import RawFile
 from migrator.core.errors import MigratorError, may_come_back
 from migrator.core.outcomes import Outcome

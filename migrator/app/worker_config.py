@@ -15,7 +15,7 @@ from migrator.checks.prover import AgainstManifest, Level, Prover, Proves
 from migrator.checks.sample import VerifySample
 from migrator.checks.verify_sink import Prove
 from migrator.checks.verify_tracking import Proofs
-from migrator.config.settings import DiskLocation, Location, S3Location
+from migrator.config.locations import DiskLocation, Location, S3Location
 from migrator.core.cancellation import Flag
 from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Denial

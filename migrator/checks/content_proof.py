@@ -17,7 +17,7 @@ from migrator.core.equality import CHUNK, EtagCheck, ProofKind, refuse_changed, 
 from migrator.core.errors import NotTheSame
 from migrator.core.outcomes import Outcome
 from migrator.core.protocols import Content, Reads
-from migrator.core.size_classes import SMALL_UP_TO
+from migrator.core.size_thresholds import SMALL_UP_TO
 from migrator.sync.shard.deciding import different_size
 
 _HASHING = {"sha256": hashlib.sha256, "md5": hashlib.md5}

@@ -43,7 +43,7 @@ from migrator.core.equality import (
 from migrator.core.errors import NotTheSame, SourceChanged, StoreError, Vanished
 from migrator.core.outcomes import Outcome
 from migrator.core.protocols import Check, Promise, Reads
-from migrator.core.size_classes import SMALL_UP_TO
+from migrator.core.size_thresholds import SMALL_UP_TO
 from migrator.sync.shard.deciding import NOT_AT_TARGET, different_size
 from migrator.transfer.file_copier import refuse_listed
 from migrator.transfer.retry import ROUNDS

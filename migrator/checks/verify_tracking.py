@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from migrator.checks.manifest_shards import ManifestRow, ManifestShards
+from migrator.checks.manifest_writer import ManifestRow, ManifestShards
 from migrator.core.entities import Entry, Pair, ProvenShard, RawFile, RawId
 from migrator.core.outcomes import Outcome, Result
 from migrator.sync.messages import Assignment, ProgressEvent

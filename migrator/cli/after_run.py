@@ -14,7 +14,7 @@ import click
 
 from migrator.app.options import Options
 from migrator.cli.logs import is_json, json_line, log_forced, say, to_stderr
-from migrator.config.settings import DiskLocation, Location
+from migrator.config.locations import DiskLocation, Location
 from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Problem
 from migrator.reports.file_list import FileList

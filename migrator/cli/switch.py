@@ -12,12 +12,12 @@ import click
 from migrator.app.doctor import DoctorRequest, examine
 from migrator.app.options import Options
 from migrator.app.stopping import Stopping
+from migrator.app.switch_copy_first import Switching
 from migrator.app.switch_plan import Planned, refuse_no_way_back
 from migrator.app.switch_read_through import ReadThroughSwitching
 from migrator.app.switch_resume import OpenSwitch, go_back, go_on
 from migrator.app.switch_rollback import finish_unfinished
 from migrator.app.switch_run import SwitchLimits
-from migrator.app.switching import Switching
 from migrator.cli.doctor import NGINX_USER
 from migrator.cli.help import command
 from migrator.cli.logs import log_to, say
@@ -38,7 +38,7 @@ from migrator.cli.progress import waiting, watching
 from migrator.cli.signals import draining
 from migrator.cli.switch_inputs import max_downtime, planned_switch, refuse_other_ends
 from migrator.config.limits import seconds_of
-from migrator.config.settings import DiskLocation, Locations
+from migrator.config.locations import DiskLocation, Locations
 from migrator.core.errors import MigratorError
 from migrator.reports.html.switch_page import proposal_as_html, switched_as_html
 from migrator.reports.report_folder import ReportFolder, refuse_within

@@ -31,7 +31,7 @@ from migrator.core.errors import SettingsError
 from migrator.core.findings import Finding
 from migrator.core.redaction import HIDDEN
 from migrator.doctor import finding_names as names
-from migrator.doctor.findings import some_of, warned
+from migrator.doctor.finding_shorthands import some_of, warned
 
 ALL_WELL = {
     names.SETTING_NAMES: "No setting has a name that looks mistyped.",

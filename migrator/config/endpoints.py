@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from migrator.config.env_file import Setting
 from migrator.config.environment import ACCESS_KEY_ID, SECRET_ACCESS_KEY, refuse_unexpanded
-from migrator.config.settings import DEFAULT_PORTS
+from migrator.config.locations import DEFAULT_PORTS
 from migrator.core.errors import SettingsError
 from migrator.core.naming import Naming, SingleBucket
 from migrator.core.redaction import HIDDEN, has_login

@@ -21,7 +21,7 @@ from migrator.config.env_file import SYSTEMD_SUFFIXES, syntax_of, systemd_value,
 from migrator.config.environment import layer_of
 from migrator.core.findings import Finding
 from migrator.doctor import finding_names
-from migrator.doctor.findings import some_of, warned
+from migrator.doctor.finding_shorthands import some_of, warned
 
 _BOM = b"\xef\xbb\xbf"
 _FILLED_IN = re.compile(r"\$(?:[A-Za-z_{$])")

@@ -3,7 +3,7 @@
 Pure, but for the Debian package's files, which are read wherever they exist.
 
 Facts about Bytes' settings: ``bytes/config.py`` and ``bytes/raw/file_raw_repository.py`` of Bytes 1.18 to 1.20. What ``AWS_*`` say is
-read in ``s3_access.py``.
+read in ``aws_variables.py``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from migrator.config.env_file import Setting, read_env_file
 from migrator.core.errors import SettingsError
 from migrator.core.findings import Finding, FindingStatus
 from migrator.core.naming import BucketPerOrganization, Naming, SingleBucket
-from migrator.doctor.findings import warned
+from migrator.doctor.finding_shorthands import warned
 
 DATA_DIR = "BYTES_DATA_DIR"
 FOLDER_PERMISSION = "BYTES_FOLDER_PERMISSION"

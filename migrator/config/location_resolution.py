@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from migrator.config.aws_variables import resolve_access
 from migrator.config.checks import check_settings, refuse_mistyped_place
 from migrator.config.endpoints import refuse_bucket_in_endpoint
 from migrator.config.env_file import Setting, read_env_file
@@ -31,9 +32,8 @@ from migrator.config.environment import (
     with_debian_files,
 )
 from migrator.config.location_words import OTHER_WORD, both_words, folder_of, naming_of, resembles_url
+from migrator.config.locations import DiskLocation, Location, Locations, Overrides, S3Location
 from migrator.config.overriding_options import option_layer, refuse_idle_options
-from migrator.config.s3_access import resolve_access
-from migrator.config.settings import DiskLocation, Location, Locations, Overrides, S3Location
 from migrator.core.errors import SettingsError
 from migrator.core.findings import Finding
 from migrator.core.naming import Naming, SingleBucket

@@ -17,7 +17,7 @@ from migrator.config.environment import (
     PROFILE,
     REGION,
 )
-from migrator.config.settings import Location, Overrides, S3Location
+from migrator.config.locations import Location, Overrides, S3Location
 from migrator.core.errors import SettingsError
 
 OVERRIDING_OPTIONS = {

@@ -100,7 +100,7 @@ class Folder(NamedTuple):
 class FinishedFolder(NamedTuple):
     """An index folder whose raw files were found, or copied, at the target: those that had changed by `newest_ns`, and no later.
 
-    `source` and `target` are digests of these raw files at both ends: see `migrator/sync/shard/folder_state.py`. `is_own`: this program
+    `source` and `target` are digests of these raw files at both ends: see `migrator/sync/shard/folder_digests.py`. `is_own`: this program
     wrote all of them at the target. On S3, what an index folder is on disk are the raw ids with the same first three characters.
     """
 

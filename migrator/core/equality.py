@@ -16,7 +16,7 @@ from typing import Protocol
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import SourceChanged
 from migrator.core.protocols import Content, Reads
-from migrator.core.size_classes import PART_SIZES_IN_USE
+from migrator.core.size_thresholds import PART_SIZES_IN_USE
 
 CHUNK = 1 << 20
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from migrator.core.findings import Finding, FindingStatus
 from migrator.doctor.finding_names import BYTES_ANSWERS, BYTES_CALLS
-from migrator.doctor.findings import failed, passed, warned
+from migrator.doctor.finding_shorthands import failed, passed, warned
 
 CREATE, WAIT, PUT, GET, CREATE_AGAIN = "create", "wait", "put", "get", "create again"
 UNREADABLE_ANSWER = "answer-unreadable"

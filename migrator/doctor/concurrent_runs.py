@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from migrator.core.findings import Finding
 from migrator.doctor import finding_names
-from migrator.doctor.findings import passed, some_of, warned
+from migrator.doctor.finding_shorthands import passed, some_of, warned
 
 
 def run_finding(run: str, *, is_running: bool) -> Finding:

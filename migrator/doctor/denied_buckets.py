@@ -8,7 +8,7 @@ from migrator.core.errors import AccessDenied, StoreError
 from migrator.core.findings import Finding
 from migrator.core.outcomes import Denial
 from migrator.doctor.bytes_calls import Replay
-from migrator.doctor.findings import warned
+from migrator.doctor.finding_shorthands import warned
 from migrator.doctor.rights import Right
 
 _BUCKETS_SHOWN = 10

@@ -9,7 +9,7 @@ from migrator.core.findings import Finding
 from migrator.core.tally import Tally
 from migrator.doctor import finding_names
 from migrator.doctor.bytes_user import NO_USER, READ, SAVE, SERVICE_NAME, BytesUser, user_exists
-from migrator.doctor.findings import failed, passed, some_of, warned
+from migrator.doctor.finding_shorthands import failed, passed, some_of, warned
 
 SPARE = 1.05
 """Five percent more than is needed: file systems slow down and fragment when they are full."""

@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from migrator.core.findings import Finding
-from migrator.core.read_through import HEADER
+from migrator.core.read_through_answers import HEADER
 from migrator.doctor.bytes_user import BytesUser
 from migrator.doctor.finding_names import READ_THROUGH
-from migrator.doctor.findings import failed, passed, some_of, warned
+from migrator.doctor.finding_shorthands import failed, passed, some_of, warned
 
 ONLY_WAY = "Only from disk to S3 can Bytes be switched first: nginx stands before S3 alone, and serves files of a folder alone."
 

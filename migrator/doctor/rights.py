@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from migrator.core.findings import Finding
-from migrator.doctor.findings import failed, passed
+from migrator.doctor.finding_shorthands import failed, passed
 
 
 class Right(NamedTuple):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from migrator.core.errors import MigratorError
 from migrator.core.findings import Finding
 from migrator.doctor import finding_names
-from migrator.doctor.findings import failed, passed, some_of, warned
+from migrator.doctor.finding_shorthands import failed, passed, some_of, warned
 
 SKEW_SHOWN_FROM = 60.0
 SKEW_REFUSED_FROM = 900.0

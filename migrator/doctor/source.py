@@ -17,7 +17,7 @@ from migrator.core.protocols import Source
 from migrator.core.tally import Count
 from migrator.doctor import finding_names
 from migrator.doctor.disk_checks import Need
-from migrator.doctor.findings import failed, passed, some_of, warned
+from migrator.doctor.finding_shorthands import failed, passed, some_of, warned
 
 IN_USE_WITHIN = 60.0
 """Seconds since the last change within which Bytes is taken to be at work."""

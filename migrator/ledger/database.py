@@ -17,7 +17,7 @@ from pathlib import Path
 
 from migrator.core.errors import CannotStart, MigratorError
 from migrator.core.findings import Finding
-from migrator.doctor.findings import warned
+from migrator.doctor.finding_shorthands import warned
 from migrator.ledger import record_codec
 from migrator.ledger.directory import ELSEWHERE, family, set_aside, sync_folder
 from migrator.ledger.record_codec import Sealer

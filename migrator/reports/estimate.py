@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from migrator.core.size_classes import SMALLEST_PART
+from migrator.core.size_thresholds import SMALLEST_PART
 from migrator.core.tally import Count, Shape
 
 SMALL_FILES_PER_SECOND = {False: 3_000, True: 6_000}

@@ -13,7 +13,7 @@ from migrator.core.outcomes import Denial, Notice, ignore_notice
 from migrator.sync.compare import compare
 from migrator.sync.messages import Closed, Event, ProgressEvent, Survey, Surveyed
 from migrator.sync.shard.event_draft import SEND_AFTER_RESULTS
-from migrator.sync.shard.folder_state import holds, index_of, parted
+from migrator.sync.shard.folder_digests import holds, index_of, parted
 from migrator.sync.shard.pass_settings import Pass
 
 PARTED_FROM_FILES = 200

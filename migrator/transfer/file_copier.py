@@ -22,7 +22,7 @@ from migrator.core.errors import (
 )
 from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import Reads, Receipt, SinkAnswer, Source, Target
-from migrator.core.size_classes import WHOLE_UP_TO
+from migrator.core.size_thresholds import WHOLE_UP_TO
 from migrator.sync.shard.deciding import DIFFERENT_SIZE, different_size
 from migrator.transfer.large_file_progress import MeasuredSource, Meter
 from migrator.transfer.retry import ROUNDS, RetryPolicy

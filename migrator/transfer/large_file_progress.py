@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from migrator.core.entities import Entry, RawFile
 from migrator.core.protocols import Content, Promise, Reads, ignore_moved
-from migrator.core.size_classes import WHOLE_UP_TO
+from migrator.core.size_thresholds import WHOLE_UP_TO
 
 
 class Meter:

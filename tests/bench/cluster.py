@@ -16,7 +16,7 @@ import time
 from collections import deque
 from pathlib import Path
 
-from migrator.app.run_state import Record
+from migrator.app.run_memory import Record
 from migrator.core.cancellation import StopFlag
 from migrator.core.entities import FinishedFolder, Shard
 from migrator.core.outcomes import Outcome

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from migrator.config.settings import S3Access, S3Location, Secret
+from migrator.config.locations import S3Access, S3Location, Secret
 from migrator.core.entities import Entry, RawFile, Shard, shards_of
 from migrator.core.errors import (
     AccessDenied,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from migrator.config.settings import S3Location
+from migrator.config.locations import S3Location
 from migrator.core.entities import RawFile, RawId
 from migrator.core.errors import AlreadyThere, NotTheSame, SourceChanged
 from migrator.core.naming import BucketPerOrganization, SingleBucket

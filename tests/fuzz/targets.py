@@ -17,7 +17,7 @@ from botocore.session import Session
 from migrator.checks.audit.exported_rows import read_rows
 from migrator.config.env_file import assignments, read_env_file, written_lines
 from migrator.config.location_resolution import resolve_locations
-from migrator.config.settings import Overrides
+from migrator.config.locations import Overrides
 from migrator.core.entities import FinishedFolder
 from migrator.core.errors import MigratorError, StoreError
 from migrator.ledger.ledger import Ledger

@@ -10,8 +10,8 @@ from pathlib import Path
 from migrator.config.env_file import Setting, read_env_file
 from migrator.config.environment import DEBIAN_FILES, Environment, layer_of, uses_s3, with_debian_files
 from migrator.config.location_resolution import End, end_of, environment_of, refuse_same_place
+from migrator.config.locations import Location, Overrides, Secret
 from migrator.config.overriding_options import refuse_idle_options
-from migrator.config.settings import Location, Overrides, Secret
 from migrator.core.errors import SettingsError
 from migrator.core.findings import Finding
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from migrator.checks.manifest_shards import ManifestRow, ManifestShards
+from migrator.checks.manifest_writer import ManifestRow, ManifestShards
 from migrator.checks.prune.stops import surprise
 from migrator.core.entities import Digests, RawFile, RawId, Shard
 from migrator.core.errors import MustStop

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from migrator.checks.content_proof import BOTH_HASHES, Hashes, Proof, both_at_once, prove_content
-from migrator.checks.manifest_shards import ManifestRow
+from migrator.checks.manifest_writer import ManifestRow
 from migrator.checks.proofs_in_order import ProofsInOrder
 from migrator.checks.prune.ends import Ends, Folders
 from migrator.checks.prune.tallies import Pruned
@@ -19,7 +19,7 @@ from migrator.core.entities import Digests, Entry, Pair, RawFile, Shard
 from migrator.core.equality import ProofKind
 from migrator.core.errors import Interrupted, StoreError
 from migrator.core.outcomes import Denial, Notice, NoticeKind, Problem, ignore_notice
-from migrator.core.size_classes import SMALL_UP_TO
+from migrator.core.size_thresholds import SMALL_UP_TO
 from migrator.sync.compare import compare
 from migrator.sync.shard.deciding import NO_VALID_NAME, NOT_AT_TARGET
 from migrator.sync.shard.listing import admitted

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from migrator.checks.audit.records import Recorded
+from migrator.checks.audit.recorded_rows import Recorded
 from migrator.checks.prune.deletion import BatchDeletion
 from migrator.checks.prune.ends import Ends, Remover
 from migrator.checks.prune.manifest import ManifestOfRun

@@ -14,7 +14,7 @@ from migrator.core.errors import CannotStart, MustStop
 from migrator.core.findings import Finding
 from migrator.engines.dask import worker_plugin
 from migrator.engines.dask.connection import within
-from migrator.engines.worker_registry import RegisteredWorker, WorkerRegistry, stays_private
+from migrator.engines.worker_admission import RegisteredWorker, WorkerRegistry, stays_private
 
 UNITS_AHEAD = 4
 """Units under way or waiting for each worker: the bound of what is in flight. As many threads of a worker wait for them."""

@@ -1,5 +1,5 @@
-"""Reports for the terminal: a module for each command, and the sentences, wrapping and findings that they share.
+"""Reports for the terminal and as JSON: a module for each command with its report's value and both forms, and what they share.
 
-In: a report's values and the terminal's width. Out: lines of text, which `cli` prints.
+In: what was found and the terminal's width. Out: lines of text and JSON documents, which `cli` prints.
 May import: as `reports`.
 """

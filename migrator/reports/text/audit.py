@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from migrator.checks.audit.bytes_api import RawFileAnswer, Reply
 from migrator.checks.audit.tally import PROBLEMS_OF_A_KIND, Audited, AuditTally, Kind
 from migrator.config.env_file import Setting
-from migrator.config.settings import DiskLocation, Location
+from migrator.config.locations import DiskLocation, Location
 from migrator.core.findings import Finding
 from migrator.core.tally import Count
 from migrator.reports.formatting import duration, files, moment, number, placed, plural, shown, size

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from migrator.core.errors import CannotStart
 from migrator.core.findings import Finding
-from migrator.doctor.findings import warned
+from migrator.doctor.finding_shorthands import warned
 from migrator.stores.disk.source import FOLDER_FLAGS
 from migrator.stores.disk.syscalls import rename_without_replacing, sync_filesystem
 from migrator.stores.unrecognized import temporary_name

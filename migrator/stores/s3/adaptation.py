@@ -17,7 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.exceptions import SSLError
 
-from migrator.config.settings import S3Access
+from migrator.config.locations import S3Access
 from migrator.doctor.bytes_calls import ADDRESSING_CODES
 
 UNSIGNED_OPERATIONS = ("PutObject", "UploadPart")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from s3transfer.utils import MAX_PARTS, MIN_UPLOAD_CHUNKSIZE, ChunksizeAdjuster
 
-from migrator.core.size_classes import MIB, SMALLEST_PART
+from migrator.core.size_thresholds import MIB, SMALLEST_PART
 
 MOST_PARTS = MAX_PARTS
 """S3's limit on the number of parts: 10,000 (AWS, "Amazon S3 multipart upload limits")."""

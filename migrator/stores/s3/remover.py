@@ -19,7 +19,7 @@ from migrator.stores.lane_selection import looking_lane
 from migrator.stores.s3.errors.mapping import translate, translated
 from migrator.stores.s3.parsing.etags import content_md5
 from migrator.stores.s3.source import S3Source
-from migrator.stores.s3.transfer.object_requests import ObjectAddress
+from migrator.stores.s3.transfer.object_reads import ObjectAddress
 from migrator.stores.unrecognized import PROBE_PREFIX
 
 if TYPE_CHECKING:

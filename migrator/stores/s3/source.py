@@ -8,14 +8,14 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from migrator.config.settings import S3Access, S3Location
+from migrator.config.locations import S3Access, S3Location
 from migrator.core.entities import HEX_DIGITS, Entry, Folder, RawFile, RawId, Shard, is_raw_id, length_for
 from migrator.core.equality import EtagCheck
 from migrator.core.errors import AccessDenied, BucketMissing, CannotStart
 from migrator.core.naming import BucketPerOrganization, Naming, SingleBucket, is_organization
 from migrator.core.outcomes import Notice, NoticeKind, Notify, ignore_notice
 from migrator.core.protocols import Promise
-from migrator.core.size_classes import SMALLEST_PART, WHOLE_UP_TO
+from migrator.core.size_thresholds import SMALLEST_PART, WHOLE_UP_TO
 from migrator.stores.s3.boto3_clients import connect
 from migrator.stores.s3.http.curl import CurlClient, is_available
 from migrator.stores.s3.listing.buckets import bucket_exists, buckets_with_prefix
@@ -23,7 +23,7 @@ from migrator.stores.s3.listing.consistency import Question
 from migrator.stores.s3.listing.pages import PAGE, Lister, refuse_hidden_folder, refuse_hidden_keys
 from migrator.stores.s3.stored_checksums import promise_of
 from migrator.stores.s3.transfer.object_content import BodyReader, Reader, S3Content
-from migrator.stores.s3.transfer.object_requests import ObjectAddress, head
+from migrator.stores.s3.transfer.object_reads import ObjectAddress, head
 from migrator.stores.s3.transfer.part_window import PartExecutor
 from migrator.stores.s3.transfer.ranged_get import RangeReader
 from migrator.stores.scan_read_ahead import ReadAhead

@@ -14,7 +14,7 @@ from migrator.core.errors import AccessDenied, BucketMissing, StoreError, Vanish
 from migrator.core.protocols import Check, Promise
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.parsing.etags import clean_etag
-from migrator.stores.s3.transfer.object_requests import ObjectAddress, is_opaque
+from migrator.stores.s3.transfer.object_reads import ObjectAddress, is_opaque
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from migrator.config.settings import S3Access, S3Location
+from migrator.config.locations import S3Access, S3Location
 from migrator.core.entities import Entry, RawFile, UnfinishedUpload
 from migrator.core.equality import EtagCheck, confirms, has_parts_of, is_plain_md5, is_same_state, proves, same_content
 from migrator.core.errors import (
@@ -25,7 +25,7 @@ from migrator.core.errors import (
 )
 from migrator.core.naming import SingleBucket
 from migrator.core.protocols import Content, Moved, Receipt, Source, UploadJournal, ignore_moved
-from migrator.core.size_classes import WHOLE_UP_TO
+from migrator.core.size_thresholds import WHOLE_UP_TO
 from migrator.stores.s3.capabilities import Capabilities, copies_conditionally, probe
 from migrator.stores.s3.errors.mapping import is_unsupported, translated
 from migrator.stores.s3.http.file_body import body_of, md5_of, refuse_changed
@@ -34,9 +34,9 @@ from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.part_sizes import LARGEST_OBJECT, SMALLEST_OF_S3, part_size_for
 from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.transfer.conditional_put import Condition, put
+from migrator.stores.s3.transfer.memory_part import read_to_memory
 from migrator.stores.s3.transfer.multipart import MultipartUpload
-from migrator.stores.s3.transfer.object_requests import ObjectAddress, first_part_size, head_or_get
-from migrator.stores.s3.transfer.part_body import read_to_memory
+from migrator.stores.s3.transfer.object_reads import ObjectAddress, first_part_size, head_or_get
 from migrator.stores.s3.transfer.unfinished_uploads import Unfinished, give_up, list_parts, list_uploads, lost_uploads
 from migrator.stores.s3.transfer.upload_requests import UPLOAD_LOST, UploadContext
 from migrator.transfer.retry import RetryPolicy

@@ -11,7 +11,7 @@ from migrator.core.tally import Count
 from migrator.sync.messages import Assignment, ProgressEvent
 from migrator.sync.shard.deciding import Known
 from migrator.sync.shard.event_draft import EventDraft
-from migrator.sync.shard.folder_state import FolderWork, holds, index_of, parted
+from migrator.sync.shard.folder_digests import FolderWork, holds, index_of, parted
 from migrator.sync.shard.pass_settings import Pairs, Pass, Tell
 
 RESTED_NS = 2_000_000_000

@@ -10,7 +10,7 @@ from migrator.core.entities import Entry, Pair, Shard
 from migrator.core.outcomes import Notify
 from migrator.sync.compare import compare
 from migrator.sync.messages import Assignment
-from migrator.sync.shard.folder_state import index_of
+from migrator.sync.shard.folder_digests import index_of
 from migrator.sync.shard.pass_settings import Pass
 
 _LISTED_ONE_BY_ONE = 8

@@ -16,11 +16,11 @@ from migrator.app.dask_setup import MountCheck, make_work, preflight_by_recipe, 
 from migrator.app.options import EngineName, Options, engine_and_scheduler
 from migrator.app.worker_config import WorkerConfig
 from migrator.config.limits import Limits
-from migrator.config.settings import DiskLocation, Location, S3Access, S3Location, Secret
+from migrator.config.locations import DiskLocation, Location, S3Access, S3Location, Secret
 from migrator.core.entities import RawFile, RawId
 from migrator.core.errors import CannotStart, SettingsError, Unavailable
 from migrator.core.naming import SingleBucket
-from migrator.engines.worker_registry import WorkerRegistry
+from migrator.engines.worker_admission import WorkerRegistry
 from migrator.stores.disk.target import _claim
 from tests import corpus
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from migrator.app.switch_lock import settings_held
-from migrator.config.settings import DiskLocation
+from migrator.config.locations import DiskLocation
 from migrator.core.errors import LedgerBusy
 from migrator.stores.disk.lock import Hold, folders_held
 from migrator.switch.settings_file import SettingsFile

@@ -8,7 +8,7 @@ import pytest
 
 from migrator.app import worker_config
 from migrator.app.worker_config import WorkerConfig, work_by_recipe
-from migrator.config.settings import DiskLocation
+from migrator.config.locations import DiskLocation
 from migrator.core.cancellation import StopFlag
 from migrator.core.errors import CannotStart
 from migrator.engines.single_thread import UnitQueue

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from migrator.config.location_resolution import active_locations, resolve_locations
-from migrator.config.settings import DiskLocation, Location, Locations, Overrides, S3Access, S3Location
+from migrator.config.locations import DiskLocation, Location, Locations, Overrides, S3Access, S3Location
 from migrator.core.errors import SettingsError
 from migrator.core.naming import BucketPerOrganization, SingleBucket
 

@@ -24,7 +24,7 @@ from migrator.core.equality import (
     same_content,
 )
 from migrator.core.errors import SourceChanged, Vanished
-from migrator.core.size_classes import PART_SIZES_IN_USE, SMALLEST_PART
+from migrator.core.size_thresholds import PART_SIZES_IN_USE, SMALLEST_PART
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule
 from tests.memory_store import MemoryContent, MemoryStore

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrator.core.equality import EtagCheck, etag_of_parts
-from migrator.core.size_classes import PART_SIZES_IN_USE
+from migrator.core.size_thresholds import PART_SIZES_IN_USE
 from tests import strategies
 
 MIB = 1 << 20

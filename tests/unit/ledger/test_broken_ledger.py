@@ -9,9 +9,9 @@ import pytest
 from migrator.app.first_checks import prepare_to_migrate
 from migrator.app.migrating import migrate
 from migrator.app.options import EngineName, Options
-from migrator.app.run_state import ProofRecord
+from migrator.app.run_memory import ProofRecord
 from migrator.app.stopping import Stopping
-from migrator.config.settings import DiskLocation, Locations
+from migrator.config.locations import DiskLocation, Locations
 from migrator.core.errors import MigratorError, MustStop
 from migrator.doctor.bytes_user import BytesUser
 from migrator.ledger.directory import StateFolder

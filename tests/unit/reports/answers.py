@@ -8,13 +8,13 @@ from pathlib import Path
 
 from migrator.checks.audit.tally import Audited, AuditTally, Kind
 from migrator.config.env_file import Setting
-from migrator.config.settings import DiskLocation
+from migrator.config.locations import DiskLocation
 from migrator.core.entities import UnfinishedUpload
 from migrator.core.errors import MustStop
 from migrator.core.findings import Finding, FindingStatus
 from migrator.core.outcomes import Problem
 from migrator.core.tally import Count
-from migrator.doctor.findings import failed, passed, warned
+from migrator.doctor.finding_shorthands import failed, passed, warned
 from migrator.ledger.record_codec import RunRow
 from migrator.reports.estimate import Estimate
 from migrator.reports.report import ReportRow

@@ -10,7 +10,7 @@ import pytest
 
 from migrator.app.next_steps import Steps, next_steps
 from migrator.cli.logs import log_forced, log_to
-from migrator.config.settings import DiskLocation, Locations
+from migrator.config.locations import DiskLocation, Locations
 from migrator.core.findings import Finding, FindingStatus
 from migrator.core.outcomes import Problem
 from migrator.core.tally import Count

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from migrator.app.run_state import known_findings
+from migrator.app.run_memory import known_findings
 from migrator.core.findings import Finding, FindingStatus
 from migrator.doctor import finding_names as names
 from migrator.ledger.ledger import Ledger

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from migrator.app.switch_new_files import NewPlace, gives_new_one
+from migrator.app.switch_save_proof import NewPlace, gives_new_one
 from migrator.checks.audit.bytes_api import BytesApi
-from migrator.config.settings import Secret
+from migrator.config.locations import Secret
 from migrator.core.cancellation import StopFlag
 from migrator.core.errors import MustStop
 from migrator.stores.disk.source import DiskSource

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from migrator.checks.manifest_shards import ManifestRow, ManifestShards
+from migrator.checks.manifest_writer import ManifestRow, ManifestShards
 from migrator.core.entities import Digests, RawFile, RawId, Shard
 from migrator.core.errors import MustStop, SettingsError
 from migrator.core.naming import disk_path_of

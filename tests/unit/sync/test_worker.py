@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.checks.manifest_shards import ManifestShards
+from migrator.checks.manifest_writer import ManifestShards
 from migrator.checks.prover import Level, Prover
 from migrator.checks.verify_sink import Prove
 from migrator.checks.verify_tracking import Proofs

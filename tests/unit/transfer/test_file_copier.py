@@ -15,7 +15,7 @@ from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import AlreadyThere, Interrupted, MustStop, SourceChanged, StoreError, StoreFull, Vanished
 from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import Content, Moved, Receipt, SinkAnswer, Source, ignore_moved
-from migrator.core.size_classes import WHOLE_UP_TO
+from migrator.core.size_thresholds import WHOLE_UP_TO
 from migrator.sync.shard.deciding import DIFFERENT_SIZE, different_size
 from migrator.transfer import file_copier
 from migrator.transfer.file_copier import CHANGED_SINCE, DIFFERENT_CONTENT, Carried, FileCopier, Stored

@@ -11,7 +11,7 @@ from migrator.checks.verify_sink import Prove
 from migrator.core.entities import Entry, RawFile
 from migrator.core.outcomes import Action, Outcome, Step
 from migrator.core.protocols import Moved, Receipt, Source, ignore_moved
-from migrator.core.size_classes import WHOLE_UP_TO
+from migrator.core.size_thresholds import WHOLE_UP_TO
 from migrator.transfer.file_copier import FileCopier
 from migrator.transfer.large_file_progress import MeasuredSource, Meter
 from tests.backends import raw_id

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from botocore import exceptions as boto
 
 from migrator.core.errors import StoreError
-from migrator.stores.s3.errors.classification import fault_of
 from migrator.stores.s3.errors.client_side_errors import fault_in_reaching
 from migrator.stores.s3.errors.codes import UNSUPPORTED
 from migrator.stores.s3.errors.error_fields import code_of, request_id_of, status_of
+from migrator.stores.s3.errors.server_answers import fault_of
 
 
 def translate(error: Exception, where: str) -> StoreError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from botocore import exceptions as boto
 
 from migrator.core.errors import StoreError
-from migrator.core.size_classes import MIB, SMALLEST_PART, WHOLE_UP_TO
+from migrator.core.size_thresholds import MIB, SMALLEST_PART, WHOLE_UP_TO
 from migrator.stores.s3.errors.error_fields import (
     answer_of,
     body_size_of,

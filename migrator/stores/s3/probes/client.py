@@ -10,7 +10,7 @@ from typing import Any
 
 from botocore.handlers import disable_signing
 
-from migrator.config.settings import S3Access
+from migrator.config.locations import S3Access
 from migrator.core.errors import AccessDenied, NotTheSame, StoreError, Unavailable
 from migrator.doctor.bytes_calls import UNREADABLE_ANSWER
 from migrator.stores.s3.boto3_clients import connect

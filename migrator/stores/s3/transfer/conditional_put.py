@@ -18,7 +18,7 @@ from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.http.stall import Watchdog, read_steadily
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
-from migrator.stores.s3.transfer.object_requests import ObjectAddress, head, head_or_get
+from migrator.stores.s3.transfer.object_reads import ObjectAddress, head, head_or_get
 from migrator.transfer.retry import ROUNDS
 from migrator.transfer.throttle import Throttle
 

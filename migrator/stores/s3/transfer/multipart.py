@@ -23,7 +23,7 @@ from migrator.stores.s3.errors.error_fields import code_of
 from migrator.stores.s3.errors.mapping import is_unsupported
 from migrator.stores.s3.part_sizes import LARGEST_PART, part_size_for
 from migrator.stores.s3.transfer.conditional_put import Condition
-from migrator.stores.s3.transfer.object_requests import ObjectAddress
+from migrator.stores.s3.transfer.object_reads import ObjectAddress
 from migrator.stores.s3.transfer.part_sender import PartSender, SentPart
 from migrator.stores.s3.transfer.unfinished_uploads import ListedPart, list_parts, lost_uploads
 from migrator.stores.s3.transfer.upload_completion import UploadCompletion

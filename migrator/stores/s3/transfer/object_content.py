@@ -11,7 +11,7 @@ from migrator.core.errors import NotTheSame, StoreError, Unavailable
 from migrator.core.parallel_calls import BehindThread
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.http.stall import Watchdog, read_steadily
-from migrator.stores.s3.transfer.object_requests import Got, ObjectAddress, changed, get_object
+from migrator.stores.s3.transfer.object_reads import Got, ObjectAddress, changed, get_object
 from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
 

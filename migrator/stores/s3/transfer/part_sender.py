@@ -20,8 +20,8 @@ from migrator.stores.s3.errors.error_fields import code_of
 from migrator.stores.s3.http.file_body import body_of, md5_of, refuse_changed
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.part_sizes import parts_in_flight
-from migrator.stores.s3.transfer.object_requests import ObjectAddress
-from migrator.stores.s3.transfer.part_body import read_to_memory
+from migrator.stores.s3.transfer.memory_part import read_to_memory
+from migrator.stores.s3.transfer.object_reads import ObjectAddress
 from migrator.stores.s3.transfer.part_window import PARTS_AT_ONCE, PartWindow
 from migrator.stores.s3.transfer.unfinished_uploads import ListedPart
 from migrator.stores.s3.transfer.upload_requests import (

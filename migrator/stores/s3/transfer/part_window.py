@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar, cast
 from s3transfer.futures import BoundedExecutor, TaskTag
 from s3transfer.utils import NoResourcesAvailable, SlidingWindowSemaphore, TaskSemaphore
 
-from migrator.core.size_classes import MIB
+from migrator.core.size_thresholds import MIB
 
 T = TypeVar("T")
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from migrator.core.entities import Entry
 from migrator.core.errors import Unavailable
-from migrator.core.size_classes import SMALLEST_PART, WHOLE_UP_TO
+from migrator.core.size_thresholds import SMALLEST_PART, WHOLE_UP_TO
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.http.curl import CurlClient
 from migrator.stores.s3.http.stall import Watchdog, read_steadily
 from migrator.stores.s3.parsing.etags import clean_etag
 from migrator.stores.s3.part_sizes import parts_in_flight
-from migrator.stores.s3.transfer.object_requests import RANGE_START, ObjectAddress, get_object, is_opaque
+from migrator.stores.s3.transfer.object_reads import RANGE_START, ObjectAddress, get_object, is_opaque
 from migrator.stores.s3.transfer.part_window import PartExecutor, PartWindow
 from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle

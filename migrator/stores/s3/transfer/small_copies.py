@@ -15,13 +15,13 @@ from migrator.core.equality import confirms, has_md5, is_plain_md5, is_same_stat
 from migrator.core.errors import NotTheSame, Unavailable
 from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import Target
-from migrator.core.size_classes import SMALL_UP_TO
+from migrator.core.size_thresholds import SMALL_UP_TO
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.s3.http.curl import CurlClient, HttpResponse
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.target import S3Target
-from migrator.stores.s3.transfer.object_requests import ObjectAddress
+from migrator.stores.s3.transfer.object_reads import ObjectAddress
 from migrator.stores.s3.transfer.small_objects import Arrived, Ended, ObjectRequest, etag_of
 
 _COPIED = re.compile(rb"<CopyObjectResult[\s>].*?<ETag>([^<]*)</ETag>", re.DOTALL)

@@ -19,12 +19,12 @@ from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import MigratorError, Unavailable
 from migrator.core.outcomes import Outcome, Result, Step
 from migrator.core.protocols import Receipt, SinkAnswer
-from migrator.core.size_classes import SMALL_UP_TO
+from migrator.core.size_thresholds import SMALL_UP_TO
 from migrator.stores.s3.http.curl import NO_HEADERS_OF_CURL, CurlClient, HttpResponse, Route, answer_to
 from migrator.stores.s3.http.curl_loop import CurlLoop
 from migrator.stores.s3.http.signing import Signer, encoded_key
 from migrator.stores.s3.parsing.etags import clean_etag
-from migrator.stores.s3.transfer.object_requests import ObjectAddress
+from migrator.stores.s3.transfer.object_reads import ObjectAddress
 from migrator.transfer.adaptive_concurrency import AdaptiveConcurrency
 from migrator.transfer.file_copier import Stored
 from migrator.transfer.retry import RetryPolicy

@@ -15,7 +15,7 @@ from migrator.core.entities import Entry, RawFile
 from migrator.core.equality import ProofKind, has_sha256, is_other_state, is_same_state
 from migrator.core.errors import SourceChanged
 from migrator.core.outcomes import Outcome, Result, Step
-from migrator.core.size_classes import SMALL_UP_TO
+from migrator.core.size_thresholds import SMALL_UP_TO
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.s3.http.curl import CurlClient, HttpResponse
 from migrator.stores.s3.source import S3Source

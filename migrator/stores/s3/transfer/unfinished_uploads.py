@@ -12,7 +12,7 @@ from migrator.stores.s3.errors.error_fields import code_of
 from migrator.stores.s3.errors.mapping import is_unsupported, translate
 from migrator.stores.s3.listing.pages import Retry
 from migrator.stores.s3.parsing.etags import clean_etag
-from migrator.stores.s3.transfer.object_requests import ObjectAddress, head
+from migrator.stores.s3.transfer.object_reads import ObjectAddress, head
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -13,7 +13,7 @@ from migrator.stores.s3.errors.error_fields import code_of, tries_before
 from migrator.stores.s3.errors.mapping import is_unsupported
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.transfer.conditional_put import Condition
-from migrator.stores.s3.transfer.object_requests import head, head_or_get
+from migrator.stores.s3.transfer.object_reads import head, head_or_get
 from migrator.stores.s3.transfer.part_sender import SentPart
 from migrator.stores.s3.transfer.ranged_get import RangeReader
 from migrator.stores.s3.transfer.upload_requests import TOO_MANY_PARTS, UPLOAD_LOST, UploadRequests

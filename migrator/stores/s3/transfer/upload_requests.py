@@ -12,7 +12,7 @@ from migrator.core.protocols import UploadJournal
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.http.curl import CurlClient
-from migrator.stores.s3.transfer.object_requests import ObjectAddress, head
+from migrator.stores.s3.transfer.object_reads import ObjectAddress, head
 from migrator.stores.s3.transfer.part_window import PartExecutor
 from migrator.stores.s3.transfer.unfinished_uploads import list_parts
 from migrator.transfer.retry import RetryPolicy

@@ -23,7 +23,7 @@ from migrator.app.prune_source_in_use import Unsure, have_same_names, is_read, r
 from migrator.app.pruning import prune
 from migrator.app.stopping import Stopping
 from migrator.config.environment import Environment
-from migrator.config.settings import DiskLocation, Location, Locations, Overrides, S3Access, S3Location
+from migrator.config.locations import DiskLocation, Location, Locations, Overrides, S3Access, S3Location
 from migrator.core.errors import CannotStart, LedgerBusy, MustStop, SettingsError
 from migrator.core.lock_mark import LockMark
 from migrator.core.naming import BucketPerOrganization, SingleBucket

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import migrator.stores.s3.boto3_clients as client_module
-from migrator.config.settings import S3Access, Secret
+from migrator.config.locations import S3Access, Secret
 from migrator.stores.s3.boto3_clients import SENT_AT_ONCE, connect, make_ahead
 
 ACCESS = S3Access(

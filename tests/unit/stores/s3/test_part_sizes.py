@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.core.size_classes import MIB, SMALLEST_PART, WHOLE_UP_TO
+from migrator.core.size_thresholds import MIB, SMALLEST_PART, WHOLE_UP_TO
 from migrator.stores.s3.part_sizes import MOST_PARTS, part_size_for, parts_in_flight
 
 LARGEST_OBJECT = 5 << 40

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.config.settings import S3Access, S3Location, Secret
+from migrator.config.locations import S3Access, S3Location, Secret
 from migrator.core.entities import RawFile
 from migrator.core.errors import Vanished
 from migrator.core.naming import SingleBucket

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from migrator.config.settings import S3Access, Secret
+from migrator.config.locations import S3Access, Secret
 from migrator.core.errors import SettingsError
 from migrator.stores.s3 import boto3_clients
 from migrator.stores.s3.boto3_clients import connect

@@ -10,7 +10,7 @@ import botocore.httpsession
 import pytest
 from s3transfer.utils import ReadFileChunk
 
-from migrator.config.settings import S3Access, Secret
+from migrator.config.locations import S3Access, Secret
 from migrator.core.errors import SettingsError
 from migrator.stores.s3.boto3_clients import Connection, connect
 from migrator.stores.s3.http.curl import CurlClient, HttpResponse

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from migrator.config.settings import S3Location
+from migrator.config.locations import S3Location
 from migrator.core.entities import Shard
 from migrator.core.errors import StoreError
 from migrator.core.naming import BucketPerOrganization

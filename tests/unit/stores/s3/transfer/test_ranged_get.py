@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from migrator.core.entities import Entry
-from migrator.core.size_classes import SMALLEST_PART
+from migrator.core.size_thresholds import SMALLEST_PART
 from migrator.stores.s3.part_sizes import parts_in_flight
 from migrator.stores.s3.transfer.object_content import S3Content
-from migrator.stores.s3.transfer.object_requests import ObjectAddress
+from migrator.stores.s3.transfer.object_reads import ObjectAddress
 from migrator.stores.s3.transfer.part_window import BYTES_IN_MEMORY, PartExecutor
 from migrator.stores.s3.transfer.ranged_get import RangeReader
 from migrator.transfer.throttle import Throttle

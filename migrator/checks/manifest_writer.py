@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from migrator.config.settings import DiskLocation, Location
+from migrator.config.locations import DiskLocation, Location
 from migrator.core.entities import Digests, RawFile, Shard
 from migrator.core.errors import CannotStart, MustStop, SettingsError
 from migrator.core.naming import disk_path_of

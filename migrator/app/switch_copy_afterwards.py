@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from migrator.app.first_checks import prepare_to_migrate
 from migrator.app.options import Options, Watch
 from migrator.app.store_factory import patience_of, reading
-from migrator.app.switch_baseline import content_served, not_given, sampled
+from migrator.app.switch_api_proof import content_served, not_given, sampled
 from migrator.app.switch_copying import catch_up_whole, copy_all, refuse_lacking, refuse_unequal
 from migrator.app.switch_run import StepLog
 from migrator.app.verifying import VerifyRequest, verify_both
 from migrator.checks.audit.bytes_api import BytesApi
 from migrator.checks.prover import Level
-from migrator.config.settings import Location, Locations, S3Location
+from migrator.config.locations import Location, Locations, S3Location
 from migrator.core.entities import RawFile
 from migrator.core.errors import MigratorError, MustStop
 from migrator.core.outcomes import ignore_notice

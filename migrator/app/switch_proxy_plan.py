@@ -11,10 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from migrator.app.read_through import HOLD_SERVERS, NGINX, BothSeen, inspect_both
-from migrator.config.settings import DEFAULT_PORTS, Locations, endpoint_identity
+from migrator.config.locations import DEFAULT_PORTS, Locations, endpoint_identity
 from migrator.core.errors import CannotStart, SettingsError
 from migrator.core.findings import Finding, FindingStatus
-from migrator.doctor.findings import some_of, warned
+from migrator.doctor.finding_shorthands import some_of, warned
 from migrator.doctor.nginx_lines import (
     LISTEN,
     ProxyLines,

@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrator.config import environment as bytes_environment
+from migrator.config.aws_variables import resolve_access
 from migrator.config.env_file import Setting, read_env_file
 from migrator.config.environment import Environment, layer_of
-from migrator.config.s3_access import resolve_access
-from migrator.config.settings import DiskLocation, S3Access, S3Location, Secret, endpoint_identity, settings_lines
+from migrator.config.locations import DiskLocation, S3Access, S3Location, Secret, endpoint_identity, settings_lines
 from migrator.core.errors import SettingsError
 from migrator.core.naming import BucketPerOrganization, SingleBucket
 

@@ -16,7 +16,7 @@ from functools import partial
 from migrator.app.options import Options
 from migrator.app.prepared import Prepared
 from migrator.app.store_factory import as_refusal, held_ledger, patience_of
-from migrator.config.settings import Location, Locations, S3Location, endpoint_identity, is_aws
+from migrator.config.locations import Location, Locations, S3Location, endpoint_identity, is_aws
 from migrator.core.cancellation import Flag
 from migrator.core.errors import LedgerBusy
 from migrator.core.findings import Finding

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from migrator.app.switch_baseline import is_plain, not_given, sha256_at
+from migrator.app.switch_api_proof import is_plain, not_given, sha256_at
 from migrator.checks.audit.bytes_api import BytesApi
 from migrator.config.env_file import Setting
 from migrator.core.cancellation import Flag

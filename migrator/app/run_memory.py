@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from migrator.app.options import Options
 from migrator.app.store_factory import End
-from migrator.config.settings import Location, Locations
+from migrator.config.locations import Location, Locations
 from migrator.core.entities import FinishedFolder
 from migrator.core.errors import MigratorError
 from migrator.core.tally import Count

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from migrator.core.findings import Finding
-from migrator.doctor.findings import warned
+from migrator.doctor.finding_shorthands import warned
 
 CHECKED_ANEW_SECONDS = 30.0
 _log = logging.getLogger("migrator")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from migrator.app.switch_proxy import ProxyRequest, lines_and_endpoint, nginx_file
+from migrator.app.switch_proxy_plan import ProxyRequest, lines_and_endpoint, nginx_file
 from migrator.core.errors import SettingsError
 from migrator.core.naming import SingleBucket
 from migrator.doctor.nginx_lines import DataFolder, nginx_lines, reading_through

@@ -7,12 +7,12 @@ import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 
-from migrator.app.bytes_call_results import KeptReplay, keep_for_a_run, known_finding, newest_replays
+from migrator.app.bytes_s3_calls import KeptReplay, keep_for_a_run, known_finding, newest_replays
 from migrator.app.options import Options
 from migrator.app.store_factory import as_refusal
 from migrator.checks.audit.settings import AuditSettings
 from migrator.checks.audit.tally import Audited
-from migrator.config.settings import Locations, S3Location
+from migrator.config.locations import Locations, S3Location
 from migrator.core.errors import MigratorError
 from migrator.core.findings import Finding
 from migrator.doctor.bytes_calls import untried_finding

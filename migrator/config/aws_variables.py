@@ -30,10 +30,10 @@ from migrator.config.environment import (
     Layer,
     merged,
 )
-from migrator.config.settings import S3Access, Secret
+from migrator.config.locations import S3Access, Secret
 from migrator.core.errors import SettingsError
 from migrator.core.findings import Finding
-from migrator.doctor.findings import warned
+from migrator.doctor.finding_shorthands import warned
 
 
 @dataclass(frozen=True, slots=True)

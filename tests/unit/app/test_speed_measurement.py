@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from migrator.app.estimating import earlier_pace
+from migrator.app.speed_measurement import earlier_pace
 from migrator.core.tally import Count
 from migrator.ledger.record_codec import RunRow
 from migrator.reports.estimate import Measured, Work, estimate_of

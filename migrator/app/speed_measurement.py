@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from migrator.app.prepared import Prepared
-from migrator.config.settings import DiskLocation, Location, Locations, S3Location
+from migrator.config.locations import DiskLocation, Location, Locations, S3Location
 from migrator.core.entities import RawFile, Shard
 from migrator.core.errors import MigratorError
 from migrator.core.outcomes import Outcome, ignore_notice
