@@ -68,7 +68,8 @@ def prove_content(
             return Proof(Outcome.PROVEN, ProofKind.BOTH_READ, digests=digests, entry=left.entry)
         refuse_changed(raw_file, source, left)
         refuse_changed(raw_file, target, right)
-        return _difference(raw_file, source, left.entry, target, right.entry)
+        entries = left.entry, right.entry
+    return _difference(raw_file, source, entries[0], target, entries[1])  # opens both again, one large object at a time
 
 
 def _refuse_torn(content: Content) -> None:

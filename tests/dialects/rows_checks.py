@@ -221,12 +221,14 @@ _DELETIONS = (
     ),
     _prunes(
         "changed-before",
-        "HeadObject at the source answers another ETag than was read.",
+        "The last listing and HeadObject at the source answer another ETag than was read.",
         "Stops, and deletes nothing.",
         turns(
-            "HeadObject",
-            lambda answer: answer.with_headers({"ETag": f'"{md5(b"other")}"'}),
-            when=lambda request: _raw(request) and request.bucket == _SOURCE,
+            "HeadObject ListObjectsV2",
+            lambda answer: _edited(rb"[0-9a-f]{32}(?=[^<]*</ETag>)", md5(b"other").encode())(answer).with_headers(
+                {"ETag": f'"{md5(b"other")}"'}
+            ),
+            when=lambda request: (_raw(request) or "start-after" in request.query) and request.bucket == _SOURCE,
         ),
         outcomes={"deletable": 3, "pending": 3},
         status=3,

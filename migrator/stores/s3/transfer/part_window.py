@@ -120,8 +120,9 @@ class PartExecutor:
         threads: Any = partial(ThreadPoolExecutor, thread_name_prefix="part")
         rooms: Any = {_HELD: self._room}
         self._executor = BoundedExecutor(parts, parts, rooms, threads)
-        self.one_reader = threading.Lock()
-        """Held by whoever reads a large object. Source first where both ends are read, so that no two wait for each other."""
+        self.one_reader = threading.RLock()
+        """Held by the thread that reads a large object, which may open it once more. Source first where both ends are read, so that no two
+        wait for each other."""
 
     @contextmanager
     def room_for(self, size: int) -> Iterator[None]:
