@@ -712,3 +712,20 @@ def test_an_organization_that_cannot_be_listed(disk: DiskBackend, number: int, m
             else:
                 with pytest.raises(StoreError, match=os.strerror(number)):
                     source.is_empty("org")
+
+
+def test_a_large_one_may_be_opened_again_by_who_reads_it(backend: Backend) -> None:
+    content = random.Random(1).randbytes(17 * MIB)
+    raw_file = RawFile("org", IDS[0])
+    backend.save(raw_file, content)
+    source = backend.source()
+    entry = source.stat(raw_file)
+    assert entry is not None
+
+    def read_within() -> bytes:
+        with source.open(raw_file, entry) as first:
+            first.read(1)
+            return read_all(source, raw_file)
+
+    with ThreadPoolExecutor(1) as beside:
+        assert beside.submit(read_within).result(timeout=60) == content
