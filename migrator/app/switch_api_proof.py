@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -17,7 +16,7 @@ from migrator.core.entities import HEX_DIGITS, RawFile, Shard
 from migrator.core.errors import CannotStart, MustStop, StoreError
 from migrator.core.outcomes import ignore_notice
 from migrator.core.protocols import Source
-from migrator.transfer.retry import ROUNDS
+from migrator.transfer.retry import ROUNDS, asked_again
 
 _SHARDS_DRAWN = 20
 """Shards that are looked at for a sample of one organization: with few raw files, most shards are empty."""
@@ -86,13 +85,11 @@ def content_served(api: BytesApi, raw_file: RawFile) -> Served:
 
     Raises CannotStart when the login fails.
     """
-    served = api.content_of(raw_file.raw_id)
-    for _ in range(ROUNDS - 1):
-        if 0 < served.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            break
-        time.sleep(_AGAIN_SECONDS)
-        served = api.content_of(raw_file.raw_id)
-    return served
+    return asked_again(
+        lambda: api.content_of(raw_file.raw_id),
+        is_final=lambda served: 0 < served.status < HTTPStatus.INTERNAL_SERVER_ERROR,
+        pauses=(_AGAIN_SECONDS,) * (ROUNDS - 1),
+    )
 
 
 def prove(

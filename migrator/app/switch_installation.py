@@ -11,7 +11,7 @@ from migrator.app.options import Options
 from migrator.config.environment import DEBIAN_FILES
 from migrator.core.errors import SettingsError
 from migrator.switch.deployment import SERVICES, Compose, Debian, Deployment, Kind, OwnCommands
-from migrator.switch.from_journal import Parts
+from migrator.switch.installed_bytes import Parts
 from migrator.switch.kubernetes import Kubernetes
 from migrator.switch.settings_file import SettingsFile
 from migrator.switch.settings_kubernetes import SettingsObject

@@ -30,7 +30,7 @@ from migrator.reports.report import Report
 from migrator.reports.switch_report import SwitchProposal
 from migrator.reports.text.doctor import DoctorReport
 from migrator.switch.deployment import Compose
-from migrator.switch.from_journal import Parts
+from migrator.switch.installed_bytes import Parts
 from migrator.switch.journal import Story, SwitchEnd, SwitchPlan
 from migrator.switch.kubernetes import Kubernetes
 from migrator.switch.settings_edit import diff_lines, values_of

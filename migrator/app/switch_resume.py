@@ -18,7 +18,7 @@ from migrator.app.switch_run import StepLog
 from migrator.config.locations import Locations
 from migrator.core.errors import MustStop
 from migrator.reports.switch_report import Switched
-from migrator.switch.from_journal import Parts, parts_of
+from migrator.switch.installed_bytes import Parts, parts_of
 from migrator.switch.journal import Story, SwitchJournal
 from migrator.switch.proxy import Proxy
 from migrator.switch.rollback import roll_back

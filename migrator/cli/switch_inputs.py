@@ -16,7 +16,7 @@ from migrator.cli.progress import inspecting, watching
 from migrator.config.limits import seconds_of
 from migrator.core.errors import SettingsError
 from migrator.doctor.read_through_checks import ONLY_WAY
-from migrator.switch.from_journal import parts_of
+from migrator.switch.installed_bytes import parts_of
 from migrator.switch.journal import Story
 
 _MAX_DOWNTIME_SECONDS, _LISTINGS = 900.0, 4

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from migrator.core.errors import CannotStart, MigratorError, MustStop
-from migrator.switch.from_journal import Parts, parts_of
+from migrator.switch.installed_bytes import Parts, parts_of
 from migrator.switch.journal import Story, SwitchEnd, SwitchJournal
 from migrator.switch.proxy import Proxy
 from migrator.switch.settings_store import restore

@@ -14,7 +14,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
@@ -256,6 +256,20 @@ class RetryPolicy:
             pause = min(pause, left)
         if self._stopping.wait(pause):
             raise Interrupted("interrupted", "The run was asked to stop.") from error
+
+
+def asked_again(ask: Callable[[], T], *, is_final: Callable[[T], bool], pauses: Sequence[float]) -> T:
+    """Put a question, and again after each of these pauses in seconds until an answer is final; return the last answer.
+
+    For single questions beside a run, where a failure is an answer too and no other request tells whether the server is there.
+    """
+    answer = ask()
+    for pause in pauses:
+        if is_final(answer):
+            break
+        time.sleep(pause)
+        answer = ask()
+    return answer
 
 
 class Attempts:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import stat
 from typing import BinaryIO, cast
 
 from migrator.core.entities import Entry, RawId
 from migrator.core.errors import SourceChanged, StoreError, StoreFull, Unavailable, Unreadable, Vanished
+from migrator.stores.positioned_file import PositionedFile
 from migrator.stores.unrecognized import kind_of
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -83,19 +83,13 @@ class DiskContent:
             raise SourceChanged("source-changed", f"{self._where} changed while it was read.")
 
 
-class _FilePart(io.RawIOBase):
+class _FilePart(PositionedFile):
     """A file read from an offset of its own: descriptors that are duplicates share the kernel's."""
 
     def __init__(self, fd: int, offset: int, where: str) -> None:
+        super().__init__(offset)
         self._fd = fd
-        self._offset = offset
         self._where = where
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
 
     def read(self, size: int = -1) -> bytes:
         """Return up to `size` bytes.
@@ -112,13 +106,6 @@ class _FilePart(io.RawIOBase):
             raise SourceChanged("source-changed", f"{self._where} ended early while it was read.")
         self._offset += len(data)
         return data
-
-    def tell(self) -> int:
-        return self._offset
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._offset = offset + (self._offset if whence == os.SEEK_CUR else 0)
-        return self._offset
 
     def close(self) -> None:
         if not self.closed:

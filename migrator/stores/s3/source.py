@@ -20,7 +20,7 @@ from migrator.stores.s3.boto3_clients import connect
 from migrator.stores.s3.http.curl import CurlClient, is_available
 from migrator.stores.s3.listing.buckets import bucket_exists, buckets_with_prefix
 from migrator.stores.s3.listing.consistency import Question
-from migrator.stores.s3.listing.pages import PAGE, Lister, refuse_hidden_folder, refuse_hidden_keys
+from migrator.stores.s3.listing.pages import PAGE, Lister, just_before, refuse_hidden_folder, refuse_hidden_keys
 from migrator.stores.s3.stored_checksums import promise_of
 from migrator.stores.s3.transfer.object_content import BodyReader, Reader, S3Content
 from migrator.stores.s3.transfer.object_reads import ObjectAddress, head
@@ -193,8 +193,8 @@ class S3Source:
     def listed(self, first: RawFile, last: RawFile, most: int) -> Iterator[Entry]:
         """Yield what a fresh listing has from `first` to `last`, of one organization; at most `most` raw files. Raises StoreError."""
         bucket, prefix = self._at(first.organization)
-        before = f"{prefix}{first.raw_id[:-1]}{chr(ord(first.raw_id[-1]) - 1)}~"  # as in `refuse_hidden_keys`
-        for found in islice(self._lister.objects(bucket, prefix, after=before), most):
+        after = just_before(f"{prefix}{first.raw_id}")
+        for found in islice(self._lister.objects(bucket, prefix, after=after), most):
             if found.key > f"{prefix}{last.raw_id}":
                 return
             yield Entry(RawId(found.key[len(prefix) :]), found.size, found.etag, found.modified_ns, found.modified_ns)

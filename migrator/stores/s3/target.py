@@ -28,7 +28,7 @@ from migrator.core.protocols import Content, Moved, Receipt, Source, UploadJourn
 from migrator.core.size_thresholds import WHOLE_UP_TO
 from migrator.stores.s3.capabilities import Capabilities, copies_conditionally, probe
 from migrator.stores.s3.errors.mapping import is_unsupported, translated
-from migrator.stores.s3.http.file_body import body_of, md5_of, refuse_changed
+from migrator.stores.s3.http.file_body import body_of, md5_of, refuse_changed_body
 from migrator.stores.s3.listing.buckets import buckets_with_prefix, create_bucket
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.part_sizes import LARGEST_OBJECT, SMALLEST_OF_S3, part_size_for
@@ -301,7 +301,7 @@ class S3Target(S3Source):
                 try:
                     return put(self.client, place, raw_id, body, md5, self.abilities, condition, self._throttle, until)
                 except StoreError:
-                    refuse_changed(body, md5, str(place))
+                    refuse_changed_body(body, md5, str(place))
                     raise
 
             return self._retry(attempt)

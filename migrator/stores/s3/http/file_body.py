@@ -36,7 +36,7 @@ def md5_of(body: ReadFileChunk) -> bytes:
     return digest_of(body, hashlib.md5(usedforsecurity=False))
 
 
-def refuse_changed(body: ReadFileChunk, md5: bytes, where: str) -> None:
+def refuse_changed_body(body: ReadFileChunk, md5: bytes, where: str) -> None:
     """Called when sending failed: what was read for it is perhaps not what was hashed before.
 
     Raises:

@@ -227,13 +227,17 @@ def refuse_hidden_keys(lister: Lister, bucket: str, prefix: str, digits: str) ->
         StoreError: If that is so: raw files would be called missing that are there.
     """  # noqa: DOC501 made by broken
     begin = f"{prefix}{digits}"
-    after = f"{begin[:-1]}{chr(ord(begin[-1]) - 1)}~"  # raw ids are ASCII, and "~" comes after all that is in them
-    found = next(lister.objects(bucket, prefix, after=after, page_size=1), None)
+    found = next(lister.objects(bucket, prefix, after=just_before(begin), page_size=1), None)
     if found is None or not found.key.startswith(begin):
         return
     if next(lister.objects(bucket, begin), None) is None:
         contradiction = f"the listing of {prefix!r} has {found.key!r}, and the listing of {begin!r} is empty"
         raise broken(f"s3://{bucket}/{begin}", contradiction)
+
+
+def just_before(begin: str) -> str:
+    """Return where a listing has to begin so that the first raw file in it is the first from `begin` on."""
+    return f"{begin[:-1]}{chr(ord(begin[-1]) - 1)}~"  # raw ids are ASCII, and "~" comes after all that is in them
 
 
 def _names_any(page: ListingPage) -> bool:

@@ -17,6 +17,7 @@ from migrator.stores.s3.boto3_clients import connect
 from migrator.stores.s3.errors.error_fields import code_of, status_of
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.listing.pages import REFUSED_V2
+from migrator.transfer.retry import asked_again
 
 SECONDS = 5.0
 """To connect, and for each wait for bytes of an answer."""
@@ -80,7 +81,7 @@ class ProbeClient:
         if unsigned:
             self.client.meta.events.register_first("choose-signer.s3", disable_signing)
         self._adapting = connection.adapting
-        self._like_bytes = like_bytes  # boto3's own defaults try five times
+        self._pauses = () if like_bytes else _PAUSES  # boto3's own defaults try five times
         self._retry = retry
         self.credentials_from = getattr(connection.credentials, "method", "")
         self.endpoint_url = connection.client.meta.endpoint_url
@@ -98,7 +99,7 @@ class ProbeClient:
         """Call one operation of boto3's client, such as ``head_bucket``, on `where` (an ``s3://`` URL). Never raises for an answer."""
         call = partial(getattr(self.client, operation), **arguments)
         if self._retry is None:
-            answer = _answer_to(call, where) if self._like_bytes else _answer_of_three(call, where)
+            answer = asked_again(partial(_answer_to, call, where), is_final=_is_no_failure, pauses=self._pauses)
         else:
             answer = self._retry(lambda: _unless_temporary(_answer_to(call, where)))
         self.answers.append(answer)
@@ -152,13 +153,9 @@ def _answer_to(call: Callable[[], Any], where: str) -> ProbeResponse:
     )
 
 
-def _answer_of_three(call: Callable[[], Any], where: str) -> ProbeResponse:
-    for pause in _PAUSES:
-        answer = _answer_to(call, where)
-        if answer.status < 500 or not isinstance(answer.error, Unavailable):
-            return answer
-        time.sleep(pause)
-    return _answer_to(call, where)
+def _is_no_failure(answer: ProbeResponse) -> bool:
+    """Return False for an answer by which the server says that it failed itself; no answer at all is final."""
+    return answer.status < 500 or not isinstance(answer.error, Unavailable)
 
 
 def _unless_temporary(answer: ProbeResponse) -> ProbeResponse:

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import io
-import os
 from typing import BinaryIO, cast
 
 from migrator.core.errors import SourceChanged
 from migrator.core.protocols import Content
+from migrator.stores.positioned_file import PositionedFile
 from migrator.stores.s3.transfer.part_window import PartBuffers
 
 _CHUNK = 1 << 20
 
 
-class _MemoryPart(io.RawIOBase):
+class _MemoryPart(PositionedFile):
     """A part in a buffer, which is given back when this is closed."""
 
     def __init__(self, data: memoryview, buffers: PartBuffers) -> None:
+        super().__init__()
         self._data = data
         self._buffers = buffers
-        self._offset = 0
 
     def read(self, size: int = -1) -> bytes:
         end = self._offset + size if size >= 0 else len(self._data)
         piece = bytes(self._data[self._offset : end])
         self._offset += len(piece)
         return piece
-
-    def tell(self) -> int:
-        return self._offset
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._offset = offset + (self._offset if whence == os.SEEK_CUR else 0)
-        return self._offset
 
     def close(self) -> None:
         if not self.closed:

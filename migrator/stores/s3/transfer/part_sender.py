@@ -17,7 +17,7 @@ from migrator.core.equality import confirms, is_plain_md5
 from migrator.core.errors import NotTheSame, StoreError, Unavailable
 from migrator.core.protocols import Content, Moved
 from migrator.stores.s3.errors.error_fields import code_of
-from migrator.stores.s3.http.file_body import body_of, md5_of, refuse_changed
+from migrator.stores.s3.http.file_body import body_of, md5_of, refuse_changed_body
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.part_sizes import parts_in_flight
 from migrator.stores.s3.transfer.memory_part import read_to_memory
@@ -160,7 +160,7 @@ class PartSender:
                 continue  # the server found the damage: this part again, and not the whole file
             if confirms(etag, md5.hex()) or not self._abilities.etag_is_md5:
                 return SentPart(number, md5, etag or md5.hex())
-            refuse_changed(body, md5, str(self._place))
+            refuse_changed_body(body, md5, str(self._place))
         damaged = NotTheSame(
             "damaged-on-the-way", f"Part {number} of {self._place} arrived as something else, {ROUNDS} times."
         )
@@ -173,7 +173,7 @@ class PartSender:
         query = {"partNumber": str(number), "uploadId": self._requests.upload_id}
         answer = self._means.wire.put_part(self._place.bucket, self._place.key, query, body, md5)
         if answer is None or not 200 <= answer.status < 300:
-            refuse_changed(body, md5, str(self._place))
+            refuse_changed_body(body, md5, str(self._place))
             return None
         return clean_etag(answer.header("etag"))
 
@@ -206,7 +206,7 @@ class PartSender:
         try:
             return self._requests.call("upload_part", parameters)
         except StoreError as error:
-            refuse_changed(body, md5, str(self._place))
+            refuse_changed_body(body, md5, str(self._place))
             is_looked_at = isinstance(error, Unavailable) and next(failures) % LEAST_ATTEMPTS == 0
             if is_looked_at and self._requests.is_lost():
                 raise NotTheSame(UPLOAD_LOST, f"The upload of {self._place} is gone.") from error
