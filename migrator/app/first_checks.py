@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from migrator.app.bytes_s3_calls import names_taken, newest_replays
-from migrator.app.doctor import first_findings
+from migrator.app.first_findings import first_findings
 from migrator.app.options import Options
 from migrator.app.ownership import bytes_user, owner_for
 from migrator.app.place_locks import Ground, refuse_held

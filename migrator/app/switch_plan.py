@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from migrator.app.doctor import DoctorRequest, examine
+from migrator.app.doctor import examine
+from migrator.app.doctor_examination import DoctorRequest
 from migrator.app.first_checks import prepare_to_migrate
 from migrator.app.migrating import new_run_id
 from migrator.app.migrating import plan as plan_migration

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from migrator.app.doctor import DoctorRequest, examine
+from migrator.app.doctor import examine
+from migrator.app.doctor_examination import DoctorRequest
 from migrator.app.migrating import new_run_id
 from migrator.app.options import Options
 from migrator.cli.help import command

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from migrator.app.doctor import DoctorRequest, examine
+from migrator.app.doctor import examine
+from migrator.app.doctor_examination import DoctorRequest
 from migrator.app.options import Options
 from migrator.app.stopping import Stopping
 from migrator.app.switch_copy_first import Switching
