@@ -320,6 +320,19 @@ def test_a_server_that_fails_for_a_moment_is_asked_again(weed: S3Server, fresh_n
     assert statuses(failing) == statuses(calm)
 
 
+def test_a_call_that_always_fails_is_not_asked_again_on_each_bucket(
+    weed: S3Server, fresh_names: FreshNames, data: Path
+) -> None:
+    corpus.make_store(data, EIGHT)
+    naming = oracle.PerOrganization(fresh_names.prefix)
+    for organization in EIGHT:
+        ends.make_bucket(weed.client(), ends.bucket_of(naming, organization))
+    always = Rule(answer(INTERNAL_ERROR), method="POST", path="uploadId")  # as moto does where there is no such upload
+    with proxy_before(weed, always) as proxy:
+        command.run(*DOCTOR, env=settings_of(proxy.server, naming, data))
+        assert proxy.seen.faults.total() == len(EIGHT) + 2
+
+
 def test_a_probe_that_fails_for_good_is_a_finding_beside_all_others(
     weed: S3Server, fresh_names: FreshNames, data: Path
 ) -> None:

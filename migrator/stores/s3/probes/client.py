@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -64,7 +65,8 @@ class ProbeClient:
     """One server, by one set of credentials. `like_bytes`: with boto3's own defaults, as Bytes' client has them. `unsigned`: as a stranger.
 
     Answers are added to `answers`, which askers may share. `retry` is `RetryPolicy.run` where a server that fails for a moment is to be
-    waited for; without it, it is asked three times at most, within a second, where it answers that it failed itself.
+    waited for; without it, it is asked three times at most, within a second, where it answers that it failed itself: once where it always
+    does so for that operation (moto, for the parts of an upload that is not there).
     """
 
     def __init__(
@@ -83,6 +85,8 @@ class ProbeClient:
         self._adapting = connection.adapting
         self._pauses = () if like_bytes else _PAUSES  # boto3's own defaults try five times
         self._retry = retry
+        self._asking_again = threading.Lock()
+        self._failed_for_good: set[str] = set()
         self.credentials_from = getattr(connection.credentials, "method", "")
         self.endpoint_url = connection.client.meta.endpoint_url
         self.answers: list[ProbeResponse] = answers if answers is not None else []
@@ -99,10 +103,24 @@ class ProbeClient:
         """Call one operation of boto3's client, such as ``head_bucket``, on `where` (an ``s3://`` URL). Never raises for an answer."""
         call = partial(getattr(self.client, operation), **arguments)
         if self._retry is None:
-            answer = asked_again(partial(_answer_to, call, where), is_final=_is_no_failure, pauses=self._pauses)
+            answer = self._ask_patiently(operation, partial(_answer_to, call, where))
         else:
             answer = self._retry(lambda: _unless_temporary(_answer_to(call, where)))
         self.answers.append(answer)
+        return answer
+
+    def _ask_patiently(self, operation: str, put: Callable[[], ProbeResponse]) -> ProbeResponse:
+        """Put a question again where the server fails; not where it has failed at this operation for good, on another bucket."""
+        answer = put()
+        if _is_no_failure(answer) or not self._pauses:
+            return answer
+        with self._asking_again:
+            if operation in self._failed_for_good:
+                return answer
+            time.sleep(self._pauses[0])
+            answer = asked_again(put, is_final=_is_no_failure, pauses=self._pauses[1:])
+            if not _is_no_failure(answer):
+                self._failed_for_good.add(operation)
         return answer
 
     def list_objects(self, where: str, **arguments: Any) -> ProbeResponse:
