@@ -37,12 +37,13 @@ cd {root} || exit 1
 state={state}
 is_running() {{ [ -s "$state/pid" ] && kill -0 "$(cat "$state/pid")" 2>/dev/null; }}
 echo "$1" >> "$state/calls"
+[ "$1" = running ] || {{ exec 9> "$state/lock"; flock 9; }}  # a guard that is killed leaves its own call to end by itself
 case "$1" in
 start)
     [ -e "$state/start-fails" ] && {{ echo "cannot start" >&2; exit 1; }}
     [ -e "$state/s3-start-fails" ] && grep -q ^S3_BUCKET {env_file} && {{ echo "cannot start" >&2; exit 1; }}
     is_running && exit 0
-    setsid {python} -m tests.bytes_service "$state" {env_file} {port} >> "$state/log" 2>&1 < /dev/null &
+    setsid {python} -m tests.bytes_service "$state" {env_file} {port} >> "$state/log" 2>&1 < /dev/null 9>&- &
     echo $! > "$state/pid" ;;
 stop)
     [ -e "$state/stop-fails" ] && {{ echo "may not stop it" >&2; exit 1; }}

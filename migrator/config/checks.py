@@ -11,6 +11,10 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from migrator.config.bytes_settings import (
+    bucket_per_organization,
+    uses_s3,
+)
 from migrator.config.env_file import Setting
 from migrator.config.env_file_portability import form_finding
 from migrator.config.environment import (
@@ -24,8 +28,6 @@ from migrator.config.environment import (
     IGNORED_REGION,
     PROFILES,
     Environment,
-    bucket_per_organization,
-    uses_s3,
 )
 from migrator.core.errors import SettingsError
 from migrator.core.findings import Finding

@@ -114,13 +114,11 @@ class Notice(NamedTuple):
 
 
 Notify = Callable[[Notice], None]
+"""Scans tell what they meet besides raw files by calling this, in the order in which they meet it."""
 
 
 def ignore_notice(notice: Notice) -> None:
     """For a scan whose strays and unreadable folders another scan reports."""
-
-
-"""Scans tell what they meet besides raw files by calling this, in the order in which they meet it."""
 
 
 class Problem(NamedTuple):

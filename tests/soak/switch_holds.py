@@ -49,11 +49,7 @@ def rebooted_at(scene: Scene, way: str, number: int) -> Killed:
     process = started(scene, words_for(scene, way), _at_write(number, "KILL"))
     guards = guards_of(process)
     status = process.finish_alone()
-    with contextlib.suppress(OSError, ValueError):
-        guards.append(int((scene.state / "pid").read_text()))
-    for pid in guards:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    _kill_all_of(scene, guards)
     (scene.state / "pid").unlink(missing_ok=True)  # as all of /run
     scene.wait_until_free()
     assert scene.ctl("start") == 0
@@ -64,6 +60,26 @@ def rebooted_at(scene: Scene, way: str, number: int) -> Killed:
         command.run(*words_for(scene, "forth"), env=scene.env, secrets=(PASSWORD,)).expect(1)
         ended_by = "the next switch"
     return Killed(status, status in (-signal.SIGKILL, 137), ended_by, scene.is_on_s3())
+
+
+def _kill_all_of(scene: Scene, guards: list[int]) -> None:
+    """Kill the guards, and whatever has the scene's folder in its command line: Bytes, and who starts or stops it just now."""
+    doomed = guards + _processes_of(scene)
+    while doomed:
+        for pid in doomed:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        doomed = _processes_of(scene)
+
+
+def _processes_of(scene: Scene) -> list[int]:
+    return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _names(pid, scene.folder)]
+
+
+def _names(pid: int, folder: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return str(folder).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()  # empty once it is dead
+    return False
 
 
 def _at_write(number: int, name: str) -> tuple[str, ...]:

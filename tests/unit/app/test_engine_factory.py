@@ -12,7 +12,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from migrator.app.dask_setup import MountCheck, make_work, preflight_by_recipe, refuse_two_identities
+from migrator.app.dask_setup import (
+    make_work,
+    refuse_two_identities,
+)
+from migrator.app.dask_worker_check import (
+    MountCheck,
+    check_by_recipe,
+)
 from migrator.app.options import EngineName, Options, engine_and_scheduler
 from migrator.app.worker_config import WorkerConfig
 from migrator.config.limits import Limits
@@ -97,7 +104,7 @@ def test_a_worker_knows_the_data_folder_by_its_raw_files(tmp_path: Path) -> None
     beacon.touch()
     here = recipe(location, replace(DISK, root=target))
     size = found.stat().st_size
-    preflight_by_recipe(here, MountCheck(at_source=((raw_file, size),), beacons=(beacon,)))
+    check_by_recipe(here, MountCheck(at_source=((raw_file, size),), beacons=(beacon,)))
     for signs, name in (
         (MountCheck(at_source=((raw_file, size + 1),)), "raw-files-not-seen"),
         (MountCheck(at_source=((RawFile("beta", raw_file.raw_id), 1),)), "raw-files-not-seen"),
@@ -105,7 +112,7 @@ def test_a_worker_knows_the_data_folder_by_its_raw_files(tmp_path: Path) -> None
         (MountCheck(beacons=(target / "another",)), "target-not-seen"),
     ):
         with pytest.raises(CannotStart) as refused:
-            preflight_by_recipe(here, signs)
+            check_by_recipe(here, signs)
         assert refused.value.name == name
 
 

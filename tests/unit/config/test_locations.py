@@ -16,7 +16,7 @@ from botocore.loaders import create_loader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.config import environment as bytes_environment
+from migrator.config import bytes_settings
 from migrator.config.aws_variables import resolve_access
 from migrator.config.env_file import Setting, read_env_file
 from migrator.config.environment import Environment, layer_of
@@ -108,17 +108,17 @@ FALSE = ["false", "0", "no", "off", "f", "n", "False", "NO"]
 
 @pytest.mark.parametrize(("word", "expected"), [(w, True) for w in TRUE] + [(w, False) for w in FALSE])
 def test_booleans_are_read_as_pydantic_reads_them(word: str, *, expected: bool) -> None:
-    assert bytes_environment.bucket_per_organization(env({"BUCKET_PER_ORG": word})) is expected
+    assert bytes_settings.bucket_per_organization(env({"BUCKET_PER_ORG": word})) is expected
 
 
 def test_bucket_per_org_is_true_when_unset() -> None:
-    assert bytes_environment.bucket_per_organization(env()) is True
+    assert bytes_settings.bucket_per_organization(env()) is True
 
 
 @pytest.mark.parametrize("word", ["", " true", "maybe", "2", "truee"])
 def test_what_bytes_would_not_start_with(word: str) -> None:
     with pytest.raises(SettingsError, match="Bytes would not start") as caught:
-        bytes_environment.bucket_per_organization(env({"BUCKET_PER_ORG": word}))
+        bytes_settings.bucket_per_organization(env({"BUCKET_PER_ORG": word}))
     assert caught.value.name == "bucket-per-org-invalid"
     assert "environment" in caught.value.what
     assert "BUCKET_PER_ORG=false" in caught.value.cure
@@ -139,7 +139,7 @@ NAMING: list[tuple[Values, object]] = [
 
 @pytest.mark.parametrize(("values", "naming"), NAMING)
 def test_naming_is_what_bytes_would_use(values: Values, naming: object) -> None:
-    assert bytes_environment.s3_naming(env(values)) == naming
+    assert bytes_settings.s3_naming(env(values)) == naming
 
 
 @pytest.mark.parametrize(
@@ -151,12 +151,12 @@ def test_naming_is_what_bytes_would_use(values: Values, naming: object) -> None:
 )
 def test_an_empty_name_that_is_needed_is_refused(values: Values) -> None:
     with pytest.raises(SettingsError) as caught:
-        bytes_environment.s3_naming(env(values))
+        bytes_settings.s3_naming(env(values))
     assert caught.value.name == "bucket-name-empty"
 
 
 def naming_findings(values: Values) -> dict[str, Any]:
-    return {finding.name: finding for finding in bytes_environment.naming_findings(env(values))}
+    return {finding.name: finding for finding in bytes_settings.naming_findings(env(values))}
 
 
 FINDINGS: list[tuple[Values, set[str]]] = [
@@ -187,33 +187,33 @@ def test_the_finding_says_which_names_bytes_will_really_use() -> None:
 @pytest.mark.parametrize(("text", "mode"), [(None, 0o740), ("750", 0o750), ("0o700", 0o700), ("0", 0), ("777", 0o777)])
 def test_permissions_are_octal(text: str | None, mode: int) -> None:
     values = {} if text is None else {"BYTES_FOLDER_PERMISSION": text}
-    assert bytes_environment.permission(env(values), "BYTES_FOLDER_PERMISSION") == mode
+    assert bytes_settings.permission(env(values), "BYTES_FOLDER_PERMISSION") == mode
 
 
 @pytest.mark.parametrize("text", ["", "rwx", "789", "1000", "-1"])
 def test_what_is_no_permission(text: str) -> None:
     with pytest.raises(SettingsError, match="octal") as caught:
-        bytes_environment.permission(env({"BYTES_FILE_PERMISSION": text}), "BYTES_FILE_PERMISSION")
+        bytes_settings.permission(env({"BYTES_FILE_PERMISSION": text}), "BYTES_FILE_PERMISSION")
     assert caught.value.name == "permission-invalid"
     assert "640" in caught.value.cure
 
 
 @pytest.mark.parametrize(("values", "path"), [({}, "/data"), ({"BYTES_DATA_DIR": "/srv/x"}, "/srv/x")])
 def test_data_dir(values: Values, path: str) -> None:
-    assert bytes_environment.data_dir(env(values)) == Path(path)
+    assert bytes_settings.data_dir(env(values)) == Path(path)
 
 
 @pytest.mark.parametrize("text", ["", "data", "~/data", "./x"])
 def test_a_relative_data_dir_cannot_be_known(text: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        bytes_environment.data_dir(env({"BYTES_DATA_DIR": text}))
+        bytes_settings.data_dir(env({"BYTES_DATA_DIR": text}))
     assert caught.value.name == "data-dir-relative"
 
 
 REFERENCES = [
-    ({"BYTES_DATA_DIR": "${HOME}/x"}, bytes_environment.data_dir),
-    ({"S3_BUCKET": "${B}", "BUCKET_PER_ORG": "false"}, bytes_environment.s3_naming),
-    ({"S3_BUCKET_PREFIX": "${B}-"}, bytes_environment.s3_naming),
+    ({"BYTES_DATA_DIR": "${HOME}/x"}, bytes_settings.data_dir),
+    ({"S3_BUCKET": "${B}", "BUCKET_PER_ORG": "false"}, bytes_settings.s3_naming),
+    ({"S3_BUCKET_PREFIX": "${B}-"}, bytes_settings.s3_naming),
     ({"AWS_ENDPOINT_URL": "http://${B}"}, resolve_access),
 ]
 
