@@ -7,16 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.checks.audit.settings import DB_URI
-from migrator.config.bytes_settings import (
-    uses_s3,
-)
-from migrator.config.environment import (
-    BYTES_DEFAULTS,
-    DATA_DIR,
-    DEBIAN_FILES,
-    Environment,
-    with_debian_files,
-)
+from migrator.config.bytes_settings import uses_s3
+from migrator.config.environment import BYTES_DEFAULTS, DATA_DIR, DEBIAN_FILES, Environment, with_debian_files
 from migrator.config.location_resolution import active_locations, environment_of
 from migrator.config.locations import Location, Overrides
 from migrator.core.errors import SettingsError

@@ -12,9 +12,7 @@ from migrator.core.findings import Finding
 from migrator.doctor import finding_names
 from migrator.doctor.finding_shorthands import failed
 from migrator.doctor.rights import Right, rights_finding
-from migrator.doctor.server import (
-    server_findings,
-)
+from migrator.doctor.server import server_findings
 from migrator.doctor.source import SourceSample, listing_errors, sample_of, source_findings
 from migrator.stores.s3.probes.client import ProbeClient
 from migrator.stores.s3.probes.preflight import ServerInspection

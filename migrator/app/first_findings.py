@@ -19,9 +19,7 @@ from migrator.core.protocols import Source
 from migrator.doctor import finding_names
 from migrator.doctor.denied_buckets import denials_by, denied_findings, refusals_in
 from migrator.doctor.rights import rights_finding
-from migrator.doctor.server import (
-    raws_finding,
-)
+from migrator.doctor.server import raws_finding
 from migrator.doctor.source import SourceSample, sample_of, source_findings
 from migrator.stores.s3.probes.client import ProbeClient
 from migrator.stores.s3.probes.preflight import ServerInspection

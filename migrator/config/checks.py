@@ -11,10 +11,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from migrator.config.bytes_settings import (
-    bucket_per_organization,
-    uses_s3,
-)
+from migrator.config.bytes_settings import bucket_per_organization, uses_s3
 from migrator.config.env_file import Setting
 from migrator.config.env_file_portability import form_finding
 from migrator.config.environment import (

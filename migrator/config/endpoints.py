@@ -10,14 +10,9 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-from migrator.config.bytes_settings import (
-    refuse_unexpanded,
-)
+from migrator.config.bytes_settings import refuse_unexpanded
 from migrator.config.env_file import Setting
-from migrator.config.environment import (
-    ACCESS_KEY_ID,
-    SECRET_ACCESS_KEY,
-)
+from migrator.config.environment import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 from migrator.config.locations import DEFAULT_PORTS
 from migrator.core.errors import SettingsError
 from migrator.core.naming import Naming, SingleBucket

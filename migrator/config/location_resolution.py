@@ -8,13 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from migrator.config.aws_variables import resolve_access
-from migrator.config.bytes_settings import (
-    bucket_per_organization,
-    data_dir,
-    naming_findings,
-    permission,
-    s3_naming,
-)
+from migrator.config.bytes_settings import bucket_per_organization, data_dir, naming_findings, permission, s3_naming
 from migrator.config.checks import check_settings, refuse_mistyped_place
 from migrator.config.endpoints import refuse_bucket_in_endpoint
 from migrator.config.env_file import Setting, read_env_file

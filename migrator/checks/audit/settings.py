@@ -7,16 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from migrator.config.bytes_settings import (
-    uses_s3,
-)
+from migrator.config.bytes_settings import uses_s3
 from migrator.config.env_file import Setting, read_env_file
-from migrator.config.environment import (
-    DEBIAN_FILES,
-    Environment,
-    layer_of,
-    with_debian_files,
-)
+from migrator.config.environment import DEBIAN_FILES, Environment, layer_of, with_debian_files
 from migrator.config.location_resolution import End, end_of, environment_of, refuse_same_place
 from migrator.config.locations import Location, Overrides, Secret
 from migrator.config.overriding_options import refuse_idle_options
