@@ -6,6 +6,7 @@ Runs in an environment that has atheris, which the project's own has not.
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -16,7 +17,17 @@ with atheris.instrument_imports(include=["migrator"]):
     from tests.fuzz.targets import TARGETS
 
 CORPORA = Path(__file__).parent / "corpora"
-MEGABYTES, SECONDS_OF_ONE_INPUT, LONGEST = 1024, 10, 4096
+MEGABYTES, LONGEST = 1024, 4096
+CPU_SECONDS_OF_ONE_INPUT, SECONDS_OF_ONE_INPUT = 10, 300
+"""A machine that stands still for a while is no hang of ours, so the short limit counts CPU; the long one is for what waits for ever."""
+
+
+class TooLong(BaseException):
+    """One input took more CPU than any may. No target catches it."""
+
+
+def _too_long(number: int, frame: object) -> None:
+    raise TooLong(f"more than {CPU_SECONDS_OF_ONE_INPUT} s of CPU for one input")
 
 
 def main(name: str, found: str, *words: str) -> None:
@@ -26,7 +37,10 @@ def main(name: str, found: str, *words: str) -> None:
     """
     target, folder = TARGETS[name], Path(tempfile.mkdtemp(prefix="bytes-migrator-fuzz-"))
 
+    signal.signal(signal.SIGVTALRM, _too_long)
+
     def once(data: bytes) -> None:
+        signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS_OF_ONE_INPUT)
         target(data, folder)
 
     kept = str(CORPORA / name)
