@@ -18,6 +18,7 @@ from migrator.checks.prune.tallies import Pruned
 from migrator.core.entities import Digests, Entry, RawFile
 from migrator.core.errors import MustStop, StoreError
 from migrator.core.outcomes import Result
+from migrator.core.protocols import Source
 
 BATCH = 1_000
 """Raw files between whose proof and deletion no other proof lies; S3 deletes up to so many with one request."""
@@ -125,8 +126,8 @@ class BatchDeletion:
         """  # noqa: DOC501 made by same_place
         mark, take_away = self._remover.mark(raw_file)
         try:
-            found = self._ends.target.stat(mark)
-            read_at = next((words for words, store in self._ends.read_by_bytes if store.stat(mark) is not None), None)
+            found = _has(self._ends.target, mark)
+            read_at = next((words for words, store in self._ends.read_by_bytes if _has(store, mark)), None)
         finally:
             take_away()
         if read_at is not None:
@@ -136,7 +137,7 @@ class BatchDeletion:
                 why=f"A mark was put at the source, {self._ends.source.describe(mark)}, and was there; it is removed.",
                 cure="Switch Bytes to the other place first, then give its new settings here (--env-file).",
             )
-        if found is not None:
+        if found:
             raise same_place(
                 f"A mark was put at the source, {self._ends.source.describe(mark)}, and the target had it; it is removed."
             )
@@ -160,3 +161,8 @@ def _ends_now(row: Row) -> tuple[RawFile, Entry, Entry]:
     raw_file, digests = row
     entry = Entry(raw_file.raw_id, digests.size)
     return raw_file, entry, entry
+
+
+def _has(store: Source, mark: RawFile) -> bool:
+    """Return True if the store finds or lists the mark: a server may answer HEAD late, or otherwise than it lists and reads."""
+    return store.stat(mark) is not None or store.is_listed(mark)

@@ -285,6 +285,24 @@ def test_a_deletion_that_fails_ends_it_and_what_went_is_counted(tmp_path: Path) 
     }
 
 
+def test_a_target_that_lists_the_mark_and_does_not_find_it_is_the_source(tmp_path: Path) -> None:
+    """Some servers answer HEAD late, and one took `127.1` for the name of a bucket: both copies were deleted."""
+
+    class AnswersLate(MemoryStore):
+        def stat(self, raw_file: RawFile) -> Entry | None:
+            return super().stat(raw_file) if raw_file in RAW_FILES else None
+
+    store = AnswersLate()
+    for raw_file in RAW_FILES:
+        store.save(raw_file, b"content")
+    ends, remover = Ends(source=store, target=store), Removes(store)
+    run = proven(ends, tmp_path)
+    with pytest.raises(MustStop) as caught:
+        run.delete(ends, remover)
+    assert caught.value.name == "same-place"
+    assert remover.removed == []
+
+
 def test_a_target_that_is_the_source_is_found_out_by_the_first(tmp_path: Path) -> None:
     source, _, _ = scene()
     ends = Ends(source=source, target=source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,16 @@ def test_requests_carry_what_they_should_and_nothing_of_curls_own() -> None:
     assert set(of_interest(ranged)) == signed | {"range", "if-match"}
     assert set(of_interest(part)) == signed | {"content-md5", "content-length"}
     assert (of_interest(ranged)["range"], of_interest(ranged)["if-match"]) == ("bytes=5-14", '"etag"')
+
+
+def test_the_host_is_the_one_that_boto3_sends() -> None:
+    """libcurl writes 127.0.0.1 for 127.1: a server that takes hosts for buckets saw another place than by boto3."""
+    with scripted(always(page("alpha/a"))) as server:
+        port = server.url.rpartition(":")[2]
+        access = replace(server.location().access, endpoint_url=f"http://127.1:{port}")
+        CurlClient(connect(access)).list_page("bucket", QUERY)
+    [listed] = server.asked
+    assert [value for name, value in listed.headers.items() if name.lower() == "host"] == [f"127.1:{port}"]
 
 
 def test_an_answer_is_told_whatever_its_status_and_none_without_one() -> None:
