@@ -516,7 +516,15 @@ def test_a_bytes_that_cannot_be_asked_is_refused_before_anything_is_read(databas
         closed = service.url
     refused(*words, closed, env=env, status=3, name="api-unreachable", secrets=(PASSWORD,))
     refused(*words, closed, env={**env, "BYTES_PASSWORD": None}, status=2, name="api-login-missing")
-    for url in ("localhost:8002", "ftp://h/", "http://", f"http://u:{secret}@h", "http://h:port", "http://h/?a=b"):
+    for url in (
+        "localhost:8002",
+        "ftp://h/",
+        "http://",
+        f"http://u:{secret}@h",
+        "http://h:port",
+        "http://[h",
+        "http://h/?a=b",
+    ):
         refused(*words, url, env=env, status=2, name="api-invalid", secrets=(secret,))
 
 

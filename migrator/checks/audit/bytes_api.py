@@ -71,11 +71,10 @@ class BytesApi:
         Raises:
             SettingsError: If it is no URL of a service, or holds a login.
         """  # noqa: DOC501 made by _no_url
-        parts = urlsplit(url)
         try:
-            port = parts.port
-        except ValueError:
-            port = -1
+            parts, port = urlsplit(url), urlsplit(url).port
+        except ValueError:  # brackets or a port that are none
+            parts, port = urlsplit(""), -1
         if parts.scheme not in ("http", "https") or not parts.hostname or port == -1 or parts.query or parts.fragment:
             raise _no_url("It has the form http://host:8002, with a path if a proxy puts Bytes below one.")
         if parts.username is not None or parts.password is not None:
