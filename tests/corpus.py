@@ -234,8 +234,8 @@ class _StrayMaker:
         home = self._root / self._organization
         raw_id, folder = self._place()
         folder.rmdir()
-        folder.symlink_to(self._outside_file(raw_id).parent)
-        self._tell("link as an index folder", f"{self._organization}/{folder.name}", "organization")
+        folder.symlink_to(self._outside / "nothing")
+        self._tell("link to nothing as an index folder", f"{self._organization}/{folder.name}", "organization")
         _write(home / raw_id, b"not in an index folder")
         self._tell("raw id beside the index folders", f"{self._organization}/{raw_id}", "organization")
         _write(home / ".DS_Store", b"")
@@ -249,8 +249,8 @@ class _StrayMaker:
         for kind, name in {"file at the top": "README.txt", "desktop file": ".DS_Store"}.items():
             _write(self._root / name, b"not an organization")
             self._tell(kind, name, "root")
-        (self._root / "linked").symlink_to(self._outside_file().parent.parent)
-        self._tell("link as an organization folder", "linked", "root")
+        (self._root / "linked").symlink_to(self._outside_file())
+        self._tell("link to a file as an organization folder", "linked", "root")
         bad_names = {
             "folder that is no slug": "Not A Slug!",
             "upper-case organization folder": "ALPHA",

@@ -99,6 +99,18 @@ class NoticeKind(Enum):
     CLOSED = "closed"
 
 
+LINKED_FOLDER = "linked-folder"
+"""The `code` of a notice of an unreadable folder: a symbolic link lies in the folder's place, and only Bytes follows it."""
+
+
+LINKED_FILE = "a symbolic link to a file: Bytes follows it, bytes-migrator does not"
+"""The reason of a stray that Bytes reads as a raw file."""
+OTHER_FOLDER = "not an organization's code (lower-case slug, at most 32 characters)"
+"""The reason of a stray folder beside the organizations."""
+OTHER_FOLDER_WITH_RAW_FILES = f"{OTHER_FOLDER}, with raw files in it"
+"""As `OTHER_FOLDER`; what lies in it is in the form of raw files."""
+
+
 class Notice(NamedTuple):
     """Something in a location that is no raw file, or that hides raw files from us. `where` is its full path or URL.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from migrator.core.entities import Shard
 from migrator.core.errors import MigratorError
 from migrator.core.findings import Finding
-from migrator.core.outcomes import Notice, NoticeKind, Problem
+from migrator.core.outcomes import LINKED_FOLDER, Notice, NoticeKind, Problem
 from migrator.core.protocols import Source
 from migrator.core.tally import Count
 from migrator.doctor import finding_names
@@ -37,6 +37,7 @@ class SourceSample:
     empty: list[str] = field(default_factory=list)
     newest: float = 0.0
     unreadable: list[str] = field(default_factory=list)
+    linked: list[str] = field(default_factory=list)
     errors: list[tuple[str, MigratorError]] = field(default_factory=list)
 
 
@@ -52,7 +53,9 @@ def source_findings(
             f"It looks like Bytes' own: {about}{files:,} raw files of {len(sample.counts)} organizations.",
         )
     yield from _beside(problems)
-    unreadable = sample.unreadable + [one.where for one in problems if one.kind == "unreadable-folder"]
+    hidden = [one for one in problems if one.kind == NoticeKind.UNREADABLE_FOLDER.value]
+    yield from _links(sample.linked + [one.where for one in hidden if one.code == LINKED_FOLDER])
+    unreadable = sample.unreadable + [one.where for one in hidden if one.code != LINKED_FOLDER]
     if unreadable:
         yield warned(
             finding_names.UNREADABLE_FOLDERS,
@@ -82,6 +85,18 @@ def source_findings(
     else:
         where = "Nothing that was looked at" if is_disk else "No object that was looked at"
         yield passed(finding_names.SOURCE_IN_USE, f"{where} changed within the last minute.")
+
+
+def _links(linked: Sequence[str]) -> Iterator[Finding]:
+    if linked:
+        yield warned(
+            finding_names.LINKED_FOLDERS,
+            f"Symbolic links in the place of folders: {len(linked)} ({some_of(linked)}).",
+            "Bytes follows them, bytes-migrator does not: their raw files would be left behind.",
+            "Mount each folder in the place of its link: rm LINK; mkdir LINK; mount --bind FOLDER LINK.",
+        )
+    else:
+        yield passed(finding_names.LINKED_FOLDERS, "No folder that was looked at is a symbolic link.")
 
 
 def empty_files(count: int, of: int, *, all_of_them: bool) -> Iterator[Finding]:
@@ -185,8 +200,9 @@ def _draw_from(source: Source, organization: str, sample: SourceSample) -> None:
     is_cut = False
 
     def notify(notice: Notice) -> None:
-        if notice.kind is NoticeKind.UNREADABLE_FOLDER and len(sample.unreadable) < _SHOWN:
-            sample.unreadable.append(notice.where)
+        met = sample.linked if notice.code == LINKED_FOLDER else sample.unreadable
+        if notice.kind is NoticeKind.UNREADABLE_FOLDER and len(met) < _SHOWN:
+            met.append(notice.where)
 
     try:
         for entry in source.scan(Shard(organization), notify):

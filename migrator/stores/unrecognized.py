@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from migrator.core.entities import INDEX_LENGTH, is_raw_id
 from migrator.core.naming import is_organization
+from migrator.core.outcomes import OTHER_FOLDER
 
 OWN_TEMPORARY = re.compile(r"\.([0-9a-f-]{36})\.([0-9a-z]+)\.bytes-migrator")
 """Temporary files of this tool: raw id and run. They lie beside their final name and are no strays."""
@@ -58,11 +59,7 @@ def disk_reason(parts: tuple[str, ...], mode: int, *, is_folder: bool) -> str:
     name = parts[-1]
     kind = kind_of(mode)
     if len(parts) == 1:
-        return (
-            "not an organization's code (lower-case slug, at most 32 characters)"
-            if is_folder
-            else f"{kind} beside the organizations"
-        )
+        return OTHER_FOLDER if is_folder else f"{kind} beside the organizations"
     if len(parts) == 2:
         return f"{kind} that is not an index folder (three lower-case hex characters)"
     if kind != "a file":
@@ -70,6 +67,22 @@ def disk_reason(parts: tuple[str, ...], mode: int, *, is_folder: bool) -> str:
     if is_raw_id(name):
         return "in the wrong index folder: Bytes looks in the one named like the id's first three characters"
     return name_reason(name)
+
+
+LINKED_FOLDER_REASON = "a symbolic link to a folder: Bytes follows it, bytes-migrator does not"
+
+
+def link_hides(parts: tuple[str, ...], mode: int) -> str:
+    """Return what Bytes reads through a symbolic link: "folder", "file", or "" where it reads nothing.
+
+    Bytes opens paths as they are (`bytes/raw/file_raw_repository.py`), so links lead it anywhere. `parts` is the path below the data
+    folder, `mode` that of what the link leads to.
+    """
+    if len(parts) == 3:
+        is_raw_file = is_raw_id(parts[2]) and parts[2].startswith(parts[1]) and len(parts[1]) == INDEX_LENGTH
+        return "file" if is_raw_file and stat.S_ISREG(mode) else ""
+    is_folder = is_organization(parts[0]) if len(parts) == 1 else bool(is_index(parts[1]))
+    return "folder" if is_folder and stat.S_ISDIR(mode) else ""
 
 
 _WITHOUT_HYPHENS = re.compile(r"[0-9a-fA-F]{32}")

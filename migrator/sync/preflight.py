@@ -43,7 +43,8 @@ def overview_of_source(
         organizations = _chosen(source, where, chosen)
     else:
         organizations = tuple(source.organizations(notices.append))
-    if not allow_empty and not _hold_any(source, organizations):
+    are_hidden = any(notice.kind is NoticeKind.UNREADABLE_FOLDER for notice in notices)
+    if not allow_empty and not are_hidden and not _hold_any(source, organizations):
         raise _too_deep(where) if _are_index_folders(organizations) else _empty(where)
     strays = [notice for notice in notices if notice.kind is NoticeKind.STRAY]
     return SourceOverview(

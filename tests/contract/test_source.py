@@ -26,10 +26,11 @@ from migrator.core.errors import (
     Unreadable,
     Vanished,
 )
-from migrator.core.outcomes import Notice, NoticeKind
+from migrator.core.outcomes import LINKED_FOLDER, Notice, NoticeKind
 from migrator.core.protocols import Content, Source
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.s3.source import S3Source
+from migrator.stores.unrecognized import LINKED_FOLDER_REASON
 from migrator.transfer.retry import RetryPolicy
 from tests.backends import Backend, DiskBackend, S3Backend, as_nobody, raw_id
 from tests.fakes import Clock, Waits, quick_patience
@@ -323,7 +324,7 @@ def test_an_unreadable_organization_is_told_as_such(disk: DiskBackend) -> None:
 
 
 @pytest.mark.row(22)
-def test_links_are_strays_and_not_followed(disk: DiskBackend) -> None:
+def test_links_are_reported_and_not_followed(disk: DiskBackend) -> None:
     outside = disk.root.parent / "outside"
     fill(disk)
     outside.mkdir()
@@ -336,8 +337,14 @@ def test_links_are_strays_and_not_followed(disk: DiskBackend) -> None:
     source = disk.source()
     found, notices = scan(source)
     assert [entry.raw_id for entry in found] == IDS
-    assert sorted(notice.where for notice in notices) == [f"{disk.root}/org/ddd/{linked}", f"{disk.root}/org/eee"]
-    assert list(source.organizations(unheard)) == ["org"]
+    assert sorted((notice.where, notice.kind, notice.code) for notice in notices) == [
+        (f"{disk.root}/org/ddd/{linked}", NoticeKind.STRAY, ""),
+        (f"{disk.root}/org/eee", NoticeKind.UNREADABLE_FOLDER, LINKED_FOLDER),
+    ]
+    assert list(source.organizations(notices.append)) == ["org"]
+    assert notices[-1] == Notice(
+        NoticeKind.UNREADABLE_FOLDER, f"{disk.root}/linked", LINKED_FOLDER_REASON, "linked", code=LINKED_FOLDER
+    )
     assert scan(source, "linked") == ([], [])
     with pytest.raises(StoreError), source.open(RawFile("org", linked), Entry(linked, 7)):
         pass

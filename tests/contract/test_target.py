@@ -532,6 +532,8 @@ def test_what_stands_in_the_way_is_not_followed(disk: DiskBackend, level: str, k
     before = oracle.tree_snapshot(outside)
     fault = try_to_copy(disk.target(), b"content")
     assert isinstance(fault, AlreadyThere if level == "raw file" else Unreadable)
+    if level != "raw file":
+        assert f"{path} is {'a file' if kind == 'file' else 'a symbolic link'}, not a folder" in fault.what
     assert oracle.tree_snapshot(outside) == before
     assert disk.leftovers() == []
     if kind == "file":

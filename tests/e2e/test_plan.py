@@ -132,6 +132,8 @@ def test_strays_of_every_kind_are_told_and_never_moved(
     assert set(told) == {f"{data}/{stray.path}" for stray in strays}
     assert all(told.values()), "a stray without a reason"
     assert "\x1b" not in text, "a name could steer the terminal"
+    assert "Left behind: 1 symbolic link named like a raw file." in text
+    assert "Left behind: 5 folders with raw files whose name no organization can have." in text
     done = command.run(*MIGRATE, "--to", "s3", env=env).expect(0).json()
     assert ends.files(done)["stray"] == len(strays)
     oracle.assert_same_contents(oracle.disk_state(data), oracle.s3_state(client, naming))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from migrator.core.outcomes import Outcome, Problem
+from migrator.core.outcomes import LINKED_FILE, OTHER_FOLDER_WITH_RAW_FILES, NoticeKind, Outcome, Problem
 from migrator.core.tally import Count, Tally
 from migrator.reports.estimate import Estimate
 from migrator.reports.formatting import duration, files, number, placed, plural, shown, size
@@ -110,10 +110,28 @@ def further(report: Report) -> Iterator[str]:
     if tally.owner_corrected.files:
         corrected = f"{number(tally.owner_corrected.files)} raw files and folders at the target kept Bytes' user out: owner or mode"
         yield f"{corrected} would be set right." if report.dry_run else f"{corrected} was set right."
+    yield from left_behind(report)
     if report.dry_run:
         yield from _further_of_plan(report)
     elif tally.present_unseen.files:
         yield from _unseen(report, tally.present_unseen.files)
+
+
+def left_behind(report: Report) -> Iterator[str]:
+    """Yield a sentence for each kind of stray that Bytes may read now, and would not find at the new place."""
+    links = report.totals.groups[NoticeKind.STRAY.value, LINKED_FILE]
+    if links:
+        named = "symbolic link named like a raw file" if links == 1 else "symbolic links named like raw files"
+        yield (
+            f"Left behind: {number(links)} {named}. Bytes follows links, and would find nothing at the new place: "
+            "put the file in the place of its link, and rerun."
+        )
+    folders = report.totals.groups[NoticeKind.STRAY.value, OTHER_FOLDER_WITH_RAW_FILES]
+    if folders:
+        yield (
+            f"Left behind: {plural(folders, 'folder')} with raw files whose name no organization can have. If it is one that Bytes "
+            "knows, rename it to the organization's code, and rerun; if it is a copy, move it out of the data folder."
+        )
 
 
 def _unseen(report: Report, unseen: int) -> Iterator[str]:

@@ -13,7 +13,7 @@ from migrator.reports.report import SCHEMA, Report
 from migrator.reports.text.console import first_problems, organization_table
 from migrator.reports.text.ending import keeps_bytes_out
 from migrator.reports.text.findings import finding_lines
-from migrator.reports.text.sentences import KINDS, only_closed
+from migrator.reports.text.sentences import KINDS, left_behind, only_closed
 from migrator.reports.text.wrapping import joined
 
 _COUNTED = ("proven", "unproven", "conflict", "missing", "failed", "extra", "stray", "closed")
@@ -123,6 +123,7 @@ def verification_lines(report: Verification, width: int | None = None) -> Iterat
     yield from _problem_lines(report)
     yield from finding_lines(report.findings, report.known)
     yield from _in_one_sentence(report)
+    yield from left_behind(report)
     for finding in keeps_bytes_out(report.findings):
         yield f"This compares both ends. Bytes cannot read at the target until [{finding.name}] is fixed: {shown(finding.seen)}"
     yield from map(shown, report.next_steps)

@@ -26,13 +26,28 @@ from migrator.core.entities import (
 )
 from migrator.core.errors import SourceChanged, StoreError
 from migrator.core.naming import disk_path_of, is_organization
-from migrator.core.outcomes import Notice, NoticeKind, Notify
+from migrator.core.outcomes import (
+    LINKED_FILE,
+    LINKED_FOLDER,
+    OTHER_FOLDER_WITH_RAW_FILES,
+    Notice,
+    NoticeKind,
+    Notify,
+)
 from migrator.core.protocols import Promise
 from migrator.stores.disk.dir_cache import OpenFolders
 from migrator.stores.disk.index_listing import IndexFolders
 from migrator.stores.disk.open_file import GONE, DiskContent, entry_of, translate
 from migrator.stores.disk.syscalls import sync_filesystem
-from migrator.stores.unrecognized import FILE_SYSTEMS_OWN, LOCK_FILE, OWN_TEMPORARY, disk_reason, is_index
+from migrator.stores.unrecognized import (
+    FILE_SYSTEMS_OWN,
+    LINKED_FOLDER_REASON,
+    LOCK_FILE,
+    OWN_TEMPORARY,
+    disk_reason,
+    is_index,
+    link_hides,
+)
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -327,9 +342,44 @@ class DiskSource:
             status = os.stat(parts[-1], dir_fd=fd, follow_symlinks=False)
         except OSError:
             return
+        if stat.S_ISLNK(status.st_mode) and self._report_link(notify, parts, fd):
+            return
         size = status.st_size if stat.S_ISREG(status.st_mode) else 0
-        reason = disk_reason(parts, status.st_mode, is_folder=is_folder or stat.S_ISDIR(status.st_mode))
+        is_folder = is_folder or stat.S_ISDIR(status.st_mode)
+        reason = disk_reason(parts, status.st_mode, is_folder=is_folder)
+        if len(parts) == 1 and is_folder and self._resembles_organization(parts[0]):
+            reason = OTHER_FOLDER_WITH_RAW_FILES
         notify(Notice(NoticeKind.STRAY, where, reason, organization, size))
+
+    def _resembles_organization(self, name: str) -> bool:
+        """Return True if one of the first index folders below this folder holds a name in the form of a raw id."""
+        try:
+            with self._opened(name) as fd:
+                if fd is None:
+                    return False
+                for index in self._indexes.below(name, fd, "")[:_SAMPLED_FOLDERS]:
+                    with self._opened_below(fd, index, name) as folder:
+                        if folder is not None and any(map(is_raw_id, self._names_in(folder))):
+                            return True
+        except (OSError, StoreError):
+            return False
+        return False
+
+    def _report_link(self, notify: Notify, parts: tuple[str, ...], fd: int) -> bool:
+        """Report a link through which Bytes reads raw files; return False for any other link."""
+        try:
+            hidden = link_hides(parts, os.stat(parts[-1], dir_fd=fd).st_mode)
+        except OSError:
+            return False  # it leads nowhere
+        if not hidden:
+            return False
+        where = "/".join((str(self._root), *parts))
+        if hidden == "folder":
+            reason, kind = LINKED_FOLDER_REASON, NoticeKind.UNREADABLE_FOLDER
+            notify(Notice(kind, where, reason, parts[0], code=LINKED_FOLDER))
+        else:
+            notify(Notice(NoticeKind.STRAY, where, LINKED_FILE, parts[0]))
+        return True
 
     def _met_own_temporary(self, parts: tuple[str, ...], fd: int) -> None:
         """A reader leaves them alone: they may belong to a run that is under way."""

@@ -32,7 +32,7 @@ from migrator.stores.disk.data_folder_setup import give_mode_and_owner
 from migrator.stores.disk.open_file import translate
 from migrator.stores.disk.source import FOLDER_FLAGS, DiskSource
 from migrator.stores.disk.syscalls import rename_without_replacing, sync_filesystem
-from migrator.stores.unrecognized import OWN_TEMPORARY, is_partial, partial_name, temporary_name
+from migrator.stores.unrecognized import OWN_TEMPORARY, is_partial, kind_of, partial_name, temporary_name
 from migrator.transfer.throttle import Throttle
 
 _CHUNK = 1 << 20
@@ -279,8 +279,19 @@ class DiskTarget(DiskSource):
         if isinstance(fault, StoreFull):
             return StoreFull(fault.name, f"{fault.what} {self._room()}".strip())
         if isinstance(fault, Vanished):
-            return Unreadable("target-blocked", f"{where} cannot be written ({said}).")
+            return Unreadable("target-blocked", f"{where} cannot be written ({self._obstacle(where) or said}).")
         return fault
+
+    def _obstacle(self, where: str) -> str:
+        """Return what lies in a folder's place on the way from the data folder to `where`, in words; "" if nothing does."""
+        path = self._root
+        for part in Path(where).relative_to(self._root).parts[:2]:
+            path /= part
+            with suppress(OSError):
+                mode = os.lstat(path).st_mode
+                if not stat.S_ISDIR(mode):
+                    return f"{path} is {kind_of(mode)}, not a folder"
+        return ""
 
     def _room(self) -> str:
         try:

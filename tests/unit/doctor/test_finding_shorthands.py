@@ -251,6 +251,14 @@ SOURCES = [
     (finding_names.SOURCE_IN_USE, {"newest": 990.0}, (), WARNING),
     (finding_names.UNREADABLE_FOLDERS, {}, (), PASS),
     (finding_names.UNREADABLE_FOLDERS, {"unreadable": ["/data/a/123"]}, (), WARNING),
+    (finding_names.LINKED_FOLDERS, {}, (), PASS),
+    (finding_names.LINKED_FOLDERS, {"linked": ["/data/a/123"]}, (), WARNING),
+    (
+        finding_names.LINKED_FOLDERS,
+        {},
+        (Problem("unreadable-folder", "a", "/data/a", "", code="linked-folder"),),
+        WARNING,
+    ),
     (finding_names.ORGANIZATION_NAMES, {}, (), PASS),
     (
         finding_names.ORGANIZATION_NAMES,
