@@ -15,7 +15,6 @@ from migrator.app.doctor_s3_target import inspect_s3_target
 from migrator.app.doctor_source import SAMPLE_SECONDS, inspect_source
 from migrator.app.options import Options
 from migrator.app.ownership import Ownership
-from migrator.app.read_through import read_through_verdict
 from migrator.config.checks import ALL_WELL
 from migrator.config.locations import Locations, S3Location
 from migrator.core.findings import Finding, FindingStatus
@@ -63,6 +62,8 @@ def examine(locations: Locations, options: Options, wish: DoctorRequest, run_id:
             found.buckets = [(one, None, None) for one in overview.organizations]
     found.findings += _writers(locations, options)
     if wish.read_through:
+        from migrator.app.read_through import read_through_verdict  # noqa: PLC0415 `plan` and `migrate` do not need it
+
         reads = read_through_verdict(locations, nginx_user=wish.nginx_user)
         found.findings += reads.findings
         found.nginx = reads.nginx or found.nginx

@@ -32,7 +32,6 @@ from migrator.app.run_memory import Record, fingerprint_of, known_findings, only
 from migrator.app.speed_measurement import estimated
 from migrator.app.stopping import Deadline, Stopping
 from migrator.app.store_factory import held_ledger, patience_of, reading, reading_both, throttle_of
-from migrator.app.uploads import give_up_leftovers
 from migrator.app.worker_config import WorkerConfig, pass_of
 from migrator.config.locations import DiskLocation, Locations, S3Location
 from migrator.core.errors import MigratorError, MustStop
@@ -206,6 +205,8 @@ def _give_up_leftovers(
     target = prepared.locations.target
     if not isinstance(target, S3Location) or not ledger.all_uploads():
         return
+    from migrator.app.uploads import give_up_leftovers  # noqa: PLC0415 only what was interrupted leaves any
+
     patience = patience_of(options, stopping.event)
     with (
         closing(S3Target(target, patience, abilities=Capabilities(), create_buckets=False)) as store,

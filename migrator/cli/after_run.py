@@ -21,12 +21,12 @@ from migrator.reports.file_list import FileList
 from migrator.reports.formatting import shown
 from migrator.reports.report import Report
 from migrator.reports.report_folder import ReportFolder, refuse_within
-from migrator.reports.text.audit import AuditReport
-from migrator.reports.text.prune import PruneReport
 from migrator.sync.coordinator import Observer
 
 if TYPE_CHECKING:
     from migrator.reports.metrics import MetricsFile
+    from migrator.reports.text.audit import AuditReport
+    from migrator.reports.text.prune import PruneReport
 
 AnyReport = TypeVar("AnyReport", bound="Report | AuditReport | PruneReport")
 ON_FINISH_SECONDS = 120

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from migrator.core.entities import INDEX_LENGTH, RawFile
 
@@ -14,11 +14,24 @@ _KEPT = 64
 
 
 class _OpenFolder:
-    __slots__ = ("fd", "users")
+    """A descriptor that stays open until `users` have left it: each leaves by the end of its `with` block.
 
-    def __init__(self, fd: int) -> None:
+    Not by `contextlib.contextmanager`, whose generator costs 5 % of what reading a small raw file does.
+    """
+
+    __slots__ = ("_lock", "fd", "users")
+
+    def __init__(self, fd: int, lock: threading.Lock) -> None:
         self.fd = fd
         self.users = 0
+        self._lock = lock
+
+    def __enter__(self) -> int:
+        return self.fd
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self.users -= 1
 
 
 class OpenFolders:
@@ -31,26 +44,21 @@ class OpenFolders:
         self._folders: OrderedDict[tuple[str, str], _OpenFolder] = OrderedDict()
         self._parent: tuple[str, int] | None = None
 
-    @contextmanager
-    def opened(self, raw_file: RawFile) -> Iterator[int]:
-        """The raw file's index folder, for as long as the block lasts. Raises OSError."""
+    def opened(self, raw_file: RawFile) -> AbstractContextManager[int]:
+        """The raw file's index folder, for a `with` block, and as long as that lasts. Raises OSError."""
         organization, raw_id = raw_file
         index = raw_id[:INDEX_LENGTH]
         key = (organization, index)
         with self._lock:
             folder = self._folders.get(key)
             if folder is None:
-                folder = self._folders[key] = _OpenFolder(self._open(organization, index))
+                folder = self._folders[key] = _OpenFolder(self._open(organization, index), self._lock)
                 if len(self._folders) > _KEPT:
                     self._close_unused(_KEPT // 2)
             else:
                 self._folders.move_to_end(key)
             folder.users += 1
-        try:
-            yield folder.fd
-        finally:
-            with self._lock:
-                folder.users -= 1
+        return folder
 
     def forget(self) -> None:
         """Open everything anew from here on: what is kept for long may have been moved meanwhile."""

@@ -28,6 +28,13 @@ def test_the_progress_bar_is_loaded_only_where_one_is_shown() -> None:
     assert "'tqdm'" not in loaded_by("migrate", "--help")
 
 
+def test_what_other_commands_need_is_not_loaded() -> None:
+    """Each module that `migrate` loads costs every start a millisecond or more."""
+    loaded = loaded_by("migrate", "--help")
+    others = ("checks.prune", "checks.audit.audit", "switch.journal", "reports.html", "app.uploads", "app.read_through")
+    assert not [name for name in others if f"'migrator.{name}'" in loaded]
+
+
 def loaded_by(*arguments: str) -> str:
     """What a command has loaded at its end, as a list in words."""
     code = "import sys; from migrator.cli.main import cli; cli.main(sys.argv[1:], standalone_mode=False); print(sorted(sys.modules))"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import UnknownServiceError
 
 import migrator.stores.s3.boto3_clients as client_module
 from migrator.config.locations import S3Access, Secret
@@ -61,3 +65,31 @@ def test_what_nobody_took_is_forgotten() -> None:
         make_ahead([ACCESS])
     assert len(client_module._made_ahead) == 1
     make_ahead([])
+
+
+def test_models_are_found_where_the_settings_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``AWS_DATA_PATH`` names more folders with models, as for boto3; one that is not there has none."""
+    folder = tmp_path / "mine" / "2026-01-01"
+    folder.mkdir(parents=True)
+    (folder / "service-2.json").write_text('{"metadata": {"serviceId": "Mine"}}')
+    monkeypatch.setenv("MODELS", str(tmp_path))
+    loader = client_module._loader("$MODELS:/not/there")
+    assert loader.load_service_model("mine", "service-2")["metadata"]["serviceId"] == "Mine"
+    assert loader.load_service_model("sts", "service-2")["metadata"]["serviceId"] == "STS"
+    with pytest.raises(UnknownServiceError):
+        loader.load_service_model("none", "service-2")
+
+
+def test_a_client_is_made_without_a_look_at_other_services() -> None:
+    """botocore would look into the folders of all 450, twice."""
+    code = (
+        "import sys, os; listed = []\n"
+        "from migrator.config.locations import S3Access, Secret\n"
+        "from migrator.stores.s3.boto3_clients import connect\n"
+        "sys.addaudithook(lambda event, given: event == 'os.listdir' and listed.append(given[0]))\n"
+        "connect(S3Access(region='us-east-1', access_key_id='key', secret_access_key=Secret('secret')))\n"
+        "print(len(listed))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout, done.stderr
+    assert int(done.stdout) < 50
