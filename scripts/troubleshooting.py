@@ -91,18 +91,31 @@ def messages_in(folder: Path) -> tuple[Message, ...]:
 
 
 def _read(folder: Path) -> Iterator[Message]:
-    for path in sorted(folder.rglob("*.py")):
-        module = ast.parse(path.read_text())
-        constants = {
-            target.id: _text(node.value, {})
+    modules = {path: ast.parse(path.read_text()) for path in sorted(folder.rglob("*.py"))}
+    constants = {path: _constants_of(module) for path, module in modules.items()}
+    for path, module in modules.items():
+        imported = {
+            alias.asname or alias.name: constants[origin][alias.name]
             for node in module.body
-            if isinstance(node, ast.Assign)
-            for target in node.targets
-            if isinstance(target, ast.Name)
+            if isinstance(node, ast.ImportFrom) and node.module
+            for origin in [folder.parent / f"{node.module.replace('.', '/')}.py"]
+            for alias in node.names
+            if alias.name in constants.get(origin, {})
         }
         for node in ast.walk(module):
             if isinstance(node, ast.Call):
-                yield from _messages_of(node, constants)
+                yield from _messages_of(node, imported | constants[path])
+
+
+def _constants_of(module: ast.Module) -> dict[str, str]:
+    """The texts of a module's constants, by name."""
+    return {
+        target.id: _text(node.value, {})
+        for node in module.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
 
 
 def _messages_of(call: ast.Call, constants: Mapping[str, str]) -> Iterator[Message]:
