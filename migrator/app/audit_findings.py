@@ -44,7 +44,7 @@ def raws_findings(api: BytesApi, answers: ApiAnswers, settings: AuditSettings) -
 def audit_findings(audited: Audited, settings: AuditSettings, *, contents: bool) -> Iterator[Finding]:
     """Yield what the counts and listings of an audit say of the location, the settings and the credentials."""
     tally, target = audited.overall(), settings.target
-    if tally.rows.files and not (tally.readable.files or tally.orphaned.files):
+    if tally.rows.files and not (tally.readable.files or tally.closed.files or tally.orphaned.files):
         yield warned(
             "location-empty",
             f"There is no raw file at all at {target}.",

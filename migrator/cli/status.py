@@ -15,7 +15,14 @@ from migrator.ledger.audits import KeptAudit, kept_audits
 from migrator.ledger.directory import StateFolder
 from migrator.reports.json import as_json as to_json
 from migrator.reports.json import as_json_line
-from migrator.reports.text.status import PairStatus, audit_status_lines, read_status, status_as_dict, status_as_text
+from migrator.reports.text.status import (
+    DEFAULT_PROBLEMS,
+    PairStatus,
+    audit_status_lines,
+    read_status,
+    status_as_dict,
+    status_as_text,
+)
 from migrator.reports.text.switch import switch_status_lines
 from migrator.reports.text.wrapping import joined
 from migrator.switch.journal import Story, SwitchJournal
@@ -38,13 +45,11 @@ _PART_OF_THE_TIME = 20
     "--problems",
     type=Number(0, 100_000),
     metavar="N",
-    default=20,
-    show_default=True,
-    help="How many problems of the last run.",
+    help="List so many problems of the last run, strays too. Default: the first 20 that need a look.",
 )
 @option("--watch", is_flag=True, help="Show it again every 2 seconds, while a run is in progress.")
 @state_options
-def status(state_dir: Path | None, runs: int, problems: int, *, watch: bool, as_json: bool) -> int:
+def status(state_dir: Path | None, runs: int, problems: int | None, *, watch: bool, as_json: bool) -> int:
     """Show the last runs, and a running one: what is done, what is left, what failed and why.
 
     \b
@@ -54,6 +59,7 @@ def status(state_dir: Path | None, runs: int, problems: int, *, watch: bool, as_
       bytes-migrator status --problems 1000 --json
     """
     state = state_folder(state_dir)
+    problems = DEFAULT_PROBLEMS if as_json and problems is None else problems
     if watch:
         return _watch(state, runs, problems, as_json=as_json)
     found = read_status(state, runs=runs, problems=problems)
@@ -65,7 +71,7 @@ def status(state_dir: Path | None, runs: int, problems: int, *, watch: bool, as_
     return 0
 
 
-def _watch(state: StateFolder, runs: int, problems: int, *, as_json: bool) -> int:
+def _watch(state: StateFolder, runs: int, problems: int | None, *, as_json: bool) -> int:
     """On a terminal each look takes the place of the one before; elsewhere, and as JSON, they follow each other."""
     try:
         while True:

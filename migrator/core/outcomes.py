@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -169,3 +169,15 @@ class Denial(NamedTuple):
 
     name: str
     reason: str
+
+
+def fair_share(kinds: Iterable[Sequence[Problem]], most: int) -> list[Problem]:
+    """Return the first `most` problems of all kinds, the gravest kind first: none is crowded out by thousands of another.
+
+    Each kind gets an equal share; places that it does not need go to the gravest first.
+    """
+    filled = [kind for kind in kinds if kind]
+    taken = [min(len(kind), most // len(filled)) for kind in filled]
+    for index, kind in enumerate(filled):
+        taken[index] += min(len(kind) - taken[index], most - sum(taken))
+    return [problem for kind, count in zip(filled, taken, strict=True) for problem in kind[:count]]

@@ -142,7 +142,7 @@ def _beside(problems: Sequence[Problem]) -> Iterator[Finding]:
     if strays:
         yield warned(
             finding_names.STRAYS,
-            f"No raw files, beside the organizations: {len(strays)} ({some_of(strays)}).",
+            f"Strays beside the organizations: {len(strays)} ({some_of(strays)}).",
             "They are left alone: Bytes never reads them.",
         )
     else:

@@ -7,9 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
 
-from migrator.core.outcomes import NoticeKind, Outcome, Problem
+from migrator.core.outcomes import NoticeKind, Outcome, Problem, fair_share
 from migrator.core.tally import Count, Shape, Tally
 from migrator.sync.messages import ProgressEvent, Surveyed
 
@@ -136,9 +135,9 @@ class Totals:
 
     @property
     def problems(self) -> list[Problem]:
-        """The first 1,000, the gravest kinds before the others: a heap of strays hides no failure."""
+        """The first 1,000, the gravest kinds before the others, each kind with its share."""
         kinds = sorted(self._first, key=lambda kind: GRAVEST_FIRST.index(kind) if kind in GRAVEST_FIRST else -1)
-        return list(islice(chain.from_iterable(self._first[kind] for kind in kinds), PROBLEMS_SHOWN))
+        return fair_share((self._first[kind] for kind in kinds), PROBLEMS_SHOWN)
 
     def overall(self) -> Tally:
         """Return the sum of all organizations, with what is beside and above them."""
@@ -152,8 +151,13 @@ class Totals:
 
 def reason_of(problem: Problem) -> str:
     """The reason without the names, sizes and digests in it, so that alike ones can be counted together."""
+    return _DIGEST.sub("…", _SIZES.sub("", reason_without_names(problem)))
+
+
+def reason_without_names(problem: Problem) -> str:
+    """The reason without the names that stand beside it."""
     reason = problem.reason
     for name in (problem.where, problem.target, problem.raw_id):
         if name:
             reason = reason.replace(name, "…")
-    return _DIGEST.sub("…", _SIZES.sub("", reason))
+    return reason

@@ -58,7 +58,7 @@ def test_a_row_without_a_file_is_told_with_its_time_and_with_what_tells_more(dat
     words = ("--database", export(tmp_path / "rows.csv", files), "--data-dir", str(data))
     status, text = audit(*words)
     assert status == 1
-    assert "2 missing: lost, or never saved: Bytes writes the row first" in text
+    assert "2 missing: lost, or never saved\n" in text
     for one in files[:2]:
         assert one.row.ended_at is not None
         ended = f"{one.row.ended_at.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
@@ -150,6 +150,8 @@ def test_what_bytes_user_cannot_read_is_not_called_readable(place: str, data: Pa
     assert totals["closed"]["files"] == len(truth.refused) > 0
     assert totals["rows"]["files"] == 7
     assert status == 1
+    names = [one["name"] for one in document["findings"]]
+    assert "location-empty" not in names, "raw files are there, and closed"
     [told] = [one for one in document["findings"] if one["name"] == "closed-to-bytes"]
     assert "--owner" in told["cure"]
     closed = [one for one in document["problems"] if one["kind"] == "closed"]

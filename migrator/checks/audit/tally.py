@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from migrator.core.outcomes import Problem
+from migrator.core.outcomes import Problem, fair_share
 from migrator.core.tally import Count
 
 PROBLEMS_OF_A_KIND = 1_000
@@ -100,5 +100,5 @@ class Audited:
             self.problems[kind].append(problem)
 
     def first_problems(self, most: int) -> list[Problem]:
-        """So many problems, the gravest first."""
-        return [problem for kind in Kind for problem in self.problems[kind]][:most]
+        """Return so many problems, the gravest first, each kind with its share."""
+        return fair_share((self.problems[kind] for kind in Kind), most)

@@ -23,20 +23,19 @@ _TONES = {"readable": GOOD, "proven": GOOD, "missing": BAD, "orphaned": FINE, "u
 """Tones of counts; what is not here is bad."""
 _NAMES = {"readable": "in place"}
 _ROWS_END_AS = ("readable", "closed", "elsewhere", "missing")
-_SECTIONS_SHOWN = 1_000
 
 
 def page_of_audit(report: AuditReport) -> Page:
     """Return the page's content."""
     overall = report.overall
     columns = tuple(columns_of_audit(report))
-    other = (("also seen", str(report.source)),) if report.source is not None else ()
+    other = (("and", str(report.source)),) if report.source is not None else ()
     return Page(
         title="Audit",
         command="audit",
         started=moment(report.started) or "",
         seconds=report.seconds,
-        ends=(("database", report.database), ("asked about", str(report.target)), *other),
+        ends=(("database", report.database), ("checked", str(report.target)), *other),
         tone=GOOD if report.exit_status == 0 else BAD,
         heading=answer_in_words(report),
         lines=tuple(_lines(report)),
@@ -110,15 +109,13 @@ def _remark(overall: AuditTally) -> str:
 
 
 def _sections(report: AuditReport) -> Iterator[ProblemSection]:
-    totals, left = totals_by_kind(report), _SECTIONS_SHOWN
+    totals, listed = totals_by_kind(report), report.audited.first_problems(PROBLEMS_OF_A_KIND)
     for kind, heading in reversed(HEADINGS.items()):
-        problems = report.audited.problems[kind][: min(left, PROBLEMS_OF_A_KIND)]
         if not totals[kind]:
             continue
-        left -= len(problems)
         yield ProblemSection(
             kind=kind.value,
             title=f"{number(totals[kind])} {heading}",
             total=totals[kind],
-            problems=tuple(problems),
+            problems=tuple(problem for problem in listed if problem.kind == kind.value),
         )

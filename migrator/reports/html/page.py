@@ -23,10 +23,10 @@ from migrator.reports.report import Report
 from migrator.reports.text.audit import AuditReport
 from migrator.reports.text.prune import PruneReport
 from migrator.reports.text.sentences import time_range
-from migrator.sync.totals import reason_of
+from migrator.sync.totals import reason_without_names
 
 _FOLDER = Path(__file__).parent / "assets"
-_OPTION = re.compile(r"(--[a-z][a-z-]*)")
+_CODE_OR_OPTION = re.compile(r"(`[^`]+`|--[a-z][a-z-]*)")
 
 
 def report_as_html(report: Report | AuditReport | PruneReport) -> str:
@@ -50,10 +50,13 @@ def rendered(page: Page) -> str:
     return found.lstrip()
 
 
-def _pieces(text: str) -> list[tuple[str, bool]]:
-    """A text as `shown` leaves it, in pieces, each with whether it is an option's name: browsers end lines after a hyphen."""
-    pieces = _OPTION.split(shown(text))
-    return [(piece, number % 2 == 1) for number, piece in enumerate(pieces)]
+def _pieces(text: str) -> list[tuple[str, str]]:
+    """A text as `shown` leaves it, in pieces, each with what it is: "code", an "option" (browsers end lines after a hyphen), or "prose"."""
+    pieces = _CODE_OR_OPTION.split(shown(text))
+    return [
+        (piece.strip("`"), "prose" if number % 2 == 0 else "code" if piece.startswith("`") else "option")
+        for number, piece in enumerate(pieces)
+    ]
 
 
 def _policy(style: str, script: str) -> str:
@@ -91,6 +94,6 @@ def _template() -> Template:
         files=files,
         plural=plural,
         duration=duration,
-        reason=reason_of,
+        reason=reason_without_names,
     )
     return environment.get_template("page.html.j2")

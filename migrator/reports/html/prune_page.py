@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migrator.checks.prune.tallies import PruneTally
+from migrator.checks.prune.tallies import Pruned, PruneTally
 from migrator.reports.formatting import duration, files, moment, number, plural, size
 from migrator.reports.html import charts
 from migrator.reports.html.page_data import (
@@ -20,6 +20,13 @@ from migrator.reports.html.page_data import (
     parts_of,
 )
 from migrator.reports.text.prune import PruneReport
+
+_WHY = {
+    "missing": "not at the target",
+    "unproven": "the contents differ, or one end could not be read",
+    "refused": "no valid name at the target",
+}
+"""Kinds of `Pruned.kept_by` in words; another is shown as it is."""
 
 
 def page_of_prune(report: PruneReport) -> Page:
@@ -63,7 +70,7 @@ def page_of_prune(report: PruneReport) -> Page:
 def _counts(tally: PruneTally, *, dry_run: bool) -> list[tuple[str, int, int, str]]:
     """Names, files, bytes and tones of what adds up to all raw files of the source."""
     counts = tally.as_dict(dry_run=dry_run)
-    done = [("deletable", TODO)] if dry_run else [("deleted", GOOD)]
+    done = [("deletable", FINE)] if dry_run else [("deleted", GOOD)]
     named = (*done, ("pending", TODO), ("kept", TODO if tally.kept.files else FINE))
     return [(name, counts[name]["files"], counts[name]["bytes"], tone) for name, tone in named]
 
@@ -99,7 +106,7 @@ def _lines(report: PruneReport) -> Iterator[str]:
     if pruned.folders_removed:
         yield f"{plural(pruned.folders_removed, 'empty folder')} removed."
     if pruned.strays:
-        yield f"{plural(pruned.strays, 'stray')} left where they are: no raw files of Bytes."
+        yield f"{plural(pruned.strays, 'stray')} left where they are: not raw files."
 
 
 def _row(name: str, tally: PruneTally, report: PruneReport, columns: tuple[str, ...]) -> PageRow:
@@ -109,7 +116,7 @@ def _row(name: str, tally: PruneTally, report: PruneReport, columns: tuple[str, 
     elif not tally.discovered.files:
         state, tone = "no raw files", FINE
     elif report.dry_run:
-        state, tone = "could be deleted", TODO
+        state, tone = "could be deleted", FINE
     else:
         state, tone = ("not finished", TODO) if pending else ("deleted", GOOD)
     return PageRow(
@@ -131,8 +138,12 @@ def _sections(report: PruneReport) -> Iterator[ProblemSection]:
     yield ProblemSection(
         kind="kept",
         title=f"{number(pruned.problems_total)} {would}kept at the source",
-        next="nothing: a raw file is deleted only when the target proves to have the same content",
+        next="they stay; prune deletes only what the target has with the same content",
         total=pruned.problems_total,
-        groups=tuple(pruned.kept_by.most_common()) if len(pruned.kept_by) > 1 else (),
+        groups=_why_kept(pruned) if len(pruned.kept_by) > 1 else (),
         problems=tuple(pruned.problems),
     )
+
+
+def _why_kept(pruned: Pruned) -> tuple[tuple[str, int], ...]:
+    return tuple((_WHY.get(kind, kind), count) for kind, count in pruned.kept_by.most_common())

@@ -41,7 +41,7 @@ _TONES = {
 _PROOFS = ("proven", "unproven", "conflict", "missing", "failed")
 _BESIDE = {
     "extra": "Extra: raw files only at the target, left alone.",
-    "stray": "Stray: no raw files of Bytes, left alone.",
+    "stray": "Stray: not raw files, left alone.",
     "owner_corrected": "Owner corrected: kept Bytes' user out until this run.",
     "closed": "Closed: still keep Bytes' user out.",
 }

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from html import escape
+from itertools import groupby
 from pathlib import Path
 
 from migrator import __version__
 from migrator.reports.formatting import clock_time, duration, shown
 from migrator.reports.switch_report import Switched, SwitchProposal
-from migrator.reports.text.switch import proposal_lines, switched_as_text
+from migrator.reports.text.switch import changes_lines, switched_as_text, what_it_does
 from migrator.switch.journal import StepTime, Story
 from migrator.switch.steps import STEPS, StepText, SwitchStep, with_bytes_stopped
 
 _STYLE = Path(__file__).parent / "assets" / "page.css"
+_CODE = re.compile("`([^`]+)`")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 
 def proposal_as_html(proposal: SwitchProposal) -> str:
     """Return the page of a rehearsal: every command and every line that changes, and how each step is taken back."""
     remark = "Nothing was changed by this rehearsal."
-    body = [*_section("Steps", steps_as_html(None, proposal.steps)), *_section("Plan", _proposal(proposal))]
+    steps = {
+        step: replace(text, does=what_it_does(step, proposal).replace("above", "below"))
+        for step, text in proposal.steps.items()
+    }
+    body = [*_section("Steps", steps_as_html(None, steps)), *_section("Plan", _proposal(proposal))]
     return "\n".join(_page("Plan of a switch", "fine", remark, body))
 
 
@@ -54,7 +62,7 @@ def steps_as_html(story: Story | None, steps: Mapping[SwitchStep, StepText] = ST
 def _step(text: StepText, time: StepTime | None, *, is_plan: bool, is_down: bool) -> str:
     sign, tone = ("·", "fine") if is_plan or time is None else ("✓", "good") if time.ended is not None else ("✗", "bad")
     if is_plan:
-        when = escape(text.does)
+        when = _CODE.sub(r"<code>\1</code>", escape(text.does))
     elif time is None:
         when = "not begun"
     else:
@@ -68,12 +76,12 @@ def _step(text: StepText, time: StepTime | None, *, is_plan: bool, is_down: bool
 
 
 def _proposal(proposal: SwitchProposal) -> Iterator[str]:
-    yield f"<pre>{escape(chr(10).join(proposal_lines(proposal)))}</pre>"
+    yield f"<pre>{escape(chr(10).join(changes_lines(proposal)))}</pre>"
     yield "<h3>If a step fails</h3>"
     yield '<div class="wide"><table><thead><tr><th scope="col">Step</th><th scope="col">How it is taken back</th></tr></thead><tbody>'
-    for text in proposal.steps.values():
-        undone = text.undone or "Nothing has to be taken back."
-        yield f"<tr><th scope='row'>{escape(text.title)}</th><td>{escape(undone)}</td></tr>"
+    for undone, alike in groupby(proposal.steps.values(), key=lambda text: text.undone):
+        titles = "<br>".join(escape(text.title) for text in alike)
+        yield f"<tr><th scope='row'>{titles}</th><td>{escape(undone or 'Nothing has to be taken back.')}</td></tr>"
     yield "</tbody></table></div>"
 
 

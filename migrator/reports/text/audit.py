@@ -23,15 +23,19 @@ HEADINGS = {
     Kind.ORPHANED: "orphaned: no row of the database names them, so Bytes never reads them",
     Kind.UNHASHED: "without a recorded digest",
     Kind.API: "not answered correctly by the running Bytes",
-    Kind.UNREADABLE_FOLDER: "folders that cannot be read: what they hold was not seen",
+    Kind.UNREADABLE_FOLDER: "unreadable folders: raw files in them were not counted",
     Kind.ELSEWHERE: "only at the other location: Bytes cannot read them with these settings",
-    Kind.CLOSED: "closed: they are there, and their owner or mode keeps Bytes' user out",
-    Kind.MISSING: "missing: lost, or never saved: Bytes writes the row first",
-    Kind.FAILED: "whose content could not be read to its end: neither proven nor altered",
+    Kind.CLOSED: "closed: they exist, but owner or mode keeps Bytes' user out",
+    Kind.MISSING: "missing: lost, or never saved",
+    Kind.FAILED: "not read to their end, so neither proven nor altered",
     Kind.UNDECODABLE: "undecodable: Bytes cannot decrypt them",
     Kind.ALTERED: "altered: not what Bytes recorded",
 }
 """What each kind of problem is called, the gravest last."""
+
+
+_PROBLEMS_SHOWN = 5
+"""Of each kind: they are alike, and --report lists all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,12 +249,12 @@ def audit_lines(report: AuditReport, width: int | None = None) -> Iterator[str]:
     if report.interrupted_by:
         yield f"Stopped by {report.interrupted_by}: this is what was checked by then."
     yield ""
-    yield f"asked about  {shown(str(report.target))}"
+    yield f"checked   {shown(str(report.target))}"
     if report.source is not None:
-        yield f"also seen    {shown(str(report.source))}"
-    yield f"database     {shown(report.database)}"
+        yield f"and       {shown(str(report.source))}"
+    yield f"database  {shown(report.database)}"
     if report.ages:
-        yield f"only         raw files whose scan ended {report.ages}"
+        yield f"only      raw files whose scan ended {report.ages}"
     yield ""
     if report.rows:
         yield from _organization_table(report, width)
@@ -284,13 +288,14 @@ def _organization_table(report: AuditReport, width: int | None) -> Iterator[str]
 def _problem_lines(report: AuditReport) -> Iterator[str]:
     """What needs a look, the gravest last: there the eye is when the output stops."""
     totals = totals_by_kind(report)
+    where = "files.txt of --report lists all" if report.evidence else "--report DIR lists all"
     for kind, heading in HEADINGS.items():
         problems = report.audited.problems[kind]
         if not problems:
             continue
         yield f"{number(totals[kind])} {heading}"
         lines = (placed(problem.where, problem.reason) for problem in problems)
-        yield from first_problems(lines, totals[kind], "--json lists the first 1,000 of all, the gravest first")
+        yield from first_problems(lines, totals[kind], where, most=_PROBLEMS_SHOWN)
         yield ""
 
 
@@ -325,7 +330,7 @@ def _last_sentences(report: AuditReport) -> Iterator[str]:
         proven = "" if report.contents else " Their contents were not looked at: --level content."
         yield f"Everything that the database names is there ({took}).{proven}"
     else:
-        yield f"See above for what Bytes cannot read, or not as it was ({took}). Nothing was written."
+        yield f"Bytes cannot read everything, or not as it was saved: see above ({took}). Nothing was written."
 
 
 def _api_sentences(api: ApiAnswers) -> Iterator[str]:

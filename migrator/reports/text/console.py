@@ -12,7 +12,7 @@ from migrator.reports.formatting import Whole, clock_time, columns_of, fitted, n
 from migrator.reports.report import Report, ReportRow
 from migrator.reports.text.ending import ending
 from migrator.reports.text.findings import finding_lines
-from migrator.reports.text.sentences import KINDS, further, problem_line, verdict
+from migrator.reports.text.sentences import COUNTED_BY_REASON, KINDS, REASONS_SHOWN, further, problem_line, verdict
 from migrator.reports.text.wrapping import joined
 
 T = TypeVar("T")
@@ -21,9 +21,6 @@ ROWS_SHOWN = 40
 _NAME_WIDTH, _BUCKET_WIDTH = 32, 63  # the longest that are valid
 _SHORTEST_NAME = 12
 _PROBLEMS_SHOWN = 20
-_REASONS_SHOWN = 3
-_COUNTED_BY_REASON = ("stray", "left-alone", "vanished")
-"""Kinds that need nothing of anybody: counted by reason, not listed one by one."""
 _ALWAYS_SHOWN = {True: (Outcome.MISSING, Outcome.PRESENT), False: (Outcome.COPIED, Outcome.PRESENT)}
 
 
@@ -122,7 +119,7 @@ def _problem_lines(report: Report) -> Iterator[str]:
         yield f"{number(total)} {KINDS[kind][total != 1]}"
         if kind == Outcome.REFUSED.value and any(finding.name == "bucket-names" for finding in report.findings):
             yield "  for the reason given under [bucket-names] below"
-        elif kind in _COUNTED_BY_REASON:
+        elif kind in COUNTED_BY_REASON:
             yield from reason_lines(report, kind, total)
         else:
             problems = kinds.get(kind, [])
@@ -152,17 +149,17 @@ def reason_lines(report: Report, kind: str, total: int) -> Iterator[str]:
     reasons = [(reason, count) for (of, reason), count in report.totals.groups.most_common() if of == kind]
     if not reasons:
         return
-    parts = [f"{number(count)}: {shown(reason)}" for reason, count in reasons[:_REASONS_SHOWN]]
-    rest = total - sum(count for _, count in reasons[:_REASONS_SHOWN])
+    parts = [f"{number(count)}: {shown(reason)}" for reason, count in reasons[:REASONS_SHOWN]]
+    rest = total - sum(count for _, count in reasons[:REASONS_SHOWN])
     if rest > 0:
         parts.append(f"{number(rest)} for other reasons")
     where = "the same command with --json" if report.dry_run else "bytes-migrator status --problems 1000"
     yield f"  {'; '.join(parts)}. All of them: {where}"
 
 
-def first_problems(lines: Iterable[str], total: int, where: str) -> Iterator[str]:
-    """The first lines of `total` problems, and `where` the others are listed."""
-    first = list(islice(lines, _PROBLEMS_SHOWN))
+def first_problems(lines: Iterable[str], total: int, where: str, *, most: int = _PROBLEMS_SHOWN) -> Iterator[str]:
+    """The first `most` lines of `total` problems, and `where` the others are listed."""
+    first = list(islice(lines, most))
     yield from (f"  {line}" for line in first)
     if total > len(first):
         yield f"  … and {number(total - len(first))} more: {where}"

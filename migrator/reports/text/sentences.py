@@ -14,7 +14,7 @@ from migrator.transfer.file_copier import DIFFERENT_CONTENT
 
 KINDS = {
     "left-alone": ("bucket without raw files: left alone", "buckets without raw files: left alone"),
-    "stray": ("stray, no raw file of Bytes: left where it is", "strays, no raw files of Bytes: left where they are"),
+    "stray": ("stray (not a raw file), left where it is", "strays (not raw files), left where they are"),
     "vanished": ("vanished while this ran", "vanished while this ran"),
     "refused": ("refused: no valid name at the target", "refused: no valid name at the target"),
     "unreadable-folder": (
@@ -47,6 +47,10 @@ WHAT_NEXT = {
     "extra": "left where it is: Bytes may have saved it there",
 }
 """What becomes of each kind of problem."""
+
+COUNTED_BY_REASON = ("stray", "left-alone", "vanished")
+"""Kinds that need nothing of anybody: counted by reason, not listed one by one."""
+REASONS_SHOWN = 3
 
 
 def verdict(report: Report, see: str = "see above") -> str:

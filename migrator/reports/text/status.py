@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from migrator.core.outcomes import Outcome, Problem
 from migrator.ledger.audits import KeptAudit
@@ -13,12 +14,13 @@ from migrator.ledger.record_codec import RunRow
 from migrator.reports.formatting import clock_time, duration, files, number, plural, shown, size
 from migrator.reports.report import SCHEMA
 from migrator.reports.stored_form import forced_in
-from migrator.reports.text.sentences import problem_line
+from migrator.reports.text.sentences import COUNTED_BY_REASON, REASONS_SHOWN, problem_line
 from migrator.reports.text.switch import story_as_dict
 from migrator.reports.text.wrapping import joined
 from migrator.switch.journal import Story
-from migrator.sync.totals import GRAVEST_FIRST
+from migrator.sync.totals import GRAVEST_FIRST, reason_of
 
+DEFAULT_PROBLEMS = 20
 _LOOKED_AT = 20_000
 """Problems of a run; the gravest of these come first. Kept in the order in which the run met them."""
 
@@ -29,7 +31,10 @@ _NOUNS = ("conflict", "stray")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairStatus:
-    """The runs between one pair of locations, newest first; of the newest the problems, and the names of forced findings."""
+    """The runs between one pair of locations, newest first; of the newest the problems, and the names of forced findings.
+
+    `reasons`: of each kind that is counted and not listed, the reasons most often met; empty where all kinds are listed.
+    """
 
     source: str
     target: str
@@ -39,15 +44,21 @@ class PairStatus:
     problems: tuple[Problem, ...]
     problem_counts: dict[str, int]
     forced: tuple[str, ...] = ()
+    reasons: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def read_status(state: StateFolder, *, runs: int, problems: int) -> tuple[PairStatus, ...]:
-    """All pairs of locations that have a ledger. Writes nothing. Raises CannotStart."""
+def read_status(state: StateFolder, *, runs: int, problems: int | None) -> tuple[PairStatus, ...]:
+    """Return all pairs of locations that have a ledger, with so many problems; None: the first 20 that need a look. Writes nothing.
+
+    Raises:
+        CannotStart: If a ledger cannot be read.
+    """
     found = []
     for ledger in ledgers_read(state.ledgers()):
         rows = tuple(ledger.runs(runs))
         if rows:
             newest = rows[0]
+            listed, reasons = _gravest(ledger, newest.run_id, problems)
             found.append(
                 PairStatus(
                     source=newest.source,
@@ -55,7 +66,8 @@ def read_status(state: StateFolder, *, runs: int, problems: int) -> tuple[PairSt
                     ledger=str(ledger.path),
                     is_running=is_running(ledger.path),
                     runs=rows,
-                    problems=_gravest(ledger, newest.run_id, problems),
+                    problems=listed,
+                    reasons=reasons,
                     problem_counts=ledger.problem_counts(newest.run_id),
                     forced=forced_in(ledger.report(newest.run_id) or {}),
                 )
@@ -63,10 +75,21 @@ def read_status(state: StateFolder, *, runs: int, problems: int) -> tuple[PairSt
     return tuple(sorted(found, key=lambda pair: pair.runs[0].started_at, reverse=True))
 
 
-def _gravest(ledger: Ledger, run_id: str, limit: int) -> tuple[Problem, ...]:
-    """The first problems of the run, conflicts and failures before strays."""
-    found = ledger.problems(run_id, limit=max(limit, _LOOKED_AT)) if limit else []
-    return tuple(sorted(found, key=lambda problem: rank(problem.kind))[:limit])
+def _gravest(ledger: Ledger, run_id: str, limit: int | None) -> tuple[tuple[Problem, ...], dict[str, tuple[str, ...]]]:
+    """The first problems of the run, conflicts and failures before strays, and the reasons of the kinds that are not listed."""
+    if limit == 0:
+        return (), {}
+    found = ledger.problems(run_id, limit=max(limit or 0, _LOOKED_AT))
+    found.sort(key=lambda problem: rank(problem.kind))
+    if limit is not None:
+        return tuple(found[:limit]), {}
+    listed = [problem for problem in found if problem.kind not in COUNTED_BY_REASON]
+    counted: dict[str, Counter[str]] = {}
+    for problem in found:
+        if problem.kind in COUNTED_BY_REASON:
+            counted.setdefault(problem.kind, Counter())[reason_of(problem)] += 1
+    often = {kind: tuple(reason for reason, _ in each.most_common(REASONS_SHOWN)) for kind, each in counted.items()}
+    return tuple(listed[:DEFAULT_PROBLEMS]), often
 
 
 def rank(kind: str) -> int:
@@ -181,10 +204,13 @@ def _pair_lines(pair: PairStatus) -> Iterator[str]:
     if pair.forced:
         yield f"  forced, or not checked: {', '.join(map(shown, pair.forced))} (`bytes-migrator report` says what that leaves open)"
     for kind, count in sorted(pair.problem_counts.items(), key=lambda each: rank(each[0])):
-        yield f"  {plural(count, kind) if kind in _NOUNS else f'{number(count)} {kind}'}"
+        reasons = "; ".join(map(shown, pair.reasons.get(kind, ())))
+        counted = plural(count, kind) if kind in _NOUNS else f"{number(count)} {kind}"
+        yield f"  {counted}: {reasons} (--problems {count} lists each)" if reasons else f"  {counted}"
     for problem in pair.problems:
         yield f"    {problem.kind}: {problem_line(problem)}"
-    hidden = sum(pair.problem_counts.values()) - len(pair.problems)
+    listed = sum(count for kind, count in pair.problem_counts.items() if kind not in pair.reasons)
+    hidden = listed - len(pair.problems)
     if hidden > 0:
         yield f"    … and {number(hidden)} more: --problems N shows N of them"
 

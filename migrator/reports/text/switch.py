@@ -25,6 +25,22 @@ def proposal_as_text(proposal: SwitchProposal, width: int | None = None) -> str:
 
 def proposal_lines(proposal: SwitchProposal) -> Iterator[str]:
     """Yield the plan, line by line."""
+    yield from changes_lines(proposal)
+    yield "steps"
+    for number, step in enumerate(proposal.steps, 1):
+        yield f"  {number}. {proposal.steps[step].title}: {what_it_does(step, proposal)}"
+    yield (
+        "If a step fails after Bytes was stopped, or this program is killed then, Bytes gets its old settings back and is started."
+    )
+    if proposal.proxy is not None:
+        yield (
+            f"Once Bytes gave raw files at the new place ({proposal.steps[SwitchStep.PROVE].title}), it stays there, and nginx reads"
+            " through until all is copied and verified: rerun the same command to resume, and `switch --back` goes back."
+        )
+
+
+def changes_lines(proposal: SwitchProposal) -> Iterator[str]:
+    """Yield what the plan changes, and what it found, without the steps."""
     missing = proposal.missing[Outcome.MISSING]
     yield f"from      {shown(proposal.source)}"
     yield f"to        {shown(proposal.target)}"
@@ -43,17 +59,6 @@ def proposal_lines(proposal: SwitchProposal) -> Iterator[str]:
     for sentence in proposal.unproven:
         yield f"unproven  {shown(sentence)}"
     yield from finding_lines(proposal.findings)
-    yield "steps"
-    for number, (step, text) in enumerate(proposal.steps.items(), 1):
-        yield f"  {number}. {text.title}: {_does(step, proposal)}"
-    yield (
-        "If a step fails after Bytes was stopped, or this program is killed then, Bytes gets its old settings back and is started."
-    )
-    if proposal.proxy is not None:
-        yield (
-            f"Once Bytes gave raw files at the new place ({proposal.steps[SwitchStep.PROVE].title}), it stays there, and nginx reads"
-            " through until all is copied and verified: the same command goes on, and `switch --back` goes back."
-        )
 
 
 def _estimate_lines(estimate: Estimate) -> Iterator[str]:
@@ -70,9 +75,10 @@ def _proxy_lines(proxy: ProxyProposal) -> Iterator[str]:
     yield f"endpoint  {shown(proxy.endpoint_url)}, where Bytes reaches nginx"
 
 
-def _does(step: SwitchStep, proposal: SwitchProposal) -> str:
+def what_it_does(step: SwitchStep, proposal: SwitchProposal) -> str:
+    """Return what a step of this plan does: reading through Bytes is left out where Bytes cannot be asked."""
     if step is SwitchStep.PROVE and proposal.unproven:
-        return "left out, see above."
+        return "Left out: see 'unproven' above."
     return proposal.steps[step].does
 
 

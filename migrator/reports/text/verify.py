@@ -10,10 +10,10 @@ from migrator.core.tally import Tally
 from migrator.reports.formatting import duration, files, number, placed, shown, size
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA, Report
-from migrator.reports.text.console import first_problems, organization_table
+from migrator.reports.text.console import first_problems, organization_table, reason_lines
 from migrator.reports.text.ending import keeps_bytes_out
 from migrator.reports.text.findings import finding_lines
-from migrator.reports.text.sentences import KINDS, left_behind, only_closed
+from migrator.reports.text.sentences import COUNTED_BY_REASON, KINDS, left_behind, only_closed
 from migrator.reports.text.wrapping import joined
 
 _COUNTED = ("proven", "unproven", "conflict", "missing", "failed", "extra", "stray", "closed")
@@ -153,8 +153,11 @@ def _problem_lines(report: Verification) -> Iterator[str]:
         if not total:
             continue
         yield f"{number(total)} {words[total != 1]}"
-        lines = (placed(problem.where, problem.reason) for problem in listed)
-        yield from first_problems(lines, total, "bytes-migrator status --problems 1000")
+        if kind in COUNTED_BY_REASON:
+            yield from reason_lines(report, kind, total)
+        else:
+            lines = (placed(problem.where, problem.reason) for problem in listed)
+            yield from first_problems(lines, total, "bytes-migrator status --problems 1000")
         yield ""
 
 

@@ -258,8 +258,8 @@ def test_shapes_add_up_and_odd_times_do_no_harm() -> None:
 @pytest.mark.parametrize(
     ("strays", "words"),
     [
-        (1, "1 stray, no raw file of Bytes: left where it is"),
-        (2, "2 strays, no raw files of Bytes: left where they are"),
+        (1, "1 stray (not a raw file), left where it is"),
+        (2, "2 strays (not raw files), left where they are"),
     ],
 )
 def test_a_verification_tells_one_from_many_as_a_migration_does(strays: int, words: str) -> None:

@@ -49,6 +49,24 @@ def test_the_newest_pair_and_the_gravest_problem_come_first(tmp_path: Path) -> N
     assert "    conflict: /data/org/x: another size" in lines
 
 
+def test_strays_are_counted_by_reason_and_listed_only_when_asked_for(tmp_path: Path) -> None:
+    state = a_state(tmp_path)
+    strays = [
+        Problem("stray", "org", f"/data/{number}", "a file" if number else "a temporary file") for number in range(30)
+    ]
+    a_run(
+        state, ("/a", "s3://a"), "one", "migrate", 1.0, {}, *strays, Problem("failed", "org", "/data/org/x", "refused")
+    )
+    lines = status_as_text(read_status(state, runs=5, problems=None)).splitlines()
+    assert lines[-3:] == [
+        "  1 failed",
+        "  30 strays: a file; a temporary file (--problems 30 lists each)",
+        "    failed: /data/org/x: refused",
+    ]
+    listed = status_as_text(read_status(state, runs=5, problems=1000)).splitlines()
+    assert sum(line.startswith("    stray: ") for line in listed) == 30
+
+
 def test_prune_and_verify_say_what_they_did(tmp_path: Path) -> None:
     state = a_state(tmp_path)
     pair = ("/a", "s3://a")
