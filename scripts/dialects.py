@@ -29,7 +29,7 @@ def page() -> str:
 
 
 def _section(name: str, rows: Any) -> str:
-    """One list for each thing that the program does: where it was met, and what is different there."""
+    """A line for each thing that the program does: where it was met, and what is different there."""
     title = (importlib.import_module(f"tests.dialects.{name}").__doc__ or name).strip().splitlines()[0].rstrip(".")
     groups: dict[str, dict[str, list[str]]] = {}
     met = before = ""
@@ -42,35 +42,41 @@ def _section(name: str, rows: Any) -> str:
         else:
             before = says
         places.append(says)
-    often = [_group(does, places) for does, places in groups.items() if len(places) > 1]
-    once: dict[str, dict[str, list[str]]] = {}
+    often = {does: places for does, places in groups.items() if len(places) > 1}
+    once: dict[str, list[tuple[list[str], str]]] = {}
     for does, places in groups.items():
-        if len(places) == 1:
-            [(where, texts)] = places.items()
-            once.setdefault(where, {}).setdefault(_differences(texts), []).append(does)
-    lines = [
-        f"- {where}: {_joined([f'{differs} **{_joined(does)}**' for differs, does in each.items()])}\n"
-        for where, each in once.items()
-    ]
-    return f"\n## {title}\n\n{''.join(lines)}{''.join(often)}"
+        for where, texts in places.items() if does not in often else ():
+            once.setdefault(where, []).append((texts, does))
+    lines = [f"- {where}: {_answers(where, answers)}\n" for where, answers in once.items()]
+    lines += [f"- **{does}**\n{_places(places)}" for does, places in often.items()]
+    return f"\n## {title}\n\n{''.join(lines)}"
 
 
-def _joined(sentences: Sequence[str]) -> str:
-    return " ".join(sentences)
+def _answers(where: str, answers: Sequence[tuple[Sequence[str], str]]) -> str:
+    """What is done there, each after its difference; a single one needs none where the place is named after it."""
+    if len(answers) == 1 and _is_description(where):
+        return f"**{answers[0][1]}**"
+    by_difference: dict[str, list[str]] = {}
+    for texts, does in answers:
+        by_difference.setdefault(_difference(texts), []).append(does)
+    return " ".join(f"{differs}: **{' '.join(does)}**" for differs, does in by_difference.items())
 
 
-def _group(does: str, places: Mapping[str, Sequence[str]]) -> str:
-    return f"\n**{does}**\n\n" + "".join(f"- {place}\n" for place in _places(places))
+def _places(places: Mapping[str, Sequence[str]]) -> str:
+    """Where one thing is done: the first difference of each place."""
+    named = (met if _is_description(met) else f"{met}: {_difference(says)}" for met, says in places.items())
+    return "".join(f"  - {one}\n" for one in named)
 
 
-def _places(places: Mapping[str, Sequence[str]]) -> list[str]:
-    return [f"{met}: {_differences(says)}" for met, says in places.items()]
+def _is_description(where: str) -> bool:
+    """Whether the place is named after its difference: 'servers that lose the token'."""
+    return " that " in where
 
 
-def _differences(texts: Sequence[str]) -> str:
-    """Those that begin alike as one sentence each."""
-    alike = groupby(dict.fromkeys(texts), key=lambda text: text.split()[0])
-    return " ".join(" ".join(together(list(each)).split()) for _, each in alike)
+def _difference(texts: Sequence[str]) -> str:
+    """The first difference, with those that begin alike."""
+    first = next(iter(groupby(dict.fromkeys(texts), key=lambda text: text.split()[0])))[1]
+    return " ".join(together(list(first)).split()).rstrip(".")
 
 
 def together(texts: Sequence[str]) -> str:

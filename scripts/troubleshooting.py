@@ -49,12 +49,14 @@ LONG = 15
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 HEAD = """# Troubleshooting
 
-Each error and finding ends with its name in brackets (`name` in `--json`). Find it below, or run `bytes-migrator explain` with it, offline.
-What happened is quoted; the cause and the cure follow. `‹…›` stands for what differs. Exit statuses: [Recover](guides/recover.md).
+Each error and finding ends with its name in brackets (`name` in `--json`). Find it below;
+`bytes-migrator explain` prints every wording, offline.
+`‹…›` stands for what differs. Exit statuses: [Recover](guides/recover.md).
 """
+SETTINGS = "Nothing was done: options and settings"
 GROUPS = (
     ("A finding of doctor, plan or migrate", ("Finding", "")),
-    ("Nothing was done: options and settings", ("SettingsError",)),
+    (SETTINGS, ("SettingsError",)),
     ("The run did not start: locations, rights, locks", ("CannotStart", "LedgerBusy", "MigratorError")),
     ("The server did not answer as it should", ("Unavailable",)),
     ("The run stopped", ("MustStop", "StoreFull", "Interrupted", "BucketFull")),
@@ -63,6 +65,59 @@ GROUPS = (
     ("A raw file, folder or bucket failed", tuple(KINDS)),
 )
 """What an operator sees, and the kinds of error behind it; the first group with a kind of the entry takes it."""
+THEMES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("The command line: an option is missing, doubled, of another form, or has no effect here. "
+     "Without a terminal, add `--yes`.",
+     ("usage", "yes-missing", "option-without-effect", "option-without-end", "one-end", "no-end-on-s3",
+      "uploads-only-on-s3", "report-form", "bytes-version-invalid", "name-unknown", "run-unknown")),
+    ("Forms of values: `--bandwidth 20MB/s` or `\"08:00-18:00 5MB/s, 50MB/s\"`; `--max-requests 500/s`; ages as 2026-01-31, 90d, 12h; "
+     "`--owner kat:kat` or `1000:1000`.",
+     ("bandwidth", "max-requests", "age-unreadable", "ages-empty", "owner-invalid", "owner-unknown",
+      "permission-invalid")),
+    ("Locations: `disk`, `s3`, an env file, a path with a slash, or `'s3://bucket/{organization}'`; the server's address belongs to "
+     "`--endpoint-url`, keys to an env file. Replace a key that was typed: the shell keeps it.",
+     ("locations-missing", "location-unknown", "location-is-url", "location-template", "location-with-login", "same-place",
+      "organization-unknown", "source-empty")),
+    ("Bytes' settings name no place, or another than you think: set `S3_BUCKET` and `BUCKET_PER_ORG=false`, or `S3_BUCKET_PREFIX` and "
+     "`BUCKET_PER_ORG=true`, or `BYTES_DATA_DIR` with its full path.",
+     ("s3-not-set", "bucket-name-empty", "bucket-name-url", "bucket-per-org-invalid", "bytes-settings-unknown",
+      "data-dir-characters", "data-dir-relative", "env-file-without-place", "debian-settings-unreadable")),
+    ("The env file: lines `NAME=value` in UTF-8 without a byte order mark, readable for this user. Values stand as they are: `${…}` is not "
+     "expanded.",
+     ("env-file-missing", "env-file-unreadable", "env-file-not-text", "env-file-byte-order-mark", "env-file-line",
+      "env-file-name-mistyped", "setting-not-expanded")),
+    ("The endpoint is the server alone, such as https://s3.example.org or http://127.0.0.1:8333: no bucket in the host, no login, no `_`.",
+     ("endpoint-emptied", "endpoint-host", "endpoint-invalid", "endpoint-not-a-url", "endpoint-unknown",
+      "endpoint-with-bucket", "endpoint-with-login", "proxy-not-a-url", "region-invalid", "aws-region-empty",
+      "ca-bundle-unusable")),
+    ("Keys: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` together in one place, without quotes or line feeds; or a profile that "
+     "`aws configure list` accepts, signed in.",
+     ("no-credentials", "credentials-half-set", "aws-keys-half-set", "aws-key-characters", "credential-helper-failed",
+      "credentials-not-given", "credentials-not-retrieved", "not-signed-in", "profile-missing", "aws-config-broken",
+      "aws-file-unusable", "aws-setting-invalid")),
+    ("A library or extra is missing: the message has the command that installs it.", ("dask-missing", "python-lacks-part")),
+    ("Manifests: `--manifest` writes one with `--level content`, outside the data folder; `--against` reads one, and takes neither "
+     "`--level` nor ages.",
+     ("against-and-ages", "against-and-manifest", "against-is-content", "manifest-empty", "manifest-inside-data",
+      "manifest-needs-content", "manifest-unsound", "report-in-data-folder")),
+    ("An audit needs Bytes' own settings by `--env-file FILE`, or a database as postgresql://user:password@host:5432/bytes, or "
+     "`--database rows.csv`; `--api` needs Bytes' login.",
+     ("database-invalid", "database-missing", "rows-unreadable", "api-invalid", "api-login-missing", "middleware-unknown",
+      "nacl-keys-invalid", "nacl-keys-missing")),
+    ("A switch needs `--deployment debian`, `compose` or `kubernetes`, or `--stop`, `--start` and `--settings` together. Its target's "
+     "file has only lines that say where raw files are; `--back` takes no locations.",
+     ("deployment-unknown", "switch-commands", "switch-back-ends", "switch-no-way-back", "switch-not-over",
+      "switch-settings-elsewhere", "switch-settings-object", "switch-two-places", "switch-unknown-lines", "switch-value")),
+    ("Reading through: only from disk to S3; nginx' file must be the one that `bytes-migrator runbook` prints, before the server that "
+     "Bytes is switched to. Name it by `--nginx-file`.",
+     ("read-through-direction", "read-through-file", "read-through-lines", "read-through-options",
+      "read-through-other-server", "read-through-path")),
+    ("A Dask cluster: `--engine dask` with tls:// and certificates on both sides, or tcp://127.0.0.1. Keys do not travel to the workers.",
+     ("scheduler-not-an-address", "scheduler-not-encrypted", "scheduler-without-dask", "certificates-missing",
+      "two-identities")),
+    ("The demo writes only into a new or empty folder outside the data folder.", ("demo-folder-in-data", "demo-folder-not-empty")),
+)  # fmt: skip
+"""Names of wrong options and settings by their common cause, and what is right. Each message says itself what to write."""
 MAKERS = ("warned", "failed")
 """Functions of doctor/finding_shorthands.py: name, what was seen, why, cure."""
 FINDING_NAMES = {
@@ -177,21 +232,31 @@ def group_of(entries: list[Message]) -> str:
 def page(folder: Path) -> str:
     entries = entries_in(folder)
     grouped = {title: [name for name in entries if group_of(entries[name]) == title] for title, _ in GROUPS}
-    index = "".join(
-        f"\n**{title}:** {', '.join(f'[{name}](#{name})' for name in names)}\n"
-        for title, names in grouped.items()
-        if names
-    )
+    index = "".join(f"- [{title}](#{_anchor(title)})\n" for title, names in grouped.items() if names)
     seen: dict[str, str] = {}
     parts = (_group(title, {name: entries[name] for name in names}, seen) for title, names in grouped.items() if names)
-    return HEAD + index + "".join(parts)
+    return f"{HEAD}\n{index}" + "".join(parts)
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
 
 
 def _group(title: str, entries: Mapping[str, list[Message]], seen: dict[str, str]) -> str:
     """A heading, what most of its entries mean for the run, and the entries; the others say what they mean."""
+    if title == SETTINGS:
+        return f"\n## {title}\n\nExit status 2. The message says what to write. By cause:\n\n{_themes(set(entries))}"
     [(common, _)] = Counter(kind for one in entries.values() for kind in _kinds(one)).most_common(1)
     holds = "" if common == KINDS["Finding"] else f"\n{common} Exceptions say so.\n"
-    return f"\n## {title}\n{holds}" + "".join(_entry(name, one, common, seen) for name, one in entries.items())
+    return f"\n## {title}\n{holds}\n" + "".join(_entry(name, one, common, seen) for name, one in entries.items())
+
+
+def _themes(names: set[str]) -> str:
+    """One line for each theme. Raises ValueError if a name has no theme, or a theme names one that is gone."""
+    themed = [name for _, of in THEMES for name in of]
+    if set(themed) != names or len(themed) != len(set(themed)):
+        raise ValueError(f"THEMES and the settings' errors differ: {sorted(set(themed) ^ names)}")
+    return "".join(f"- {text} {', '.join(f'`{name}`' for name in of)}\n" for text, of in THEMES)
 
 
 def data(folder: Path) -> str:
@@ -210,28 +275,27 @@ def _kinds(entries: list[Message]) -> list[str]:
 def _entry(name: str, entries: list[Message], common: str, seen: dict[str, str]) -> str:
     """One name. `seen` has the longer texts of the entries before, and where they stand: they are not said twice."""
     kinds = [kind for kind in _kinds(entries) if kind != common]
-    lines = [f"\n### {name}\n", *(f"{kind}\n" for kind in kinds)]
+    found: list[str] = []
     before = ("", "")
     for (why, cure), alike in groupby(sorted(set(entries), key=lambda one: one[3:]), key=lambda one: one[3:]):
         whats = {_NOTHING_IN.sub("‹…›", one.what): one.what for one in sorted(alike, reverse=True)}
         known = [what for what in sorted(whats.values()) if not _NOTHING.fullmatch(what.strip())]
-        quoted = [f"> {_escaped(what)}" for what in known or sorted(whats.values())[:1]]
         cause = "" if why == before[0] else _paragraph("", why, name, seen)
-        lines.append(
-            "\n\n".join(
-                filter(None, [*quoted, cause, "" if cure == before[1] else _paragraph("**Do:** ", cure, name, seen)])
-            )
-            + "\n"
-        )
+        remedy = "" if cure == before[1] else _paragraph("*Do:* ", cure, name, seen)
+        what = [_escaped(text) for text in known[:1] or ([] if cause or remedy else sorted(whats.values())[:1])]
+        if parts := [*what, *filter(None, (cause, remedy))]:
+            found.append(" ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in parts))
         before = (why, cure)
-    return "\n".join(lines)
+    first, *others = found
+    head = " ".join(filter(None, [f"- **{name}**", *kinds, first]))
+    return f"{head}\n" + "".join(f"  - {one}\n" for one in others)
 
 
 def _paragraph(label: str, text: str, name: str, seen: dict[str, str]) -> str:
     if _NOTHING.fullmatch(text.strip()):
         return ""
     first = seen.setdefault(text, name) if len(text.split()) >= LONG else name
-    return f"{label}{_escaped(text)}" if first == name else f"{label}as for [{first}](#{first})."
+    return f"{label}{_escaped(text)}" if first == name else f"{label}as for {first}."
 
 
 def _escaped(text: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from pathlib import Path
+
+import pytest
 
 from migrator.doctor.finding_names import FINDINGS
 
@@ -27,14 +30,23 @@ OTHERS_WORDS = {"env-file-form", "source", "rights-source", "rights-target"}
 
 def test_every_finding_that_can_be_forced_has_an_entry() -> None:
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
-    assert {name for name in FINDINGS if f"\n### {name}\n" not in page} <= OTHERS_WORDS
+    assert {name for name in FINDINGS if f"\n- **{name}** " not in page} <= OTHERS_WORDS
 
 
 def test_every_name_has_an_entry_with_a_text() -> None:
     names = {message.name for message in SCRIPT["messages_in"](ROOT / "migrator")}
     assert {"bucket-missing", "ledger-busy", "source-empty", "credentials-refused", "bucket-names"} <= names
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    explained = json.loads(SCRIPT["DATA"].read_text())
     for name in names:
-        entry = re.split(r"\n##", page.partition(f"\n### {name}\n")[2])[0]
-        assert "> " in entry, name
-        assert f"[{name}](#{name})" in page, name
+        assert explained[name]["texts"], name
+        theme = re.search(rf"^- (.*)`{name}`", page, re.MULTILINE)
+        entry = re.search(rf"^- \*\*{name}\*\* (.*)$", page, re.MULTILINE)
+        assert (theme is None) is not (entry is None), name
+        assert any(one is not None and one[1].split() for one in (theme, entry)), name
+
+
+def test_an_error_of_settings_without_a_theme_fails(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text('raise SettingsError("of-no-theme", "It happened.", cure="Write it.")\n')
+    with pytest.raises(ValueError, match="of-no-theme"):
+        SCRIPT["page"](tmp_path)
