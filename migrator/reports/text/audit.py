@@ -12,7 +12,7 @@ from migrator.config.env_file import Setting
 from migrator.config.locations import DiskLocation, Location
 from migrator.core.findings import Finding
 from migrator.core.tally import Count
-from migrator.reports.formatting import duration, files, moment, number, placed, plural, shown, size
+from migrator.reports.formatting import clock_time, duration, files, moment, number, placed, plural, shown, size
 from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA, Evidence, ReportRow, status_when_interrupted
 from migrator.reports.text.console import first_problems, organization_table
@@ -223,8 +223,8 @@ def _can(report: AuditReport) -> str:
 
 def _calls_sentence(calls: BytesCalls) -> str:
     if calls.state == "works":
-        at = moment(calls.found_out) or ""
-        return f"Bytes' own calls worked on {plural(calls.buckets, 'bucket')}, at {at}."
+        at = f", at {clock_time(calls.found_out)}" if calls.found_out is not None else ""
+        return f"Bytes' own calls worked on {plural(calls.buckets, 'bucket')}{at}."
     if calls.state == "fails":
         return f"Bytes' own calls fail on {number(calls.fails)} of {plural(calls.buckets, 'bucket')}: see [bytes-calls] above."
     return (
