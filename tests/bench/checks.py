@@ -24,7 +24,7 @@ def across(bench: Bench) -> list[Section]:
     with bench.seaweedfs() as server:
         bench.fill(server, SMALL_BUCKET, corpus)
         attempts = {tool.label: partial(_copy, bench, tool, server, server, corpus) for tool in _peers(bench)}
-        attempts["loop (signed copies, nothing checked)"] = partial(_loop, bench, server, corpus, copies=True)
+        attempts[tools.COPY_LOOP] = partial(_loop, bench, server, corpus, copies=True)
         rows = bench.turns.take(attempts)
     note = f"{_about(corpus)} One server, which copies by itself for all but juicefs."
     return [Section("across", "Bucket to bucket, one SeaweedFS", note, rows), *_across_null(bench)]

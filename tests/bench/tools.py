@@ -100,6 +100,8 @@ class Tool(ABC):
 
 LARGE_LOOP = "loop (one GET, MD5, written and synced)"
 """The bare loop beside downloads of a large object."""
+COPY_LOOP = "loop (signed copies, nothing checked)"
+"""The bare loop beside copies from bucket to bucket."""
 
 
 class Ours(Tool):
