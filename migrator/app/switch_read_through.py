@@ -11,11 +11,12 @@ from migrator.app.switch_copy_afterwards import Behind, sharing_nginx, wait_unti
 from migrator.app.switch_copying import refuse_another_content
 from migrator.app.switch_plan import refuse_what_doctor_refuses
 from migrator.app.switch_proxy_plan import ProxyRequest, refuse_unreadable_folder
+from migrator.app.switch_rollback import named
 from migrator.app.switch_run import SwitchRun
 from migrator.config.locations import DiskLocation, S3Location
 from migrator.core.entities import RawFile
 from migrator.core.errors import MustStop
-from migrator.core.outcomes import Outcome, ignore_notice
+from migrator.core.outcomes import NoticeKind, Outcome, ignore_notice
 from migrator.reports.switch_report import Switched
 from migrator.stores.disk.user_access import let_group_pass
 from migrator.stores.s3.capabilities import Capabilities
@@ -54,6 +55,7 @@ class ReadThroughSwitching(SwitchRun):
 
     def _before_the_stop(self) -> None:
         planned, log = self._planned, self._log
+        self._refuse_hidden_folders()
         self._start_guard()
         planned.parts.store.stage(planned.old, planned.new, planned.plan.run)
         with log.step(SwitchStep.READ_THROUGH):
@@ -69,6 +71,21 @@ class ReadThroughSwitching(SwitchRun):
             self._draw_sample()
             self._refuse_unreadable(self._scene.sample)
             self._let_nginx_read()
+
+    def _refuse_hidden_folders(self) -> None:
+        """Refuse to switch first where raw files would never come through: nginx follows no link, and neither does the copying.
+
+        Raises:
+            MustStop: If a folder of the source is a link, or cannot be read.
+        """
+        problems = self._planned.migration.totals.problems
+        hidden = [one for one in problems if one.kind == NoticeKind.UNREADABLE_FOLDER.value]
+        if hidden:
+            raise MustStop(
+                "switch-folders-hidden",
+                f"Folders hide raw files, so Bytes was not stopped: {named([f'{one.where}: {one.reason}' for one in hidden])}",
+                cure="Give the right to read them, or mount each folder in the place of its link; then rerun.",
+            )
 
     def _with_bytes_stopped(self) -> None:
         self._refuse_to_stop()

@@ -98,7 +98,13 @@ class Bad:
     words: Callable[[Through], tuple[str, ...]]
 
 
+def _link_an_organization(through: Through) -> tuple[str, ...]:
+    (through.scene.data / "linked").symlink_to(next(path for path in through.scene.data.iterdir() if path.is_dir()))
+    return through.words()
+
+
 BAD_INPUT = [
+    Bad("an organization's folder is a link", "switch-folders-hidden", 3, _link_an_organization),
     Bad(
         "nginx refuses its configuration",
         "read-through-nginx-refuses",
