@@ -32,6 +32,7 @@ from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.errors import CannotStart, SettingsError
 from migrator.core.findings import Finding
 from migrator.core.naming import broken_bucket_rule
+from migrator.core.open_files import jobs_that_fit
 from migrator.core.outcomes import Problem, ignore_notice
 from migrator.core.protocols import Source
 from migrator.doctor.finding_shorthands import warned
@@ -78,7 +79,7 @@ def audit(settings: AuditSettings, wish: AuditWish, options: Options, watch: Wat
         )
         prover = None
         if wish.contents:
-            lane_for = partial(reading_lane, target, largest_window=MOST_JOBS)
+            lane_for = partial(reading_lane, target, largest_window=jobs_that_fit(MOST_JOBS))
             prover = RecordProver(target, opener, jobs=options.jobs or _READERS, lane_for=lane_for)
             stack.enter_context(closing(prover))
         work = Audit(

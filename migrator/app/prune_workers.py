@@ -28,6 +28,7 @@ from migrator.config.locations import DiskLocation, Location, Locations, S3Locat
 from migrator.core.cancellation import Flag
 from migrator.core.entities import INDEX_LENGTH, RawFile
 from migrator.core.errors import MigratorError
+from migrator.core.open_files import jobs_that_fit
 from migrator.core.protocols import Source
 from migrator.engines.forked import ForkedWorkers
 from migrator.engines.single_thread import UnitQueue
@@ -126,10 +127,9 @@ def _ends(config: PruneConfig, throttle: Throttle, halt: Flag) -> Iterator[Ends]
     with ExitStack() as stack:
         source = stack.enter_context(reading(locations.source, patience, throttle))
         target = stack.enter_context(reading(locations.target, patience, throttle))
+        most = jobs_that_fit(config.jobs)
         lanes = [
-            proving_lane(
-                Prover(source, target, Level.CONTENT, hashes=hashes), source, target, largest_window=config.jobs
-            )
+            proving_lane(Prover(source, target, Level.CONTENT, hashes=hashes), source, target, largest_window=most)
             for hashes in (BOTH_HASHES, AGAIN)
         ]
         for lane in lanes:

@@ -18,6 +18,7 @@ from migrator.checks.verify_tracking import Proofs
 from migrator.config.locations import DiskLocation, Location, S3Location
 from migrator.core.cancellation import Flag
 from migrator.core.errors import MigratorError
+from migrator.core.open_files import jobs_that_fit
 from migrator.core.outcomes import Denial
 from migrator.core.protocols import Sink, Source
 from migrator.stores.disk.source import DiskSource
@@ -147,6 +148,7 @@ def _opened_ends(
     recipe: WorkerConfig, source: Source, patience: RetryPolicy, throttle: Throttle, line: Line, stack: ExitStack
 ) -> tuple[Source, Sink, Callable[[], None]]:
     """The target, what is done with it, and what is to be done after a whole pass. What does not write has nothing to write with."""
+    most = jobs_that_fit(recipe.jobs)
     if not recipe.writes:
         read = stack.enter_context(reading(recipe.target, patience, throttle))
         if recipe.proving is None:
@@ -155,8 +157,8 @@ def _opened_ends(
         prover = _prover(recipe.proving, source, read, meter)
         rests_on_listing = recipe.proving.level is Level.ETAG and not isinstance(recipe.source, Manifest)
         listed_target = read if rests_on_listing and isinstance(recipe.target, S3Location) else None
-        fast = proving_lane(prover, source, read, largest_window=recipe.jobs)
-        jobs = min(recipe.jobs, MOST_CAREFUL_JOBS)
+        fast = proving_lane(prover, source, read, largest_window=most)
+        jobs = min(most, MOST_CAREFUL_JOBS)
         prove = Prove(prover, jobs=jobs, patience=patience, listed_target=listed_target, fast=fast, meter=meter)
         stack.callback(prove.close)
         return read, prove, _nothing
@@ -174,8 +176,8 @@ def _opened_ends(
             owner=recipe.owner,
         )
     )
-    careful = FileCopier(source, target, jobs=min(recipe.jobs, MOST_CAREFUL_JOBS), patience=patience)
-    sink = BatchSink(target, careful, bulk_lane_between(source, target, largest_window=recipe.jobs))
+    careful = FileCopier(source, target, jobs=min(most, MOST_CAREFUL_JOBS), patience=patience)
+    sink = BatchSink(target, careful, bulk_lane_between(source, target, largest_window=most))
     stack.callback(sink.close)
     return target, sink, partial(target.clear_leftovers, source)
 

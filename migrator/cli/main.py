@@ -17,6 +17,7 @@ from migrator.cli.options import PREFIX, state_folder
 from migrator.cli.output import colour_wanted, coloured, stderr_columns
 from migrator.config.env_file import is_secret
 from migrator.core.errors import MigratorError, SettingsError
+from migrator.core.open_files import raise_limit
 from migrator.core.redaction import HIDDEN, without_secrets
 from migrator.ledger.directory import SWITCH_JOURNAL
 from migrator.reports.json import error_as_json
@@ -93,6 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit. Every error is one clear message; no traceback reaches an operator."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
+        raise_limit()
         _warn_of_unfinished_switch(given)
         answer: Any = cli.main(args=given, prog_name="bytes-migrator", standalone_mode=False)
         status = answer if isinstance(answer, int) else 0

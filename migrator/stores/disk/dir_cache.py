@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 from migrator.core.entities import INDEX_LENGTH, RawFile
+from migrator.core.open_files import folders_that_fit
 
 _KEPT = 64
 
@@ -43,6 +44,7 @@ class OpenFolders:
         self._lock = threading.Lock()
         self._folders: OrderedDict[tuple[str, str], _OpenFolder] = OrderedDict()
         self._parent: tuple[str, int] | None = None
+        self._kept = folders_that_fit(_KEPT)
 
     def opened(self, raw_file: RawFile) -> AbstractContextManager[int]:
         """The raw file's index folder, for a with block, and as long as that lasts. Raises OSError."""
@@ -53,8 +55,8 @@ class OpenFolders:
             folder = self._folders.get(key)
             if folder is None:
                 folder = self._folders[key] = _OpenFolder(self._open(organization, index), self._lock)
-                if len(self._folders) > _KEPT:
-                    self._close_unused(_KEPT // 2)
+                if len(self._folders) > self._kept:
+                    self._close_unused(self._kept // 2)
             else:
                 self._folders.move_to_end(key)
             folder.users += 1
