@@ -43,7 +43,7 @@ _LATE = (
     "migrator.reports.metrics",
     "migrator.checks.audit.database",
     "migrator.checks.audit.nacl",
-    "migrator.stores.s3.transfer.small_objects",
+    "migrator.stores.s3.transfer.fast_lane",
     "prometheus_client",
     "multiprocessing.popen_fork",
     "multiprocessing.queues",
@@ -65,7 +65,7 @@ _LATE_WITH_DASK = (
     "distributed.http.statics",
     "tornado.platform.asyncio",
     "migrator.engines.dask.connection",
-    "migrator.engines.dask.local_cluster",
+    "migrator.engines.dask.forked_cluster",
 )
 """What commands import only while they run."""
 _DASK = ("--scheduler", "dask")

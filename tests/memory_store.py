@@ -17,7 +17,7 @@ from migrator.core.errors import AlreadyThere, NotTheSame, SourceChanged, StoreE
 from migrator.core.naming import is_organization
 from migrator.core.outcomes import Notice, NoticeKind, Notify
 from migrator.core.protocols import Content, Moved, Promise, Receipt, Source, ignore_moved
-from migrator.stores.unrecognized import is_index, name_reason
+from migrator.stores.reserved_names import is_index, name_reason
 
 _CHUNK = 1 << 20
 

@@ -14,10 +14,10 @@ from migrator.core.cancellation import Flag, StopFlag
 from migrator.core.entities import FinishedFolder, ProvenShard, Provisional, RawId, Shard
 from migrator.core.outcomes import Outcome, Result, Step
 from migrator.core.protocols import Sink, Source, Target
+from migrator.sync.action_tables import BY_CONTENT, Rules
 from migrator.sync.channel import Acknowledgements, Line
 from migrator.sync.coordinator import Coordinator, Observer
 from migrator.sync.messages import Assignment, Event, ProgressEvent, Unit, UploadBegan, UploadEnded
-from migrator.sync.rules import BY_CONTENT, Rules
 from migrator.sync.shard.folder_tracking import FolderTracker
 from migrator.sync.shard.pass_settings import Pass
 from migrator.sync.totals import Totals

@@ -20,7 +20,7 @@ from migrator.doctor.server import raws_finding
 from migrator.reports.formatting import files, number
 from migrator.reports.text.audit import ApiAnswers
 from migrator.stores.disk.preflight import folders_above
-from migrator.sync.preflight import check_bucket_names, names_cure
+from migrator.sync.source_overview import check_bucket_names, names_cure
 
 
 def bucket_at(location: Location, organization: str) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from migrator.app.migrating import new_run_id
 from migrator.core.errors import MigratorError
-from migrator.ledger.audits import KeptAudit, keep_audit
+from migrator.ledger.audit_files import KeptAudit, keep_audit
 from migrator.ledger.directory import StateFolder
 from migrator.reports.formatting import marked
 from migrator.reports.text.audit import AuditReport, answer_in_words, audit_as_json, audit_lines

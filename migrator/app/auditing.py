@@ -10,8 +10,8 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
+from migrator.app.audit_bytes_calls import what_bytes_can_do
 from migrator.app.audit_findings import audit_findings, bucket_at, first_of_all, owner_findings, raws_findings
-from migrator.app.audit_s3_calls import what_bytes_can_do
 from migrator.app.first_checks import refuse_idle_limits
 from migrator.app.options import MOST_JOBS, Options, Watch
 from migrator.app.ownership import why_closed
@@ -21,9 +21,9 @@ from migrator.checks.audit.audit import Audit, AuditedEnds
 from migrator.checks.audit.bytes_api import BytesApi, RawFileAnswer, Reply
 from migrator.checks.audit.content_check import RecordProver
 from migrator.checks.audit.database import Wanted, dsn_of, is_dsn, reading_database
+from migrator.checks.audit.database_row import Recorded
 from migrator.checks.audit.exported_rows import read_rows
 from migrator.checks.audit.nacl import BoxOpener
-from migrator.checks.audit.recorded_rows import Recorded
 from migrator.checks.audit.settings import AuditSettings
 from migrator.checks.audit.tally import Audited, AuditTally, Kind
 from migrator.checks.sample import AuditSample

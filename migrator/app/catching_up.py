@@ -11,10 +11,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+from migrator.app.first_check_result import Prepared
 from migrator.app.first_checks import prepare_ends
 from migrator.app.migrating import migrate
 from migrator.app.options import Options
-from migrator.app.prepared import Prepared
 from migrator.app.reread_both_ends import why_not_equal
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import is_there, patience_of, reading

@@ -18,8 +18,8 @@ from migrator.core.entities import Entry, RawFile, Shard
 from migrator.core.errors import CannotStart
 from migrator.core.outcomes import ignore_notice
 from migrator.core.protocols import Source
-from migrator.stores.unrecognized import temporary_name
-from migrator.sync.manifest import Manifest
+from migrator.stores.reserved_names import temporary_name
+from migrator.sync.manifest_reader import Manifest
 from migrator.transfer.retry import RetryPolicy
 
 _WITNESSES = 3

@@ -15,8 +15,8 @@ from migrator.app.doctor_s3_target import inspect_s3_target
 from migrator.app.doctor_source import SAMPLE_SECONDS, inspect_source
 from migrator.app.options import Options
 from migrator.app.ownership import Ownership
-from migrator.config.checks import ALL_WELL
 from migrator.config.locations import Locations, S3Location
+from migrator.config.settings_checks import ALL_WELL
 from migrator.core.findings import Finding, FindingStatus
 from migrator.doctor.concurrent_runs import ledgers_finding, run_finding
 from migrator.doctor.finding_shorthands import passed
@@ -25,7 +25,7 @@ from migrator.doctor.source import listing_errors
 from migrator.ledger.directory import is_running
 from migrator.ledger.ledger import ledger_read, ledgers_read
 from migrator.reports.text.doctor import DoctorReport
-from migrator.sync.preflight import as_forced
+from migrator.sync.source_overview import as_forced
 
 _COPYING = ("migrate", "watch")
 

@@ -17,7 +17,7 @@ from migrator.doctor.bytes_user import NO_USER
 from migrator.doctor.disk_checks import disk_findings
 from migrator.doctor.source import SourceSample, need_of, sample_of
 from migrator.stores.disk.preflight import inspect_disk
-from migrator.sync.preflight import SourceOverview
+from migrator.sync.source_overview import SourceOverview
 from migrator.transfer.retry import RetryPolicy
 
 

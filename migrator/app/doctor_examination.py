@@ -6,8 +6,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
 from migrator.app.options import Options
-from migrator.config.checks import profile_finding
 from migrator.config.locations import Locations, S3Location
+from migrator.config.settings_checks import profile_finding
 from migrator.core.errors import MigratorError, SettingsError
 from migrator.core.findings import Finding
 from migrator.doctor import finding_names

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
-from migrator.app.bytes_s3_calls import (
+from migrator.app.bytes_call_replays import (
     finding_of,
     forced_findings,
     is_name_taken,
@@ -43,7 +43,7 @@ from migrator.stores.s3.probes.bytes_calls import replay
 from migrator.stores.s3.probes.client import ProbeClient
 from migrator.stores.s3.probes.preflight import ServerInspection, foreign
 from migrator.stores.s3.probes.quirks import probe_habits
-from migrator.sync.preflight import SourceOverview, check_bucket_names
+from migrator.sync.source_overview import SourceOverview, check_bucket_names
 from migrator.transfer.retry import RetryPolicy
 
 _PROBE_SECONDS = 5.0

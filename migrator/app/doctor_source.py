@@ -16,7 +16,7 @@ from migrator.doctor.server import server_findings
 from migrator.doctor.source import SourceSample, listing_errors, sample_of, source_findings
 from migrator.stores.s3.probes.client import ProbeClient
 from migrator.stores.s3.probes.preflight import ServerInspection
-from migrator.sync.preflight import SourceOverview
+from migrator.sync.source_overview import SourceOverview
 from migrator.transfer.retry import RetryPolicy
 
 SAMPLE_SECONDS = 2.0

@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from migrator.app.bytes_s3_calls import names_taken, newest_replays
-from migrator.app.first_findings import first_findings
+from migrator.app.bytes_call_replays import names_taken, newest_replays
+from migrator.app.first_check_result import Prepared
 from migrator.app.options import Options
 from migrator.app.ownership import bytes_user, owner_for
 from migrator.app.place_locks import Ground, refuse_held
-from migrator.app.prepared import Prepared
+from migrator.app.sample_and_rights import first_findings
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import as_refusal, overview_of, patience_of, reading_both, writing
 from migrator.config.locations import Location, Locations, S3Location, endpoint_identity
@@ -36,7 +36,7 @@ from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.http.curl import is_available
 from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.target import S3Target, are_alike
-from migrator.sync.preflight import as_forced, check_bucket_names, refuse_errors
+from migrator.sync.source_overview import as_forced, check_bucket_names, refuse_errors
 from migrator.sync.totals import Totals
 
 

@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from dataclasses import replace
 from functools import partial
 
-from migrator.app.bytes_s3_calls import refusals_known, try_bytes_calls
+from migrator.app.bytes_call_replays import refusals_known, try_bytes_calls
 from migrator.app.dask_setup import Spread, key_findings
 from migrator.app.engine_factory import engine_of
+from migrator.app.first_check_result import Prepared
 from migrator.app.first_checks import (
     abilities_of,
     ability_findings,
@@ -26,7 +27,6 @@ from migrator.app.first_checks import (
 from migrator.app.options import EngineName, Options, Watch
 from migrator.app.ownership import Ownership
 from migrator.app.place_locks import held_to_copy
-from migrator.app.prepared import Prepared
 from migrator.app.reporting import report_of, totals_of
 from migrator.app.run_memory import Record, fingerprint_of, known_findings, only_reading
 from migrator.app.speed_measurement import estimated
@@ -51,9 +51,9 @@ from migrator.sync.channel import Line
 from migrator.sync.coordinator import Coordinator, Engine, Memory, Observer
 from migrator.sync.dry_run import Rehearse
 from migrator.sync.messages import ProgressEvent, Unit
-from migrator.sync.preflight import as_forced, refuse_errors
 from migrator.sync.shard.pass_settings import Pass
 from migrator.sync.source_counter import SourceCounter
+from migrator.sync.source_overview import as_forced, refuse_errors
 from migrator.sync.totals import Totals
 from migrator.sync.worker import Units, Worker
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import urlsplit
 
-from migrator.config.limits import Limits
+from migrator.config.rate_limits import Limits
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.errors import SettingsError
 from migrator.doctor.bytes_user import BytesUser

@@ -16,10 +16,10 @@ from migrator.core.findings import Finding, FindingStatus
 from migrator.doctor import finding_names
 from migrator.doctor.bytes_user import NO_USER, BytesUser, user_by_id, user_of
 from migrator.doctor.disk_checks import access_findings
+from migrator.stores.disk.ownership_repair import AccessCheck, AccessScan, Correction
 from migrator.stores.disk.preflight import folders_above
-from migrator.stores.disk.user_access import AccessCheck, AccessScan, Correction
 from migrator.sync.messages import ProgressEvent
-from migrator.sync.preflight import as_forced, not_inspected
+from migrator.sync.source_overview import as_forced, not_inspected
 
 
 def bytes_user(location: Location, options: Options) -> BytesUser | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from migrator.app.prepared import Prepared
+from migrator.app.first_check_result import Prepared
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import as_refusal
 from migrator.config.locations import DiskLocation, Locations

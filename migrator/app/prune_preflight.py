@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from migrator.app.bytes_s3_calls import known_finding, newest_replays
+from migrator.app.bytes_call_replays import known_finding, newest_replays
 from migrator.app.options import Options
 from migrator.app.ownership import Ownership, bytes_user
 from migrator.app.place_locks import Ground, break_lock, mark_findings
@@ -24,7 +24,7 @@ from migrator.ledger.ledger import Ledger
 from migrator.stores.s3.remover import keeps_versions
 from migrator.stores.s3.source import S3Source
 from migrator.switch.journal import SwitchJournal
-from migrator.sync.preflight import as_forced, refuse_errors
+from migrator.sync.source_overview import as_forced, refuse_errors
 
 
 def prune_findings(

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from migrator.app.bytes_place import BytesPlace, unknown_settings
 from migrator.app.options import Options
 from migrator.checks.audit.bytes_api import BytesApi, Reply
-from migrator.checks.audit.recorded_rows import Recorded
+from migrator.checks.audit.database_row import Recorded
 from migrator.config.locations import DEFAULT_PORTS, DiskLocation, Location, Locations, S3Location, endpoint_identity
 from migrator.core.entities import RawFile
 from migrator.core.errors import CannotStart, MustStop

@@ -10,17 +10,17 @@ from functools import partial
 from typing import cast
 
 from migrator.app.dask_setup import processes_here
+from migrator.app.first_check_result import Prepared
 from migrator.app.options import MOST_JOBS, Options
 from migrator.app.place_locks import is_one_folder
-from migrator.app.prepared import Prepared
 from migrator.app.prune_request import PruneWish
 from migrator.app.prune_source_in_use import have_same_names
 from migrator.app.store_factory import patience_of, reading
 from migrator.checks.content_proof import BOTH_HASHES
 from migrator.checks.prover import Level, Prover
 from migrator.checks.prune.deletion import AGAIN
+from migrator.checks.prune.deletion_manifest import ManifestOfRun
 from migrator.checks.prune.ends import Ends, Remover
-from migrator.checks.prune.manifest import ManifestOfRun
 from migrator.checks.prune.messages import Event, Unit
 from migrator.checks.prune.proof import ProofScope
 from migrator.checks.prune.worker import PruneWorker, break_off

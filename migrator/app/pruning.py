@@ -18,7 +18,7 @@ from migrator.app.prune_workers import prune_workers
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import held_ledger, reading, reading_both
 from migrator.checks.prune.coordinator import PruneCoordinator
-from migrator.checks.prune.manifest import ManifestOfRun
+from migrator.checks.prune.deletion_manifest import ManifestOfRun
 from migrator.checks.prune.tallies import Pruned
 from migrator.config.locations import Locations
 from migrator.core.cancellation import InnerFlag

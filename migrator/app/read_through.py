@@ -31,11 +31,11 @@ from migrator.doctor.read_through_checks import (
     rights_commands,
     server_finding,
 )
+from migrator.stores.disk.ownership_repair import AccessCheck
 from migrator.stores.disk.source import DiskSource
-from migrator.stores.disk.user_access import AccessCheck
 from migrator.stores.s3.probes.read_through import ask_for_missing, reads_through
 from migrator.switch.journal import Story
-from migrator.sync.preflight import refuse_errors
+from migrator.sync.source_overview import refuse_errors
 
 NGINX = Path("/etc/nginx")
 HOLD_SERVERS = ("conf.d", "sites-enabled", "http.d")

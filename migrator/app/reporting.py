@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from migrator.app.first_check_result import Prepared
 from migrator.app.next_steps import Steps, next_steps
-from migrator.app.prepared import Prepared
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import End
 from migrator.config.locations import Location, S3Location
@@ -17,7 +17,7 @@ from migrator.core.outcomes import NoticeKind
 from migrator.core.tally import Count, Tally
 from migrator.reports.estimate import Estimate
 from migrator.reports.report import Report, ReportRow, Stopped
-from migrator.sync.preflight import SourceOverview
+from migrator.sync.source_overview import SourceOverview
 from migrator.sync.totals import Totals
 
 

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from migrator.app.prepared import Prepared
+from migrator.app.first_check_result import Prepared
 from migrator.config.locations import DiskLocation, Location, Locations, S3Location
 from migrator.core.entities import RawFile, Shard
 from migrator.core.errors import MigratorError

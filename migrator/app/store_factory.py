@@ -21,8 +21,8 @@ from migrator.stores.manifest import ManifestSource
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.target import S3Target
-from migrator.sync.manifest import Manifest
-from migrator.sync.preflight import SourceOverview, overview_of_source
+from migrator.sync.manifest_reader import Manifest
+from migrator.sync.source_overview import SourceOverview, overview_of_source
 from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
 

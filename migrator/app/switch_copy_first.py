@@ -26,7 +26,7 @@ from migrator.core.errors import MigratorError, MustStop
 from migrator.reports.text.watch import Watched
 from migrator.switch.journal import Story
 from migrator.switch.steps import SwitchStep
-from migrator.sync.change_detector import Lag
+from migrator.sync.folder_change_detector import Lag
 from migrator.sync.messages import ProgressEvent
 
 _STOPPED_PATIENCE_SECONDS = 10.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from migrator.app.catching_up import CaughtUp, catch_up, lacking_in
+from migrator.app.first_check_result import Prepared
 from migrator.app.migrating import migrate
 from migrator.app.options import Options, Watch
-from migrator.app.prepared import Prepared
 from migrator.app.reread_both_ends import read_both
 from migrator.app.stopping import Stopping
 from migrator.app.store_factory import is_there, patience_of, reading

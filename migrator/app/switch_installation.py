@@ -11,8 +11,8 @@ from migrator.app.options import Options
 from migrator.config.environment import DEBIAN_FILES
 from migrator.core.errors import SettingsError
 from migrator.switch.deployment import SERVICES, Compose, Debian, Deployment, Kind, OwnCommands
-from migrator.switch.installed_bytes import Parts
 from migrator.switch.kubernetes import Kubernetes
+from migrator.switch.parts import Parts
 from migrator.switch.settings_file import SettingsFile
 from migrator.switch.settings_kubernetes import SettingsObject
 from migrator.switch.settings_store import SettingsStore

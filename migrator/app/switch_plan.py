@@ -9,11 +9,11 @@ from pathlib import Path
 
 from migrator.app.doctor import examine
 from migrator.app.doctor_examination import DoctorRequest
+from migrator.app.first_check_result import Prepared
 from migrator.app.first_checks import prepare_to_migrate
 from migrator.app.migrating import new_run_id
 from migrator.app.migrating import plan as plan_migration
 from migrator.app.options import Options, Watch
-from migrator.app.prepared import Prepared
 from migrator.app.stopping import Stopping
 from migrator.app.switch_proxy_plan import PlannedProxy, ProxyRequest, plan_proxy
 from migrator.app.switch_request import SwitchRequest, ends_of, ends_of_plan, swapped
@@ -31,9 +31,9 @@ from migrator.reports.report import Report
 from migrator.reports.switch_report import SwitchProposal
 from migrator.reports.text.doctor import DoctorReport
 from migrator.switch.deployment import Compose
-from migrator.switch.installed_bytes import Parts
 from migrator.switch.journal import Story, SwitchEnd, SwitchPlan
 from migrator.switch.kubernetes import Kubernetes
+from migrator.switch.parts import Parts
 from migrator.switch.settings_edit import diff_lines, values_of
 from migrator.switch.settings_store import SettingsStore, digest
 

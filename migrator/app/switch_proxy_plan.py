@@ -29,7 +29,7 @@ from migrator.ledger.directory import StateFolder
 from migrator.reports.switch_report import ProxyProposal
 from migrator.switch.proxy import Proxy, read_file
 from migrator.switch.settings_store import digest
-from migrator.sync.preflight import refuse_errors
+from migrator.sync.source_overview import refuse_errors
 
 _NEW_FILE = "bytes-s3.conf"
 _SYSTEMD = Path("/run/systemd/system")

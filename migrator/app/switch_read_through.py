@@ -18,11 +18,11 @@ from migrator.core.entities import RawFile
 from migrator.core.errors import MustStop
 from migrator.core.outcomes import NoticeKind, Outcome, ignore_notice
 from migrator.reports.switch_report import Switched
-from migrator.stores.disk.user_access import let_group_pass
+from migrator.stores.disk.ownership_repair import let_group_pass
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.probes.read_through import ask_through
 from migrator.switch.steps import SwitchStep
-from migrator.sync.change_detector import ChangeDetector
+from migrator.sync.folder_change_detector import ChangeDetector
 
 _MOST_ASKED = 200
 """So many of the newest raw files are asked for through Bytes; all of them are asked for through nginx."""

@@ -18,8 +18,8 @@ from migrator.app.switch_run import StepLog
 from migrator.config.locations import Locations
 from migrator.core.errors import MustStop
 from migrator.reports.switch_report import Switched
-from migrator.switch.installed_bytes import Parts, parts_of
 from migrator.switch.journal import Story, SwitchJournal
+from migrator.switch.parts import Parts, parts_of
 from migrator.switch.proxy import Proxy
 from migrator.switch.rollback import roll_back
 

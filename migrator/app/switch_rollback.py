@@ -11,8 +11,8 @@ from migrator.app.switch_request import ends_of_plan, swapped
 from migrator.config.locations import Locations
 from migrator.core.errors import MigratorError, MustStop
 from migrator.reports.formatting import files
-from migrator.switch.installed_bytes import parts_of
 from migrator.switch.journal import Story, SwitchJournal
+from migrator.switch.parts import parts_of
 from migrator.switch.rollback import roll_back
 from migrator.switch.steps import SwitchStep
 

@@ -18,8 +18,8 @@ from migrator.doctor.bytes_user import user_named
 from migrator.ledger.directory import StateFolder
 from migrator.reports.formatting import shown
 from migrator.switch.guard import READY, wait_for_parents_death
-from migrator.switch.installed_bytes import parts_of
 from migrator.switch.journal import SwitchJournal
+from migrator.switch.parts import parts_of
 from migrator.switch.rollback import roll_back
 from migrator.switch.steps import SwitchStep
 

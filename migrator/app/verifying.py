@@ -9,14 +9,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from migrator.app.bytes_s3_calls import refusals_known
+from migrator.app.bytes_call_replays import refusals_known
 from migrator.app.dask_setup import key_findings
 from migrator.app.engine_factory import engine_of
+from migrator.app.first_check_result import are_parted
 from migrator.app.first_checks import prepare_ends, refuse_idle_limits, undated_findings, undated_in
 from migrator.app.migrating import deadline_of, new_run_id
 from migrator.app.options import MOST_JOBS, Options, Watch
 from migrator.app.ownership import Ownership
-from migrator.app.prepared import are_parted
 from migrator.app.reporting import buckets_of, totals_of
 from migrator.app.run_memory import ProofRecord, known_findings
 from migrator.app.stopping import Stopping
@@ -36,11 +36,11 @@ from migrator.doctor.finding_shorthands import warned
 from migrator.reports.report import ReportRow
 from migrator.reports.stored_form import as_kept, lines_as_kept
 from migrator.reports.text.verify import Expected, Resumed, Verification, verification_lines
+from migrator.sync.action_tables import AGAINST_SUMS, PROOF, PROOF_BY_SIZE, Rules
 from migrator.sync.coordinator import Coordinator
-from migrator.sync.manifest import Manifest
-from migrator.sync.preflight import SourceOverview, as_forced, overview_of_source
-from migrator.sync.rules import AGAINST_SUMS, PROOF, PROOF_BY_SIZE, Rules
+from migrator.sync.manifest_reader import Manifest
 from migrator.sync.source_counter import SourceCounter
+from migrator.sync.source_overview import SourceOverview, as_forced, overview_of_source
 from migrator.sync.totals import Totals
 from migrator.transfer.throttle import Throttle
 

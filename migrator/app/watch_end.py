@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from migrator.core.errors import MigratorError
-from migrator.sync.change_detector import Lag
 from migrator.sync.coordinator import Observer
+from migrator.sync.folder_change_detector import Lag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

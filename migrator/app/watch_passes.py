@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
-from migrator.app.bytes_s3_calls import try_bytes_calls
+from migrator.app.bytes_call_replays import try_bytes_calls
 from migrator.app.engine_factory import engine_of
+from migrator.app.first_check_result import Prepared
 from migrator.app.first_checks import abilities_of, ability_findings, keep_learned, lane_findings, prepare_to_migrate
 from migrator.app.migrating import deadline_of
 from migrator.app.options import Options
 from migrator.app.ownership import Ownership
-from migrator.app.prepared import Prepared
 from migrator.app.reporting import totals_of
 from migrator.app.reread_both_ends import read_both
 from migrator.app.run_memory import Record
@@ -31,11 +31,11 @@ from migrator.core.protocols import Source
 from migrator.core.tally import Count, Tally
 from migrator.ledger.ledger import Ledger
 from migrator.stores.s3.capabilities import Capabilities
-from migrator.sync.change_detector import ChangeDetector, Changes, Lag, Rest
+from migrator.sync.bucket_change_detector import ListingDetector
 from migrator.sync.coordinator import Coordinator, Engine, Observer
-from migrator.sync.listing_changes import ListingDetector
+from migrator.sync.folder_change_detector import ChangeDetector, Changes, Lag, Rest
 from migrator.sync.messages import ProgressEvent
-from migrator.sync.preflight import as_forced
+from migrator.sync.source_overview import as_forced
 from migrator.sync.totals import Totals
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
+from migrator.app.first_check_result import Prepared
 from migrator.app.first_checks import with_learned
 from migrator.app.migrating import new_run_id, try_writing
 from migrator.app.next_steps import Steps
 from migrator.app.options import Options
-from migrator.app.prepared import Prepared
 from migrator.app.reporting import report_of, totals_of
 from migrator.app.run_memory import Record, fingerprint_of
 from migrator.app.stopping import Stopping
@@ -23,7 +23,7 @@ from migrator.core.entities import RawFile
 from migrator.core.errors import MigratorError, may_come_back
 from migrator.core.outcomes import Outcome
 from migrator.reports.text.watch import IDLE, STOPPED, Watched
-from migrator.sync.change_detector import ChangeDetector, Rest
+from migrator.sync.folder_change_detector import ChangeDetector, Rest
 
 WHOLE_PASS_EVERY = 60.0
 """Seconds between whole passes while raw files come in: what looks brought is compared, and its folders are finished."""

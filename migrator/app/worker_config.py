@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from migrator.app.first_check_result import Prepared
 from migrator.app.options import MOST_JOBS, Options
-from migrator.app.prepared import Prepared
 from migrator.app.store_factory import End, reading, writing
 from migrator.checks.content_proof import BOTH_HASHES
 from migrator.checks.prover import AgainstManifest, Level, Prover, Proves
@@ -25,11 +25,11 @@ from migrator.stores.disk.source import DiskSource
 from migrator.stores.lane_selection import bulk_lane_between, proving_lane
 from migrator.stores.manifest import ManifestSource
 from migrator.stores.s3.capabilities import Capabilities
+from migrator.sync.action_tables import BY_CONTENT, BY_SIZE, Rules
 from migrator.sync.channel import Line
 from migrator.sync.dry_run import Rehearse
-from migrator.sync.manifest import Manifest
+from migrator.sync.manifest_reader import Manifest
 from migrator.sync.messages import Unit, UnitEnded
-from migrator.sync.rules import BY_CONTENT, BY_SIZE, Rules
 from migrator.sync.shard.folder_tracking import FolderTracker
 from migrator.sync.shard.pass_settings import NoTracking, Pass
 from migrator.sync.worker import Units, Worker, unexpected

@@ -18,7 +18,7 @@ from migrator.core.entities import Digests, RawFile, Shard
 from migrator.core.errors import CannotStart, MustStop, SettingsError
 from migrator.core.naming import disk_path_of
 from migrator.ledger.directory import sync_folder
-from migrator.sync.manifest import ROWS, SUMS
+from migrator.sync.manifest_reader import ROWS, SUMS
 
 _SHEETS = ".unfinished"
 _DIGITS = 16

@@ -12,7 +12,6 @@ from migrator.app.audit_record import kept_for_report
 from migrator.app.auditing import AuditWish
 from migrator.app.auditing import audit as run_audit
 from migrator.checks.audit.settings import resolve_audit
-from migrator.cli.after_run import reporting
 from migrator.cli.doctor import confirm_probe
 from migrator.cli.help import command
 from migrator.cli.logs import log_to
@@ -29,9 +28,10 @@ from migrator.cli.options import (
     reading_options,
     report_option,
 )
-from migrator.cli.output import print_result
 from migrator.cli.progress import watching
+from migrator.cli.run_outputs import reporting
 from migrator.cli.signals import draining
+from migrator.cli.terminal import print_result
 from migrator.core.errors import SettingsError
 from migrator.reports.text.audit import audit_as_json, audit_as_text
 

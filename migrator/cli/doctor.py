@@ -24,7 +24,7 @@ from migrator.cli.options import (
     state_folder,
     state_options,
 )
-from migrator.cli.output import can_ask, print_result
+from migrator.cli.terminal import can_ask, print_result
 from migrator.core.errors import SettingsError
 from migrator.reports.text.doctor import doctor_as_json, doctor_as_text
 

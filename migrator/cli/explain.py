@@ -7,7 +7,7 @@ import difflib
 import click
 from click.shell_completion import CompletionItem
 
-from migrator.cli.output import answer, stdout_columns
+from migrator.cli.terminal import answer, stdout_columns
 from migrator.core.errors import SettingsError
 from migrator.reports.formatting import shown
 from migrator.reports.text.explanation import explanation_lines, explanations, index_lines

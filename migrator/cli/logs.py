@@ -21,13 +21,13 @@ from typing import Any
 
 import click
 
-from migrator.cli.output import stderr_columns
+from migrator.cli.terminal import stderr_columns
 from migrator.core.errors import CannotStart, MigratorError
 from migrator.core.findings import Finding
 from migrator.core.outcomes import Problem
 from migrator.core.redaction import without_secrets
 from migrator.reports.formatting import moment, plural, shown
-from migrator.reports.text.sentences import WHAT_NEXT
+from migrator.reports.text.run_summary import WHAT_NEXT
 from migrator.reports.text.wrapping import joined
 from migrator.sync.messages import ProgressEvent
 

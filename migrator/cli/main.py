@@ -14,7 +14,7 @@ import click
 
 from migrator import __version__
 from migrator.cli.options import PREFIX, state_folder
-from migrator.cli.output import colour_wanted, coloured, stderr_columns
+from migrator.cli.terminal import colour_wanted, coloured, stderr_columns
 from migrator.config.env_file import is_secret
 from migrator.core.errors import MigratorError, SettingsError
 from migrator.core.open_files import raise_limit

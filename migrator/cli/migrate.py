@@ -9,11 +9,10 @@ from typing import Any
 import click
 
 from migrator.app import migrating
-from migrator.app.confirmation_counts import Announcement, announced
+from migrator.app.first_check_result import Prepared
 from migrator.app.first_checks import prepare_to_migrate
 from migrator.app.options import Options
-from migrator.app.prepared import Prepared
-from migrator.cli.after_run import reporting
+from migrator.app.transfer_preview import Announcement, announced
 from migrator.cli.help import command
 from migrator.cli.logs import log_to
 from migrator.cli.options import (
@@ -29,16 +28,17 @@ from migrator.cli.options import (
     run_options,
     transfer_options,
 )
-from migrator.cli.output import can_ask, coloured, print_result, stderr_columns
 from migrator.cli.plan import run_plan
 from migrator.cli.progress import inspecting, watching
+from migrator.cli.run_outputs import reporting
 from migrator.cli.signals import draining, ending_at_once
+from migrator.cli.terminal import can_ask, coloured, print_result, stderr_columns
 from migrator.core.errors import SettingsError
 from migrator.reports.formatting import files, plural, shown, size
 from migrator.reports.json import report_as_json
 from migrator.reports.text.console import report_as_text
 from migrator.reports.text.findings import as_known, finding_lines
-from migrator.reports.text.sentences import time_range
+from migrator.reports.text.run_summary import time_range
 from migrator.reports.text.wrapping import joined
 
 _BUCKETS_NAMED = 5

@@ -14,10 +14,10 @@ import click
 
 from migrator.app.options import EngineName, Options, engine_and_scheduler
 from migrator.cli.number_types import Number, Seconds
-from migrator.cli.output import CHOICES, on_colour
-from migrator.config.limits import Limits, bandwidth_of, requests_of, seconds_of
+from migrator.cli.terminal import CHOICES, on_colour
 from migrator.config.location_resolution import resolve_end, resolve_locations
 from migrator.config.locations import Locations, Overrides
+from migrator.config.rate_limits import Limits, bandwidth_of, requests_of, seconds_of
 from migrator.config.time_filter import Ages
 from migrator.core.errors import SettingsError
 from migrator.doctor.bytes_user import BytesUser, user_named

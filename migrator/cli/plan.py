@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from migrator.app import migrating
-from migrator.cli.after_run import reporting
 from migrator.cli.help import command
 from migrator.cli.logs import log_to
 from migrator.cli.options import (
@@ -18,9 +17,10 @@ from migrator.cli.options import (
     report_options,
     run_options,
 )
-from migrator.cli.output import print_result
 from migrator.cli.progress import inspecting, watching
+from migrator.cli.run_outputs import reporting
 from migrator.cli.signals import draining
+from migrator.cli.terminal import print_result
 from migrator.reports.json import report_as_json
 from migrator.reports.text.console import report_as_text
 

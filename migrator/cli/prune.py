@@ -16,7 +16,6 @@ from migrator.app.pruning import prune as run_prune
 from migrator.checks.audit.bytes_api import BytesApi
 from migrator.checks.audit.settings import login_of
 from migrator.checks.prune.tallies import Pruned
-from migrator.cli.after_run import reporting
 from migrator.cli.help import command
 from migrator.cli.logs import log_to
 from migrator.cli.number_types import Number
@@ -32,9 +31,10 @@ from migrator.cli.options import (
     report_option,
     run_options,
 )
-from migrator.cli.output import can_ask, print_result
 from migrator.cli.progress import LINE_EVERY_SECONDS
+from migrator.cli.run_outputs import reporting
 from migrator.cli.signals import draining, same_command
+from migrator.cli.terminal import can_ask, print_result
 from migrator.reports.formatting import files, number, size
 from migrator.reports.text.prune import prune_as_json, prune_as_text
 

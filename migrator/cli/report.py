@@ -8,9 +8,9 @@ import click
 
 from migrator.app.stored_report import report_of_run, run_of_audit
 from migrator.cli.options import option, state_folder, state_options
-from migrator.cli.output import answer, stdout_columns
+from migrator.cli.terminal import answer, stdout_columns
 from migrator.core.errors import SettingsError
-from migrator.ledger.audits import KeptAudit
+from migrator.ledger.audit_files import KeptAudit
 from migrator.reports.csv import report_as_csv
 from migrator.reports.formatting import clock_time, unmarked
 from migrator.reports.json import report_as_json

@@ -10,8 +10,8 @@ import click
 
 from migrator.cli.number_types import Number
 from migrator.cli.options import option, state_folder, state_options
-from migrator.cli.output import answer, stdout_columns
-from migrator.ledger.audits import KeptAudit, kept_audits
+from migrator.cli.terminal import answer, stdout_columns
+from migrator.ledger.audit_files import KeptAudit, kept_audits
 from migrator.ledger.directory import StateFolder
 from migrator.reports.json import as_json as to_json
 from migrator.reports.json import as_json_line

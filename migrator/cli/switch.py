@@ -34,12 +34,12 @@ from migrator.cli.options import (
     switch_options,
     transfer_options,
 )
-from migrator.cli.output import stdout_columns
 from migrator.cli.progress import waiting, watching
 from migrator.cli.signals import draining
 from migrator.cli.switch_inputs import max_downtime, planned_switch, refuse_other_ends
-from migrator.config.limits import seconds_of
+from migrator.cli.terminal import stdout_columns
 from migrator.config.locations import DiskLocation, Locations
+from migrator.config.rate_limits import seconds_of
 from migrator.core.errors import MigratorError
 from migrator.reports.html.switch_page import proposal_as_html, switched_as_html
 from migrator.reports.report_folder import ReportFolder, refuse_within

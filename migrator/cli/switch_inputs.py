@@ -13,11 +13,11 @@ from migrator.app.switch_proxy_plan import ProxyRequest
 from migrator.app.switch_request import SwitchRequest
 from migrator.cli.options import overrides_of
 from migrator.cli.progress import inspecting, watching
-from migrator.config.limits import seconds_of
+from migrator.config.rate_limits import seconds_of
 from migrator.core.errors import SettingsError
 from migrator.doctor.read_through_checks import ONLY_WAY
-from migrator.switch.installed_bytes import parts_of
 from migrator.switch.journal import Story
+from migrator.switch.parts import parts_of
 
 _MAX_DOWNTIME_SECONDS, _LISTINGS = 900.0, 4
 _OF_NGINX = ("nginx_file", "nginx_test", "nginx_reload", "nginx_listen", "nginx_user")

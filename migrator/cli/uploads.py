@@ -8,8 +8,8 @@ import click
 
 from migrator.app.uploads import abort_uploads, unfinished_uploads
 from migrator.cli.options import location_options, locations_of, option, state_folder, state_options
-from migrator.cli.output import can_ask, print_result
 from migrator.cli.signals import draining
+from migrator.cli.terminal import can_ask, print_result
 from migrator.core.errors import SettingsError
 from migrator.reports.formatting import plural
 from migrator.reports.text.uploads import UnfinishedUploads, uploads_as_json, uploads_as_text

@@ -9,7 +9,6 @@ import click
 
 from migrator.app.verifying import VerifyRequest, verify_against, verify_both
 from migrator.checks.prover import Level
-from migrator.cli.after_run import reporting
 from migrator.cli.help import command
 from migrator.cli.logs import log_to
 from migrator.cli.number_types import Number
@@ -26,9 +25,10 @@ from migrator.cli.options import (
     report_option,
     run_options,
 )
-from migrator.cli.output import print_result
 from migrator.cli.progress import watching
+from migrator.cli.run_outputs import reporting
 from migrator.cli.signals import draining
+from migrator.cli.terminal import print_result
 from migrator.core.errors import SettingsError
 from migrator.reports.text.verify import verification_as_json, verification_as_text
 

@@ -28,15 +28,15 @@ from migrator.cli.options import (
     run_options,
     transfer_options,
 )
-from migrator.cli.output import print_result
 from migrator.cli.progress import LINE_EVERY_SECONDS
 from migrator.cli.signals import draining
-from migrator.config.limits import seconds_of
+from migrator.cli.terminal import print_result
+from migrator.config.rate_limits import seconds_of
 from migrator.core.errors import MigratorError
 from migrator.core.tally import Count
 from migrator.reports.formatting import duration, files, shown, size
 from migrator.reports.text.watch import watch_as_json, watch_as_text
-from migrator.sync.change_detector import Lag
+from migrator.sync.folder_change_detector import Lag
 from migrator.sync.messages import ProgressEvent
 
 

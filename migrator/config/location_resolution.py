@@ -9,7 +9,6 @@ from pathlib import Path
 
 from migrator.config.aws_variables import resolve_access
 from migrator.config.bytes_settings import bucket_per_organization, data_dir, naming_findings, permission, s3_naming
-from migrator.config.checks import check_settings, refuse_mistyped_place
 from migrator.config.endpoints import refuse_bucket_in_endpoint
 from migrator.config.env_file import Setting, read_env_file
 from migrator.config.environment import (
@@ -30,6 +29,7 @@ from migrator.config.environment import (
 from migrator.config.location_words import OTHER_WORD, both_words, folder_of, naming_of, resembles_url
 from migrator.config.locations import DiskLocation, Location, Locations, Overrides, S3Location
 from migrator.config.overriding_options import option_layer, refuse_idle_options
+from migrator.config.settings_checks import check_settings, refuse_mistyped_place
 from migrator.core.errors import SettingsError
 from migrator.core.findings import Finding
 from migrator.core.naming import Naming, SingleBucket

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from migrator.core.errors import SettingsError
 from migrator.core.naming import Naming, SingleBucket
-from migrator.core.read_through_answers import FROM_DISK, HEADER, MARK, PASSED_ON
+from migrator.core.read_through_header import FROM_DISK, HEADER, MARK, PASSED_ON
 
 LISTEN = "127.0.0.1:8334"
 CREATES_A_BUCKET = 'map "$request_method $request_uri" $bytes_creates_a_bucket {'

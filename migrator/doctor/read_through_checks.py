@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from migrator.core.findings import Finding
-from migrator.core.read_through_answers import HEADER
+from migrator.core.read_through_header import HEADER
 from migrator.doctor.bytes_user import BytesUser
 from migrator.doctor.finding_names import READ_THROUGH
 from migrator.doctor.finding_shorthands import failed, passed, some_of, warned

@@ -11,7 +11,7 @@ from migrator.core.errors import Unreadable
 from migrator.core.naming import disk_path_of
 from migrator.core.outcomes import Notify
 from migrator.core.protocols import Content, Promise
-from migrator.sync.manifest import Kept, Manifest
+from migrator.sync.manifest_reader import Kept, Manifest
 
 
 class ManifestSource:

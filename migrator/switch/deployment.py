@@ -37,7 +37,7 @@ class Deployment(Protocol):
         ...
 
     def spec(self) -> Mapping[str, str]:
-        """What the journal keeps of it; `installed_bytes.parts_of` is the inverse."""
+        """What the journal keeps of it; `parts.parts_of` is the inverse."""
         ...
 
     def refuse_unknown(self) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.core.errors import CannotStart, MigratorError, MustStop
-from migrator.core.read_through_answers import HEADER, is_read_through
+from migrator.core.read_through_header import HEADER, is_read_through
 from migrator.doctor.nginx_lines import without_reading_through
 from migrator.ledger.directory import sync_folder
 from migrator.switch.commands import run

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from migrator.core.errors import CannotStart, MigratorError, MustStop
-from migrator.switch.installed_bytes import Parts, parts_of
 from migrator.switch.journal import Story, SwitchEnd, SwitchJournal
+from migrator.switch.parts import Parts, parts_of
 from migrator.switch.proxy import Proxy
 from migrator.switch.settings_store import restore
 from migrator.switch.steps import SwitchStep

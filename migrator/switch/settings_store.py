@@ -24,7 +24,7 @@ class SettingsStore(Protocol):
         ...
 
     def spec(self) -> Mapping[str, str]:
-        """What the journal keeps of it; `installed_bytes.parts_of` is the inverse."""
+        """What the journal keeps of it; `parts.parts_of` is the inverse."""
         ...
 
     def read(self) -> bytes:

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from migrator.config.limits import Limits, MinuteOfDay
+from migrator.config.rate_limits import Limits, MinuteOfDay
 from migrator.core.cancellation import Flag, StopFlag
 
 SLICE = 256 << 10

@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from migrator.core.naming import SingleBucket
-from migrator.core.read_through_answers import FROM_DISK, HEADER
+from migrator.core.read_through_header import FROM_DISK, HEADER
 from migrator.doctor.nginx_lines import DataFolder, nginx_lines
 from tests import command, corpus, oracle
 from tests.nginx import nginx_before

@@ -29,8 +29,8 @@ from migrator.core.errors import (
 from migrator.core.outcomes import LINKED_FOLDER, Notice, NoticeKind
 from migrator.core.protocols import Content, Source
 from migrator.stores.disk.source import DiskSource
+from migrator.stores.reserved_names import LINKED_FOLDER_REASON
 from migrator.stores.s3.source import S3Source
-from migrator.stores.unrecognized import LINKED_FOLDER_REASON
 from migrator.transfer.retry import RetryPolicy
 from tests.backends import Backend, DiskBackend, S3Backend, as_nobody, raw_id
 from tests.fakes import Clock, Waits, quick_patience

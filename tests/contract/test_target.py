@@ -37,9 +37,9 @@ from migrator.core.outcomes import Notice
 from migrator.core.protocols import Receipt, Target
 from migrator.stores.disk import target as disk_target
 from migrator.stores.disk.target import DiskTarget
+from migrator.stores.reserved_names import partial_name
 from migrator.stores.s3.capabilities import Capabilities
 from migrator.stores.s3.target import S3Target
-from migrator.stores.unrecognized import partial_name
 from tests import corpus, oracle
 from tests.backends import (
     Backend,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from migrator.core.read_through_answers import FROM_DISK, HEADER
+from migrator.core.read_through_header import FROM_DISK, HEADER
 from tests.dialects.rows import ALL, Answer, Change, Request, Row, Serve, answers, turns
 
 MET = "nginx with the lines of `runbook --read-through`"

@@ -14,8 +14,8 @@ import pytest
 from migrator.app.catching_up import CaughtUp, catch_up
 from migrator.app.options import Options
 from migrator.app.store_factory import held_ledger
-from migrator.config.limits import Limits
 from migrator.config.locations import DiskLocation, Locations, S3Access, S3Location, Secret
+from migrator.config.rate_limits import Limits
 from migrator.core.naming import SingleBucket
 from migrator.ledger.directory import StateFolder
 from tests import corpus

@@ -16,7 +16,7 @@ from migrator.app.watching import watch
 from migrator.core.errors import MigratorError, MustStop
 from migrator.doctor.bytes_user import user_named
 from migrator.reports.text.watch import Watched
-from migrator.sync.change_detector import Lag
+from migrator.sync.folder_change_detector import Lag
 from migrator.sync.messages import ProgressEvent
 from tests import corpus
 from tests.dialects.rows import answers

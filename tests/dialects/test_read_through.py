@@ -14,7 +14,7 @@ from migrator.app.read_through import is_on, read_through_verdict
 from migrator.config.locations import DiskLocation, Locations, S3Access, S3Location
 from migrator.core.errors import SettingsError
 from migrator.core.naming import SingleBucket
-from migrator.core.read_through_answers import HEADER
+from migrator.core.read_through_header import HEADER
 from migrator.doctor.nginx_lines import DataFolder, nginx_lines
 from tests.dialects.rows import Change, Request, Row, answers, turns
 from tests.dialects.s3 import S3Server

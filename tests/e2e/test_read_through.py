@@ -19,7 +19,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from migrator.core.naming import BucketPerOrganization, SingleBucket
-from migrator.core.read_through_answers import HEADER
+from migrator.core.read_through_header import HEADER
 from migrator.doctor.nginx_lines import DataFolder, nginx_lines
 from tests import command, oracle
 from tests.conftest import FreshNames

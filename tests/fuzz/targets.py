@@ -23,7 +23,7 @@ from migrator.core.errors import MigratorError, StoreError
 from migrator.ledger.ledger import Ledger
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.listing.xml import read_page
-from migrator.sync.manifest import ROWS, SUMS, Manifest
+from migrator.sync.manifest_reader import ROWS, SUMS, Manifest
 
 Target = Callable[[bytes, Path], None]
 BUCKET = "one-bucket"

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from migrator.checks.audit.database_row import Recorded, RecordedDigest, timestamp_text
 from migrator.checks.audit.exported_rows import microseconds_of
-from migrator.checks.audit.recorded_rows import Recorded, RecordedDigest, timestamp_text
 from migrator.checks.sample import AuditSample
 from migrator.core.entities import RawId
 from tests.postgres import secure_hash_of

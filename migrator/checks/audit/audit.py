@@ -14,8 +14,8 @@ from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
 from migrator.checks.audit.content_check import ContentVerdict, RecordProof, RecordProver
+from migrator.checks.audit.database_row import Recorded
 from migrator.checks.audit.merging import Elsewhere, by_organization, merged
-from migrator.checks.audit.recorded_rows import Recorded
 from migrator.checks.audit.tally import Audited, AuditTally, Kind
 from migrator.checks.sample import AuditSample
 from migrator.config.time_filter import Ages

@@ -16,7 +16,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
-from migrator.checks.audit.recorded_rows import Recorded, RecordedDigest
+from migrator.checks.audit.database_row import Recorded, RecordedDigest
 from migrator.config.locations import Secret
 from migrator.core.errors import CannotStart, SettingsError
 from migrator.transfer.retry import ROUNDS

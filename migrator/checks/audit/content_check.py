@@ -9,8 +9,8 @@ from contextlib import nullcontext
 from enum import Enum
 from typing import NamedTuple
 
+from migrator.checks.audit.database_row import Recorded, RecordedDigest
 from migrator.checks.audit.nacl import BoxOpener, Undecodable
-from migrator.checks.audit.recorded_rows import Recorded, RecordedDigest
 from migrator.checks.proofs_in_order import AHEAD_WITH_LANE, ProofsInOrder
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import SourceChanged, StoreError, Vanished

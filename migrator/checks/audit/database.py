@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
-from migrator.checks.audit.recorded_rows import ALGORITHM_LENGTH, Recorded
+from migrator.checks.audit.database_row import ALGORITHM_LENGTH, Recorded
 from migrator.core.errors import CannotStart, MigratorError, MustStop, SettingsError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import NoReturn
 
-from migrator.checks.audit.recorded_rows import Recorded
+from migrator.checks.audit.database_row import Recorded
 from migrator.core.entities import RawId, is_raw_id
 from migrator.core.errors import CannotStart, SettingsError
 

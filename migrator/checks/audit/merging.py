@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 
-from migrator.checks.audit.recorded_rows import Recorded
+from migrator.checks.audit.database_row import Recorded
 from migrator.core.entities import Entry, RawFile, RawId, Shard
 from migrator.core.errors import BucketMissing, MustStop
 from migrator.core.outcomes import ignore_notice

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from migrator.checks.prune.deletion import BATCH, batches
+from migrator.checks.prune.deletion_errors import surprising
+from migrator.checks.prune.deletion_manifest import ManifestOfRun
 from migrator.checks.prune.ends import Asks
-from migrator.checks.prune.manifest import ManifestOfRun
 from migrator.checks.prune.messages import Counted, DeleteBatch, Event, ProveShard, PruneSurveyed, ShardProven, Unit
-from migrator.checks.prune.stops import surprising
 from migrator.checks.prune.tallies import Pruned
 from migrator.checks.prune.worker import ASKED
 from migrator.checks.sample import AuditSample

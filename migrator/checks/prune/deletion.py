@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from migrator.checks.content_proof import Hashes
 from migrator.checks.proofs_in_order import ProofsInOrder
+from migrator.checks.prune.deletion_errors import same_place, surprise, surprising
 from migrator.checks.prune.ends import Ends, Folders, Remover
 from migrator.checks.prune.proof import proof_at_once, proof_of
-from migrator.checks.prune.stops import same_place, surprise, surprising
 from migrator.checks.prune.tallies import Pruned
 from migrator.core.entities import Digests, Entry, RawFile
 from migrator.core.errors import MustStop, StoreError

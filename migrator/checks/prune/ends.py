@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from migrator.checks.content_proof import ReadsWhole
-from migrator.checks.prune.stops import same_place
+from migrator.checks.prune.deletion_errors import same_place
 from migrator.core.entities import Entry, RawFile
 from migrator.core.errors import StoreError
 from migrator.core.protocols import Source

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from migrator.checks.audit.recorded_rows import Recorded
+from migrator.checks.audit.database_row import Recorded
 from migrator.checks.prune.deletion import Row
 from migrator.checks.prune.tallies import Pruned
 from migrator.core.entities import Shard

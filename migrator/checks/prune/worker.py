@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-from migrator.checks.audit.recorded_rows import Recorded
+from migrator.checks.audit.database_row import Recorded
 from migrator.checks.prune.deletion import BatchDeletion
+from migrator.checks.prune.deletion_manifest import ManifestOfRun
 from migrator.checks.prune.ends import Ends, Remover
-from migrator.checks.prune.manifest import ManifestOfRun
 from migrator.checks.prune.messages import Counted, DeleteBatch, Event, ProveShard, PruneSurveyed, ShardProven, Unit
 from migrator.checks.prune.proof import ProofScope, PruneProof, ShardProof
 from migrator.checks.prune.tallies import Pruned

@@ -22,7 +22,7 @@ from migrator.core.findings import Finding
 from migrator.engines.attempts import Order, Orders
 from migrator.engines.dask import worker_plugin
 from migrator.engines.dask.connection import CLOSE_SECONDS, client_of, silence, within
-from migrator.engines.dask.local_cluster import OwnCluster
+from migrator.engines.dask.forked_cluster import OwnCluster
 from migrator.engines.dask.members import CHECK_SECONDS, UNITS_AHEAD, Members
 from migrator.engines.worker_host import Acknowledge, Admit, Began, Preflight, Stop, ToStation
 from migrator.sync.messages import Event, Unit, UnitEnded, UploadBegan

@@ -22,7 +22,7 @@ from migrator.reports.html.run_page import page_of_run
 from migrator.reports.report import Report
 from migrator.reports.text.audit import AuditReport
 from migrator.reports.text.prune import PruneReport
-from migrator.reports.text.sentences import time_range
+from migrator.reports.text.run_summary import time_range
 from migrator.sync.totals import reason_without_names
 
 _FOLDER = Path(__file__).parent / "assets"

@@ -23,7 +23,7 @@ from migrator.reports.html.page_data import (
 )
 from migrator.reports.report import Report, ReportRow
 from migrator.reports.text.ending import forced_lines, keeps_bytes_out
-from migrator.reports.text.sentences import KINDS, WHAT_NEXT, estimate_lines, further, verdict
+from migrator.reports.text.run_summary import KINDS, WHAT_NEXT, estimate_lines, further, verdict
 from migrator.reports.text.verify import PROOF_KINDS
 from migrator.sync.totals import GRAVEST_FIRST
 

@@ -12,7 +12,7 @@ from migrator.reports.formatting import Whole, clock_time, columns_of, fitted, n
 from migrator.reports.report import Report, ReportRow
 from migrator.reports.text.ending import ending
 from migrator.reports.text.findings import finding_lines
-from migrator.reports.text.sentences import COUNTED_BY_REASON, KINDS, REASONS_SHOWN, further, problem_line, verdict
+from migrator.reports.text.run_summary import COUNTED_BY_REASON, KINDS, REASONS_SHOWN, further, problem_line, verdict
 from migrator.reports.text.wrapping import joined
 
 T = TypeVar("T")

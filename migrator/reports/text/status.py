@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from migrator.core.outcomes import Outcome, Problem
-from migrator.ledger.audits import KeptAudit
+from migrator.ledger.audit_files import KeptAudit
 from migrator.ledger.directory import StateFolder, is_running
 from migrator.ledger.ledger import Ledger, ledgers_read
 from migrator.ledger.record_codec import RunRow
 from migrator.reports.formatting import clock_time, duration, files, number, plural, shown, size
 from migrator.reports.report import SCHEMA
 from migrator.reports.stored_form import forced_in
-from migrator.reports.text.sentences import COUNTED_BY_REASON, REASONS_SHOWN, problem_line
+from migrator.reports.text.run_summary import COUNTED_BY_REASON, REASONS_SHOWN, problem_line
 from migrator.reports.text.switch import story_as_dict
 from migrator.reports.text.wrapping import joined
 from migrator.switch.journal import Story

@@ -12,7 +12,7 @@ from migrator.reports.json import as_json
 from migrator.reports.report import SCHEMA
 from migrator.reports.switch_report import ProxyProposal, Switched, SwitchProposal
 from migrator.reports.text.findings import finding_lines
-from migrator.reports.text.sentences import time_range
+from migrator.reports.text.run_summary import time_range
 from migrator.reports.text.wrapping import joined
 from migrator.switch.journal import Story, SwitchEnd
 from migrator.switch.steps import SwitchStep

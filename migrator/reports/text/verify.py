@@ -13,7 +13,7 @@ from migrator.reports.report import SCHEMA, Report
 from migrator.reports.text.console import first_problems, organization_table, reason_lines
 from migrator.reports.text.ending import keeps_bytes_out
 from migrator.reports.text.findings import finding_lines
-from migrator.reports.text.sentences import COUNTED_BY_REASON, KINDS, left_behind, only_closed
+from migrator.reports.text.run_summary import COUNTED_BY_REASON, KINDS, left_behind, only_closed
 from migrator.reports.text.wrapping import joined
 
 _COUNTED = ("proven", "unproven", "conflict", "missing", "failed", "extra", "stray", "closed")

@@ -12,7 +12,7 @@ from migrator.core.findings import Finding
 from migrator.doctor.finding_shorthands import warned
 from migrator.stores.disk.source import FOLDER_FLAGS
 from migrator.stores.disk.syscalls import rename_without_replacing, sync_filesystem
-from migrator.stores.unrecognized import temporary_name
+from migrator.stores.reserved_names import temporary_name
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _TRIED_OUT = [temporary_name("00000000-0000-0000-0000-000000000000", word) for word in ("probe", "named")]

@@ -8,7 +8,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from migrator.stores.unrecognized import is_index
+from migrator.stores.reserved_names import is_index
 
 KEPT = 8
 """Organizations: a worker has a few under way."""

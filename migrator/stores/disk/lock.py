@@ -17,7 +17,7 @@ from pathlib import Path
 from migrator.core.errors import CannotStart, LedgerBusy
 from migrator.core.lock_mark import LockMark, read_mark
 from migrator.ledger.directory import NETWORK_FILE_SYSTEMS, file_system_of
-from migrator.stores.unrecognized import LOCK_FILE
+from migrator.stores.reserved_names import LOCK_FILE
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW

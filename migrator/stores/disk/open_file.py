@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 from migrator.core.entities import Entry, RawId
 from migrator.core.errors import SourceChanged, StoreError, StoreFull, Unavailable, Unreadable, Vanished
 from migrator.stores.positioned_file import PositionedFile
-from migrator.stores.unrecognized import kind_of
+from migrator.stores.reserved_names import kind_of
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)

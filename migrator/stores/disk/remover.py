@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
-from migrator.checks.prune.stops import changed
+from migrator.checks.prune.deletion_errors import changed
 from migrator.core.entities import INDEX_LENGTH, Entry, RawFile, RawId
 from migrator.core.errors import StoreError
 from migrator.stores.disk.open_file import entry_of, translate

@@ -39,7 +39,7 @@ from migrator.stores.disk.dir_cache import OpenFolders
 from migrator.stores.disk.index_listing import IndexFolders
 from migrator.stores.disk.open_file import GONE, DiskContent, entry_of, translate
 from migrator.stores.disk.syscalls import sync_filesystem
-from migrator.stores.unrecognized import (
+from migrator.stores.reserved_names import (
     FILE_SYSTEMS_OWN,
     LINKED_FOLDER_REASON,
     LOCK_FILE,

@@ -32,7 +32,7 @@ from migrator.stores.disk.data_folder_setup import give_mode_and_owner
 from migrator.stores.disk.open_file import translate
 from migrator.stores.disk.source import FOLDER_FLAGS, DiskSource
 from migrator.stores.disk.syscalls import rename_without_replacing, sync_filesystem
-from migrator.stores.unrecognized import OWN_TEMPORARY, is_partial, kind_of, partial_name, temporary_name
+from migrator.stores.reserved_names import OWN_TEMPORARY, is_partial, kind_of, partial_name, temporary_name
 from migrator.transfer.throttle import Throttle
 
 _CHUNK = 1 << 20

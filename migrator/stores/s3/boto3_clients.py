@@ -23,7 +23,7 @@ from s3transfer.utils import ReadFileChunk
 from migrator import __version__
 from migrator.config.locations import DEFAULT_PORTS, S3Access
 from migrator.core.errors import SettingsError
-from migrator.core.read_through_answers import HEADER, STATUS_FOR_IT, is_from_disk
+from migrator.core.read_through_header import HEADER, STATUS_FOR_IT, is_from_disk
 from migrator.stores.s3.adaptation import Adapting
 from migrator.stores.s3.errors.client_settings import (
     credentials_not_given,

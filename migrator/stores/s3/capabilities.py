@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from migrator.core.equality import has_md5
 from migrator.core.errors import StoreError
 from migrator.core.parallel_calls import run_concurrently
+from migrator.stores.reserved_names import PROBE_PREFIX
 from migrator.stores.s3.errors.error_fields import status_of
 from migrator.stores.s3.errors.mapping import translate, translated
 from migrator.stores.s3.parsing.etags import clean_etag, content_md5, quoted
 from migrator.stores.s3.part_sizes import MOST_PARTS
-from migrator.stores.unrecognized import PROBE_PREFIX
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -23,10 +23,10 @@ from migrator.core.errors import (
     Vanished,
 )
 from migrator.core.lock_mark import LockMark, first_of, read_mark
+from migrator.stores.reserved_names import LOCK_PREFIX
 from migrator.stores.s3.errors.mapping import translated
 from migrator.stores.s3.listing.pages import Lister
 from migrator.stores.s3.parsing.etags import content_md5
-from migrator.stores.unrecognized import LOCK_PREFIX
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -9,18 +9,18 @@ from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, cast
 
-from migrator.checks.prune.stops import changed
+from migrator.checks.prune.deletion_errors import changed
 from migrator.core.entities import Entry, RawFile, RawId
 from migrator.core.equality import is_same_state
 from migrator.core.errors import BucketMissing, StoreError
 from migrator.core.outcomes import Action, Step
 from migrator.core.protocols import SinkAnswer
 from migrator.stores.lane_selection import looking_lane
+from migrator.stores.reserved_names import PROBE_PREFIX
 from migrator.stores.s3.errors.mapping import translate, translated
 from migrator.stores.s3.parsing.etags import content_md5
 from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.transfer.object_reads import ObjectAddress
-from migrator.stores.unrecognized import PROBE_PREFIX
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -16,6 +16,7 @@ from migrator.core.naming import BucketPerOrganization, Naming, SingleBucket, is
 from migrator.core.outcomes import Notice, NoticeKind, Notify, ignore_notice
 from migrator.core.protocols import Promise
 from migrator.core.size_thresholds import SMALLEST_PART, WHOLE_UP_TO
+from migrator.stores.reserved_names import OWN_PREFIXES, key_reason
 from migrator.stores.s3.boto3_clients import connect
 from migrator.stores.s3.http.curl import CurlClient, is_available
 from migrator.stores.s3.listing.buckets import bucket_exists, buckets_with_prefix
@@ -27,7 +28,6 @@ from migrator.stores.s3.transfer.object_reads import ObjectAddress, head
 from migrator.stores.s3.transfer.part_window import PartExecutor
 from migrator.stores.s3.transfer.ranged_get import RangeReader
 from migrator.stores.scan_read_ahead import ReadAhead
-from migrator.stores.unrecognized import OWN_PREFIXES, key_reason
 from migrator.transfer.retry import RetryPolicy
 from migrator.transfer.throttle import Throttle
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from migrator.core.cancellation import Flag
 from migrator.core.entities import Entry, Pair
 from migrator.core.outcomes import Action, Denial, Outcome, Result, Step
+from migrator.sync.action_tables import Rules
 from migrator.sync.compare import verdict_of
-from migrator.sync.rules import Rules
 
 DIFFERENT_SIZE = "the target holds another size under this name"
 NOT_AT_TARGET = "it is not at the target"

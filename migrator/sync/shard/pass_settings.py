@@ -13,8 +13,8 @@ from migrator.core.cancellation import Flag
 from migrator.core.entities import Entry, Pair, RawId, Shard
 from migrator.core.outcomes import Denial, Result, Step
 from migrator.core.protocols import Sink, Source
+from migrator.sync.action_tables import REFUSE, Rules
 from migrator.sync.messages import Assignment, ProgressEvent
-from migrator.sync.rules import REFUSE, Rules
 from migrator.sync.shard.deciding import Known
 from migrator.sync.shard.event_draft import EventDraft
 

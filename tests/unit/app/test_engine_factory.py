@@ -22,8 +22,8 @@ from migrator.app.dask_worker_check import (
 )
 from migrator.app.options import EngineName, Options, engine_and_scheduler
 from migrator.app.worker_config import WorkerConfig
-from migrator.config.limits import Limits
 from migrator.config.locations import DiskLocation, Location, S3Access, S3Location, Secret
+from migrator.config.rate_limits import Limits
 from migrator.core.entities import RawFile, RawId
 from migrator.core.errors import CannotStart, SettingsError, Unavailable
 from migrator.core.naming import SingleBucket

@@ -9,7 +9,7 @@ import pytest
 
 from migrator.checks.audit.audit import ALL_ALIKE, Audit, AuditedEnds
 from migrator.checks.audit.content_check import ContentVerdict, RecordProver
-from migrator.checks.audit.recorded_rows import Recorded
+from migrator.checks.audit.database_row import Recorded
 from migrator.checks.audit.tally import Kind
 from migrator.config.time_filter import ANY_AGE
 from migrator.core.cancellation import StopFlag

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from migrator.checks.prune.coordinator import PruneCoordinator
 from migrator.checks.prune.deletion import BATCH, BATCH_BYTES, batches
+from migrator.checks.prune.deletion_manifest import ManifestOfRun
 from migrator.checks.prune.ends import Ends, Remover
-from migrator.checks.prune.manifest import ManifestOfRun
 from migrator.checks.prune.messages import Event, Unit
 from migrator.checks.prune.proof import ProofScope
 from migrator.checks.prune.tallies import Pruned
@@ -35,7 +35,7 @@ from migrator.core.protocols import Source
 from migrator.engines.single_thread import UnitQueue
 from migrator.stores.disk import source as disk
 from migrator.stores.disk.source import DiskSource
-from migrator.sync.manifest import ROWS, SUMS
+from migrator.sync.manifest_reader import ROWS, SUMS
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule
 from tests.memory_store import MemoryStore

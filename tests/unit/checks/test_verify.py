@@ -28,7 +28,7 @@ from migrator.core.errors import (
 )
 from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.protocols import Promise, SinkAnswer
-from migrator.sync.rules import PROOF, PROOF_BY_SIZE
+from migrator.sync.action_tables import PROOF, PROOF_BY_SIZE
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule, quick_patience
 from tests.memory_store import MemoryContent, MemoryStore

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from migrator.config.checks import check_settings
 from migrator.config.env_file import Setting
+from migrator.config.settings_checks import check_settings
 from migrator.core.entities import RawFile, RawId
 from migrator.core.errors import MustStop, Unavailable
 from migrator.core.findings import Finding, FindingStatus

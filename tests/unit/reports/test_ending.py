@@ -20,7 +20,7 @@ from migrator.reports.report import Report
 from migrator.reports.stored_form import as_kept, forced_in
 from migrator.reports.text.console import report_as_text
 from migrator.reports.text.watch import IDLE, STOPPED, Watched, watch_as_text
-from migrator.sync.preflight import as_forced
+from migrator.sync.source_overview import as_forced
 from tests.unit.reports.samples import report_of, tally_of
 
 OLD = DiskLocation(root=Path("/old"), folder_mode=0o740, file_mode=0o640)

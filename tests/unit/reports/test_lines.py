@@ -8,7 +8,7 @@ import pytest
 
 from migrator.core.outcomes import Problem
 from migrator.reports.formatting import placed
-from migrator.reports.text.sentences import problem_line, verdict
+from migrator.reports.text.run_summary import problem_line, verdict
 from migrator.reports.text.verify import Expected, Verification, verification_as_text
 from migrator.transfer.file_copier import DIFFERENT_CONTENT
 from tests.unit.reports.samples import report_of, tally_of

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from migrator.cli.after_run import Reporting
 from migrator.cli.logs import log_to
 from migrator.cli.main import main
+from migrator.cli.run_outputs import Reporting
 from migrator.core.errors import MustStop
 from migrator.core.outcomes import Outcome, Problem
 from migrator.reports.file_list import FileList

@@ -20,9 +20,9 @@ from migrator.core.errors import MigratorError, MustStop, Unavailable
 from migrator.core.outcomes import Outcome, Step
 from migrator.core.protocols import Sink, SinkAnswer
 from migrator.core.tally import Tally
+from migrator.sync.action_tables import BY_CONTENT, PROOF
 from migrator.sync.channel import Acknowledgements, Line
 from migrator.sync.messages import Assignment, Event, ProgressEvent, Survey, Unit, UnitEnded
-from migrator.sync.rules import BY_CONTENT, PROOF
 from migrator.sync.shard.folder_tracking import FolderTracker
 from migrator.sync.shard.pass_settings import Pass
 from migrator.sync.worker import Worker

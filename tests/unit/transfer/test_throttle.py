@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.config.limits import Limits, Timetable, bandwidth_of
+from migrator.config.rate_limits import Limits, Timetable, bandwidth_of
 from migrator.core.cancellation import StopFlag
 from migrator.transfer.throttle import MADE_UP_SECONDS, Throttle
 from tests.fakes import Clock, Waits

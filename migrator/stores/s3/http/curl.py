@@ -19,7 +19,7 @@ from botocore.utils import get_environ_proxies
 from s3transfer.utils import ReadFileChunk
 
 from migrator.config.locations import DEFAULT_PORTS
-from migrator.core.read_through_answers import HEADER, STATUS_FOR_IT, is_from_disk
+from migrator.core.read_through_header import HEADER, STATUS_FOR_IT, is_from_disk
 from migrator.stores.s3.boto3_clients import NEVER_SENT, Connection
 from migrator.stores.s3.errors.mapping import translate
 from migrator.stores.s3.http.file_body import digest_of

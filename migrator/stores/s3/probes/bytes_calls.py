@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 
 from migrator.doctor.bytes_calls import CREATE, CREATE_AGAIN, GET, PUT, WAIT, BytesCall, Replay
+from migrator.stores.reserved_names import PROBE_PREFIX
 from migrator.stores.s3.parsing.etags import content_md5
 from migrator.stores.s3.probes.client import SECONDS, ProbeClient, ProbeResponse
-from migrator.stores.unrecognized import PROBE_PREFIX
 
 _CONTENT = b"bytes-migrator looks whether Bytes can save and read here\n"
 _CONTENT_MD5 = content_md5(_CONTENT)

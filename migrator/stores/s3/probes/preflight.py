@@ -12,8 +12,8 @@ from migrator.core.naming import Naming
 from migrator.core.parallel_calls import run_concurrently
 from migrator.doctor.rights import Right
 from migrator.doctor.server import SAMPLES, ServerSeen
+from migrator.stores.reserved_names import OWN_PREFIXES, PROBE_PREFIX
 from migrator.stores.s3.probes.client import ProbeClient, ProbeResponse
-from migrator.stores.unrecognized import OWN_PREFIXES, PROBE_PREFIX
 
 _NO_UPLOAD = "0" * 32
 """An upload id that no server ever gave: a call on it changes nothing, and is refused as forbidden only where it is."""

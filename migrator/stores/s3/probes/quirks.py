@@ -6,9 +6,9 @@ import base64
 import hashlib
 
 from migrator.doctor.server import Quirks
+from migrator.stores.reserved_names import PROBE_PREFIX
 from migrator.stores.s3.parsing.etags import content_md5
 from migrator.stores.s3.probes.client import ProbeClient, ProbeResponse
-from migrator.stores.unrecognized import PROBE_PREFIX
 
 _CONTENT = b"bytes-migrator looks what this server does with checksums\n"
 _MD5 = content_md5(_CONTENT)

@@ -12,7 +12,7 @@ from migrator.config.locations import S3Location
 from migrator.core.entities import RawFile, RawId
 from migrator.core.errors import MigratorError
 from migrator.core.parallel_calls import run_concurrently
-from migrator.core.read_through_answers import HEADER, is_from_disk, is_read_through
+from migrator.core.read_through_header import HEADER, is_from_disk, is_read_through
 from migrator.doctor.read_through_checks import MissingKey
 from migrator.stores.s3.probes.client import ProbeClient
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from migrator.app.bytes_place import BytesPlace, bytes_place
+from migrator.app.first_check_result import Prepared
 from migrator.app.options import Options
 from migrator.app.place_locks import Ground, break_lock, held_to_copy, held_to_prune, mark_findings, refuse_held
-from migrator.app.prepared import Prepared
 from migrator.app.prune_request import PruneWish
 from migrator.app.prune_source_in_use import Unsure, have_same_names, is_read, reading_findings
 from migrator.app.pruning import prune
@@ -31,8 +31,8 @@ from migrator.ledger.directory import StateFolder
 from migrator.stores.disk.lock import FolderMark, Hold, folders_held, mark_in
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.disk.target import DiskTarget
-from migrator.stores.unrecognized import LOCK_FILE
-from migrator.sync.preflight import SourceOverview
+from migrator.stores.reserved_names import LOCK_FILE
+from migrator.sync.source_overview import SourceOverview
 from tests import corpus, oracle
 from tests.fakes import quick_patience
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from migrator.core.errors import StoreError
+from migrator.stores.reserved_names import PROBE_PREFIX
 from migrator.stores.s3.boto3_clients import connect
 from migrator.stores.s3.capabilities import Capabilities, copies_conditionally, probe
-from migrator.stores.unrecognized import PROBE_PREFIX
 from tests.scripted import Asked, Reply, Script, error, scripted
 
 COPIED = Reply(200, b'<CopyObjectResult><ETag>"0"</ETag></CopyObjectResult>', {"Content-Type": "application/xml"})

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from migrator.core.errors import CannotStart, StoreError
 from migrator.core.lock_mark import LockMark, busy, read_mark
+from migrator.stores.reserved_names import LOCK_PREFIX
 from migrator.stores.s3.lock import DOOR, BucketLock, marks_in, remove_marks
 from migrator.stores.s3.source import S3Source
-from migrator.stores.unrecognized import LOCK_PREFIX
 from tests.backends import S3_KINDS, S3Backend
 from tests.conftest import FreshNames
 from tests.fakes import quick_patience

@@ -9,7 +9,7 @@ import pytest
 
 from migrator.core.entities import RawFile
 from migrator.core.outcomes import Outcome
-from migrator.sync.rules import BY_CONTENT, BY_SIZE, Rules
+from migrator.sync.action_tables import BY_CONTENT, BY_SIZE, Rules
 from tests.backends import raw_id
 from tests.fakes import Clock, FailingStore, Schedule
 from tests.memory_store import MemoryStore

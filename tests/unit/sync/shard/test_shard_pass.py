@@ -14,8 +14,8 @@ from migrator.core.cancellation import StopFlag
 from migrator.core.entities import Provisional, RawFile, RawId, Shard
 from migrator.core.errors import MustStop, Unavailable
 from migrator.core.outcomes import Notice, NoticeKind, Outcome, Step
+from migrator.sync.action_tables import BY_CONTENT, BY_SIZE, PROOF, Rules
 from migrator.sync.dry_run import Rehearse
-from migrator.sync.rules import BY_CONTENT, BY_SIZE, PROOF, Rules
 from migrator.sync.shard.event_draft import SEND_AFTER_RESULTS
 from migrator.sync.totals import Totals
 from tests.backends import raw_id

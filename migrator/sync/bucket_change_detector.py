@@ -14,7 +14,7 @@ from migrator.core.entities import Entry, Shard, shards_of
 from migrator.core.outcomes import ignore_notice
 from migrator.core.parallel_calls import run_concurrently
 from migrator.core.protocols import Source
-from migrator.sync.change_detector import Changes
+from migrator.sync.folder_change_detector import Changes
 
 MOST_NAMES = 4_000_000
 """So many names are taken down, in 8 bytes each: the first 16 hex digits of a raw file's id, which is random."""

@@ -9,8 +9,8 @@ from contextlib import closing
 
 from migrator.app.doctor_disk_target import inspect_disk_target
 from migrator.app.doctor_s3_target import rights_by_bucket
+from migrator.app.first_check_result import Prepared
 from migrator.app.options import Options
-from migrator.app.prepared import Prepared
 from migrator.app.store_factory import as_refusal
 from migrator.config.locations import DiskLocation, S3Location
 from migrator.core.findings import Finding, FindingStatus
@@ -23,7 +23,7 @@ from migrator.doctor.server import raws_finding
 from migrator.doctor.source import SourceSample, sample_of, source_findings
 from migrator.stores.s3.probes.client import ProbeClient
 from migrator.stores.s3.probes.preflight import ServerInspection
-from migrator.sync.preflight import not_inspected
+from migrator.sync.source_overview import not_inspected
 
 _SAMPLE_SECONDS = 0.15
 

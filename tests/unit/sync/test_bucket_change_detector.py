@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from migrator.core.entities import RawFile, RawId
-from migrator.sync.listing_changes import ListingDetector
+from migrator.sync.bucket_change_detector import ListingDetector
 from tests.memory_store import MemoryStore
 
 CHANCE = random.Random(5)

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from migrator.checks.manifest_writer import ManifestRow, ManifestShards
-from migrator.checks.prune.stops import surprise
+from migrator.checks.prune.deletion_errors import surprise
 from migrator.core.entities import Digests, RawFile, RawId, Shard
 from migrator.core.errors import MustStop
 from migrator.ledger.directory import sync_folder
-from migrator.sync.manifest import ROWS
+from migrator.sync.manifest_reader import ROWS
 
 
 class ManifestOfRun:

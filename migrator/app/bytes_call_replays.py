@@ -13,8 +13,8 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 
+from migrator.app.first_check_result import Prepared
 from migrator.app.options import Options
-from migrator.app.prepared import Prepared
 from migrator.app.store_factory import as_refusal, held_ledger, patience_of
 from migrator.config.locations import Location, Locations, S3Location, endpoint_identity, is_aws
 from migrator.core.cancellation import Flag

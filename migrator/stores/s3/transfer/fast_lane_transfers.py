@@ -21,8 +21,8 @@ from migrator.stores.s3.http.curl import CurlClient, HttpResponse
 from migrator.stores.s3.parsing.etags import clean_etag, quoted
 from migrator.stores.s3.source import S3Source
 from migrator.stores.s3.target import S3Target
+from migrator.stores.s3.transfer.fast_lane import Arrived, Ended, ObjectRequest, etag_of
 from migrator.stores.s3.transfer.object_reads import ObjectAddress
-from migrator.stores.s3.transfer.small_objects import Arrived, Ended, ObjectRequest, etag_of
 
 _COPIED = re.compile(rb"<CopyObjectResult[\s>].*?<ETag>([^<]*)</ETag>", re.DOTALL)
 _ERROR = re.compile(rb"<Error[\s>]")

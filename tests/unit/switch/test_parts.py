@@ -9,7 +9,7 @@ import pytest
 
 from migrator.core.errors import MustStop
 from migrator.switch.deployment import OwnCommands
-from migrator.switch.installed_bytes import Parts
+from migrator.switch.parts import Parts
 from migrator.switch.settings_file import SettingsFile
 
 

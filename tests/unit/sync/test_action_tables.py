@@ -3,7 +3,7 @@
 import pytest
 
 from migrator.core.outcomes import Action, Verdict
-from migrator.sync.rules import AGAINST_SUMS, BY_CONTENT, BY_SIZE, PROOF, PROOF_BY_SIZE, REFUSE, Rules
+from migrator.sync.action_tables import AGAINST_SUMS, BY_CONTENT, BY_SIZE, PROOF, PROOF_BY_SIZE, REFUSE, Rules
 
 
 @pytest.mark.parametrize(

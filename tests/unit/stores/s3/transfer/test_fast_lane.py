@@ -26,8 +26,8 @@ from tests.scripted import Reply, Scripted, always, scripted
 if not is_available():
     pytest.skip("there is no libcurl", allow_module_level=True)
 
-from migrator.stores.s3.transfer.small_copies import Download
-from migrator.stores.s3.transfer.small_objects import Carried, SmallObjectLane
+from migrator.stores.s3.transfer.fast_lane import Carried, SmallObjectLane
+from migrator.stores.s3.transfer.fast_lane_transfers import Download
 
 DATA = b"content"
 MD5 = hashlib.md5(DATA).hexdigest()

@@ -18,7 +18,7 @@ from migrator.core.errors import MustStop, SettingsError
 from migrator.core.naming import disk_path_of
 from migrator.core.outcomes import Notice
 from migrator.stores.manifest import ManifestSource
-from migrator.sync.manifest import Manifest
+from migrator.sync.manifest_reader import Manifest
 from tests.corpus import new_raw_id
 
 

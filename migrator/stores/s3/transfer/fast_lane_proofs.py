@@ -19,8 +19,8 @@ from migrator.core.size_thresholds import SMALL_UP_TO
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.s3.http.curl import CurlClient, HttpResponse
 from migrator.stores.s3.source import S3Source
-from migrator.stores.s3.transfer.small_copies import get
-from migrator.stores.s3.transfer.small_objects import Ended, ObjectRequest, etag_of
+from migrator.stores.s3.transfer.fast_lane import Ended, ObjectRequest, etag_of
+from migrator.stores.s3.transfer.fast_lane_transfers import get
 
 
 class ReadBoth:

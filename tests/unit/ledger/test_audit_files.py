@@ -13,7 +13,7 @@ from migrator.app.audit_record import kept_for_report
 from migrator.app.stored_report import run_of_audit
 from migrator.cli.main import cli
 from migrator.core.errors import SettingsError
-from migrator.ledger.audits import KeptAudit, keep_audit, kept_audit, kept_audits
+from migrator.ledger.audit_files import KeptAudit, keep_audit, kept_audit, kept_audits
 from migrator.ledger.directory import StateFolder
 from migrator.reports.formatting import marked
 from migrator.reports.text.audit import audit_as_text

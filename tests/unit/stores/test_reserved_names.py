@@ -7,7 +7,7 @@ import stat
 import pytest
 from hypothesis import given
 
-from migrator.stores.unrecognized import OWN_TEMPORARY, disk_reason, is_index, key_reason, kind_of, name_reason
+from migrator.stores.reserved_names import OWN_TEMPORARY, disk_reason, is_index, key_reason, kind_of, name_reason
 from tests import strategies
 from tests.backends import raw_id
 

@@ -22,7 +22,7 @@ from migrator.core.tally import Tally
 from migrator.doctor.bytes_user import PASS, READ, SAVE, BytesUser, can_own, has_access_list
 from migrator.stores.disk.source import FOLDER_FLAGS
 from migrator.stores.disk.syscalls import sync_filesystem
-from migrator.stores.unrecognized import is_index
+from migrator.stores.reserved_names import is_index
 from migrator.sync.messages import ProgressEvent
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -2,7 +2,7 @@
 
 It carries only what goes right: whole small objects, answered as expected and proven. Everything else is declined, and goes by boto3.
 boto3 costs 1 to 2 ms of CPU a file and gets slower with threads; this costs a tenth. What is asked, and what an answer proves, is a
-`Job`'s: copies in `small_copies`, proofs in `small_proofs`.
+`Job`'s: copies in `fast_lane_transfers`, proofs in `fast_lane_proofs`.
 """
 
 from __future__ import annotations

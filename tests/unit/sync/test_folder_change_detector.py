@@ -11,7 +11,7 @@ import pytest
 from migrator.core.entities import Entry, Provisional, RawId, Shard
 from migrator.core.tally import Count
 from migrator.stores.disk.source import DiskSource
-from migrator.sync.change_detector import AT_MOST_EACH, ChangeDetector, Changes, Lag, Rest
+from migrator.sync.folder_change_detector import AT_MOST_EACH, ChangeDetector, Changes, Lag, Rest
 from migrator.sync.messages import ProgressEvent
 from tests import corpus
 from tests.fakes import SECOND_NS, Clock

@@ -9,7 +9,7 @@ from migrator.config.locations import Locations, S3Location
 from migrator.core.findings import Finding
 from migrator.core.naming import BucketPerOrganization
 from migrator.core.outcomes import Denial
-from migrator.sync.preflight import SourceOverview
+from migrator.sync.source_overview import SourceOverview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

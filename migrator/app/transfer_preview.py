@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from migrator.app.first_check_result import Prepared
 from migrator.app.options import Options
-from migrator.app.prepared import Prepared
 from migrator.app.run_memory import only_reading
 from migrator.app.speed_measurement import busy, earlier_pace, is_near, runs_alike
 from migrator.app.store_factory import patience_of, reading

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from migrator.cli.main import cli
-from migrator.cli.output import colour_wanted, coloured, columns
+from migrator.cli.terminal import colour_wanted, coloured, columns
 
 RED = "\x1b[31m"
 

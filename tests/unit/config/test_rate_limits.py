@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.config.limits import Limits, Timetable, Window, bandwidth_of, requests_of, seconds_of
+from migrator.config.rate_limits import Limits, Timetable, Window, bandwidth_of, requests_of, seconds_of
 from migrator.core.errors import SettingsError
 
 MB = 1_000_000

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, suppress
 
-from migrator.app.bytes_s3_calls import KeptReplay, keep_for_a_run, known_finding, newest_replays
+from migrator.app.bytes_call_replays import KeptReplay, keep_for_a_run, known_finding, newest_replays
 from migrator.app.options import Options
 from migrator.app.store_factory import as_refusal
 from migrator.checks.audit.settings import AuditSettings
