@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from migrator.core.entities import Entry, Folder, RawFile, Shard
 from migrator.core.errors import MigratorError, StoreError
-from migrator.core.outcomes import Notice, Notify
+from migrator.core.notices import Notice, Notify
 from migrator.core.protocols import Content, Moved, Promise, Receipt, Source, Target, ignore_moved
 from migrator.transfer.large_file_progress import MeasuredContent
 from migrator.transfer.retry import RetryPolicy

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from migrator.core.entities import INDEX_LENGTH, Entry, Fingerprint, Folder, RawFile, RawId, Shard
 from migrator.core.errors import AlreadyThere, NotTheSame, SourceChanged, StoreError, Unreadable, Vanished
 from migrator.core.naming import is_organization
-from migrator.core.outcomes import Notice, NoticeKind, Notify
+from migrator.core.notices import Notice, NoticeKind, Notify
 from migrator.core.protocols import Content, Moved, Promise, Receipt, Source, ignore_moved
 from migrator.stores.reserved_names import is_index, name_reason
 

@@ -32,8 +32,8 @@ from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.errors import CannotStart, SettingsError
 from migrator.core.findings import Finding
 from migrator.core.naming import broken_bucket_rule
+from migrator.core.notices import Problem, ignore_notice
 from migrator.core.open_files import jobs_that_fit
-from migrator.core.outcomes import Problem, ignore_notice
 from migrator.core.protocols import Source
 from migrator.doctor.finding_shorthands import warned
 from migrator.reports.report import ReportRow

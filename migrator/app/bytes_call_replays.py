@@ -20,7 +20,7 @@ from migrator.config.locations import Location, Locations, S3Location, endpoint_
 from migrator.core.cancellation import Flag
 from migrator.core.errors import LedgerBusy
 from migrator.core.findings import Finding
-from migrator.core.outcomes import Denial
+from migrator.core.notices import Denial
 from migrator.core.parallel_calls import AT_ONCE, run_concurrently
 from migrator.doctor import finding_names
 from migrator.doctor.bytes_calls import (

@@ -22,7 +22,8 @@ from migrator.config.locations import Locations
 from migrator.config.time_filter import ANY_AGE
 from migrator.core.entities import RawFile, RawId
 from migrator.core.errors import LedgerBusy, MigratorError, StoreError, may_come_back
-from migrator.core.outcomes import NoticeKind, Outcome
+from migrator.core.notices import NoticeKind
+from migrator.core.outcomes import Outcome
 from migrator.core.protocols import Source
 from migrator.reports.report import Report
 

@@ -16,7 +16,7 @@ from migrator.config.locations import DiskLocation, S3Location
 from migrator.core.cancellation import Flag, StopFlag
 from migrator.core.entities import Entry, RawFile, Shard
 from migrator.core.errors import CannotStart
-from migrator.core.outcomes import ignore_notice
+from migrator.core.notices import ignore_notice
 from migrator.core.protocols import Source
 from migrator.stores.reserved_names import temporary_name
 from migrator.sync.manifest_reader import Manifest

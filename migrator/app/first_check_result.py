@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from migrator.config.locations import Locations, S3Location
 from migrator.core.findings import Finding
 from migrator.core.naming import BucketPerOrganization
-from migrator.core.outcomes import Denial
+from migrator.core.notices import Denial
 from migrator.sync.source_overview import SourceOverview
 
 

@@ -23,7 +23,7 @@ from migrator.core.cancellation import Flag
 from migrator.core.errors import AccessDenied, CannotStart, SettingsError, StoreError
 from migrator.core.findings import Finding
 from migrator.core.naming import broken_bucket_rule, is_sent_by_boto3
-from migrator.core.outcomes import Denial
+from migrator.core.notices import Denial
 from migrator.core.parallel_calls import run_concurrently
 from migrator.core.protocols import Source
 from migrator.doctor.denied_buckets import denials_by, denied_findings

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from migrator.app.store_factory import reading
 from migrator.config.locations import DiskLocation, Locations, S3Location
 from migrator.core.errors import MigratorError, SettingsError
-from migrator.core.outcomes import ignore_notice
+from migrator.core.notices import ignore_notice
 from migrator.doctor.policy import Purpose, S3End, policy
 from migrator.transfer.retry import RetryPolicy
 

@@ -10,7 +10,7 @@ from migrator.checks.audit.bytes_api import BytesApi
 from migrator.checks.prune.tallies import Pruned
 from migrator.core.errors import CannotStart
 from migrator.core.findings import Finding, FindingStatus
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

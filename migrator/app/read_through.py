@@ -18,7 +18,7 @@ from migrator.config.locations import DiskLocation, Location, Locations, S3Locat
 from migrator.core.entities import RawFile, Shard
 from migrator.core.errors import MigratorError, SettingsError
 from migrator.core.findings import Finding, FindingStatus
-from migrator.core.outcomes import ignore_notice
+from migrator.core.notices import ignore_notice
 from migrator.doctor.bytes_user import PASS, BytesUser, user_exists, user_named
 from migrator.doctor.nginx_lines import LISTEN, DataFolder, nginx_lines, proxy_url, read_through_files
 from migrator.doctor.read_through_checks import (

@@ -13,7 +13,7 @@ from migrator.app.store_factory import End
 from migrator.config.locations import Location, S3Location
 from migrator.core.errors import MigratorError
 from migrator.core.findings import Finding
-from migrator.core.outcomes import NoticeKind
+from migrator.core.notices import NoticeKind
 from migrator.core.tally import Count, Tally
 from migrator.reports.estimate import Estimate
 from migrator.reports.report import Report, ReportRow, Stopped

@@ -14,7 +14,7 @@ from migrator.app.options import Options
 from migrator.app.store_factory import as_refusal
 from migrator.config.locations import DiskLocation, S3Location
 from migrator.core.findings import Finding, FindingStatus
-from migrator.core.outcomes import Denial
+from migrator.core.notices import Denial
 from migrator.core.protocols import Source
 from migrator.doctor import finding_names
 from migrator.doctor.denied_buckets import denials_by, denied_findings, refusals_in

@@ -16,7 +16,8 @@ from migrator.app.first_check_result import Prepared
 from migrator.config.locations import DiskLocation, Location, Locations, S3Location
 from migrator.core.entities import RawFile, Shard
 from migrator.core.errors import MigratorError
-from migrator.core.outcomes import Outcome, ignore_notice
+from migrator.core.notices import ignore_notice
+from migrator.core.outcomes import Outcome
 from migrator.core.protocols import Source
 from migrator.core.tally import Count
 from migrator.ledger.directory import StateFolder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from migrator.core.errors import SettingsError
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.ledger.audit_files import KeptAudit, kept_audit, kept_audits
 from migrator.ledger.directory import StateFolder, is_running
 from migrator.ledger.ledger import Ledger, ledgers_read

@@ -14,7 +14,7 @@ from migrator.config.env_file import Setting
 from migrator.config.environment import layer_of
 from migrator.core.entities import HEX_DIGITS, RawFile, Shard
 from migrator.core.errors import CannotStart, MustStop, StoreError
-from migrator.core.outcomes import ignore_notice
+from migrator.core.notices import ignore_notice
 from migrator.core.protocols import Source
 from migrator.transfer.retry import ROUNDS, asked_again
 

@@ -22,7 +22,7 @@ from migrator.checks.prover import Level
 from migrator.config.locations import Location, Locations, S3Location
 from migrator.core.entities import RawFile
 from migrator.core.errors import MigratorError, MustStop
-from migrator.core.outcomes import ignore_notice
+from migrator.core.notices import ignore_notice
 from migrator.stores.s3.probes.read_through import reads_through
 from migrator.switch.journal import SwitchEnd, SwitchPlan
 from migrator.switch.proxy import Proxy

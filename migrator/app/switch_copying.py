@@ -18,7 +18,8 @@ from migrator.checks.prover import Level
 from migrator.config.locations import Location, Locations
 from migrator.core.entities import RawFile
 from migrator.core.errors import MigratorError, MustStop
-from migrator.core.outcomes import Outcome, ignore_notice
+from migrator.core.notices import ignore_notice
+from migrator.core.outcomes import Outcome
 
 _LISTS_THEM = "`bytes-migrator verify --level content` lists what differs."
 _COPY_PASSES = 3

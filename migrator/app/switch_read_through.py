@@ -16,7 +16,8 @@ from migrator.app.switch_run import SwitchRun
 from migrator.config.locations import DiskLocation, S3Location
 from migrator.core.entities import RawFile
 from migrator.core.errors import MustStop
-from migrator.core.outcomes import NoticeKind, Outcome, ignore_notice
+from migrator.core.notices import NoticeKind, ignore_notice
+from migrator.core.outcomes import Outcome
 from migrator.reports.switch_report import Switched
 from migrator.stores.disk.ownership_repair import let_group_pass
 from migrator.stores.s3.capabilities import Capabilities

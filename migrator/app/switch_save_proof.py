@@ -14,7 +14,7 @@ from migrator.config.env_file import Setting
 from migrator.core.cancellation import Flag
 from migrator.core.entities import RawFile, Shard, shards_of
 from migrator.core.errors import StoreError
-from migrator.core.outcomes import ignore_notice
+from migrator.core.notices import ignore_notice
 from migrator.core.protocols import Source
 from migrator.sync.compare import compare
 from migrator.transfer.retry import ROUNDS

@@ -30,7 +30,7 @@ from migrator.checks.verify_tracking import Proofs
 from migrator.config.env_file import Setting
 from migrator.config.locations import Location, Locations, S3Location
 from migrator.core.findings import Finding
-from migrator.core.outcomes import Denial
+from migrator.core.notices import Denial
 from migrator.core.protocols import Source
 from migrator.doctor.finding_shorthands import warned
 from migrator.reports.report import ReportRow

@@ -26,7 +26,8 @@ from migrator.config.locations import DiskLocation
 from migrator.core.cancellation import InnerFlag
 from migrator.core.entities import Entry, Provisional, RawFile, RawId
 from migrator.core.findings import Finding
-from migrator.core.outcomes import Outcome, Problem, ignore_notice
+from migrator.core.notices import Problem, ignore_notice
+from migrator.core.outcomes import Outcome
 from migrator.core.protocols import Source
 from migrator.core.tally import Count, Tally
 from migrator.ledger.ledger import Ledger

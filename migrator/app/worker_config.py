@@ -18,8 +18,8 @@ from migrator.checks.verify_tracking import Proofs
 from migrator.config.locations import DiskLocation, Location, S3Location
 from migrator.core.cancellation import Flag
 from migrator.core.errors import MigratorError
+from migrator.core.notices import Denial
 from migrator.core.open_files import jobs_that_fit
-from migrator.core.outcomes import Denial
 from migrator.core.protocols import Sink, Source
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.lane_selection import bulk_lane_between, proving_lane

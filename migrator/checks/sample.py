@@ -16,7 +16,7 @@ from migrator.checks.audit.database_row import Recorded
 from migrator.config.time_filter import Ages
 from migrator.core.cancellation import Flag
 from migrator.core.entities import RawId, Shard
-from migrator.core.outcomes import ignore_notice
+from migrator.core.notices import ignore_notice
 from migrator.core.protocols import Source
 from migrator.sync.shard.listing import admitted
 

@@ -24,7 +24,7 @@ import click
 from migrator.cli.terminal import stderr_columns
 from migrator.core.errors import CannotStart, MigratorError
 from migrator.core.findings import Finding
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.core.redaction import without_secrets
 from migrator.reports.formatting import moment, plural, shown
 from migrator.reports.text.run_summary import WHAT_NEXT

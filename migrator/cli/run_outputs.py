@@ -16,7 +16,7 @@ from migrator.app.options import Options
 from migrator.cli.logs import is_json, json_line, log_forced, say, to_stderr
 from migrator.config.locations import DiskLocation, Location
 from migrator.core.errors import MigratorError
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.reports.file_list import FileList
 from migrator.reports.formatting import shown
 from migrator.reports.report import Report

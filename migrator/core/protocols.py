@@ -11,7 +11,8 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from migrator.core.entities import Entry, Folder, RawFile, Shard, UnfinishedUpload
 from migrator.core.errors import MigratorError, StoreError
-from migrator.core.outcomes import Notify, Result, Step
+from migrator.core.notices import Notify
+from migrator.core.outcomes import Result, Step
 
 
 class Content(Protocol):

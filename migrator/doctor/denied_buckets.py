@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from migrator.core.errors import AccessDenied, StoreError
 from migrator.core.findings import Finding
-from migrator.core.outcomes import Denial
+from migrator.core.notices import Denial
 from migrator.doctor.bytes_calls import Replay
 from migrator.doctor.finding_shorthands import warned
 from migrator.doctor.rights import Right

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from migrator.core.entities import Shard
 from migrator.core.errors import MigratorError
 from migrator.core.findings import Finding
-from migrator.core.outcomes import LINKED_FOLDER, Notice, NoticeKind, Problem
+from migrator.core.notices import LINKED_FOLDER, Notice, NoticeKind, Problem
 from migrator.core.protocols import Source
 from migrator.core.tally import Count
 from migrator.doctor import finding_names

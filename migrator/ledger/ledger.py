@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from migrator.core.entities import FinishedFolder, ProvenShard, Provisional, RawId, UnfinishedUpload
 from migrator.core.errors import MustStop
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.ledger import record_codec
 from migrator.ledger.database import FILE_ERRORS, INSERT, LedgerDatabase, is_damage, open_copy, open_to_write, trouble
 from migrator.ledger.directory import StateFolder

@@ -22,7 +22,8 @@ from migrator.core.entities import (
     UnfinishedUpload,
     is_raw_id,
 )
-from migrator.core.outcomes import NoticeKind, Outcome, Problem
+from migrator.core.notices import NoticeKind, Problem
+from migrator.core.outcomes import Outcome
 
 MARK_MAX_LENGTH = 256
 END_OF_TIME = 253402300800.0  # the year 10000, which no calendar of Python can show

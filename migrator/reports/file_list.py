@@ -7,7 +7,8 @@ from contextlib import ExitStack, suppress
 from typing import TextIO
 
 from migrator.core.errors import MustStop
-from migrator.core.outcomes import NoticeKind, Outcome, Problem
+from migrator.core.notices import NoticeKind, Problem
+from migrator.core.outcomes import Outcome
 from migrator.reports.formatting import shown
 from migrator.reports.json import as_json_line
 from migrator.reports.report import Evidence

@@ -12,7 +12,8 @@ from typing import Any
 from migrator import __version__
 from migrator.config.env_file import Setting
 from migrator.core.findings import Finding, FindingStatus
-from migrator.core.outcomes import Outcome, Problem
+from migrator.core.notices import Problem
+from migrator.core.outcomes import Outcome
 from migrator.core.tally import Count, Shape, Tally
 from migrator.ledger.record_codec import END_OF_TIME, RunRow
 from migrator.reports.formatting import marked, unmarked

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from migrator.core.entities import Entry, Folder, RawFile, Shard, length_for
 from migrator.core.errors import Unreadable
 from migrator.core.naming import disk_path_of
-from migrator.core.outcomes import Notify
+from migrator.core.notices import Notify
 from migrator.core.protocols import Content, Promise
 from migrator.sync.manifest_reader import Kept, Manifest
 

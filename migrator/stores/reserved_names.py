@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from migrator.core.entities import INDEX_LENGTH, is_raw_id
 from migrator.core.naming import is_organization
-from migrator.core.outcomes import OTHER_FOLDER
+from migrator.core.notices import OTHER_FOLDER
 
 OWN_TEMPORARY = re.compile(r"\.([0-9a-f-]{36})\.([0-9a-z]+)\.bytes-migrator")
 """Temporary files of this tool: raw id and run. They lie beside their final name and are no strays."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 
 from migrator.core.entities import Entry, Shard, shards_of
-from migrator.core.outcomes import ignore_notice
+from migrator.core.notices import ignore_notice
 from migrator.core.parallel_calls import run_concurrently
 from migrator.core.protocols import Source
 from migrator.sync.folder_change_detector import Changes

@@ -9,7 +9,7 @@ from typing import Protocol
 from migrator.core.cancellation import Flag
 from migrator.core.entities import FinishedFolder, shards_of
 from migrator.core.errors import MigratorError, MustStop
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.sync.messages import (
     Assignment,
     Closed,

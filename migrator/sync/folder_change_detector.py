@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from migrator.core.entities import HEX_DIGITS, INDEX_LENGTH, Entry, Fingerprint, Provisional, RawFile, RawId, Shard
-from migrator.core.outcomes import ignore_notice
+from migrator.core.notices import ignore_notice
 from migrator.core.protocols import Source
 from migrator.core.tally import Count
 from migrator.sync.messages import Assignment, ProgressEvent

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from migrator.core.entities import Entry, FinishedFolder, ProvenShard, Provisional, RawId, Shard, UnfinishedUpload
 from migrator.core.errors import MigratorError
-from migrator.core.outcomes import Denial, Notice, NoticeKind, Problem
+from migrator.core.notices import Denial, Notice, NoticeKind, Problem
 from migrator.core.tally import Shape, Tally
 
 

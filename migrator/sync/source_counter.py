@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.entities import Shard
 from migrator.core.errors import MigratorError
-from migrator.core.outcomes import ignore_notice
+from migrator.core.notices import ignore_notice
 from migrator.core.protocols import Source
 from migrator.core.tally import Count
 from migrator.sync.shard.listing import admitted

@@ -11,7 +11,7 @@ from migrator.core.entities import HEX_DIGITS, INDEX_LENGTH, Shard
 from migrator.core.errors import AccessDenied, CannotStart, MigratorError, SettingsError
 from migrator.core.findings import Finding, FindingStatus
 from migrator.core.naming import broken_bucket_rule, has_name_with_some_prefix, is_organization, is_sent_by_boto3
-from migrator.core.outcomes import Notice, NoticeKind, Problem, ignore_notice
+from migrator.core.notices import Notice, NoticeKind, Problem, ignore_notice
 from migrator.core.protocols import Source
 from migrator.doctor.finding_shorthands import failed, passed, warned
 from migrator.sync.messages import problem_of

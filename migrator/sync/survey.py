@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from migrator.core.entities import FinishedFolder, Pair, Shard, shards_of
 from migrator.core.errors import AccessDenied, MustStop
-from migrator.core.outcomes import Denial, Notice, ignore_notice
+from migrator.core.notices import Denial, Notice, ignore_notice
 from migrator.sync.compare import compare
 from migrator.sync.messages import Closed, Event, ProgressEvent, Survey, Surveyed
 from migrator.sync.shard.event_draft import SEND_AFTER_RESULTS

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from migrator.core.outcomes import NoticeKind, Outcome, Problem, fair_share
+from migrator.core.notices import NoticeKind, Problem, fair_share
+from migrator.core.outcomes import Outcome
 from migrator.core.tally import Count, Shape, Tally
 from migrator.sync.messages import ProgressEvent, Surveyed
 

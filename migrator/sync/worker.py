@@ -6,7 +6,8 @@ from collections import deque
 from typing import Protocol, TypeVar, cast
 
 from migrator.core.errors import AccessDenied, BucketClosed, Interrupted, MigratorError, MustStop
-from migrator.core.outcomes import Notice, NoticeKind, Step
+from migrator.core.notices import Notice, NoticeKind
+from migrator.core.outcomes import Step
 from migrator.sync.channel import Line
 from migrator.sync.messages import Closed, ProgressEvent, Survey, Unit, UnitEnded
 from migrator.sync.shard.pass_settings import Pass

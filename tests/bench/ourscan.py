@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from migrator.core.entities import Shard
-from migrator.core.outcomes import Notice
+from migrator.core.notices import Notice
 from migrator.stores.disk.source import DiskSource
 
 

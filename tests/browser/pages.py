@@ -6,7 +6,8 @@ import random
 
 from migrator.config.env_file import Setting
 from migrator.core.findings import Finding, FindingStatus
-from migrator.core.outcomes import Outcome, Problem
+from migrator.core.notices import Problem
+from migrator.core.outcomes import Outcome
 from migrator.core.tally import Count, Shape, Tally
 from migrator.reports.estimate import Measured, Space, Work, estimate_of
 from migrator.reports.report import Evidence, Report, ReportRow

@@ -26,7 +26,7 @@ from migrator.core.errors import (
     Unreadable,
     Vanished,
 )
-from migrator.core.outcomes import LINKED_FOLDER, Notice, NoticeKind
+from migrator.core.notices import LINKED_FOLDER, Notice, NoticeKind
 from migrator.core.protocols import Content, Source
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.reserved_names import LINKED_FOLDER_REASON

@@ -33,7 +33,7 @@ from migrator.core.errors import (
     Vanished,
 )
 from migrator.core.naming import BucketPerOrganization, SingleBucket
-from migrator.core.outcomes import Notice
+from migrator.core.notices import Notice
 from migrator.core.protocols import Receipt, Target
 from migrator.stores.disk import target as disk_target
 from migrator.stores.disk.target import DiskTarget

@@ -16,16 +16,7 @@ from tests import command, corpus, oracle
 from tests.conftest import FreshNames
 from tests.e2e import ends
 from tests.e2e.ends import LARGE, MIGRATE
-from tests.faults.bench import (
-    PART,
-    bench,
-    changing_source,
-    first_do,
-    is_root,
-    part,
-    path_of,
-    plain_bench,
-)
+from tests.faults.bench import PART, bench, changing_source, first_do, is_root, part, path_of, plain_bench
 from tests.faults.conftest import Mount
 from tests.faults.proxy import RAW_FILE, Exchange, Rule, proxy_before
 from tests.servers import S3Server

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from migrator.core.entities import FinishedFolder, Provisional, RawId
-from migrator.core.outcomes import Outcome, Problem
+from migrator.core.notices import Problem
+from migrator.core.outcomes import Outcome
 from migrator.ledger import record_codec
 from migrator.ledger.directory import family
 from migrator.ledger.ledger import Ledger

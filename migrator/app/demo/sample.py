@@ -15,7 +15,7 @@ from pathlib import Path
 from migrator.core.entities import Entry, RawFile, RawId, Shard
 from migrator.core.errors import SettingsError, StoreError
 from migrator.core.naming import disk_path_of
-from migrator.core.outcomes import ignore_notice
+from migrator.core.notices import ignore_notice
 from migrator.stores.disk.source import DiskSource
 
 FOLDER_MODE = 0o740

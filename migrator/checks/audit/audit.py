@@ -23,7 +23,8 @@ from migrator.core.cancellation import Flag
 from migrator.core.entities import Entry, RawFile, RawId, Shard
 from migrator.core.errors import BucketMissing, Interrupted, MustStop, StoreError, Unavailable
 from migrator.core.naming import is_organization
-from migrator.core.outcomes import Notice, NoticeKind, Outcome, Problem
+from migrator.core.notices import Notice, NoticeKind, Problem
+from migrator.core.outcomes import Outcome
 from migrator.core.protocols import Source
 from migrator.sync.compare import ascending
 from migrator.sync.messages import ProgressEvent

@@ -10,7 +10,7 @@ from operator import itemgetter
 from migrator.checks.audit.database_row import Recorded
 from migrator.core.entities import Entry, RawFile, RawId, Shard
 from migrator.core.errors import BucketMissing, MustStop
-from migrator.core.outcomes import ignore_notice
+from migrator.core.notices import ignore_notice
 from migrator.core.protocols import Source
 from migrator.sync.compare import ascending
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from migrator.core.outcomes import Problem, fair_share
+from migrator.core.notices import Problem, fair_share
 from migrator.core.tally import Count
 
 PROBLEMS_OF_A_KIND = 1_000

@@ -17,7 +17,7 @@ from migrator.checks.sample import AuditSample
 from migrator.core.cancellation import Flag
 from migrator.core.entities import RawFile, shards_of
 from migrator.core.errors import Interrupted, MigratorError
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.sync.messages import Survey, UnitEnded
 
 FIRST = 100

@@ -18,7 +18,7 @@ from migrator.core.cancellation import Flag
 from migrator.core.entities import Digests, Entry, Pair, RawFile, Shard
 from migrator.core.equality import ProofKind
 from migrator.core.errors import Interrupted, StoreError
-from migrator.core.outcomes import Denial, Notice, NoticeKind, Problem, ignore_notice
+from migrator.core.notices import Denial, Notice, NoticeKind, Problem, ignore_notice
 from migrator.core.size_thresholds import SMALL_UP_TO
 from migrator.sync.compare import compare
 from migrator.sync.shard.deciding import NO_VALID_NAME, NOT_AT_TARGET

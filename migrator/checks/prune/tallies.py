@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from migrator.core.entities import Entry, RawFile
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.core.tally import Count
 
 PROBLEMS_SHOWN = 1_000

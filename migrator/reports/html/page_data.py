@@ -9,7 +9,7 @@ from migrator import __version__
 from migrator.config.env_file import Setting
 from migrator.core.errors import MigratorError
 from migrator.core.findings import Finding
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.doctor.finding_shorthands import failed
 from migrator.reports.estimate import Estimate
 from migrator.reports.formatting import number

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from migrator.core.outcomes import NoticeKind, Outcome
+from migrator.core.notices import NoticeKind
+from migrator.core.outcomes import Outcome
 from migrator.core.tally import MIGRATION_OUTCOMES, Count, Tally
 from migrator.reports.formatting import files, moment, number, size
 from migrator.reports.html import charts

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from migrator.core.outcomes import Outcome, Problem
+from migrator.core.notices import Problem
+from migrator.core.outcomes import Outcome
 from migrator.core.tally import Tally
 from migrator.reports.formatting import Whole, clock_time, columns_of, fitted, number, plural, shown, size, table
 from migrator.reports.report import Report, ReportRow

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from migrator.core.outcomes import LINKED_FILE, OTHER_FOLDER_WITH_RAW_FILES, NoticeKind, Outcome, Problem
+from migrator.core.notices import LINKED_FILE, OTHER_FOLDER_WITH_RAW_FILES, NoticeKind, Problem
+from migrator.core.outcomes import Outcome
 from migrator.core.tally import Count, Tally
 from migrator.reports.estimate import Estimate
 from migrator.reports.formatting import duration, files, number, placed, plural, shown, size

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from migrator.core.outcomes import Outcome, Problem
+from migrator.core.notices import Problem
+from migrator.core.outcomes import Outcome
 from migrator.ledger.audit_files import KeptAudit
 from migrator.ledger.directory import StateFolder, is_running
 from migrator.ledger.ledger import Ledger, ledgers_read

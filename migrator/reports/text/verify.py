@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.core.tally import Tally
 from migrator.reports.formatting import duration, files, number, placed, shown, size
 from migrator.reports.json import as_json

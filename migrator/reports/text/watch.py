@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from migrator.core.entities import RawFile
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.core.tally import Count
 from migrator.reports.formatting import duration, files, number, placed, plural, size
 from migrator.reports.json import as_json, report_as_dict

@@ -17,7 +17,7 @@ from pathlib import Path
 from migrator.core.entities import INDEX_LENGTH, RawFile, is_raw_id
 from migrator.core.errors import CannotStart
 from migrator.core.naming import is_organization
-from migrator.core.outcomes import NoticeKind, Problem
+from migrator.core.notices import NoticeKind, Problem
 from migrator.core.tally import Tally
 from migrator.doctor.bytes_user import PASS, READ, SAVE, BytesUser, can_own, has_access_list
 from migrator.stores.disk.source import FOLDER_FLAGS

@@ -26,14 +26,7 @@ from migrator.core.entities import (
 )
 from migrator.core.errors import SourceChanged, StoreError
 from migrator.core.naming import disk_path_of, is_organization
-from migrator.core.outcomes import (
-    LINKED_FILE,
-    LINKED_FOLDER,
-    OTHER_FOLDER_WITH_RAW_FILES,
-    Notice,
-    NoticeKind,
-    Notify,
-)
+from migrator.core.notices import LINKED_FILE, LINKED_FOLDER, OTHER_FOLDER_WITH_RAW_FILES, Notice, NoticeKind, Notify
 from migrator.core.protocols import Promise
 from migrator.stores.disk.dir_cache import OpenFolders
 from migrator.stores.disk.index_listing import IndexFolders

@@ -13,7 +13,7 @@ from migrator.core.entities import HEX_DIGITS, Entry, Folder, RawFile, RawId, Sh
 from migrator.core.equality import EtagCheck
 from migrator.core.errors import AccessDenied, BucketMissing, CannotStart
 from migrator.core.naming import BucketPerOrganization, Naming, SingleBucket, is_organization
-from migrator.core.outcomes import Notice, NoticeKind, Notify, ignore_notice
+from migrator.core.notices import Notice, NoticeKind, Notify, ignore_notice
 from migrator.core.protocols import Promise
 from migrator.core.size_thresholds import SMALLEST_PART, WHOLE_UP_TO
 from migrator.stores.reserved_names import OWN_PREFIXES, key_reason

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from migrator.core.cancellation import Flag
 from migrator.core.entities import Entry, Pair
-from migrator.core.outcomes import Action, Denial, Outcome, Result, Step
+from migrator.core.notices import Denial
+from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.sync.action_tables import Rules
 from migrator.sync.compare import verdict_of
 

@@ -7,7 +7,7 @@ from itertools import chain, groupby
 
 from migrator.config.time_filter import Ages
 from migrator.core.entities import Entry, Pair, Shard
-from migrator.core.outcomes import Notify
+from migrator.core.notices import Notify
 from migrator.sync.compare import compare
 from migrator.sync.messages import Assignment
 from migrator.sync.shard.folder_digests import index_of

@@ -11,7 +11,8 @@ from typing import Protocol
 from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.cancellation import Flag
 from migrator.core.entities import Entry, Pair, RawId, Shard
-from migrator.core.outcomes import Denial, Result, Step
+from migrator.core.notices import Denial
+from migrator.core.outcomes import Result, Step
 from migrator.core.protocols import Sink, Source
 from migrator.sync.action_tables import REFUSE, Rules
 from migrator.sync.messages import Assignment, ProgressEvent

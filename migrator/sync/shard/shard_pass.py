@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from migrator.core.entities import Entry, Pair, RawFile
-from migrator.core.outcomes import Notice, NoticeKind, Outcome, Problem, Result, Step
+from migrator.core.notices import Notice, NoticeKind, Problem
+from migrator.core.outcomes import Outcome, Result, Step
 from migrator.sync.messages import Assignment, ProgressEvent
 from migrator.sync.shard.deciding import Extra, decide
 from migrator.sync.shard.event_draft import SEND_AFTER_RESULTS, EventDraft

@@ -12,14 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from migrator.app.dask_setup import (
-    make_work,
-    refuse_two_identities,
-)
-from migrator.app.dask_worker_check import (
-    MountCheck,
-    check_by_recipe,
-)
+from migrator.app.dask_setup import make_work, refuse_two_identities
+from migrator.app.dask_worker_check import MountCheck, check_by_recipe
 from migrator.app.options import EngineName, Options, engine_and_scheduler
 from migrator.app.worker_config import WorkerConfig
 from migrator.config.locations import DiskLocation, Location, S3Access, S3Location, Secret

@@ -30,7 +30,7 @@ from migrator.config.time_filter import ANY_AGE, Ages
 from migrator.core.cancellation import Flag, StopFlag
 from migrator.core.entities import Digests, Entry, RawFile, RawId, Shard
 from migrator.core.errors import Interrupted, MustStop, StoreError, Unreadable
-from migrator.core.outcomes import Notify
+from migrator.core.notices import Notify
 from migrator.core.protocols import Source
 from migrator.engines.single_thread import UnitQueue
 from migrator.stores.disk import source as disk

@@ -15,7 +15,7 @@ from migrator.cli import logs
 from migrator.cli.logs import Log, log_to
 from migrator.cli.progress import FIRST_LINE_SECONDS, Events, Lines, Progress
 from migrator.core.errors import CannotStart
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.core.tally import Count
 from migrator.stores.s3.errors.mapping import translate
 from migrator.sync.messages import ProgressEvent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migrator.core.outcomes import Problem, fair_share
+from migrator.core.notices import Problem, fair_share
 
 
 @pytest.mark.parametrize(

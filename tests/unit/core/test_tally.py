@@ -5,7 +5,8 @@ import pickle
 import pytest
 
 from migrator.core.entities import Entry, RawId, Shard, is_raw_id, shards_of
-from migrator.core.outcomes import Action, Outcome, Problem, Result, Step
+from migrator.core.notices import Problem
+from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.core.tally import MIGRATION_OUTCOMES, Count, Tally
 
 RAW_ID = "0123abcd-4567-89ab-cdef-0123456789ab"

@@ -14,7 +14,7 @@ from migrator.config.settings_checks import check_settings
 from migrator.core.entities import RawFile, RawId
 from migrator.core.errors import MustStop, Unavailable
 from migrator.core.findings import Finding, FindingStatus
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.core.tally import Count
 from migrator.doctor import finding_names
 from migrator.doctor.bytes_calls import (

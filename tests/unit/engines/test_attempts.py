@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from migrator.core.entities import Entry, ProvenShard, Provisional, Shard, UnfinishedUpload
 from migrator.core.errors import MustStop
-from migrator.core.outcomes import Outcome, Problem
+from migrator.core.notices import Problem
+from migrator.core.outcomes import Outcome
 from migrator.core.tally import Tally
 from migrator.engines.attempts import Order, Orders
 from migrator.sync.messages import (

@@ -17,7 +17,7 @@ import pytest
 
 from migrator.core.cancellation import StopFlag
 from migrator.core.errors import MustStop, Unavailable
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.engines.processes import Processes
 from migrator.engines.single_thread import UnitQueue
 from migrator.sync.channel import Line

@@ -8,16 +8,7 @@ from pathlib import Path
 import pytest
 
 from migrator.ledger.ledger import Ledger
-from tests.unit.ledger.scene import (
-    NOW,
-    RAW_ID,
-    TOTALS,
-    begin,
-    copy_of,
-    folder_of,
-    opened,
-    problem_of,
-)
+from tests.unit.ledger.scene import NOW, RAW_ID, TOTALS, begin, copy_of, folder_of, opened, problem_of
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from migrator.core.entities import FinishedFolder, Provisional, RawId
 from migrator.core.errors import MigratorError
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.ledger.ledger import Ledger
 from tests.passes import finished_folder
 

@@ -15,15 +15,7 @@ import pytest
 
 from migrator.core.errors import CannotStart, MustStop
 from migrator.ledger.ledger import Ledger
-from tests.unit.ledger.scene import (
-    LOCKER,
-    SOURCE,
-    TARGET,
-    WRITER,
-    folder_of,
-    in_child,
-    opened,
-)
+from tests.unit.ledger.scene import LOCKER, SOURCE, TARGET, WRITER, folder_of, in_child, opened
 
 
 def writer_of(path: Path) -> subprocess.Popen[str]:

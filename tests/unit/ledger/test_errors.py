@@ -12,11 +12,7 @@ from migrator.core.errors import CannotStart, MustStop
 from migrator.ledger import database
 from migrator.ledger.database import SCHEMA, DamagedError, is_damage
 from migrator.ledger.ledger import Ledger
-from tests.unit.ledger.scene import (
-    folder_of,
-    opened,
-    told,
-)
+from tests.unit.ledger.scene import folder_of, opened, told
 
 
 def sqlite_error(code: int | None, kind: type[sqlite3.Error] = sqlite3.OperationalError) -> sqlite3.Error:

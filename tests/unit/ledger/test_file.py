@@ -12,16 +12,7 @@ import pytest
 
 from migrator.core.errors import CannotStart
 from migrator.ledger.ledger import Ledger
-from tests.unit.ledger.scene import (
-    NOW,
-    SOURCE,
-    TARGET,
-    TOTALS,
-    change,
-    folder_of,
-    opened,
-    told,
-)
+from tests.unit.ledger.scene import NOW, SOURCE, TARGET, TOTALS, change, folder_of, opened, told
 
 
 @pytest.mark.parametrize("name", ["organization-{:03}", "an-organization-with-a-long-n-{:02}"], ids=["16", "32"])

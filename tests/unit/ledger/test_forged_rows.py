@@ -9,14 +9,7 @@ from pathlib import Path
 import pytest
 
 from migrator.ledger.record_codec import Sealer, encode
-from tests.unit.ledger.scene import (
-    RAW_ID,
-    SOURCE,
-    TARGET,
-    change,
-    folder_of,
-    opened,
-)
+from tests.unit.ledger.scene import RAW_ID, SOURCE, TARGET, change, folder_of, opened
 
 
 @pytest.mark.row(67)

@@ -14,18 +14,7 @@ from migrator.core.errors import CannotStart
 from migrator.ledger import database
 from migrator.ledger.database import DamagedError
 from migrator.ledger.ledger import Ledger
-from tests.unit.ledger.scene import (
-    RAW_ID,
-    SOURCE,
-    TARGET,
-    change,
-    copy_of,
-    folder_of,
-    in_child,
-    opened,
-    told,
-    tree,
-)
+from tests.unit.ledger.scene import RAW_ID, SOURCE, TARGET, change, copy_of, folder_of, in_child, opened, told, tree
 
 
 def test_a_reader_writes_nothing_beside_a_closed_ledger(filled: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from migrator.core.entities import RawId
-from migrator.core.outcomes import NoticeKind, Outcome, Problem
+from migrator.core.notices import NoticeKind, Problem
+from migrator.core.outcomes import Outcome
 from migrator.core.tally import Tally
 from migrator.ledger import ledger as ledger_module
 from migrator.ledger.database import INSERT

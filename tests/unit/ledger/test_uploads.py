@@ -7,19 +7,10 @@ from pathlib import Path
 import pytest
 
 from migrator.core.entities import ProvenShard, RawId, UnfinishedUpload
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.ledger import record_codec
 from migrator.ledger.ledger import Ledger
-from tests.unit.ledger.scene import (
-    NOW,
-    RAW_ID,
-    TOTALS,
-    begin,
-    change,
-    folder_of,
-    opened,
-    problem_of,
-)
+from tests.unit.ledger.scene import NOW, RAW_ID, TOTALS, begin, change, folder_of, opened, problem_of
 
 
 def upload_of(raw_id: str = RAW_ID, organization: str = "acme", upload_id: str = "u1") -> UnfinishedUpload:

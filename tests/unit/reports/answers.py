@@ -12,7 +12,7 @@ from migrator.config.locations import DiskLocation
 from migrator.core.entities import UnfinishedUpload
 from migrator.core.errors import MustStop
 from migrator.core.findings import Finding, FindingStatus
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.core.tally import Count
 from migrator.doctor.finding_shorthands import failed, passed, warned
 from migrator.ledger.record_codec import RunRow

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from migrator.config.env_file import Setting
 from migrator.core.findings import Finding, FindingStatus
-from migrator.core.outcomes import NoticeKind, Outcome, Problem
+from migrator.core.notices import NoticeKind, Problem
+from migrator.core.outcomes import Outcome
 from migrator.core.tally import MIGRATION_OUTCOMES, Count, Tally
 from migrator.reports.report import Report, ReportRow
 from migrator.sync.totals import Totals

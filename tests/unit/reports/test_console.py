@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 
 from migrator.core.findings import Finding, FindingStatus
-from migrator.core.outcomes import Outcome, Problem
+from migrator.core.notices import Problem
+from migrator.core.outcomes import Outcome
 from migrator.core.tally import Count, Tally
 from migrator.reports.report import Report, ReportRow
 from migrator.reports.text.console import report_as_text

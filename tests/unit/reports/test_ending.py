@@ -12,7 +12,7 @@ from migrator.app.next_steps import Steps, next_steps
 from migrator.cli.logs import log_forced, log_to
 from migrator.config.locations import DiskLocation, Locations
 from migrator.core.findings import Finding, FindingStatus
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.core.tally import Count
 from migrator.reports.html.page import report_as_html
 from migrator.reports.json import report_as_dict

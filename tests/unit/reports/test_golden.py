@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from migrator.checks.prune.tallies import Pruned, PruneTally
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.core.tally import Count
 from migrator.reports.csv import report_as_csv
 from migrator.reports.formatting import columns_of

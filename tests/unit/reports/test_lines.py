@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.reports.formatting import placed
 from migrator.reports.text.run_summary import problem_line, verdict
 from migrator.reports.text.verify import Expected, Verification, verification_as_text

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.core.tally import Count, Shape
 from migrator.ledger.record_codec import RunRow, decode, encode
 from migrator.reports.csv import cell, report_as_csv

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from migrator.app.stored_report import report_of_run
-from migrator.core.outcomes import Problem
+from migrator.core.notices import Problem
 from migrator.ledger.directory import StateFolder
 from migrator.ledger.ledger import Ledger
 from migrator.ledger.record_codec import Totals

@@ -14,7 +14,8 @@ from migrator.cli.logs import log_to
 from migrator.cli.main import main
 from migrator.cli.run_outputs import Reporting
 from migrator.core.errors import MustStop
-from migrator.core.outcomes import Outcome, Problem
+from migrator.core.notices import Problem
+from migrator.core.outcomes import Outcome
 from migrator.reports.file_list import FileList
 from migrator.reports.metrics import MetricsFile
 from migrator.reports.report_folder import ReportFolder

@@ -11,7 +11,8 @@ import pytest
 from migrator.core.cancellation import StopFlag
 from migrator.core.entities import Provisional, Shard, UnfinishedUpload
 from migrator.core.errors import MustStop, Unavailable
-from migrator.core.outcomes import Outcome, Problem
+from migrator.core.notices import Problem
+from migrator.core.outcomes import Outcome
 from migrator.core.tally import Count, Tally
 from migrator.sync.coordinator import Coordinator
 from migrator.sync.messages import (

@@ -16,7 +16,7 @@ from migrator.checks.manifest_writer import ManifestRow, ManifestShards
 from migrator.core.entities import Digests, RawFile, RawId, Shard
 from migrator.core.errors import MustStop, SettingsError
 from migrator.core.naming import disk_path_of
-from migrator.core.outcomes import Notice
+from migrator.core.notices import Notice
 from migrator.stores.manifest import ManifestSource
 from migrator.sync.manifest_reader import Manifest
 from tests.corpus import new_raw_id

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 
 from migrator.core.entities import Entry, RawId, Shard
-from migrator.core.outcomes import Notify
+from migrator.core.notices import Notify
 from migrator.core.tally import Count
 from migrator.sync.source_counter import SourceCounter
 

@@ -7,7 +7,7 @@ import pytest
 from migrator.core.entities import RawFile
 from migrator.core.errors import AccessDenied, CannotStart, SettingsError
 from migrator.core.findings import Finding, FindingStatus
-from migrator.core.outcomes import Notice, NoticeKind
+from migrator.core.notices import Notice, NoticeKind
 from migrator.sync.source_overview import check_bucket_names, names_cure, overview_of_source, refuse_errors
 from tests.backends import raw_id
 from tests.fakes import FailingStore, Schedule, TellingStore

@@ -101,9 +101,7 @@ class Signer:
         digest = hashlib.sha256(canonical.encode()).hexdigest()
         to_sign = f"AWS4-HMAC-SHA256\n{self._moment}\n{day.scope}\n{digest}"
         signature = day.key.hexdigest(to_sign.encode())
-        lines = [
-            f"{name}: {value}" for name, value in signed.items()
-        ]  # libcurl's own host would be 127.0.0.1 for 127.1
+        lines = [f"{name}: {value}" for name, value in signed.items()]  # libcurl's own host is 127.0.0.1 for 127.1
         lines.append(
             f"authorization: AWS4-HMAC-SHA256 Credential={self._keys.access_key}/{day.scope}, "
             f"SignedHeaders={listed}, Signature={signature}"

@@ -6,7 +6,8 @@ import pytest
 
 from migrator.core.cancellation import StopFlag
 from migrator.core.entities import Entry, Pair
-from migrator.core.outcomes import Action, Denial, Outcome, Result, Step
+from migrator.core.notices import Denial
+from migrator.core.outcomes import Action, Outcome, Result, Step
 from migrator.sync.action_tables import BY_CONTENT, BY_SIZE, PROOF, REFUSE, Rules
 from migrator.sync.shard.deciding import Extra, Known, decide
 from tests.backends import raw_id

@@ -13,7 +13,8 @@ from migrator.config.time_filter import Ages
 from migrator.core.cancellation import StopFlag
 from migrator.core.entities import Provisional, RawFile, RawId, Shard
 from migrator.core.errors import MustStop, Unavailable
-from migrator.core.outcomes import Notice, NoticeKind, Outcome, Step
+from migrator.core.notices import Notice, NoticeKind
+from migrator.core.outcomes import Outcome, Step
 from migrator.sync.action_tables import BY_CONTENT, BY_SIZE, PROOF, Rules
 from migrator.sync.dry_run import Rehearse
 from migrator.sync.shard.event_draft import SEND_AFTER_RESULTS

@@ -11,7 +11,7 @@ from migrator.config.locations import S3Location
 from migrator.core.entities import Shard
 from migrator.core.errors import StoreError
 from migrator.core.naming import BucketPerOrganization
-from migrator.core.outcomes import Notice
+from migrator.core.notices import Notice
 from migrator.stores.s3.boto3_clients import connect
 from migrator.stores.s3.http.curl import CurlClient, is_available
 from migrator.stores.s3.listing.pages import Lister
