@@ -18,13 +18,13 @@ from migrator.config.locations import DiskLocation, Locations
 from migrator.core.entities import RawFile
 from migrator.core.errors import AccessDenied, CannotStart, LedgerBusy, MustStop, StoreError
 from migrator.core.findings import Finding
-from migrator.core.lock_mark import BREAK_LOCK, LockMark, busy
 from migrator.core.naming import disk_path_of
 from migrator.core.parallel_calls import run_concurrently
 from migrator.core.protocols import Source
 from migrator.doctor.finding_shorthands import warned
 from migrator.stores.disk.data_folder_setup import make_root
 from migrator.stores.disk.lock import FolderMark, Hold, folders_held, mark_in, remove_mark
+from migrator.stores.lock_mark import BREAK_LOCK, LockMark, busy
 from migrator.stores.s3.lock import BucketLock, FoundLock, marks_in, remove_marks
 from migrator.stores.s3.source import S3Source
 from migrator.transfer.retry import RetryPolicy

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.core.errors import CannotStart, LedgerBusy
-from migrator.core.lock_mark import LockMark, read_mark
 from migrator.ledger.directory import NETWORK_FILE_SYSTEMS, file_system_of
+from migrator.stores.lock_mark import LockMark, read_mark
 from migrator.stores.reserved_names import LOCK_FILE
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -22,7 +22,7 @@ from migrator.core.errors import (
     StoreError,
     Vanished,
 )
-from migrator.core.lock_mark import LockMark, first_of, read_mark
+from migrator.stores.lock_mark import LockMark, first_of, read_mark
 from migrator.stores.reserved_names import LOCK_PREFIX
 from migrator.stores.s3.errors.mapping import translated
 from migrator.stores.s3.listing.pages import Lister

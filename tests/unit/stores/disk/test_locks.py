@@ -25,12 +25,12 @@ from migrator.app.stopping import Stopping
 from migrator.config.environment import Environment
 from migrator.config.locations import DiskLocation, Location, Locations, Overrides, S3Access, S3Location
 from migrator.core.errors import CannotStart, LedgerBusy, MustStop, SettingsError
-from migrator.core.lock_mark import LockMark
 from migrator.core.naming import BucketPerOrganization, SingleBucket
 from migrator.ledger.directory import StateFolder
 from migrator.stores.disk.lock import FolderMark, Hold, folders_held, mark_in
 from migrator.stores.disk.source import DiskSource
 from migrator.stores.disk.target import DiskTarget
+from migrator.stores.lock_mark import LockMark
 from migrator.stores.reserved_names import LOCK_FILE
 from migrator.sync.source_overview import SourceOverview
 from tests import corpus, oracle

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrator.core.errors import CannotStart, StoreError
-from migrator.core.lock_mark import LockMark, busy, read_mark
+from migrator.stores.lock_mark import LockMark, busy, read_mark
 from migrator.stores.reserved_names import LOCK_PREFIX
 from migrator.stores.s3.lock import DOOR, BucketLock, marks_in, remove_marks
 from migrator.stores.s3.source import S3Source
