@@ -280,7 +280,11 @@ def test_nothing_else_is_given_away(kind: str, source: Path, target: Path, tmp_p
     assert stat.S_IMODE((precious / "shadow").stat().st_mode) == 0o600
     if kind == "stray":
         assert (place.parent / "README").stat().st_uid == 0
-    assert (done.status, beside(done.json())[0]) == ((1, 1) if kind == "hard link" else (0, 0))
+    expected = {
+        "hard link": (1, 1),
+        "link in a folder's place": (1, 0),
+    }  # the latter hides from us what Bytes would read
+    assert (done.status, beside(done.json())[0]) == expected.get(kind, (0, 0))
     as_bytes.assert_reads(as_bytes.OnDisk(target), oracle.disk_state(source))
 
 
